@@ -1,0 +1,52 @@
+//! Records as the bus sees them: bytes with a key and headers.
+
+use std::sync::Arc;
+
+/// One header; names may repeat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Name.
+    pub name: String,
+    /// Bytes.
+    pub value: Vec<u8>,
+}
+
+/// A record to be written. The key decides the partition (murmur2, as Kafka's Java client does).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputRecord {
+    /// Topic.
+    pub topic: Arc<str>,
+    /// Key.
+    pub key: Vec<u8>,
+    /// Value; `None` is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// Headers, in order.
+    pub headers: Vec<Header>,
+}
+
+/// A record that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumedRecord {
+    /// Topic.
+    pub topic: Arc<str>,
+    /// Partition, from 0.
+    pub partition: u32,
+    /// Offset in the partition.
+    pub offset: i64,
+    /// When the bus took it in, milliseconds since the Unix epoch. Never an input of a stage's
+    /// output: it differs between runs.
+    pub appended_at_ms: i64,
+    /// Key; `None` for a record that has none.
+    pub key: Option<Vec<u8>>,
+    /// Value; `None` is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// Headers, in order.
+    pub headers: Vec<Header>,
+}
+
+impl ConsumedRecord {
+    /// The first header of that name.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers.iter().find(|h| h.name == name).map(|h| h.value.as_slice())
+    }
+}

@@ -1,0 +1,134 @@
+//! Actions and what became of them.
+
+use crate::sample::{Capacity, Platform};
+use crate::time::EventTime;
+use crate::workload::WorkloadId;
+use std::sync::Arc;
+
+/// What a plan does to a workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// More capacity.
+    ScaleOut,
+    /// Less capacity.
+    ScaleIn,
+    /// Capacity of the same size by another shape.
+    Reshape,
+}
+
+/// One step of the reasoning behind an action, in the order it was taken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reason {
+    /// Rule that spoke, such as `threshold.increase` or `guardrail.step`.
+    pub rule: Arc<str>,
+    /// What it found, with its numbers and units, as a sentence.
+    pub text: String,
+}
+
+/// Numbers that the decision rests on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evidence {
+    /// KPI that decided.
+    pub resource: Arc<str>,
+    /// Horizon of the forecast used, in seconds.
+    pub horizon_s: u32,
+    /// Predicted demand (median of the maximum over the horizon), in the resource's unit.
+    pub predicted: f64,
+    /// Lower bound of the interval.
+    pub lower: f64,
+    /// Upper bound of the interval.
+    pub upper: f64,
+    /// Relative interval width (upper - lower) / (2 · predicted).
+    pub relative_width: f64,
+    /// Capacity of that resource when the prediction was made.
+    pub capacity: f64,
+    /// Model that made the prediction.
+    pub model: Arc<str>,
+}
+
+/// A record of topic `actions`: the capacity that a workload should have, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Action {
+    /// Whose capacity.
+    pub workload: WorkloadId,
+    /// Instant of the decision: `made_at` of the prediction.
+    pub decided_at: EventTime,
+    /// The action is void from here on.
+    pub valid_until: EventTime,
+    /// `ce_id` of the prediction that it follows from.
+    pub prediction_id: Arc<str>,
+    /// Policy that decided.
+    pub policy: Arc<str>,
+    /// What it does.
+    pub verdict: Verdict,
+    /// Capacity that the decision started from.
+    pub current: Capacity,
+    /// Capacity to have.
+    pub desired: Capacity,
+    /// How the capacity is to be changed.
+    pub mechanism: Mechanism,
+    /// When true the action is published and nothing is called.
+    pub dry_run: bool,
+    /// Numbers that the decision rests on, one entry a resource.
+    pub evidence: Vec<Evidence>,
+    /// The reasoning, in order.
+    pub reasons: Vec<Reason>,
+    /// What runs the workload.
+    pub platform: Platform,
+}
+
+/// How capacity is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mechanism {
+    /// Number of replicas or VMs.
+    Replicas,
+    /// CPU and memory limits in place.
+    Limits,
+    /// Instance type (flavor).
+    InstanceType,
+}
+
+/// What the cloud said to an action.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ActionOutcome {
+    /// Accepted; the new capacity serves from `effective_at`.
+    Applied {
+        /// When the new capacity serves.
+        effective_at: EventTime,
+    },
+    /// A dry run: nothing was called.
+    DryRun,
+    /// The action was void, or a newer one took its place.
+    Superseded {
+        /// Why.
+        why: String,
+    },
+    /// The cloud refused or failed.
+    Failed {
+        /// Its words.
+        why: String,
+        /// Whether trying again can help.
+        retryable: bool,
+    },
+}
+
+/// A record of topic `action-results`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActionResult {
+    /// Whose capacity.
+    pub workload: WorkloadId,
+    /// `ce_id` of the action.
+    pub action_id: Arc<str>,
+    /// Instant at which the cloud answered.
+    pub at: EventTime,
+    /// What became of it.
+    pub outcome: ActionOutcome,
+    /// Capacity before.
+    pub before: Capacity,
+    /// Capacity once the action is in effect; the same as before when it is not applied.
+    pub after: Capacity,
+    /// Price of the capacity after, per hour, in the price list's currency; `None` when unknown.
+    pub price_per_h: Option<f64>,
+    /// What runs the workload.
+    pub platform: Platform,
+}

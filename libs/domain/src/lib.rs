@@ -1,0 +1,14 @@
+//! What the field is: KPIs, windows, fingerprints, forecasts, calibration, policies, plans.
+//!
+//! Everything here is pure: no IO, no clock, no async, and no knowledge of Avro, Kafka, SQLite
+//! or ONNX. Time is always a parameter. State types derive `bitcode` so that a stage can keep
+//! them in a snapshot; that format is private and never a contract.
+
+pub mod action;
+pub mod fingerprint;
+pub mod kpi;
+pub mod prediction;
+pub mod quantiles;
+pub mod sample;
+pub mod time;
+pub mod workload;

@@ -1,0 +1,75 @@
+//! A prediction: quantiles of a workload's demand at and up to each horizon.
+
+use crate::kpi::KpiName;
+use crate::quantiles::Quantiles;
+use crate::sample::{Capacity, Platform};
+use crate::time::EventTime;
+use crate::workload::WorkloadId;
+use std::sync::Arc;
+
+/// The central interval that a prediction states, with how well such intervals did lately.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    /// Nominal coverage, such as 0.9.
+    pub nominal_coverage: f64,
+    /// Lower bound.
+    pub lower: f64,
+    /// Upper bound.
+    pub upper: f64,
+    /// Share of the last scored intervals of this workload, resource and horizon that held the
+    /// truth; `None` before the first was scored.
+    pub trailing_coverage: Option<f64>,
+    /// Over how many scored intervals.
+    pub scored: u32,
+}
+
+/// Forecast of one resource at one horizon.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HorizonForecast {
+    /// Horizon, in seconds.
+    pub horizon_s: u32,
+    /// Quantiles of the demand in the grid bin that holds `made_at + horizon_s`.
+    pub value: Quantiles,
+    /// Quantiles of the maximum demand over the horizon, which is what capacity needs.
+    pub maximum: Quantiles,
+    /// Interval of the value.
+    pub value_interval: Interval,
+    /// Interval of the maximum.
+    pub maximum_interval: Interval,
+}
+
+/// Forecast of one resource.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResourceForecast {
+    /// The KPI that is the resource's demand.
+    pub resource: KpiName,
+    /// Unit of all values.
+    pub unit: Arc<str>,
+    /// Demand at `made_at`.
+    pub last: Option<f64>,
+    /// Family or name of the model (`gru`, `exponential-smoothing`, `seasonal-naive`, `last-value`).
+    pub model: Arc<str>,
+    /// Version of the model.
+    pub model_version: Arc<str>,
+    /// One forecast a horizon, ascending.
+    pub horizons: Vec<HorizonForecast>,
+}
+
+/// A record of topics `predictions` and `predictions-latest`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prediction {
+    /// Whose demand.
+    pub workload: WorkloadId,
+    /// Stream that its samples came from.
+    pub source: Arc<str>,
+    /// Instant that the prediction was made for: no later sample went into it.
+    pub made_at: EventTime,
+    /// Width of the sampling grid, in seconds.
+    pub step_s: u32,
+    /// Resources, by name ascending; at least one.
+    pub resources: Vec<ResourceForecast>,
+    /// Capacity at `made_at`, where known.
+    pub capacity: Option<Capacity>,
+    /// What runs the workload.
+    pub platform: Platform,
+}

@@ -1,0 +1,63 @@
+//! Who a record is about.
+
+use bitcode::{Decode, Encode};
+use std::fmt;
+use std::sync::Arc;
+
+/// Longest workload id accepted, in bytes.
+pub const WORKLOAD_ID_BYTES_MAX: usize = 253;
+
+/// Name of a VM or of a Kubernetes workload, unique in the installation. It is the key of every
+/// record, so it decides the partition.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct WorkloadId(Arc<str>);
+
+/// Why a text is no workload id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WorkloadIdError {
+    /// The text is empty.
+    #[error("workload id is empty: give the VM's or workload's name")]
+    Empty,
+    /// The text is longer than [`WORKLOAD_ID_BYTES_MAX`].
+    #[error("workload id has {bytes} bytes, at most {WORKLOAD_ID_BYTES_MAX} are allowed")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+    },
+    /// The text has a control character.
+    #[error("workload id {text:?} has a control character")]
+    ControlCharacter {
+        /// The text.
+        text: String,
+    },
+}
+
+impl WorkloadId {
+    /// Checks and wraps a name.
+    ///
+    /// # Errors
+    /// When it is empty, too long or has control characters.
+    pub fn new(text: &str) -> Result<Self, WorkloadIdError> {
+        if text.is_empty() {
+            return Err(WorkloadIdError::Empty);
+        }
+        if text.len() > WORKLOAD_ID_BYTES_MAX {
+            return Err(WorkloadIdError::TooLong { bytes: text.len() });
+        }
+        if text.chars().any(char::is_control) {
+            return Err(WorkloadIdError::ControlCharacter { text: text.to_owned() });
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for WorkloadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
