@@ -1,1 +1,78 @@
-fn main() {}
+//! The project's own commands: `cargo xtask test` sets up what the tests need and runs them all.
+
+mod setup;
+
+use anyhow::{Context, Result, bail};
+use std::process::{Command, ExitCode};
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  test     set up, then formatting, lints, all Rust tests, the training kit's tests
+  setup    only the set-up: Java, Maven, Chromium, PyTorch
+  lint     formatting and clippy
+  rust     all Rust tests
+  python   the training kit's tests
+";
+
+fn main() -> ExitCode {
+    let command = std::env::args().nth(1);
+    let done = match command.as_deref() {
+        Some("test") => test(),
+        Some("setup") => setup::everything(),
+        Some("lint") => lint(),
+        Some("rust") => rust(),
+        Some("python") => python(),
+        Some("help" | "--help" | "-h") => {
+            print!("{HELP}");
+            Ok(())
+        }
+        _ => {
+            eprint!("{HELP}");
+            return ExitCode::from(64);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn test() -> Result<()> {
+    setup::everything()?;
+    lint()?;
+    python()?;
+    rust()
+}
+
+fn lint() -> Result<()> {
+    cargo(&["fmt", "--all", "--check"])?;
+    cargo(&["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"])
+}
+
+fn rust() -> Result<()> {
+    cargo(&["test", "--release", "--workspace", "--no-fail-fast"])
+}
+
+fn python() -> Result<()> {
+    let python = setup::training_python()?;
+    run(Command::new(python).current_dir("models/training").args(["-m", "pytest", "-q"]))
+}
+
+fn cargo(args: &[&str]) -> Result<()> {
+    run(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).args(args))
+}
+
+/// Runs a command with this terminal's output; an error names it.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let shown = format!("{command:?}").replace('"', "");
+    eprintln!("xtask: {shown}");
+    let status = command.status().with_context(|| format!("cannot start {shown}"))?;
+    if !status.success() {
+        bail!("{shown} ended with {status}");
+    }
+    Ok(())
+}
