@@ -10,5 +10,7 @@ pub mod kpi;
 pub mod prediction;
 pub mod quantiles;
 pub mod sample;
+pub mod stream;
 pub mod time;
+pub mod window;
 pub mod workload;

@@ -45,7 +45,7 @@ impl Capacity {
 }
 
 /// The KPIs of one workload at one instant: a record of topic `raw-kpis`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct Sample {
     /// Whose KPIs these are.
     pub workload: WorkloadId,

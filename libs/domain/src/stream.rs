@@ -1,0 +1,21 @@
+//! From records as they come to the samples of each workload in order, each once.
+//!
+//! Event time only: nothing here knows when a record arrived. So the check against a wall clock
+//! ("more than 5 minutes in the future") is not made here: it belongs to the collector, which
+//! has a clock. What is checked here follows from the log alone:
+//!
+//! - [`validity`]: numbers that cannot be.
+//! - [`source_clock`]: how far a source has come. One instant far ahead of the others does not
+//!   move the clock (it would make everybody else late): another sample must agree with it.
+//! - [`reassembly`]: one workload's samples in order. A sample that directly follows the last
+//!   one goes out at once; one that leaves a gap waits until the gap is filled or can no longer
+//!   be. A workload's first sample waits until the watermark has passed it, since only then no
+//!   earlier one can come.
+//! - [`admission`]: these for all sources and workloads of a partition.
+//! - [`counter`]: running totals to rates.
+
+pub mod admission;
+pub mod counter;
+pub mod reassembly;
+pub mod source_clock;
+pub mod validity;

@@ -1,0 +1,235 @@
+//! Admission of a partition's samples: which are used, in what order, and which are not.
+//!
+//! The watermark of a source is its clock less `lateness_steps` steps of the workload's grid. A
+//! source that falls idle keeps its clock to itself, so it holds nobody else back.
+
+use super::reassembly::{Place, Reassembly, Verdict};
+use super::source_clock::{SourceClock, Standing};
+use crate::time::EventTime;
+use crate::workload::WorkloadId;
+use bitcode::{Decode, Encode};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// What is admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdmissionSettings {
+    /// A sample may come so many steps after a newer one of its source.
+    pub lateness_steps: u32,
+    /// An instant so many seconds ahead of the source's clock needs another that agrees before
+    /// the clock follows. At least one step more than the lateness is granted.
+    pub ahead_s: u32,
+    /// An instant so many seconds ahead of the source's clock is rejected, unless the sample
+    /// before it agrees.
+    pub reject_ahead_s: u32,
+    /// A workload without samples for so many seconds of its source's clock is forgotten.
+    pub forget_after_s: u32,
+}
+
+/// A sample that arrived.
+#[derive(Clone, Debug)]
+pub struct Arrival<'a, T> {
+    /// Whose sample.
+    pub workload: &'a WorkloadId,
+    /// Stream that it came from.
+    pub source: &'a Arc<str>,
+    /// Its instant.
+    pub at: EventTime,
+    /// Its sampling step, in seconds.
+    pub step_s: u32,
+    /// What is held until its turn has come.
+    pub item: T,
+}
+
+/// A sample whose turn has come.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Released<T> {
+    /// Its bin on the grid of its workload's step.
+    pub bin: i64,
+    /// What was held.
+    pub item: T,
+}
+
+/// The admission of one partition.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Admission<T> {
+    sources: BTreeMap<Arc<str>, Source>,
+    lanes: BTreeMap<WorkloadId, Lane<T>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+struct Source {
+    clock: SourceClock,
+    /// Heads that wait for the clock: the instant that it has to reach, and whose head.
+    waiting: BTreeSet<(EventTime, WorkloadId)>,
+    next_sweep: EventTime,
+}
+
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+struct Lane<T> {
+    source: Arc<str>,
+    step_s: u32,
+    waits_for: Option<EventTime>,
+    reassembly: Reassembly<T>,
+}
+
+impl<T> Default for Admission<T> {
+    fn default() -> Self {
+        Self { sources: BTreeMap::new(), lanes: BTreeMap::new() }
+    }
+}
+
+impl<T> Admission<T> {
+    /// Samples that wait, over all workloads.
+    pub fn held(&self) -> usize {
+        self.lanes.values().map(|lane| lane.reassembly.held()).sum()
+    }
+
+    /// Workloads known.
+    pub fn workloads(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// Takes a sample and gives out, in `released`, all whose turn has come with it: each
+    /// workload's in order, and those of other workloads of the source that waited for its clock.
+    pub fn offer(
+        &mut self,
+        settings: &AdmissionSettings,
+        arrival: Arrival<'_, T>,
+        released: &mut Vec<Released<T>>,
+    ) -> Verdict {
+        let Arrival { workload, source, at, step_s, item } = arrival;
+        let standing = self.observe(settings, workload, source, at, step_s);
+        if let Standing::Ahead { by_s } = standing
+            && by_s > i64::from(settings.reject_ahead_s)
+        {
+            return Verdict::FromTheFuture;
+        }
+        let Some(newest) = self.sources.get(source).map(|s| s.clock.newest()) else { return Verdict::Late };
+        self.release_waiting(settings, source, newest, released);
+        let Some(lane) = self.lane_for(workload, source, at, step_s, released) else { return Verdict::Late };
+        let watermark_bin = newest.bin(step_s) - i64::from(settings.lateness_steps);
+        let place = Place { bin: at.bin(step_s), watermark_bin, is_ahead: standing != Standing::Current };
+        let verdict = lane.reassembly.offer(place, item);
+        if verdict == Verdict::Accepted {
+            lane.reassembly.release(watermark_bin, |bin, item| released.push(Released { bin, item }));
+        }
+        self.await_head(settings, workload);
+        verdict
+    }
+
+    fn observe(
+        &mut self,
+        settings: &AdmissionSettings,
+        workload: &WorkloadId,
+        source: &Arc<str>,
+        at: EventTime,
+        step_s: u32,
+    ) -> Standing {
+        let Some(known) = self.sources.get_mut(source) else {
+            let next_sweep = at.plus_s(i64::from(settings.forget_after_s));
+            let clock = SourceClock::starting(workload, at);
+            self.sources.insert(Arc::clone(source), Source { clock, waiting: BTreeSet::new(), next_sweep });
+            return Standing::Current;
+        };
+        let ahead_s = i64::from(settings.ahead_s).max(i64::from(settings.lateness_steps + 1) * i64::from(step_s));
+        known.clock.observe(workload, at, ahead_s)
+    }
+
+    fn release_waiting(
+        &mut self,
+        settings: &AdmissionSettings,
+        source: &Arc<str>,
+        newest: EventTime,
+        released: &mut Vec<Released<T>>,
+    ) {
+        while let Some(known) = self.sources.get_mut(source)
+            && known.waiting.first().is_some_and(|(instant, _)| *instant <= newest)
+            && let Some((_, workload)) = known.waiting.pop_first()
+        {
+            let Some(lane) = self.lanes.get_mut(&workload) else { continue };
+            lane.waits_for = None;
+            let watermark_bin = newest.bin(lane.step_s) - i64::from(settings.lateness_steps);
+            lane.reassembly.release(watermark_bin, |bin, item| released.push(Released { bin, item }));
+            self.await_head(settings, &workload);
+        }
+    }
+
+    /// The workload's lane. A new step starts the lane anew, after what the old one held; a
+    /// sample of another step that is not newer than the lane has no lane.
+    fn lane_for(
+        &mut self,
+        workload: &WorkloadId,
+        source: &Arc<str>,
+        at: EventTime,
+        step_s: u32,
+        released: &mut Vec<Released<T>>,
+    ) -> Option<&mut Lane<T>> {
+        let new_lane =
+            || Lane { source: Arc::clone(source), step_s, waits_for: None, reassembly: Reassembly::default() };
+        let lane = self.lanes.entry(workload.clone()).or_insert_with(new_lane);
+        if lane.step_s == step_s && lane.source == *source {
+            return Some(lane);
+        }
+        if let Some(known) = self.sources.get_mut(&lane.source)
+            && let Some(instant) = lane.waits_for.take()
+        {
+            known.waiting.remove(&(instant, workload.clone()));
+        }
+        if lane.step_s != step_s {
+            let newest_bin = lane.reassembly.newest_bin();
+            if newest_bin.is_some_and(|bin| EventTime::of_bin(bin, lane.step_s) >= at) {
+                return None;
+            }
+            lane.reassembly.flush(|bin, item| released.push(Released { bin, item }));
+            *lane = new_lane();
+        }
+        lane.source = Arc::clone(source);
+        Some(lane)
+    }
+
+    /// Sets down for which instant of its source's clock the head of a workload waits.
+    fn await_head(&mut self, settings: &AdmissionSettings, workload: &WorkloadId) {
+        let Some(lane) = self.lanes.get_mut(workload) else { return };
+        let wanted = lane
+            .reassembly
+            .head_bin()
+            .map(|bin| EventTime::of_bin(bin + i64::from(settings.lateness_steps), lane.step_s));
+        if wanted == lane.waits_for {
+            return;
+        }
+        let Some(known) = self.sources.get_mut(&lane.source) else { return };
+        if let Some(instant) = lane.waits_for {
+            known.waiting.remove(&(instant, workload.clone()));
+        }
+        if let Some(instant) = wanted {
+            known.waiting.insert((instant, workload.clone()));
+        }
+        lane.waits_for = wanted;
+    }
+
+    /// The workloads to forget: those of `source` without a sample for long, by its clock. They
+    /// are looked for once in a quarter of that time.
+    pub fn forget_silent(&mut self, settings: &AdmissionSettings, source: &Arc<str>) -> Vec<WorkloadId> {
+        let Some(known) = self.sources.get_mut(source) else { return Vec::new() };
+        let newest = known.clock.newest();
+        if newest < known.next_sweep {
+            return Vec::new();
+        }
+        known.next_sweep = newest.plus_s(i64::from(settings.forget_after_s / 4));
+        let oldest = newest.plus_s(-i64::from(settings.forget_after_s));
+        let is_silent = |lane: &Lane<T>| {
+            let last = lane.reassembly.last_bin().map(|bin| EventTime::of_bin(bin, lane.step_s));
+            lane.source == *source && lane.reassembly.held() == 0 && last.is_none_or(|at| at < oldest)
+        };
+        let silent: Vec<WorkloadId> =
+            self.lanes.iter().filter(|(_, lane)| is_silent(lane)).map(|(workload, _)| workload.clone()).collect();
+        for workload in &silent {
+            self.lanes.remove(workload);
+        }
+        silent
+    }
+}
+
+#[cfg(test)]
+mod tests;
