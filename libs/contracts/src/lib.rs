@@ -1,1 +1,19 @@
-//! prescale-contracts.
+//! The contracts between Prescale's services and with other teams: the topic table, Avro in
+//! Confluent framing, and the headers of each record.
+//!
+//! This is the one place where domain values become Avro and JSON. It must not know the bus.
+
+pub mod contract;
+pub mod envelope;
+pub mod error;
+mod json;
+mod rfc3339;
+pub mod topics;
+mod wire;
+
+
+pub use contract::Contract;
+pub use envelope::Envelope;
+pub use error::ContractError;
+pub use json::record_json;
+pub use rfc3339::{parse as parse_rfc3339, text as rfc3339};

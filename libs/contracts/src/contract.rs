@@ -1,0 +1,33 @@
+//! What a value needs to be a record of a topic.
+
+use crate::error::ContractError;
+use prescale_domain::time::EventTime;
+use prescale_domain::workload::WorkloadId;
+
+/// A value that is a record of a topic.
+pub trait Contract: Sized {
+    /// Topic of the records.
+    const TOPIC: &'static str;
+    /// CloudEvents type: the full name of the Avro record.
+    const EVENT_TYPE: &'static str;
+
+    /// Whom it is about; also the record's key.
+    fn workload(&self) -> &WorkloadId;
+
+    /// Its instant in event time.
+    fn at(&self) -> EventTime;
+
+    /// As Avro in Confluent framing, under the topic's newest schema.
+    ///
+    /// # Errors
+    /// When a field breaks the contract: a number that is not finite, an empty name, an interval
+    /// upside down; the error names the field.
+    fn encode(&self) -> Result<Vec<u8>, ContractError>;
+
+    /// From Avro in Confluent framing under any listed schema of the topic.
+    ///
+    /// # Errors
+    /// When the bytes are not framed, the schema is unknown or another topic's, the datum does not
+    /// follow its schema, or a field breaks the contract.
+    fn decode(framed: &[u8]) -> Result<Self, ContractError>;
+}

@@ -1,0 +1,277 @@
+//! The headers of a record: CloudEvents in binary mode, and the W3C trace context.
+//!
+//! Ids are deterministic, so that a consumer can drop a duplicate whoever wrote it and however
+//! often: a root's id is a hash of its source and position there, every other one of the id of the
+//! record that it follows from.
+
+use crate::error::ContractError;
+use crate::rfc3339;
+use bitcode::{Decode, Encode};
+use prescale_domain::time::EventTime;
+use prescale_domain::workload::WorkloadId;
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+use std::sync::Arc;
+
+/// CloudEvents version of the headers.
+const SPEC_VERSION: &str = "1.0";
+const CONTENT_TYPE: &str = "application/avro";
+const SPAN_ID_BYTES: usize = 8;
+const ID_BYTES: usize = 16;
+
+/// Who made a record, what it is, and what it follows from.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Envelope {
+    /// `ce_id`: 32 lower hex digits, the same however often the record is made.
+    pub id: Arc<str>,
+    /// `ce_source`: `/prescale/<stage or source>`.
+    pub source: Arc<str>,
+    /// `ce_type`: full name of the Avro record, such as `io.prescale.v1.Sample`.
+    pub event_type: Arc<str>,
+    /// `ce_time`: event time.
+    pub time: EventTime,
+    /// `traceparent`: the trace id is the root record's id, the span id begins this record's.
+    pub trace_parent: Arc<str>,
+}
+
+impl Envelope {
+    /// Of a record that follows from nothing on the bus. `position` names its place in the source:
+    /// the same producer, position, workload and instant always give the same id.
+    pub fn root(producer: &str, event_type: &str, workload: &WorkloadId, at: EventTime, position: &str) -> Self {
+        let at_ms = at.as_ms().to_be_bytes();
+        let id = id_of(&[
+            b"root",
+            producer.as_bytes(),
+            event_type.as_bytes(),
+            workload.as_str().as_bytes(),
+            &at_ms,
+            position.as_bytes(),
+        ]);
+        let trace_parent = trace_parent(&id, &id);
+        Self::of(id, producer, event_type, at, trace_parent)
+    }
+
+    /// Of the record number `ordinal` that `stage` makes of this one for `workload`.
+    pub fn following(
+        &self,
+        stage: &str,
+        event_type: &str,
+        workload: &WorkloadId,
+        at: EventTime,
+        ordinal: u32,
+    ) -> Self {
+        let id = id_of(&[
+            b"following",
+            stage.as_bytes(),
+            self.id.as_bytes(),
+            workload.as_str().as_bytes(),
+            &ordinal.to_be_bytes(),
+        ]);
+        let trace_parent = trace_parent(self.trace_id(), &id);
+        Self::of(id, stage, event_type, at, trace_parent)
+    }
+
+    fn of(id: String, producer: &str, event_type: &str, time: EventTime, trace_parent: String) -> Self {
+        Self {
+            id: id.into(),
+            source: format!("/prescale/{producer}").into(),
+            event_type: event_type.into(),
+            time,
+            trace_parent: trace_parent.into(),
+        }
+    }
+
+    /// Trace id of `traceparent`: 32 lower hex digits.
+    pub fn trace_id(&self) -> &str {
+        self.trace_parent.split('-').nth(1).unwrap_or("")
+    }
+
+    /// As headers of a record.
+    pub fn headers(&self) -> Vec<(String, Vec<u8>)> {
+        [
+            ("ce_specversion", SPEC_VERSION),
+            ("ce_id", &*self.id),
+            ("ce_source", &*self.source),
+            ("ce_type", &*self.event_type),
+            ("ce_time", &rfc3339::text(self.time)),
+            ("content-type", CONTENT_TYPE),
+            ("traceparent", &*self.trace_parent),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
+        .collect()
+    }
+
+    /// From the headers of a record. A record without `traceparent` begins a trace of its own.
+    ///
+    /// # Errors
+    /// When a required header is missing, empty or malformed.
+    pub fn from_headers<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> Result<Self, ContractError> {
+        let mut found: [Option<&'a [u8]>; NAMES.len()] = [None; NAMES.len()];
+        for (name, value) in headers {
+            if let Some(i) = NAMES.iter().position(|n| *n == name) {
+                found[i].get_or_insert(value);
+            }
+        }
+        let [version, id, source, event_type, time, trace] = found;
+        let version = required(NAMES[0], version)?;
+        if version != SPEC_VERSION {
+            return Err(header_error(NAMES[0], format!("{version:?}: this build reads {SPEC_VERSION}")));
+        }
+        let id = required(NAMES[1], id)?;
+        let time = required(NAMES[4], time)?;
+        let trace_parent = match trace {
+            None => trace_parent(&id_of(&[b"trace", id.as_bytes()]), &id_of(&[b"span", id.as_bytes()])),
+            Some(_) => checked_trace_parent(required(NAMES[5], trace)?)?.to_owned(),
+        };
+        Ok(Self {
+            id: id.into(),
+            source: required(NAMES[2], source)?.into(),
+            event_type: required(NAMES[3], event_type)?.into(),
+            time: rfc3339::parse(time)
+                .ok_or_else(|| header_error(NAMES[4], format!("{time:?} is no RFC 3339 instant")))?,
+            trace_parent: trace_parent.into(),
+        })
+    }
+}
+
+const NAMES: [&str; 6] = ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time", "traceparent"];
+
+fn header_error(name: &'static str, problem: String) -> ContractError {
+    ContractError::Header { name, problem }
+}
+
+fn required<'a>(name: &'static str, value: Option<&'a [u8]>) -> Result<&'a str, ContractError> {
+    let value = value.ok_or_else(|| {
+        header_error(name, "is missing: records carry the CloudEvents headers of binary mode".to_owned())
+    })?;
+    match std::str::from_utf8(value) {
+        Ok("") => Err(header_error(name, "is empty".to_owned())),
+        Ok(text) => Ok(text),
+        Err(_) => Err(header_error(name, "is not UTF-8".to_owned())),
+    }
+}
+
+/// `00-<32 hex>-<16 hex>-<2 hex>`, lower case, neither id all zeros (W3C Trace Context, level 1).
+fn checked_trace_parent(text: &str) -> Result<&str, ContractError> {
+    let parts: Vec<&str> = text.split('-').collect();
+    let widths = [2, 2 * ID_BYTES, 2 * SPAN_ID_BYTES, 2];
+    let hex = |part: &str| part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let is_zero = |part: &str| part.bytes().all(|b| b == b'0');
+    let good = parts.len() == widths.len()
+        && parts.iter().zip(widths).all(|(part, width)| part.len() == width && hex(part))
+        && parts[0] == "00"
+        && !is_zero(parts[1])
+        && !is_zero(parts[2]);
+    if good { Ok(text) } else { Err(header_error("traceparent", format!("{text:?} is no W3C trace context"))) }
+}
+
+fn trace_parent(trace_id: &str, record_id: &str) -> String {
+    format!("00-{trace_id}-{}-01", record_id.get(..2 * SPAN_ID_BYTES).unwrap_or(record_id))
+}
+
+/// Lower hex of the first 16 bytes of SHA-256 over the fields, each preceded by its length.
+fn id_of(fields: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for field in fields {
+        hash.update((field.len() as u64).to_be_bytes());
+        hash.update(field);
+    }
+    hash.finalize()[..ID_BYTES].iter().fold(String::with_capacity(2 * ID_BYTES), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn workload(name: &str) -> WorkloadId {
+        WorkloadId::new(name).unwrap()
+    }
+
+    fn root() -> Envelope {
+        Envelope::root("fleet", "io.prescale.v1.Sample", &workload("web-1"), EventTime::from_s(60), "7")
+    }
+
+    fn read(headers: &[(String, Vec<u8>)]) -> Result<Envelope, ContractError> {
+        Envelope::from_headers(headers.iter().map(|(n, v)| (n.as_str(), v.as_slice())))
+    }
+
+    #[test]
+    fn the_id_is_a_hash_that_others_can_compute() {
+        // Python: h=sha256(); for f in [b"root",b"fleet",b"io.prescale.v1.Sample",b"web-1",
+        // struct.pack(">q",60000),b"7"]: h.update(struct.pack(">Q",len(f))+f); h.hexdigest()[:32]
+        assert_eq!(&*root().id, "a5e8eb87e4f30d70b22ce41f9759b694");
+        assert_eq!(root(), root());
+    }
+
+    #[test]
+    fn ids_differ_in_every_field() {
+        let parent = root();
+        let w = workload("web-1");
+        let at = EventTime::from_s(60);
+        let base = parent.following("planner", "t", &w, at, 0);
+        assert_ne!(base.id, parent.following("planner", "t", &w, at, 1).id);
+        assert_ne!(base.id, parent.following("actuator", "t", &w, at, 0).id);
+        assert_ne!(base.id, parent.following("planner", "t", &workload("web-2"), at, 0).id);
+        assert_ne!(base.id, base.following("planner", "t", &w, at, 0).id);
+        let moved = Envelope::root("fleetx", "", &w, at, "7");
+        assert_ne!(Envelope::root("fleet", "x", &w, at, "7").id, moved.id, "lengths keep fields apart");
+    }
+
+    #[test]
+    fn a_chain_shares_its_trace() {
+        let parent = root();
+        let child = parent.following("planner", "io.prescale.v1.Action", &workload("web-1"), EventTime::from_s(60), 0);
+        assert_eq!(parent.trace_id(), &*parent.id);
+        assert_eq!(child.trace_id(), parent.trace_id());
+        assert_ne!(child.trace_parent, parent.trace_parent);
+        assert_eq!(&*child.trace_parent, format!("00-{}-{}-01", parent.id, &child.id[..16]));
+    }
+
+    #[test]
+    fn headers_read_back() {
+        let child = root().following("planner", "io.prescale.v1.Action", &workload("web-1"), EventTime::from_s(60), 0);
+        let headers = child.headers();
+        assert_eq!(read(&headers), Ok(child));
+        let time = headers.iter().find(|(n, _)| n == "ce_time").unwrap();
+        assert_eq!(time.1, b"1970-01-01T00:01:00.000Z");
+    }
+
+    #[test]
+    fn a_missing_or_wrong_header_is_named() {
+        for name in ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time"] {
+            let mut headers = root().headers();
+            headers.retain(|(n, _)| n != name);
+            let error = read(&headers).unwrap_err();
+            assert!(matches!(error, ContractError::Header { name: n, .. } if n == name), "{error}");
+        }
+        for (name, value) in
+            [("ce_time", "yesterday"), ("ce_id", ""), ("ce_specversion", "0.3"), ("traceparent", "00-0-0-01")]
+        {
+            let mut headers = root().headers();
+            headers.iter_mut().find(|(n, _)| n == name).unwrap().1 = value.into();
+            assert!(read(&headers).unwrap_err().to_string().contains(name));
+        }
+    }
+
+    #[test]
+    fn a_record_without_a_trace_begins_one() {
+        let mut headers = root().headers();
+        headers.retain(|(n, _)| n != "traceparent");
+        let envelope = read(&headers).unwrap();
+        assert!(checked_trace_parent(&envelope.trace_parent).is_ok());
+        assert_eq!(read(&headers), Ok(envelope));
+    }
+
+    proptest! {
+        #[test]
+        fn any_headers_are_read_or_refused(values in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 6)) {
+            let _ = Envelope::from_headers(NAMES.iter().copied().zip(values.iter().map(Vec::as_slice)));
+        }
+    }
+}

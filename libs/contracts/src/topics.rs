@@ -1,0 +1,114 @@
+//! The topic table: names, subjects and clean-up of every topic of Prescale.
+
+/// KPIs of one workload at one instant.
+pub const RAW_KPIS: &str = "raw-kpis";
+/// Feature vectors over the short and the long window.
+pub const FINGERPRINTS: &str = "fingerprints";
+/// Forecasts of demand.
+pub const PREDICTIONS: &str = "predictions";
+/// The newest forecast of each workload.
+pub const PREDICTIONS_LATEST: &str = "predictions-latest";
+/// Capacity that workloads should have, and why.
+pub const ACTIONS: &str = "actions";
+/// What the cloud said to the actions.
+pub const ACTION_RESULTS: &str = "action-results";
+/// Forecasts against what happened.
+pub const FORECAST_SCORES: &str = "forecast-scores";
+/// Stretches of unusual behaviour.
+pub const ANOMALIES: &str = "anomalies";
+
+const DAY_MS: i64 = 86_400_000;
+const DLQ_SUFFIX: &str = ".dlq";
+
+/// How long a topic keeps its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retention {
+    /// Records older than this are deleted.
+    Delete {
+        /// Age, in milliseconds.
+        retention_ms: i64,
+    },
+    /// The newest record of each key is kept.
+    Compact,
+}
+
+/// One topic; every key is the workload id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicContract {
+    /// Name.
+    pub name: String,
+    /// Subject of its schema by TopicNameStrategy; `None` for a dead letter queue, whose records
+    /// are the bytes that came.
+    pub subject: Option<String>,
+    /// How long records are kept.
+    pub retention: Retention,
+    /// What one record says.
+    pub says: &'static str,
+}
+
+/// Name of a topic's dead letter queue.
+pub fn dlq_of(topic: &str) -> String {
+    format!("{topic}{DLQ_SUFFIX}")
+}
+
+/// The topic whose dead letter queue this is; the topic itself when it is none.
+pub(crate) fn topic_of_dlq(topic: &str) -> &str {
+    topic.strip_suffix(DLQ_SUFFIX).unwrap_or(topic)
+}
+
+/// Subject of a topic's values by TopicNameStrategy.
+pub fn subject_of(topic: &str) -> String {
+    format!("{topic}-value")
+}
+
+/// Every topic, each followed by its dead letter queue.
+pub fn table() -> Vec<TopicContract> {
+    let days = |n: i64| Retention::Delete { retention_ms: n * DAY_MS };
+    [
+        (RAW_KPIS, days(7), "the KPIs of one workload at one instant"),
+        (FINGERPRINTS, days(7), "the feature vector over the short and the long window ending at an instant"),
+        (PREDICTIONS, days(7), "per resource and horizon: quantiles, interval, model, its trailing coverage"),
+        (PREDICTIONS_LATEST, Retention::Compact, "the newest prediction of each workload"),
+        (ACTIONS, days(30), "the desired capacity, why, by which policy, from which prediction, valid until when"),
+        (ACTION_RESULTS, days(30), "what the cloud said and when it took effect"),
+        (FORECAST_SCORES, days(30), "realised against predicted, pinball loss, coverage, drift state"),
+        (ANOMALIES, days(30), "score, p-value, KPIs to blame, start, end"),
+    ]
+    .into_iter()
+    .flat_map(|(name, retention, says)| {
+        let topic = TopicContract { name: name.to_owned(), subject: Some(subject_of(name)), retention, says };
+        let dlq = TopicContract {
+            name: dlq_of(name),
+            subject: None,
+            retention: days(30),
+            says: "the bytes that could not be used, with __connect.errors.* headers",
+        };
+        [topic, dlq]
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_topic_has_a_dead_letter_queue_and_appears_once() {
+        let table = table();
+        let names: BTreeSet<&str> = table.iter().map(|t| t.name.as_str()).collect();
+        assert_eq!(names.len(), table.len());
+        assert_eq!(table.len(), 16);
+        for topic in table.iter().filter(|t| t.subject.is_some()) {
+            assert!(names.contains(dlq_of(&topic.name).as_str()), "{}", topic.name);
+            assert_eq!(topic.subject.as_deref(), Some(subject_of(&topic.name).as_str()));
+        }
+        assert_eq!(table.iter().filter(|t| t.retention == Retention::Compact).count(), 1);
+    }
+
+    #[test]
+    fn a_dead_letter_queue_leads_back_to_its_topic() {
+        assert_eq!(topic_of_dlq(&dlq_of(ACTIONS)), ACTIONS);
+        assert_eq!(topic_of_dlq(ACTIONS), ACTIONS);
+    }
+}
