@@ -1,0 +1,172 @@
+// Routes, refreshes every two seconds while the page is seen, and the keys that work everywhere.
+
+import { ActionsView, actionsPath } from "./actions.js";
+import { ApiError, get, useToken } from "./api.js";
+import { h, setAttr, setText } from "./dom.js";
+import { FleetView } from "./fleet.js";
+import { clock } from "./format.js";
+import { PipelineView, updateStrip } from "./pipeline.js";
+import { WorkloadView } from "./workload.js";
+
+const REFRESH_MS = 2000;
+const main = document.getElementById("main");
+const banner = document.getElementById("banner");
+const live = document.getElementById("live");
+const strip = document.getElementById("strip");
+const themeButton = document.getElementById("theme");
+const help = document.getElementById("help");
+
+const state = { rows: new Map(), meta: null, version: "", actions: null, kept: 0, pipeline: null, workload: null, workloadVersion: "" };
+const views = { fleet: new FleetView(), actions: new ActionsView(), pipeline: new PipelineView(), workload: new WorkloadView() };
+let route = { view: "fleet", id: null };
+let visited = null;
+let generation = 0;
+let timer = null;
+
+function readRoute() {
+  const [view = "", ...rest] = location.hash.replace(/^#\/?/, "").split("/");
+  if (view === "workload" && rest.length > 0) {
+    try {
+      return { view, id: decodeURIComponent(rest.join("/")) };
+    } catch {
+      return { view, id: rest.join("/") };
+    }
+  }
+  return { view: view in views && view !== "workload" ? view : "fleet", id: null };
+}
+
+function show() {
+  const previous = route;
+  route = readRoute();
+  if (route.view === "workload" && route.id !== visited) {
+    views.workload = new WorkloadView();
+    state.workload = null;
+    state.workloadVersion = "";
+  }
+  if (route.view === "workload") visited = route.id;
+  main.replaceChildren(views[route.view].node);
+  document.title = route.view === "workload" ? `${route.id} · Prescale` : `${{ fleet: "Fleet", actions: "Actions", pipeline: "Pipeline" }[route.view]} · Prescale`;
+  for (const link of document.querySelectorAll("nav a")) setAttr(link, "aria-current", link.dataset.view === route.view ? "page" : null);
+  draw();
+  if (previous.view === "workload" && route.view === "fleet") views.fleet.focusRow(previous.id);
+  else {
+    scrollTo(0, 0);
+    if (previous.view !== route.view || previous.id !== route.id) main.focus({ preventScroll: true });
+  }
+  refresh();
+}
+
+function draw() {
+  if (state.pipeline) updateStrip(strip, state.pipeline.stages);
+  if (route.view === "fleet" && state.meta) views.fleet.update(state);
+  if (route.view === "actions" && state.actions) views.actions.update({ actions: state.actions, kept: state.kept, newest_ms: state.meta?.newest_ms });
+  if (route.view === "pipeline" && state.pipeline) views.pipeline.update(state.pipeline, state.meta?.newest_ms);
+  if (route.view === "workload" && state.workload) views.workload.update(state.workload);
+}
+
+async function fetchFleet() {
+  const answer = await get(`api/fleet?since=${encodeURIComponent(state.version)}`);
+  if (answer === null) return;
+  if (answer.full) state.rows = new Map();
+  for (const row of answer.rows) state.rows.set(row.id, row);
+  state.meta = answer;
+  state.version = answer.version;
+}
+
+async function fetchActions() {
+  const answer = await get(actionsPath);
+  state.actions = answer.actions;
+  state.kept = answer.kept;
+}
+
+async function fetchWorkload(id) {
+  try {
+    const answer = await get(`api/workloads/${encodeURIComponent(id)}?since=${encodeURIComponent(state.workloadVersion)}`);
+    if (answer === null || route.id !== id) return;
+    state.workload = answer;
+    state.workloadVersion = answer.version;
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.status !== 404) throw error;
+    if (route.id === id) views.workload.showMissing(id, error.message);
+  }
+}
+
+async function refresh() {
+  clearTimeout(timer);
+  const mine = (generation += 1);
+  try {
+    const wanted = [get("api/pipeline").then((p) => { state.pipeline = p; })];
+    if (route.view !== "workload") wanted.push(fetchFleet(), fetchActions());
+    else wanted.push(fetchWorkload(route.id));
+    await Promise.all(wanted);
+    if (mine !== generation) return;
+    banner.hidden = true;
+    setAttr(live, "class", "live on");
+    setText(live, `Live ${clock(Date.now())}`);
+    draw();
+    setAttr(main, "data-ready", route.view === "workload" ? `workload/${route.id}` : route.view);
+  } catch (error) {
+    if (mine !== generation) return;
+    setAttr(live, "class", "live off");
+    setText(live, "Not live");
+    if (error instanceof ApiError && error.status === 401) return askToken();
+    banner.hidden = false;
+    setText(banner, `${error.message}. Trying again every ${REFRESH_MS / 1000} s; what is shown is from before.`);
+  }
+  if (!document.hidden) timer = setTimeout(refresh, REFRESH_MS);
+}
+
+function askToken() {
+  if (document.getElementById("token")) return;
+  const input = h("input", { id: "token", type: "password", autocomplete: "current-password", required: true });
+  const form = h("form", { class: "panel token-form", onsubmit: (event) => {
+    event.preventDefault();
+    useToken(input.value.trim());
+    show();
+  } }, h("h1", { text: "Token needed" }), h("p", {}, "This console is open to the network. Enter the token from ", h("code", { text: "[console] token" }), "."), h("label", { for: "token", text: "Token" }), input, h("button", { type: "submit", text: "Open" }));
+  main.replaceChildren(form);
+  input.focus();
+}
+
+function drawTheme() {
+  const dark = window.prescaleTheme.current() === "dark";
+  setText(themeButton, dark ? "☾" : "☀");
+  setAttr(themeButton, "aria-label", dark ? "Theme: dark. Switch to light" : "Theme: light. Switch to dark");
+  setAttr(themeButton, "title", `${dark ? "Switch to light" : "Switch to dark"} (t)`);
+}
+
+function onKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || help.open) return;
+  const typing = event.target.matches("input, textarea, select");
+  if (event.key === "Escape") {
+    if (typing && event.target.id === "filter") {
+      if (!views.fleet.clearFilter()) views.fleet.focusRow(null);
+      event.preventDefault();
+    } else if (route.view !== "fleet") location.hash = "#/fleet";
+    else views.fleet.clearFilter();
+    return;
+  }
+  if (event.key === "ArrowDown" && event.target.id === "filter") {
+    event.preventDefault();
+    views.fleet.focusRow(null);
+    return;
+  }
+  if (typing) return;
+  if (event.key === "/") {
+    event.preventDefault();
+    if (route.view !== "fleet") {
+      location.hash = "#/fleet";
+      addEventListener("hashchange", () => queueMicrotask(() => views.fleet.focusFilter()), { once: true });
+    } else views.fleet.focusFilter();
+  } else if (event.key === "t") window.prescaleTheme.toggle();
+  else if (event.key === "?") help.showModal();
+}
+
+themeButton.addEventListener("click", () => window.prescaleTheme.toggle());
+document.addEventListener("themechange", drawTheme);
+document.getElementById("help-open").addEventListener("click", () => help.showModal());
+document.addEventListener("keydown", onKey);
+document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
+addEventListener("hashchange", show);
+drawTheme();
+show();
