@@ -4,10 +4,17 @@
 //! It must not know what the records mean: no Avro, no domain.
 
 pub mod bus;
+pub mod dlq;
+pub mod embedded;
 pub mod error;
+mod framing;
+pub mod partitioner;
 pub mod record;
+mod snapshot;
 pub mod stage;
+mod step;
 pub mod topic;
+mod wait;
 
 pub use bus::{Bus, CaughtUp, Lag, ReadFrom, RecordReader, Source, StageOptions};
 pub use error::BusError;

@@ -1,0 +1,180 @@
+//! Retention and compaction, in small transactions so that stages hardly notice.
+
+use super::store::{Store, Topic, backend, lock, now_ms};
+use crate::error::BusError;
+use rusqlite::{Transaction, params};
+use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Records handled in one transaction.
+const SLICE_RECORDS: i64 = 2000;
+/// How long a tombstone of a compacted topic is kept, as Kafka does by default.
+const TOMBSTONE_KEPT_MS: i64 = 24 * 3600 * 1000;
+
+/// What one round of maintenance removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MaintenanceReport {
+    /// Records older than their topic's retention.
+    pub expired: u64,
+    /// Records of compacted topics with a newer one of the same key, and old tombstones.
+    pub compacted: u64,
+}
+
+/// Does all maintenance that is due at that instant.
+pub(super) fn maintain(store: &Store, now_ms: i64) -> Result<MaintenanceReport, BusError> {
+    let mut report = MaintenanceReport::default();
+    for (topic, retention_ms) in topics(store)? {
+        for partition in 0..topic.partitions {
+            let context = format!("cannot clean up {}/{partition}", topic.name);
+            match retention_ms {
+                Some(retention_ms) => {
+                    let before_ms = now_ms.saturating_sub(retention_ms);
+                    while let Some(expired) =
+                        store.write(&context, |transaction| expire(transaction, &topic, partition, before_ms))?
+                    {
+                        report.expired += expired;
+                    }
+                }
+                None => {
+                    while let Some(compacted) =
+                        store.write(&context, |transaction| compact(transaction, &topic, partition))?
+                    {
+                        report.compacted += compacted;
+                    }
+                }
+            }
+        }
+    }
+    let before_ms = now_ms.saturating_sub(TOMBSTONE_KEPT_MS);
+    report.compacted += store.write("cannot clean up tombstones", |t| remove_tombstones(t, before_ms))?;
+    Ok(report)
+}
+
+fn topics(store: &Store) -> Result<Vec<(Topic, Option<i64>)>, BusError> {
+    let connection = store.reader()?;
+    let select = || {
+        let mut select = connection.prepare("SELECT name, retention_ms FROM topics ORDER BY name")?;
+        select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<Vec<(String, _)>>>()
+    };
+    let rows = select().map_err(|e| backend("cannot list the topics", &e))?;
+    rows.into_iter().map(|(name, retention_ms)| Ok((store.topic(&name)?, retention_ms))).collect()
+}
+
+/// Removes records from the head of a partition, up to the first that is young enough; `None`
+/// when there was none to remove.
+fn expire(
+    transaction: &Transaction<'_>,
+    topic: &Topic,
+    partition: u32,
+    before_ms: i64,
+) -> rusqlite::Result<Option<u64>> {
+    let mut select = transaction.prepare_cached(
+        "SELECT offset, appended_at_ms FROM records
+         WHERE topic_id = ?1 AND partition = ?2 ORDER BY offset LIMIT ?3",
+    )?;
+    let mut rows = select.query(params![topic.id, partition, SLICE_RECORDS])?;
+    let mut last_expired = None;
+    while let Some(row) = rows.next()? {
+        if row.get::<_, i64>(1)? >= before_ms {
+            break;
+        }
+        last_expired = Some(row.get::<_, i64>(0)?);
+    }
+    let Some(last) = last_expired else { return Ok(None) };
+    let removed = transaction
+        .prepare_cached("DELETE FROM records WHERE topic_id = ?1 AND partition = ?2 AND offset <= ?3")?
+        .execute(params![topic.id, partition, last])?;
+    Ok(Some(removed as u64))
+}
+
+/// Compacts the next slice of a partition; `None` when it has come to the end.
+fn compact(transaction: &Transaction<'_>, topic: &Topic, partition: u32) -> rusqlite::Result<Option<u64>> {
+    let from: i64 = transaction
+        .prepare_cached("SELECT compacted_to FROM partitions WHERE topic_id = ?1 AND partition = ?2")?
+        .query_row(params![topic.id, partition], |row| row.get(0))?;
+    let mut select = transaction.prepare_cached(
+        "SELECT offset, key, CASE WHEN value IS NULL THEN appended_at_ms END FROM records
+         WHERE topic_id = ?1 AND partition = ?2 AND offset >= ?3 ORDER BY offset LIMIT ?4",
+    )?;
+    let slice: Vec<(i64, Option<Vec<u8>>, Option<i64>)> = select
+        .query_map(params![topic.id, partition, from, SLICE_RECORDS], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let Some((last, ..)) = slice.last() else { return Ok(None) };
+    let compacted_to = last + 1;
+    let mut removed = 0;
+    for (offset, key, tombstone_at_ms) in slice {
+        let key = key.unwrap_or_default();
+        removed += transaction
+            .prepare_cached(
+                "DELETE FROM records WHERE topic_id = ?1 AND partition = ?2 AND offset =
+                    (SELECT offset FROM newest_by_key WHERE topic_id = ?1 AND partition = ?2 AND key = ?3)",
+            )?
+            .execute(params![topic.id, partition, key])?;
+        transaction
+            .prepare_cached(
+                "INSERT INTO newest_by_key (topic_id, partition, key, offset, tombstone_at_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT DO UPDATE SET offset = excluded.offset, tombstone_at_ms = excluded.tombstone_at_ms",
+            )?
+            .execute(params![topic.id, partition, key, offset, tombstone_at_ms])?;
+    }
+    transaction
+        .prepare_cached("UPDATE partitions SET compacted_to = ?3 WHERE topic_id = ?1 AND partition = ?2")?
+        .execute(params![topic.id, partition, compacted_to])?;
+    Ok(Some(removed as u64))
+}
+
+fn remove_tombstones(transaction: &Transaction<'_>, before_ms: i64) -> rusqlite::Result<u64> {
+    let removed = transaction.execute(
+        "DELETE FROM records WHERE (topic_id, partition, offset) IN
+            (SELECT topic_id, partition, offset FROM newest_by_key WHERE tombstone_at_ms < ?1)",
+        [before_ms],
+    )?;
+    transaction.execute("DELETE FROM newest_by_key WHERE tombstone_at_ms < ?1", [before_ms])?;
+    Ok(removed as u64)
+}
+
+/// The thread that does maintenance at intervals; it ends when this is dropped.
+pub(super) struct MaintenanceThread {
+    stop: Arc<(Mutex<bool>, Condvar)>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl MaintenanceThread {
+    pub(super) fn start(store: &Arc<Store>, every: Duration) -> std::io::Result<Self> {
+        let stop = Arc::new((Mutex::new(false), Condvar::new()));
+        let (stopped, store) = (Arc::clone(&stop), Arc::downgrade(store));
+        let thread = std::thread::Builder::new()
+            .name("bus-maintenance".to_owned())
+            .spawn(move || run(&store, &stopped, every))?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+fn run(store: &Weak<Store>, stop: &(Mutex<bool>, Condvar), every: Duration) {
+    loop {
+        let waiting = stop.1.wait_timeout_while(lock(&stop.0), every, |stopped| !*stopped);
+        if waiting.is_ok_and(|(stopped, _)| *stopped) {
+            return;
+        }
+        let Some(store) = store.upgrade() else { return };
+        if let Err(error) = maintain(&store, now_ms()) {
+            tracing::warn!(%error, "maintenance of the embedded log; the next round tries again");
+        }
+    }
+}
+
+impl Drop for MaintenanceThread {
+    fn drop(&mut self) {
+        *lock(&self.stop.0) = true;
+        self.stop.1.notify_all();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the maintenance thread of the embedded log had panicked");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! A partition's state as of the group's position: its snapshot, then the log from there with the
+//! outputs discarded.
+
+use super::log;
+use super::store::{Store, Topic, backend};
+use crate::error::BusError;
+use crate::snapshot::{self, SnapshotOf};
+use crate::stage::{Stage, StageFactory};
+use crate::step::StepContext;
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use tokio_util::sync::CancellationToken;
+
+/// What is restored, and for whom.
+pub(super) struct Restoring<'a> {
+    pub(super) store: &'a Store,
+    pub(super) connection: &'a Connection,
+    pub(super) factory: &'a dyn StageFactory,
+    pub(super) context: &'a StepContext,
+    pub(super) topic: &'a Topic,
+    pub(super) group: &'a str,
+    pub(super) batch_records_max: usize,
+}
+
+/// A partition's stage at a position.
+pub(super) struct Restored {
+    pub(super) stage: Box<dyn Stage>,
+    pub(super) position: i64,
+    /// Records applied since the snapshot that it came from.
+    pub(super) since_snapshot: u64,
+}
+
+/// What a snapshot of this group and partition must say it is of.
+pub(super) fn snapshot_of(factory: &dyn StageFactory, group: &str, topic: &Topic, partition: u32) -> SnapshotOf {
+    SnapshotOf {
+        identity: format!("embedded/{group}/{}/{partition}", topic.name),
+        state_schema: factory.state_schema(),
+    }
+}
+
+/// Stores a snapshot, within a transaction.
+pub(super) fn store_snapshot(
+    transaction: &Transaction<'_>,
+    group: &str,
+    topic: &Topic,
+    partition: u32,
+    bytes: &[u8],
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "INSERT INTO snapshots (consumer_group, topic_id, partition, rejected, bytes) VALUES (?1, ?2, ?3, 0, ?4)
+             ON CONFLICT DO UPDATE SET bytes = excluded.bytes",
+        )?
+        .execute(params![group, topic.id, partition, bytes])?;
+    Ok(())
+}
+
+impl Restoring<'_> {
+    /// The state of a partition; `None` when the shutdown came first.
+    pub(super) fn partition(
+        &self,
+        partition: u32,
+        shutdown: &CancellationToken,
+    ) -> Result<Option<Restored>, BusError> {
+        let position = self.committed(partition)?;
+        let (mut stage, mut at) = match self.from_snapshot(partition, position)? {
+            Some(restored) => restored,
+            None => (self.factory.create(partition), 0),
+        };
+        let mut since_snapshot = 0;
+        while at < position {
+            if shutdown.is_cancelled() {
+                return Ok(None);
+            }
+            let mut batch = log::page(self.connection, self.topic, partition, at, self.batch_records_max)
+                .map_err(|e| backend(&format!("cannot re-read {}/{partition}", self.topic.name), &e))?;
+            batch.retain(|r| r.offset < position);
+            at = batch.last().map_or(position, |r| r.offset + 1);
+            if !batch.is_empty() {
+                since_snapshot += batch.len() as u64;
+                self.context.apply(stage.as_mut(), &batch)?;
+            }
+        }
+        Ok(Some(Restored { stage, position, since_snapshot }))
+    }
+
+    /// The group's position, set to the oldest record kept when it has none.
+    fn committed(&self, partition: u32) -> Result<i64, BusError> {
+        let Self { store, topic, group, .. } = self;
+        store.write(&format!("cannot read the position of {group} on {}/{partition}", topic.name), |transaction| {
+            if let Some(position) = log::position(transaction, group, topic, partition)? {
+                return Ok(position);
+            }
+            let oldest = log::oldest_from(transaction, topic, partition, 0)?;
+            transaction.execute(
+                "INSERT INTO positions (consumer_group, topic_id, partition, next_offset) VALUES (?1, ?2, ?3, ?4)",
+                params![group, topic.id, partition, oldest],
+            )?;
+            Ok(oldest)
+        })
+    }
+
+    fn from_snapshot(&self, partition: u32, position: i64) -> Result<Option<(Box<dyn Stage>, i64)>, BusError> {
+        let Self { store, topic, group, factory, .. } = self;
+        let context = format!("cannot read the snapshot of {group} on {}/{partition}", topic.name);
+        let bytes: Option<Vec<u8>> = self
+            .connection
+            .query_row(
+                "SELECT bytes FROM snapshots
+                 WHERE consumer_group = ?1 AND topic_id = ?2 AND partition = ?3 AND rejected = 0",
+                params![group, topic.id, partition],
+                |row| row.get(0),
+            )
+            .optional()
+            .map_err(|e| backend(&context, &e))?;
+        let Some(bytes) = bytes else { return Ok(None) };
+        let restored = snapshot::decode(&snapshot_of(*factory, group, topic, partition), position, &bytes)
+            .and_then(|(offset, state)| Ok((factory.restore(partition, state)?, offset)));
+        let reason = match restored {
+            Ok(restored) => return Ok(Some(restored)),
+            Err(reason) => reason,
+        };
+        tracing::warn!(
+            stage = factory.name(),
+            group,
+            topic = %topic.name,
+            partition,
+            reason,
+            "snapshot put aside (table snapshots, rejected = 1); the state is rebuilt from the log"
+        );
+        store.write(&context, |transaction| {
+            transaction.execute(
+                "UPDATE OR REPLACE snapshots SET rejected = 1
+                 WHERE consumer_group = ?1 AND topic_id = ?2 AND partition = ?3 AND rejected = 0",
+                params![group, topic.id, partition],
+            )
+        })?;
+        Ok(None)
+    }
+}

@@ -1,0 +1,140 @@
+//! The tables of the embedded log, and opening connections to its file.
+
+use super::EmbeddedOptions;
+use super::store::backend;
+use crate::error::BusError;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use std::path::Path;
+
+/// Says that a file is an embedded log ("PSCL").
+const APPLICATION_ID: i64 = 0x5053_434c;
+const SCHEMA_VERSION: i64 = 1;
+
+const TABLES: &str = "
+CREATE TABLE topics (
+    topic_id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    partitions INTEGER NOT NULL,
+    retention_ms INTEGER            -- NULL: the topic is compacted
+);
+CREATE TABLE partitions (
+    topic_id INTEGER NOT NULL,
+    partition INTEGER NOT NULL,
+    next_offset INTEGER NOT NULL,
+    compacted_to INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (topic_id, partition)
+) WITHOUT ROWID;
+CREATE TABLE records (
+    topic_id INTEGER NOT NULL,
+    partition INTEGER NOT NULL,
+    offset INTEGER NOT NULL,
+    appended_at_ms INTEGER NOT NULL,
+    key BLOB,
+    value BLOB,
+    headers BLOB NOT NULL,
+    PRIMARY KEY (topic_id, partition, offset)
+) WITHOUT ROWID;
+CREATE TABLE newest_by_key (
+    topic_id INTEGER NOT NULL,
+    partition INTEGER NOT NULL,
+    key BLOB NOT NULL,
+    offset INTEGER NOT NULL,
+    tombstone_at_ms INTEGER,
+    PRIMARY KEY (topic_id, partition, key)
+) WITHOUT ROWID;
+CREATE INDEX tombstones ON newest_by_key (tombstone_at_ms) WHERE tombstone_at_ms IS NOT NULL;
+CREATE TABLE positions (
+    consumer_group TEXT NOT NULL,
+    topic_id INTEGER NOT NULL,
+    partition INTEGER NOT NULL,
+    next_offset INTEGER NOT NULL,
+    PRIMARY KEY (consumer_group, topic_id, partition)
+) WITHOUT ROWID;
+CREATE TABLE snapshots (
+    consumer_group TEXT NOT NULL,
+    topic_id INTEGER NOT NULL,
+    partition INTEGER NOT NULL,
+    rejected INTEGER NOT NULL,
+    bytes BLOB NOT NULL,
+    UNIQUE (consumer_group, topic_id, partition, rejected)
+);
+CREATE TABLE members (
+    consumer_group TEXT NOT NULL,
+    topic_id INTEGER NOT NULL,
+    owner TEXT NOT NULL,
+    expires_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (consumer_group, topic_id, owner)
+) WITHOUT ROWID;
+CREATE TABLE leases (
+    consumer_group TEXT NOT NULL,
+    topic_id INTEGER NOT NULL,
+    partition INTEGER NOT NULL,
+    owner TEXT NOT NULL,
+    expires_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (consumer_group, topic_id, partition)
+) WITHOUT ROWID;
+CREATE TABLE sources (
+    source TEXT PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    position BLOB
+) WITHOUT ROWID;
+";
+
+/// Opens the file for writing and makes the tables when they are missing.
+pub(super) fn open_writer(path: &Path, options: &EmbeddedOptions) -> Result<Connection, BusError> {
+    let context = format!("cannot open the embedded log {}", path.display());
+    let mut connection = Connection::open(path).map_err(|e| backend(&context, &e))?;
+    let prepared = prepare_writer(&mut connection, options).map_err(|e| backend(&context, &e))?;
+    if let Err(message) = prepared {
+        return Err(BusError::Backend { context, message, retryable: false });
+    }
+    Ok(connection)
+}
+
+fn prepare_writer(
+    connection: &mut Connection,
+    options: &EmbeddedOptions,
+) -> rusqlite::Result<Result<(), String>> {
+    connection.busy_timeout(options.busy_timeout)?;
+    connection.pragma_update(None, "page_size", 8192)?;
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", if options.fsync_every_commit { "FULL" } else { "NORMAL" })?;
+    connection.pragma_update(None, "cache_size", -32_768)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
+    connection.pragma_update_and_check(None, "journal_size_limit", 128 << 20, |_| Ok(()))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let application: i64 = transaction.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    match (application, version, tables) {
+        (0, 0, 0) => {
+            transaction.execute_batch(TABLES)?;
+            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+            transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+            transaction.commit()?;
+        }
+        (APPLICATION_ID, SCHEMA_VERSION, _) => {}
+        (APPLICATION_ID, other, _) => {
+            return Ok(Err(format!(
+                "it has layout {other}, this build reads {SCHEMA_VERSION}: name another file in [bus.embedded] path"
+            )));
+        }
+        _ => {
+            return Ok(Err("it is another program's database: name another file in [bus.embedded] path".to_owned()));
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Opens a connection that only reads.
+pub(super) fn open_reader(path: &Path, options: &EmbeddedOptions) -> Result<Connection, BusError> {
+    let open = || {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        connection.busy_timeout(options.busy_timeout)?;
+        connection.pragma_update(None, "query_only", true)?;
+        connection.pragma_update(None, "cache_size", -8192)?;
+        Ok(connection)
+    };
+    open().map_err(|e| backend(&format!("cannot read the embedded log {}", path.display()), &e))
+}

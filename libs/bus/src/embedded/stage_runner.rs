@@ -1,0 +1,267 @@
+//! Runs a stage on the embedded log.
+//!
+//! A step reads a page, applies it without holding any lock, and then writes outputs, position and
+//! (when due) snapshot in one transaction. The position moves by compare-and-swap: if another
+//! instance moved it first, this one throws its work away and restores its state from the log.
+
+use super::leases::{Member, new_owner};
+use super::log;
+use super::restore::{Restored, Restoring, snapshot_of, store_snapshot};
+use super::store::{Placed, Store, Topic, append, backend};
+use crate::bus::StageOptions;
+use crate::error::BusError;
+use crate::record::ConsumedRecord;
+use crate::snapshot;
+use crate::stage::StageFactory;
+use crate::step::{StepContext, Tally};
+use crate::wait::cancelled_within;
+use rusqlite::{Connection, params};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+pub(super) struct StageRunner<'a> {
+    store: &'a Store,
+    factory: &'a dyn StageFactory,
+    options: &'a StageOptions,
+    shutdown: &'a CancellationToken,
+    context: StepContext,
+    topic: Topic,
+    connection: Connection,
+    member: Member,
+    running: BTreeMap<u32, Restored>,
+}
+
+/// What is written when a step is committed.
+struct Commit<'p> {
+    partition: u32,
+    from: i64,
+    to: i64,
+    placed: Vec<Placed<'p>>,
+    snapshot: Option<Vec<u8>>,
+}
+
+impl<'a> StageRunner<'a> {
+    pub(super) fn new(
+        store: &'a Store,
+        factory: &'a dyn StageFactory,
+        options: &'a StageOptions,
+        shutdown: &'a CancellationToken,
+    ) -> Result<Self, BusError> {
+        let context = StepContext::new(factory);
+        let topic = store.topic(&context.input)?;
+        for written in context.topics_written() {
+            store.topic(&written)?;
+        }
+        let member = Member {
+            group: options.group.clone(),
+            topic_id: topic.id,
+            partitions: topic.partitions,
+            owner: new_owner(),
+            lease: store.options.lease,
+        };
+        let connection = store.reader()?;
+        Ok(Self { store, factory, options, shutdown, context, topic, connection, member, running: BTreeMap::new() })
+    }
+
+    /// Runs until the shutdown, then gives everything back.
+    pub(super) fn run(mut self) -> Result<(), BusError> {
+        let result = self.run_until_shutdown();
+        let snapshots = if result.is_ok() { self.snapshot_all() } else { Ok(()) };
+        let left = self.store.write("cannot leave the group", |transaction| self.member.leave(transaction));
+        result.and(snapshots).and(left)
+    }
+
+    fn run_until_shutdown(&mut self) -> Result<(), BusError> {
+        let mut renewed: Option<Instant> = None;
+        while !self.shutdown.is_cancelled() {
+            if renewed.is_none_or(|at| at.elapsed() >= self.store.options.lease / 3) {
+                self.settle_leases()?;
+                renewed = Some(Instant::now());
+            }
+            let seen = self.topic.grew.times();
+            let ends = log::ends(&self.connection, &self.topic)
+                .map_err(|e| backend(&format!("cannot read topic {:?}", self.topic.name), &e))?;
+            let behind: Vec<u32> = self
+                .running
+                .iter()
+                .filter(|(p, r)| ends.get(**p as usize).is_some_and(|end| r.position < *end))
+                .map(|(p, _)| *p)
+                .collect();
+            if behind.is_empty() {
+                self.topic.grew.wait_past(seen, self.store.options.poll_interval);
+                continue;
+            }
+            for partition in behind {
+                if self.shutdown.is_cancelled() {
+                    break;
+                }
+                self.step(partition, ends[partition as usize])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Renews this instance's leases, gives up what is no longer its share, takes what is.
+    fn settle_leases(&mut self) -> Result<(), BusError> {
+        let share = self.retrying("cannot join the group", |transaction| self.member.share(transaction))?;
+        let surplus: Vec<u32> = self.running.keys().copied().filter(|p| !share.contains(p)).collect();
+        for partition in surplus {
+            self.snapshot(partition)?;
+            self.running.remove(&partition);
+            self.retrying("cannot give a partition back", |transaction| self.member.give(transaction, partition))?;
+        }
+        for partition in share {
+            let taken = self.retrying("cannot take a partition", |transaction| self.member.take(transaction, partition))?;
+            if !taken {
+                self.running.remove(&partition);
+            } else if !self.running.contains_key(&partition) {
+                self.restore(partition)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self, partition: u32) -> Result<(), BusError> {
+        let restoring = Restoring {
+            store: self.store,
+            connection: &self.connection,
+            factory: self.factory,
+            context: &self.context,
+            topic: &self.topic,
+            group: &self.options.group,
+            batch_records_max: self.options.batch_records_max,
+        };
+        if let Some(restored) = restoring.partition(partition, self.shutdown)? {
+            self.running.insert(partition, restored);
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, partition: u32, end: i64) -> Result<(), BusError> {
+        let Some(from) = self.running.get(&partition).map(|r| r.position) else { return Ok(()) };
+        let batch = log::page(&self.connection, &self.topic, partition, from, self.options.batch_records_max)
+            .map_err(|e| backend(&format!("cannot read {}/{partition}", self.topic.name), &e))?;
+        self.warn_of_gap(partition, from, end, &batch);
+        let Some(run) = self.running.get_mut(&partition) else { return Ok(()) };
+        let (writes, tally) = if batch.is_empty() {
+            (Vec::new(), Tally::default())
+        } else {
+            self.context.apply(run.stage.as_mut(), &batch)?
+        };
+        let to = batch.last().map_or(end, |r| r.offset + 1);
+        run.position = to;
+        run.since_snapshot += batch.len() as u64;
+        let due = run.since_snapshot >= self.options.snapshot_every_records;
+        let snapshot = due.then(|| self.encoded(partition)).flatten();
+        let commit = Commit { partition, from, to, placed: self.store.place(&writes)?, snapshot };
+        if !self.committed(&commit)? {
+            tracing::info!(
+                stage = self.context.stage,
+                partition,
+                "another instance moved the position; this step is discarded and the state restored"
+            );
+            self.running.remove(&partition);
+            return self.restore(partition);
+        }
+        if commit.snapshot.is_some()
+            && let Some(run) = self.running.get_mut(&partition)
+        {
+            run.since_snapshot = 0;
+        }
+        tally.count(self.context.stage);
+        self.store.announce(&commit.placed);
+        Ok(())
+    }
+
+    /// Retention may have overtaken a group that was stopped for long.
+    fn warn_of_gap(&self, partition: u32, from: i64, end: i64, batch: &[ConsumedRecord]) {
+        let first = batch.first().map_or(end, |r| r.offset);
+        if first > from {
+            tracing::warn!(
+                stage = self.context.stage,
+                topic = %self.topic.name,
+                partition,
+                from,
+                first,
+                "these offsets are no longer kept (retention or compaction); the stage goes on at the next one"
+            );
+        }
+    }
+
+    /// Commits a step; false when another instance had moved the position.
+    fn committed(&self, commit: &Commit<'_>) -> Result<bool, BusError> {
+        let Commit { partition, from, to, placed, snapshot } = commit;
+        let group = &self.options.group;
+        self.retrying(&format!("stage {} cannot commit", self.context.stage), |transaction| {
+            let moved = transaction
+                .prepare_cached(
+                    "UPDATE positions SET next_offset = ?4
+                     WHERE consumer_group = ?1 AND topic_id = ?2 AND partition = ?3 AND next_offset = ?5",
+                )?
+                .execute(params![group, self.topic.id, partition, to, from])?;
+            if moved == 0 {
+                return Ok(false);
+            }
+            append(transaction, placed)?;
+            if let Some(bytes) = snapshot {
+                store_snapshot(transaction, group, &self.topic, *partition, bytes)?;
+            }
+            Ok(true)
+        })
+    }
+
+    /// The partition's state as a snapshot at its position.
+    fn encoded(&self, partition: u32) -> Option<Vec<u8>> {
+        let run = self.running.get(&partition)?;
+        let of = snapshot_of(self.factory, &self.options.group, &self.topic, partition);
+        Some(snapshot::encode(&of, run.position, &run.stage.snapshot()))
+    }
+
+    /// Stores a snapshot of a partition unless nothing has changed since the last, or another
+    /// instance has gone further.
+    fn snapshot(&mut self, partition: u32) -> Result<(), BusError> {
+        let position = match self.running.get(&partition) {
+            Some(run) if run.since_snapshot > 0 => run.position,
+            _ => return Ok(()),
+        };
+        let Some(bytes) = self.encoded(partition) else { return Ok(()) };
+        let group = &self.options.group;
+        self.retrying("cannot store a snapshot", |transaction| {
+            if log::position(transaction, group, &self.topic, partition)? == Some(position) {
+                store_snapshot(transaction, group, &self.topic, partition, &bytes)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn snapshot_all(&mut self) -> Result<(), BusError> {
+        let partitions: Vec<u32> = self.running.keys().copied().collect();
+        partitions.into_iter().try_for_each(|partition| self.snapshot(partition))
+    }
+
+    /// Runs a transaction; while the file is busy or the disk full it tries again, with longer and
+    /// longer pauses, up to the bound in the options.
+    fn retrying<T>(
+        &self,
+        context: &str,
+        work: impl Fn(&rusqlite::Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, BusError> {
+        let started = Instant::now();
+        let mut pause = Duration::from_millis(20);
+        loop {
+            match self.store.write(context, &work) {
+                Err(BusError::Backend { context, message, retryable: true })
+                    if started.elapsed() < self.store.options.retry_for =>
+                {
+                    tracing::warn!(stage = self.context.stage, message, "{context}; trying again");
+                    if cancelled_within(self.shutdown, pause) {
+                        return Err(BusError::Backend { context, message, retryable: true });
+                    }
+                    pause = (pause * 2).min(Duration::from_secs(1));
+                }
+                result => return result,
+            }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The file of the embedded log: one writer connection behind a mutex, the topics by name, and
+//! signals that wake whoever waits for a topic to grow.
+
+use super::{EmbeddedOptions, schema};
+use crate::error::BusError;
+use crate::framing::encode_headers;
+use crate::step::Write;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A failure of SQLite, in the bus's words.
+pub(super) fn backend(context: &str, error: &rusqlite::Error) -> BusError {
+    let retryable = matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::DiskFull | ErrorCode::SystemIoFailure)
+    );
+    BusError::Backend { context: context.to_owned(), message: error.to_string(), retryable }
+}
+
+/// A mutex's content, also after a panic elsewhere: the data behind ours is whole between calls.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Wall clock, milliseconds since the Unix epoch.
+pub(super) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A topic as it is.
+#[derive(Clone, Debug)]
+pub(super) struct Topic {
+    pub(super) id: i64,
+    pub(super) name: Arc<str>,
+    pub(super) partitions: u32,
+    pub(super) grew: Arc<Signal>,
+}
+
+/// Tells that a topic has grown, within this process.
+#[derive(Debug, Default)]
+pub(super) struct Signal {
+    times: Mutex<u64>,
+    changed: Condvar,
+}
+
+impl Signal {
+    /// How often it was raised so far.
+    pub(super) fn times(&self) -> u64 {
+        *lock(&self.times)
+    }
+
+    fn raise(&self) {
+        *lock(&self.times) += 1;
+        self.changed.notify_all();
+    }
+
+    /// Waits until it was raised more often than `seen`, or for `at_most`.
+    pub(super) fn wait_past(&self, seen: u64, at_most: Duration) {
+        let guard = lock(&self.times);
+        drop(self.changed.wait_timeout_while(guard, at_most, |times| *times <= seen));
+    }
+}
+
+/// Records with their topics looked up, ready to be written.
+pub(super) struct Placed<'a> {
+    write: &'a Write,
+    topic: Topic,
+    partition: u32,
+}
+
+/// The file and what this process knows of it.
+pub(super) struct Store {
+    pub(super) path: PathBuf,
+    pub(super) options: EmbeddedOptions,
+    writer: Mutex<Connection>,
+    topics: Mutex<BTreeMap<String, Topic>>,
+}
+
+impl Store {
+    pub(super) fn open(path: PathBuf, options: EmbeddedOptions) -> Result<Self, BusError> {
+        let writer = Mutex::new(schema::open_writer(&path, &options)?);
+        Ok(Self { path, options, writer, topics: Mutex::default() })
+    }
+
+    /// A connection of one's own that only reads.
+    pub(super) fn reader(&self) -> Result<Connection, BusError> {
+        schema::open_reader(&self.path, &self.options)
+    }
+
+    /// Runs `work` in one transaction that holds the write lock from its start.
+    pub(super) fn write<T>(
+        &self,
+        context: &str,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, BusError> {
+        let mut connection = lock(&self.writer);
+        let run = || {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let result = work(&transaction)?;
+            transaction.commit()?;
+            Ok(result)
+        };
+        run().map_err(|e| backend(context, &e))
+    }
+
+    /// The topic of that name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(super) fn topic(&self, name: &str) -> Result<Topic, BusError> {
+        if let Some(topic) = lock(&self.topics).get(name) {
+            return Ok(topic.clone());
+        }
+        let found = {
+            let connection = lock(&self.writer);
+            connection
+                .query_row("SELECT topic_id, partitions FROM topics WHERE name = ?1", [name], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
+                .optional()
+                .map_err(|e| backend(&format!("cannot look up topic {name:?}"), &e))?
+        };
+        let Some((id, partitions)) = found else {
+            return Err(BusError::UnknownTopic { topic: name.to_owned() });
+        };
+        let topic = Topic { id, name: name.into(), partitions, grew: Arc::default() };
+        Ok(lock(&self.topics).entry(name.to_owned()).or_insert(topic).clone())
+    }
+
+    /// Looks up the topics of records to be written.
+    pub(super) fn place<'a>(&self, writes: &'a [Write]) -> Result<Vec<Placed<'a>>, BusError> {
+        let mut last: Option<Topic> = None;
+        writes
+            .iter()
+            .map(|write| {
+                let topic = match last.take() {
+                    Some(topic) if *topic.name == *write.topic => topic,
+                    _ => self.topic(&write.topic)?,
+                };
+                let partition = write.partition(topic.partitions);
+                last = Some(topic.clone());
+                Ok(Placed { write, topic, partition })
+            })
+            .collect()
+    }
+
+    /// Wakes those who wait for these topics; call it after the commit.
+    pub(super) fn announce(&self, placed: &[Placed<'_>]) {
+        let topics: BTreeMap<i64, &Arc<Signal>> = placed.iter().map(|p| (p.topic.id, &p.topic.grew)).collect();
+        for grew in topics.values() {
+            grew.raise();
+        }
+    }
+}
+
+/// Appends the records, within a transaction.
+pub(super) fn append(transaction: &Transaction<'_>, placed: &[Placed<'_>]) -> rusqlite::Result<()> {
+    let mut next_offsets: BTreeMap<(i64, u32), i64> = BTreeMap::new();
+    let appended_at_ms = now_ms();
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO records (topic_id, partition, offset, appended_at_ms, key, value, headers)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    let at: BTreeSet<(i64, u32)> = placed.iter().map(|p| (p.topic.id, p.partition)).collect();
+    for (topic_id, partition) in at {
+        let mut next = transaction
+            .prepare_cached("SELECT next_offset FROM partitions WHERE topic_id = ?1 AND partition = ?2")?;
+        next_offsets.insert((topic_id, partition), next.query_row(params![topic_id, partition], |row| row.get(0))?);
+    }
+    for Placed { write, topic, partition } in placed {
+        let offset = next_offsets.entry((topic.id, *partition)).or_default();
+        let headers = encode_headers(&write.headers);
+        insert.execute(params![topic.id, partition, *offset, appended_at_ms, write.key, write.value, headers])?;
+        *offset += 1;
+    }
+    let mut advance = transaction
+        .prepare_cached("UPDATE partitions SET next_offset = ?3 WHERE topic_id = ?1 AND partition = ?2")?;
+    for ((topic_id, partition), next) in next_offsets {
+        advance.execute(params![topic_id, partition, next])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,50 @@
+//! Waiting for a cancellation with a bound, from a thread without a runtime.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Waits until `shutdown` or for `at_most`; tells whether it was the shutdown.
+pub(crate) fn cancelled_within(shutdown: &CancellationToken, at_most: Duration) -> bool {
+    let deadline = Instant::now() + at_most;
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut cancelled = pin!(shutdown.cancelled());
+    loop {
+        if cancelled.as_mut().poll(&mut context) == Poll::Ready(()) {
+            return true;
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return false;
+        }
+        thread::park_timeout(left);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_ends_at_the_bound_or_with_the_cancellation() {
+        let token = CancellationToken::new();
+        assert!(!cancelled_within(&token, Duration::ZERO));
+        let other = token.clone();
+        let canceller = thread::spawn(move || other.cancel());
+        assert!(cancelled_within(&token, Duration::from_secs(60)));
+        canceller.join().expect("the canceller ends");
+    }
+}
