@@ -1,1 +1,15 @@
-//! prescale-console.
+//! The console: follows the topics into a bounded view in memory and serves it as JSON, with a
+//! page that draws it.
+//!
+//! It only reads. [`view`] is the model, apart from HTTP and from the bus; the other modules feed
+//! it and serve it.
+
+pub mod config;
+mod follow;
+mod http;
+mod pipeline;
+mod run;
+pub mod view;
+
+pub use config::Config;
+pub use run::{run, run_reporting};

@@ -1,0 +1,250 @@
+//! Reads the topics, each on a thread of its own, into the view.
+
+use crate::pipeline::{Pipeline, STAGES};
+use crate::view::{Fact, Taken, View};
+use prescale_bus::{Bus, BusError, CaughtUp, ConsumedRecord, ReadFrom};
+use prescale_chassis::{ComponentHealth, Context};
+use prescale_contracts::{Contract, ContractError, topics};
+use prescale_domain::action::{Action, ActionResult};
+use prescale_domain::fingerprint::Fingerprint;
+use prescale_domain::prediction::Prediction;
+use prescale_domain::sample::Sample;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+const POLL_RECORDS: usize = 1_000;
+const POLL_WAIT: Duration = Duration::from_millis(500);
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+const RETRY_AFTER: Duration = Duration::from_secs(3);
+/// Newest fingerprints are enough: they are large, and only the last one is shown.
+const FINGERPRINTS_BACK: u64 = 20_000;
+
+/// What the readers fill and the HTTP handlers show.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    view: Mutex<View>,
+    pipeline: Mutex<Pipeline>,
+}
+
+impl Shared {
+    pub(crate) fn new(view: View) -> Self {
+        Self { view: Mutex::new(view), pipeline: Mutex::default() }
+    }
+
+    pub(crate) fn view(&self) -> MutexGuard<'_, View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn pipeline(&self) -> MutexGuard<'_, Pipeline> {
+        self.pipeline.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One topic to follow.
+struct Topic {
+    name: &'static str,
+    decode: fn(&ConsumedRecord) -> Result<Fact, ContractError>,
+    back_max: u64,
+}
+
+fn value(record: &ConsumedRecord) -> &[u8] {
+    record.value.as_deref().unwrap_or_default()
+}
+
+fn id(record: &ConsumedRecord) -> Arc<str> {
+    match record.header("ce_id") {
+        Some(id) => String::from_utf8_lossy(id).into(),
+        None => format!("{}/{}@{}", record.topic, record.partition, record.offset).into(),
+    }
+}
+
+const TOPICS: [Topic; 5] = [
+    Topic { name: topics::RAW_KPIS, decode: |r| Sample::decode(value(r)).map(Fact::Sample), back_max: u64::MAX },
+    Topic {
+        name: topics::FINGERPRINTS,
+        decode: |r| Fingerprint::decode(value(r)).map(|f| Fact::Fingerprint(Box::new(f))),
+        back_max: FINGERPRINTS_BACK,
+    },
+    Topic {
+        name: topics::PREDICTIONS,
+        decode: |r| Prediction::decode(value(r)).map(|p| Fact::Prediction(id(r), p)),
+        back_max: u64::MAX,
+    },
+    Topic {
+        name: topics::ACTIONS,
+        decode: |r| Action::decode(value(r)).map(|a| Fact::Action(id(r), Box::new(a))),
+        back_max: u64::MAX,
+    },
+    Topic {
+        name: topics::ACTION_RESULTS,
+        decode: |r| ActionResult::decode(value(r)).map(|a| Fact::Result(Box::new(a))),
+        back_max: u64::MAX,
+    },
+];
+
+/// What every thread needs.
+#[derive(Clone)]
+pub(crate) struct Follower {
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) context: Context,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) runtime: Handle,
+    pub(crate) history_records: u64,
+}
+
+impl Follower {
+    /// Starts the threads; they end with the token.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub(crate) fn start(&self) -> std::io::Result<Vec<std::thread::JoinHandle<()>>> {
+        let mut threads = Vec::new();
+        for topic in &TOPICS {
+            self.shared.pipeline().reading(topic.name);
+            threads.push(self.spawn(format!("console {}", topic.name), move |f| f.follow(topic))?);
+        }
+        threads.push(self.spawn("console dlq".to_owned(), Self::follow_dead_letters)?);
+        threads.push(self.spawn("console lag".to_owned(), Self::watch_lag)?);
+        Ok(threads)
+    }
+
+    fn spawn(
+        &self,
+        name: String,
+        work: impl FnOnce(&Self) + Send + 'static,
+    ) -> std::io::Result<std::thread::JoinHandle<()>> {
+        let follower = self.clone();
+        std::thread::Builder::new().name(name).spawn(move || work(&follower))
+    }
+
+    /// Waits for `time` or the shutdown, and says whether it was the latter.
+    fn stopped_within(&self, time: Duration) -> bool {
+        self.runtime.block_on(async { tokio::time::timeout(time, self.shutdown.cancelled()).await.is_ok() })
+    }
+
+    fn follow(&self, topic: &Topic) {
+        let health = self.context.health.component(&format!("console {}", topic.name));
+        let mut seen = BTreeMap::new();
+        while !self.shutdown.is_cancelled() {
+            if let Err(error) = self.read(topic, &mut seen, &health) {
+                tracing::warn!(topic = topic.name, %error, "cannot read; trying again");
+                health.failed(error.to_string());
+                self.shared.pipeline().reading(topic.name).error = Some(error.to_string());
+                if self.stopped_within(RETRY_AFTER) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Reads until shutdown. A reader that was lost is opened anew over the same history; what was
+    /// `seen` of it, the newest offset a partition, is passed over.
+    fn read(&self, topic: &Topic, seen: &mut BTreeMap<u32, i64>, health: &ComponentHealth) -> Result<(), BusError> {
+        let partitions = self.bus.topics()?.iter().find(|(name, _)| name == topic.name).map_or(1, |(_, n)| *n);
+        let records = self.history_records.min(topic.back_max);
+        let back = ReadFrom::Back((records / u64::from(partitions.max(1))).max(1));
+        let mut reader = self.bus.reader(topic.name, back)?;
+        health.ready();
+        while !self.shutdown.is_cancelled() {
+            let (mut records, caught_up) = reader.poll(POLL_RECORDS, POLL_WAIT)?;
+            records.retain(|r| is_new(seen, r));
+            self.take(topic, &records, caught_up == CaughtUp::Yes);
+        }
+        Ok(())
+    }
+
+    fn take(&self, topic: &Topic, records: &[ConsumedRecord], caught_up: bool) {
+        let wanted: Vec<&ConsumedRecord> = {
+            let mut view = self.shared.view();
+            records.iter().filter(|r| r.value.is_some() && view.admits(&key(r), r.appended_at_ms)).collect()
+        };
+        let decoded: Vec<_> = wanted.iter().map(|r| ((topic.decode)(r), r.appended_at_ms)).collect();
+        let (mut undecodable, mut left_out) = (0, (records.len() - wanted.len()) as u64);
+        {
+            let mut view = self.shared.view();
+            for (fact, appended_ms) in decoded {
+                match fact {
+                    Ok(fact) => match view.take(fact, appended_ms) {
+                        Taken::Used | Taken::Known => {}
+                        Taken::NoRoom | Taken::Ahead => left_out += 1,
+                    },
+                    Err(_) => undecodable += 1,
+                }
+            }
+        }
+        let mut pipeline = self.shared.pipeline();
+        let reading = pipeline.reading(topic.name);
+        reading.records += records.len() as u64;
+        reading.undecodable += undecodable;
+        reading.left_out += left_out;
+        reading.caught_up = caught_up;
+        reading.error = None;
+    }
+
+    fn follow_dead_letters(&self) {
+        let queues: Vec<String> = STAGES.iter().map(|(_, topic)| topics::dlq_of(topic)).collect();
+        for queue in &queues {
+            self.shared.pipeline().queue(queue);
+        }
+        let mut readers: Vec<_> = queues.iter().map(|queue| (queue, None)).collect();
+        while !self.shutdown.is_cancelled() {
+            for (queue, reader) in &mut readers {
+                if let Err(error) = self.read_dead_letters(queue, reader) {
+                    tracing::debug!(queue = queue.as_str(), %error, "cannot read the dead letters; trying again");
+                }
+            }
+            if self.stopped_within(LOOK_EVERY) {
+                return;
+            }
+        }
+    }
+
+    fn read_dead_letters(
+        &self,
+        queue: &str,
+        reader: &mut Option<Box<dyn prescale_bus::RecordReader>>,
+    ) -> Result<(), BusError> {
+        let open = match reader {
+            Some(open) => open,
+            None => reader.insert(self.bus.reader(queue, ReadFrom::Earliest)?),
+        };
+        while !self.shutdown.is_cancelled() {
+            let (records, caught_up) = open.poll(POLL_RECORDS, Duration::ZERO)?;
+            let mut pipeline = self.shared.pipeline();
+            records.iter().for_each(|record| pipeline.letter(record));
+            if caught_up == CaughtUp::Yes {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn watch_lag(&self) {
+        let began = Instant::now();
+        loop {
+            for (stage, topic) in STAGES {
+                let group = self.context.group(stage);
+                let lags = self.bus.lag(&group, topic).map_err(|error| error.to_string());
+                self.shared.pipeline().look(stage, &group, began.elapsed().as_secs_f64(), lags);
+            }
+            if self.stopped_within(LOOK_EVERY) {
+                return;
+            }
+        }
+    }
+}
+
+fn key(record: &ConsumedRecord) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(record.key.as_deref().unwrap_or_default())
+}
+
+fn is_new(seen: &mut BTreeMap<u32, i64>, record: &ConsumedRecord) -> bool {
+    let newest = seen.entry(record.partition).or_insert(-1);
+    let new = record.offset > *newest;
+    *newest = record.offset.max(*newest);
+    new
+}

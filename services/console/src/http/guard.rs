@@ -1,0 +1,91 @@
+//! What every answer carries and every request must: security headers, the token where one is
+//! set, and a loopback host name where none is.
+
+use super::problem;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+    require-trusted-types-for 'script'; trusted-types 'none'";
+const HEADERS: [(HeaderName, &str); 5] = [
+    (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+];
+
+pub(super) async fn guard(token: Arc<str>, request: Request, next: Next) -> Response {
+    let mut response = match refusal(&token, request.uri().path(), request.headers()) {
+        Some(refusal) => refusal,
+        None => next.run(request).await,
+    };
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn refusal(token: &str, path: &str, headers: &HeaderMap) -> Option<Response> {
+    if token.is_empty() {
+        // A page elsewhere can make its own name resolve to 127.0.0.1 and read what is served here.
+        let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
+        return (!is_loopback(host)).then(|| {
+            problem(
+                StatusCode::MISDIRECTED_REQUEST,
+                format!("host {host:?} is not this machine's own name: open http://127.0.0.1, or set [console] token to allow other names"),
+            )
+        });
+    }
+    let guarded = path.starts_with("/api/") || path == "/metrics";
+    let given =
+        headers.get(header::AUTHORIZATION).and_then(|h| h.to_str().ok()).and_then(|h| h.strip_prefix("Bearer "));
+    if !guarded || given.is_some_and(|given| same(given.as_bytes(), token.as_bytes())) {
+        return None;
+    }
+    let mut response =
+        problem(StatusCode::UNAUTHORIZED, "send the token of [console] token as `Authorization: Bearer TOKEN`");
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"prescale\""));
+    Some(response)
+}
+
+/// Compares in a time that does not depend on where the texts differ.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |differences, (x, y)| differences | (x ^ y)) == 0
+}
+
+fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_this_machine_are_loopback() {
+        for good in ["127.0.0.1:8080", "localhost", "LOCALHOST:80", "[::1]:8080", "127.1.2.3"] {
+            assert!(is_loopback(good), "{good}");
+        }
+        for bad in ["", "evil.example:8080", "localhost.evil.example", "10.0.0.1", "[::2]:1", "127.0.0.1.evil.example"]
+        {
+            assert!(!is_loopback(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn tokens_are_compared_whole() {
+        assert!(same(b"swordfish", b"swordfish"));
+        assert!(!same(b"swordfis", b"swordfish"));
+        assert!(!same(b"", b"swordfish"));
+    }
+}

@@ -1,0 +1,103 @@
+//! The routes over a real socket, apart from any bus.
+
+use super::*;
+use crate::view::{Bounds, Fact, View};
+use prescale_domain::sample::{Platform, Sample};
+use prescale_domain::time::EventTime;
+use prescale_domain::workload::WorkloadId;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+fn serve(runtime: &tokio::runtime::Runtime, token: &str) -> (SocketAddr, Arc<Shared>) {
+    let shared = Arc::new(Shared::new(View::new(Bounds { workloads_max: 10, points_max: 100 })));
+    let app = router(Server::new(shared.clone(), token), HealthRegistry::default(), Metrics::install().ok());
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap();
+    runtime.spawn(async move { axum::serve(listener, app).await });
+    (address, shared)
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+fn get(address: SocketAddr, path: &str, headers: &str) -> (u16, String, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), head.to_ascii_lowercase(), body.to_owned())
+}
+
+const LOCAL: &str = "Host: 127.0.0.1:8080\r\n";
+
+#[test]
+fn every_answer_has_the_policy_and_the_page_is_whole() {
+    let runtime = runtime();
+    let (address, _) = serve(&runtime, "");
+    for path in ["/", "/app.js", "/style.css", "/api/fleet", "/api/nothing", "/nothing", "/livez", "/metrics"] {
+        let (_, head, _) = get(address, path, LOCAL);
+        assert!(head.contains("content-security-policy: default-src 'none'; script-src 'self';"), "{path}: {head}");
+        assert!(head.contains("x-content-type-options: nosniff"), "{path}");
+    }
+    let (status, head, page) = get(address, "/", LOCAL);
+    assert!(status == 200 && head.contains("text/html"));
+    for file in ["style.css", "theme.js", "app.js", "icon.svg"] {
+        assert!(page.contains(file));
+        assert_eq!(get(address, &format!("/{file}"), LOCAL).0, 200, "{file}");
+    }
+    assert!(!page.contains("<style") && !page.contains("onclick"), "nothing inline");
+}
+
+#[test]
+fn an_unknown_workload_is_404_with_an_error_that_says_so() {
+    let runtime = runtime();
+    let (address, shared) = serve(&runtime, "");
+    let (status, head, body) = get(address, "/api/workloads/web-1", LOCAL);
+    assert!(status == 404 && head.contains("application/json"));
+    let error: Value = serde_json::from_str(&body).unwrap();
+    assert!(error["error"].as_str().unwrap().contains("web-1"));
+    let sample = Sample {
+        workload: WorkloadId::new("host:a/b").unwrap(),
+        source: "host:a".into(),
+        at: EventTime::from_s(60),
+        step_s: 60,
+        kpis: vec![],
+        capacity: None,
+        platform: Platform::ObservedOnly,
+    };
+    shared.view().take(Fact::Sample(sample), 100_000);
+    let (status, _, body) = get(address, "/api/workloads/host%3Aa%2Fb", LOCAL);
+    assert_eq!(status, 200, "{body}");
+    let version = serde_json::from_str::<Value>(&body).unwrap()["version"].as_str().unwrap().to_owned();
+    assert_eq!(get(address, &format!("/api/workloads/host%3Aa%2Fb?since={version}"), LOCAL).0, 204);
+    let fleet: Value = serde_json::from_str(&get(address, "/api/fleet", LOCAL).2).unwrap();
+    assert_eq!(fleet["rows"][0]["id"], "host:a/b");
+    let since = fleet["version"].as_str().unwrap();
+    assert_eq!(get(address, &format!("/api/fleet?since={since}"), LOCAL).0, 204);
+    assert_eq!(get(address, "/api/fleet?since=other.7", LOCAL).0, 200);
+}
+
+#[test]
+fn without_a_token_only_this_machines_names_are_answered() {
+    let runtime = runtime();
+    let (address, _) = serve(&runtime, "");
+    assert_eq!(get(address, "/api/fleet", "Host: evil.example\r\n").0, 421);
+    assert_eq!(get(address, "/", "Host: evil.example\r\n").0, 421);
+    assert_eq!(get(address, "/api/fleet", "Host: localhost:9\r\n").0, 200);
+}
+
+#[test]
+fn with_a_token_the_json_and_metrics_ask_for_it() {
+    let runtime = runtime();
+    let (address, _) = serve(&runtime, "swordfish");
+    let host = "Host: console.example\r\n";
+    assert_eq!(get(address, "/", host).0, 200, "the page asks for the token itself");
+    assert_eq!(get(address, "/livez", host).0, 200);
+    for path in ["/api/fleet", "/api/pipeline", "/metrics"] {
+        assert_eq!(get(address, path, host).0, 401, "{path}");
+        assert_eq!(get(address, path, &format!("{host}Authorization: Bearer swordfisk\r\n")).0, 401);
+        assert_eq!(get(address, path, &format!("{host}Authorization: Bearer swordfish\r\n")).0, 200);
+    }
+}
