@@ -90,8 +90,9 @@ impl<T> Admission<T> {
         self.lanes.len()
     }
 
-    /// Takes a sample and gives out, in `released`, all whose turn has come with it: each
-    /// workload's in order, and those of other workloads of the source that waited for its clock.
+    /// Takes a sample and, when it is accepted, gives out in `released` all whose turn has come
+    /// with it: each workload's in order, and those of other workloads of the source that waited
+    /// for its clock.
     pub fn offer(
         &mut self,
         settings: &AdmissionSettings,
@@ -106,15 +107,15 @@ impl<T> Admission<T> {
             return Verdict::FromTheFuture;
         }
         let Some(newest) = self.sources.get(source).map(|s| s.clock.newest()) else { return Verdict::Late };
-        self.release_waiting(settings, source, newest, released);
-        let Some(lane) = self.lane_for(workload, source, at, step_s, released) else { return Verdict::Late };
         let watermark_bin = newest.bin(step_s) - i64::from(settings.lateness_steps);
         let place = Place { bin: at.bin(step_s), watermark_bin, is_ahead: standing != Standing::Current };
+        let Some(lane) = self.lane_for(workload, source, (at, step_s), place, released) else { return Verdict::Late };
         let verdict = lane.reassembly.offer(place, item);
         if verdict == Verdict::Accepted {
             lane.reassembly.release(watermark_bin, |bin, item| released.push(Released { bin, item }));
+            self.await_head(settings, workload);
+            self.release_waiting(settings, source, newest, released);
         }
-        self.await_head(settings, workload);
         verdict
     }
 
@@ -156,13 +157,13 @@ impl<T> Admission<T> {
     }
 
     /// The workload's lane. A new step starts the lane anew, after what the old one held; a
-    /// sample of another step that is not newer than the lane has no lane.
+    /// sample of another step that is late, or not newer than the lane, has no lane.
     fn lane_for(
         &mut self,
         workload: &WorkloadId,
         source: &Arc<str>,
-        at: EventTime,
-        step_s: u32,
+        (at, step_s): (EventTime, u32),
+        place: Place,
         released: &mut Vec<Released<T>>,
     ) -> Option<&mut Lane<T>> {
         let new_lane =
@@ -171,16 +172,17 @@ impl<T> Admission<T> {
         if lane.step_s == step_s && lane.source == *source {
             return Some(lane);
         }
+        let newest = lane.reassembly.newest_bin().map(|bin| EventTime::of_bin(bin, lane.step_s));
+        let is_late = place.bin < place.watermark_bin || newest.is_some_and(|newest| newest >= at);
+        if lane.step_s != step_s && is_late {
+            return None;
+        }
         if let Some(known) = self.sources.get_mut(&lane.source)
             && let Some(instant) = lane.waits_for.take()
         {
             known.waiting.remove(&(instant, workload.clone()));
         }
         if lane.step_s != step_s {
-            let newest_bin = lane.reassembly.newest_bin();
-            if newest_bin.is_some_and(|bin| EventTime::of_bin(bin, lane.step_s) >= at) {
-                return None;
-            }
             lane.reassembly.flush(|bin, item| released.push(Released { bin, item }));
             *lane = new_lane();
         }

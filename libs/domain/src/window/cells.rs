@@ -108,12 +108,14 @@ impl TwoWindowMeans {
         self.newest.record(cell, value, capacity)
     }
 
-    /// Autocorrelation at a lag of the whole window, over the coarse cells.
+    /// Autocorrelation at a lag of the whole window, over the coarse cells that are wholly in it.
     pub fn autocorrelation_at_window(&self, capacity: usize) -> Option<f64> {
         let lag = capacity as i64 / COARSENING;
-        let newest = (self.newest.closed.newest() + 1).div_euclid(COARSENING) - 1;
+        let newest_cell = self.newest.closed.newest();
+        let newest = (newest_cell + 1).div_euclid(COARSENING) - 1;
+        let oldest = (newest_cell - capacity as i64 + COARSENING).div_euclid(COARSENING);
         let mut pairs = CoMoments::default();
-        for coarse in newest - lag + 1..=newest {
+        for coarse in oldest..=newest {
             let fine = (coarse * COARSENING..(coarse + 1) * COARSENING).filter_map(|c| self.newest.closed.get(c));
             let (sum, count) = fine.fold((0.0, 0), |(sum, count), v| (sum + f64::from(v), count + 1));
             if count > 0

@@ -25,8 +25,10 @@ pub struct KpiIdentity {
     pub name: KpiName,
     /// How its values are to be read.
     pub kind: KpiKind,
-    /// Its unit as it was sent; a counter's windows are per second.
+    /// Its unit as it was sent.
     pub unit: Arc<str>,
+    /// Unit of its values in the windows: a counter's is per second.
+    pub value_unit: Arc<str>,
 }
 
 impl KpiTable {
@@ -43,7 +45,12 @@ impl KpiTable {
             return *number;
         }
         let number = self.kpis.len() as u32;
-        self.kpis.push(KpiIdentity { name: kpi.name.clone(), kind: kpi.kind, unit: Arc::clone(&kpi.unit) });
+        let value_unit = match kpi.kind {
+            KpiKind::Counter => format!("{}/s", kpi.unit).into(),
+            KpiKind::Gauge | KpiKind::Rate => Arc::clone(&kpi.unit),
+        };
+        let (name, unit) = (kpi.name.clone(), Arc::clone(&kpi.unit));
+        self.kpis.push(KpiIdentity { name, kind: kpi.kind, unit, value_unit });
         self.by_name.entry(kpi.name.clone()).or_default().push(number);
         number
     }
