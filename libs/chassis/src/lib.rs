@@ -1,1 +1,22 @@
-//! prescale-chassis.
+//! What each service binary needs and no one service owns: typed stages over the bus,
+//! configuration, telemetry, health, shutdown.
+//!
+//! Only this crate and the edges of the system own a clock. It must not know any one service.
+
+pub mod bus_access;
+pub mod config;
+pub mod context;
+pub mod health;
+pub mod http;
+pub mod service;
+pub mod shutdown;
+pub mod stage;
+pub mod telemetry;
+
+pub use bus_access::{BusConfig, open_bus};
+pub use config::{ConfigError, Loader, Secret};
+pub use context::Context;
+pub use health::{ComponentHealth, HealthRegistry};
+pub use service::service_main;
+pub use stage::{Input, Outgoing, Reply, TypedStage, TypedStageFactory, output_record, stage_factory};
+pub use telemetry::TelemetryConfig;

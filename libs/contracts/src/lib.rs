@@ -3,14 +3,20 @@
 //!
 //! This is the one place where domain values become Avro and JSON. It must not know the bus.
 
+mod codec;
 pub mod contract;
 pub mod envelope;
 pub mod error;
 mod json;
+mod registry;
 mod rfc3339;
 pub mod topics;
 mod wire;
 
+#[cfg(test)]
+mod record_tests;
+#[cfg(test)]
+mod schema_tests;
 
 pub use contract::Contract;
 pub use envelope::Envelope;

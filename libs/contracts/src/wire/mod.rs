@@ -1,11 +1,44 @@
-//! The records as serde sees them: private mirrors of the Avro schemas.
+//! The records as serde sees them: private mirrors of the Avro schemas, named and ordered as there.
+//! Each knows how to come from a domain value, how to become one, and what its contract allows.
 
+mod action;
+mod capacity;
+mod check;
+mod fingerprint;
+mod prediction;
+pub(crate) mod sample;
+
+use crate::codec;
 use crate::contract::Contract;
 use crate::error::ContractError;
-use prescale_domain::{action, fingerprint, prediction, sample, time::EventTime, workload::WorkloadId};
+use crate::topics;
+pub(crate) use check::Fault;
+use prescale_domain::time::EventTime;
+use prescale_domain::workload::WorkloadId;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A mirror of one Avro record.
+pub(crate) trait Wire: Serialize + DeserializeOwned {
+    /// What it mirrors in the domain.
+    type Domain;
+    /// Name of the Avro record.
+    const RECORD: &'static str;
+
+    fn of(value: &Self::Domain) -> Self;
+
+    /// Whom it is about, unchecked, for errors.
+    fn workload(&self) -> &str;
+
+    /// The rules that bind writers and readers alike.
+    fn check(&self) -> Result<(), Fault>;
+
+    /// After [`Wire::check`]; refuses what the domain has no value for.
+    fn into_domain(self) -> Result<Self::Domain, Fault>;
+}
 
 macro_rules! contract {
-    ($domain:ty, $topic:expr, $name:literal, $at:ident) => {
+    ($wire:ty, $domain:ty, $topic:expr, $name:literal, $at:ident) => {
         impl Contract for $domain {
             const TOPIC: &'static str = $topic;
             const EVENT_TYPE: &'static str = concat!("io.prescale.v1.", $name);
@@ -19,18 +52,24 @@ macro_rules! contract {
             }
 
             fn encode(&self) -> Result<Vec<u8>, ContractError> {
-                Err(ContractError::UnknownTopic { topic: Self::TOPIC.to_owned() })
+                codec::encode::<$wire>($topic, self)
             }
 
             fn decode(framed: &[u8]) -> Result<Self, ContractError> {
-                Err(ContractError::NotFramed { bytes: framed.len() })
+                codec::decode::<$wire>($topic, framed)
             }
         }
     };
 }
 
-contract!(sample::Sample, crate::topics::RAW_KPIS, "Sample", at);
-contract!(fingerprint::Fingerprint, crate::topics::FINGERPRINTS, "Fingerprint", at);
-contract!(prediction::Prediction, crate::topics::PREDICTIONS, "Prediction", made_at);
-contract!(action::Action, crate::topics::ACTIONS, "Action", decided_at);
-contract!(action::ActionResult, crate::topics::ACTION_RESULTS, "ActionResult", at);
+contract!(sample::Sample, prescale_domain::sample::Sample, topics::RAW_KPIS, "Sample", at);
+contract!(
+    fingerprint::Fingerprint,
+    prescale_domain::fingerprint::Fingerprint,
+    topics::FINGERPRINTS,
+    "Fingerprint",
+    at
+);
+contract!(prediction::Prediction, prescale_domain::prediction::Prediction, topics::PREDICTIONS, "Prediction", made_at);
+contract!(action::Action, prescale_domain::action::Action, topics::ACTIONS, "Action", decided_at);
+contract!(action::ActionResult, prescale_domain::action::ActionResult, topics::ACTION_RESULTS, "ActionResult", at);

@@ -1,0 +1,198 @@
+//! Reads sections into typed values and refuses what nobody knows.
+
+use super::document::Document;
+use super::environment::Override;
+use super::nearest::hint;
+use super::{ConfigError, SECTIONS};
+use serde::de::{DeserializeOwned, Deserializer};
+use serde::Serialize;
+use std::path::Path;
+use toml::de::ValueDeserializer;
+use toml::{Table, Value};
+
+const DEFAULT_FILE: &str = "prescale.toml";
+const FILE_VARIABLE: &str = "PRESCALE_CONFIG";
+
+/// The configuration of this process: a file, or none, and the environment.
+#[derive(Clone, Debug)]
+pub struct Loader {
+    document: Option<Document>,
+    overrides: Vec<Override>,
+}
+
+impl Loader {
+    /// Reads the file `path`; without one the file that `PRESCALE_CONFIG` names; without that
+    /// `prescale.toml` of the working directory when it is there.
+    ///
+    /// # Errors
+    /// When a named file cannot be read, or the file is no TOML.
+    pub fn new(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let variable = std::env::var_os(FILE_VARIABLE).filter(|v| !v.is_empty());
+        let document = match (path, &variable) {
+            (Some(path), _) => Some(Document::read(path)?),
+            (None, Some(path)) => Some(Document::read(Path::new(path))?),
+            (None, None) if Path::new(DEFAULT_FILE).exists() => Some(Document::read(Path::new(DEFAULT_FILE))?),
+            (None, None) => None,
+        };
+        let environment = std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)));
+        Ok(Self::of(document, environment))
+    }
+
+    /// From a text (with the file's name for errors) and variables, for tests and tools.
+    ///
+    /// # Errors
+    /// When the text is no TOML.
+    pub fn from_text(
+        file: &Path,
+        text: &str,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        Ok(Self::of(Some(Document::parse(file, text.to_owned())?), environment))
+    }
+
+    fn of(document: Option<Document>, environment: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut overrides: Vec<Override> =
+            environment.into_iter().filter_map(|(name, value)| Override::read(&name, &value)).collect();
+        overrides.sort_by(|a, b| a.variable.cmp(&b.variable));
+        Self { document, overrides }
+    }
+
+    /// One section: the file's keys over the defaults, the environment's over both. `T` and the
+    /// structs in it need `#[serde(default)]`, so that keys may be left out.
+    ///
+    /// # Errors
+    /// When a value does not fit or a key is not known.
+    pub fn section<T: Default + Serialize + DeserializeOwned>(&self, name: &str) -> Result<T, ConfigError> {
+        let mut value = self.from_file::<T>(name)?.unwrap_or_default();
+        let mut table = self.table(name);
+        for change in self.overrides.iter().filter(|o| o.section == name) {
+            (value, table) = apply(change, &table)?;
+        }
+        Ok(value)
+    }
+
+    /// Refuses sections and variables outside `known`. To be called with [`SECTIONS`], also by a
+    /// service that reads only some of them.
+    ///
+    /// # Errors
+    /// When there is such a section.
+    pub fn finish(&self, known: &[&str]) -> Result<(), ConfigError> {
+        let in_file = self.document.iter().flat_map(|d| d.sections().into_iter().map(|(s, at)| (s, d.place(at))));
+        let in_environment = self.overrides.iter().map(|o| (o.section.clone(), o.place()));
+        match in_file.chain(in_environment).find(|(section, _)| !known.contains(&section.as_str())) {
+            None => Ok(()),
+            Some((section, place)) => {
+                let hint = hint(&section, known.iter().copied());
+                Err(ConfigError::UnknownSection { place, section, hint })
+            }
+        }
+    }
+
+    fn from_file<T: Default + Serialize + DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ConfigError> {
+        let Some(document) = &self.document else { return Ok(None) };
+        let Some(section) = document.section(name) else { return Ok(None) };
+        let start = section.span().start;
+        match read::<T, _>(ValueDeserializer::from(section)) {
+            Ok((value, unknown)) => match unknown.first() {
+                None => Ok(Some(value)),
+                Some(path) => Err(unknown_key::<T>(document.place_of_key(name, path), name, path)),
+            },
+            Err(error) => {
+                let offset = error.span().map_or(start, |s| s.start);
+                Err(ConfigError::Value {
+                    place: document.place(offset),
+                    section: name.to_owned(),
+                    key: document.key_at(name, offset),
+                    problem: one_line(error.message()),
+                })
+            }
+        }
+    }
+
+    /// The section's keys as they stand in the file.
+    fn table(&self, name: &str) -> Table {
+        use serde::Deserialize;
+        let section = self.document.as_ref().and_then(|d| d.section(name));
+        section.and_then(|s| Table::deserialize(ValueDeserializer::from(s)).ok()).unwrap_or_default()
+    }
+}
+
+/// The value and table with one override in force.
+fn apply<T: Default + Serialize + DeserializeOwned>(
+    change: &Override,
+    table: &Table,
+) -> Result<(T, Table), ConfigError> {
+    let value_error = |problem: String| ConfigError::Value {
+        place: change.place(),
+        section: change.section.clone(),
+        key: change.path.join("."),
+        problem,
+    };
+    let mut first_error = None;
+    for reading in change.readings() {
+        let Some(changed) = change.applied(table, reading) else {
+            return Err(value_error("names no key: write PRESCALE__SECTION__KEY".to_owned()));
+        };
+        match read::<T, _>(Value::Table(changed.clone())) {
+            Ok((value, unknown)) => match unknown.first() {
+                None => return Ok((value, changed)),
+                Some(path) => return Err(unknown_key::<T>(change.place(), &change.section, path)),
+            },
+            Err(error) => {
+                first_error.get_or_insert(error);
+            }
+        }
+    }
+    Err(value_error(first_error.map(|e| one_line(e.message())).unwrap_or_default()))
+}
+
+/// A value and the paths of the keys that it did not take.
+fn read<'de, T, D>(deserializer: D) -> Result<(T, Vec<Vec<String>>), D::Error>
+where
+    T: DeserializeOwned,
+    D: Deserializer<'de>,
+{
+    let mut unknown = Vec::new();
+    let value = serde_ignored::deserialize(deserializer, |path| unknown.push(segments(&path)))?;
+    Ok((value, unknown))
+}
+
+fn segments(path: &serde_ignored::Path<'_>) -> Vec<String> {
+    use serde_ignored::Path;
+    match path {
+        Path::Root => Vec::new(),
+        Path::Seq { parent, index } => [segments(parent), vec![index.to_string()]].concat(),
+        Path::Map { parent, key } => [segments(parent), vec![key.clone()]].concat(),
+        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => segments(parent),
+    }
+}
+
+fn unknown_key<T: Default + Serialize>(place: String, section: &str, path: &[String]) -> ConfigError {
+    let defaults = Value::try_from(T::default()).unwrap_or_else(|_| Value::Table(Table::new()));
+    let (last, parents) = path.split_last().map_or(("", path), |(last, parents)| (last.as_str(), parents));
+    let siblings = parents.iter().try_fold(&defaults, |value, key| value.get(key));
+    let keys = siblings.and_then(Value::as_table).into_iter().flat_map(|t| t.keys().map(String::as_str));
+    ConfigError::UnknownKey { place, section: section.to_owned(), key: path.join("."), hint: hint(last, keys) }
+}
+
+fn one_line(message: &str) -> String {
+    message.trim().replace('\n', ", ")
+}
+
+/// A section's keys with their defaults, each line commented out, for a configuration file to
+/// begin with.
+///
+/// # Errors
+/// When a default has no TOML form.
+pub fn defaults_toml<T: Default + Serialize>(section: &str) -> Result<String, toml::ser::Error> {
+    debug_assert!(SECTIONS.contains(&section));
+    let mut document = Table::new();
+    document.insert(section.to_owned(), Value::try_from(T::default())?);
+    let text = toml::to_string(&document)?;
+    let commented = text.lines().map(|line| match line {
+        "" => "\n".to_owned(),
+        header if header.starts_with('[') => format!("{header}\n"),
+        key => format!("# {key}\n"),
+    });
+    Ok(commented.collect())
+}

@@ -1,0 +1,32 @@
+//! What a misspelt name was meant to be.
+
+/// A hint with the candidate nearest to `word`, or with all candidates when none is near.
+pub(crate) fn hint<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> String {
+    let mut candidates: Vec<&str> = candidates.collect();
+    candidates.sort_unstable();
+    let near = (word.len() / 3).max(2);
+    let best = candidates
+        .iter()
+        .map(|c| (strsim::damerau_levenshtein(word, c), *c))
+        .filter(|(distance, c)| *distance <= near || c.starts_with(word) || word.starts_with(c))
+        .min();
+    match best {
+        Some((_, candidate)) => format!("did you mean {candidate:?}?"),
+        None if candidates.is_empty() => "there are none here".to_owned(),
+        None => format!("known are: {}", candidates.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hint;
+
+    #[test]
+    fn the_nearest_or_all() {
+        let keys = ["cooldown_s", "horizon_s", "dry_run"];
+        assert_eq!(hint("coldown_s", keys.into_iter()), "did you mean \"cooldown_s\"?");
+        assert_eq!(hint("dry_runs", keys.into_iter()), "did you mean \"dry_run\"?");
+        assert_eq!(hint("colour", keys.into_iter()), "known are: cooldown_s, dry_run, horizon_s");
+        assert_eq!(hint("x", std::iter::empty()), "there are none here");
+    }
+}
