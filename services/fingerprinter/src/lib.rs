@@ -1,1 +1,35 @@
-//! prescale-fingerprinter.
+//! Samples in, fingerprints out: how each workload behaved over a short and a long window.
+//!
+//! [`partition`] holds the work of one partition, [`sql`] the feature set, [`stage`] puts them on
+//! the bus. Order, windows and numbers are `prescale_domain`'s.
+
+pub mod config;
+pub mod partition;
+pub mod sql;
+pub mod stage;
+
+#[cfg(test)]
+mod golden;
+
+pub use config::Config;
+
+use anyhow::Context as _;
+use prescale_bus::Bus;
+use prescale_chassis::{Context, stage_factory};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Runs the fingerprinter until shutdown. Blocks; call it outside of any async runtime.
+///
+/// # Errors
+/// When the configuration cannot be used, or the bus is lost.
+pub fn run(config: &Config, context: &Context, bus: Arc<dyn Bus>, shutdown: &CancellationToken) -> anyhow::Result<()> {
+    let settings = Arc::new(config.settings()?);
+    sql::query::FeatureQuery::new(&settings.features)?;
+    let health = context.health.component(stage::NAME);
+    health.ready();
+    let factory = stage_factory(stage::Factory::new(settings));
+    bus.run_stage(factory, &context.stage_options(stage::NAME), shutdown)
+        .inspect_err(|error| health.failed(&error.to_string()))
+        .context("the fingerprinter stopped")
+}

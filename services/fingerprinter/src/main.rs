@@ -1,1 +1,7 @@
-fn main() {}
+//! The fingerprinter as a process of its own.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    prescale_chassis::service_main("fingerprinter", prescale_fingerprinter::run)
+}

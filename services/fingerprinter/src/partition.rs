@@ -1,0 +1,308 @@
+//! One partition: samples in, fingerprints out. Knows neither the bus nor Avro.
+
+use crate::config::Settings;
+use crate::sql::query::{FeatureQuery, SeriesFeatures};
+use crate::sql::table::{Series, TableBuilder, Window};
+use bitcode::{Decode, Encode};
+use prescale_contracts::Envelope;
+use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, Season, WindowFeatures};
+use prescale_domain::kpi::KpiName;
+use prescale_domain::sample::Sample;
+use prescale_domain::stream::admission::{Admission, Arrival, Released};
+use prescale_domain::stream::reassembly::Verdict;
+use prescale_domain::stream::validity;
+use prescale_domain::time::EventTime;
+use prescale_domain::window::ShortSums;
+use prescale_domain::window::fourier::Workspace;
+use prescale_domain::window::rhythm::Rhythm;
+use prescale_domain::window::workload_windows::{GridSample, KpiTable, WorkloadWindows};
+use prescale_domain::workload::WorkloadId;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Series after which the window table is run; bounds its memory.
+const SERIES_PER_TABLE: u32 = 8192;
+
+/// A sample with the envelope that it came in.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Enveloped {
+    /// Its envelope.
+    pub envelope: Envelope,
+    /// The sample.
+    pub sample: Sample,
+}
+
+/// What became of a sample.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fate {
+    /// It was used or is held. These follow from it: each a fingerprint with the envelope of the
+    /// sample that it ends with, which may have been held until now.
+    Used(Vec<(Envelope, Fingerprint)>),
+    /// It was put aside for this reason.
+    Dropped(&'static str),
+    /// It cannot be used.
+    Rejected {
+        /// Short stable name for counting.
+        code: &'static str,
+        /// What is wrong with what, and what to do.
+        message: String,
+    },
+}
+
+/// All that a partition remembers.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+struct State {
+    admission: Admission<Enveloped>,
+    kpis: KpiTable,
+    workloads: BTreeMap<WorkloadId, WorkloadWindows>,
+}
+
+/// The stage of one partition.
+pub struct Partition {
+    settings: Arc<Settings>,
+    query: FeatureQuery,
+    state: State,
+    table: TableBuilder,
+    unfinished: Vec<Unfinished>,
+    workspace: Workspace,
+    sums: ShortSums,
+}
+
+/// A fingerprint whose series are in the window table, from `first_series` on: short and long
+/// window of each KPI in turn.
+struct Unfinished {
+    input: usize,
+    envelope: Envelope,
+    fingerprint: Fingerprint,
+    first_series: u32,
+}
+
+impl Partition {
+    /// An empty partition.
+    ///
+    /// # Errors
+    /// When a configured feature is refused.
+    pub fn new(settings: Arc<Settings>) -> anyhow::Result<Self> {
+        let query = FeatureQuery::new(&settings.features)?;
+        Ok(Self {
+            settings,
+            query,
+            state: State::default(),
+            table: TableBuilder::new(),
+            unfinished: Vec::new(),
+            workspace: Workspace::default(),
+            sums: ShortSums::default(),
+        })
+    }
+
+    /// A partition as it was when the snapshot was taken.
+    ///
+    /// # Errors
+    /// When the bytes are no snapshot, or a configured feature is refused.
+    pub fn restored(settings: Arc<Settings>, snapshot: &[u8]) -> anyhow::Result<Self> {
+        let state = bitcode::decode(snapshot)?;
+        Ok(Self { state, ..Self::new(settings)? })
+    }
+
+    /// The state as bytes.
+    pub fn snapshot(&self) -> Vec<u8> {
+        bitcode::encode(&self.state)
+    }
+
+    /// Samples that wait.
+    pub fn held(&self) -> usize {
+        self.state.admission.held()
+    }
+
+    /// Bytes that the windows take on the heap, without what the allocator adds.
+    pub fn window_bytes(&self) -> usize {
+        self.state.workloads.values().map(WorkloadWindows::heap_bytes).sum()
+    }
+
+    /// Applies samples in order; one fate each.
+    ///
+    /// # Errors
+    /// When DataFusion fails on our own statement.
+    pub fn apply(&mut self, batch: Vec<Enveloped>) -> anyhow::Result<Vec<Fate>> {
+        let mut fates = Vec::with_capacity(batch.len());
+        let mut released = Vec::new();
+        for (input, arrived) in batch.into_iter().enumerate() {
+            fates.push(self.admit(arrived, &mut released));
+            for Released { bin, item } in released.drain(..) {
+                self.advance(input, bin, item);
+            }
+            if self.table.series() >= SERIES_PER_TABLE {
+                self.finish(&mut fates)?;
+            }
+        }
+        self.finish(&mut fates)?;
+        Ok(fates)
+    }
+
+    /// Takes samples in without making fingerprints of them: for a history that is loaded.
+    pub fn absorb(&mut self, batch: Vec<Enveloped>) {
+        let mut released = Vec::new();
+        for arrived in batch {
+            self.admit(arrived, &mut released);
+            for Released { bin, item } in released.drain(..) {
+                self.record(bin, &item.sample);
+            }
+        }
+    }
+
+    fn record(&mut self, bin: i64, sample: &Sample) {
+        let windows = self.state.workloads.entry(sample.workload.clone()).or_default();
+        let on_grid = GridSample { step_s: sample.step_s, bin, at: sample.at, kpis: &sample.kpis };
+        windows.record(&self.settings.windows, on_grid, &mut self.state.kpis, &mut self.workspace);
+    }
+
+    fn admit(&mut self, arrived: Enveloped, released: &mut Vec<Released<Enveloped>>) -> Fate {
+        if let Err(invalid) = validity::check(&arrived.sample) {
+            return Fate::Rejected { code: invalid.code(), message: invalid.to_string() };
+        }
+        let Sample { workload, source, at, step_s, .. } = &arrived.sample;
+        let (workload, source, at, step_s) = (workload.clone(), Arc::clone(source), *at, *step_s);
+        let arrival = Arrival { workload: &workload, source: &source, at, step_s, item: arrived };
+        let admission = &self.settings.admission;
+        let verdict = self.state.admission.offer(admission, arrival, released);
+        for silent in self.state.admission.forget_silent(admission, &source) {
+            self.state.workloads.remove(&silent);
+        }
+        let steps = admission.lateness_steps;
+        match verdict {
+            Verdict::Accepted => Fate::Used(Vec::new()),
+            Verdict::Duplicate => Fate::Dropped("duplicate"),
+            Verdict::Late => Fate::Rejected {
+                code: "late",
+                message: format!(
+                    "sample of {workload} at {at} came more than {steps} steps of {step_s} s after its source {source:?}: raise [fingerprinter] lateness_steps, or send in order"
+                ),
+            },
+            Verdict::FromTheFuture => Fate::Rejected {
+                code: "from_the_future",
+                message: format!(
+                    "sample of {workload} at {at} is far ahead of the others of its source {source:?}: check the clock that stamped it"
+                ),
+            },
+        }
+    }
+
+    /// Moves a workload's windows to its next sample and puts them into the window table.
+    fn advance(&mut self, input: usize, bin: i64, released: Enveloped) {
+        let Enveloped { envelope, sample } = released;
+        self.record(bin, &sample);
+        let Some(windows) = self.state.workloads.get(&sample.workload) else { return };
+        let grid = windows.grid(&self.settings.windows);
+        let first_series = self.table.series();
+        let at_s = EventTime::of_bin(bin, sample.step_s).as_ms() / 1000;
+        let mut kpis = Vec::with_capacity(windows.kpis().len());
+        for kpi in windows.kpis() {
+            let Some(identity) = self.state.kpis.get(kpi.number) else { continue };
+            let rhythms = (kpi.windows.short_rhythm(), kpi.windows.long_rhythm());
+            let step_s = f64::from(sample.step_s);
+            let name = identity.name.as_str();
+            let short = kpi.windows.short(&grid, &mut self.sums);
+            let places = grid.slots() as f64;
+            self.table.push(
+                Series {
+                    kpi: name,
+                    window: Window::Short,
+                    step_s: grid.slot_s() as f64,
+                    places,
+                    last: kpi.last,
+                    rhythm: &rhythms.0,
+                },
+                &[(short, &self.sums.histogram)],
+            );
+            let places = grid.long_places(at_s) as f64;
+            let parts = [kpi.windows.long_open(), kpi.windows.long_closed(&grid)];
+            let used = if parts[1].0.moments.count == 0 { &parts[..1] } else { &parts[..] };
+            self.table.push(
+                Series { kpi: name, window: Window::Long, step_s, places, last: kpi.last, rhythm: &rhythms.1 },
+                used,
+            );
+            kpis.push(KpiFingerprint {
+                name: KpiName::clone(&identity.name),
+                unit: Arc::clone(&identity.value_unit),
+                last: kpi.last,
+                short: features_of(rhythms.0),
+                long: features_of(rhythms.1),
+            });
+        }
+        let fingerprint = self.fingerprint(sample, kpis);
+        self.unfinished.push(Unfinished { input, envelope, fingerprint, first_series });
+    }
+
+    fn fingerprint(&self, sample: Sample, kpis: Vec<KpiFingerprint>) -> Fingerprint {
+        Fingerprint {
+            workload: sample.workload,
+            source: sample.source,
+            at: sample.at,
+            step_s: sample.step_s,
+            short_window_s: self.settings.windows.short_window_s(),
+            long_window_s: self.settings.windows.long_window_s(),
+            feature_schema_hash: Arc::clone(&self.settings.feature_schema_hash),
+            kpis,
+            capacity: sample.capacity,
+            platform: sample.platform,
+        }
+    }
+
+    /// Runs the window table and gives each fingerprint to the input that it follows from.
+    fn finish(&mut self, fates: &mut [Fate]) -> anyhow::Result<()> {
+        if self.unfinished.is_empty() {
+            return Ok(());
+        }
+        let series_count = self.table.series();
+        let mut features =
+            if series_count == 0 { Vec::new() } else { self.query.run(self.table.finish()?, series_count)? };
+        for Unfinished { input, envelope, mut fingerprint, first_series } in self.unfinished.drain(..) {
+            for (i, kpi) in fingerprint.kpis.iter_mut().enumerate() {
+                let series = first_series as usize + 2 * i;
+                for (window, series) in [(&mut kpi.short, series), (&mut kpi.long, series + 1)] {
+                    if let Some(found) = features.get_mut(series) {
+                        fill(window, std::mem::take(found), &self.settings.features);
+                    }
+                }
+            }
+            if let Some(Fate::Used(follow)) = fates.get_mut(input) {
+                follow.push((envelope, fingerprint));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Features that come from the window's rhythm; the others follow from the window table.
+fn features_of(rhythm: Rhythm) -> WindowFeatures {
+    let [acf_1h, acf_24h, acf_7d] = rhythm.acf;
+    WindowFeatures {
+        top_seasons: rhythm.top_seasons,
+        season_24h: rhythm.season_24h,
+        season_7d: rhythm.season_7d,
+        acf_1h,
+        acf_24h,
+        acf_7d,
+        ..WindowFeatures::default()
+    }
+}
+
+fn fill(window: &mut WindowFeatures, found: SeriesFeatures, extra: &BTreeMap<String, String>) {
+    let [count, missing_share, rest @ ..] = found.values;
+    window.count = count.unwrap_or(0.0) as u64;
+    window.missing_share = missing_share.unwrap_or(1.0);
+    let [mean, std_dev, min, max, p50, p90, p95, p99, trend_per_h, trend_std_err, trend_r2, burstiness, hour @ ..] =
+        rest;
+    (window.mean, window.std_dev, window.min, window.max) = (mean, std_dev, min, max);
+    (window.p50, window.p90, window.p95, window.p99) = (p50, p90, p95, p99);
+    (window.trend_per_h, window.trend_std_err, window.trend_r2) = (trend_per_h, trend_std_err, trend_r2);
+    window.burstiness = burstiness;
+    if let [Some(amplitude), Some(phase_rad), strength] = hour {
+        let strength = strength.unwrap_or(0.0);
+        window.season_1h = Some(Season { period_s: 3600.0, amplitude, phase_rad, strength });
+    }
+    window.extra = extra.keys().cloned().zip(found.extra).collect();
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,188 @@
+//! Tests of [`super`]: fingerprints are a function of the samples, however they come.
+
+use super::*;
+use crate::config::Config;
+use prescale_domain::kpi::{Kpi, KpiKind};
+use prescale_domain::sample::{Capacity, Platform};
+use proptest::prelude::*;
+
+pub(crate) fn enveloped(workload: &str, at_s: i64, step_s: u32, kpis: Vec<Kpi>) -> Enveloped {
+    let workload = WorkloadId::new(workload).unwrap();
+    let at = EventTime::from_s(at_s);
+    let sample = Sample {
+        workload: workload.clone(),
+        source: "fleet:test".into(),
+        at,
+        step_s,
+        kpis,
+        capacity: Some(Capacity {
+            replicas: 2,
+            cpu_cores_per_replica: 1.0,
+            memory_bytes_per_replica: 1e9,
+            instance_type: None,
+        }),
+        platform: Platform::Simulated,
+    };
+    let envelope = Envelope::root("test", "io.prescale.v1.Sample", &workload, at, &at_s.to_string());
+    Enveloped { envelope, sample }
+}
+
+pub(crate) fn fingerprints(fates: Vec<Fate>) -> Vec<(Envelope, Fingerprint)> {
+    fates.into_iter().flat_map(|fate| if let Fate::Used(follow) = fate { follow } else { Vec::new() }).collect()
+}
+
+fn partition() -> Partition {
+    let features = [("spread".to_owned(), "max(max) - min(min)".to_owned())].into();
+    let config = Config { short_window_s: 600, long_window_s: 7056, features, ..Config::default() };
+    Partition::new(Arc::new(config.settings().unwrap())).unwrap()
+}
+
+fn kpi(name: &str, kind: KpiKind, value: Option<f64>) -> Kpi {
+    Kpi { name: KpiName::new(name), kind, unit: "1".into(), value }
+}
+
+fn sample(vm: usize, minute: i64) -> Enveloped {
+    let mixed = (minute * 7919 + vm as i64 * 104_729) % 1013;
+    let kpis = vec![
+        kpi("used", KpiKind::Gauge, (mixed % 11 != 0).then_some(mixed as f64 / 10.0 - 20.0)),
+        kpi("sent", KpiKind::Rate, Some(mixed as f64)),
+        kpi("total", KpiKind::Counter, Some((minute % 50) as f64 * 600.0)),
+    ];
+    enveloped(&format!("vm-{vm}"), 1_700_000_040 + 60 * minute, 60, kpis)
+}
+
+type ByWorkload = BTreeMap<WorkloadId, Vec<(Envelope, Fingerprint)>>;
+
+fn run(partition: &mut Partition, samples: Vec<Enveloped>, cut: usize) -> (Vec<Fate>, ByWorkload) {
+    let mut fates = Vec::new();
+    for batch in samples.chunks(cut.max(1)) {
+        fates.extend(partition.apply(batch.to_vec()).unwrap());
+    }
+    let mut of: ByWorkload = BTreeMap::new();
+    for (envelope, fingerprint) in fingerprints(fates.clone()) {
+        of.entry(fingerprint.workload.clone()).or_default().push((envelope, fingerprint));
+    }
+    (fates, of)
+}
+
+fn in_order() -> impl Strategy<Value = Vec<(usize, i64)>> {
+    proptest::collection::vec(proptest::bool::weighted(0.9), 400).prop_map(|present| {
+        present.iter().enumerate().filter(|(_, p)| **p).map(|(i, _)| (i % 2, i as i64 / 2)).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn shuffled_repeated_and_cut_gives_the_same(
+        order in in_order(),
+        delays in proptest::collection::vec(0i64..=2, 97),
+        repeats in proptest::collection::vec(proptest::bool::weighted(0.2), 89),
+        cut in 1usize..50,
+    ) {
+        let samples = |order: &[(usize, i64)]| order.iter().map(|(vm, minute)| sample(*vm, *minute)).collect::<Vec<_>>();
+        let (mut whole, mut shuffled) = (partition(), partition());
+        let (_, wanted) = run(&mut whole, samples(&order), 1000);
+        let mut delayed: Vec<(i64, usize, i64)> =
+            order.iter().zip(delays.iter().cycle()).map(|((vm, minute), delay)| (minute + delay, *vm, *minute)).collect();
+        delayed.sort_by_key(|(arrives, vm, minute)| (*arrives, (vm * 7 + *minute as usize * 13) % 11));
+        let mixed: Vec<(usize, i64)> = delayed
+            .iter()
+            .zip(repeats.iter().cycle())
+            .flat_map(|((_, vm, minute), repeat)| std::iter::repeat_n((*vm, *minute), 1 + usize::from(*repeat)))
+            .collect();
+        let (fates, got) = run(&mut shuffled, samples(&mixed), cut);
+        let dropped = fates.iter().filter(|f| **f == Fate::Dropped("duplicate")).count();
+        prop_assert_eq!(dropped, mixed.len() - order.len());
+        prop_assert_eq!(shuffled.held(), whole.held());
+        prop_assert_eq!(got, wanted);
+    }
+
+    #[test]
+    fn a_restart_mid_way_changes_nothing(order in in_order(), restart in 0usize..300) {
+        let samples: Vec<Enveloped> = order.iter().map(|(vm, minute)| sample(*vm, *minute)).collect();
+        let restart = restart.min(samples.len());
+        let mut whole = partition();
+        let (wanted, _) = run(&mut whole, samples.clone(), 64);
+        let mut first = partition();
+        let (mut got, _) = run(&mut first, samples[..restart].to_vec(), 64);
+        let mut second = Partition::restored(Arc::clone(&first.settings), &first.snapshot()).unwrap();
+        prop_assert_eq!(&second.state, &first.state);
+        got.extend(run(&mut second, samples[restart..].to_vec(), 64).0);
+        prop_assert_eq!(got, wanted);
+        prop_assert_eq!(second.snapshot(), whole.snapshot());
+    }
+
+    #[test]
+    fn all_that_came_in_is_accounted_for_and_no_rate_is_negative(
+        offers in proptest::collection::vec((0usize..3, -6i64..200, 0u8..20), 1..200),
+    ) {
+        let mut partition = partition();
+        let samples: Vec<Enveloped> = offers
+            .iter()
+            .enumerate()
+            .map(|(i, (vm, jump, kind))| {
+                let mut arrived = sample(*vm, 10 + i as i64 / 3 + if *kind < 4 { *jump } else { 0 });
+                if *kind == 19 {
+                    arrived.sample.kpis[0].value = Some(f64::NAN);
+                }
+                arrived
+            })
+            .collect();
+        let count = samples.len();
+        let (fates, of) = run(&mut partition, samples, 7);
+        let released: usize = of.values().map(Vec::len).sum();
+        let aside = fates.iter().filter(|fate| !matches!(fate, Fate::Used(_))).count();
+        prop_assert_eq!(count, released + aside + partition.held());
+        let kpis = of.values().flatten().flat_map(|(_, f)| &f.kpis).filter(|k| k.name.as_str() != "used");
+        for kpi in kpis {
+            prop_assert!(kpi.last.is_none_or(|v| v >= 0.0) && kpi.long.min.is_none_or(|v| v >= 0.0));
+        }
+    }
+}
+
+#[test]
+fn a_sample_in_order_goes_out_with_its_own_record() {
+    let mut partition = partition();
+    let mut follow = |minute: i64| match partition.apply(vec![sample(0, minute)]).unwrap().remove(0) {
+        Fate::Used(follow) => follow.into_iter().map(|(_, f)| f.at.as_ms() / 60_000 - 28_333_334).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([follow(0), follow(1), follow(2), follow(3)], [vec![], vec![], vec![0, 1, 2], vec![3]]);
+    assert_eq!([follow(5), follow(6), follow(7)], [vec![], vec![], vec![5, 6, 7]]);
+}
+
+#[test]
+fn what_cannot_be_used_says_why() {
+    let mut partition = partition();
+    let mut bad = sample(0, 0);
+    bad.sample.kpis[1].value = Some(-1.0);
+    let code = |fate: &Fate| match fate {
+        Fate::Rejected { code, message } => Some((*code, message.clone())),
+        _ => None,
+    };
+    let samples = vec![bad, sample(0, 0), sample(0, 5), sample(0, 1), sample(0, 500_000)];
+    let fates = partition.apply(samples).unwrap();
+    let codes: Vec<_> = fates.iter().filter_map(code).collect();
+    assert_eq!(codes.iter().map(|(code, _)| *code).collect::<Vec<_>>(), ["negative_rate", "late", "from_the_future"]);
+    assert!(codes[1].1.contains("lateness_steps"), "{}", codes[1].1);
+}
+
+#[test]
+fn configured_features_and_capacity_are_in_the_fingerprint() {
+    let mut partition = partition();
+    let samples: Vec<Enveloped> = (0..30).map(|minute| sample(0, minute)).collect();
+    let (_, last) = fingerprints(partition.apply(samples).unwrap()).pop().unwrap();
+    assert_eq!(last.kpis.iter().map(|k| k.name.as_str()).collect::<Vec<_>>(), ["sent", "total", "used"]);
+    assert_eq!(&*last.kpis[1].unit, "1/s");
+    assert_eq!(last.kpis[1].last, Some(10.0));
+    for kpi in &last.kpis {
+        for window in [&kpi.short, &kpi.long] {
+            let spread = window.max.zip(window.min).map(|(max, min)| max - min);
+            assert_eq!(window.extra.get("spread"), Some(&spread));
+        }
+    }
+    assert_eq!(last.capacity.map(|c| c.replicas), Some(2));
+    assert_eq!((last.short_window_s, last.long_window_s), (600, 7056));
+}
