@@ -1,1 +1,3 @@
-//! integration-tests.
+//! What the integration tests share: a browser, and harnesses that need a place of their own.
+
+pub mod chromium;

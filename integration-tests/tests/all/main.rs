@@ -1,4 +1,5 @@
 //! All integration tests in one binary: each heavy crate is linked once.
 
+mod console;
 mod edges;
 mod tidy;

@@ -26,10 +26,10 @@ const STAGES = ["Stage", "Reads", "Group", "Lag", "Records/s", "Position", "End"
 const READERS = ["Topic", "Read by the console", "Undecodable", "Left out", "State"];
 const LETTERS = ["Queue", "Records", "Latest rejections"];
 
-function table(caption, columns) {
+function table(caption, columns, name = "") {
   const body = h("tbody");
   const node = h("section", { class: "panel" }, h("h2", { text: caption }),
-    h("div", { class: "scroll-x" }, h("table", { class: "plain" }, h("thead", {}, h("tr", {}, ...columns.map((c) => h("th", { scope: "col", text: c })))), body)));
+    h("div", { class: "scroll-x" }, h("table", { class: `plain ${name}` }, h("thead", {}, h("tr", {}, ...columns.map((c) => h("th", { scope: "col", text: c })))), body)));
   return { node, body };
 }
 
@@ -37,9 +37,9 @@ const row = (cells) => h("tr", {}, h("th", { scope: "row" }), ...Array.from({ le
 
 export class PipelineView {
   constructor() {
-    this.stages = table("Stages", STAGES);
+    this.stages = table("Stages", STAGES, "stages");
     this.readers = table("What this console has read", READERS);
-    this.letters = table("Dead letters", LETTERS);
+    this.letters = table("Dead letters", LETTERS, "letters-table");
     this.kept = h("p", { class: "muted pad" });
     this.readers.node.append(this.kept);
     this.node = h("div", { class: "stack" }, h("h1", { class: "visually-hidden", text: "Pipeline" }), this.stages.node, this.letters.node, this.readers.node);

@@ -20,18 +20,24 @@ function segmented(label, options, onpick) {
   return { node, set: (value) => buttons.forEach((b) => setAttr(b, "aria-pressed", String(b.dataset.value === String(value)))) };
 }
 
+/** The least range that shows all history, up to six hours. */
+function hoursKept(data) {
+  const first = Math.min(...data.series.flatMap((series) => (series.points.length ? [series.points[0][0]] : [])));
+  return RANGES.map(([hours]) => hours).find((hours) => hours >= 6 || data.at_ms - first <= hours * HOUR * 1.05) ?? 6;
+}
+
 const fact = (name, node) => h("div", {}, h("dt", { text: name }), h("dd", {}, node));
 
 export class WorkloadView {
   constructor() {
     this.kind = "value";
-    this.hours = 6;
+    this.picked = null;
     this.badge = badge();
     this.title = h("h1");
     this.sub = h("span", { class: "muted" });
     this.facts = { at: timeNode(), capacity: h("span"), model: h("span"), made: timeNode(), coverage: h("span") };
     this.kinds = segmented("Forecast shown", KINDS, (v) => { this.kind = v; this.render(); });
-    this.ranges = segmented("History shown", RANGES, (v) => { this.hours = v; this.render(); });
+    this.ranges = segmented("History shown", RANGES, (v) => { this.picked = v; this.render(); });
     this.resources = h("div", { class: "resources" });
     this.others = h("div", { class: "small-charts" });
     this.othersPanel = h("section", { class: "panel", "aria-labelledby": "others-title" }, h("h2", { id: "others-title", text: "Other KPIs" }), this.others);
@@ -69,6 +75,7 @@ export class WorkloadView {
     const data = this.data;
     if (!data) return;
     this.kinds.set(this.kind);
+    this.hours = this.picked ?? hoursKept(data);
     this.ranges.set(this.hours);
     setText(this.title, data.id);
     setBadge(this.badge, LEVELS, data.status, data.status_why);
@@ -94,11 +101,11 @@ export class WorkloadView {
 
   #facts(data) {
     const { at, capacity, model, made, coverage } = this.facts;
-    setTime(at, data.at_ms, data.newest_ms);
+    setTime(at, data.at_ms);
     setText(capacity, capacityText(data.capacity));
     const cpu = data.prediction?.resources.find((r) => r.resource === "cpu_cores_used") ?? data.prediction?.resources[0];
     setText(model, cpu ? `${cpu.model} ${cpu.model_version}` : "no forecast yet");
-    if (data.prediction) setTime(made, data.prediction.made_at_ms, data.newest_ms);
+    if (data.prediction) setTime(made, data.prediction.made_at_ms);
     else setText(made, "–");
     const interval = cpu?.horizons.find((x) => x.horizon_s === 900)?.value_interval;
     setText(coverage, interval?.trailing_coverage == null ? "not scored yet" : `${percent(interval.trailing_coverage, 1)} of ${number(interval.scored)}`);
