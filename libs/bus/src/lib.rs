@@ -8,6 +8,7 @@ pub mod dlq;
 pub mod embedded;
 pub mod error;
 mod framing;
+pub mod kafka;
 pub mod partitioner;
 pub mod record;
 mod snapshot;

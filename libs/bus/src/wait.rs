@@ -16,6 +16,19 @@ impl Wake for Unpark {
     }
 }
 
+/// Runs a future to its end on this thread; whoever completes it lives elsewhere.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+        thread::park();
+    }
+}
+
 /// Waits until `shutdown` or for `at_most`; tells whether it was the shutdown.
 pub(crate) fn cancelled_within(shutdown: &CancellationToken, at_most: Duration) -> bool {
     let deadline = Instant::now() + at_most;

@@ -1,0 +1,261 @@
+//! What the cluster has: topics and partitions, ends of logs, positions of groups.
+
+use super::options::{ConsumerUse, KafkaOptions};
+use crate::bus::Lag;
+use crate::error::BusError;
+use crate::topic::{Cleanup, TopicSpec};
+use crate::wait::block_on;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataTopic;
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Topic that keeps the positions of sources.
+pub(super) const SOURCE_POSITIONS: &str = "prescale-source-positions";
+
+/// A failure of Kafka, in the bus's words.
+pub(super) fn backend(context: impl Into<String>, error: &KafkaError) -> BusError {
+    let retryable = !matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::GroupAuthorizationFailed
+                | RDKafkaErrorCode::ClusterAuthorizationFailed
+                | RDKafkaErrorCode::TransactionalIdAuthorizationFailed
+                | RDKafkaErrorCode::Authentication
+                | RDKafkaErrorCode::MessageSizeTooLarge
+        )
+    ) && !matches!(error, KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_));
+    BusError::Backend { context: context.into(), message: error.to_string(), retryable }
+}
+
+/// A partition number as librdkafka has it.
+pub(super) fn raw(partition: u32) -> i32 {
+    i32::try_from(partition).unwrap_or(i32::MAX)
+}
+
+/// The cluster, seen by clients that are part of no group.
+pub(super) struct Cluster {
+    pub(super) options: KafkaOptions,
+    inspectors: Mutex<BTreeMap<String, Arc<BaseConsumer>>>,
+    partitions: Mutex<BTreeMap<String, u32>>,
+}
+
+impl Cluster {
+    /// Connects, so that a wrong address is found here and not later.
+    pub(super) fn connect(options: KafkaOptions) -> Result<Self, BusError> {
+        let cluster = Self { options, inspectors: Mutex::default(), partitions: Mutex::default() };
+        cluster.topics()?;
+        Ok(cluster)
+    }
+
+    /// A client for asking about a group; it never joins it.
+    fn inspector(&self, group: &str) -> Result<Arc<BaseConsumer>, BusError> {
+        let mut inspectors = self.inspectors.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(inspector) = inspectors.get(group) {
+            return Ok(Arc::clone(inspector));
+        }
+        let config = self.options.consumer(&self.options.prefixed(group), ConsumerUse::Inspection);
+        let inspector: BaseConsumer = config.create().map_err(|e| backend("cannot make a Kafka client", &e))?;
+        let inspector = Arc::new(inspector);
+        inspectors.insert(group.to_owned(), Arc::clone(&inspector));
+        Ok(inspector)
+    }
+
+    fn metadata<T>(
+        &self,
+        topic: Option<&str>,
+        read: impl FnOnce(&[MetadataTopic]) -> T,
+    ) -> Result<T, BusError> {
+        let inspector = self.inspector("inspection")?;
+        let metadata = inspector
+            .fetch_metadata(topic, self.options.request_timeout)
+            .map_err(|e| backend(format!("cannot reach Kafka at {}", self.options.bootstrap_servers), &e))?;
+        Ok(read(metadata.topics()))
+    }
+
+    /// Identifies the cluster; empty when it does not say.
+    pub(super) fn id(&self) -> Result<String, BusError> {
+        Ok(self.inspector("inspection")?.client().fetch_cluster_id(self.options.request_timeout).unwrap_or_default())
+    }
+
+    /// Logical names and partition counts of the topics under the prefix, by name.
+    pub(super) fn topics(&self) -> Result<Vec<(String, u32)>, BusError> {
+        self.metadata(None, |topics| {
+            let mut found: Vec<(String, u32)> = topics
+                .iter()
+                .filter(|t| t.error().is_none() && !t.name().starts_with("__"))
+                .filter_map(|t| Some((t.name().strip_prefix(&self.options.topic_prefix)?.to_owned(), count(t))))
+                .collect();
+            found.sort();
+            found
+        })
+    }
+
+    /// Number of partitions of a topic.
+    ///
+    /// # Errors
+    /// When there is no such topic.
+    pub(super) fn partitions(&self, topic: &str) -> Result<u32, BusError> {
+        let known = |cluster: &Self| {
+            cluster.partitions.lock().unwrap_or_else(PoisonError::into_inner).get(topic).copied()
+        };
+        if let Some(partitions) = known(self) {
+            return Ok(partitions);
+        }
+        self.partitions_now(topic)
+    }
+
+    /// As [`Self::partitions`], without what was learned earlier.
+    pub(super) fn partitions_now(&self, topic: &str) -> Result<u32, BusError> {
+        let found = self.metadata(Some(&self.options.prefixed(topic)), |topics| {
+            topics.iter().find(|t| t.error().is_none()).map(count).filter(|n| *n > 0)
+        })?;
+        let mut known = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        match found {
+            Some(partitions) => {
+                known.insert(topic.to_owned(), partitions);
+                Ok(partitions)
+            }
+            None => {
+                known.remove(topic);
+                Err(BusError::UnknownTopic { topic: topic.to_owned() })
+            }
+        }
+    }
+
+    /// Oldest and next offset of a partition, records of open transactions included.
+    pub(super) fn bounds(&self, topic: &str, partition: u32) -> Result<(i64, i64), BusError> {
+        self.inspector("inspection")?
+            .fetch_watermarks(&self.options.prefixed(topic), raw(partition), self.options.request_timeout)
+            .map_err(|e| backend(format!("cannot read the ends of {topic}/{partition}"), &e))
+    }
+
+    /// Lag of a group, counted against everything written: records of a transaction that is
+    /// still open are yet to be read. At rest nothing is open, and the lag is exactly 0.
+    pub(super) fn lag(&self, group: &str, topic: &str) -> Result<Vec<Lag>, BusError> {
+        let partitions = self.partitions_now(topic)?;
+        let name = self.options.prefixed(topic);
+        let mut asked = TopicPartitionList::new();
+        for partition in 0..partitions {
+            asked.add_partition(&name, raw(partition));
+        }
+        let committed = self
+            .inspector(group)?
+            .committed_offsets(asked, self.options.request_timeout)
+            .map_err(|e| backend(format!("cannot read the positions of group {group}"), &e))?;
+        (0..partitions)
+            .map(|partition| {
+                let (oldest, end) = self.bounds(topic, partition)?;
+                let position = match committed.find_partition(&name, raw(partition)).map(|e| e.offset()) {
+                    Some(Offset::Offset(position)) => position,
+                    _ => oldest,
+                };
+                Ok(Lag { topic: topic.to_owned(), partition, position, end })
+            })
+            .collect()
+    }
+
+    /// Makes the topics that are missing, and the one for positions of sources.
+    pub(super) fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), BusError> {
+        let replication = topics.iter().map(|t| t.replication).max().unwrap_or(1);
+        let positions = TopicSpec {
+            name: SOURCE_POSITIONS.to_owned(),
+            partitions: 1,
+            replication,
+            cleanup: Cleanup::Compact,
+        };
+        let found: BTreeMap<String, u32> = self.topics()?.into_iter().collect();
+        let mut missing = Vec::new();
+        for spec in topics.iter().chain([&positions]) {
+            match found.get(&spec.name) {
+                None => missing.push(spec),
+                Some(found) if *found != spec.partitions => {
+                    let (topic, found, wanted) = (spec.name.clone(), *found, spec.partitions);
+                    return Err(BusError::PartitionMismatch { topic, found, wanted });
+                }
+                Some(_) => {}
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.create(&missing)?;
+        self.await_leaders(&missing)
+    }
+
+    fn create(&self, missing: &[&TopicSpec]) -> Result<(), BusError> {
+        let admin: AdminClient<DefaultClientContext> =
+            self.options.admin().create().map_err(|e| backend("cannot make a Kafka client", &e))?;
+        let names: Vec<String> = missing.iter().map(|t| self.options.prefixed(&t.name)).collect();
+        let settings: Vec<Vec<(&str, String)>> = missing.iter().map(|t| cleanup_settings(t.cleanup)).collect();
+        let new: Vec<NewTopic<'_>> = missing
+            .iter()
+            .zip(names.iter().zip(&settings))
+            .map(|(spec, (name, settings))| {
+                let replication = TopicReplication::Fixed(i32::from(spec.replication));
+                let topic = NewTopic::new(name, raw(spec.partitions), replication);
+                settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value))
+            })
+            .collect();
+        let options = AdminOptions::new()
+            .request_timeout(Some(self.options.request_timeout))
+            .operation_timeout(Some(self.options.request_timeout));
+        let results =
+            block_on(admin.create_topics(&new, &options)).map_err(|e| backend("cannot make topics", &e))?;
+        for result in results {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((topic, code)) => {
+                    return Err(backend(format!("cannot make topic {topic:?}"), &KafkaError::AdminOp(code)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A topic that was just made is not known to every broker at once.
+    fn await_leaders(&self, made: &[&TopicSpec]) -> Result<(), BusError> {
+        let deadline = Instant::now() + self.options.request_timeout;
+        for spec in made {
+            let name = self.options.prefixed(&spec.name);
+            loop {
+                let ready = self.metadata(Some(&name), |topics| {
+                    topics.iter().any(|t| {
+                        t.error().is_none()
+                            && count(t) == spec.partitions
+                            && t.partitions().iter().all(|p| p.leader() >= 0 && p.error().is_none())
+                    })
+                })?;
+                if ready {
+                    break;
+                }
+                if Instant::now() > deadline {
+                    let context = format!("topic {:?} was made but has no leader", spec.name);
+                    let message = format!("waited {:?}", self.options.request_timeout);
+                    return Err(BusError::Backend { context, message, retryable: true });
+                }
+                std::thread::park_timeout(Duration::from_millis(20));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn count(topic: &MetadataTopic) -> u32 {
+    u32::try_from(topic.partitions().len()).unwrap_or(u32::MAX)
+}
+
+fn cleanup_settings(cleanup: Cleanup) -> Vec<(&'static str, String)> {
+    match cleanup {
+        Cleanup::Delete { retention_ms } => {
+            vec![("cleanup.policy", "delete".to_owned()), ("retention.ms", retention_ms.to_string())]
+        }
+        Cleanup::Compact => vec![("cleanup.policy", "compact".to_owned())],
+    }
+}

@@ -1,0 +1,201 @@
+//! Membership in a consumer group: which partitions this instance has, and where it starts on them.
+//!
+//! Rebalances are answered within the poll that brings them, on the stage's own thread. No
+//! transaction is open then, because a step runs from its begin to its end without polling.
+
+use super::cluster::{Cluster, backend, raw};
+use super::messages::{consumed, passes_by_itself};
+use super::options::ConsumerUse;
+use crate::error::BusError;
+use crate::record::ConsumedRecord;
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// What a poll brought.
+pub(super) enum MemberEvent {
+    /// A committed record of a partition that this instance has.
+    Record(ConsumedRecord),
+    /// The end of a partition's committed records.
+    End(u32),
+    /// This instance now has the partition, and reads it from here on.
+    Assigned(u32, i64),
+    /// It no longer has the partition.
+    Revoked(u32),
+    /// The connection must be made anew.
+    Broken(String),
+    /// Another instance has taken this one's name.
+    Fenced,
+}
+
+struct Rebalances {
+    events: Mutex<VecDeque<MemberEvent>>,
+    request_timeout: Duration,
+}
+
+impl ClientContext for Rebalances {}
+
+impl Rebalances {
+    fn push(&self, event: MemberEvent) {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
+    }
+
+    fn pop(&self) -> Option<MemberEvent> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// Where to start on new partitions: at the group's position, never silently at the end. A
+    /// position that waits for an open transaction is waited for.
+    fn starts(&self, consumer: &BaseConsumer<Self>, new: &TopicPartitionList) -> KafkaResult<TopicPartitionList> {
+        if new.count() == 0 {
+            return Ok(TopicPartitionList::new());
+        }
+        let committed = consumer.committed_offsets(new.clone(), self.request_timeout * 3)?;
+        let mut starts = TopicPartitionList::new();
+        for element in committed.elements() {
+            element.error()?;
+            let (topic, partition) = (element.topic(), element.partition());
+            let (oldest, end) = consumer.fetch_watermarks(topic, partition, self.request_timeout)?;
+            let start = match element.offset() {
+                Offset::Offset(position) if position < oldest => {
+                    tracing::warn!(
+                        topic,
+                        partition,
+                        from = position,
+                        first = oldest,
+                        "these offsets are no longer kept (retention); the stage goes on at the oldest one"
+                    );
+                    oldest
+                }
+                Offset::Offset(position) => position,
+                _ => oldest,
+            };
+            if start > end {
+                tracing::error!(
+                    topic,
+                    partition,
+                    start,
+                    end,
+                    "the group's position lies beyond the end of the topic: was the topic made anew? reset the group's offsets"
+                );
+                return Err(KafkaError::OffsetFetch(RDKafkaErrorCode::OffsetOutOfRange));
+            }
+            starts.add_partition_offset(topic, partition, Offset::Offset(start))?;
+        }
+        Ok(starts)
+    }
+
+    fn assigned(&self, consumer: &BaseConsumer<Self>, new: &TopicPartitionList) -> KafkaResult<()> {
+        let starts = match self.starts(consumer, new) {
+            Ok(starts) => starts,
+            Err(error) => {
+                // The assignment must be answered all the same, or the client cannot be closed.
+                consumer.incremental_assign(new)?;
+                return Err(error);
+            }
+        };
+        consumer.incremental_assign(&starts)?;
+        for element in starts.elements() {
+            if let (Ok(partition), Offset::Offset(start)) = (u32::try_from(element.partition()), element.offset()) {
+                self.push(MemberEvent::Assigned(partition, start));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ConsumerContext for Rebalances {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+        let answered = match error {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assigned(consumer, partitions),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
+                for element in partitions.elements() {
+                    if let Ok(partition) = u32::try_from(element.partition()) {
+                        self.push(MemberEvent::Revoked(partition));
+                    }
+                }
+                consumer.incremental_unassign(partitions)
+            }
+            other => Err(KafkaError::Rebalance(other.into())),
+        };
+        if let Err(error) = answered {
+            self.push(MemberEvent::Broken(format!("cannot take part in the group: {error}")));
+        }
+    }
+
+    fn main_queue_min_poll_interval(&self) -> rdkafka::util::Timeout {
+        Duration::from_millis(100).into()
+    }
+}
+
+/// A member of a stage's group.
+pub(super) struct Member {
+    consumer: BaseConsumer<Rebalances>,
+    topic: Arc<str>,
+    name: String,
+}
+
+impl Member {
+    pub(super) fn join(cluster: &Cluster, group: &str, topic: &str) -> Result<Self, BusError> {
+        let options = &cluster.options;
+        let context = format!("cannot join group {group}");
+        let rebalances = Rebalances { events: Mutex::default(), request_timeout: options.request_timeout };
+        let consumer: BaseConsumer<Rebalances> = options
+            .consumer(&options.prefixed(group), ConsumerUse::Member)
+            .create_with_context(rebalances)
+            .map_err(|e| backend(&context, &e))?;
+        let name = options.prefixed(topic);
+        consumer.subscribe(&[&name]).map_err(|e| backend(&context, &e))?;
+        Ok(Self { consumer, topic: Arc::from(topic), name })
+    }
+
+    /// The next event, if one comes within `wait`.
+    pub(super) fn poll(&self, wait: Duration) -> Option<MemberEvent> {
+        if let Some(event) = self.consumer.context().pop() {
+            return Some(event);
+        }
+        match self.consumer.poll(wait) {
+            None => self.consumer.context().pop(),
+            Some(Ok(message)) => Some(MemberEvent::Record(consumed(&self.topic, &message))),
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                Some(MemberEvent::End(u32::try_from(partition).unwrap_or_default()))
+            }
+            Some(Err(_)) if self.is_fenced() => Some(MemberEvent::Fenced),
+            Some(Err(error)) if passes_by_itself(&error) => {
+                tracing::debug!(%error, topic = %self.topic, "Kafka; the client reconnects by itself");
+                None
+            }
+            Some(Err(error)) => Some(MemberEvent::Broken(error.to_string())),
+        }
+    }
+
+    /// Whether the broker told that another instance has this one's name.
+    pub(super) fn is_fenced(&self) -> bool {
+        self.consumer.client().fatal_error().is_some_and(|(code, _)| code == RDKafkaErrorCode::FencedInstanceId)
+    }
+
+    /// What a transaction needs to move the group's positions: it carries the generation, so that
+    /// a member that was left behind cannot.
+    pub(super) fn metadata(&self) -> Option<ConsumerGroupMetadata> {
+        self.consumer.group_metadata()
+    }
+
+    /// Positions as a list that a transaction takes.
+    pub(super) fn offsets(
+        &self,
+        positions: impl IntoIterator<Item = (u32, i64)>,
+    ) -> Result<TopicPartitionList, BusError> {
+        let mut offsets = TopicPartitionList::new();
+        for (partition, position) in positions {
+            offsets
+                .add_partition_offset(&self.name, raw(partition), Offset::Offset(position))
+                .map_err(|e| backend("cannot name a position", &e))?;
+        }
+        Ok(offsets)
+    }
+}

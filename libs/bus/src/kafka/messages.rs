@@ -1,0 +1,183 @@
+//! Reading committed records of given partitions, part of no group.
+
+use super::cluster::{Cluster, backend, raw};
+use super::options::ConsumerUse;
+use crate::error::BusError;
+use crate::record::{ConsumedRecord, Header};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A message as the bus has it, under the topic's logical name.
+pub(super) fn consumed(topic: &Arc<str>, message: &BorrowedMessage<'_>) -> ConsumedRecord {
+    let headers = message.headers().map(|headers| {
+        let header = |h: rdkafka::message::Header<'_, &[u8]>| Header {
+            name: h.key.to_owned(),
+            value: h.value.unwrap_or_default().to_vec(),
+        };
+        headers.iter().map(header).collect()
+    });
+    ConsumedRecord {
+        topic: Arc::clone(topic),
+        partition: u32::try_from(message.partition()).unwrap_or_default(),
+        offset: message.offset(),
+        appended_at_ms: message.timestamp().to_millis().unwrap_or_default(),
+        key: message.key().map(<[u8]>::to_vec),
+        value: message.payload().map(<[u8]>::to_vec),
+        headers: headers.unwrap_or_default(),
+    }
+}
+
+/// Whether the connection mends such an error by itself.
+pub(super) fn passes_by_itself(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::NotLeaderForPartition
+                | RDKafkaErrorCode::LeaderNotAvailable
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::CoordinatorLoadInProgress
+                | RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::RequestTimedOut
+        )
+    )
+}
+
+/// One event of a log.
+pub(super) enum LogEvent {
+    /// A committed record.
+    Record(ConsumedRecord),
+    /// The end of the partition's committed records.
+    End(u32),
+}
+
+/// Committed records of some partitions of one topic.
+pub(super) struct CommittedLog {
+    consumer: BaseConsumer,
+    topic: Arc<str>,
+    name: String,
+    request_timeout: Duration,
+}
+
+impl CommittedLog {
+    pub(super) fn open(cluster: &Cluster, topic: &str) -> Result<Self, BusError> {
+        let options = &cluster.options;
+        let config = options.consumer(&options.prefixed("readers"), ConsumerUse::Committed);
+        let consumer = config.create().map_err(|e| backend(format!("cannot make a reader of {topic:?}"), &e))?;
+        let (topic, name) = (Arc::from(topic), options.prefixed(topic));
+        Ok(Self { consumer, topic, name, request_timeout: options.request_timeout })
+    }
+
+    fn error(&self, error: &KafkaError) -> BusError {
+        backend(format!("cannot read topic {:?}", self.topic), error)
+    }
+
+    /// Reads these partitions from these offsets from now on, and no others.
+    pub(super) fn assign(&self, from: impl IntoIterator<Item = (u32, i64)>) -> Result<(), BusError> {
+        let mut partitions = TopicPartitionList::new();
+        for (partition, offset) in from {
+            partitions
+                .add_partition_offset(&self.name, raw(partition), Offset::Offset(offset))
+                .map_err(|e| self.error(&e))?;
+        }
+        self.consumer.assign(&partitions).map_err(|e| self.error(&e))
+    }
+
+    /// The next event, if one comes within `wait`.
+    pub(super) fn poll(&self, wait: Duration) -> Result<Option<LogEvent>, BusError> {
+        match self.consumer.poll(wait) {
+            None => Ok(None),
+            Some(Ok(message)) => Ok(Some(LogEvent::Record(consumed(&self.topic, &message)))),
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                Ok(Some(LogEvent::End(u32::try_from(partition).unwrap_or_default())))
+            }
+            Some(Err(error)) if passes_by_itself(&error) => Ok(None),
+            Some(Err(error)) => Err(self.error(&error)),
+        }
+    }
+
+    /// Oldest offset, and end of the committed records, of a partition.
+    pub(super) fn bounds(&self, partition: u32) -> Result<(i64, i64), BusError> {
+        self.consumer
+            .fetch_watermarks(&self.name, raw(partition), self.request_timeout)
+            .map_err(|e| self.error(&e))
+    }
+
+    /// Hands over a partition's records from `from` up to `until`, in order.
+    pub(super) fn each_until(
+        &self,
+        partition: u32,
+        from: i64,
+        until: i64,
+        mut each: impl FnMut(ConsumedRecord) -> Result<(), BusError>,
+    ) -> Result<(), BusError> {
+        let from = from.max(self.bounds(partition)?.0);
+        if from >= until {
+            return Ok(());
+        }
+        self.assign([(partition, from)])?;
+        let mut heard = Instant::now();
+        loop {
+            match self.poll(Duration::from_millis(100))? {
+                Some(LogEvent::Record(record)) if record.offset < until => each(record)?,
+                Some(LogEvent::Record(_)) => break,
+                Some(LogEvent::End(ended)) if ended == partition => break,
+                Some(LogEvent::End(_)) => {}
+                None => {
+                    if heard.elapsed() > self.request_timeout * 3 {
+                        let context = format!("cannot read {}/{partition} from {from} to {until}", self.topic);
+                        let message = "Kafka sends nothing".to_owned();
+                        return Err(BusError::Backend { context, message, retryable: true });
+                    }
+                    continue;
+                }
+            }
+            heard = Instant::now();
+        }
+        self.assign([])
+    }
+
+    /// Of these positions, those with nothing but transaction markers up to the end of the
+    /// committed records; with that end.
+    ///
+    /// The end is asked for first and the log read after that, so that a record written in
+    /// between is either seen, or lies behind the end that is returned.
+    pub(super) fn ends_behind_markers(&self, positions: &BTreeMap<u32, i64>) -> Result<BTreeMap<u32, i64>, BusError> {
+        let mut ends = BTreeMap::new();
+        for (partition, position) in positions {
+            let (_, end) = self.bounds(*partition)?;
+            if end > *position {
+                ends.insert(*partition, end);
+            }
+        }
+        if ends.is_empty() {
+            return Ok(ends);
+        }
+        self.assign(ends.keys().map(|p| (*p, positions[p])))?;
+        let deadline = Instant::now() + self.request_timeout;
+        let mut open: Vec<u32> = ends.keys().copied().collect();
+        while !open.is_empty() && Instant::now() < deadline {
+            match self.poll(Duration::from_millis(100))? {
+                Some(LogEvent::Record(record)) => {
+                    if ends.get(&record.partition).is_some_and(|end| record.offset < *end) {
+                        ends.remove(&record.partition);
+                    }
+                    open.retain(|p| *p != record.partition);
+                }
+                Some(LogEvent::End(partition)) => open.retain(|p| *p != partition),
+                None => {}
+            }
+        }
+        ends.retain(|partition, _| !open.contains(partition));
+        self.assign([])?;
+        Ok(ends)
+    }
+}

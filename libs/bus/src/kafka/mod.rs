@@ -1,0 +1,115 @@
+//! The bus on Apache Kafka, through librdkafka.
+//!
+//! A step is one transaction: outputs and the group's positions. Because librdkafka lacks the
+//! client side of KIP-890, nothing rests on a transaction whose outcome is not known: the producer
+//! is destroyed, a new one fences it, and the stage starts again from what is committed.
+
+mod cluster;
+mod member;
+mod messages;
+mod options;
+mod reader;
+mod session;
+mod snapshot_file;
+mod source;
+mod transaction;
+
+pub use options::KafkaOptions;
+
+use crate::bus::{Bus, Lag, ReadFrom, RecordReader, Source, StageOptions};
+use crate::error::BusError;
+use crate::stage::StageFactory;
+use crate::topic::TopicSpec;
+use crate::wait::cancelled_within;
+use cluster::Cluster;
+use session::{Running, Session, SessionEnd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// The Kafka bus.
+///
+/// Static membership: a stage that stops keeps its partitions until the session timeout, so that a
+/// restart under the same `instance_id` goes on without a rebalance.
+pub struct KafkaBus {
+    cluster: Arc<Cluster>,
+}
+
+impl KafkaBus {
+    /// Connects to the cluster.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or an option is not one that librdkafka knows.
+    pub fn connect(options: KafkaOptions) -> Result<Self, BusError> {
+        Ok(Self { cluster: Arc::new(Cluster::connect(options)?) })
+    }
+}
+
+/// Runs sessions until the shutdown, one after the other.
+fn run_sessions(running: &Running<'_>) -> Result<(), BusError> {
+    const FIRST_PAUSE: Duration = Duration::from_millis(100);
+    let stage = running.factory.name();
+    let mut last_progress = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let end = match Session::start(running) {
+            Err(error) => SessionEnd::from(error),
+            Ok(mut session) => {
+                let end = session.run();
+                if session.steps > 0 {
+                    last_progress = Instant::now();
+                    pause = FIRST_PAUSE;
+                }
+                match end {
+                    Ok(()) => return Ok(()),
+                    Err(end) => end,
+                }
+            }
+        };
+        let why = match end {
+            SessionEnd::Failed(error) => return Err(error),
+            SessionEnd::Reconnect(why) => why,
+        };
+        if last_progress.elapsed() > running.cluster.options.retry_for {
+            let context = format!("stage {stage} cannot work on Kafka");
+            return Err(BusError::Backend { context, message: why, retryable: true });
+        }
+        metrics::counter!("prescale_bus_reconnects_total", "stage" => stage).increment(1);
+        tracing::warn!(stage, why, "connecting anew and starting from what is committed");
+        if cancelled_within(running.shutdown, pause) {
+            return Ok(());
+        }
+        pause = (pause * 2).min(Duration::from_secs(5));
+    }
+}
+
+impl Bus for KafkaBus {
+    fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), BusError> {
+        self.cluster.ensure_topics(topics)
+    }
+
+    fn topics(&self) -> Result<Vec<(String, u32)>, BusError> {
+        self.cluster.topics()
+    }
+
+    fn run_stage(
+        &self,
+        factory: Arc<dyn StageFactory>,
+        options: &StageOptions,
+        shutdown: &CancellationToken,
+    ) -> Result<(), BusError> {
+        run_sessions(&Running { cluster: &self.cluster, factory: factory.as_ref(), options, shutdown })
+    }
+
+    fn source(&self, id: &str) -> Result<Box<dyn Source>, BusError> {
+        Ok(Box::new(source::KafkaSource::open(Arc::clone(&self.cluster), id)?))
+    }
+
+    fn reader(&self, topic: &str, from: ReadFrom) -> Result<Box<dyn RecordReader>, BusError> {
+        Ok(Box::new(reader::KafkaReader::open(&self.cluster, topic, from)?))
+    }
+
+    fn lag(&self, group: &str, topic: &str) -> Result<Vec<Lag>, BusError> {
+        self.cluster.lag(group, topic)
+    }
+}

@@ -1,0 +1,66 @@
+//! A reader of a Kafka topic that is part of no group.
+
+use super::cluster::Cluster;
+use super::messages::{CommittedLog, LogEvent};
+use crate::bus::{CaughtUp, ReadFrom, RecordReader};
+use crate::error::BusError;
+use crate::record::ConsumedRecord;
+use std::time::{Duration, Instant};
+
+pub(super) struct KafkaReader {
+    log: CommittedLog,
+    /// By partition, whether its end was reached and nothing came since.
+    ended: Vec<bool>,
+}
+
+impl KafkaReader {
+    pub(super) fn open(cluster: &Cluster, topic: &str, from: ReadFrom) -> Result<Self, BusError> {
+        let partitions = cluster.partitions_now(topic)?;
+        let log = CommittedLog::open(cluster, topic)?;
+        let starts: Vec<(u32, i64)> = (0..partitions)
+            .map(|partition| {
+                let (oldest, end) = cluster.bounds(topic, partition)?;
+                let start = match from {
+                    ReadFrom::Earliest => oldest,
+                    ReadFrom::Latest => end,
+                    ReadFrom::Back(count) => {
+                        end.saturating_sub(i64::try_from(count).unwrap_or(i64::MAX)).max(oldest)
+                    }
+                };
+                Ok((partition, start))
+            })
+            .collect::<Result<_, BusError>>()?;
+        log.assign(starts)?;
+        Ok(Self { log, ended: vec![false; partitions as usize] })
+    }
+}
+
+impl RecordReader for KafkaReader {
+    fn poll(&mut self, records_max: usize, wait: Duration) -> Result<(Vec<ConsumedRecord>, CaughtUp), BusError> {
+        let deadline = Instant::now() + wait;
+        let mut records = Vec::new();
+        while records.len() < records_max {
+            let left = match records.len() {
+                0 => deadline.saturating_duration_since(Instant::now()),
+                _ => Duration::ZERO,
+            };
+            match self.log.poll(left)? {
+                Some(LogEvent::Record(record)) => {
+                    if let Some(ended) = self.ended.get_mut(record.partition as usize) {
+                        *ended = false;
+                    }
+                    records.push(record);
+                }
+                Some(LogEvent::End(partition)) => {
+                    if let Some(ended) = self.ended.get_mut(partition as usize) {
+                        *ended = true;
+                    }
+                }
+                None if !records.is_empty() || Instant::now() >= deadline => break,
+                None => {}
+            }
+        }
+        let caught_up = records.len() < records_max && self.ended.iter().all(|ended| *ended);
+        Ok((records, if caught_up { CaughtUp::Yes } else { CaughtUp::No }))
+    }
+}

@@ -1,0 +1,323 @@
+//! One connection of a stage: a producer that has fenced its predecessors, a membership in the
+//! group, and the states of the partitions that it has. Whatever cannot be mended in place ends
+//! the session; the next one starts from what is committed.
+
+use super::cluster::Cluster;
+use super::member::{Member, MemberEvent};
+use super::messages::CommittedLog;
+use super::snapshot_file::SnapshotFiles;
+use super::transaction::{Transactional, TransactionFailure, locate};
+use crate::bus::StageOptions;
+use crate::error::BusError;
+use crate::record::ConsumedRecord;
+use crate::stage::{Stage, StageFactory};
+use crate::step::{StepContext, Tally, Write};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// How long to wait for a record before looking after idle partitions.
+const IDLE_AFTER: Duration = Duration::from_millis(50);
+/// Longest wait of a fenced producer for the word that its group membership is taken as well.
+const FENCED_TWICE_WITHIN: Duration = Duration::from_secs(6);
+
+/// Why a session ended before the shutdown.
+pub(super) enum SessionEnd {
+    /// A new session may help.
+    Reconnect(String),
+    /// It will not.
+    Failed(BusError),
+}
+
+impl From<BusError> for SessionEnd {
+    fn from(error: BusError) -> Self {
+        match error {
+            BusError::Backend { retryable: true, .. } => Self::Reconnect(error.to_string()),
+            other => Self::Failed(other),
+        }
+    }
+}
+
+/// What a stage runs with.
+pub(super) struct Running<'a> {
+    pub(super) cluster: &'a Cluster,
+    pub(super) factory: &'a dyn StageFactory,
+    pub(super) options: &'a StageOptions,
+    pub(super) shutdown: &'a CancellationToken,
+}
+
+/// One partition's state.
+struct Partition {
+    stage: Box<dyn Stage>,
+    /// Committed position; the state is that after all records before it.
+    position: i64,
+    since_snapshot: u64,
+}
+
+pub(super) struct Session<'a> {
+    running: &'a Running<'a>,
+    context: StepContext,
+    snapshots: SnapshotFiles,
+    // Dropped in this order: the membership ends before the producer.
+    member: Member,
+    log: CommittedLog,
+    producer: Transactional,
+    partitions: BTreeMap<u32, Partition>,
+    pending: BTreeMap<u32, Vec<ConsumedRecord>>,
+    pending_records: usize,
+    /// Partitions whose end was reached and whose position may lie before transaction markers.
+    ended: BTreeSet<u32>,
+    last_progress: Instant,
+    /// Steps committed in this session.
+    pub(super) steps: u64,
+}
+
+impl<'a> Session<'a> {
+    /// Fences first, and only then reads.
+    pub(super) fn start(running: &'a Running<'a>) -> Result<Self, BusError> {
+        let Running { cluster, factory, options, .. } = running;
+        let context = StepContext::new(*factory);
+        cluster.partitions_now(&context.input)?;
+        for written in context.topics_written() {
+            cluster.partitions_now(&written)?;
+        }
+        let snapshots = SnapshotFiles::new(
+            &cluster.options.state_dir,
+            &cluster.id()?,
+            &cluster.options.prefixed(&options.group),
+            &cluster.options.prefixed(&context.input),
+            factory.state_schema(),
+        );
+        let producer = Transactional::start(cluster, &cluster.options.transactional_id("stage", &options.group))?;
+        let log = CommittedLog::open(cluster, &context.input)?;
+        let member = Member::join(cluster, &options.group, &context.input)?;
+        Ok(Self {
+            running,
+            context,
+            snapshots,
+            member,
+            log,
+            producer,
+            partitions: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            pending_records: 0,
+            ended: BTreeSet::new(),
+            last_progress: Instant::now(),
+            steps: 0,
+        })
+    }
+
+    /// Runs until the shutdown, then stores snapshots.
+    pub(super) fn run(&mut self) -> Result<(), SessionEnd> {
+        while !self.running.shutdown.is_cancelled() {
+            self.gather()?;
+            if self.pending_records > 0 {
+                self.step()?;
+            } else if !self.ended.is_empty() {
+                self.pass_markers()?;
+            } else {
+                self.watch()?;
+            }
+        }
+        let partitions: Vec<u32> = self.partitions.keys().copied().collect();
+        for partition in partitions {
+            self.snapshot(partition);
+        }
+        Ok(())
+    }
+
+    /// Collects a batch; waits only for its first record.
+    fn gather(&mut self) -> Result<(), SessionEnd> {
+        let deadline = Instant::now() + IDLE_AFTER;
+        while self.pending_records < self.running.options.batch_records_max {
+            let left = match self.pending_records {
+                0 => deadline.saturating_duration_since(Instant::now()),
+                _ => Duration::ZERO,
+            };
+            match self.member.poll(left) {
+                Some(event) => self.take(event)?,
+                None if self.pending_records > 0 || Instant::now() >= deadline => break,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, event: MemberEvent) -> Result<(), SessionEnd> {
+        match event {
+            MemberEvent::Record(record) => {
+                if self.partitions.contains_key(&record.partition) {
+                    self.ended.remove(&record.partition);
+                    self.pending.entry(record.partition).or_default().push(record);
+                    self.pending_records += 1;
+                }
+            }
+            MemberEvent::End(partition) => {
+                if self.partitions.contains_key(&partition) {
+                    self.ended.insert(partition);
+                }
+            }
+            MemberEvent::Assigned(partition, position) => {
+                let restored = self.restored(partition, position)?;
+                self.partitions.insert(partition, restored);
+                self.last_progress = Instant::now();
+            }
+            MemberEvent::Revoked(partition) => {
+                self.snapshot(partition);
+                self.partitions.remove(&partition);
+                self.ended.remove(&partition);
+                self.pending_records -= self.pending.remove(&partition).map_or(0, |records| records.len());
+            }
+            MemberEvent::Broken(why) => return Err(SessionEnd::Reconnect(why)),
+            MemberEvent::Fenced => return Err(self.taken_over()),
+        }
+        Ok(())
+    }
+
+    fn taken_over(&self) -> SessionEnd {
+        SessionEnd::Failed(BusError::Fenced { stage: self.context.stage.to_owned() })
+    }
+
+    /// A partition's state at a committed position: its snapshot, then the log from there with the
+    /// outputs discarded.
+    fn restored(&self, partition: u32, position: i64) -> Result<Partition, BusError> {
+        let Running { factory, options, .. } = self.running;
+        let loaded = self.snapshots.load(partition, position, |state| factory.restore(partition, state));
+        let (mut stage, from) = loaded.unwrap_or_else(|| (factory.create(partition), 0));
+        let mut since_snapshot = 0;
+        let mut batch = Vec::new();
+        let mut apply = |batch: &mut Vec<ConsumedRecord>| {
+            since_snapshot += batch.len() as u64;
+            let applied = self.context.apply(stage.as_mut(), batch).map(drop);
+            batch.clear();
+            applied
+        };
+        self.log.each_until(partition, from, position, |record| {
+            batch.push(record);
+            if batch.len() < options.batch_records_max { Ok(()) } else { apply(&mut batch) }
+        })?;
+        if !batch.is_empty() {
+            apply(&mut batch)?;
+        }
+        Ok(Partition { stage, position, since_snapshot })
+    }
+
+    /// Applies what was gathered and commits outputs and positions in one transaction.
+    fn step(&mut self) -> Result<(), SessionEnd> {
+        self.pending_records = 0;
+        let mut writes: Vec<Write> = Vec::new();
+        let mut tallies: Vec<Tally> = Vec::new();
+        let mut moved: BTreeMap<u32, i64> = BTreeMap::new();
+        for (partition, batch) in std::mem::take(&mut self.pending) {
+            let Some(state) = self.partitions.get_mut(&partition) else { continue };
+            let (written, tally) = self.context.apply(state.stage.as_mut(), &batch)?;
+            writes.extend(written);
+            tallies.push(tally);
+            state.since_snapshot += batch.len() as u64;
+            moved.extend(batch.last().map(|r| (partition, r.offset + 1)));
+        }
+        self.commit(&writes, &moved)?;
+        for tally in tallies {
+            tally.count(self.context.stage);
+        }
+        for partition in moved.into_keys() {
+            let state = self.partitions.get(&partition);
+            if state.is_some_and(|s| s.since_snapshot >= self.running.options.snapshot_every_records) {
+                self.snapshot(partition);
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, writes: &[Write], moved: &BTreeMap<u32, i64>) -> Result<(), SessionEnd> {
+        let located = locate(self.running.cluster, writes)?;
+        let offsets = self.member.offsets(moved.iter().map(|(p, o)| (*p, *o)))?;
+        let Some(metadata) = self.member.metadata() else {
+            return Err(SessionEnd::Reconnect("the consumer has no group metadata".to_owned()));
+        };
+        match self.producer.commit(&located, Some((&offsets, &metadata))) {
+            Ok(()) => {}
+            Err(TransactionFailure::Refused(error)) => return Err(SessionEnd::Failed(error)),
+            Err(TransactionFailure::Aborted(why) | TransactionFailure::Unknown(why)) => {
+                return Err(SessionEnd::Reconnect(why));
+            }
+            Err(TransactionFailure::Fenced(why)) => return Err(self.fenced(why)),
+        }
+        for (partition, position) in moved {
+            if let Some(state) = self.partitions.get_mut(partition) {
+                state.position = *position;
+            }
+        }
+        self.steps += 1;
+        self.last_progress = Instant::now();
+        Ok(())
+    }
+
+    /// A producer is fenced when another instance has its name, but also when this process was
+    /// stopped for longer than the transaction timeout. In the first case the other instance has
+    /// joined the group under this one's name too, or is about to, and the broker says so.
+    fn fenced(&self, why: String) -> SessionEnd {
+        let deadline = Instant::now() + FENCED_TWICE_WITHIN;
+        while Instant::now() < deadline && !self.running.shutdown.is_cancelled() {
+            if self.member.is_fenced() {
+                return self.taken_over();
+            }
+            match self.member.poll(Duration::from_millis(100)) {
+                Some(MemberEvent::Fenced) => return self.taken_over(),
+                Some(MemberEvent::Broken(_)) => break,
+                _ => {}
+            }
+        }
+        SessionEnd::Reconnect(why)
+    }
+
+    /// Moves idle partitions past transaction markers, which take offsets but are no records, so
+    /// that the lag becomes exactly 0.
+    fn pass_markers(&mut self) -> Result<(), SessionEnd> {
+        let ended = std::mem::take(&mut self.ended);
+        let positions: BTreeMap<u32, i64> =
+            ended.iter().filter_map(|p| Some((*p, self.partitions.get(p)?.position))).collect();
+        let ends = self.log.ends_behind_markers(&positions)?;
+        if !ends.is_empty() {
+            self.commit(&[], &ends)?;
+        }
+        self.last_progress = Instant::now();
+        Ok(())
+    }
+
+    /// Ends the session when there has been nothing for long although there is something to read.
+    fn watch(&mut self) -> Result<(), SessionEnd> {
+        if self.last_progress.elapsed() < self.running.cluster.options.stall_after {
+            return Ok(());
+        }
+        self.last_progress = Instant::now();
+        for (partition, state) in &self.partitions {
+            let (_, end) = self.log.bounds(*partition)?;
+            if end > state.position {
+                let topic = &self.context.input;
+                let position = state.position;
+                return Err(SessionEnd::Reconnect(format!(
+                    "{topic}/{partition} stands still at {position} although it goes on to {end}"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores a partition's state. Failing to is no reason to stop: the log has everything.
+    fn snapshot(&mut self, partition: u32) {
+        let Some(state) = self.partitions.get_mut(&partition) else { return };
+        if state.since_snapshot == 0 {
+            return;
+        }
+        match self.snapshots.store(partition, state.position, &state.stage.snapshot()) {
+            Ok(()) => state.since_snapshot = 0,
+            Err(error) => tracing::warn!(
+                stage = self.context.stage,
+                partition,
+                %error,
+                "cannot store a snapshot; a restart will re-read more of the log"
+            ),
+        }
+    }
+}
