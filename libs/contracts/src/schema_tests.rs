@@ -8,6 +8,7 @@ use crate::topics;
 use crate::wire::Wire;
 use apache_avro::Schema;
 use apache_avro::schema_compatibility::{Compatibility, SchemaCompatibility};
+use apache_avro::types::Value;
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,12 +30,15 @@ fn subjects() -> Vec<(String, String)> {
 #[test]
 fn ids_are_in_step_with_the_files() {
     let recorded: Vec<BTreeMap<String, Json>> = serde_json::from_str(registry::IDS).unwrap();
+    let mut changed = BTreeSet::new();
     for (line, fields) in id_lines().unwrap().iter().zip(&recorded) {
-        let canonical = parse(&line.schema).unwrap().canonical_form();
-        let sha256 = format!("{:x}", Sha256::digest(canonical));
-        assert_eq!(fields["sha256"], sha256.as_str(), "{}: a published schema changed; give it a new version", line.schema);
         assert_eq!(fields.len(), 5, "{fields:?}");
+        let sha256 = format!("{:x}", Sha256::digest(parse(&line.schema).unwrap().canonical_form()));
+        if fields["sha256"] != sha256.as_str() {
+            changed.insert((line.schema.clone(), sha256));
+        }
     }
+    assert!(changed.is_empty(), "published schemas changed; give them a new version and id: {changed:#?}");
     let embedded: BTreeSet<&str> = TEXTS.iter().map(|(path, _)| *path).collect();
     let listed: BTreeSet<String> = id_lines().unwrap().into_iter().map(|l| l.schema).collect();
     assert_eq!(embedded, listed.iter().map(String::as_str).collect());
@@ -76,13 +80,25 @@ fn each_subject_counts_its_versions_and_each_id_names_one_schema() {
     assert!(lines.iter().all(|l| known.contains(&l.subject)));
 }
 
+/// JSON as an untyped Avro value, for a schema to resolve.
+fn avro(json: &Json) -> Value {
+    match json {
+        Json::Null => Value::Null,
+        Json::Bool(b) => Value::Boolean(*b),
+        Json::Number(n) => n.as_i64().map_or_else(|| Value::Double(n.as_f64().unwrap()), Value::Long),
+        Json::String(text) => Value::String(text.clone()),
+        Json::Array(items) => Value::Array(items.iter().map(avro).collect()),
+        Json::Object(fields) => Value::Map(fields.iter().map(|(name, v)| (name.clone(), avro(v))).collect()),
+    }
+}
+
 #[test]
 fn examples_round_trip() {
     for (path, _) in TEXTS.iter().filter(|(path, _)| !path.starts_with("history/")) {
         let topic = path.strip_suffix(".avsc").unwrap();
         let example: Json = serde_json::from_str(&read(&format!("examples/{topic}.json"))).unwrap();
         let registered = registry::newest(&topics::subject_of(topic)).unwrap();
-        let value = apache_avro::to_value(&example).unwrap().resolve(registered.schema).unwrap_or_else(|e| panic!("{topic}: {e}"));
+        let value = avro(&example).resolve(registered.schema).unwrap_or_else(|e| panic!("{topic}: {e}"));
         let mut framed = vec![0];
         framed.extend(registered.id.to_be_bytes());
         registered.writer.write_value(&mut framed, value).unwrap();
@@ -195,7 +211,7 @@ fn the_compatibility_check_can_fail() {
 fn written_by(schema: &Schema, change: impl FnOnce(&mut Json)) -> Vec<u8> {
     let mut example: Json = serde_json::from_str(&read("examples/raw-kpis.json")).unwrap();
     change(&mut example);
-    let value = apache_avro::to_value(&example).unwrap().resolve(schema).unwrap();
+    let value = avro(&example).resolve(schema).unwrap();
     apache_avro::writer::datum::GenericDatumWriter::builder(schema).build().unwrap().write_value_to_vec(value).unwrap()
 }
 
