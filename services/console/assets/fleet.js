@@ -156,7 +156,7 @@ export class FleetView {
     const entries = [
       { key: "CPU in use", text: usedOf(used("cpu"), capacity("cpu"), "cores"), bar: capacity("cpu") ? used("cpu") / capacity("cpu") : null },
       { key: "Memory in use", text: usedOf(used("memory"), capacity("memory"), "By"), bar: capacity("memory") ? used("memory") / capacity("memory") : null },
-      { key: "Actions, last hour", text: number(recent.length), note: recent.length === 0 ? "" : countVerdicts(recent) },
+      { key: "Actions, last hour", text: recent.length < this.data.kept && recent.length === this.data.actions?.length ? `≥ ${number(recent.length)}` : number(recent.length), note: recent.length === 0 ? "" : countVerdicts(recent) },
       { key: "Dead letters", text: number(dead), note: dead > 0 ? "see Pipeline" : "" },
     ];
     reconcile(this.totals, entries, (e) => e.key, (e) => h("div", {}, h("dt", { text: e.key }), h("dd", {}, h("span", { class: "figure" }), h("span", { class: "note muted" }), bar())), (node, e) => {

@@ -10,7 +10,7 @@ use super::workload::{KpiCurve, TRAIL_HORIZON_S, Workload};
 use prescale_domain::kpi::{CPU_CORES_USED, KpiName, MEMORY_BYTES};
 use prescale_domain::quantiles::QUANTILE_LEVELS;
 use prescale_domain::sample::Capacity;
-use records::{action_json, capacity_json, fingerprint_json, platform_name, prediction_json};
+use records::{action_json, action_line_json, capacity_json, fingerprint_json, platform_name, prediction_json};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -88,7 +88,7 @@ fn row(workload: &Workload, status: Status, why: String) -> Row {
         memory: usage(workload, MEMORY_BYTES, capacity.map(Capacity::memory_bytes)),
         capacity: capacity.map(capacity_json),
         spark: json!({"span_s": SPARK_S, "values": curve.map(|c| c.series.spark(SPARK_SLOTS, SPARK_S)).unwrap_or_default()}),
-        last_action: last.map(|kept| action_json(kept, workload.result_of(&kept.id))),
+        last_action: last.map(|kept| action_line_json(kept, workload.result_of(&kept.id))),
     }
 }
 

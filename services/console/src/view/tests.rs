@@ -250,6 +250,9 @@ fn actions_meet_their_results_in_either_order() {
     );
     assert_eq!(actions[1]["result"]["effective_at_ms"], 90_000);
     assert_eq!(actions[0]["reasons"][0]["text"], "3 cores are above 2.4");
+    view.take(sample("a", 60, 1.0), NOW_MS);
+    let line = json::fleet(&view, None, "v").unwrap()["rows"][0]["last_action"].take();
+    assert_eq!((&line["id"], &line["result"]), (&serde_json::json!("2"), &serde_json::json!({"outcome": "failed"})));
     assert_eq!(json::actions(&view, 1)["actions"].as_array().unwrap().len(), 1);
 }
 

@@ -27,6 +27,20 @@ pub(super) fn capacity_json(capacity: &Capacity) -> Value {
     })
 }
 
+/// What a line of the fleet shows of an action; there may be thousands of lines.
+pub(super) fn action_line_json(kept: &KeptAction, result: Option<&ActionResult>) -> Value {
+    let mut action = action_json(kept, result);
+    let outcome = action["result"]["outcome"].take();
+    json!({
+        "id": action["id"].take(),
+        "verdict": action["verdict"].take(),
+        "decided_at_ms": action["decided_at_ms"].take(),
+        "current": action["current"].take(),
+        "desired": action["desired"].take(),
+        "result": if outcome.is_null() { Value::Null } else { json!({ "outcome": outcome }) },
+    })
+}
+
 pub(super) fn action_json(kept: &KeptAction, result: Option<&ActionResult>) -> Value {
     let action = &kept.action;
     let reasons: Vec<Value> = action.reasons.iter().map(|r| json!({"rule": &*r.rule, "text": r.text})).collect();
