@@ -22,11 +22,17 @@ pub struct Season {
 
 /// Features of one KPI over one window. A feature is `None` where the window has too few samples
 /// to define it; it is never a zero that stands for "unknown".
+///
+/// The short window is exact; the long one reaches back to the start of its oldest pane (see
+/// [`crate::window`]). Seasons and autocorrelation other than [`Self::season_1h`] are of the
+/// short window's slots and twelfths, and of the long window's 1/168 (hours of seven days), as of
+/// the last one that is complete.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WindowFeatures {
     /// Samples present.
     pub count: u64,
-    /// Share of the window's grid without a sample, 0 to 1.
+    /// Share of the window's grid without a sample, 0 to 1; a window that is not yet full misses
+    /// what lies before the first sample.
     pub missing_share: f64,
     /// Arithmetic mean.
     pub mean: Option<f64>,
@@ -36,7 +42,8 @@ pub struct WindowFeatures {
     pub min: Option<f64>,
     /// Greatest value.
     pub max: Option<f64>,
-    /// Median, within the sketch's stated bound.
+    /// Median, within [`crate::window::log_histogram::RELATIVE_ERROR_MAX`] of the sample of that
+    /// rank, rounded down.
     pub p50: Option<f64>,
     /// 90th percentile, likewise.
     pub p90: Option<f64>,
@@ -50,22 +57,25 @@ pub struct WindowFeatures {
     pub trend_std_err: Option<f64>,
     /// R² of that line.
     pub trend_r2: Option<f64>,
-    /// Strongest periods, strongest first.
+    /// Strongest periods that fit the window a whole number of times, strongest first.
     pub top_seasons: Vec<Season>,
-    /// Season of exactly one hour.
+    /// Season of exactly one hour, of deviations from the mean (in the long window, from each
+    /// pane's). `None` above a step of 20 minutes or below three quarters of an hour of samples.
     pub season_1h: Option<Season>,
-    /// Season of exactly 24 hours.
+    /// Season of exactly 24 hours, over the newest whole days.
     pub season_24h: Option<Season>,
-    /// Season of exactly 7 days.
+    /// Season of exactly 7 days, over the newest whole weeks.
     pub season_7d: Option<Season>,
-    /// Autocorrelation at a lag of one hour.
+    /// Autocorrelation at a lag of one hour: Pearson's correlation of what is in the window with
+    /// what was one lag earlier. The lag may reach out of a window of just that length.
     pub acf_1h: Option<f64>,
-    /// Autocorrelation at a lag of 24 hours.
+    /// Autocorrelation at a lag of 24 hours, likewise.
     pub acf_24h: Option<f64>,
-    /// Autocorrelation at a lag of 7 days.
+    /// Autocorrelation at a lag of 7 days, likewise; in a window of that length over means of
+    /// three hours.
     pub acf_7d: Option<f64>,
     /// Burstiness (σ - μ) / (σ + μ) of Goh and Barabási, EPL 81 (2008) 48002: -1 regular, 0 as a
-    /// Poisson process, towards 1 bursty.
+    /// Poisson process, towards 1 bursty. `None` for a negative mean.
     pub burstiness: Option<f64>,
     /// The features that the configuration adds by SQL, by name.
     pub extra: BTreeMap<String, Option<f64>>,

@@ -17,7 +17,7 @@ use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use prescale_bus::ConsumedRecord;
-use prescale_chassis::{TypedStageFactory, output_record, stage_factory};
+use prescale_chassis::{output_record, stage_factory};
 use prescale_contracts::{Envelope, topics};
 use prescale_domain::kpi::{self, Kpi, KpiKind, KpiName};
 use prescale_domain::sample::{Capacity, Platform, Sample};
@@ -64,8 +64,9 @@ struct Fleet {
 }
 
 impl Fleet {
-    fn new(count: usize) -> Self {
-        let workload = |i| WorkloadId::new(&format!("vm-{i:06}")).expect("a name without control characters");
+    fn new(name: &str, count: usize) -> Self {
+        let source: Arc<str> = format!("fleet:{name}").into();
+        let workload = |i| WorkloadId::new(&format!("{name}-{i:06}")).expect("a name without control characters");
         let kpi = |(name, kind, unit, _): &(&str, KpiKind, &str, f64)| Kpi {
             name: KpiName::new(name),
             kind: *kind,
@@ -73,7 +74,7 @@ impl Fleet {
             value: None,
         };
         Self {
-            workloads: (0..count).map(|i| (workload(i), Arc::from("fleet:bench"))).collect(),
+            workloads: (0..count).map(|i| (workload(i), Arc::clone(&source))).collect(),
             kpis: KPIS.iter().map(kpi).collect(),
         }
     }
@@ -130,28 +131,39 @@ fn resident_bytes() -> usize {
     statm.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
 }
 
-fn main() -> anyhow::Result<()> {
-    let count = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(1000);
-    let fleet = Fleet::new(count);
-    let settings = Arc::new(Config::default().settings()?);
-    let before = resident_bytes();
-    let mut partition = Partition::new(Arc::clone(&settings))?;
-    let began = Instant::now();
+fn kib_each(now: usize, before: usize, count: usize) -> f64 {
+    now.saturating_sub(before) as f64 / count as f64 / 1024.0
+}
+
+fn absorb_history(partition: &mut Partition, fleet: &Fleet) {
     for step in 0..HISTORY_STEPS {
         partition.absorb(fleet.steps(step..step + 1).collect());
     }
+}
+
+fn main() -> anyhow::Result<()> {
+    let count = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(1000);
+    let fleet = Fleet::new("vm", count);
+    let settings = Arc::new(Config::default().settings()?);
+    let mut partition = Partition::new(Arc::clone(&settings))?;
+    // What is resident whatever the number of workloads is in `before`, so the rest is theirs.
+    absorb_history(&mut partition, &Fleet::new("first", count / 10 + 1));
+    let (before, window_bytes_before) = (resident_bytes(), partition.window_bytes());
+    let snapshot_before = partition.snapshot().len();
+    let began = Instant::now();
+    absorb_history(&mut partition, &fleet);
     let absorbed = HISTORY_STEPS as f64 * count as f64 / began.elapsed().as_secs_f64();
     println!("windows alone (no features):     {absorbed:>10.0} workload-samples/s");
     println!(
         "memory a workload, 7-day window: {:>10.1} KiB resident, {:.1} KiB of it counted, snapshot {:.1} KiB",
-        (resident_bytes() - before) as f64 / count as f64 / 1024.0,
-        partition.window_bytes() as f64 / count as f64 / 1024.0,
-        partition.snapshot().len() as f64 / count as f64 / 1024.0,
+        kib_each(resident_bytes(), before, count),
+        kib_each(partition.window_bytes(), window_bytes_before, count),
+        kib_each(partition.snapshot().len(), snapshot_before, count),
     );
     let snapshot = partition.snapshot();
     let ours = features(&mut partition, &fleet)?;
     whole_stage(settings, &snapshot, &fleet)?;
-    let plain = plain_datafusion(&fleet)?;
+    let plain = plain_datafusion()?;
     println!("incremental against recomputed:  {:>10.0} x", ours / plain);
     Ok(())
 }
@@ -183,9 +195,7 @@ fn whole_stage(
     snapshot: &[u8],
     fleet: &Fleet,
 ) -> anyhow::Result<()> {
-    let factory = Factory::new(settings);
-    anyhow::ensure!(factory.name() == "fingerprinter");
-    let mut stage = stage_factory(factory).restore(0, snapshot).map_err(anyhow::Error::msg)?;
+    let mut stage = stage_factory(Factory::new(settings)).restore(0, snapshot).map_err(anyhow::Error::msg)?;
     let mut records = Vec::new();
     for (offset, Enveloped { sample, .. }) in fleet.steps(HISTORY_STEPS..HISTORY_STEPS + MEASURED_STEPS).enumerate() {
         let envelope = Envelope::root("bench", "io.prescale.v1.Sample", &sample.workload, sample.at, "0");
@@ -209,25 +219,24 @@ fn whole_stage(
     Ok(())
 }
 
-fn raw_table(fleet: &Fleet, workload: usize) -> anyhow::Result<RecordBatch> {
+fn raw_table() -> anyhow::Result<RecordBatch> {
     let schema = Arc::new(Schema::new(vec![
         Field::new("kpi", DataType::Utf8, false),
         Field::new("t", DataType::Float64, false),
         Field::new("y", DataType::Float64, false),
     ]));
-    anyhow::ensure!(workload < fleet.workloads.len());
     let rows =
         || (0..KPIS.len()).flat_map(|kpi| (HISTORY_STEPS - 7 * 1440..HISTORY_STEPS).map(move |step| (kpi, step)));
     let kpis: StringArray = rows().map(|(kpi, _)| Some(KPIS[kpi].0)).collect();
     let instants: Float64Array = rows().map(|(_, step)| (START_S + STEP_S * step) as f64 / 3600.0).collect();
-    let values: Float64Array = rows().map(|(kpi, step)| Fleet::value(workload, kpi, step)).collect();
+    let values: Float64Array = rows().map(|(kpi, step)| Fleet::value(0, kpi, step)).collect();
     Ok(RecordBatch::try_new(schema, vec![Arc::new(kpis), Arc::new(instants), Arc::new(values)])?)
 }
 
-fn plain_datafusion(fleet: &Fleet) -> anyhow::Result<f64> {
+fn plain_datafusion() -> anyhow::Result<f64> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
-    let table = raw_table(fleet, 0)?;
+    let table = raw_table()?;
     context.register_table("raw", Arc::new(MemTable::try_new(table.schema(), vec![vec![table]])?))?;
     let end_h = (START_S + STEP_S * (HISTORY_STEPS - 1)) as f64 / 3600.0;
     let mut plans: Vec<Arc<dyn ExecutionPlan>> = Vec::new();

@@ -86,3 +86,65 @@ fn reply_of(fate: Fate) -> Result<Reply, StageFailure> {
         Fate::Rejected { code, message } => Ok(Reply::Reject(Rejection { code, message })),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use crate::partition::tests::enveloped;
+    use prescale_bus::{ConsumedRecord, Outcome, StageFactory};
+    use prescale_chassis::{output_record, stage_factory};
+    use prescale_contracts::Contract;
+    use prescale_domain::kpi::{Kpi, KpiKind, KpiName};
+
+    fn factory() -> Arc<dyn StageFactory> {
+        let features = [("spread".to_owned(), "max(max) - min(min)".to_owned())].into();
+        let config = Config { features, ..Config::default() };
+        stage_factory(Factory::new(Arc::new(config.settings().unwrap())))
+    }
+
+    fn records() -> Vec<ConsumedRecord> {
+        (0..200)
+            .map(|i| {
+                let value = (i % 13 != 0).then_some(2.0 + (i % 7) as f64);
+                let kpi =
+                    Kpi { name: KpiName::new("cpu_cores_used"), kind: KpiKind::Gauge, unit: "cores".into(), value };
+                let Enveloped { envelope, sample } = enveloped("vm-1", 1_700_000_040 + 60 * i, 60, vec![kpi]);
+                let record = output_record(&envelope, topics::RAW_KPIS, &sample).unwrap();
+                ConsumedRecord {
+                    topic: record.topic,
+                    partition: 0,
+                    offset: i,
+                    appended_at_ms: 0,
+                    key: Some(record.key),
+                    value: record.value,
+                    headers: record.headers,
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn records_are_byte_for_byte_the_same_after_a_restart() {
+        let (factory, records) = (factory(), records());
+        let wanted = factory.create(0).apply(&records).unwrap();
+        let mut first = factory.create(0);
+        let mut got = first.apply(&records[..77]).unwrap();
+        let mut second = factory.restore(0, &first.snapshot()).unwrap();
+        got.extend(second.apply(&records[77..]).unwrap());
+        assert_eq!(got, wanted);
+        let Outcome::Emit(last) = &wanted[199] else { panic!("{:?}", wanted[199]) };
+        let fingerprint = Fingerprint::decode(last[0].value.as_deref().unwrap()).unwrap();
+        assert_eq!((fingerprint.kpis[0].short.count, fingerprint.kpis[0].long.count), (55, 184));
+        assert_eq!(&*last[0].topic, topics::FINGERPRINTS);
+    }
+
+    #[test]
+    fn a_record_that_is_no_sample_is_rejected_and_a_bad_snapshot_refused() {
+        let mut broken = records().remove(0);
+        broken.value = Some(vec![0, 1, 2]);
+        let outcomes = factory().create(0).apply(&[broken]).unwrap();
+        assert!(matches!(&outcomes[0], Outcome::Reject(r) if r.code == "undecodable"), "{outcomes:?}");
+        assert!(factory().restore(0, &[1, 2, 3]).is_err());
+    }
+}
