@@ -8,11 +8,10 @@ use std::process::{Command, ExitCode};
 const HELP: &str = "\
 cargo xtask COMMAND
 
-  test     set up, then formatting, lints, all Rust tests, the training kit's tests
-  setup    only the set-up: Java, Maven, Chromium, PyTorch
+  test     set up, then formatting and all Rust tests
+  setup    only the set-up: Java, Maven, Chromium
   lint     formatting and clippy
   rust     all Rust tests
-  python   the training kit's tests
 ";
 
 fn main() -> ExitCode {
@@ -22,7 +21,6 @@ fn main() -> ExitCode {
         Some("setup") => setup::everything(),
         Some("lint") => lint(),
         Some("rust") => rust(),
-        Some("python") => python(),
         Some("help" | "--help" | "-h") => {
             print!("{HELP}");
             Ok(())
@@ -43,8 +41,7 @@ fn main() -> ExitCode {
 
 fn test() -> Result<()> {
     setup::everything()?;
-    lint()?;
-    python()?;
+    cargo(&["fmt", "--all", "--check"])?;
     rust()
 }
 
@@ -55,11 +52,6 @@ fn lint() -> Result<()> {
 
 fn rust() -> Result<()> {
     cargo(&["test", "--release", "--workspace", "--no-fail-fast"])
-}
-
-fn python() -> Result<()> {
-    let python = setup::training_python()?;
-    run(Command::new(python).current_dir("models/training").args(["-m", "pytest", "-q"]))
 }
 
 fn cargo(args: &[&str]) -> Result<()> {

@@ -1,8 +1,7 @@
 //! Gets what the tests start: on Debian as root it installs the packages, elsewhere it says which.
 
 use crate::run;
-use anyhow::{Context, Result, bail};
-use std::path::{Path, PathBuf};
+use anyhow::{Result, bail};
 use std::process::{Command, Stdio};
 
 struct Tool {
@@ -18,25 +17,13 @@ const TOOLS: &[Tool] = &[
         debian_packages: &["openjdk-17-jre-headless"],
     },
     Tool { needed_for: "fetching Apache Kafka", probe: &["mvn", "--version"], debian_packages: &["maven"] },
-    Tool {
-        needed_for: "the console's test",
-        probe: &["chromium", "--version"],
-        debian_packages: &["chromium"],
-    },
+    Tool { needed_for: "the console's test", probe: &["chromium", "--version"], debian_packages: &["chromium"] },
     Tool {
         needed_for: "the console's test",
         probe: &["chromedriver", "--version"],
         debian_packages: &["chromium-driver"],
     },
-    Tool {
-        needed_for: "the training kit",
-        probe: &["/usr/bin/python3", "-c", "import torch, numpy, pandas, venv, ensurepip"],
-        debian_packages: &["python3-torch", "python3-numpy", "python3-pandas", "python3-venv"],
-    },
 ];
-
-/// Packages of the training kit's virtual environment, over Debian's PyTorch.
-const TRAINING_PACKAGES: &[&str] = &["onnx", "onnxruntime", "pyarrow", "pytest", "numpy<2"];
 
 /// Checks for every tool and installs or names the missing ones.
 pub(crate) fn everything() -> Result<()> {
@@ -57,33 +44,7 @@ pub(crate) fn everything() -> Result<()> {
             bail!("{} still does not answer after installing {:?}", still.probe.join(" "), still.debian_packages);
         }
     }
-    training_python().map(|_| ())
-}
-
-/// Python of the training kit's virtual environment, made when missing.
-pub(crate) fn training_python() -> Result<PathBuf> {
-    let environment = cache_folder()?.join("training-venv");
-    let python = environment.join("bin/python");
-    if !has_training_packages(&python) {
-        run(Command::new("/usr/bin/python3").args(["-m", "venv", "--system-site-packages"]).arg(&environment))?;
-        run(Command::new(&python).args(["-m", "pip", "install", "-q"]).args(TRAINING_PACKAGES))?;
-    }
-    Ok(python)
-}
-
-fn has_training_packages(python: &Path) -> bool {
-    python.to_str().is_some_and(|p| answers(&[p, "-c", "import torch, onnx, onnxruntime, pyarrow, pytest"]))
-}
-
-fn cache_folder() -> Result<PathBuf> {
-    let cache = match (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")) {
-        (Some(cache), _) => PathBuf::from(cache),
-        (None, Some(home)) => Path::new(&home).join(".cache"),
-        (None, None) => bail!("neither XDG_CACHE_HOME nor HOME is set: set one, tools are kept under it"),
-    };
-    let folder = cache.join("prescale");
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    Ok(folder)
+    Ok(())
 }
 
 fn answers(command: &[&str]) -> bool {

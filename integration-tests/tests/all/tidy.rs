@@ -55,7 +55,13 @@ fn every_module_says_what_it_is_for() {
 
 #[test]
 fn nothing_is_left_open() {
-    let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("todo", "!("), concat!("unimplemented", "!("), concat!("#[ig", "nore")];
+    let marks = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("todo", "!("),
+        concat!("unimplemented", "!("),
+        concat!("#[ig", "nore"),
+    ];
     let open: Vec<String> = sources()
         .iter()
         .flat_map(|(path, text)| {
@@ -75,8 +81,7 @@ fn licences_are_those_that_deny_toml_allows() {
         .iter()
         .map(|v| v.as_str().expect("a licence is a text"))
         .collect();
-    let metadata =
-        MetadataCommand::new().manifest_path(root().join("Cargo.toml")).exec().expect("cargo metadata runs");
+    let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).exec().expect("cargo metadata runs");
     let refused: Vec<String> = metadata
         .packages
         .iter()

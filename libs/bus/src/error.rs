@@ -10,7 +10,9 @@ pub enum BusError {
         topic: String,
     },
     /// The topic exists with other settings than asked for.
-    #[error("topic {topic:?} has {found} partitions, {wanted} are configured: partition counts cannot change under a running pipeline; set [bus] partitions = {found} or start with new topics")]
+    #[error(
+        "topic {topic:?} has {found} partitions, {wanted} are configured: partition counts cannot change under a running pipeline; set [bus] partitions = {found} or start with new topics"
+    )]
     PartitionMismatch {
         /// The topic.
         topic: String,
@@ -30,7 +32,9 @@ pub enum BusError {
         retryable: bool,
     },
     /// Another instance took over.
-    #[error("stage {stage} was fenced: another instance with the same id is running; stop one, or give each its own [bus.kafka] instance_id")]
+    #[error(
+        "stage {stage} was fenced: another instance with the same id is running; stop one, or give each its own [bus.kafka] instance_id"
+    )]
     Fenced {
         /// The stage.
         stage: String,

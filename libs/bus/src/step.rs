@@ -112,7 +112,8 @@ impl StepContext {
                 Outcome::Emit(records) => {
                     for record in &records {
                         if !self.outputs.contains(&record.topic) {
-                            let message = format!("it wrote to {:?}, which its output topics do not name", record.topic);
+                            let message =
+                                format!("it wrote to {:?}, which its output topics do not name", record.topic);
                             return Err(self.failed(batch, message));
                         }
                     }

@@ -22,10 +22,7 @@ pub fn router(health: HealthRegistry, metrics: Metrics) -> Router {
     Router::new()
         .route("/livez", get(move || async move { livez(&live) }))
         .route("/readyz", get(move || async move { readyz(&health) }))
-        .route(
-            "/metrics",
-            get(move || async move { ([(header::CONTENT_TYPE, PROMETHEUS_TEXT)], metrics.render()) }),
-        )
+        .route("/metrics", get(move || async move { ([(header::CONTENT_TYPE, PROMETHEUS_TEXT)], metrics.render()) }))
 }
 
 fn livez(health: &HealthRegistry) -> impl IntoResponse + use<> {
@@ -58,12 +55,7 @@ impl TelemetryServer {
     ///
     /// # Errors
     /// When the address cannot be bound.
-    pub fn start(
-        listen: &str,
-        health: HealthRegistry,
-        metrics: Metrics,
-        shutdown: &CancellationToken,
-    ) -> Result<Self> {
+    pub fn start(listen: &str, health: HealthRegistry, metrics: Metrics, shutdown: &CancellationToken) -> Result<Self> {
         let listener = TcpListener::bind(listen).with_context(|| {
             format!("cannot listen on {listen}: set [telemetry] listen to a free address, or to \"\" for none")
         })?;

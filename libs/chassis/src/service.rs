@@ -4,8 +4,8 @@ use crate::bus_access::{BusConfig, open_bus};
 use crate::config::{self, Loader};
 use crate::context::Context;
 use crate::http::TelemetryServer;
-use crate::telemetry::{self, Metrics, TelemetryConfig};
 use crate::shutdown;
+use crate::telemetry::{self, Metrics, TelemetryConfig};
 use anyhow::Context as _;
 use prescale_bus::Bus;
 use serde::Serialize;
@@ -70,13 +70,13 @@ where
     }
 }
 
-fn load<C: Default + Serialize + DeserializeOwned>(
-    name: &str,
-    path: Option<PathBuf>,
-) -> anyhow::Result<Settings<C>> {
+fn load<C: Default + Serialize + DeserializeOwned>(name: &str, path: Option<PathBuf>) -> anyhow::Result<Settings<C>> {
     let loader = Loader::new(path.as_deref())?;
-    let settings =
-        Settings { service: loader.section(name)?, bus: loader.section("bus")?, telemetry: loader.section("telemetry")? };
+    let settings = Settings {
+        service: loader.section(name)?,
+        bus: loader.section("bus")?,
+        telemetry: loader.section("telemetry")?,
+    };
     loader.finish(&config::SECTIONS)?;
     Ok(settings)
 }

@@ -2,9 +2,7 @@
 //! envelopes, encoding and the rejection of what cannot be decoded are the same for every service.
 
 use metrics::{gauge, histogram};
-use prescale_bus::{
-    ConsumedRecord, Header, Outcome, OutputRecord, Rejection, Stage, StageFactory, StageFailure,
-};
+use prescale_bus::{ConsumedRecord, Header, Outcome, OutputRecord, Rejection, Stage, StageFactory, StageFailure};
 use prescale_contracts::{Contract, ContractError, Envelope};
 use std::sync::Arc;
 use std::time::Instant;

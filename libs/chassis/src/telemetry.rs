@@ -38,11 +38,7 @@ pub struct TelemetryConfig {
 
 impl Default for TelemetryConfig {
     fn default() -> Self {
-        Self {
-            log_format: LogFormat::Auto,
-            log_level: "info".to_owned(),
-            listen: "127.0.0.1:9095".to_owned(),
-        }
+        Self { log_format: LogFormat::Auto, log_level: "info".to_owned(), listen: "127.0.0.1:9095".to_owned() }
     }
 }
 

@@ -19,10 +19,11 @@ pub(crate) fn encode<W: Wire>(topic: &str, value: &W::Domain) -> Result<Vec<u8>,
     let mut framed = Vec::with_capacity(CAPACITY_BYTES);
     framed.push(MAGIC);
     framed.extend_from_slice(&registered.id.to_be_bytes());
-    registered
-        .writer
-        .write_ser(&mut framed, &mirror)
-        .map_err(|e| ContractError::Datum { subject, id: registered.id, message: e.to_string() })?;
+    registered.writer.write_ser(&mut framed, &mirror).map_err(|e| ContractError::Datum {
+        subject,
+        id: registered.id,
+        message: e.to_string(),
+    })?;
     Ok(framed)
 }
 

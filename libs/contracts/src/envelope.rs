@@ -52,14 +52,7 @@ impl Envelope {
     }
 
     /// Of the record number `ordinal` that `stage` makes of this one for `workload`.
-    pub fn following(
-        &self,
-        stage: &str,
-        event_type: &str,
-        workload: &WorkloadId,
-        at: EventTime,
-        ordinal: u32,
-    ) -> Self {
+    pub fn following(&self, stage: &str, event_type: &str, workload: &WorkloadId, at: EventTime, ordinal: u32) -> Self {
         let id = id_of(&[
             b"following",
             stage.as_bytes(),

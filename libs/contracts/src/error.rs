@@ -32,7 +32,9 @@ pub enum ContractError {
         id: u32,
     },
     /// The schema belongs to another topic.
-    #[error("schema id {id} belongs to subject {found}, the topic's subject is {wanted}: the producer wrote to the wrong topic")]
+    #[error(
+        "schema id {id} belongs to subject {found}, the topic's subject is {wanted}: the producer wrote to the wrong topic"
+    )]
     WrongSubject {
         /// The id.
         id: u32,

@@ -342,8 +342,7 @@ fn kpi(name: &str, value: Option<f64>) -> Kpi {
 }
 
 fn a_prediction() -> Prediction {
-    let interval =
-        Interval { nominal_coverage: 0.9, lower: 0.0, upper: 1.0, trailing_coverage: None, scored: 0 };
+    let interval = Interval { nominal_coverage: 0.9, lower: 0.0, upper: 1.0, trailing_coverage: None, scored: 0 };
     let quantiles = Quantiles::rearranged([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1.0]).unwrap();
     Prediction {
         workload: WorkloadId::new("web-1").unwrap(),
@@ -372,7 +371,9 @@ fn a_prediction() -> Prediction {
 #[track_caller]
 fn refused<C: Contract + std::fmt::Debug>(value: &C, named: &str) {
     match value.encode() {
-        Err(ContractError::Invalid { field, workload, .. }) => assert_eq!((field.as_str(), workload.as_str()), (named, "web-1")),
+        Err(ContractError::Invalid { field, workload, .. }) => {
+            assert_eq!((field.as_str(), workload.as_str()), (named, "web-1"))
+        }
         other => panic!("{named} must be refused: {other:?}"),
     }
 }
@@ -381,12 +382,8 @@ fn refused<C: Contract + std::fmt::Debug>(value: &C, named: &str) {
 fn a_number_that_is_not_finite_is_refused_by_name() {
     for wrong in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         refused(&Sample { kpis: vec![kpi("a", None), kpi("b", Some(wrong))], ..a_sample() }, "kpis[1].value");
-        let capacity = Capacity {
-            replicas: 1,
-            cpu_cores_per_replica: wrong,
-            memory_bytes_per_replica: 0.0,
-            instance_type: None,
-        };
+        let capacity =
+            Capacity { replicas: 1, cpu_cores_per_replica: wrong, memory_bytes_per_replica: 0.0, instance_type: None };
         refused(&Sample { capacity: Some(capacity), ..a_sample() }, "capacity.cpu_cores_per_replica");
         let mut prediction = a_prediction();
         prediction.resources[0].horizons[0].maximum_interval.upper = wrong;
@@ -453,7 +450,10 @@ fn a_reader_refuses_what_a_writer_should_have() {
     let message = |framed: &[u8]| Sample::decode(framed).unwrap_err().to_string();
     // Avro writes a text's length zigzag: 5 bytes as 0x0a, none as 0x00.
     let no_workload = spliced(b"\x0aweb-1", b"\x00");
-    assert_eq!(message(&no_workload), "Sample of workload \"\": workload: workload id is empty: give the VM's or workload's name");
+    assert_eq!(
+        message(&no_workload),
+        "Sample of workload \"\": workload: workload id is empty: give the VM's or workload's name"
+    );
     let no_number = spliced(&1.5f64.to_le_bytes(), &f64::NAN.to_le_bytes());
     assert!(message(&no_number).contains("kpis[0].value: NaN is not a finite number"));
     let twice = spliced(b"\x18memory_bytes", b"\x1ccpu_cores_used");

@@ -1,1 +1,8 @@
-fn main() {}
+//! The `prescale` command. It has no verbs yet; the library holds what they will call.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    eprintln!("prescale: the command line is not in this build yet");
+    ExitCode::from(64)
+}

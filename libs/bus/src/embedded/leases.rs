@@ -37,9 +37,8 @@ impl Member {
                  ON CONFLICT DO UPDATE SET expires_at_ms = excluded.expires_at_ms",
             )?
             .execute(params![self.group, self.topic_id, self.owner, self.expiry_ms()])?;
-        let mut select = transaction.prepare_cached(
-            "SELECT owner FROM members WHERE consumer_group = ?1 AND topic_id = ?2 ORDER BY owner",
-        )?;
+        let mut select = transaction
+            .prepare_cached("SELECT owner FROM members WHERE consumer_group = ?1 AND topic_id = ?2 ORDER BY owner")?;
         let owners: Vec<String> =
             select.query_map(params![self.group, self.topic_id], |row| row.get(0))?.collect::<Result<_, _>>()?;
         let mine = owners.iter().position(|o| *o == self.owner).unwrap_or(0);

@@ -21,9 +21,8 @@ pub(super) fn page(
     )?;
     let limit = i64::try_from(records_max).unwrap_or(i64::MAX);
     let rows = select.query_map(params![topic.id, partition, offset, limit], |row| {
-        let headers = decode_headers(row.get_ref(4)?.as_blob()?).ok_or_else(|| {
-            rusqlite::Error::FromSqlConversionFailure(4, Type::Blob, "damaged record headers".into())
-        })?;
+        let headers = decode_headers(row.get_ref(4)?.as_blob()?)
+            .ok_or_else(|| rusqlite::Error::FromSqlConversionFailure(4, Type::Blob, "damaged record headers".into()))?;
         Ok(ConsumedRecord {
             topic: Arc::clone(&topic.name),
             partition,

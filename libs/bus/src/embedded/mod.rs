@@ -108,8 +108,7 @@ fn ensure_topic(transaction: &Transaction<'_>, spec: &TopicSpec) -> rusqlite::Re
             let (topic, wanted) = (spec.name.clone(), spec.partitions);
             return Ok(Err(BusError::PartitionMismatch { topic, found, wanted }));
         }
-        transaction
-            .execute("UPDATE topics SET retention_ms = ?2 WHERE name = ?1", params![spec.name, retention_ms])?;
+        transaction.execute("UPDATE topics SET retention_ms = ?2 WHERE name = ?1", params![spec.name, retention_ms])?;
         return Ok(Ok(()));
     }
     let topic_id: i64 = transaction.query_row(

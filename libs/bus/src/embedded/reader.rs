@@ -71,9 +71,8 @@ impl RecordReader for EmbeddedReader {
         let deadline = Instant::now() + wait;
         loop {
             let seen = self.topic.grew.times();
-            let (records, caught_up) = self
-                .read(records_max)
-                .map_err(|e| backend(&format!("cannot read topic {:?}", self.topic.name), &e))?;
+            let (records, caught_up) =
+                self.read(records_max).map_err(|e| backend(&format!("cannot read topic {:?}", self.topic.name), &e))?;
             let left = deadline.saturating_duration_since(Instant::now());
             if !records.is_empty() || left.is_zero() {
                 return Ok((records, caught_up));

@@ -56,11 +56,7 @@ pub(super) fn store_snapshot(
 
 impl Restoring<'_> {
     /// The state of a partition; `None` when the shutdown came first.
-    pub(super) fn partition(
-        &self,
-        partition: u32,
-        shutdown: &CancellationToken,
-    ) -> Result<Option<Restored>, BusError> {
+    pub(super) fn partition(&self, partition: u32, shutdown: &CancellationToken) -> Result<Option<Restored>, BusError> {
         let position = self.committed(partition)?;
         let (mut stage, mut at) = match self.from_snapshot(partition, position)? {
             Some(restored) => restored,

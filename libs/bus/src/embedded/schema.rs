@@ -91,10 +91,7 @@ pub(super) fn open_writer(path: &Path, options: &EmbeddedOptions) -> Result<Conn
     Ok(connection)
 }
 
-fn prepare_writer(
-    connection: &mut Connection,
-    options: &EmbeddedOptions,
-) -> rusqlite::Result<Result<(), String>> {
+fn prepare_writer(connection: &mut Connection, options: &EmbeddedOptions) -> rusqlite::Result<Result<(), String>> {
     connection.busy_timeout(options.busy_timeout)?;
     connection.pragma_update(None, "page_size", 8192)?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
@@ -130,7 +127,8 @@ fn prepare_writer(
 /// Opens a connection that only reads.
 pub(super) fn open_reader(path: &Path, options: &EmbeddedOptions) -> Result<Connection, BusError> {
     let open = || {
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        let connection =
+            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.busy_timeout(options.busy_timeout)?;
         connection.pragma_update(None, "query_only", true)?;
         connection.pragma_update(None, "cache_size", -8192)?;

@@ -40,8 +40,8 @@ impl Source for EmbeddedSource {
         let writes: Vec<Write> = records.into_iter().map(Write::from).collect();
         let placed = self.store.place(&writes)?;
         let written = self.store.write(&format!("source {:?} cannot write", self.id), |transaction| {
-            let mut owned = transaction
-                .prepare_cached("UPDATE sources SET position = ?3 WHERE source = ?1 AND epoch = ?2")?;
+            let mut owned =
+                transaction.prepare_cached("UPDATE sources SET position = ?3 WHERE source = ?1 AND epoch = ?2")?;
             if owned.execute(params![self.id, self.epoch, position])? == 0 {
                 return Ok(false);
             }

@@ -112,7 +112,8 @@ impl<'a> StageRunner<'a> {
             self.retrying("cannot give a partition back", |transaction| self.member.give(transaction, partition))?;
         }
         for partition in share {
-            let taken = self.retrying("cannot take a partition", |transaction| self.member.take(transaction, partition))?;
+            let taken =
+                self.retrying("cannot take a partition", |transaction| self.member.take(transaction, partition))?;
             if !taken {
                 self.running.remove(&partition);
             } else if !self.running.contains_key(&partition) {

@@ -167,8 +167,8 @@ pub(super) fn append(transaction: &Transaction<'_>, placed: &[Placed<'_>]) -> ru
     )?;
     let at: BTreeSet<(i64, u32)> = placed.iter().map(|p| (p.topic.id, p.partition)).collect();
     for (topic_id, partition) in at {
-        let mut next = transaction
-            .prepare_cached("SELECT next_offset FROM partitions WHERE topic_id = ?1 AND partition = ?2")?;
+        let mut next =
+            transaction.prepare_cached("SELECT next_offset FROM partitions WHERE topic_id = ?1 AND partition = ?2")?;
         next_offsets.insert((topic_id, partition), next.query_row(params![topic_id, partition], |row| row.get(0))?);
     }
     for Placed { write, topic, partition } in placed {
@@ -177,8 +177,8 @@ pub(super) fn append(transaction: &Transaction<'_>, placed: &[Placed<'_>]) -> ru
         insert.execute(params![topic.id, partition, *offset, appended_at_ms, write.key, write.value, headers])?;
         *offset += 1;
     }
-    let mut advance = transaction
-        .prepare_cached("UPDATE partitions SET next_offset = ?3 WHERE topic_id = ?1 AND partition = ?2")?;
+    let mut advance =
+        transaction.prepare_cached("UPDATE partitions SET next_offset = ?3 WHERE topic_id = ?1 AND partition = ?2")?;
     for ((topic_id, partition), next) in next_offsets {
         advance.execute(params![topic_id, partition, next])?;
     }

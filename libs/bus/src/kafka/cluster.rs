@@ -67,11 +67,7 @@ impl Cluster {
         Ok(inspector)
     }
 
-    fn metadata<T>(
-        &self,
-        topic: Option<&str>,
-        read: impl FnOnce(&[MetadataTopic]) -> T,
-    ) -> Result<T, BusError> {
+    fn metadata<T>(&self, topic: Option<&str>, read: impl FnOnce(&[MetadataTopic]) -> T) -> Result<T, BusError> {
         let inspector = self.inspector("inspection")?;
         let metadata = inspector
             .fetch_metadata(topic, self.options.request_timeout)
@@ -102,9 +98,8 @@ impl Cluster {
     /// # Errors
     /// When there is no such topic.
     pub(super) fn partitions(&self, topic: &str) -> Result<u32, BusError> {
-        let known = |cluster: &Self| {
-            cluster.partitions.lock().unwrap_or_else(PoisonError::into_inner).get(topic).copied()
-        };
+        let known =
+            |cluster: &Self| cluster.partitions.lock().unwrap_or_else(PoisonError::into_inner).get(topic).copied();
         if let Some(partitions) = known(self) {
             return Ok(partitions);
         }
@@ -164,12 +159,8 @@ impl Cluster {
     /// Makes the topics that are missing, and the one for positions of sources.
     pub(super) fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), BusError> {
         let replication = topics.iter().map(|t| t.replication).max().unwrap_or(1);
-        let positions = TopicSpec {
-            name: SOURCE_POSITIONS.to_owned(),
-            partitions: 1,
-            replication,
-            cleanup: Cleanup::Compact,
-        };
+        let positions =
+            TopicSpec { name: SOURCE_POSITIONS.to_owned(), partitions: 1, replication, cleanup: Cleanup::Compact };
         let found: BTreeMap<String, u32> = self.topics()?.into_iter().collect();
         let mut missing = Vec::new();
         for spec in topics.iter().chain([&positions]) {
@@ -206,8 +197,7 @@ impl Cluster {
         let options = AdminOptions::new()
             .request_timeout(Some(self.options.request_timeout))
             .operation_timeout(Some(self.options.request_timeout));
-        let results =
-            block_on(admin.create_topics(&new, &options)).map_err(|e| backend("cannot make topics", &e))?;
+        let results = block_on(admin.create_topics(&new, &options)).map_err(|e| backend("cannot make topics", &e))?;
         for result in results {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}

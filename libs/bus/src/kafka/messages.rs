@@ -106,9 +106,7 @@ impl CommittedLog {
 
     /// Oldest offset, and end of the committed records, of a partition.
     pub(super) fn bounds(&self, partition: u32) -> Result<(i64, i64), BusError> {
-        self.consumer
-            .fetch_watermarks(&self.name, raw(partition), self.request_timeout)
-            .map_err(|e| self.error(&e))
+        self.consumer.fetch_watermarks(&self.name, raw(partition), self.request_timeout).map_err(|e| self.error(&e))
     }
 
     /// Hands over a partition's records from `from` up to `until`, in order.

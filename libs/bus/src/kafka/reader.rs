@@ -23,9 +23,7 @@ impl KafkaReader {
                 let start = match from {
                     ReadFrom::Earliest => oldest,
                     ReadFrom::Latest => end,
-                    ReadFrom::Back(count) => {
-                        end.saturating_sub(i64::try_from(count).unwrap_or(i64::MAX)).max(oldest)
-                    }
+                    ReadFrom::Back(count) => end.saturating_sub(i64::try_from(count).unwrap_or(i64::MAX)).max(oldest),
                 };
                 Ok((partition, start))
             })

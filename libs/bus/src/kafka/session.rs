@@ -6,7 +6,7 @@ use super::cluster::Cluster;
 use super::member::{Member, MemberEvent};
 use super::messages::CommittedLog;
 use super::snapshot_file::SnapshotFiles;
-use super::transaction::{Transactional, TransactionFailure, locate};
+use super::transaction::{TransactionFailure, Transactional, locate};
 use crate::bus::StageOptions;
 use crate::error::BusError;
 use crate::record::ConsumedRecord;

@@ -3,7 +3,7 @@
 
 use super::cluster::{Cluster, SOURCE_POSITIONS};
 use super::messages::CommittedLog;
-use super::transaction::{Transactional, TransactionFailure, locate};
+use super::transaction::{TransactionFailure, Transactional, locate};
 use crate::bus::Source;
 use crate::error::BusError;
 use crate::record::OutputRecord;

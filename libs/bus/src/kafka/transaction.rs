@@ -84,12 +84,11 @@ impl Transactional {
 
     fn send(&self, record: &Located<'_>) -> Result<(), TransactionFailure> {
         let Located { write, topic, partition } = record;
-        let headers = write.headers.iter().fold(
-            OwnedHeaders::new_with_capacity(write.headers.len()),
-            |headers, header| headers.insert(Header { key: &header.name, value: Some(&header.value) }),
-        );
-        let mut message: BaseRecord<'_, [u8], [u8]> =
-            BaseRecord::to(topic).partition(raw(*partition)).headers(headers);
+        let headers =
+            write.headers.iter().fold(OwnedHeaders::new_with_capacity(write.headers.len()), |headers, header| {
+                headers.insert(Header { key: &header.name, value: Some(&header.value) })
+            });
+        let mut message: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).partition(raw(*partition)).headers(headers);
         message.key = write.key.as_deref();
         message.payload = write.value.as_deref();
         let deadline = Instant::now() + self.timeout;

@@ -76,8 +76,7 @@ fn sample(minute: i64) -> Sample {
 
 fn consumed(minute: i64) -> ConsumedRecord {
     let sample = sample(minute);
-    let envelope =
-        Envelope::root("fleet", Sample::EVENT_TYPE, &sample.workload, sample.at, &minute.to_string());
+    let envelope = Envelope::root("fleet", Sample::EVENT_TYPE, &sample.workload, sample.at, &minute.to_string());
     let record = output_record(&envelope, Sample::TOPIC, &sample).unwrap();
     ConsumedRecord {
         topic: record.topic,
@@ -125,8 +124,7 @@ fn outcomes_do_not_depend_on_how_the_input_is_cut() {
     let batch: Vec<ConsumedRecord> = (0..5).map(consumed).collect();
     let whole = stage_factory(Factory).create(0).apply(&batch).unwrap();
     let mut stage = stage_factory(Factory).create(0);
-    let cut: Vec<Outcome> =
-        batch.chunks(2).flat_map(|part| stage.apply(part).unwrap()).collect();
+    let cut: Vec<Outcome> = batch.chunks(2).flat_map(|part| stage.apply(part).unwrap()).collect();
     assert_eq!(whole, cut);
 }
 

@@ -184,11 +184,7 @@ impl Wire for Action {
                 .enumerate()
                 .map(|(i, evidence)| evidence.into_domain().within_item("evidence", i))
                 .collect::<Result<_, _>>()?,
-            reasons: self
-                .reasons
-                .into_iter()
-                .map(|r| domain::Reason { rule: r.rule.into(), text: r.text })
-                .collect(),
+            reasons: self.reasons.into_iter().map(|r| domain::Reason { rule: r.rule.into(), text: r.text }).collect(),
             platform: self.platform.into(),
         })
     }
@@ -227,9 +223,7 @@ fn status_of(outcome: &domain::ActionOutcome) -> (ActionStatus, Option<i64>, Opt
         }
         domain::ActionOutcome::DryRun => (ActionStatus::DryRun, None, None, false),
         domain::ActionOutcome::Superseded { why } => (ActionStatus::Superseded, None, Some(why.clone()), false),
-        domain::ActionOutcome::Failed { why, retryable } => {
-            (ActionStatus::Failed, None, Some(why.clone()), *retryable)
-        }
+        domain::ActionOutcome::Failed { why, retryable } => (ActionStatus::Failed, None, Some(why.clone()), *retryable),
     }
 }
 

@@ -119,8 +119,7 @@ impl WindowFeatures {
         for (i, season) in self.top_seasons.iter().enumerate() {
             season.check().within_item("top_seasons", i)?;
         }
-        let fixed =
-            [("season_1h", &self.season_1h), ("season_24h", &self.season_24h), ("season_7d", &self.season_7d)];
+        let fixed = [("season_1h", &self.season_1h), ("season_24h", &self.season_24h), ("season_7d", &self.season_7d)];
         for (field, season) in fixed {
             season.as_ref().map_or(Ok(()), Season::check).within(field)?;
         }

@@ -63,13 +63,7 @@ macro_rules! contract {
 }
 
 contract!(sample::Sample, prescale_domain::sample::Sample, topics::RAW_KPIS, "Sample", at);
-contract!(
-    fingerprint::Fingerprint,
-    prescale_domain::fingerprint::Fingerprint,
-    topics::FINGERPRINTS,
-    "Fingerprint",
-    at
-);
+contract!(fingerprint::Fingerprint, prescale_domain::fingerprint::Fingerprint, topics::FINGERPRINTS, "Fingerprint", at);
 contract!(prediction::Prediction, prescale_domain::prediction::Prediction, topics::PREDICTIONS, "Prediction", made_at);
 contract!(action::Action, prescale_domain::action::Action, topics::ACTIONS, "Action", decided_at);
 contract!(action::ActionResult, prescale_domain::action::ActionResult, topics::ACTION_RESULTS, "ActionResult", at);

@@ -1,0 +1,102 @@
+//! What a planner remembers of one workload. It is a function of the predictions and actions of
+//! that workload alone, so that anyone can work it out again from the log.
+
+use crate::action::{Action, Verdict};
+use crate::prediction::Prediction;
+use crate::sample::Capacity;
+use crate::time::EventTime;
+use bitcode::{Decode, Encode};
+
+/// The flap budget's window, in seconds.
+pub const DAY_S: i64 = 86_400;
+
+/// The last published action, as far as later decisions depend on it.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Published {
+    /// Capacity asked for.
+    pub desired: Capacity,
+    /// End of its validity.
+    pub valid_until: EventTime,
+    /// Whether it was a dry run.
+    pub dry_run: bool,
+}
+
+/// What a planner remembers of one workload.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub struct History {
+    /// Instant of the newest prediction used.
+    pub made_at: Option<EventTime>,
+    /// Capacity when it was last known.
+    pub capacity: Option<Capacity>,
+    /// First prediction that saw the present capacity, if it was seen to change.
+    pub capacity_changed_at: Option<EventTime>,
+    /// Last increase.
+    pub last_out_at: Option<EventTime>,
+    /// Last decrease.
+    pub last_in_at: Option<EventTime>,
+    /// Changes of the last 24 hours, ascending.
+    pub changes: Vec<EventTime>,
+    /// Last published action.
+    pub published: Option<Published>,
+}
+
+impl History {
+    /// Whether a prediction for that instant brings nothing new.
+    pub fn has(&self, made_at: EventTime) -> bool {
+        self.made_at.is_some_and(|last| made_at <= last)
+    }
+
+    /// Takes note of a prediction.
+    pub fn observe(&mut self, prediction: &Prediction) {
+        self.made_at = Some(prediction.made_at);
+        if let Some(capacity) = &prediction.capacity {
+            if self.capacity.as_ref().is_some_and(|last| last != capacity) {
+                self.capacity_changed_at = Some(prediction.made_at);
+            }
+            if self.capacity.as_ref() != Some(capacity) {
+                self.capacity = Some(capacity.clone());
+            }
+        }
+    }
+
+    /// Takes note of a published action.
+    pub fn record(&mut self, action: &Action, valid_for_s: u32) {
+        let at = action.decided_at;
+        if !self.renews(&action.desired, action.dry_run, at, valid_for_s) {
+            self.changes.retain(|change| *change > at.plus_s(-DAY_S));
+            self.changes.push(at);
+            match action.verdict {
+                Verdict::ScaleOut => self.last_out_at = Some(at),
+                Verdict::ScaleIn | Verdict::Reshape => self.last_in_at = Some(at),
+            }
+        }
+        self.published = Some(Published {
+            desired: action.desired.clone(),
+            valid_until: action.valid_until,
+            dry_run: action.dry_run,
+        });
+    }
+
+    /// Whether the same was asked for and still holds.
+    pub fn stands(&self, desired: &Capacity, dry_run: bool, now: EventTime) -> bool {
+        self.published.as_ref().is_some_and(|p| p.desired == *desired && p.dry_run == dry_run && now < p.valid_until)
+    }
+
+    /// Whether asking for this in a dry run only renews what was asked for and has just expired
+    /// (no longer ago than its validity lasted). Nothing came of it, as it is a dry run, so the
+    /// capacity is still the old one and the same decision follows. That is no further change.
+    pub fn renews(&self, desired: &Capacity, dry_run: bool, now: EventTime, valid_for_s: u32) -> bool {
+        dry_run
+            && self.published.as_ref().is_some_and(|p| {
+                p.dry_run
+                    && p.desired == *desired
+                    && now >= p.valid_until
+                    && now < p.valid_until.plus_s(i64::from(valid_for_s))
+            })
+    }
+
+    /// Number of changes later than `since`.
+    pub fn changes_since(&self, since: EventTime) -> usize {
+        self.changes.iter().filter(|change| **change > since).count()
+    }
+}

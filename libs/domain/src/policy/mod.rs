@@ -1,0 +1,33 @@
+//! From a prediction to an immutable plan: a policy says what capacity the demand needs, sizing
+//! turns that into what the mechanism can make, guardrails restrain it, and the plan carries its
+//! whole reasoning.
+//!
+//! It must not know who carries a plan out, nor what time it is: the instant of a decision is the
+//! instant that its prediction was made for.
+
+pub mod check;
+pub mod decide;
+pub mod explain;
+pub mod outlook;
+pub mod proposal;
+pub mod resource;
+pub mod rules;
+pub mod sizing;
+pub mod threshold;
+pub(crate) mod wording;
+
+#[cfg(test)]
+mod decide_tests;
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod properties;
+
+pub use check::violations;
+pub use decide::{Decision, decide, step};
+pub use explain::{explain, explain_hold};
+pub use outlook::{ForecastChoice, Target};
+pub use resource::Resource;
+pub use rules::{DryRun, Policy, Rules, RulesError};
+pub use sizing::{InstanceType, Sizing};
+pub use threshold::Threshold;

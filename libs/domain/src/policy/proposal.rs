@@ -1,0 +1,174 @@
+//! What the threshold policy proposes for a whole workload: the binding resource decides, and a
+//! decrease needs the consent of every resource.
+
+use super::outlook::{Chosen, ForecastChoice};
+use super::resource::Resource;
+use super::threshold::{Call, Outlook, Threshold};
+use super::wording::{number, reason};
+use crate::action::{Evidence, Reason};
+use crate::prediction::Prediction;
+use crate::sample::Capacity;
+
+/// Whether capacity grows or shrinks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// More.
+    Out,
+    /// Less.
+    In,
+}
+
+/// Capacity that the demand needs, over all replicas; `None` for a resource that asks for nothing
+/// and stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Need {
+    /// CPU, in cores.
+    pub cpu_cores: Option<f64>,
+    /// Memory, in bytes.
+    pub memory_bytes: Option<f64>,
+}
+
+impl Need {
+    /// The need of one resource.
+    pub fn of(&self, resource: Resource) -> Option<f64> {
+        match resource {
+            Resource::Cpu => self.cpu_cores,
+            Resource::Memory => self.memory_bytes,
+        }
+    }
+
+    fn set(&mut self, resource: Resource, amount: f64) {
+        match resource {
+            Resource::Cpu => self.cpu_cores = Some(amount),
+            Resource::Memory => self.memory_bytes = Some(amount),
+        }
+    }
+}
+
+/// What a policy proposes, with its reasoning.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proposal {
+    /// Direction and need; `None` to leave the capacity as it is.
+    pub change: Option<(Direction, Need)>,
+    /// Numbers looked at, one entry a resource that could be judged.
+    pub evidence: Vec<Evidence>,
+    /// The reasoning.
+    pub reasons: Vec<Reason>,
+    /// Scored intervals behind the least proven of the forecasts; `None` when none could be used.
+    pub scored_least: Option<u32>,
+}
+
+/// Judges every resource and combines what they say.
+pub fn propose(rule: &Threshold, choice: &ForecastChoice, prediction: &Prediction, capacity: &Capacity) -> Proposal {
+    let mut proposal = Proposal { change: None, evidence: Vec::new(), reasons: Vec::new(), scored_least: None };
+    let (mut out, mut lower) = (Need::default(), Need::default());
+    let mut binding: Option<(f64, Resource)> = None;
+    let (mut increases, mut decreases) = (0usize, 0usize);
+    for &resource in &choice.resources {
+        let chosen = match choice.choose(resource, prediction, capacity) {
+            Ok(chosen) => chosen,
+            Err(why) => {
+                let text = format!("{}: no decision, {why}", resource.kpi());
+                proposal.reasons.push(reason("threshold.undecided", text));
+                continue;
+            }
+        };
+        let call = rule.judge(&chosen.outlook);
+        proposal.reasons.push(judgement(rule, choice, resource, &chosen, call));
+        proposal.evidence.push(evidence(resource, &chosen));
+        proposal.scored_least = Some(proposal.scored_least.map_or(chosen.interval.scored, |s| s.min(chosen.interval.scored)));
+        match call {
+            Call::Increase { to } => {
+                increases += 1;
+                out.set(resource, to);
+            }
+            Call::Decrease { to } => {
+                decreases += 1;
+                lower.set(resource, to);
+            }
+            Call::TooUncertain | Call::Keep => continue,
+        }
+        let pressure = chosen.outlook.predicted / chosen.outlook.capacity;
+        if binding.is_none_or(|(most, _)| pressure > most) {
+            binding = Some((pressure, resource));
+        }
+    }
+    let all = choice.resources.len();
+    proposal.change = match binding {
+        Some(_) if increases > 0 => Some((Direction::Out, out)),
+        Some(_) if decreases == all => Some((Direction::In, lower)),
+        _ => None,
+    };
+    if let (Some(_), Some((_, resource)), true) = (proposal.change, binding, all > 1) {
+        proposal.reasons.push(reason("policy.binding", format!("{} is the resource that decides", resource.kpi())));
+    }
+    if proposal.change.is_none() && decreases > 0 {
+        let text = format!("{decreases} of {all} resources allow a decrease; it takes all of them");
+        proposal.reasons.push(reason("policy.not_all_allow_decrease", text));
+    }
+    proposal
+}
+
+fn judgement(rule: &Threshold, choice: &ForecastChoice, resource: Resource, chosen: &Chosen<'_>, call: Call) -> Reason {
+    let Outlook { predicted, capacity, .. } = chosen.outlook;
+    let width = chosen.outlook.relative_width();
+    let subject = format!(
+        "{}: predicted {} ({}, {}) with a capacity of {}",
+        resource.kpi(),
+        resource.amount(predicted),
+        choice.words(chosen.horizon_s),
+        chosen.forecast.model,
+        resource.amount(capacity),
+    );
+    let above = |factor: f64| format!("{} ({} × capacity)", resource.amount(capacity * factor), number(factor));
+    let interval = format!("the {} % interval", number(chosen.interval.nominal_coverage * 100.0));
+    let (name, rest) = match call {
+        Call::Increase { to } => (
+            "threshold.increase",
+            format!(
+                "it is above {}, and {interval} has relative width {}, below {}: {} are needed ({} × predicted)",
+                above(rule.increase_above),
+                number(width),
+                number(rule.relative_width_max),
+                resource.amount(to),
+                number(rule.headroom),
+            ),
+        ),
+        Call::Decrease { to } => (
+            "threshold.decrease",
+            format!(
+                "it is below {}: {} are enough ({} × predicted)",
+                above(rule.decrease_below),
+                resource.amount(to),
+                number(rule.headroom),
+            ),
+        ),
+        Call::TooUncertain => (
+            "threshold.uncertain",
+            format!(
+                "it is above {}, but {interval} has relative width {}, not below {}: no increase on so uncertain a forecast",
+                above(rule.increase_above),
+                number(width),
+                number(rule.relative_width_max),
+            ),
+        ),
+        Call::Keep => (
+            "threshold.keep",
+            format!("it is neither above {} nor below {}", above(rule.increase_above), above(rule.decrease_below)),
+        ),
+    };
+    reason(name, format!("{subject}; {rest}"))
+}
+
+fn evidence(resource: Resource, chosen: &Chosen<'_>) -> Evidence {
+    Evidence {
+        resource: resource.kpi().into(),
+        horizon_s: chosen.horizon_s,
+        predicted: chosen.outlook.predicted,
+        lower: chosen.outlook.lower,
+        upper: chosen.outlook.upper,
+        relative_width: chosen.outlook.relative_width(),
+        capacity: chosen.outlook.capacity,
+        model: chosen.forecast.model.clone(),
+    }
+}

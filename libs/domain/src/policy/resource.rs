@@ -1,0 +1,48 @@
+//! The resources that capacity is made of.
+
+use super::wording::{bytes, cores};
+use crate::kpi::{CPU_CORES_USED, MEMORY_BYTES};
+use crate::sample::Capacity;
+
+/// A resource that is sized, each by the demand that one KPI measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Resource {
+    /// CPU cores; the demand is [`CPU_CORES_USED`].
+    Cpu,
+    /// Memory in bytes; the demand is [`MEMORY_BYTES`].
+    Memory,
+}
+
+impl Resource {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Cpu, Self::Memory];
+
+    /// Name of the KPI that is its demand.
+    pub const fn kpi(self) -> &'static str {
+        match self {
+            Self::Cpu => CPU_CORES_USED,
+            Self::Memory => MEMORY_BYTES,
+        }
+    }
+
+    /// The resource whose demand is the KPI of that name.
+    pub fn of_kpi(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|r| r.kpi() == name)
+    }
+
+    /// How much of it a capacity has, over all replicas, in cores or bytes.
+    pub fn of(self, capacity: &Capacity) -> f64 {
+        match self {
+            Self::Cpu => capacity.cpu_cores(),
+            Self::Memory => capacity.memory_bytes(),
+        }
+    }
+
+    /// An amount of it as text with its unit.
+    pub(crate) fn amount(self, amount: f64) -> String {
+        match self {
+            Self::Cpu => cores(amount),
+            Self::Memory => bytes(amount),
+        }
+    }
+}
