@@ -3,6 +3,8 @@
 use crate::config::Secret;
 use anyhow::{Result, bail};
 use prescale_bus::Bus;
+use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
+use prescale_bus::kafka::{KafkaBus, KafkaOptions};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -62,11 +64,20 @@ impl Default for BusConfig {
 pub struct EmbeddedConfig {
     /// The file; made when it is missing.
     pub path: PathBuf,
+    /// Wait for the disk at every commit. Without it a power cut can take back the last whole
+    /// steps, and the pipeline redoes them.
+    pub fsync_every_commit: bool,
 }
 
 impl Default for EmbeddedConfig {
     fn default() -> Self {
-        Self { path: PathBuf::from("prescale.db") }
+        Self { path: PathBuf::from("prescale.db"), fsync_every_commit: false }
+    }
+}
+
+impl EmbeddedConfig {
+    fn options(&self) -> EmbeddedOptions {
+        EmbeddedOptions { fsync_every_commit: self.fsync_every_commit, ..EmbeddedOptions::default() }
     }
 }
 
@@ -81,7 +92,7 @@ pub struct KafkaConfig {
     pub instance_id: String,
     /// Folder for snapshots of stages.
     pub state_dir: PathBuf,
-    /// Prefix of topic names on the broker.
+    /// Put before the names of topics, groups and transactional ids on the cluster.
     pub topic_prefix: String,
     /// Further librdkafka properties, such as `"security.protocol" = "SSL"`.
     pub properties: BTreeMap<String, Secret>,
@@ -91,10 +102,23 @@ impl Default for KafkaConfig {
     fn default() -> Self {
         Self {
             bootstrap_servers: "127.0.0.1:9092".to_owned(),
-            instance_id: "0".to_owned(),
+            instance_id: "1".to_owned(),
             state_dir: PathBuf::from("state"),
             topic_prefix: String::new(),
             properties: BTreeMap::new(),
+        }
+    }
+}
+
+impl KafkaConfig {
+    fn options(&self) -> KafkaOptions {
+        KafkaOptions {
+            bootstrap_servers: self.bootstrap_servers.clone(),
+            instance_id: self.instance_id.clone(),
+            topic_prefix: self.topic_prefix.clone(),
+            state_dir: self.state_dir.clone(),
+            extra: self.properties.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect(),
+            ..KafkaOptions::default()
         }
     }
 }
@@ -110,8 +134,54 @@ pub fn open_bus(config: &BusConfig) -> Result<Arc<dyn Bus>> {
     if config.batch_records_max == 0 {
         bail!("[bus] batch_records_max = 0: at least 1 is needed");
     }
+    if config.snapshot_every_records == 0 {
+        bail!("[bus] snapshot_every_records = 0: at least 1 is needed");
+    }
     match config.backend {
-        Backend::Embedded => bail!("[bus] backend = \"embedded\" is not in this build"),
-        Backend::Kafka => bail!("[bus] backend = \"kafka\" is not in this build"),
+        Backend::Embedded => Ok(Arc::new(EmbeddedBus::open(&config.embedded.path, config.embedded.options())?)),
+        Backend::Kafka => Ok(Arc::new(KafkaBus::connect(config.kafka.options())?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prescale_bus::{Cleanup, TopicSpec};
+
+    #[test]
+    fn the_embedded_bus_is_opened_where_the_section_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("below/bus.db");
+        let config =
+            BusConfig { embedded: EmbeddedConfig { path: path.clone(), ..Default::default() }, ..Default::default() };
+        let bus = open_bus(&config).unwrap();
+        let topic = TopicSpec {
+            name: "raw-kpis".to_owned(),
+            partitions: config.partitions,
+            replication: config.replication,
+            cleanup: Cleanup::Compact,
+        };
+        bus.ensure_topics(&[topic]).unwrap();
+        assert_eq!(bus.topics().unwrap(), [("raw-kpis".to_owned(), 4)]);
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused_by_name() {
+        let refused = |config: BusConfig| open_bus(&config).err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(refused(BusConfig { partitions: 0, ..Default::default() }).contains("partitions"));
+        assert!(refused(BusConfig { batch_records_max: 0, ..Default::default() }).contains("batch_records_max"));
+        assert!(refused(BusConfig { snapshot_every_records: 0, ..Default::default() }).contains("snapshot_every"));
+    }
+
+    #[test]
+    fn kafka_gets_what_the_section_says() {
+        let config = KafkaConfig {
+            properties: BTreeMap::from([("security.protocol".to_owned(), Secret::new("SSL"))]),
+            topic_prefix: "eu.".to_owned(),
+            ..Default::default()
+        };
+        let options = config.options();
+        assert_eq!((options.topic_prefix.as_str(), options.extra["security.protocol"].as_str()), ("eu.", "SSL"));
     }
 }

@@ -11,6 +11,7 @@ pub mod http;
 pub mod service;
 pub mod shutdown;
 pub mod stage;
+pub mod stage_run;
 pub mod telemetry;
 
 pub use bus_access::{BusConfig, open_bus};

@@ -1,1 +1,8 @@
-fn main() {}
+//! The actuator's binary: not built yet, and it says so.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    eprintln!("actuator: this service is not in this build yet");
+    ExitCode::FAILURE
+}

@@ -1,12 +1,12 @@
 //! What the cluster has: topics and partitions, ends of logs, positions of groups.
 
+use super::messages::Reporting;
 use super::options::{ConsumerUse, KafkaOptions};
 use crate::bus::Lag;
 use crate::error::BusError;
 use crate::topic::{Cleanup, TopicSpec};
 use crate::wait::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
@@ -42,7 +42,7 @@ pub(super) fn raw(partition: u32) -> i32 {
 /// The cluster, seen by clients that are part of no group.
 pub(super) struct Cluster {
     pub(super) options: KafkaOptions,
-    inspectors: Mutex<BTreeMap<String, Arc<BaseConsumer>>>,
+    inspectors: Mutex<BTreeMap<String, Arc<BaseConsumer<Reporting>>>>,
     partitions: Mutex<BTreeMap<String, u32>>,
 }
 
@@ -55,13 +55,14 @@ impl Cluster {
     }
 
     /// A client for asking about a group; it never joins it.
-    fn inspector(&self, group: &str) -> Result<Arc<BaseConsumer>, BusError> {
+    fn inspector(&self, group: &str) -> Result<Arc<BaseConsumer<Reporting>>, BusError> {
         let mut inspectors = self.inspectors.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(inspector) = inspectors.get(group) {
             return Ok(Arc::clone(inspector));
         }
         let config = self.options.consumer(&self.options.prefixed(group), ConsumerUse::Inspection);
-        let inspector: BaseConsumer = config.create().map_err(|e| backend("cannot make a Kafka client", &e))?;
+        let inspector: BaseConsumer<Reporting> =
+            config.create_with_context(Reporting).map_err(|e| backend("cannot make a Kafka client", &e))?;
         let inspector = Arc::new(inspector);
         inspectors.insert(group.to_owned(), Arc::clone(&inspector));
         Ok(inspector)
@@ -181,8 +182,11 @@ impl Cluster {
     }
 
     fn create(&self, missing: &[&TopicSpec]) -> Result<(), BusError> {
-        let admin: AdminClient<DefaultClientContext> =
-            self.options.admin().create().map_err(|e| backend("cannot make a Kafka client", &e))?;
+        let admin: AdminClient<Reporting> = self
+            .options
+            .admin()
+            .create_with_context(Reporting)
+            .map_err(|e| backend("cannot make a Kafka client", &e))?;
         let names: Vec<String> = missing.iter().map(|t| self.options.prefixed(&t.name)).collect();
         let settings: Vec<Vec<(&str, String)>> = missing.iter().map(|t| cleanup_settings(t.cleanup)).collect();
         let new: Vec<NewTopic<'_>> = missing

@@ -4,7 +4,7 @@
 //! transaction is open then, because a step runs from its begin to its end without polling.
 
 use super::cluster::{Cluster, backend, raw};
-use super::messages::{consumed, passes_by_itself};
+use super::messages::{consumed, passes_by_itself, report};
 use super::options::ConsumerUse;
 use crate::error::BusError;
 use crate::record::ConsumedRecord;
@@ -15,7 +15,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a poll brought.
 pub(super) enum MemberEvent {
@@ -38,7 +38,11 @@ struct Rebalances {
     request_timeout: Duration,
 }
 
-impl ClientContext for Rebalances {}
+impl ClientContext for Rebalances {
+    fn error(&self, error: KafkaError, reason: &str) {
+        report(&error, reason);
+    }
+}
 
 impl Rebalances {
     fn push(&self, event: MemberEvent) {
@@ -131,6 +135,22 @@ impl ConsumerContext for Rebalances {
     fn main_queue_min_poll_interval(&self) -> rdkafka::util::Timeout {
         Duration::from_millis(100).into()
     }
+}
+
+/// Makes the group share its partitions out again, by joining it for a moment without a name.
+pub(super) fn share_out_again(cluster: &Cluster, group: &str, topic: &str) -> Result<(), BusError> {
+    let options = &cluster.options;
+    let context = format!("cannot make group {group} share its partitions out again");
+    let mut config = options.consumer(&options.prefixed(group), ConsumerUse::Member);
+    config.remove("group.instance.id");
+    let rebalances = Rebalances { events: Mutex::default(), request_timeout: options.request_timeout };
+    let guest: BaseConsumer<Rebalances> = config.create_with_context(rebalances).map_err(|e| backend(&context, &e))?;
+    guest.subscribe(&[&options.prefixed(topic)]).map_err(|e| backend(&context, &e))?;
+    let deadline = Instant::now() + options.request_timeout;
+    while Instant::now() < deadline && guest.context().pop().is_none() {
+        drop(guest.poll(Duration::from_millis(100)));
+    }
+    Ok(())
 }
 
 /// A member of a stage's group.

@@ -4,9 +4,11 @@ use super::cluster::{Cluster, backend, raw};
 use super::options::ConsumerUse;
 use crate::error::BusError;
 use crate::record::{ConsumedRecord, Header};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::producer::{DeliveryResult, ProducerContext};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,6 +53,33 @@ pub(super) fn passes_by_itself(error: &KafkaError) -> bool {
     )
 }
 
+/// Logs an error of a client, as loudly as it deserves.
+pub(super) fn report(error: &KafkaError, reason: &str) {
+    if passes_by_itself(error) || error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+        tracing::debug!(%error, reason, "Kafka client");
+    } else {
+        tracing::warn!(%error, reason, "Kafka client");
+    }
+}
+
+/// What clients without callbacks of their own do with errors.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reporting;
+
+impl ClientContext for Reporting {
+    fn error(&self, error: KafkaError, reason: &str) {
+        report(&error, reason);
+    }
+}
+
+impl ConsumerContext for Reporting {}
+
+impl ProducerContext for Reporting {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+}
+
 /// One event of a log.
 pub(super) enum LogEvent {
     /// A committed record.
@@ -61,7 +90,7 @@ pub(super) enum LogEvent {
 
 /// Committed records of some partitions of one topic.
 pub(super) struct CommittedLog {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Reporting>,
     topic: Arc<str>,
     name: String,
     request_timeout: Duration,
@@ -71,7 +100,9 @@ impl CommittedLog {
     pub(super) fn open(cluster: &Cluster, topic: &str) -> Result<Self, BusError> {
         let options = &cluster.options;
         let config = options.consumer(&options.prefixed("readers"), ConsumerUse::Committed);
-        let consumer = config.create().map_err(|e| backend(format!("cannot make a reader of {topic:?}"), &e))?;
+        let consumer = config
+            .create_with_context(Reporting)
+            .map_err(|e| backend(format!("cannot make a reader of {topic:?}"), &e))?;
         let (topic, name) = (Arc::from(topic), options.prefixed(topic));
         Ok(Self { consumer, topic, name, request_timeout: options.request_timeout })
     }

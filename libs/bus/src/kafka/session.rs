@@ -1,9 +1,14 @@
 //! One connection of a stage: a producer that has fenced its predecessors, a membership in the
-//! group, and the states of the partitions that it has. Whatever cannot be mended in place ends
-//! the session; the next one starts from what is committed.
+//! group, and the states of the partitions that it has. A transaction that was aborted, as happens
+//! when the group rebalances, is tried again in place; whatever else goes wrong ends the session,
+//! and the next one starts from what is committed.
+//!
+//! Aborts do not end the session because of a gap in the group protocol: a static member that
+//! comes back in the middle of a cooperative rebalance is handed its old, smaller assignment, and
+//! the partitions that it was to give up stay without an owner. [`Session::watch`] mends that case.
 
 use super::cluster::Cluster;
-use super::member::{Member, MemberEvent};
+use super::member::{self, Member, MemberEvent};
 use super::messages::CommittedLog;
 use super::snapshot_file::SnapshotFiles;
 use super::transaction::{TransactionFailure, Transactional, locate};
@@ -12,6 +17,7 @@ use crate::error::BusError;
 use crate::record::ConsumedRecord;
 use crate::stage::{Stage, StageFactory};
 use crate::step::{StepContext, Tally, Write};
+use crate::wait::cancelled_within;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -49,9 +55,17 @@ pub(super) struct Running<'a> {
 /// One partition's state.
 struct Partition {
     stage: Box<dyn Stage>,
-    /// Committed position; the state is that after all records before it.
+    /// Committed position. The state is that after all records before it, or, while there is
+    /// [`Prepared`] work of this partition, after that.
     position: i64,
     since_snapshot: u64,
+}
+
+/// Work of one partition that is applied and not yet committed.
+struct Prepared {
+    writes: Vec<Write>,
+    tally: Tally,
+    position: i64,
 }
 
 pub(super) struct Session<'a> {
@@ -65,9 +79,14 @@ pub(super) struct Session<'a> {
     partitions: BTreeMap<u32, Partition>,
     pending: BTreeMap<u32, Vec<ConsumedRecord>>,
     pending_records: usize,
+    prepared: BTreeMap<u32, Prepared>,
+    /// Since when transactions were aborted without one committed.
+    aborting_since: Option<Instant>,
     /// Partitions whose end was reached and whose position may lie before transaction markers.
     ended: BTreeSet<u32>,
     last_progress: Instant,
+    /// Positions of the whole group when they were last looked at.
+    group_positions: BTreeMap<u32, i64>,
     /// Steps committed in this session.
     pub(super) steps: u64,
 }
@@ -101,8 +120,11 @@ impl<'a> Session<'a> {
             partitions: BTreeMap::new(),
             pending: BTreeMap::new(),
             pending_records: 0,
+            prepared: BTreeMap::new(),
+            aborting_since: None,
             ended: BTreeSet::new(),
             last_progress: Instant::now(),
+            group_positions: BTreeMap::new(),
             steps: 0,
         })
     }
@@ -111,12 +133,15 @@ impl<'a> Session<'a> {
     pub(super) fn run(&mut self) -> Result<(), SessionEnd> {
         while !self.running.shutdown.is_cancelled() {
             self.gather()?;
-            if self.pending_records > 0 {
-                self.step()?;
-            } else if !self.ended.is_empty() {
+            if self.prepared.is_empty() && self.pending_records > 0 {
+                self.prepare()?;
+            } else if self.prepared.is_empty() && !self.ended.is_empty() {
                 self.pass_markers()?;
-            } else {
+            }
+            if self.prepared.is_empty() {
                 self.watch()?;
+            } else {
+                self.commit()?;
             }
         }
         let partitions: Vec<u32> = self.partitions.keys().copied().collect();
@@ -126,10 +151,21 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Collects a batch; waits only for its first record.
+    /// Collects a batch; waits only for its first record. While a transaction is tried again it
+    /// goes on polling, because that is what brings the rebalance to its end.
     fn gather(&mut self) -> Result<(), SessionEnd> {
-        let deadline = Instant::now() + IDLE_AFTER;
-        while self.pending_records < self.running.options.batch_records_max {
+        let mut room = self.running.options.batch_records_max;
+        let mut wait = IDLE_AFTER;
+        if self.prepared.is_empty() {
+            room = room.saturating_sub(self.pending_records);
+        } else if cancelled_within(self.running.shutdown, IDLE_AFTER) {
+            return Ok(());
+        }
+        if self.pending_records > 0 || !self.prepared.is_empty() {
+            wait = Duration::ZERO;
+        }
+        let deadline = Instant::now() + wait;
+        for _ in 0..room.max(1) {
             let left = match self.pending_records {
                 0 => deadline.saturating_duration_since(Instant::now()),
                 _ => Duration::ZERO,
@@ -164,6 +200,7 @@ impl<'a> Session<'a> {
             }
             MemberEvent::Revoked(partition) => {
                 self.snapshot(partition);
+                self.prepared.remove(&partition);
                 self.partitions.remove(&partition);
                 self.ended.remove(&partition);
                 self.pending_records -= self.pending.remove(&partition).map_or(0, |records| records.len());
@@ -202,55 +239,60 @@ impl<'a> Session<'a> {
         Ok(Partition { stage, position, since_snapshot })
     }
 
-    /// Applies what was gathered and commits outputs and positions in one transaction.
-    fn step(&mut self) -> Result<(), SessionEnd> {
+    /// Applies what was gathered.
+    fn prepare(&mut self) -> Result<(), SessionEnd> {
         self.pending_records = 0;
-        let mut writes: Vec<Write> = Vec::new();
-        let mut tallies: Vec<Tally> = Vec::new();
-        let mut moved: BTreeMap<u32, i64> = BTreeMap::new();
         for (partition, batch) in std::mem::take(&mut self.pending) {
             let Some(state) = self.partitions.get_mut(&partition) else { continue };
-            let (written, tally) = self.context.apply(state.stage.as_mut(), &batch)?;
-            writes.extend(written);
-            tallies.push(tally);
+            let Some(position) = batch.last().map(|r| r.offset + 1) else { continue };
+            let (writes, tally) = self.context.apply(state.stage.as_mut(), &batch)?;
             state.since_snapshot += batch.len() as u64;
-            moved.extend(batch.last().map(|r| (partition, r.offset + 1)));
+            self.prepared.insert(partition, Prepared { writes, tally, position });
         }
-        self.commit(&writes, &moved)?;
-        for tally in tallies {
-            tally.count(self.context.stage);
+        Ok(())
+    }
+
+    /// Commits outputs and positions of all prepared work in one transaction. When it was aborted
+    /// the work stays prepared: outputs and state follow from the log, so they are as good for the
+    /// next attempt.
+    fn commit(&mut self) -> Result<(), SessionEnd> {
+        let cluster = self.running.cluster;
+        let mut located = Vec::new();
+        for prepared in self.prepared.values() {
+            located.extend(locate(cluster, &prepared.writes)?);
         }
-        for partition in moved.into_keys() {
-            let state = self.partitions.get(&partition);
-            if state.is_some_and(|s| s.since_snapshot >= self.running.options.snapshot_every_records) {
-                self.snapshot(partition);
+        let offsets = self.member.offsets(self.prepared.iter().map(|(p, work)| (*p, work.position)))?;
+        let Some(metadata) = self.member.metadata() else {
+            return Err(SessionEnd::Reconnect("the consumer has no group metadata".to_owned()));
+        };
+        match self.producer.commit(&located, Some((&offsets, &metadata))) {
+            Ok(()) => self.committed(),
+            Err(TransactionFailure::Refused(error)) => return Err(SessionEnd::Failed(error)),
+            Err(TransactionFailure::Unknown(why)) => return Err(SessionEnd::Reconnect(why)),
+            Err(TransactionFailure::Fenced(why)) => return Err(self.fenced(why)),
+            Err(TransactionFailure::Aborted(why)) => {
+                tracing::info!(stage = self.context.stage, why, "the step was aborted and is tried again");
+                let since = *self.aborting_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > Duration::from_millis(u64::from(cluster.options.session_timeout_ms)) * 2 {
+                    return Err(SessionEnd::Reconnect(why));
+                }
             }
         }
         Ok(())
     }
 
-    fn commit(&mut self, writes: &[Write], moved: &BTreeMap<u32, i64>) -> Result<(), SessionEnd> {
-        let located = locate(self.running.cluster, writes)?;
-        let offsets = self.member.offsets(moved.iter().map(|(p, o)| (*p, *o)))?;
-        let Some(metadata) = self.member.metadata() else {
-            return Err(SessionEnd::Reconnect("the consumer has no group metadata".to_owned()));
-        };
-        match self.producer.commit(&located, Some((&offsets, &metadata))) {
-            Ok(()) => {}
-            Err(TransactionFailure::Refused(error)) => return Err(SessionEnd::Failed(error)),
-            Err(TransactionFailure::Aborted(why) | TransactionFailure::Unknown(why)) => {
-                return Err(SessionEnd::Reconnect(why));
-            }
-            Err(TransactionFailure::Fenced(why)) => return Err(self.fenced(why)),
-        }
-        for (partition, position) in moved {
-            if let Some(state) = self.partitions.get_mut(partition) {
-                state.position = *position;
-            }
-        }
+    fn committed(&mut self) {
         self.steps += 1;
+        self.aborting_since = None;
         self.last_progress = Instant::now();
-        Ok(())
+        for (partition, work) in std::mem::take(&mut self.prepared) {
+            work.tally.count(self.context.stage);
+            let Some(state) = self.partitions.get_mut(&partition) else { continue };
+            state.position = work.position;
+            if state.since_snapshot >= self.running.options.snapshot_every_records {
+                self.snapshot(partition);
+            }
+        }
     }
 
     /// A producer is fenced when another instance has its name, but also when this process was
@@ -277,37 +319,49 @@ impl<'a> Session<'a> {
         let ended = std::mem::take(&mut self.ended);
         let positions: BTreeMap<u32, i64> =
             ended.iter().filter_map(|p| Some((*p, self.partitions.get(p)?.position))).collect();
-        let ends = self.log.ends_behind_markers(&positions)?;
-        if !ends.is_empty() {
-            self.commit(&[], &ends)?;
+        for (partition, position) in self.log.ends_behind_markers(&positions)? {
+            self.prepared.insert(partition, Prepared { writes: Vec::new(), tally: Tally::default(), position });
         }
         self.last_progress = Instant::now();
         Ok(())
     }
 
-    /// Ends the session when there has been nothing for long although there is something to read.
+    /// Looks, after a long quiet, for partitions that stand still although there is something to
+    /// read. If this instance has one, the session ends. If no living instance seems to have it,
+    /// the group is made to share its partitions out again.
     fn watch(&mut self) -> Result<(), SessionEnd> {
-        if self.last_progress.elapsed() < self.running.cluster.options.stall_after {
+        let Running { cluster, options, .. } = self.running;
+        if self.last_progress.elapsed() < cluster.options.stall_after {
             return Ok(());
         }
         self.last_progress = Instant::now();
-        for (partition, state) in &self.partitions {
-            let (_, end) = self.log.bounds(*partition)?;
-            if end > state.position {
-                let topic = &self.context.input;
-                let position = state.position;
-                return Err(SessionEnd::Reconnect(format!(
-                    "{topic}/{partition} stands still at {position} although it goes on to {end}"
-                )));
+        let lags = cluster.lag(&options.group, &self.context.input)?;
+        let stalled: Vec<u32> = lags
+            .iter()
+            .filter(|l| l.behind() > 0 && self.group_positions.get(&l.partition) == Some(&l.position))
+            .map(|l| l.partition)
+            .collect();
+        self.group_positions = lags.iter().map(|l| (l.partition, l.position)).collect();
+        for partition in &stalled {
+            let Some(state) = self.partitions.get(partition) else { continue };
+            if self.log.bounds(*partition)?.1 > state.position {
+                let (topic, position) = (&self.context.input, state.position);
+                return Err(SessionEnd::Reconnect(format!("{topic}/{partition} stands still at {position}")));
             }
+        }
+        let orphans: Vec<&u32> = stalled.iter().filter(|p| !self.partitions.contains_key(p)).collect();
+        if !orphans.is_empty() {
+            let group = &options.group;
+            tracing::warn!(group, ?orphans, "no instance reads these partitions; they are shared out again");
+            member::share_out_again(cluster, group, &self.context.input)?;
         }
         Ok(())
     }
 
-    /// Stores a partition's state. Failing to is no reason to stop: the log has everything.
+    /// Stores a partition's state, unless it is ahead of the committed position. Failing to is no reason to stop: the log has everything.
     fn snapshot(&mut self, partition: u32) {
         let Some(state) = self.partitions.get_mut(&partition) else { return };
-        if state.since_snapshot == 0 {
+        if state.since_snapshot == 0 || self.prepared.contains_key(&partition) {
             return;
         }
         match self.snapshots.store(partition, state.position, &state.stage.snapshot()) {

@@ -6,13 +6,14 @@
 //! has no client side of KIP-890).
 
 use super::cluster::{Cluster, backend, raw};
+use super::messages::Reporting;
 use crate::error::BusError;
 use crate::step::Write;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use std::time::{Duration, Instant};
 
 /// Why a transaction did not take effect, as far as is known.
@@ -48,7 +49,7 @@ pub(super) fn locate<'a>(cluster: &Cluster, writes: &'a [Write]) -> Result<Vec<L
 
 /// A transactional producer that has fenced those before it.
 pub(super) struct Transactional {
-    producer: ThreadedProducer<DefaultProducerContext>,
+    producer: ThreadedProducer<Reporting>,
     timeout: Duration,
 }
 
@@ -57,8 +58,11 @@ impl Transactional {
     /// aborted before this returns.
     pub(super) fn start(cluster: &Cluster, transactional_id: &str) -> Result<Self, BusError> {
         let context = || format!("cannot start the transactional producer {transactional_id:?}");
-        let producer: ThreadedProducer<DefaultProducerContext> =
-            cluster.options.producer(transactional_id).create().map_err(|e| backend(context(), &e))?;
+        let producer: ThreadedProducer<Reporting> = cluster
+            .options
+            .producer(transactional_id)
+            .create_with_context(Reporting)
+            .map_err(|e| backend(context(), &e))?;
         let timeout = cluster.options.transaction_timeout();
         producer.init_transactions(timeout * 2).map_err(|e| backend(context(), &e))?;
         Ok(Self { producer, timeout })

@@ -68,17 +68,15 @@ impl Room {
     pub const FREE: Self =
         Self { replicas: (1, u32::MAX), cpu_cores: (0.0, f64::INFINITY), memory_bytes: (0.0, f64::INFINITY) };
 
-    /// What both allow. Where they contradict each other the lower of the upper ends holds.
-    pub fn and(self, other: Self) -> Self {
-        let reals = |a: (f64, f64), b: (f64, f64)| {
-            let high = a.1.min(b.1);
-            (a.0.max(b.0).min(high), high)
-        };
-        let high = self.replicas.1.min(other.replicas.1);
+    /// This room moved into `bounds`, which have the last word: a step that would end outside of
+    /// them ends at their edge.
+    pub fn within(self, bounds: Self) -> Self {
+        let reals = |a: (f64, f64), b: (f64, f64)| (a.0.max(b.0).min(b.1), a.1.max(b.0).min(b.1));
+        let (a, b) = (self.replicas, bounds.replicas);
         Self {
-            replicas: (self.replicas.0.max(other.replicas.0).min(high), high),
-            cpu_cores: reals(self.cpu_cores, other.cpu_cores),
-            memory_bytes: reals(self.memory_bytes, other.memory_bytes),
+            replicas: (a.0.max(b.0).min(b.1), a.1.max(b.0).min(b.1)),
+            cpu_cores: reals(self.cpu_cores, bounds.cpu_cores),
+            memory_bytes: reals(self.memory_bytes, bounds.memory_bytes),
         }
     }
 }
@@ -152,6 +150,13 @@ mod tests {
         assert_eq!((room.cpu_cores.1, room.memory_bytes.1), (2.25, 9e9));
         let room = step.size_room(&of_replicas(10), Direction::In, (0.25, 1e9));
         assert_eq!((room.cpu_cores.0, room.memory_bytes.0), (18.0, 72e9));
+    }
+
+    #[test]
+    fn bounds_have_the_last_word_over_a_step() {
+        let bounds = Bounds { replicas_min: 4, ..Bounds::default() };
+        let step = Step::default().replicas_room(&of_replicas(1), Direction::Out);
+        assert_eq!(step.within(bounds.room(Direction::Out)).replicas, (4, 4));
     }
 
     #[test]

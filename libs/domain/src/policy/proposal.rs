@@ -37,7 +37,7 @@ impl Need {
         }
     }
 
-    fn set(&mut self, resource: Resource, amount: f64) {
+    pub(crate) fn set(&mut self, resource: Resource, amount: f64) {
         match resource {
             Resource::Cpu => self.cpu_cores = Some(amount),
             Resource::Memory => self.memory_bytes = Some(amount),

@@ -1,0 +1,236 @@
+//! Decisions on single predictions and short stories.
+
+use super::fixtures::{GIB, capacity, forecast, prediction};
+use super::*;
+use crate::action::{Action, Mechanism, Verdict};
+use crate::guardrail::History;
+use crate::kpi::{CPU_CORES_USED, MEMORY_BYTES};
+use crate::prediction::Prediction;
+use crate::sample::{Capacity, Platform};
+
+fn decide_first(rules: &Rules, prediction: &Prediction) -> Decision {
+    step(rules, &mut History::default(), prediction, &"p1".into()).expect("the first prediction is new")
+}
+
+fn acted(decision: Decision) -> Action {
+    match decision {
+        Decision::Act(action) => *action,
+        Decision::Hold(reasons) => panic!("held: {reasons:#?}"),
+    }
+}
+
+fn held(decision: &Decision) -> Vec<&str> {
+    match decision {
+        Decision::Hold(reasons) => reasons.iter().map(|r| &*r.rule).collect(),
+        Decision::Act(action) => panic!("acted: {action:#?}"),
+    }
+}
+
+#[test]
+fn a_rising_demand_scales_out_by_the_binding_resource() {
+    let action = acted(decide_first(&Rules::default(), &prediction("w", 0, 10.0, 20.0, 4)));
+    assert_eq!((action.verdict, action.desired.replicas), (Verdict::ScaleOut, 6), "10 × 1.1 cores take 6 × 2");
+    assert_eq!((action.current, action.mechanism, action.dry_run), (capacity(4), Mechanism::Replicas, false));
+    assert_eq!((&*action.prediction_id, action.valid_until.as_ms()), ("p1", 900_000));
+    assert_eq!(action.evidence.len(), 2);
+    assert_eq!(action.evidence[0].horizon_s, 900);
+}
+
+#[test]
+fn a_decrease_needs_every_resource() {
+    let rules = Rules::default();
+    let both = acted(decide_first(&rules, &prediction("w", 0, 3.0, 16.0, 4)));
+    assert_eq!((both.verdict, both.desired.replicas), (Verdict::ScaleIn, 3), "16 × 1.1 GiB take 3 × 8");
+    let cpu_only = decide_first(&rules, &prediction("w", 0, 3.0, 30.0, 4));
+    assert_eq!(held(&cpu_only), ["threshold.decrease", "threshold.keep", "policy.not_all_allow_decrease"]);
+}
+
+#[test]
+fn an_uncertain_forecast_does_not_scale_out() {
+    let mut wide = prediction("w", 0, 10.0, 20.0, 4);
+    wide.resources[0] = forecast(CPU_CORES_USED, 10.0, 0.15);
+    assert_eq!(held(&decide_first(&Rules::default(), &wide))[0], "threshold.uncertain");
+}
+
+#[test]
+fn what_cannot_be_judged_is_said_and_neither_grows_nor_shrinks() {
+    let rules = Rules::default();
+    let idle = decide_first(&rules, &prediction("w", 0, 0.0, 10.0, 4));
+    assert_eq!(held(&idle), ["threshold.undecided", "threshold.decrease", "policy.not_all_allow_decrease"]);
+    let mut without_memory = prediction("w", 0, 3.0, 1.0, 4);
+    without_memory.resources.truncate(1);
+    assert_eq!(held(&decide_first(&rules, &without_memory))[1], "threshold.undecided");
+    let mut without_capacity = prediction("w", 0, 10.0, 20.0, 4);
+    without_capacity.capacity = None;
+    assert_eq!(held(&decide_first(&rules, &without_capacity)), ["policy.no_capacity"]);
+    let mut short_sighted = prediction("w", 0, 10.0, 20.0, 4);
+    for r in &mut short_sighted.resources {
+        r.horizons.truncate(1);
+    }
+    assert_eq!(held(&decide_first(&rules, &short_sighted)), ["threshold.undecided", "threshold.undecided"]);
+}
+
+#[test]
+fn target_quantile_and_lead_time_choose_the_number() {
+    let predicted = |target, quantile, lead_time_s| {
+        let mut rules = Rules::default();
+        rules.forecast = ForecastChoice { target, quantile, lead_time_s, ..rules.forecast };
+        let Policy::Threshold(t) = &mut rules.policy;
+        t.relative_width_max = 1.0;
+        acted(decide_first(&rules, &prediction("w", 0, 100.0, 200.0, 4))).evidence[0].predicted
+    };
+    let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-9, "{a} is not {b}");
+    near(predicted(Target::Maximum, 0.5, 900), 100.0);
+    near(predicted(Target::Value, 0.5, 900), 50.0);
+    near(predicted(Target::Maximum, 0.5, 901), 110.0);
+    near(predicted(Target::Maximum, 0.5, 1), 90.0);
+    near(predicted(Target::Maximum, 0.95, 900), 105.0);
+}
+
+#[test]
+fn step_and_bounds_leave_their_reasons() {
+    let mut rules = Rules::default();
+    let rules_of = |action: &Action| action.reasons.iter().map(|r| r.rule.to_string()).collect::<Vec<_>>();
+    let stepped = acted(decide_first(&rules, &prediction("w", 0, 100.0, 20.0, 4)));
+    assert_eq!(stepped.desired.replicas, 8, "a step may double");
+    assert!(rules_of(&stepped).contains(&"guardrail.step".to_owned()));
+    rules.guardrails.bounds.replicas_max = 5;
+    let bounded = acted(decide_first(&rules, &prediction("w", 0, 100.0, 20.0, 4)));
+    assert_eq!(bounded.desired.replicas, 5);
+    assert!(rules_of(&bounded).contains(&"guardrail.bounds".to_owned()));
+    let at_the_top = decide_first(&rules, &prediction("w", 0, 100.0, 20.0, 5));
+    assert_eq!(held(&at_the_top).last(), Some(&"guardrail.bounds"));
+}
+
+#[test]
+fn a_decrease_leaves_what_is_in_use() {
+    let mut busy = prediction("w", 0, 2.0, 4.0, 8);
+    busy.resources[0].last = Some(11.5);
+    let action = acted(decide_first(&Rules::default(), &busy));
+    assert_eq!(action.desired.replicas, 6, "11.5 cores are in use");
+    assert!(action.reasons.iter().any(|r| &*r.rule == "guardrail.live_floor"));
+}
+
+#[test]
+fn low_confidence_and_the_kill_switch_hold() {
+    let mut rules = Rules::default();
+    rules.guardrails.scored_min = 41;
+    assert_eq!(held(&decide_first(&rules, &prediction("w", 0, 10.0, 20.0, 4))).last(), Some(&"guardrail.confidence"));
+    rules.enabled = false;
+    assert_eq!(held(&decide_first(&rules, &prediction("w", 0, 10.0, 20.0, 4))), ["planner.disabled"]);
+}
+
+#[test]
+fn the_same_is_not_asked_for_while_it_takes_effect() {
+    let rules = Rules::default();
+    let mut history = History::default();
+    let id = "p".into();
+    let mut at = |s: i64, cores: f64, replicas: u32| {
+        step(&rules, &mut history, &prediction("w", s, cores, 20.0, replicas), &id).expect("is new")
+    };
+    assert_eq!(acted(at(0, 10.0, 4)).desired.replicas, 6);
+    assert_eq!(held(&at(60, 10.0, 4)).last(), Some(&"plan.pending"));
+    assert_eq!(held(&at(120, 12.0, 4)).last(), Some(&"guardrail.cooldown"), "more is wanted, too soon");
+    assert_eq!(acted(at(300, 12.0, 4)).desired.replicas, 7, "a newer plan takes the place of the first");
+    assert_eq!(held(&at(360, 12.0, 7)).last(), Some(&"threshold.keep"));
+    assert_eq!(held(&at(420, 18.0, 7)).last(), Some(&"guardrail.cooldown"));
+    assert_eq!(acted(at(660, 18.0, 7)).desired.replicas, 10);
+}
+
+#[test]
+fn a_change_that_never_came_is_asked_for_again_after_its_validity() {
+    let rules = Rules::default();
+    let mut history = History::default();
+    let id = "p".into();
+    let mut at = |s: i64| step(&rules, &mut history, &prediction("w", s, 10.0, 20.0, 4), &id).expect("is new");
+    acted(at(0));
+    assert_eq!(held(&at(899)).last(), Some(&"plan.pending"));
+    let again = acted(at(900));
+    assert!(again.reasons.iter().all(|r| &*r.rule != "plan.renewal"), "a live action calls the cloud again");
+    assert_eq!(history.changes.len(), 2);
+}
+
+#[test]
+fn a_dry_run_is_renewed_and_counts_once() {
+    let rules = Rules::default();
+    let mut history = History::default();
+    let mut actions = Vec::new();
+    for i in 0..48 {
+        let mut observed = prediction("host", i * 300, 0.5, 2.0, 1);
+        observed.platform = Platform::ObservedOnly;
+        if let Some(Decision::Act(action)) = step(&rules, &mut history, &observed, &"p".into()) {
+            actions.push(*action);
+        }
+    }
+    assert_eq!(actions.len(), 16, "every 900 s of 4 hours");
+    assert!(actions.iter().all(|a| a.dry_run && a.desired == actions[0].desired));
+    assert_eq!(actions[0].mechanism, Mechanism::Limits);
+    assert_eq!(history.changes.len(), 1);
+}
+
+#[test]
+fn warm_up_follows_a_change_of_capacity() {
+    let rules = Rules::default();
+    let mut history = History::default();
+    let id = "p".into();
+    let mut at = |s, replicas| step(&rules, &mut history, &prediction("w", s, 20.0, 20.0, replicas), &id).expect("is new");
+    acted(at(0, 4));
+    assert_eq!(held(&at(310, 6)).last(), Some(&"guardrail.warm_up"));
+    acted(at(430, 6));
+}
+
+#[test]
+fn a_prediction_is_used_once() {
+    let rules = Rules::default();
+    let mut history = History::default();
+    let first = prediction("w", 600, 10.0, 20.0, 4);
+    assert!(step(&rules, &mut history, &first, &"p".into()).is_some());
+    assert!(step(&rules, &mut history, &first, &"p".into()).is_none());
+    assert!(step(&rules, &mut history, &prediction("w", 300, 50.0, 20.0, 4), &"q".into()).is_none());
+}
+
+#[test]
+fn other_mechanisms_are_a_matter_of_configuration() {
+    let with = |mechanism| {
+        let mut rules = Rules::default();
+        rules.sizing.mechanism = Some(mechanism);
+        rules
+    };
+    let one = |cores: f64, gib: f64| Prediction {
+        capacity: Some(Capacity { replicas: 1, cpu_cores_per_replica: 4.0, memory_bytes_per_replica: 16.0 * GIB, instance_type: Some("general-4".into()) }),
+        ..prediction("w", 0, cores, gib, 1)
+    };
+    let limits = acted(decide_first(&with(Mechanism::Limits), &one(6.0, 8.0)));
+    assert_eq!((limits.desired.cpu_cores(), limits.desired.memory_bytes()), (6.75, 16.0 * GIB));
+    let larger = acted(decide_first(&with(Mechanism::InstanceType), &one(6.0, 8.0)));
+    assert_eq!(larger.desired.instance_type.as_deref(), Some("compute-8"));
+    let smaller = acted(decide_first(&with(Mechanism::InstanceType), &one(1.0, 3.0)));
+    assert_eq!(smaller.desired.instance_type.as_deref(), Some("general-2"), "half is as far as one step goes");
+    for action in [limits, larger, smaller] {
+        assert_eq!(violations(&action), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn an_explanation_names_everything() {
+    let mut p = prediction("web", 0, 10.0, 20.0, 4);
+    p.resources[1] = forecast(MEMORY_BYTES, 20.0 * GIB, 0.3);
+    let text = explain(&acted(decide_first(&Rules::default(), &p)));
+    for part in [
+        "web at 1970-01-01T00:00:00Z: scale out",
+        "from       4 replicas of 2 cores and 8 GiB",
+        "to         6 replicas of 2 cores and 8 GiB",
+        "prediction p1",
+        "void from  1970-01-01T00:15:00Z",
+        "cpu_cores_used in 900 s: predicted 10 cores, interval 9.5 cores to 10.5 cores (relative width 0.05), capacity 8 cores, model gru",
+        "1. threshold.increase: cpu_cores_used: predicted 10 cores (median of the maximum over 900 s, gru) with a capacity of 8 cores; it is above 9.6 cores (1.2 × capacity), and the 90 % interval has relative width 0.05, below 0.15: 11 cores are needed (1.1 × predicted)",
+        "2. threshold.decrease: memory_bytes",
+        "policy.binding: cpu_cores_used is the resource that decides",
+        "sizing.replicas: that takes 6 replicas of 2 cores and 8 GiB",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    let hold = prediction("web", 0, 8.0, 30.0, 4);
+    let Decision::Hold(reasons) = decide_first(&Rules::default(), &hold) else { panic!("acted") };
+    assert!(explain_hold(&hold, &reasons).starts_with("web at 1970-01-01T00:00:00Z: hold\n  capacity   4 replicas"));
+}

@@ -1,0 +1,207 @@
+//! Everything that decides about a workload but the facts.
+
+use super::outlook::ForecastChoice;
+use super::sizing::Sizing;
+use super::threshold::Threshold;
+use crate::guardrail::Guardrails;
+use crate::sample::Platform;
+
+/// The policies that there are.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Policy {
+    /// Compare the predicted demand with the capacity.
+    Threshold(Threshold),
+}
+
+impl Policy {
+    /// Its name in records and configuration.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Threshold(_) => "threshold",
+        }
+    }
+}
+
+/// Which actions are published and not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DryRun {
+    /// On the simulated cloud.
+    pub simulated: bool,
+    /// On every other platform.
+    pub elsewhere: bool,
+}
+
+impl Default for DryRun {
+    fn default() -> Self {
+        Self { simulated: false, elsewhere: true }
+    }
+}
+
+impl DryRun {
+    /// Whether an action on that platform is a dry run. What is only observed cannot be changed.
+    pub const fn on(self, platform: Platform) -> bool {
+        match platform {
+            Platform::ObservedOnly => true,
+            Platform::Simulated => self.simulated,
+            Platform::Kubernetes | Platform::OpenStack => self.elsewhere,
+        }
+    }
+}
+
+/// Everything that decides about a workload but the facts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rules {
+    /// When false nothing is decided: the kill switch.
+    pub enabled: bool,
+    /// The policy.
+    pub policy: Policy,
+    /// Which number of a prediction counts.
+    pub forecast: ForecastChoice,
+    /// What the mechanisms can make.
+    pub sizing: Sizing,
+    /// Restraints.
+    pub guardrails: Guardrails,
+    /// Which actions are dry runs.
+    pub dry_run: DryRun,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            policy: Policy::Threshold(Threshold::default()),
+            forecast: ForecastChoice::default(),
+            sizing: Sizing::default(),
+            guardrails: Guardrails::default(),
+            dry_run: DryRun::default(),
+        }
+    }
+}
+
+/// Rules that make no sense.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{key} is {value}: {remedy}")]
+pub struct RulesError {
+    /// The setting.
+    pub key: &'static str,
+    /// Its value.
+    pub value: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+fn require(holds: bool, key: &'static str, value: impl ToString, remedy: impl Into<String>) -> Result<(), RulesError> {
+    if holds { Ok(()) } else { Err(RulesError { key, value: value.to_string(), remedy: remedy.into() }) }
+}
+
+fn positive(key: &'static str, value: f64) -> Result<(), RulesError> {
+    require(value.is_finite() && value > 0.0, key, value, "give a number above 0")
+}
+
+impl Rules {
+    /// Checks that the rules make sense together.
+    ///
+    /// # Errors
+    /// With the first setting that does not, named as in the configuration.
+    pub fn validate(&self) -> Result<(), RulesError> {
+        let Policy::Threshold(threshold) = &self.policy;
+        validate_threshold(threshold)?;
+        validate_forecast(&self.forecast)?;
+        positive("cpu_cores_grain", self.sizing.cpu_cores_grain)?;
+        positive("memory_bytes_grain", self.sizing.memory_bytes_grain)?;
+        for t in &self.sizing.prices.instance_types {
+            let sound = [t.cpu_cores, t.memory_bytes].iter().all(|v| v.is_finite() && *v > 0.0)
+                && t.price_per_h.is_finite()
+                && t.price_per_h >= 0.0;
+            require(sound, "instance_types", &t.name, "give positive cores and memory and a price of at least 0")?;
+        }
+        self.guardrails.validate()
+    }
+}
+
+fn validate_threshold(t: &Threshold) -> Result<(), RulesError> {
+    positive("increase_above", t.increase_above)?;
+    positive("relative_width_max", t.relative_width_max)?;
+    positive("headroom", t.headroom)?;
+    require(t.decrease_below.is_finite() && t.decrease_below >= 0.0, "decrease_below", t.decrease_below, "give a number of at least 0")?;
+    require(t.decrease_below < t.increase_above, "decrease_below", t.decrease_below, format!("keep it below increase_above ({})", t.increase_above))?;
+    require(
+        t.increase_above * t.headroom > 1.0,
+        "headroom",
+        t.headroom,
+        "increase_above × headroom has to be above 1, or an increase would take capacity away",
+    )?;
+    require(
+        t.decrease_below * t.headroom < 1.0,
+        "headroom",
+        t.headroom,
+        "decrease_below × headroom has to be below 1, or a decrease would add capacity",
+    )
+}
+
+fn validate_forecast(f: &ForecastChoice) -> Result<(), RulesError> {
+    require((0.05..=0.99).contains(&f.quantile), "quantile", f.quantile, "give a level from 0.05 to 0.99")?;
+    require(!f.resources.is_empty(), "resources", "empty", "name at least one resource to size")?;
+    let mut seen = f.resources.clone();
+    seen.sort_unstable();
+    seen.dedup();
+    require(seen.len() == f.resources.len(), "resources", "a list with a repetition", "name each resource once")
+}
+
+impl Guardrails {
+    fn validate(&self) -> Result<(), RulesError> {
+        let b = &self.bounds;
+        require(b.replicas_min >= 1, "replicas_min", b.replicas_min, "give at least 1")?;
+        require(b.replicas_max >= b.replicas_min, "replicas_max", b.replicas_max, format!("give at least replicas_min ({})", b.replicas_min))?;
+        let reals = [
+            ("cpu_cores_min", b.cpu_cores_min, "cpu_cores_max", b.cpu_cores_max),
+            ("memory_bytes_min", b.memory_bytes_min, "memory_bytes_max", b.memory_bytes_max),
+        ];
+        for (low_key, low, high_key, high) in reals {
+            require(low.is_finite() && low >= 0.0, low_key, low, "give a number of at least 0")?;
+            if let Some(high) = high {
+                require(high.is_finite() && high >= low && high > 0.0, high_key, high, format!("give a number above 0, at least {low_key} ({low})"))?;
+            }
+        }
+        positive("step_share_max_out", self.step.share_max_out)?;
+        require(
+            self.step.share_max_in > 0.0 && self.step.share_max_in <= 1.0,
+            "step_share_max_in",
+            self.step.share_max_in,
+            "give a share above 0 and up to 1",
+        )?;
+        require(self.step.replicas_max != Some(0), "step_replicas_max", 0, "give at least 1, or leave it out")?;
+        require(self.pace.valid_for_s > 0, "valid_for_s", 0, "give at least 1 s, or every action is void at once")?;
+        require(self.live_floor.is_finite() && self.live_floor >= 0.0, "live_floor", self.live_floor, "give a number of at least 0")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_rules_are_valid() {
+        assert_eq!(Rules::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn rules_that_would_turn_a_change_around_are_refused() {
+        let with = |threshold| Rules { policy: Policy::Threshold(threshold), ..Rules::default() };
+        let error = with(Threshold { headroom: 1.3, ..Threshold::default() }).validate().expect_err("adds on decrease");
+        assert_eq!(error.to_string(), "headroom is 1.3: decrease_below × headroom has to be below 1, or a decrease would add capacity");
+        let error = with(Threshold { increase_above: f64::NAN, ..Threshold::default() }).validate().expect_err("NaN");
+        assert_eq!(error.key, "increase_above");
+        let mut rules = Rules::default();
+        rules.guardrails.bounds.replicas_max = 0;
+        assert_eq!(rules.validate().expect_err("min above max").key, "replicas_max");
+    }
+
+    #[test]
+    fn what_is_only_observed_is_always_a_dry_run() {
+        let live = DryRun { simulated: false, elsewhere: false };
+        assert!(live.on(Platform::ObservedOnly));
+        assert!(!live.on(Platform::Kubernetes) && !live.on(Platform::Simulated));
+        assert!(DryRun::default().on(Platform::OpenStack) && !DryRun::default().on(Platform::Simulated));
+    }
+}
