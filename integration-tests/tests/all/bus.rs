@@ -1,7 +1,7 @@
 //! The bus's conformance suite against both backends, and what only one of them has.
 
-use crate::bus_conformance::{BusUnderTest, Damage};
-use crate::kafka_broker::TestBroker;
+use integration_tests::bus_conformance::{BusUnderTest, Damage};
+use integration_tests::kafka_broker::TestBroker;
 use prescale_bus::Bus;
 use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
 use prescale_bus::kafka::{KafkaBus, KafkaOptions};
@@ -37,7 +37,7 @@ macro_rules! conformance {
         $(
             #[test]
             fn $property() {
-                crate::bus_conformance::$module::$property(&$under_test);
+                integration_tests::bus_conformance::$module::$property(&$under_test);
             }
         )*
     };
@@ -88,13 +88,13 @@ impl BusUnderTest for Embedded {
 }
 
 /// The shared Kafka broker, under a prefix and with a folder for snapshots of one's own.
-pub(crate) struct Kafka {
+struct Kafka {
     state_dir: TempDir,
     prefix: String,
 }
 
 impl Kafka {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         let state_dir = tempfile::tempdir().expect("a folder for snapshots");
         Self { state_dir, prefix: TestBroker::unique_prefix() }
     }
@@ -147,11 +147,189 @@ impl BusUnderTest for Kafka {
 }
 
 mod kafka {
-    use super::Kafka;
+    use super::{Kafka, TestBroker};
+    use integration_tests::bus_conformance::fixture::{
+        GROUP, INPUT, OUTPUT, RunningStage, assert_exactly, await_no_lag, inputs, make_topics, options, read_all,
+        read_count, record, until, write,
+    };
+    use integration_tests::bus_conformance::stage::ChainingFactory;
+    use integration_tests::bus_conformance::{BusUnderTest, Damage};
+    use prescale_bus::kafka::{KafkaBus, KafkaOptions};
+    use prescale_bus::{Bus, BusError, CaughtUp, OutputRecord, ReadFrom};
+    use std::sync::Arc;
+    use std::time::Duration;
+
     conformance!(Kafka::new());
+
+    fn start(bus: &Arc<dyn Bus>) -> RunningStage {
+        RunningStage::start(bus, ChainingFactory::new(INPUT, OUTPUT), options(GROUP, 20))
+    }
+
+    /// The records of an aborted transaction are in the log, and nobody sees them.
+    #[test]
+    fn records_of_an_aborted_transaction_are_not_seen() {
+        let under_test = Kafka::new();
+        let bus = under_test.open("a");
+        make_topics(bus.as_ref());
+        let mut source = bus.source("meter").expect("the source opens");
+        source.append(inputs(0, 5), b"5").expect("the records are written");
+        let mut too_large = inputs(5, 300);
+        too_large.push(OutputRecord { value: Some(vec![0; 2 << 20]), ..record(INPUT, "key-1", "") });
+        match source.append(too_large, b"6") {
+            Err(BusError::Backend { retryable: false, .. }) => {}
+            other => panic!("a record of 2 MiB is refused for good, got {other:?}"),
+        }
+        assert_eq!(source.position().expect("the position is readable"), Some(b"5".to_vec()));
+        source.append(inputs(5, 5), b"10").expect("the source goes on");
+        read_count(bus.as_ref(), INPUT, 10);
+        let stage = start(&bus);
+        await_no_lag(bus.as_ref(), GROUP);
+        stage.stop().expect("the stage stops");
+        assert_exactly(bus.as_ref(), &inputs(0, 10));
+    }
+
+    /// Two instances with one name: the later one has it, the earlier one says so and ends.
+    #[test]
+    fn a_second_instance_of_the_same_name_takes_over() {
+        let under_test = Kafka::new();
+        let bus = under_test.open("a");
+        make_topics(bus.as_ref());
+        let mut source = bus.source("meter").expect("the source opens");
+        write(source.as_mut(), inputs(0, 50));
+        let first = start(&bus);
+        await_no_lag(bus.as_ref(), GROUP);
+        let second = start(&under_test.open("a"));
+        match first.ended() {
+            Err(BusError::Fenced { stage }) => assert_eq!(stage, "chaining"),
+            other => panic!("the first instance is fenced, got {other:?}"),
+        }
+        write(source.as_mut(), inputs(50, 50));
+        await_no_lag(bus.as_ref(), GROUP);
+        second.stop().expect("the second stops");
+        assert_exactly(bus.as_ref(), &inputs(0, 100));
+    }
+
+    /// The broker is killed and started again while a stage and a source are at work.
+    #[test]
+    fn a_broker_that_is_killed_loses_and_repeats_nothing() {
+        let mut broker = TestBroker::start();
+        let state_dir = tempfile::tempdir().expect("a folder for snapshots");
+        let connected = KafkaBus::connect(KafkaOptions {
+            bootstrap_servers: broker.bootstrap_servers(),
+            state_dir: state_dir.path().to_owned(),
+            session_timeout_ms: 6000,
+            transaction_timeout_ms: 5000,
+            ..KafkaOptions::default()
+        });
+        let bus: Arc<dyn Bus> = Arc::new(connected.expect("the broker answers"));
+        make_topics(bus.as_ref());
+        let stage = start(&bus);
+        let mut source = bus.source("meter").expect("the source opens");
+        let mut written = 0;
+        for kill in [false, true, false, true, false] {
+            let records = inputs(written, 400);
+            written += records.len();
+            let position = written.to_string();
+            if kill {
+                source.append(records, position.as_bytes()).expect("the records are written");
+                broker.kill();
+                broker.run();
+            } else {
+                until("the source to write", || {
+                    if source.position().ok()?.as_deref() == Some(position.as_bytes()) {
+                        return Some(());
+                    }
+                    source.append(records.clone(), position.as_bytes()).ok()
+                });
+            }
+        }
+        until("the stage to be through", || {
+            let lags = bus.lag(GROUP, INPUT).ok()?;
+            lags.iter().all(|l| l.behind() == 0).then_some(())
+        });
+        stage.stop().expect("the stage stops");
+        assert_exactly(bus.as_ref(), &inputs(0, written));
+    }
+
+    /// A snapshot from another cluster, or ahead of the committed position, is not believed.
+    #[test]
+    fn snapshots_of_another_installation_are_put_aside() {
+        let (one, other) = (Kafka::new(), Kafka::new());
+        for under_test in [&one, &other] {
+            let bus = under_test.open("a");
+            make_topics(bus.as_ref());
+            write(bus.source("meter").expect("the source opens").as_mut(), inputs(0, 80));
+            let stage = start(&bus);
+            await_no_lag(bus.as_ref(), GROUP);
+            stage.stop().expect("the stage stops");
+        }
+        assert!(other.damage_snapshots(GROUP, Damage::Removed) > 0);
+        for from in one.snapshots(GROUP, ".snapshot") {
+            let name =
+                from.file_name().expect("a file has a name").to_string_lossy().replace(&one.prefix, &other.prefix);
+            let folder = other.state_dir.path().join("a").join(format!("{}{GROUP}", other.prefix));
+            std::fs::copy(&from, folder.join(name)).expect("it is copied");
+        }
+        let bus = other.open("a");
+        write(bus.source("meter").expect("the source opens").as_mut(), inputs(80, 80));
+        let stage = start(&bus);
+        await_no_lag(bus.as_ref(), GROUP);
+        stage.stop().expect("the stage stops");
+        assert!(other.rejected_snapshots(GROUP) > 0);
+        assert_exactly(bus.as_ref(), &inputs(0, 160));
+    }
+
+    /// The test broker is a real one: topics are not made by asking for them.
+    #[test]
+    fn a_reader_of_an_empty_prefix_finds_nothing() {
+        let bus = Kafka::new().open("a");
+        assert_eq!(bus.topics().expect("the topics are listed"), vec![]);
+        make_topics(bus.as_ref());
+        let mut reader = bus.reader(INPUT, ReadFrom::Back(3)).expect("the reader opens");
+        until("the end", || {
+            let (records, caught_up) = reader.poll(10, Duration::from_millis(100)).expect("it is readable");
+            assert_eq!(records, vec![]);
+            (caught_up == CaughtUp::Yes).then_some(())
+        });
+        assert_eq!(read_all(bus.as_ref(), OUTPUT), vec![]);
+    }
 }
 
 mod embedded {
     use super::Embedded;
+    use integration_tests::bus_conformance::BusUnderTest;
+    use integration_tests::bus_conformance::fixture::{
+        GROUP, INPUT, OUTPUT, RunningStage, assert_exactly, await_no_lag, inputs, make_topics, options, write,
+    };
+    use integration_tests::bus_conformance::stage::ChainingFactory;
+    use prescale_bus::Bus;
+    use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
+    use std::sync::Arc;
+    use std::time::Duration;
+
     conformance!(Embedded::new());
+
+    /// With leases that are void at once, two instances work on the same partitions all the time;
+    /// the compare-and-swap of the position alone keeps the outputs right.
+    #[test]
+    fn without_leases_competing_instances_still_do_the_work_once() {
+        let under_test = Embedded::new();
+        make_topics(under_test.open("a").as_ref());
+        let open = || -> Arc<dyn Bus> {
+            let options = EmbeddedOptions { lease: Duration::ZERO, ..EmbeddedOptions::default() };
+            Arc::new(EmbeddedBus::open(under_test.path(), options).expect("the log opens"))
+        };
+        let (first, second) = (open(), open());
+        let stages = [&first, &second]
+            .map(|bus| RunningStage::start(bus, ChainingFactory::new(INPUT, OUTPUT), options(GROUP, 7)));
+        let mut source = first.source("competing").expect("the source opens");
+        for round in 0..20 {
+            write(source.as_mut(), inputs(round * 50, 50));
+        }
+        await_no_lag(first.as_ref(), GROUP);
+        for stage in stages {
+            stage.stop().expect("the stage stops");
+        }
+        assert_exactly(first.as_ref(), &inputs(0, 1000));
+    }
 }

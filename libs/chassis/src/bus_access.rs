@@ -58,6 +58,25 @@ impl Default for BusConfig {
     }
 }
 
+impl BusConfig {
+    /// Refuses settings that no bus can have.
+    ///
+    /// # Errors
+    /// With the key and what it may be.
+    pub fn check(&self) -> Result<()> {
+        let counts = [
+            ("partitions", u64::from(self.partitions)),
+            ("replication", u64::from(self.replication)),
+            ("batch_records_max", self.batch_records_max as u64),
+            ("snapshot_every_records", self.snapshot_every_records),
+        ];
+        match counts.iter().find(|(_, value)| *value == 0) {
+            None => Ok(()),
+            Some((key, _)) => bail!("[bus] {key} = 0: at least 1 is needed"),
+        }
+    }
+}
+
 /// Section `[bus.embedded]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default)]
@@ -128,15 +147,7 @@ impl KafkaConfig {
 /// # Errors
 /// When a setting is out of range or the bus cannot be reached.
 pub fn open_bus(config: &BusConfig) -> Result<Arc<dyn Bus>> {
-    if config.partitions == 0 {
-        bail!("[bus] partitions = 0: at least 1 is needed");
-    }
-    if config.batch_records_max == 0 {
-        bail!("[bus] batch_records_max = 0: at least 1 is needed");
-    }
-    if config.snapshot_every_records == 0 {
-        bail!("[bus] snapshot_every_records = 0: at least 1 is needed");
-    }
+    config.check()?;
     match config.backend {
         Backend::Embedded => Ok(Arc::new(EmbeddedBus::open(&config.embedded.path, config.embedded.options())?)),
         Backend::Kafka => Ok(Arc::new(KafkaBus::connect(config.kafka.options())?)),

@@ -78,6 +78,7 @@ fn load<C: Default + Serialize + DeserializeOwned>(name: &str, path: Option<Path
         telemetry: loader.section("telemetry")?,
     };
     loader.finish(&config::SECTIONS)?;
+    settings.bus.check()?;
     Ok(settings)
 }
 

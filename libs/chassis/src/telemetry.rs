@@ -6,10 +6,13 @@ use serde::{Deserialize, Serialize};
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Upper bounds of the buckets of every `*_seconds` histogram.
 const SECONDS_BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+const LEVELS: &str = "use off, error, warn, info, debug or trace, or directives such as info,prescale_bus=debug";
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +53,8 @@ pub fn init_logs(config: &TelemetryConfig) -> Result<()> {
     let directives = std::env::var("RUST_LOG").ok().filter(|d| !d.is_empty());
     let filter = match &directives {
         Some(directives) => filter(directives).with_context(|| format!("RUST_LOG = {directives:?}"))?,
-        None => filter(&config.log_level).with_context(|| format!("[telemetry] log_level = {:?}", config.log_level))?,
+        None => level_filter(&config.log_level)
+            .with_context(|| format!("[telemetry] log_level = {:?}", config.log_level))?,
     };
     let on_terminal = std::io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
@@ -64,9 +68,15 @@ pub fn init_logs(config: &TelemetryConfig) -> Result<()> {
 }
 
 fn filter(directives: &str) -> Result<EnvFilter> {
-    EnvFilter::builder()
-        .parse(directives)
-        .context("is no log filter: use error, warn, info, debug, trace, or directives such as info,prescale_bus=debug")
+    EnvFilter::builder().parse(directives).with_context(|| format!("is no log filter: {LEVELS}"))
+}
+
+/// As [`filter`], but a lone word must be a level: as a target it would silence everything else.
+fn level_filter(directives: &str) -> Result<EnvFilter> {
+    for word in directives.split(',').filter(|d| !d.contains(['=', '['])) {
+        word.trim().parse::<LevelFilter>().with_context(|| format!("{word:?} is no level: {LEVELS}"))?;
+    }
+    filter(directives)
 }
 
 fn is_json(format: LogFormat, on_terminal: bool) -> bool {
@@ -136,8 +146,12 @@ mod tests {
 
     #[test]
     fn a_wrong_filter_is_refused() {
-        assert!(filter("info,prescale_bus=debug").is_ok());
-        assert!(filter("loud").unwrap_err().to_string().contains("is no log filter"));
+        for good in ["info", "WARN", "off", "info,prescale_bus=debug", "prescale_bus=debug, warn"] {
+            assert!(level_filter(good).is_ok(), "{good}");
+        }
+        for wrong in ["loud", "info,loud", "", "info,prescale_bus=loud"] {
+            assert!(format!("{:#}", level_filter(wrong).unwrap_err()).contains("info,prescale_bus=debug"), "{wrong}");
+        }
     }
 
     #[test]

@@ -178,3 +178,90 @@ impl Drop for MaintenanceThread {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::embedded::{EmbeddedBus, EmbeddedOptions, MaintenanceReport};
+    use crate::{Bus, BusError, Cleanup, OutputRecord, ReadFrom, TopicSpec};
+    use std::path::Path;
+    use std::time::Duration;
+
+    const FAR_FUTURE_MS: i64 = 1 << 50;
+
+    fn open(folder: &Path) -> EmbeddedBus {
+        let options = EmbeddedOptions { maintenance_every: None, ..EmbeddedOptions::default() };
+        EmbeddedBus::open(folder.join("log.db"), options).expect("the log opens")
+    }
+
+    fn with_topic(bus: &EmbeddedBus, cleanup: Cleanup) {
+        let topic = TopicSpec { name: "topic".to_owned(), partitions: 2, replication: 1, cleanup };
+        bus.ensure_topics(&[topic]).expect("the topic is made");
+    }
+
+    fn write(bus: &EmbeddedBus, records: &[(&str, Option<&str>)]) {
+        let records = records
+            .iter()
+            .map(|(key, value)| OutputRecord {
+                topic: "topic".into(),
+                key: key.as_bytes().to_vec(),
+                value: value.map(|v| v.as_bytes().to_vec()),
+                headers: Vec::new(),
+            })
+            .collect();
+        bus.source("test").expect("the source opens").append(records, b"").expect("the records are written");
+    }
+
+    fn read(bus: &EmbeddedBus) -> Vec<(Vec<u8>, Option<Vec<u8>>, i64)> {
+        let mut reader = bus.reader("topic", ReadFrom::Earliest).expect("the reader opens");
+        let (records, _) = reader.poll(100_000, Duration::ZERO).expect("the topic is readable");
+        let mut read: Vec<_> =
+            records.into_iter().map(|r| (r.key.expect("tests write keys"), r.value, r.offset)).collect();
+        read.sort();
+        read
+    }
+
+    #[test]
+    fn old_records_expire_and_offsets_go_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bus = open(folder.path());
+        with_topic(&bus, Cleanup::Delete { retention_ms: 1000 });
+        let many: Vec<(&str, Option<&str>)> = vec![("k", Some("v")); 5000];
+        write(&bus, &many);
+        assert_eq!(bus.maintain(0).expect("it runs"), MaintenanceReport::default());
+        let report = bus.maintain(FAR_FUTURE_MS).expect("it runs");
+        assert_eq!(report, MaintenanceReport { expired: 5000, compacted: 0 });
+        assert_eq!(read(&bus), vec![]);
+        write(&bus, &[("k", Some("new"))]);
+        assert_eq!(read(&bus), vec![(b"k".to_vec(), Some(b"new".to_vec()), 5000)]);
+    }
+
+    #[test]
+    fn compaction_keeps_the_newest_of_each_key_and_old_tombstones_go() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bus = open(folder.path());
+        with_topic(&bus, Cleanup::Compact);
+        write(&bus, &[("a", Some("1")), ("b", Some("1")), ("a", Some("2")), ("c", Some("1"))]);
+        assert_eq!(bus.maintain(0).expect("it runs").compacted, 1);
+        write(&bus, &[("b", Some("2")), ("c", None), ("a", Some("3"))]);
+        assert_eq!(bus.maintain(0).expect("it runs").compacted, 3);
+        assert_eq!(bus.maintain(0).expect("it runs").compacted, 0, "nothing is left to do");
+        let kept: Vec<_> = read(&bus).into_iter().map(|(key, value, _)| (key, value)).collect();
+        let (a, b) = ((b"a".to_vec(), Some(b"3".to_vec())), (b"b".to_vec(), Some(b"2".to_vec())));
+        assert_eq!(kept, vec![a.clone(), b.clone(), (b"c".to_vec(), None)]);
+        assert_eq!(bus.maintain(FAR_FUTURE_MS).expect("it runs").compacted, 1, "the tombstone");
+        let kept: Vec<_> = read(&bus).into_iter().map(|(key, value, _)| (key, value)).collect();
+        assert_eq!(kept, vec![a, b]);
+    }
+
+    #[test]
+    fn another_programs_database_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log.db");
+        let other = rusqlite::Connection::open(&path).expect("it opens");
+        other.execute_batch("CREATE TABLE theirs (x)").expect("it is made");
+        match EmbeddedBus::open(&path, EmbeddedOptions::default()).map(drop) {
+            Err(BusError::Backend { message, retryable: false, .. }) => assert!(message.contains("another program")),
+            other => panic!("it must be refused, got {other:?}"),
+        }
+    }
+}
