@@ -74,7 +74,8 @@ fn filter(directives: &str) -> Result<EnvFilter> {
 /// As [`filter`], but a lone word must be a level: as a target it would silence everything else.
 fn level_filter(directives: &str) -> Result<EnvFilter> {
     for word in directives.split(',').filter(|d| !d.contains(['=', '['])) {
-        word.trim().parse::<LevelFilter>().with_context(|| format!("{word:?} is no level: {LEVELS}"))?;
+        let level = word.trim().parse::<LevelFilter>().ok().filter(|_| !word.trim().is_empty());
+        level.with_context(|| format!("{word:?} is no level: {LEVELS}"))?;
     }
     filter(directives)
 }

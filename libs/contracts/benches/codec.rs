@@ -119,6 +119,7 @@ fn per_s(mut work: impl FnMut()) -> f64 {
 
 fn report<C: Contract>(name: &str, value: &C) {
     let framed = value.encode().expect("the value keeps its contract");
+    assert!(C::decode(&framed).is_ok(), "the bytes read back");
     let encode = per_s(|| drop(black_box(black_box(value).encode())));
     let decode = per_s(|| drop(black_box(C::decode(black_box(&framed)))));
     println!("{name:<12} {:>6} bytes {encode:>9.0} encoded/s {decode:>9.0} decoded/s", framed.len());
