@@ -1,0 +1,131 @@
+"""`python -m prescale_training train|export|verify|evaluate`"""
+
+import argparse
+import sys
+from pathlib import Path
+
+EXAMPLES = """examples:
+  python -m prescale_training train recipes/gru-shipped.toml --data ../../../shared/data --out runs/gru
+  python -m prescale_training export recipes/gru-shipped.toml --run runs/gru --out ../gru
+  python -m prescale_training verify ../gru
+  python -m prescale_training evaluate ../gru --on azure-test --data ../../../shared/data
+"""
+
+EVALUATE_EXAMPLES = """examples:
+  evaluate ../gru --on azure-test --recipe recipes/gru-shipped.toml
+  evaluate ../gru --on bitbrains --json scores.json
+  evaluate ../gru --on generated --series-max 40
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="prescale_training", description=__doc__, epilog=EXAMPLES, formatter_class=raw)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    def command(name, about, epilog=EXAMPLES):
+        return commands.add_parser(name, help=about, description=about, epilog=epilog, formatter_class=raw)
+
+    train = command("train", "train a model as a recipe says; writes weights.pt")
+    train.add_argument("recipe", type=Path)
+    train.add_argument("--data", type=Path, default=Path("../../../shared/data"), help="folder of the traces")
+    train.add_argument("--out", type=Path, required=True, help="folder for the weights")
+    train.add_argument("--steps", type=int, help="in place of the recipe's number of steps")
+
+    export = command("export", "write a trained model as a model folder (ONNX, manifest, golden vectors)")
+    export.add_argument("recipe", type=Path)
+    export.add_argument("--run", type=Path, required=True, help="folder that train wrote")
+    export.add_argument("--out", type=Path, required=True, help="model folder to write")
+    export.add_argument("--scores", type=Path, nargs="*", default=[], help="files of evaluate --json, for the manifest")
+
+    verify = command("verify", "check a model folder: hash, shapes, golden vectors")
+    verify.add_argument("model", type=Path, nargs="+")
+
+    evaluate = command("evaluate", "score a model folder against seasonal naive and last value", EVALUATE_EXAMPLES)
+    evaluate.add_argument("model", type=Path)
+    evaluate.add_argument("--on", choices=("azure-test", "bitbrains", "generated"), required=True)
+    evaluate.add_argument("--recipe", type=Path, default=Path("recipes/gru-shipped.toml"), help="says who was held out")
+    evaluate.add_argument("--data", type=Path, default=Path("../../../shared/data"))
+    evaluate.add_argument("--from-day", type=float, default=2.0, help="score from this day of a series on")
+    evaluate.add_argument("--series-max", type=int, help="only this many series, evenly picked")
+    evaluate.add_argument("--processes", type=int, default=2)
+    evaluate.add_argument("--json", type=Path, help="write the figures here as well")
+    return parser
+
+
+def _train(arguments) -> int:
+    import dataclasses
+    import functools
+
+    from .recipe import load_recipe
+    from .train import train
+
+    recipe = load_recipe(arguments.recipe)
+    if arguments.steps:
+        recipe = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, steps=arguments.steps))
+    train(recipe, arguments.data, arguments.out, functools.partial(print, file=sys.stderr, flush=True))
+    return 0
+
+
+def _export(arguments) -> int:
+    import json
+
+    from .export import export
+    from .recipe import load_recipe
+    from .train import load_weights
+
+    scores = {}
+    for path in arguments.scores:
+        scores.update(json.loads(path.read_text())["manifest"])
+    export(load_weights(arguments.run), load_recipe(arguments.recipe), arguments.out, scores)
+    return _report([arguments.out])
+
+
+def _report(folders: list[Path]) -> int:
+    from .verify import problems_of
+
+    failed = 0
+    for folder in folders:
+        problems = problems_of(folder)
+        for problem in problems:
+            print(f"{folder}: {problem}", file=sys.stderr)
+        failed += bool(problems)
+        if not problems:
+            print(f"{folder}: good")
+    return 1 if failed else 0
+
+
+def _evaluate(arguments) -> int:
+    import json
+
+    from .evaluate import evaluate, series_for, table
+
+    series = series_for(arguments.on, arguments.recipe, arguments.data, arguments.series_max)
+    figures = evaluate(arguments.model, series, arguments.on, arguments.from_day, arguments.processes)
+    print(table(figures))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+    return 0
+
+
+def main(given: list[str] | None = None) -> int:
+    """Runs one command; 0 well, 1 failure, 64 bad usage."""
+    from .recipe import RecipeError
+    from .sources import SourceError
+
+    try:
+        arguments = _parser().parse_args(given)
+    except SystemExit as stop:
+        return 64 if stop.code else 0
+    commands = {"train": _train, "export": _export, "evaluate": _evaluate}
+    try:
+        if arguments.command == "verify":
+            return _report(arguments.model)
+        return commands[arguments.command](arguments)
+    except (RecipeError, SourceError, OSError) as error:
+        print(f"prescale_training: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""Golden vectors: what the shipped graph and the features give, for readers in any language to test against."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from .features import features
+from .generated import generated_fleet
+from .reference import reference_features
+from .schema import DAY_BINS, FEATURE_INDEX, FEATURES, GRID_STEP_S
+
+_ROWS = 3
+_STEPS = 6
+_SEED = 77
+
+
+def session_of(model: Path | bytes, threads: int = 1) -> onnxruntime.InferenceSession:
+    """An onnxruntime session on CPU."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    source = model if isinstance(model, bytes) else str(model)
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def model_golden(session: onnxruntime.InferenceSession) -> dict:
+    """Steps of three rows with carried state: generated demand, then random and extreme inputs."""
+    state_size = session.get_inputs()[1].shape[1]
+    rng = np.random.default_rng(_SEED)
+    fleet = generated_fleet(_ROWS, DAY_BINS + _STEPS, _SEED)
+    capacity = np.array([np.nan if s.capacity is None else s.capacity for s in fleet])
+    x, _ = features(np.stack([s.values for s in fleet]), np.array([s.start_s for s in fleet]), capacity)
+    inputs = [x[:, t] for t in (0, 1, DAY_BINS, DAY_BINS + 1)]
+    inputs.append(rng.normal(0, 2, (_ROWS, FEATURES)).clip(-20, 20).astype(np.float32))
+    inputs.append(np.stack([np.full(FEATURES, v, dtype=np.float32) for v in (20.0, -20.0, 0.0)]))
+    for wild in inputs[-2:]:
+        wild[:, [FEATURE_INDEX["missing"], FEATURE_INDEX["has_day"]]] = [[0, 1], [1, 0], [1, 1]]
+    h = np.zeros((_ROWS, state_size), dtype=np.float32)
+    steps = []
+    for row in inputs:
+        q, h_out = session.run(["q", "h_out"], {"x": row, "h": h})
+        steps.append({"x": row.tolist(), "q": q.tolist(), "h_out": h_out.tolist()})
+        h = h_out
+    return {
+        "about": "h of the first step is zeros, h of each later step is h_out of the one before",
+        "rows": _ROWS,
+        "state_size": state_size,
+        "tolerance": 1e-4,
+        "steps": steps,
+    }
+
+
+def features_golden() -> dict:
+    """Series with missing bins, and their features from the straightforward implementation."""
+    rng = np.random.default_rng(_SEED)
+    # Monday 2024-01-01 00:00 UTC is 1704067200.
+    cases = [
+        _case("day of season with gaps, capacity known", _seasonal(340, rng), 1_704_067_200 + 5 * 86_400 + 81_300, 8.0),
+        _case("idle below the floor of the capacity", _idle(300, rng), 1_704_067_200 + 43_200, 4.0),
+        _case("capacity unknown, a launch of 40 times the size", _launch(60, rng), 1_704_067_200 - 600, None),
+        _case("all zeros, capacity unknown", [0.0] * 14, 0, None),
+    ]
+    return {
+        "about": "values: mean demand per 300 s bin, null where missing; features[t] are the 18 of FEATURES.md",
+        "grid_step_s": GRID_STEP_S,
+        "tolerance": 1e-5,
+        "cases": cases,
+    }
+
+
+def _case(about: str, values, start_s: int, capacity: float | None) -> dict:
+    rows, scale = reference_features(values, start_s, capacity)
+    return {
+        "about": about,
+        "start_s": start_s,
+        "capacity": capacity,
+        "values": [None if np.isnan(v) else float(v) for v in values],
+        "scale": [float(f"{s:.12g}") for s in scale],
+        "features": [[float(f"{v:.9g}") for v in row] for row in rows],
+    }
+
+
+def _seasonal(bins: int, rng) -> np.ndarray:
+    values = 2 + np.sin(2 * np.pi * np.arange(bins) / DAY_BINS) + 0.1 * rng.standard_normal(bins)
+    values = np.round(values, 4)
+    values[[3, 4, 5, 100, 286, 287, 288, 300]] = np.nan
+    values[150:175] = np.nan
+    values[320] = 30.0
+    return values
+
+
+def _idle(bins: int, rng) -> np.ndarray:
+    return np.round(0.002 * rng.random(bins), 6)
+
+
+def _launch(bins: int, rng) -> np.ndarray:
+    values = np.round(1 + 0.2 * rng.standard_normal(bins), 4)
+    values[30:] = np.round(values[30:] * 40, 4)
+    values[45] = np.nan
+    return values
+
+
+def write_json(path: Path, value: dict) -> None:
+    """Writes `value` with floats of float32's precision kept and without needless white space."""
+    path.write_text(json.dumps(value, separators=(",", ":"), allow_nan=False) + "\n")

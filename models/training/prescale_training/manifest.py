@@ -1,0 +1,55 @@
+"""The manifest beside a model: what a reader checks before it trusts the file."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from .graph import OPSET
+from .recipe import Recipe
+from .schema import FEATURES, GRID_STEP_S, HORIZONS_S, KINDS, QUANTILE_LEVELS, feature_schema_hash
+
+
+FREE_AXIS = -1
+"""Stands in a shape for the axis of any length: the rows of a batch."""
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, lower-case hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def manifest_text(recipe: Recipe, model: Path, state_size: int, scores: dict[str, float]) -> str:
+    """The TOML of a model's manifest. `scores` are figures of `evaluate`, by name."""
+    trained_on = [s for s in recipe.sources]
+    lines = [
+        _line("name", recipe.name),
+        _line("version", recipe.version),
+        _line("kind", "stateful"),
+        _line("sha256", sha256_of(model)),
+        _line("opset", OPSET),
+        _line("feature_schema_hash", feature_schema_hash()),
+        _line("grid_step_s", GRID_STEP_S),
+        _line("horizons_s", list(HORIZONS_S)),
+        _line("quantile_levels", list(QUANTILE_LEVELS)),
+        _line("state_size", state_size),
+        *_tensor("inputs", "x", [FREE_AXIS, FEATURES], "1 (see FEATURES.md)"),
+        *_tensor("inputs", "h", [FREE_AXIS, state_size], "1 (zeros before the first bin)"),
+        *_tensor("outputs", "q", [FREE_AXIS, len(HORIZONS_S), len(KINDS), len(QUANTILE_LEVELS)], "scale of the bin"),
+        *_tensor("outputs", "h_out", [FREE_AXIS, state_size], "1 (h of the next bin)"),
+        "",
+        "[training]",
+        _line("data", [s.reader or Path(s.path).name for s in trained_on] + ["generated"] * bool(recipe.generated.count)),
+        _line("licence", sorted({s.licence for s in trained_on if s.licence})),
+        _line("attribution", [s.attribution for s in trained_on if s.attribution]),
+    ]
+    if scores:
+        lines += ["", "[training.scores]", *(_line(name, value) for name, value in scores.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _line(key: str, value) -> str:
+    return f"{key} = {json.dumps(value, ensure_ascii=False)}"
+
+
+def _tensor(table: str, name: str, shape: list, unit: str) -> list[str]:
+    return ["", f"[[{table}]]", _line("name", name), _line("shape", shape), _line("unit", unit)]

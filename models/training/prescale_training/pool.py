@@ -1,0 +1,122 @@
+"""Which series a recipe trains on, and the segments drawn from them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from . import sources
+from .features import features
+from .generated import generated_fleet, with_gaps
+from .recipe import Recipe, Source
+from .schema import DAY_BINS, FEATURE_LIMIT, GRID_STEP_S, WEEK_BINS
+from .series import Series, bucket_of
+from .targets import targets
+
+_SHORTEST_BINS = 2 * DAY_BINS
+
+
+@dataclass
+class Split:
+    """Series of all sources by what they are for; `train` keeps each source's weight."""
+
+    train: list[tuple[float, list[Series]]]
+    validation: list[Series]
+    test: list[Series]
+
+
+def _read(source: Source, data: Path) -> list[Series]:
+    if source.path:
+        return sources.history(
+            Path(source.path),
+            source.workload_column,
+            source.instant_column,
+            source.value_column,
+            source.capacity_column or None,
+        )
+    if source.reader not in sources.READERS:
+        raise sources.SourceError(f"no reader {source.reader!r}; there are {', '.join(sources.READERS)}")
+    return sources.READERS[source.reader](data)
+
+
+def _cut(series: Series, from_day: float, to_day: float) -> Series | None:
+    begin, end = int(from_day * DAY_BINS), int(min(to_day * DAY_BINS, len(series.values)))
+    values = series.values[begin:end]
+    seen = np.flatnonzero(~np.isnan(values))
+    if len(seen) == 0 or end - begin - seen[0] < _SHORTEST_BINS:
+        return None
+    first = begin + int(seen[0])
+    return Series(series.name, series.values[first:end], series.capacity, series.start_s + first * GRID_STEP_S)
+
+
+def split(recipe: Recipe, data: Path) -> Split:
+    """Reads the recipe's sources and splits them by workload (and days, where the recipe says so)."""
+    out = Split([], [], [])
+    for source in recipe.sources:
+        train = []
+        for series in _read(source, data):
+            bucket = bucket_of(series.workload)
+            if bucket < source.test_buckets:
+                out.test.append(series)
+            elif bucket < source.test_buckets + source.validation_buckets:
+                out.validation.append(series)
+            else:
+                train.append(_cut(series, source.from_day, source.to_day))
+        train = [s for s in train if s is not None]
+        if train:
+            out.train.append((source.weight, train))
+    if recipe.generated.count:
+        fleet = generated_fleet(recipe.generated.count, recipe.generated.bins, recipe.seed)
+        out.train.append((recipe.generated.weight, fleet))
+    if not out.train:
+        raise sources.SourceError("the recipe has nothing to train on: give it sources or a generated fleet")
+    return out
+
+
+class Segments:
+    """Draws segments: a source by weight, a series, a place in it, and a variation of it."""
+
+    def __init__(self, split: Split, bins: int, seed: int):
+        weights = np.array([w for w, _ in split.train])
+        self._chance = weights / weights.sum()
+        self._lists = [s for _, s in split.train]
+        self._bins = bins
+        self._rng = np.random.default_rng(seed)
+
+    def draw(self, count: int):
+        """Features [count, bins, 18], targets in units of scale [count, bins, 3, 2] (NaN: unknown), weight [count]."""
+        values = np.full((count, self._bins), np.nan)
+        truth = np.full((count, self._bins), np.nan)
+        start_s = np.zeros(count, dtype=np.int64)
+        capacity = np.full(count, np.nan)
+        for i in range(count):
+            series = self._lists[self._rng.choice(len(self._lists), p=self._chance)]
+            one = series[self._rng.integers(len(series))]
+            seen, real, limit = self._varied(one)
+            values[i, : len(seen)], truth[i, : len(real)] = seen, real
+            capacity[i] = np.nan if limit is None else limit
+            start_s[i] = GRID_STEP_S * self._rng.integers(WEEK_BINS)
+        x, scale = features(values, start_s, capacity)
+        y = np.clip(targets(truth) / scale[..., None, None], -FEATURE_LIMIT, FEATURE_LIMIT)
+        return x, y.astype(np.float32), _weights(values, scale)
+
+    def _varied(self, one: Series):
+        """(values with bins taken out, the same values whole, capacity or None)."""
+        rng = self._rng
+        spare = len(one.values) - self._bins
+        begin = int(rng.integers(spare + 1)) if spare > 0 else 0
+        real = one.values[begin : begin + self._bins]
+        real = real[int(np.flatnonzero(~np.isnan(real))[0]) :] if not np.isnan(real).all() else np.zeros(1)
+        capacity = one.capacity if rng.random() < 0.7 else None
+        if rng.random() < 0.15:
+            lift = float(np.nanmean(np.abs(real))) * rng.uniform(0, 2)
+            real, capacity = real + lift, None
+        seen = with_gaps(real, rng) if rng.random() < 0.25 else real
+        return seen, real, capacity
+
+
+def _weights(values: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Smaller for series that change much: so that a few restless ones do not decide what is learned."""
+    change = np.nanmean(np.abs(values[:, 12:] - values[:, :-12]) / scale[:, 12:], axis=1)
+    change = np.nan_to_num(change, nan=0.0)
+    return np.clip(np.sqrt(0.15 / (0.02 + change)), 0.2, 2.5).astype(np.float32)

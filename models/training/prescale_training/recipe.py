@@ -1,0 +1,104 @@
+"""Recipes: what to train on and how, as TOML. Unknown keys are refused."""
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+class RecipeError(Exception):
+    """A recipe that cannot be used; says the file, the key and the remedy."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source of series: a `reader` of shared traces, or a Parquet `path` with named columns.
+
+    Per batch, sources are drawn in proportion to `weight`. Workloads whose bucket (0..99, by hash of
+    their name) is below `test_buckets` are left for evaluation, the next `validation_buckets` choose
+    between settings; neither is trained on.
+    """
+
+    reader: str = ""
+    path: str = ""
+    workload_column: str = "workload"
+    instant_column: str = "at_s"
+    value_column: str = ""
+    capacity_column: str = ""
+    weight: float = 1.0
+    test_buckets: int = 0
+    validation_buckets: int = 0
+    from_day: float = 0.0
+    to_day: float = 1e9
+    licence: str = ""
+    attribution: str = ""
+
+
+@dataclass(frozen=True)
+class Generated:
+    """The generated fleet's part; a count of 0 leaves it out."""
+
+    count: int = 400
+    bins: int = 6048
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Training:
+    """Optimisation. A step is one chunk of `chunk_bins` bins of `batch` series."""
+
+    steps: int = 4000
+    batch: int = 64
+    chunk_bins: int = 288
+    segment_chunks: int = 12
+    groups: int = 4
+    hidden: int = 64
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-3
+    gradient_limit: float = 1.0
+    average_keep: float = 0.998
+    threads: int = 1
+    validate_every: int = 500
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A whole recipe."""
+
+    name: str
+    version: str
+    seed: int = 1
+    description: str = ""
+    sources: tuple[Source, ...] = ()
+    generated: Generated = field(default_factory=Generated)
+    training: Training = field(default_factory=Training)
+
+
+def _filled(cls, table: dict, where: str):
+    known = {f.name for f in dataclasses.fields(cls)}
+    for key in table:
+        if key not in known:
+            raise RecipeError(f"{where}: unknown key {key!r}; known are {', '.join(sorted(known))}")
+    try:
+        return cls(**table)
+    except TypeError as error:
+        raise RecipeError(f"{where}: {error}") from error
+
+
+def load_recipe(path: Path) -> Recipe:
+    """The recipe in `path`."""
+    try:
+        table = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise RecipeError(f"{path} is not there; the kit's own are in recipes/") from None
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{path}: {error}") from error
+    sources = tuple(_filled(Source, s, f"{path}, sources") for s in table.pop("sources", []))
+    generated = _filled(Generated, table.pop("generated", {}), f"{path}, generated")
+    training = _filled(Training, table.pop("training", {}), f"{path}, training")
+    recipe = _filled(Recipe, {**table, "sources": sources, "generated": generated, "training": training}, str(path))
+    if recipe.training.hidden > 79:
+        raise RecipeError(f"{path}, training.hidden: at most 79, so that the state stays within 96 numbers")
+    if recipe.training.segment_chunks % recipe.training.groups:
+        raise RecipeError(f"{path}, training.groups: must divide segment_chunks")
+    return recipe
