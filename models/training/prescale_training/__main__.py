@@ -8,11 +8,11 @@ EXAMPLES = """examples:
   python -m prescale_training train recipes/gru-shipped.toml --data ../../../shared/data --out runs/gru
   python -m prescale_training export recipes/gru-shipped.toml --run runs/gru --out ../gru
   python -m prescale_training verify ../gru
-  python -m prescale_training evaluate ../gru --on azure-test --data ../../../shared/data
+  python -m prescale_training evaluate ../gru --on held-out --data ../../../shared/data
 """
 
 EVALUATE_EXAMPLES = """examples:
-  evaluate ../gru --on azure-test --recipe recipes/gru-shipped.toml
+  evaluate ../gru --on held-out --recipe recipes/gru-shipped.toml
   evaluate ../gru --on bitbrains --json scores.json
   evaluate ../gru --on generated --series-max 40
 """
@@ -43,8 +43,8 @@ def _parser() -> argparse.ArgumentParser:
 
     evaluate = command("evaluate", "score a model folder against seasonal naive and last value", EVALUATE_EXAMPLES)
     evaluate.add_argument("model", type=Path)
-    evaluate.add_argument("--on", choices=("azure-test", "bitbrains", "generated"), required=True)
-    evaluate.add_argument("--recipe", type=Path, default=Path("recipes/gru-shipped.toml"), help="says who was held out")
+    evaluate.add_argument("--on", choices=("held-out", "bitbrains", "generated"), required=True)
+    evaluate.add_argument("--recipe", type=Path, default=Path("recipes/gru-shipped.toml"), help="for held-out: says who was held out")
     evaluate.add_argument("--data", type=Path, default=Path("../../../shared/data"))
     evaluate.add_argument("--from-day", type=float, default=2.0, help="score from this day of a series on")
     evaluate.add_argument("--series-max", type=int, help="only this many series, evenly picked")

@@ -10,7 +10,7 @@ import numpy as np
 from .schema import DAY_BINS, WEEK_BINS
 from .series import Series
 
-_ARCHETYPES = ("web", "batch", "idle", "random_walk", "memory_stairs", "memory_leak", "launching", "bursty")
+_ARCHETYPES = ("web", "batch", "idle", "random_walk", "memory_stairs", "memory_leak", "launching", "bursty", "scheduled", "memory_active")
 
 
 def generated_fleet(count: int, bins: int, seed: int, missing: bool = True) -> list[Series]:
@@ -159,3 +159,26 @@ def _launching(bins, rng):
 def _bursty(bins, rng):
     noise = np.exp(rng.uniform(0.1, 0.6) * _ar1(bins, rng.uniform(0, 0.9), rng))
     return 0.15 * noise + rng.uniform(0.1, 0.5) * _bursts(bins, rng, rng.uniform(1, 20))
+
+
+def _scheduled(bins, rng):
+    """Near idle, with jobs at several fixed periods: backups, scans, reports."""
+    out = rng.uniform(0.01, 0.1) * np.exp(rng.uniform(0.02, 0.3) * _ar1(bins, rng.uniform(0, 0.9), rng))
+    for _ in range(int(rng.integers(1, 4))):
+        period = int(rng.choice([3, 6, 12, 12, 48, 72, 144, 288, 288, 2016]))
+        height, length = np.exp(rng.normal(-1.5, 1.0)), int(np.exp(rng.uniform(0, np.log(1 + period / 4))))
+        for begin in range(int(rng.integers(0, period)), bins, period):
+            out[begin : begin + max(1, length)] += height * np.exp(0.2 * rng.standard_normal())
+    return out
+
+
+def _memory_active(bins, rng):
+    """Memory touched of late: it jumps when work comes and decays behind it."""
+    work = (rng.random(bins) < rng.uniform(1, 40) / DAY_BINS) * np.exp(rng.normal(-1.5, 0.8, bins))
+    season = np.exp(rng.choice([0.0, 0.3, 1.0]) * _daily(bins, rng))
+    keep = 0.5 ** (1 / rng.uniform(1, 24))
+    level, out = 0.0, np.empty(bins)
+    for t in range(bins):
+        level = keep * level + work[t] * season[t]
+        out[t] = level
+    return 0.05 + 0.15 * season + out + rng.uniform(0.002, 0.05) * _ar1(bins, rng.uniform(0, 0.9), rng)

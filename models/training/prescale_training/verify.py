@@ -20,12 +20,19 @@ def problems_of(folder: Path) -> list[str]:
     missing = [n for n in ("model.onnx", "manifest.toml", "golden.json") if not (folder / n).is_file()]
     if missing:
         return [f"{folder} lacks {', '.join(missing)}: run export"]
-    manifest = tomllib.loads((folder / "manifest.toml").read_text())
-    found = _identity(folder, manifest)
-    if found:
-        return found
-    session = session_of(folder / "model.onnx")
-    return _shapes(session, manifest) + _golden(session, folder) + _features(folder)
+    try:
+        manifest = tomllib.loads((folder / "manifest.toml").read_text())
+        found = _identity(folder, manifest)
+        if found:
+            return found
+        session = session_of(folder / "model.onnx")
+        return _shapes(session, manifest) + _golden(session, folder) + _features(folder)
+    except tomllib.TOMLDecodeError as error:
+        return [f"{folder}/manifest.toml: {error}"]
+    except json.JSONDecodeError as error:
+        return [f"{folder}: golden vectors are no JSON: {error}"]
+    except KeyError as error:
+        return [f"{folder}: manifest or golden vectors lack {error}"]
 
 
 def _identity(folder: Path, manifest: dict) -> list[str]:
@@ -34,7 +41,7 @@ def _identity(folder: Path, manifest: dict) -> list[str]:
     if path.stat().st_size > _SIZE_LIMIT_BYTES:
         found.append(f"{path} is over {_SIZE_LIMIT_BYTES} bytes")
     if sha256_of(path) != manifest["sha256"]:
-        found.append(f"{path} is not the file that the manifest names (sha256): export again")
+        return [*found, f"{path} is not the file that the manifest names (sha256): export again"]
     if manifest["feature_schema_hash"] != feature_schema_hash():
         found.append(f"{folder} was made for other features than this kit's")
     if tuple(manifest["horizons_s"]) != HORIZONS_S or tuple(manifest["quantile_levels"]) != QUANTILE_LEVELS:

@@ -1,0 +1,165 @@
+"""Scores a model folder against the baselines, every forecaster on the same bins.
+
+CRPS (Gneiting and Raftery 2007) is approximated by twice the mean pinball loss over the 8 levels.
+Demand is not negative, so every forecaster's quantiles are clamped at 0 first. Scored are bins that
+have a value themselves and whose targets are all known. Coverage counts a truth that equals the
+quantile by half, since idle workloads sit at exactly 0 for long.
+"""
+
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from . import baselines
+from .features import features
+from .generated import generated_fleet
+from .goldens import session_of
+from .pool import split
+from .recipe import load_recipe
+from .schema import DAY_BINS, HORIZONS_S, KINDS, QUANTILE_LEVELS
+from .series import Series
+from .sources import bitbrains
+from .targets import targets
+
+FORECASTERS = ("model", "seasonal_naive", "seasonal_naive_point", "last_value", "last_value_point")
+_BATCH = 24
+
+
+def series_for(on: str, recipe: Path, data: Path, series_max: int | None) -> list[Series]:
+    """The series of one evaluation set."""
+    if on == "held-out":
+        series = [s for s in split(load_recipe(recipe), data).test if not s.name.endswith("#cpu_max")]
+    elif on == "bitbrains":
+        series = bitbrains(data)
+    else:
+        series = generated_fleet(80, 14 * DAY_BINS, seed=987_654)
+    if series_max and series_max < len(series):
+        series = [series[i] for i in np.linspace(0, len(series) - 1, series_max).astype(int)]
+    return series
+
+
+def model_quantiles(model: Path, values: np.ndarray, start_s: np.ndarray, capacity: np.ndarray) -> np.ndarray:
+    """The model's quantiles of demand [series, time, horizon, kind, level], stepped bin by bin."""
+    session = session_of(model / "model.onnx")
+    x, scale = features(values, start_s, capacity)
+    h = np.zeros((len(values), session.get_inputs()[1].shape[1]), dtype=np.float32)
+    out = np.empty((*values.shape, len(HORIZONS_S), len(KINDS), len(QUANTILE_LEVELS)), dtype=np.float32)
+    for t in range(values.shape[1]):
+        out[:, t], h = session.run(["q", "h_out"], {"x": np.ascontiguousarray(x[:, t]), "h": h})
+    return out * scale[..., None, None, None].astype(np.float32)
+
+
+def _batch_figures(model: Path, from_bin: int, series: list[Series]) -> list[dict]:
+    """Per series: CRPS [forecaster, horizon, kind], coverage of the model [horizon, kind, level], mean demand."""
+    values = np.full((len(series), max(len(s.values) for s in series)), np.nan)
+    for i, s in enumerate(series):
+        values[i, : len(s.values)] = s.values
+    capacity = np.array([np.nan if s.capacity is None else s.capacity for s in series])
+    y = targets(values)
+    scored = ~np.isnan(values) & ~np.isnan(y).any(axis=(2, 3))
+    scored[:, :from_bin] = False
+    naive, last = baselines.seasonal_naive(values), baselines.last_value(values)
+    made = {
+        "model": lambda: model_quantiles(model, values, np.array([s.start_s for s in series]), capacity),
+        "seasonal_naive": lambda: baselines.with_residual_quantiles(naive, values),
+        "seasonal_naive_point": lambda: naive[..., None],
+        "last_value": lambda: baselines.with_residual_quantiles(last, values),
+        "last_value_point": lambda: last[..., None],
+    }
+    crps = np.zeros((len(series), len(FORECASTERS), *y.shape[2:]))
+    coverage = np.zeros((len(series), *y.shape[2:], len(QUANTILE_LEVELS)))
+    levels = np.array(QUANTILE_LEVELS)
+    for j, name in enumerate(FORECASTERS):
+        q = np.maximum(made[name](), 0.0)
+        for i in range(len(series)):
+            if not scored[i].any():
+                continue
+            truth, quantiles = y[i, scored[i], ..., None], q[i, scored[i]]
+            over = truth - quantiles
+            crps[i, j] = 2.0 * np.maximum(levels * over, (levels - 1.0) * over).mean(axis=(0, -1))
+            if name == "model":
+                coverage[i] = 0.5 * ((over <= 0).mean(axis=0) + (over < 0).mean(axis=0))
+    out = []
+    for i, s in enumerate(series):
+        if scored[i].any():
+            mean = max(float(np.abs(values[i, scored[i]]).mean()), 0.001 * (s.capacity or 0.0), 1e-12)
+            out.append({"name": s.name, "mean": mean, "crps": crps[i], "coverage": coverage[i], "bins": int(scored[i].sum())})
+    return out
+
+
+def evaluate(model: Path, series: list[Series], on: str, from_day: float, processes: int) -> dict:
+    """Figures of `model` on `series`: per resource relative CRPS by horizon and kind, and coverage."""
+    series = sorted(series, key=lambda s: -len(s.values))
+    batches = [series[i : i + _BATCH] for i in range(0, len(series), _BATCH)]
+    work = partial(_batch_figures, model, int(from_day * DAY_BINS))
+    if processes > 1 and len(batches) > 1:
+        with ProcessPoolExecutor(processes) as pool:
+            done = list(pool.map(work, batches))
+    else:
+        done = [work(b) for b in batches]
+    rows = [row for batch in done for row in batch]
+    resources = sorted({r["name"].rsplit("#", 1)[-1] for r in rows if "#" in r["name"]}) or [""]
+    figures = {"on": on, "from_day": from_day, "resources": {}}
+    for resource in resources:
+        figures["resources"][resource or "all"] = _summary([r for r in rows if r["name"].endswith(f"#{resource}") or not resource])
+    if len(resources) > 1:
+        figures["resources"]["all"] = _summary(rows)
+    figures["manifest"] = {
+        f"{on.replace('-', '_')}_{resource}_crps_vs_{against}": figures["resources"][resource]["vs"][against]["scaled"]["all"]
+        for resource in figures["resources"]
+        for against in ("seasonal_naive", "last_value")
+    }
+    return figures
+
+
+def _summary(rows: list[dict]) -> dict:
+    crps = np.stack([r["crps"] for r in rows])
+    mean = np.array([r["mean"] for r in rows])[:, None, None]
+    coverage = np.stack([r["coverage"] for r in rows]).mean(axis=0)
+    out = {"series": len(rows), "bins": int(sum(r["bins"] for r in rows)), "vs": {}}
+    for j, name in enumerate(FORECASTERS[1:], start=1):
+        ours, theirs = crps[:, 0], crps[:, j]
+        tiny = 1e-9 * mean
+        ratio = (ours + tiny) / (theirs + tiny)
+        per_series = (ours.mean(axis=(1, 2)) + tiny[:, 0, 0]) / (theirs.mean(axis=(1, 2)) + tiny[:, 0, 0])
+        out["vs"][name] = {
+            "scaled": _by_head((ours / mean).mean(axis=0), (theirs / mean).mean(axis=0)),
+            "in_units": _by_head(ours.mean(axis=0), theirs.mean(axis=0)),
+            "geometric_mean": {"all": _rounded(np.exp(np.log(np.clip(ratio, 0.01, 100)).mean()))},
+            "share_of_series_better": _rounded((per_series < 1).mean()),
+        }
+    out["model_crps_scaled"] = _rounded((crps[:, 0] / mean).mean())
+    out["coverage"] = {
+        f"{kind}_{h}s": [_rounded(c) for c in coverage[i, k]] for i, h in enumerate(HORIZONS_S) for k, kind in enumerate(KINDS)
+    }
+    return out
+
+
+def _by_head(ours: np.ndarray, theirs: np.ndarray) -> dict:
+    heads = {f"{kind}_{h}s": _rounded(ours[i, k] / theirs[i, k]) for i, h in enumerate(HORIZONS_S) for k, kind in enumerate(KINDS)}
+    return {"all": _rounded(ours.mean() / theirs.mean()), **heads}
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 4)
+
+
+def table(figures: dict) -> str:
+    """The figures as text."""
+    heads = [f"{kind}_{h}s" for kind in KINDS for h in HORIZONS_S]
+    lines = [f"CRPS of the model relative to each baseline on {figures['on']} (below 1: better), scored from day {figures['from_day']:g}"]
+    for resource, s in figures["resources"].items():
+        lines += ["", f"{resource}: {s['series']} series, {s['bins']} bins, CRPS / mean demand {s['model_crps_scaled']}"]
+        lines.append(f"  {'':22}{'all':>8}" + "".join(f"{h:>15}" for h in heads) + f"{'in units':>10}{'geo. mean':>11}{'better':>8}")
+        for name, vs in s["vs"].items():
+            scaled = vs["scaled"]
+            lines.append(
+                f"  {name:22}{scaled['all']:8.3f}"
+                + "".join(f"{scaled[h]:15.3f}" for h in heads)
+                + f"{vs['in_units']['all']:10.3f}{vs['geometric_mean']['all']:11.3f}{vs['share_of_series_better']:8.2f}"
+            )
+        lines.append("  share of truths below each quantile (nominal " + " ".join(f"{q:g}" for q in QUANTILE_LEVELS) + ")")
+        lines += [f"    {h:16}" + " ".join(f"{c:.3f}" for c in s["coverage"][h]) for h in heads]
+    return "\n".join(lines)
