@@ -51,7 +51,7 @@ def model_quantiles(model: Path, values: np.ndarray, start_s: np.ndarray, capaci
     return out * scale[..., None, None, None].astype(np.float32)
 
 
-def _batch_figures(model: Path, from_bin: int, series: list[Series]) -> list[dict]:
+def _batch_figures(model: Path, scored_bins: slice, series: list[Series]) -> list[dict]:
     """Per series: CRPS [forecaster, horizon, kind], coverage of the model [horizon, kind, level], mean demand."""
     values = np.full((len(series), max(len(s.values) for s in series)), np.nan)
     for i, s in enumerate(series):
@@ -59,7 +59,9 @@ def _batch_figures(model: Path, from_bin: int, series: list[Series]) -> list[dic
     capacity = np.array([np.nan if s.capacity is None else s.capacity for s in series])
     y = targets(values)
     scored = ~np.isnan(values) & ~np.isnan(y).any(axis=(2, 3))
-    scored[:, :from_bin] = False
+    inside = np.zeros(values.shape[1], dtype=bool)
+    inside[scored_bins] = True
+    scored &= inside
     naive, last = baselines.seasonal_naive(values), baselines.last_value(values)
     made = {
         "model": lambda: model_quantiles(model, values, np.array([s.start_s for s in series]), capacity),
@@ -89,11 +91,14 @@ def _batch_figures(model: Path, from_bin: int, series: list[Series]) -> list[dic
     return out
 
 
-def evaluate(model: Path, series: list[Series], on: str, from_day: float, processes: int) -> dict:
-    """Figures of `model` on `series`: per resource relative CRPS by horizon and kind, and coverage."""
+def evaluate(model: Path, series: list[Series], on: str, days: tuple[float, float], processes: int) -> dict:
+    """Figures of `model` on `series`: per resource relative CRPS by horizon and kind, and coverage.
+
+    Only bins from `days[0]` to before `days[1]` of each series are scored.
+    """
     series = sorted(series, key=lambda s: -len(s.values))
     batches = [series[i : i + _BATCH] for i in range(0, len(series), _BATCH)]
-    work = partial(_batch_figures, model, int(from_day * DAY_BINS))
+    work = partial(_batch_figures, model, slice(*(round(min(d, 1e6) * DAY_BINS) for d in days)))
     if processes > 1 and len(batches) > 1:
         with ProcessPoolExecutor(processes) as pool:
             done = list(pool.map(work, batches))
@@ -101,7 +106,7 @@ def evaluate(model: Path, series: list[Series], on: str, from_day: float, proces
         done = [work(b) for b in batches]
     rows = [row for batch in done for row in batch]
     resources = sorted({r["name"].rsplit("#", 1)[-1] for r in rows if "#" in r["name"]}) or [""]
-    figures = {"on": on, "from_day": from_day, "resources": {}}
+    figures = {"on": on, "days": list(days), "resources": {}}
     for resource in resources:
         figures["resources"][resource or "all"] = _summary([r for r in rows if r["name"].endswith(f"#{resource}") or not resource])
     if len(resources) > 1:
@@ -149,7 +154,7 @@ def _rounded(value: float) -> float:
 def table(figures: dict) -> str:
     """The figures as text."""
     heads = [f"{kind}_{h}s" for kind in KINDS for h in HORIZONS_S]
-    lines = [f"CRPS of the model relative to each baseline on {figures['on']} (below 1: better), scored from day {figures['from_day']:g}"]
+    lines = [f"CRPS of the model relative to each baseline on {figures['on']} (below 1: better), scored are days {figures['days'][0]:g} to {figures['days'][1]:g}"]
     for resource, s in figures["resources"].items():
         lines += ["", f"{resource}: {s['series']} series, {s['bins']} bins, CRPS / mean demand {s['model_crps_scaled']}"]
         lines.append(f"  {'':22}{'all':>8}" + "".join(f"{h:>15}" for h in heads) + f"{'in units':>10}{'geo. mean':>11}{'better':>8}")
