@@ -3,6 +3,7 @@
 use crate::sample::{Capacity, Platform};
 use crate::time::EventTime;
 use crate::workload::WorkloadId;
+use bitcode::{Decode, Encode};
 use std::sync::Arc;
 
 /// What a plan does to a workload.
@@ -89,7 +90,7 @@ pub enum Mechanism {
 }
 
 /// What the cloud said to an action.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub enum ActionOutcome {
     /// Accepted; the new capacity serves from `effective_at`.
     Applied {

@@ -5,8 +5,11 @@
 //! them in a snapshot; that format is private and never a contract.
 
 pub mod action;
+pub mod cloud;
 pub mod fingerprint;
+pub mod guardrail;
 pub mod kpi;
+pub mod policy;
 pub mod prediction;
 pub mod quantiles;
 pub mod sample;

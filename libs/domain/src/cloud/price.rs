@@ -71,7 +71,8 @@ impl Default for PriceList {
         let compute = [(2.0, 4.0, 0.08), (4.0, 8.0, 0.16), (8.0, 16.0, 0.32), (16.0, 32.0, 0.64)];
         let memory = [(2.0, 16.0, 0.14), (4.0, 32.0, 0.28), (8.0, 64.0, 0.56), (16.0, 128.0, 1.12)];
         Self {
-            instance_types: [family("general", &general), family("compute", &compute), family("memory", &memory)].concat(),
+            instance_types: [family("general", &general), family("compute", &compute), family("memory", &memory)]
+                .concat(),
             core_price_per_h: Some(0.03),
             gib_price_per_h: Some(0.005),
         }

@@ -91,7 +91,10 @@ mod tests {
         let pace = Pace { changes_per_day_max: 2, ..Pace::default() };
         let at = EventTime::from_s(1_000_000);
         let history = History { changes: vec![at, at.plus_s(3600)], ..History::default() };
-        assert_eq!(rules_of(&pace.objections(&history, at.plus_s(DAY_S - 1), Direction::Out)), ["guardrail.flap_budget"]);
+        assert_eq!(
+            rules_of(&pace.objections(&history, at.plus_s(DAY_S - 1), Direction::Out)),
+            ["guardrail.flap_budget"]
+        );
         assert!(pace.objections(&history, at.plus_s(DAY_S), Direction::Out).is_empty());
     }
 

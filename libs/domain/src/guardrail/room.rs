@@ -84,7 +84,8 @@ impl Room {
 impl Bounds {
     /// The room that they leave for a change in that direction.
     pub fn room(&self, direction: Direction) -> Room {
-        let high = |x: Option<f64>| if direction == Direction::Out { x.unwrap_or(f64::INFINITY) } else { f64::INFINITY };
+        let high =
+            |x: Option<f64>| if direction == Direction::Out { x.unwrap_or(f64::INFINITY) } else { f64::INFINITY };
         Room {
             replicas: (
                 self.replicas_min.max(1),

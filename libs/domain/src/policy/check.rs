@@ -21,13 +21,22 @@ pub fn violations(action: &Action) -> Vec<String> {
     require(!same_size(now, wanted) || now.replicas != wanted.replicas, "it changes nothing");
     match action.mechanism {
         Mechanism::Replicas => {
-            require(same_size(now, wanted), "it changes the size of the replicas, though its mechanism is their number");
+            require(
+                same_size(now, wanted),
+                "it changes the size of the replicas, though its mechanism is their number",
+            );
         }
         Mechanism::Limits => {
-            require(now.replicas == wanted.replicas, "it changes the number of replicas, though its mechanism is limits");
+            require(
+                now.replicas == wanted.replicas,
+                "it changes the number of replicas, though its mechanism is limits",
+            );
         }
         Mechanism::InstanceType => {
-            require(now.replicas == wanted.replicas, "it changes the number of replicas, though its mechanism is the instance type");
+            require(
+                now.replicas == wanted.replicas,
+                "it changes the number of replicas, though its mechanism is the instance type",
+            );
             require(wanted.instance_type.is_some(), "it names no instance type");
         }
     }
@@ -67,8 +76,14 @@ mod tests {
             (Action { verdict: Verdict::ScaleIn, ..sound.clone() }, "scales in and adds"),
             (Action { mechanism: Mechanism::Limits, ..sound.clone() }, "number of replicas"),
             (Action { platform: Platform::ObservedOnly, ..sound.clone() }, "only be observed"),
-            (Action { desired: Capacity { replicas: 0, ..sound.desired.clone() }, ..sound.clone() }, "leaves no replica"),
-            (Action { desired: Capacity { cpu_cores_per_replica: f64::NAN, ..sound.desired.clone() }, ..sound }, "no number"),
+            (
+                Action { desired: Capacity { replicas: 0, ..sound.desired.clone() }, ..sound.clone() },
+                "leaves no replica",
+            ),
+            (
+                Action { desired: Capacity { cpu_cores_per_replica: f64::NAN, ..sound.desired.clone() }, ..sound },
+                "no number",
+            ),
         ];
         for (action, words) in broken {
             let found = violations(&action).join("; ");

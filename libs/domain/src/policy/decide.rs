@@ -21,7 +21,12 @@ pub enum Decision {
 
 /// Takes a prediction into account: decides, and remembers the prediction and the decision.
 /// `None` when the prediction is not newer than the last one of this workload.
-pub fn step(rules: &Rules, history: &mut History, prediction: &Prediction, prediction_id: &Arc<str>) -> Option<Decision> {
+pub fn step(
+    rules: &Rules,
+    history: &mut History,
+    prediction: &Prediction,
+    prediction_id: &Arc<str>,
+) -> Option<Decision> {
     if history.has(prediction.made_at) {
         return None;
     }
@@ -136,6 +141,10 @@ fn size(
     if bounded != stepped {
         reasons.push(reason("guardrail.bounds", restrained("the bounds of the workload", bounded.as_ref(), current)));
     }
+    if bounded.as_ref().is_some_and(|c| !is_sound(c)) {
+        reasons.push(reason("sizing.not_finite", "the forecast asks for more than any number can say".to_owned()));
+        return None;
+    }
     bounded
 }
 
@@ -175,14 +184,17 @@ fn may_act(
     let mut objections = Vec::new();
     let scored = proposal.scored_least.unwrap_or(0);
     if scored < guardrails.scored_min {
-        let text = format!("{scored} scored intervals stand behind the forecast, {} are asked for", guardrails.scored_min);
+        let text =
+            format!("{scored} scored intervals stand behind the forecast, {} are asked for", guardrails.scored_min);
         objections.push(reason("guardrail.confidence", text));
     }
     if history.stands(desired, dry_run, now) {
         let until = history.published.as_ref().map_or(now, |p| p.valid_until);
-        objections.push(reason("plan.pending", format!("this was asked for already and holds until {}", instant(until))));
+        objections
+            .push(reason("plan.pending", format!("this was asked for already and holds until {}", instant(until))));
     } else if history.renews(desired, dry_run, now, guardrails.pace.valid_for_s) {
-        let text = "the same was asked for by a dry run that has expired: it is renewed, which counts as no further change";
+        let text =
+            "the same was asked for by a dry run that has expired: it is renewed, which counts as no further change";
         proposal.reasons.push(reason("plan.renewal", text.to_owned()));
     } else {
         objections.extend(guardrails.pace.objections(history, now, direction));

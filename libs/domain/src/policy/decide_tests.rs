@@ -132,7 +132,7 @@ fn the_same_is_not_asked_for_while_it_takes_effect() {
     assert_eq!(held(&at(60, 10.0, 4)).last(), Some(&"plan.pending"));
     assert_eq!(held(&at(120, 12.0, 4)).last(), Some(&"guardrail.cooldown"), "more is wanted, too soon");
     assert_eq!(acted(at(300, 12.0, 4)).desired.replicas, 7, "a newer plan takes the place of the first");
-    assert_eq!(held(&at(360, 12.0, 7)).last(), Some(&"threshold.keep"));
+    assert!(held(&at(360, 12.0, 7)).contains(&"threshold.keep"));
     assert_eq!(held(&at(420, 18.0, 7)).last(), Some(&"guardrail.cooldown"));
     assert_eq!(acted(at(660, 18.0, 7)).desired.replicas, 10);
 }
@@ -173,7 +173,8 @@ fn warm_up_follows_a_change_of_capacity() {
     let rules = Rules::default();
     let mut history = History::default();
     let id = "p".into();
-    let mut at = |s, replicas| step(&rules, &mut history, &prediction("w", s, 20.0, 20.0, replicas), &id).expect("is new");
+    let mut at =
+        |s, replicas| step(&rules, &mut history, &prediction("w", s, 20.0, 20.0, replicas), &id).expect("is new");
     acted(at(0, 4));
     assert_eq!(held(&at(310, 6)).last(), Some(&"guardrail.warm_up"));
     acted(at(430, 6));
@@ -197,7 +198,12 @@ fn other_mechanisms_are_a_matter_of_configuration() {
         rules
     };
     let one = |cores: f64, gib: f64| Prediction {
-        capacity: Some(Capacity { replicas: 1, cpu_cores_per_replica: 4.0, memory_bytes_per_replica: 16.0 * GIB, instance_type: Some("general-4".into()) }),
+        capacity: Some(Capacity {
+            replicas: 1,
+            cpu_cores_per_replica: 4.0,
+            memory_bytes_per_replica: 16.0 * GIB,
+            instance_type: Some("general-4".into()),
+        }),
         ..prediction("w", 0, cores, gib, 1)
     };
     let limits = acted(decide_first(&with(Mechanism::Limits), &one(6.0, 8.0)));

@@ -38,11 +38,7 @@ pub fn explain(action: &Action) -> String {
 /// Why a workload is left as it is, one reason to a line, ending with a line feed.
 pub fn explain_hold(prediction: &Prediction, reasons: &[Reason]) -> String {
     let now = prediction.capacity.as_ref().map_or_else(|| "unknown".to_owned(), capacity);
-    let mut text = format!(
-        "{} at {}: hold\n  capacity   {now}\n",
-        prediction.workload,
-        instant(prediction.made_at),
-    );
+    let mut text = format!("{} at {}: hold\n  capacity   {now}\n", prediction.workload, instant(prediction.made_at),);
     push_reasons(&mut text, reasons);
     text
 }

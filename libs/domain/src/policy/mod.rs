@@ -19,7 +19,7 @@ pub(crate) mod wording;
 #[cfg(test)]
 mod decide_tests;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 #[cfg(test)]
 mod properties;
 

@@ -51,7 +51,9 @@ pub enum Undecided {
     #[error("the prediction has no forecast of it")]
     MissingResource,
     /// No horizon reaches the lead time.
-    #[error("no forecast horizon reaches the lead time of {lead_time_s} s: forecast further ahead or set a shorter lead time")]
+    #[error(
+        "no forecast horizon reaches the lead time of {lead_time_s} s: forecast further ahead or set a shorter lead time"
+    )]
     NoHorizon {
         /// The lead time, in seconds.
         lead_time_s: u32,
@@ -127,12 +129,16 @@ impl ForecastChoice {
         if median <= 0.0 {
             return Err(Undecided::MedianNotPositive { median });
         }
+        if !outlook.relative_width().is_finite() {
+            return Err(Undecided::NotFinite);
+        }
         Ok(Chosen { outlook, forecast, horizon_s: horizon.horizon_s, interval: *interval })
     }
 
     /// The predicted number in words, such as `the median of the maximum over 900 s`.
     pub(crate) fn words(&self, horizon_s: u32) -> String {
-        let level = if self.quantile == 0.5 { "median".to_owned() } else { format!("{} quantile", number(self.quantile)) };
+        let level =
+            if self.quantile == 0.5 { "median".to_owned() } else { format!("{} quantile", number(self.quantile)) };
         match self.target {
             Target::Maximum => format!("{level} of the maximum over {horizon_s} s"),
             Target::Value => format!("{level} of the demand in {horizon_s} s"),

@@ -26,16 +26,18 @@ fn rules() -> impl Strategy<Value = Rules> {
         share_max_in: inward,
         replicas_max: n,
     });
-    (mechanism, bounds(), step, 0u32..10, 0u32..1200, 0u32..4000).prop_map(|(mechanism, bounds, step, budget, out, inward)| {
-        let mut rules = Rules::default();
-        rules.sizing.mechanism = Some(mechanism);
-        rules.guardrails.bounds = bounds;
-        rules.guardrails.step = step;
-        rules.guardrails.pace.changes_per_day_max = budget;
-        rules.guardrails.pace.cooldown_out_s = out;
-        rules.guardrails.pace.cooldown_in_s = inward;
-        rules
-    })
+    (mechanism, bounds(), step, 0u32..10, 0u32..1200, 0u32..4000).prop_map(
+        |(mechanism, bounds, step, budget, out, inward)| {
+            let mut rules = Rules::default();
+            rules.sizing.mechanism = Some(mechanism);
+            rules.guardrails.bounds = bounds;
+            rules.guardrails.step = step;
+            rules.guardrails.pace.changes_per_day_max = budget;
+            rules.guardrails.pace.cooldown_out_s = out;
+            rules.guardrails.pace.cooldown_in_s = inward;
+            rules
+        },
+    )
 }
 
 /// Predictions in order of time. Capacity is what was last asked for when `follows`, else stays.
@@ -53,10 +55,8 @@ fn story(steps: &[(u32, f64, f64, f64)], rules: &Rules, follows: bool, platform:
 
 fn one(at_s: i64, (cores, gib, width): (f64, f64, f64), platform: Platform, last: Option<&Action>) -> Prediction {
     let mut p = prediction("w", at_s, cores, gib, 4);
-    p.resources = vec![
-        forecast(CPU_CORES_USED, cores, width),
-        forecast(MEMORY_BYTES, gib * super::fixtures::GIB, width),
-    ];
+    p.resources =
+        vec![forecast(CPU_CORES_USED, cores, width), forecast(MEMORY_BYTES, gib * super::fixtures::GIB, width)];
     p.platform = platform;
     if let Some(last) = last {
         p.capacity = Some(last.desired.clone());

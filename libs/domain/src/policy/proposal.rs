@@ -76,7 +76,8 @@ pub fn propose(rule: &Threshold, choice: &ForecastChoice, prediction: &Predictio
         let call = rule.judge(&chosen.outlook);
         proposal.reasons.push(judgement(rule, choice, resource, &chosen, call));
         proposal.evidence.push(evidence(resource, &chosen));
-        proposal.scored_least = Some(proposal.scored_least.map_or(chosen.interval.scored, |s| s.min(chosen.interval.scored)));
+        proposal.scored_least =
+            Some(proposal.scored_least.map_or(chosen.interval.scored, |s| s.min(chosen.interval.scored)));
         match call {
             Call::Increase { to } => {
                 increases += 1;

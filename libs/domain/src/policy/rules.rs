@@ -123,8 +123,18 @@ fn validate_threshold(t: &Threshold) -> Result<(), RulesError> {
     positive("increase_above", t.increase_above)?;
     positive("relative_width_max", t.relative_width_max)?;
     positive("headroom", t.headroom)?;
-    require(t.decrease_below.is_finite() && t.decrease_below >= 0.0, "decrease_below", t.decrease_below, "give a number of at least 0")?;
-    require(t.decrease_below < t.increase_above, "decrease_below", t.decrease_below, format!("keep it below increase_above ({})", t.increase_above))?;
+    require(
+        t.decrease_below.is_finite() && t.decrease_below >= 0.0,
+        "decrease_below",
+        t.decrease_below,
+        "give a number of at least 0",
+    )?;
+    require(
+        t.decrease_below < t.increase_above,
+        "decrease_below",
+        t.decrease_below,
+        format!("keep it below increase_above ({})", t.increase_above),
+    )?;
     require(
         t.increase_above * t.headroom > 1.0,
         "headroom",
@@ -152,7 +162,12 @@ impl Guardrails {
     fn validate(&self) -> Result<(), RulesError> {
         let b = &self.bounds;
         require(b.replicas_min >= 1, "replicas_min", b.replicas_min, "give at least 1")?;
-        require(b.replicas_max >= b.replicas_min, "replicas_max", b.replicas_max, format!("give at least replicas_min ({})", b.replicas_min))?;
+        require(
+            b.replicas_max >= b.replicas_min,
+            "replicas_max",
+            b.replicas_max,
+            format!("give at least replicas_min ({})", b.replicas_min),
+        )?;
         let reals = [
             ("cpu_cores_min", b.cpu_cores_min, "cpu_cores_max", b.cpu_cores_max),
             ("memory_bytes_min", b.memory_bytes_min, "memory_bytes_max", b.memory_bytes_max),
@@ -160,7 +175,12 @@ impl Guardrails {
         for (low_key, low, high_key, high) in reals {
             require(low.is_finite() && low >= 0.0, low_key, low, "give a number of at least 0")?;
             if let Some(high) = high {
-                require(high.is_finite() && high >= low && high > 0.0, high_key, high, format!("give a number above 0, at least {low_key} ({low})"))?;
+                require(
+                    high.is_finite() && high >= low && high > 0.0,
+                    high_key,
+                    high,
+                    format!("give a number above 0, at least {low_key} ({low})"),
+                )?;
             }
         }
         positive("step_share_max_out", self.step.share_max_out)?;
@@ -172,7 +192,12 @@ impl Guardrails {
         )?;
         require(self.step.replicas_max != Some(0), "step_replicas_max", 0, "give at least 1, or leave it out")?;
         require(self.pace.valid_for_s > 0, "valid_for_s", 0, "give at least 1 s, or every action is void at once")?;
-        require(self.live_floor.is_finite() && self.live_floor >= 0.0, "live_floor", self.live_floor, "give a number of at least 0")
+        require(
+            self.live_floor.is_finite() && self.live_floor >= 0.0,
+            "live_floor",
+            self.live_floor,
+            "give a number of at least 0",
+        )
     }
 }
 
@@ -189,7 +214,10 @@ mod tests {
     fn rules_that_would_turn_a_change_around_are_refused() {
         let with = |threshold| Rules { policy: Policy::Threshold(threshold), ..Rules::default() };
         let error = with(Threshold { headroom: 1.3, ..Threshold::default() }).validate().expect_err("adds on decrease");
-        assert_eq!(error.to_string(), "headroom is 1.3: decrease_below × headroom has to be below 1, or a decrease would add capacity");
+        assert_eq!(
+            error.to_string(),
+            "headroom is 1.3: decrease_below × headroom has to be below 1, or a decrease would add capacity"
+        );
         let error = with(Threshold { increase_above: f64::NAN, ..Threshold::default() }).validate().expect_err("NaN");
         assert_eq!(error.key, "increase_above");
         let mut rules = Rules::default();

@@ -28,12 +28,7 @@ pub struct Sizing {
 
 impl Default for Sizing {
     fn default() -> Self {
-        Self {
-            mechanism: None,
-            cpu_cores_grain: 0.25,
-            memory_bytes_grain: 268_435_456.0,
-            prices: PriceList::default(),
-        }
+        Self { mechanism: None, cpu_cores_grain: 0.25, memory_bytes_grain: 268_435_456.0, prices: PriceList::default() }
     }
 }
 
@@ -98,7 +93,13 @@ impl Sizing {
         })
     }
 
-    fn fit_instance_type(&self, current: &Capacity, direction: Direction, need: &Need, room: &Room) -> Option<Capacity> {
+    fn fit_instance_type(
+        &self,
+        current: &Capacity,
+        direction: Direction,
+        need: &Need,
+        room: &Room,
+    ) -> Option<Capacity> {
         let n = f64::from(current.replicas);
         let total = |t: &InstanceType, r: Resource| n * t.of(r);
         let allowed = |t: &&InstanceType| {
@@ -118,7 +119,10 @@ impl Sizing {
         let covers = |t: &InstanceType| {
             Resource::ALL
                 .iter()
-                .map(|&r| total(t, r) / need.of(r).unwrap_or_else(|| if direction == Direction::In { 0.0 } else { r.of(current) }))
+                .map(|&r| {
+                    total(t, r)
+                        / need.of(r).unwrap_or_else(|| if direction == Direction::In { 0.0 } else { r.of(current) })
+                })
                 .fold(1.0, f64::min)
         };
         let candidates = self.prices.instance_types.iter().filter(allowed);
@@ -214,7 +218,8 @@ mod tests {
     #[test]
     fn the_cheapest_instance_type_that_fits_is_taken() {
         let now = capacity(2, 4.0, 16.0, Some("general-4"));
-        let out = free(Mechanism::InstanceType, &now, Direction::Out, &Need { cpu_cores: Some(13.0), memory_bytes: None });
+        let out =
+            free(Mechanism::InstanceType, &now, Direction::Out, &Need { cpu_cores: Some(13.0), memory_bytes: None });
         let out = out.expect("grows");
         assert_eq!(out.instance_type.as_deref(), Some("compute-8"));
         assert_eq!((out.replicas, out.cpu_cores()), (2, 16.0));

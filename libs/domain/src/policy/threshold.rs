@@ -102,7 +102,8 @@ mod tests {
         ];
         for (name, outlook, expected) in cases {
             match (rule.judge(&outlook), expected) {
-                (Call::Increase { to: a }, Call::Increase { to: b }) | (Call::Decrease { to: a }, Call::Decrease { to: b }) => {
+                (Call::Increase { to: a }, Call::Increase { to: b })
+                | (Call::Decrease { to: a }, Call::Decrease { to: b }) => {
                     assert!((a - b).abs() < 1e-9, "{name}: {a} is not {b}");
                 }
                 (call, expected) => assert_eq!(call, expected, "{name}"),
