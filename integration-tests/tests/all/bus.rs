@@ -210,6 +210,7 @@ mod kafka {
     }
 
     /// The broker is killed and started again while a stage and a source are at work.
+    #[cfg(feature = "broker-faults")]
     #[test]
     fn a_broker_that_is_killed_loses_and_repeats_nothing() {
         let mut broker = TestBroker::start();
