@@ -25,6 +25,7 @@ from .targets import targets
 
 FORECASTERS = ("model", "seasonal_naive", "seasonal_naive_point", "last_value", "last_value_point")
 _BATCH = 24
+_ENDLESS_DAYS = 1e6
 
 
 def series_for(on: str, recipe: Path, data: Path, series_max: int | None) -> list[Series]:
@@ -98,7 +99,7 @@ def evaluate(model: Path, series: list[Series], on: str, days: tuple[float, floa
     """
     series = sorted(series, key=lambda s: -len(s.values))
     batches = [series[i : i + _BATCH] for i in range(0, len(series), _BATCH)]
-    work = partial(_batch_figures, model, slice(*(round(min(d, 1e6) * DAY_BINS) for d in days)))
+    work = partial(_batch_figures, model, slice(*(round(d * DAY_BINS) for d in days)))
     if processes > 1 and len(batches) > 1:
         with ProcessPoolExecutor(processes) as pool:
             done = list(pool.map(work, batches))
@@ -154,7 +155,9 @@ def _rounded(value: float) -> float:
 def table(figures: dict) -> str:
     """The figures as text."""
     heads = [f"{kind}_{h}s" for kind in KINDS for h in HORIZONS_S]
-    lines = [f"CRPS of the model relative to each baseline on {figures['on']} (below 1: better), scored are days {figures['days'][0]:g} to {figures['days'][1]:g}"]
+    begin, end = figures["days"]
+    days = f"from day {begin:g}" + (f" to {end:g}" if end < _ENDLESS_DAYS else " on")
+    lines = [f"CRPS of the model relative to each baseline on {figures['on']} (below 1: better), scored {days}"]
     for resource, s in figures["resources"].items():
         lines += ["", f"{resource}: {s['series']} series, {s['bins']} bins, CRPS / mean demand {s['model_crps_scaled']}"]
         lines.append(f"  {'':22}{'all':>8}" + "".join(f"{h:>15}" for h in heads) + f"{'in units':>10}{'geo. mean':>11}{'better':>8}")

@@ -117,6 +117,6 @@ class Segments:
 
 def _weights(values: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Smaller for series that change much: so that a few restless ones do not decide what is learned."""
-    change = np.nanmean(np.abs(values[:, 12:] - values[:, :-12]) / scale[:, 12:], axis=1)
-    change = np.nan_to_num(change, nan=0.0)
+    moved = np.abs(values[:, 12:] - values[:, :-12]) / scale[:, 12:]
+    change = np.nansum(moved, axis=1) / np.maximum(1, (~np.isnan(moved)).sum(axis=1))
     return np.clip(np.sqrt(0.15 / (0.02 + change)), 0.2, 2.5).astype(np.float32)
