@@ -22,3 +22,4 @@ pub use error::BusError;
 pub use record::{ConsumedRecord, Header, OutputRecord};
 pub use stage::{Outcome, Rejection, Stage, StageFactory, StageFailure};
 pub use topic::{Cleanup, TopicSpec};
+pub use wait::cancelled_within;

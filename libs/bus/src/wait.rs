@@ -30,7 +30,7 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Waits until `shutdown` or for `at_most`; tells whether it was the shutdown.
-pub(crate) fn cancelled_within(shutdown: &CancellationToken, at_most: Duration) -> bool {
+pub fn cancelled_within(shutdown: &CancellationToken, at_most: Duration) -> bool {
     let deadline = Instant::now() + at_most;
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut context = Context::from_waker(&waker);

@@ -1,9 +1,9 @@
 //! Reads the topics, each on a thread of its own, into the view.
 
-use crate::pipeline::{Pipeline, STAGES};
+use crate::pipeline::Pipeline;
 use crate::view::{Fact, Taken, View};
 use prescale_bus::{Bus, BusError, CaughtUp, ConsumedRecord, ReadFrom};
-use prescale_chassis::{ComponentHealth, Context};
+use prescale_chassis::{ComponentHealth, Context, STAGES, StageInput};
 use prescale_contracts::{Contract, ContractError, topics};
 use prescale_domain::action::{Action, ActionResult};
 use prescale_domain::fingerprint::Fingerprint;
@@ -186,7 +186,7 @@ impl Follower {
     }
 
     fn follow_dead_letters(&self) {
-        let queues: Vec<String> = STAGES.iter().map(|(_, topic)| topics::dlq_of(topic)).collect();
+        let queues: Vec<String> = STAGES.iter().map(|input| topics::dlq_of(input.topic)).collect();
         for queue in &queues {
             self.shared.pipeline().queue(queue);
         }
@@ -226,7 +226,7 @@ impl Follower {
     fn watch_lag(&self) {
         let began = Instant::now();
         loop {
-            for (stage, topic) in STAGES {
+            for StageInput { stage, topic } in STAGES {
                 let group = self.context.group(stage);
                 let lags = self.bus.lag(&group, topic).map_err(|error| error.to_string());
                 self.shared.pipeline().look(stage, &group, began.elapsed().as_secs_f64(), lags);

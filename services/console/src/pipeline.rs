@@ -2,17 +2,10 @@
 //! topic, and the dead letters.
 
 use prescale_bus::{ConsumedRecord, Lag};
-use prescale_contracts::topics;
+use prescale_chassis::STAGES;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 
-/// The stages in the order of the data, each with the topic that it reads.
-pub(crate) const STAGES: [(&str, &str); 4] = [
-    ("fingerprinter", topics::RAW_KPIS),
-    ("predictor", topics::FINGERPRINTS),
-    ("planner", topics::PREDICTIONS),
-    ("actuator", topics::ACTIONS),
-];
 /// A rate is taken over so many looks.
 const LOOKS: usize = 6;
 const LETTERS_MAX: usize = 20;
@@ -94,9 +87,9 @@ impl Pipeline {
     pub(crate) fn json(&self, kept: Value) -> Value {
         let stages: Vec<Value> = STAGES
             .iter()
-            .filter_map(|(stage, topic)| Some((stage, topic, self.stages.get(stage)?)))
-            .map(|(stage, topic, p)| {
-                json!({"stage": stage, "topic": topic, "group": p.group, "lag": p.lag, "position": p.position,
+            .filter_map(|input| Some((input, self.stages.get(input.stage)?)))
+            .map(|(input, p)| {
+                json!({"stage": input.stage, "topic": input.topic, "group": p.group, "lag": p.lag, "position": p.position,
                        "end": p.end, "records_per_s": p.records_per_s(), "error": p.error})
             })
             .collect();
@@ -147,6 +140,7 @@ fn clipped(text: &str) -> String {
 mod tests {
     use super::*;
     use prescale_bus::Header;
+    use prescale_contracts::topics;
 
     fn lag(position: i64, end: i64) -> Lag {
         Lag { topic: topics::RAW_KPIS.to_owned(), partition: 0, position, end }

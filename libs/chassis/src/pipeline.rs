@@ -1,0 +1,59 @@
+//! The stages of the pipeline in the order of the data, and waiting until they have caught up.
+
+use crate::context::Context;
+use prescale_bus::{Bus, BusError, cancelled_within};
+use prescale_contracts::topics;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How often the positions are looked at while waiting.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// A stage and the topic that it reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StageInput {
+    /// Name of the stage.
+    pub stage: &'static str,
+    /// Topic that it reads.
+    pub topic: &'static str,
+}
+
+/// The stages in the order of the data.
+pub const STAGES: [StageInput; 4] = [
+    StageInput { stage: "fingerprinter", topic: topics::RAW_KPIS },
+    StageInput { stage: "predictor", topic: topics::FINGERPRINTS },
+    StageInput { stage: "planner", topic: topics::PREDICTIONS },
+    StageInput { stage: "actuator", topic: topics::ACTIONS },
+];
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// All that follows from what was on the bus has been written.
+    Yes,
+    /// The shutdown came first.
+    Shutdown,
+}
+
+impl Context {
+    /// Waits until all that follows from the records now on `raw-kpis` has been written by every
+    /// stage, the actuator last. What others write meanwhile is not waited for.
+    ///
+    /// # Errors
+    /// When the bus cannot be read or a topic is missing.
+    pub fn settled(&self, bus: &dyn Bus, shutdown: &CancellationToken) -> Result<Settled, BusError> {
+        for StageInput { stage, topic } in STAGES {
+            let group = self.group(stage);
+            let ends: Vec<i64> = bus.lag(&group, topic)?.into_iter().map(|l| l.end).collect();
+            let is_through = || -> Result<bool, BusError> {
+                Ok(bus.lag(&group, topic)?.iter().zip(&ends).all(|(lag, end)| lag.position >= *end))
+            };
+            while !is_through()? {
+                if cancelled_within(shutdown, LOOK_EVERY) {
+                    return Ok(Settled::Shutdown);
+                }
+            }
+        }
+        Ok(Settled::Yes)
+    }
+}
