@@ -16,7 +16,7 @@ pub mod stage_run;
 pub mod telemetry;
 
 pub use bus_access::{BusConfig, open_bus};
-pub use config::{ConfigError, Loader, Secret};
+pub use config::{ConfigError, Loader, PricesConfig, Secret};
 pub use context::Context;
 pub use health::{ComponentHealth, HealthRegistry};
 pub use pipeline::{STAGES, Settled, StageInput};

@@ -12,10 +12,12 @@
 //!   be. A workload's first sample waits until the watermark has passed it, since only then no
 //!   earlier one can come.
 //! - [`admission`]: these for all sources and workloads of a partition.
+//! - [`silence`]: who has been silent for so long that a stage may forget it.
 //! - [`counter`]: running totals to rates.
 
 pub mod admission;
 pub mod counter;
 pub mod reassembly;
+pub mod silence;
 pub mod source_clock;
 pub mod validity;

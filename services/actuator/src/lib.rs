@@ -1,1 +1,24 @@
-//! prescale-actuator.
+//! Actions in, results out: makes the capacity that a plan asks for, and says what came of it.
+//!
+//! This build has one driver, the simulated cloud, which is pure and part of the stage's state.
+//! Drivers that call a real cloud do not belong into a stage: their effects cannot be undone with it.
+
+pub mod config;
+pub mod stage;
+
+pub use config::Config;
+
+use anyhow::Context as _;
+use prescale_bus::Bus;
+use prescale_chassis::{Context, stage_factory};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Runs the actuator until shutdown. Blocks; call it outside of any async runtime.
+///
+/// # Errors
+/// When the configuration cannot be used, or the bus is lost.
+pub fn run(config: &Config, context: &Context, bus: Arc<dyn Bus>, shutdown: &CancellationToken) -> anyhow::Result<()> {
+    let factory = stage_factory(stage::Factory::new(Arc::new(config.cloud_rules()?)));
+    context.run_stage(bus.as_ref(), factory, shutdown).context("the actuator stopped")
+}

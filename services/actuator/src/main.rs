@@ -1,8 +1,7 @@
-//! The actuator's binary: not built yet, and it says so.
+//! The actuator as a process of its own.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    eprintln!("actuator: this service is not in this build yet");
-    ExitCode::FAILURE
+    prescale_chassis::service_main("actuator", prescale_actuator::run)
 }

@@ -26,10 +26,6 @@ use tokio_util::sync::CancellationToken;
 pub fn run(config: &Config, context: &Context, bus: Arc<dyn Bus>, shutdown: &CancellationToken) -> anyhow::Result<()> {
     let settings = Arc::new(config.settings()?);
     sql::query::FeatureQuery::new(&settings.features)?;
-    let health = context.health.component(stage::NAME);
-    health.ready();
     let factory = stage_factory(stage::Factory::new(settings));
-    bus.run_stage(factory, &context.stage_options(stage::NAME), shutdown)
-        .inspect_err(|error| health.failed(&error.to_string()))
-        .context("the fingerprinter stopped")
+    context.run_stage(bus.as_ref(), factory, shutdown).context("the fingerprinter stopped")
 }

@@ -2,6 +2,7 @@
 
 use crate::config::Settings;
 use crate::partition::{Enveloped, Fate, Partition};
+use metrics::gauge;
 use prescale_bus::{Rejection, StageFailure};
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::{Envelope, topics};
@@ -22,6 +23,7 @@ pub struct Factory {
 
 /// The stage on one partition.
 pub struct FingerprinterStage {
+    number: u32,
     /// An error when it could not start; it is told at the first batch.
     partition: Result<Partition, String>,
 }
@@ -49,14 +51,14 @@ impl TypedStageFactory for Factory {
         format!("{NAME} {STATE_LAYOUT} {} {admission:?}", self.settings.feature_schema_hash)
     }
 
-    fn create(&self, _partition: u32) -> FingerprinterStage {
+    fn create(&self, number: u32) -> FingerprinterStage {
         let partition = Partition::new(Arc::clone(&self.settings)).map_err(|e| format!("{e:#}"));
-        FingerprinterStage { partition }
+        FingerprinterStage { number, partition }
     }
 
-    fn restore(&self, _partition: u32, snapshot: &[u8]) -> Result<FingerprinterStage, String> {
+    fn restore(&self, number: u32, snapshot: &[u8]) -> Result<FingerprinterStage, String> {
         let partition = Partition::restored(Arc::clone(&self.settings), snapshot).map_err(|e| format!("{e:#}"))?;
-        Ok(FingerprinterStage { partition: Ok(partition) })
+        Ok(FingerprinterStage { number, partition: Ok(partition) })
     }
 }
 
@@ -68,6 +70,7 @@ impl TypedStage for FingerprinterStage {
         let batch =
             batch.into_iter().map(|input| Enveloped { envelope: input.envelope, sample: input.value }).collect();
         let fates = partition.apply(batch).map_err(|e| StageFailure { message: format!("features: {e:#}") })?;
+        gauge!("prescale_fingerprinter_held", "partition" => self.number.to_string()).set(partition.held() as f64);
         fates.into_iter().map(reply_of).collect()
     }
 

@@ -1,8 +1,7 @@
-//! The planner's binary: not built yet, and it says so.
+//! The planner as a process of its own.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    eprintln!("planner: this service is not in this build yet");
-    ExitCode::FAILURE
+    prescale_chassis::service_main("planner", prescale_planner::run)
 }

@@ -1,4 +1,12 @@
-//! The command line. So far it shows and makes the topics and reads the bus; `up` is to come.
+//! The command line: `prescale up` runs all services in one process; the other verbs look at the
+//! configuration, the topics, the records and the decisions.
 
+pub mod account;
 pub mod bus_commands;
+pub mod check_config;
+pub mod cli;
+pub mod explain;
+pub mod health;
+pub mod settings;
 pub mod topics;
+pub mod up;

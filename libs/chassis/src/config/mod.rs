@@ -7,9 +7,11 @@ mod document;
 mod environment;
 mod loader;
 mod nearest;
+mod prices;
 mod secret;
 
 pub use loader::{Loader, defaults_toml};
+pub use prices::{InstanceTypeConfig, PricesConfig};
 pub use secret::Secret;
 
 use std::path::PathBuf;

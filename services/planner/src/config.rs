@@ -1,0 +1,301 @@
+//! Configuration of the planner: section `[planner]`, and the rules that it makes.
+
+use anyhow::Context as _;
+use prescale_chassis::PricesConfig;
+use prescale_domain::action::Mechanism;
+use prescale_domain::guardrail::{Bounds, Guardrails, Pace, Step};
+use prescale_domain::policy::{DryRun, ForecastChoice, Policy, Resource, Rules, Sizing, Target, Threshold};
+use serde::{Deserialize, Serialize};
+
+const MIB: f64 = 1_048_576.0;
+
+/// Section `[planner]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// When false nothing is decided: the kill switch.
+    pub enabled: bool,
+    /// Which policy decides.
+    pub policy: PolicyName,
+    /// KPIs whose demand is sized: `cpu_cores_used`, `memory_bytes`.
+    pub resources: Vec<String>,
+    /// What of a forecast counts: `maximum` over the horizon, or `value` at its end.
+    pub target: TargetName,
+    /// Quantile level of the forecast that counts as the predicted demand; 0.5 is the median.
+    pub quantile: f64,
+    /// Time until a change serves, in seconds: the smallest forecast horizon not below it is used.
+    pub lead_time_s: u32,
+    /// How capacity is changed; `auto` is replicas, and limits for what can only be observed.
+    pub mechanism: MechanismName,
+    /// Smallest step of a replica's CPU limit, in cores.
+    pub cpu_cores_grain: f64,
+    /// Smallest step of a replica's memory limit, in MiB.
+    pub memory_mib_grain: f64,
+    /// Section `[planner.threshold]`.
+    pub threshold: ThresholdConfig,
+    /// Section `[planner.guardrails]`.
+    pub guardrails: GuardrailsConfig,
+    /// Section `[planner.dry_run]`.
+    pub dry_run: DryRunConfig,
+    /// Section `[planner.prices]`.
+    pub prices: PricesConfig,
+}
+
+/// The policies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PolicyName {
+    /// Compare the predicted demand with the capacity.
+    #[default]
+    Threshold,
+}
+
+/// What of a forecast counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TargetName {
+    /// The demand at the horizon.
+    Value,
+    /// The maximum of the demand over the horizon.
+    #[default]
+    Maximum,
+}
+
+/// How capacity is changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MechanismName {
+    /// As the platform usually does it.
+    #[default]
+    Auto,
+    /// Number of replicas or VMs.
+    Replicas,
+    /// CPU and memory limits in place.
+    Limits,
+    /// Instance type (flavor).
+    InstanceType,
+}
+
+/// Section `[planner.threshold]`: the four numbers of the policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ThresholdConfig {
+    /// Multiple of the capacity that the predicted demand has to exceed for an increase.
+    pub increase_above: f64,
+    /// Relative interval width (upper - lower) / (2 · median) that an increase has to stay below.
+    pub relative_width_max: f64,
+    /// Multiple of the capacity that the predicted demand has to fall below for a decrease.
+    pub decrease_below: f64,
+    /// New capacity as a multiple of the predicted demand.
+    pub headroom: f64,
+}
+
+/// Section `[planner.guardrails]`. A bound of 0 at the upper end is none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GuardrailsConfig {
+    /// Fewest replicas of a workload.
+    pub replicas_min: u32,
+    /// Most replicas of a workload.
+    pub replicas_max: u32,
+    /// Fewest cores over all replicas.
+    pub cpu_cores_min: f64,
+    /// Most cores over all replicas; 0 for no bound.
+    pub cpu_cores_max: f64,
+    /// Least memory over all replicas, in MiB.
+    pub memory_mib_min: f64,
+    /// Most memory over all replicas, in MiB; 0 for no bound.
+    pub memory_mib_max: f64,
+    /// Largest increase at a time as a share of the present capacity; 1 lets it double.
+    pub step_share_max_out: f64,
+    /// Largest decrease at a time as a share of the present capacity; 0.5 lets it halve.
+    pub step_share_max_in: f64,
+    /// Most replicas added or removed at a time; 0 for no bound.
+    pub step_replicas_max: u32,
+    /// An increase waits so long after the last increase, in seconds.
+    pub cooldown_out_s: u32,
+    /// A decrease waits so long after the last change in either direction, in seconds.
+    pub cooldown_in_s: u32,
+    /// Most changes of a workload within any 24 hours: the flap budget.
+    pub changes_per_day_max: u32,
+    /// After a change of the capacity serves, KPIs are not relied on for so long, in seconds.
+    pub warm_up_s: u32,
+    /// An action is void after so long, in seconds; until then the same is not asked for again.
+    pub valid_for_s: u32,
+    /// Fewest scored intervals behind a forecast that may change capacity; 0 asks for none.
+    pub scored_min: u32,
+    /// A decrease leaves at least this multiple of the demand measured last; 0 turns that off.
+    pub live_floor: f64,
+}
+
+/// Section `[planner.dry_run]`: where actions are published and nothing is called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DryRunConfig {
+    /// On the simulated cloud.
+    pub simulated: bool,
+    /// On Kubernetes and OpenStack.
+    pub elsewhere: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let (forecast, sizing) = (ForecastChoice::default(), Sizing::default());
+        Self {
+            enabled: true,
+            policy: PolicyName::Threshold,
+            resources: forecast.resources.iter().map(|r| r.kpi().to_owned()).collect(),
+            target: TargetName::Maximum,
+            quantile: forecast.quantile,
+            lead_time_s: forecast.lead_time_s,
+            mechanism: MechanismName::Auto,
+            cpu_cores_grain: sizing.cpu_cores_grain,
+            memory_mib_grain: sizing.memory_bytes_grain / MIB,
+            threshold: ThresholdConfig::default(),
+            guardrails: GuardrailsConfig::default(),
+            dry_run: DryRunConfig::default(),
+            prices: PricesConfig::default(),
+        }
+    }
+}
+
+impl Default for ThresholdConfig {
+    fn default() -> Self {
+        let Threshold { increase_above, relative_width_max, decrease_below, headroom } = Threshold::default();
+        Self { increase_above, relative_width_max, decrease_below, headroom }
+    }
+}
+
+impl Default for GuardrailsConfig {
+    fn default() -> Self {
+        let Guardrails { bounds, step, pace, scored_min, live_floor } = Guardrails::default();
+        Self {
+            replicas_min: bounds.replicas_min,
+            replicas_max: bounds.replicas_max,
+            cpu_cores_min: bounds.cpu_cores_min,
+            cpu_cores_max: bounds.cpu_cores_max.unwrap_or(0.0),
+            memory_mib_min: bounds.memory_bytes_min / MIB,
+            memory_mib_max: bounds.memory_bytes_max.unwrap_or(0.0) / MIB,
+            step_share_max_out: step.share_max_out,
+            step_share_max_in: step.share_max_in,
+            step_replicas_max: step.replicas_max.unwrap_or(0),
+            cooldown_out_s: pace.cooldown_out_s,
+            cooldown_in_s: pace.cooldown_in_s,
+            changes_per_day_max: pace.changes_per_day_max,
+            warm_up_s: pace.warm_up_s,
+            valid_for_s: pace.valid_for_s,
+            scored_min,
+            live_floor,
+        }
+    }
+}
+
+impl Default for DryRunConfig {
+    fn default() -> Self {
+        let DryRun { simulated, elsewhere } = DryRun::default();
+        Self { simulated, elsewhere }
+    }
+}
+
+impl Config {
+    /// The rules that the configuration makes, checked.
+    ///
+    /// # Errors
+    /// With the key that is out of range or contradicts another.
+    pub fn rules(&self) -> anyhow::Result<Rules> {
+        let known = || Resource::ALL.map(Resource::kpi).join(", ");
+        let resource = |name: &String| {
+            Resource::of_kpi(name)
+                .with_context(|| format!("[planner] resources: {name:?} cannot be sized, only {}", known()))
+        };
+        let PolicyName::Threshold = self.policy;
+        let rules = Rules {
+            enabled: self.enabled,
+            policy: Policy::Threshold(self.threshold.rule()),
+            forecast: ForecastChoice {
+                target: match self.target {
+                    TargetName::Value => Target::Value,
+                    TargetName::Maximum => Target::Maximum,
+                },
+                quantile: self.quantile,
+                lead_time_s: self.lead_time_s,
+                resources: self.resources.iter().map(resource).collect::<Result<_, _>>()?,
+            },
+            sizing: Sizing {
+                mechanism: match self.mechanism {
+                    MechanismName::Auto => None,
+                    MechanismName::Replicas => Some(Mechanism::Replicas),
+                    MechanismName::Limits => Some(Mechanism::Limits),
+                    MechanismName::InstanceType => Some(Mechanism::InstanceType),
+                },
+                cpu_cores_grain: self.cpu_cores_grain,
+                memory_bytes_grain: self.memory_mib_grain * MIB,
+                prices: self.prices.price_list().context("[planner.prices]")?,
+            },
+            guardrails: self.guardrails.guardrails(),
+            dry_run: DryRun { simulated: self.dry_run.simulated, elsewhere: self.dry_run.elsewhere },
+        };
+        rules.validate().context("[planner] does not make sense")?;
+        Ok(rules)
+    }
+}
+
+impl ThresholdConfig {
+    fn rule(&self) -> Threshold {
+        let Self { increase_above, relative_width_max, decrease_below, headroom } = *self;
+        Threshold { increase_above, relative_width_max, decrease_below, headroom }
+    }
+}
+
+impl GuardrailsConfig {
+    fn guardrails(&self) -> Guardrails {
+        let bound = |x: f64| (x != 0.0).then_some(x);
+        Guardrails {
+            bounds: Bounds {
+                replicas_min: self.replicas_min,
+                replicas_max: self.replicas_max,
+                cpu_cores_min: self.cpu_cores_min,
+                cpu_cores_max: bound(self.cpu_cores_max),
+                memory_bytes_min: self.memory_mib_min * MIB,
+                memory_bytes_max: bound(self.memory_mib_max * MIB),
+            },
+            step: Step {
+                share_max_out: self.step_share_max_out,
+                share_max_in: self.step_share_max_in,
+                replicas_max: (self.step_replicas_max > 0).then_some(self.step_replicas_max),
+            },
+            pace: Pace {
+                cooldown_out_s: self.cooldown_out_s,
+                cooldown_in_s: self.cooldown_in_s,
+                changes_per_day_max: self.changes_per_day_max,
+                warm_up_s: self.warm_up_s,
+                valid_for_s: self.valid_for_s,
+            },
+            scored_min: self.scored_min,
+            live_floor: self.live_floor,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_the_domains() {
+        assert_eq!(Config::default().rules().unwrap(), Rules::default());
+    }
+
+    #[test]
+    fn wrong_values_name_their_key() {
+        let message = |change: fn(&mut Config)| {
+            let mut config = Config::default();
+            change(&mut config);
+            format!("{:#}", config.rules().unwrap_err())
+        };
+        assert!(message(|c| c.resources = vec!["disk".into()]).contains("\"disk\" cannot be sized"));
+        assert!(message(|c| c.threshold.headroom = 1.3).contains("headroom is 1.3"));
+        assert!(message(|c| c.guardrails.replicas_max = 0).contains("replicas_max is 0"));
+        assert!(message(|c| c.prices.core_price_per_h = -1.0).contains("[planner.prices]: core_price_per_h"));
+    }
+}

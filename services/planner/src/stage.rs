@@ -1,0 +1,129 @@
+//! The planner as a stage of the bus.
+
+use bitcode::{Decode, Encode};
+use prescale_bus::StageFailure;
+use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
+use prescale_contracts::topics;
+use prescale_domain::guardrail::History;
+use prescale_domain::policy::{Decision, Rules, step};
+use prescale_domain::prediction::Prediction;
+use prescale_domain::stream::silence::SilenceWatch;
+use prescale_domain::time::EventTime;
+use prescale_domain::workload::WorkloadId;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Name of the stage.
+pub const NAME: &str = "planner";
+/// Reason under which predictions are counted that change nothing.
+pub const HOLD: &str = "hold";
+/// Reason under which predictions are counted that are not newer than the last of the workload.
+pub const STALE: &str = "stale";
+
+/// Layout of the state; goes up when it changes.
+const STATE_LAYOUT: u32 = 1;
+/// A workload without a prediction for so long is forgotten.
+const FORGET_AFTER_S: u32 = 8 * 86_400;
+
+/// Makes the stage's instances.
+///
+/// The rules are no part of the state's schema: what was published under earlier rules stays
+/// published, and a snapshot knows of it.
+pub struct Factory {
+    rules: Arc<Rules>,
+}
+
+/// The stage on one partition.
+pub struct PlannerStage {
+    rules: Arc<Rules>,
+    state: State,
+}
+
+/// All that a partition remembers.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+struct State {
+    workloads: BTreeMap<WorkloadId, Known>,
+    silence: SilenceWatch,
+}
+
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+struct Known {
+    source: Arc<str>,
+    history: History,
+}
+
+impl Factory {
+    /// Of checked rules.
+    pub fn new(rules: Arc<Rules>) -> Self {
+        Self { rules }
+    }
+}
+
+impl TypedStageFactory for Factory {
+    type Stage = PlannerStage;
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn output_topics(&self) -> Vec<&'static str> {
+        vec![topics::ACTIONS]
+    }
+
+    fn state_schema(&self) -> String {
+        format!("{NAME} {STATE_LAYOUT}")
+    }
+
+    fn create(&self, _partition: u32) -> PlannerStage {
+        PlannerStage { rules: Arc::clone(&self.rules), state: State::default() }
+    }
+
+    fn restore(&self, _partition: u32, snapshot: &[u8]) -> Result<PlannerStage, String> {
+        let state = bitcode::decode(snapshot).map_err(|e| format!("it is no state of the planner: {e}"))?;
+        Ok(PlannerStage { rules: Arc::clone(&self.rules), state })
+    }
+}
+
+impl TypedStage for PlannerStage {
+    type In = Prediction;
+
+    fn apply(&mut self, batch: Vec<Input<Prediction>>) -> Result<Vec<Reply>, StageFailure> {
+        batch.iter().map(|input| self.reply(input)).collect()
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        bitcode::encode(&self.state)
+    }
+}
+
+impl PlannerStage {
+    fn reply(&mut self, input: &Input<Prediction>) -> Result<Reply, StageFailure> {
+        let Input { envelope, value: prediction } = input;
+        let source = &prediction.source;
+        if let Some(before) = self.state.silence.observe(source, prediction.made_at, FORGET_AFTER_S) {
+            self.forget_silent(source, before);
+        }
+        let known = self
+            .state
+            .workloads
+            .entry(prediction.workload.clone())
+            .or_insert_with(|| Known { source: Arc::clone(source), history: History::default() });
+        known.source.clone_from(source);
+        match step(&self.rules, &mut known.history, prediction, &envelope.id) {
+            None => Ok(Reply::Drop(STALE)),
+            Some(Decision::Hold(_)) => Ok(Reply::Drop(HOLD)),
+            Some(Decision::Act(action)) => {
+                let outgoing = Outgoing::following(envelope, NAME, 0, &[topics::ACTIONS], action.as_ref())?;
+                Ok(Reply::Emit(vec![outgoing]))
+            }
+        }
+    }
+
+    fn forget_silent(&mut self, source: &Arc<str>, before: EventTime) {
+        let is_silent = |k: &Known| k.source == *source && k.history.made_at.is_none_or(|at| at < before);
+        self.state.workloads.retain(|_, known| !is_silent(known));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! The planner on made-up predictions.
+
+use super::*;
+use crate::Config;
+use prescale_contracts::{Contract, Envelope};
+use prescale_domain::action::Verdict;
+use prescale_domain::kpi::{CPU_CORES_USED, KpiName, MEMORY_BYTES};
+use prescale_domain::prediction::{HorizonForecast, Interval, ResourceForecast};
+use prescale_domain::quantiles::{LEVELS, Quantiles};
+use prescale_domain::sample::{Capacity, Platform};
+
+fn forecast(kpi: &str, demand: f64) -> ResourceForecast {
+    let quantiles = Quantiles::rearranged([demand; LEVELS]).unwrap();
+    let interval = Interval {
+        nominal_coverage: 0.9,
+        lower: demand * 0.99,
+        upper: demand * 1.01,
+        trailing_coverage: None,
+        scored: 0,
+    };
+    let at = |horizon_s| HorizonForecast {
+        horizon_s,
+        value: quantiles,
+        maximum: quantiles,
+        value_interval: interval,
+        maximum_interval: interval,
+    };
+    ResourceForecast {
+        resource: KpiName::new(kpi),
+        unit: "x".into(),
+        last: Some(demand),
+        model: "gru".into(),
+        model_version: "1".into(),
+        horizons: [300, 900, 3600].map(at).to_vec(),
+    }
+}
+
+fn input(name: &str, source: &str, at_s: i64, cores: f64, replicas: u32) -> Input<Prediction> {
+    let workload = WorkloadId::new(name).unwrap();
+    let made_at = EventTime::from_s(at_s);
+    let envelope = Envelope::root("test", Prediction::EVENT_TYPE, &workload, made_at, "0");
+    let capacity =
+        Capacity { replicas, cpu_cores_per_replica: 1.0, memory_bytes_per_replica: 4e9, instance_type: None };
+    let value = Prediction {
+        workload,
+        source: source.into(),
+        made_at,
+        step_s: 60,
+        resources: vec![forecast(CPU_CORES_USED, cores), forecast(MEMORY_BYTES, cores * 4e9)],
+        capacity: Some(capacity),
+        platform: Platform::Simulated,
+    };
+    Input { envelope, value }
+}
+
+fn factory() -> Factory {
+    Factory::new(Arc::new(Config::default().rules().unwrap()))
+}
+
+fn action_of(reply: &Reply) -> prescale_domain::action::Action {
+    let Reply::Emit(outgoing) = reply else { panic!("{reply:?} is no action") };
+    let record = &outgoing[0].records()[0];
+    assert_eq!(&*record.topic, topics::ACTIONS);
+    Contract::decode(record.value.as_deref().unwrap()).unwrap()
+}
+
+#[test]
+fn a_prediction_above_capacity_becomes_an_action_that_names_it() {
+    let mut stage = factory().create(0);
+    let up = input("web", "fleet:a", 1000, 6.0, 4);
+    let replies = stage.apply(vec![up.clone(), input("web", "fleet:a", 1000, 6.0, 4)]).unwrap();
+    let action = action_of(&replies[0]);
+    assert_eq!((action.verdict, action.desired.replicas), (Verdict::ScaleOut, 7));
+    assert_eq!(action.prediction_id, up.envelope.id);
+    assert!(!action.dry_run && !action.reasons.is_empty());
+    assert_eq!(replies[1], Reply::Drop(STALE));
+    let hold = stage.apply(vec![input("web", "fleet:a", 1060, 6.9, 7)]).unwrap();
+    assert_eq!(hold, [Reply::Drop(HOLD)]);
+}
+
+#[test]
+fn a_restart_and_another_cut_change_no_action() {
+    let inputs: Vec<_> = (0..120)
+        .map(|i| {
+            let demand = 4.0 + 3.0 * (f64::from(i) / 9.0).sin();
+            input(["web", "batch"][i as usize % 2], "fleet:a", 1000 + 60 * i64::from(i), demand, 4)
+        })
+        .collect();
+    let factory = factory();
+    let wanted = factory.create(0).apply(inputs.clone()).unwrap();
+    assert!(wanted.iter().filter(|r| matches!(r, Reply::Emit(_))).count() > 2);
+    let mut first = factory.create(0);
+    let mut got = first.apply(inputs[..37].to_vec()).unwrap();
+    let mut second = factory.restore(0, &first.snapshot()).unwrap();
+    got.extend(inputs[37..].iter().flat_map(|i| second.apply(vec![i.clone()]).unwrap()));
+    assert_eq!(got, wanted);
+    assert!(factory.restore(0, b"nonsense").is_err());
+}
+
+#[test]
+fn a_workload_that_fell_silent_is_forgotten_by_its_own_sources_clock() {
+    let mut stage = factory().create(0);
+    let day = 86_400;
+    for (name, source, at_s) in
+        [("gone", "fleet:a", 0), ("other", "replay:b", 0), ("web", "fleet:a", day), ("web", "fleet:a", 9 * day)]
+    {
+        stage.apply(vec![input(name, source, at_s, 1.0, 1)]).unwrap();
+    }
+    let left: Vec<&str> = stage.state.workloads.keys().map(WorkloadId::as_str).collect();
+    assert_eq!(left, ["other", "web"]);
+}

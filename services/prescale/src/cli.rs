@@ -1,0 +1,183 @@
+//! The verbs of the command line and what each of them calls.
+//!
+//! Exit codes: 0 done, 1 failed, 64 bad usage or configuration.
+
+mod args;
+
+use crate::account;
+use crate::bus_commands::{self, GroupInput, Tail};
+use crate::explain::{self, Question};
+use crate::settings::Settings;
+use crate::{check_config, health, topics, up};
+use anyhow::{Context as _, Result};
+use args::{AccountArgs, BusVerb, Cli, ExplainArgs, Format, StartFrom, TailArgs, TopicsVerb, UpArgs, Verb};
+use clap::Parser as _;
+use prescale_bus::{Bus, ReadFrom};
+use prescale_chassis::service::EXIT_USAGE;
+use prescale_chassis::{Context, STAGES, open_bus, shutdown, telemetry};
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// How a command failed.
+enum Failure {
+    /// The configuration or the usage is wrong.
+    Usage(anyhow::Error),
+    /// It could not do what it was asked for.
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed pipe while help is printed is no reason to fail.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Failed(error)) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(Failure::Usage(error)) => {
+            eprintln!("prescale: {error:#}");
+            ExitCode::from(EXIT_USAGE)
+        }
+        Err(Failure::Failed(error)) => {
+            eprintln!("prescale: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let is_it = |e: &std::io::Error| e.kind() == std::io::ErrorKind::BrokenPipe;
+    error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(is_it))
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let config = cli.config.as_deref();
+    match cli.verb {
+        Verb::Up(args) => up(config, &args),
+        Verb::CheckConfig => check(config),
+        Verb::Topics { verb } => topics_verb(config, &verb),
+        Verb::Bus { verb: BusVerb::Tail(args) } => tail(config, &args),
+        Verb::Bus { verb: BusVerb::Lag { format } } => lag(config, format),
+        Verb::Explain(args) => explain(config, &args),
+        Verb::Account(args) => account(config, &args),
+        Verb::Health { address } => Ok(health::health(&address)?),
+    }
+}
+
+/// The configuration, checked.
+fn load(config: Option<&Path>) -> Result<Settings, Failure> {
+    let read = || -> Result<Settings> {
+        let settings = Settings::load(config)?;
+        settings.check()?;
+        Ok(settings)
+    };
+    read().map_err(Failure::Usage)
+}
+
+/// The configuration and the bus, for the verbs that only look; they log warnings alone.
+fn open(config: Option<&Path>) -> Result<(Settings, Arc<dyn Bus>), Failure> {
+    let mut settings = load(config)?;
+    settings.telemetry.log_level = "warn".to_owned();
+    telemetry::init_logs(&settings.telemetry).map_err(Failure::Usage)?;
+    let bus = open_bus(&settings.bus)?;
+    Ok((settings, bus))
+}
+
+fn say(text: &str) -> Result<(), Failure> {
+    Ok(std::io::stdout().write_all(text.as_bytes()).context("cannot write the output")?)
+}
+
+fn up(config: Option<&Path>, args: &UpArgs) -> Result<(), Failure> {
+    let mut settings = Settings::load(config).map_err(|e| Failure::Usage(e.into()))?;
+    args.apply(&mut settings).and_then(|()| settings.check()).map_err(Failure::Usage)?;
+    telemetry::init_logs(&settings.telemetry).map_err(Failure::Usage)?;
+    let shutdown = shutdown::on_signals().context("cannot set up the signal handlers")?;
+    Ok(up::up(&settings, args.until_done, &shutdown)?)
+}
+
+fn check(config: Option<&Path>) -> Result<(), Failure> {
+    say(&check_config::in_force(&load(config)?)?)
+}
+
+fn topics_verb(config: Option<&Path>, verb: &TopicsVerb) -> Result<(), Failure> {
+    let (settings, bus) = open(config)?;
+    let wanted = topics::specs(settings.bus.partitions, settings.bus.replication);
+    match verb {
+        TopicsVerb::Plan { format } => say(&topics::plan(bus.as_ref(), &wanted, *format == Format::Json)?),
+        TopicsVerb::Apply => {
+            let planned = topics::plan(bus.as_ref(), &wanted, false)?;
+            bus.ensure_topics(&wanted).context("the topics were not all made")?;
+            say(&planned)
+        }
+    }
+}
+
+fn tail(config: Option<&Path>, args: &TailArgs) -> Result<(), Failure> {
+    let (_, bus) = open(config)?;
+    let shutdown = shutdown::on_signals().context("cannot set up the signal handlers")?;
+    let what = Tail {
+        topic: args.topic.clone(),
+        from: match args.from {
+            StartFrom::Earliest => ReadFrom::Earliest,
+            StartFrom::Latest => ReadFrom::Latest,
+            StartFrom::Back(records) => ReadFrom::Back(records),
+        },
+        workload: args.workload.clone(),
+        limit: args.limit,
+        follow: args.follow,
+        as_json: args.format == Format::Json,
+    };
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    bus_commands::tail(bus.as_ref(), &what, &mut out, &shutdown)?;
+    Ok(out.flush().context("cannot write the output")?)
+}
+
+fn lag(config: Option<&Path>, format: Format) -> Result<(), Failure> {
+    let (settings, bus) = open(config)?;
+    let context = Context::new(&settings.bus);
+    let inputs: Vec<GroupInput> =
+        STAGES.iter().map(|s| GroupInput { group: context.group(s.stage), topic: s.topic }).collect();
+    say(&bus_commands::lag(bus.as_ref(), &inputs, format == Format::Json)?)
+}
+
+fn explain(config: Option<&Path>, args: &ExplainArgs) -> Result<(), Failure> {
+    let (settings, bus) = open(config)?;
+    let rules = settings.planner.rules().map_err(Failure::Usage)?;
+    let shutdown = shutdown::on_signals().context("cannot set up the signal handlers")?;
+    let question = Question {
+        workload: &args.workload,
+        actions_max: args.actions,
+        back_records: args.back,
+        as_json: args.format == Format::Json,
+    };
+    say(&explain::explained(bus.as_ref(), &rules, &question, &shutdown)?)
+}
+
+fn account(config: Option<&Path>, args: &AccountArgs) -> Result<(), Failure> {
+    let (settings, bus) = open(config)?;
+    let context = Context::new(&settings.bus);
+    let shutdown = shutdown::on_signals().context("cannot set up the signal handlers")?;
+    let accounts = account::account(bus.as_ref(), |stage| context.group(stage), &shutdown)?;
+    match args.format {
+        Format::Json => say(&(serde_json::to_string_pretty(&accounts).context("cannot write JSON")? + "\n"))?,
+        Format::Text => say(&account::table(&accounts))?,
+    }
+    let repeated: u64 = accounts.iter().map(|a| a.repeated_outputs).sum();
+    if repeated > 0 {
+        return Err(Failure::Failed(anyhow::anyhow!("{repeated} outputs were written more than once")));
+    }
+    Ok(())
+}

@@ -1,0 +1,283 @@
+//! What the command line takes.
+
+use crate::settings::Settings;
+use anyhow::{Result, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "prescale",
+    version,
+    about = "Autoscaling ahead of the load: forecasts demand and plans capacity before it is needed.",
+    after_help = "Exit codes: 0 done, 1 failed, 64 bad usage or configuration."
+)]
+pub(super) struct Cli {
+    /// Configuration; otherwise PRESCALE_CONFIG, then ./prescale.toml, then the defaults.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Run every service in this process, with the console on http://127.0.0.1:8080.
+    Up(UpArgs),
+    /// Check the configuration and print what is in force.
+    CheckConfig,
+    /// The topics that the pipeline needs.
+    Topics {
+        #[command(subcommand)]
+        verb: TopicsVerb,
+    },
+    /// Read what is on the bus.
+    Bus {
+        #[command(subcommand)]
+        verb: BusVerb,
+    },
+    /// Say why a workload's capacity is what it is.
+    Explain(ExplainArgs),
+    /// Read the whole log and account for every record of every stage.
+    Account(AccountArgs),
+    /// Ask a service whether it is ready.
+    Health {
+        /// Its telemetry address.
+        #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9095")]
+        address: String,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  prescale up
+      live KPIs of this host and a generated fleet of 50 workloads
+  prescale up --replay trace.parquet --speed max --until-done
+      a trace, as fast as it goes; ends with the account of its rows
+  prescale up --replay trace.csv.zst --map entity=vm,time=ts,cpu=cpu_pct/100*cores --speed 60
+      a minute of the trace each second")]
+pub(super) struct UpArgs {
+    /// File of the embedded log.
+    #[arg(long, value_name = "FILE")]
+    pub(super) bus: Option<PathBuf>,
+    /// Address of the console.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) listen: Option<String>,
+    /// Workloads of the generated fleet; 0 for none.
+    #[arg(long, value_name = "N")]
+    pub(super) fleet: Option<u32>,
+    /// Leave this host's own KPIs out.
+    #[arg(long)]
+    pub(super) no_host: bool,
+    /// Replay a trace (.parquet, .csv, .csv.zst) instead of the host and the fleet.
+    #[arg(long, value_name = "FILE")]
+    pub(super) replay: Option<PathBuf>,
+    /// The trace's columns: entity=COLUMN,time=COLUMN,cpu=EXPRESSION,... where the file is of no known layout.
+    #[arg(long, value_name = "MAPPING", requires = "replay")]
+    pub(super) map: Option<String>,
+    /// `max`, or how many times faster than it was recorded.
+    #[arg(long, value_name = "SPEED", requires = "replay")]
+    pub(super) speed: Option<String>,
+    /// First instant replayed, RFC 3339 or Unix seconds.
+    #[arg(long, value_name = "INSTANT", requires = "replay")]
+    pub(super) from: Option<String>,
+    /// End of the replay, likewise, or a length such as +1d.
+    #[arg(long, value_name = "INSTANT", requires = "replay")]
+    pub(super) to: Option<String>,
+    /// Stop when the replay is through, with an account of its rows.
+    #[arg(long, requires = "replay")]
+    pub(super) until_done: bool,
+}
+
+impl UpArgs {
+    /// Puts the arguments over the configuration.
+    pub(super) fn apply(&self, settings: &mut Settings) -> Result<()> {
+        let collector = &mut settings.collector;
+        if let Some(file) = &self.replay {
+            collector.replay.file = file.clone();
+            collector.host.enabled = false;
+            collector.fleet.enabled = false;
+        } else if collector.replay.file.as_os_str().is_empty() {
+            // What `up` shows when nobody said what to show.
+            collector.fleet.enabled = true;
+        }
+        match self.fleet {
+            Some(0) => collector.fleet.enabled = false,
+            Some(workloads) => {
+                collector.fleet.enabled = true;
+                collector.fleet.workloads = workloads;
+            }
+            None => {}
+        }
+        if self.no_host {
+            collector.host.enabled = false;
+        }
+        let texts = [
+            (&self.map, &mut collector.replay.map),
+            (&self.speed, &mut collector.replay.speed),
+            (&self.from, &mut collector.replay.from),
+            (&self.to, &mut collector.replay.to),
+        ];
+        for (given, setting) in texts {
+            if let Some(text) = given {
+                setting.clone_from(text);
+            }
+        }
+        if let Some(path) = &self.bus {
+            settings.bus.embedded.path.clone_from(path);
+        }
+        if let Some(listen) = &self.listen {
+            settings.console.listen.clone_from(listen);
+        }
+        let shown = &settings.collector;
+        if !shown.host.enabled && !shown.fleet.enabled && shown.replay.file.as_os_str().is_empty() {
+            bail!("there is nothing to collect: leave --no-host out, or give --fleet N or --replay FILE");
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TopicsVerb {
+    /// Print what `apply` would do.
+    Plan {
+        /// How.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Make the topics that are missing.
+    Apply,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BusVerb {
+    /// Print the records of a topic.
+    Tail(TailArgs),
+    /// Print how far each stage is behind.
+    Lag {
+        /// How.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  prescale bus tail actions --follow
+  prescale bus tail raw-kpis --workload web-1 --from 1000 --format json
+  prescale bus tail raw-kpis.dlq --from earliest")]
+pub(super) struct TailArgs {
+    /// Topic, also a dead letter queue such as raw-kpis.dlq.
+    pub(super) topic: String,
+    /// Only this workload.
+    #[arg(long, value_name = "NAME")]
+    pub(super) workload: Option<String>,
+    /// `earliest`, `latest`, or so many records before the end of each partition.
+    #[arg(long, value_name = "START", default_value = "10")]
+    pub(super) from: StartFrom,
+    /// Stop after so many records.
+    #[arg(long, value_name = "N")]
+    pub(super) limit: Option<usize>,
+    /// Wait for more at the end.
+    #[arg(long)]
+    pub(super) follow: bool,
+    /// How; JSON is one object a line.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    /// Whose capacity.
+    pub(super) workload: String,
+    /// Most actions shown, the newest first.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(super) actions: usize,
+    /// Records of each topic that are read back, over all partitions.
+    #[arg(long, value_name = "N", default_value_t = 200_000)]
+    pub(super) back: u64,
+    /// How.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AccountArgs {
+    /// How.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+/// How output is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For reading.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Where a tail begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StartFrom {
+    Earliest,
+    Latest,
+    Back(u64),
+}
+
+impl FromStr for StartFrom {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "earliest" => Ok(Self::Earliest),
+            "latest" => Ok(Self::Latest),
+            _ => text.parse().map(Self::Back).map_err(|_| "give earliest, latest, or a number of records".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn up(args: &[&str]) -> (UpArgs, Settings) {
+        let cli = Cli::try_parse_from(["prescale", "up"].iter().chain(args)).unwrap();
+        let Verb::Up(args) = cli.verb else { panic!("up") };
+        (args, Settings::default())
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn up_alone_shows_the_host_and_a_fleet() {
+        let (args, mut settings) = up(&[]);
+        args.apply(&mut settings).unwrap();
+        assert!(settings.collector.host.enabled && settings.collector.fleet.enabled);
+    }
+
+    #[test]
+    fn a_replay_takes_the_place_of_what_is_live() {
+        let (args, mut settings) = up(&["--replay", "a.parquet", "--speed", "max", "--to", "+1d"]);
+        args.apply(&mut settings).unwrap();
+        assert!(!settings.collector.host.enabled && !settings.collector.fleet.enabled);
+        assert_eq!(settings.collector.replay.speed, "max");
+        let (args, mut settings) = up(&["--replay", "a.parquet", "--fleet", "7"]);
+        args.apply(&mut settings).unwrap();
+        assert_eq!((settings.collector.fleet.enabled, settings.collector.fleet.workloads), (true, 7));
+    }
+
+    #[test]
+    fn nothing_to_collect_and_options_without_a_replay_are_refused() {
+        let (args, mut settings) = up(&["--no-host", "--fleet", "0"]);
+        assert!(args.apply(&mut settings).unwrap_err().to_string().contains("nothing to collect"));
+        assert!(Cli::try_parse_from(["prescale", "up", "--speed", "max"]).is_err());
+        assert!(Cli::try_parse_from(["prescale", "bus", "tail", "actions", "--from", "yesterday"]).is_err());
+    }
+}

@@ -1,0 +1,162 @@
+//! `prescale explain WORKLOAD`: why its capacity is what it is.
+//!
+//! Actions carry their reasons. A decision to leave the capacity as it is leaves no record, so it is
+//! made again from the predictions on the log, by the rules of the configuration.
+
+use anyhow::{Context as _, Result, bail};
+use prescale_bus::{Bus, CaughtUp, ConsumedRecord, ReadFrom};
+use prescale_contracts::{Contract, Envelope, record_json, rfc3339, topics};
+use prescale_domain::action::{Action, ActionOutcome, ActionResult};
+use prescale_domain::guardrail::History;
+use prescale_domain::policy::{Decision, Rules, explain, explain_hold, step};
+use prescale_domain::prediction::Prediction;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+const PAGE_RECORDS: usize = 5_000;
+const WAIT: Duration = Duration::from_millis(500);
+
+/// What is to be explained.
+pub struct Question<'a> {
+    /// Whose capacity.
+    pub workload: &'a str,
+    /// Most actions shown, the newest first.
+    pub actions_max: usize,
+    /// Records of each topic that are read back, over all partitions.
+    pub back_records: u64,
+    /// JSON instead of text.
+    pub as_json: bool,
+}
+
+struct Answer {
+    newest: Option<(Prediction, Decision)>,
+    actions: VecDeque<(Arc<str>, ConsumedRecord)>,
+    results: BTreeMap<Arc<str>, ConsumedRecord>,
+}
+
+/// The explanation as text or JSON.
+///
+/// # Errors
+/// When nothing is known of the workload, a topic is missing or the bus cannot be read.
+pub fn explained(
+    bus: &dyn Bus,
+    rules: &Rules,
+    question: &Question<'_>,
+    shutdown: &CancellationToken,
+) -> Result<String> {
+    let answer = gather(bus, rules, question, shutdown)?;
+    if answer.newest.is_none() && answer.actions.is_empty() {
+        bail!(
+            "nothing is known of workload {:?} in the last {} predictions: `prescale bus tail {} --limit 20` shows the names in use, --back reads further",
+            question.workload,
+            question.back_records,
+            topics::RAW_KPIS
+        );
+    }
+    if question.as_json { as_json(question.workload, &answer) } else { as_text(&answer) }
+}
+
+fn gather(bus: &dyn Bus, rules: &Rules, question: &Question<'_>, shutdown: &CancellationToken) -> Result<Answer> {
+    let mut answer = Answer { newest: None, actions: VecDeque::new(), results: BTreeMap::new() };
+    let mut history = History::default();
+    each(bus, topics::PREDICTIONS, question, shutdown, |id, record| {
+        let prediction = Prediction::decode(value(&record))?;
+        if let Some(decision) = step(rules, &mut history, &prediction, &id) {
+            answer.newest = Some((prediction, decision));
+        }
+        Ok(())
+    })?;
+    each(bus, topics::ACTIONS, question, shutdown, |id, record| {
+        answer.actions.push_front((id, record));
+        answer.actions.truncate(question.actions_max);
+        Ok(())
+    })?;
+    each(bus, topics::ACTION_RESULTS, question, shutdown, |_, record| {
+        let result = ActionResult::decode(value(&record))?;
+        answer.results.insert(result.action_id, record);
+        Ok(())
+    })?;
+    Ok(answer)
+}
+
+fn value(record: &ConsumedRecord) -> &[u8] {
+    record.value.as_deref().unwrap_or_default()
+}
+
+/// Calls `take` with each record of the workload and its id.
+fn each(
+    bus: &dyn Bus,
+    topic: &str,
+    question: &Question<'_>,
+    shutdown: &CancellationToken,
+    mut take: impl FnMut(Arc<str>, ConsumedRecord) -> Result<()>,
+) -> Result<()> {
+    let partitions = bus.topics()?.iter().find(|(name, _)| name == topic).map_or(1, |(_, n)| (*n).max(1));
+    let mut reader = bus.reader(topic, ReadFrom::Back(question.back_records.div_ceil(u64::from(partitions))))?;
+    while !shutdown.is_cancelled() {
+        let (records, caught_up) = reader.poll(PAGE_RECORDS, WAIT)?;
+        for record in records.into_iter().filter(|r| r.key.as_deref() == Some(question.workload.as_bytes())) {
+            let place = format!("{topic}/{}@{}", record.partition, record.offset);
+            let headers = record.headers.iter().map(|h| (h.name.as_str(), h.value.as_slice()));
+            let id = Envelope::from_headers(headers).with_context(|| format!("cannot read the headers of {place}"))?.id;
+            take(id, record).with_context(|| format!("cannot read {place}"))?;
+        }
+        if caught_up == CaughtUp::Yes {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn as_text(answer: &Answer) -> Result<String> {
+    let mut text = String::new();
+    if let Some((prediction, Decision::Hold(reasons))) = &answer.newest {
+        text += &explain_hold(prediction, reasons);
+    }
+    for (id, record) in &answer.actions {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text += &explain(&Action::decode(value(record))?);
+        text += &match answer.results.get(id) {
+            Some(record) => format!("result\n  {}\n", outcome_text(&ActionResult::decode(value(record))?)),
+            None => "result\n  none yet\n".to_owned(),
+        };
+    }
+    Ok(text)
+}
+
+/// What came of an action, in a sentence.
+pub(crate) fn outcome_text(result: &ActionResult) -> String {
+    match &result.outcome {
+        ActionOutcome::Applied { effective_at } => format!("applied, serves from {}", rfc3339(*effective_at)),
+        ActionOutcome::DryRun => "dry run: nothing was called".to_owned(),
+        ActionOutcome::Superseded { why } => format!("not carried out: {why}"),
+        ActionOutcome::Failed { why, retryable: true } => format!("failed, a later try may succeed: {why}"),
+        ActionOutcome::Failed { why, retryable: false } => format!("failed: {why}"),
+    }
+}
+
+fn as_json(workload: &str, answer: &Answer) -> Result<String> {
+    let newest = answer.newest.as_ref().map(|(prediction, decision)| {
+        let (verdict, reasons) = match decision {
+            Decision::Act(action) => ("act", &action.reasons),
+            Decision::Hold(reasons) => ("hold", reasons),
+        };
+        let reasons: Vec<Value> = reasons.iter().map(|r| json!({"rule": &*r.rule, "text": r.text})).collect();
+        json!({"made_at": rfc3339(prediction.made_at), "verdict": verdict, "reasons": reasons})
+    });
+    let actions = answer
+        .actions
+        .iter()
+        .map(|(id, record)| {
+            let result = answer.results.get(id).map(|r| record_json(topics::ACTION_RESULTS, value(r))).transpose()?;
+            Ok(json!({"id": &**id, "action": record_json(topics::ACTIONS, value(record))?, "result": result}))
+        })
+        .collect::<Result<Vec<Value>>>()?;
+    let document = json!({"workload": workload, "newest_decision": newest, "actions": actions});
+    Ok(serde_json::to_string_pretty(&document)? + "\n")
+}

@@ -1,0 +1,111 @@
+//! The whole configuration: every section, read and checked.
+
+use anyhow::{Context as _, Result};
+use prescale_chassis::config::SECTIONS;
+use prescale_chassis::{BusConfig, ConfigError, Loader, TelemetryConfig};
+use std::path::Path;
+
+/// Every section of `prescale.toml`.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// `[bus]`.
+    pub bus: BusConfig,
+    /// `[telemetry]`.
+    pub telemetry: TelemetryConfig,
+    /// `[collector]`.
+    pub collector: prescale_collector::Config,
+    /// `[fingerprinter]`.
+    pub fingerprinter: prescale_fingerprinter::Config,
+    /// `[predictor]`.
+    pub predictor: prescale_predictor::Config,
+    /// `[planner]`.
+    pub planner: prescale_planner::Config,
+    /// `[actuator]`.
+    pub actuator: prescale_actuator::Config,
+    /// `[console]`.
+    pub console: prescale_console::Config,
+}
+
+impl Settings {
+    /// Reads the file (see [`Loader::new`]) and the environment.
+    ///
+    /// # Errors
+    /// With the place of what cannot be read or is not known.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        Self::read(&Loader::new(path)?)
+    }
+
+    /// As [`Settings::load`], from what was loaded.
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    pub fn read(loader: &Loader) -> Result<Self, ConfigError> {
+        let settings = Self {
+            bus: loader.section("bus")?,
+            telemetry: loader.section("telemetry")?,
+            collector: loader.section("collector")?,
+            fingerprinter: loader.section("fingerprinter")?,
+            predictor: loader.section("predictor")?,
+            planner: loader.section("planner")?,
+            actuator: loader.section("actuator")?,
+            console: loader.section("console")?,
+        };
+        loader.finish(&SECTIONS)?;
+        Ok(settings)
+    }
+
+    /// Checks what no type can say: ranges, keys that contradict each other, files that are named.
+    ///
+    /// # Errors
+    /// With the first key that is wrong.
+    pub fn check(&self) -> Result<()> {
+        self.bus.check()?;
+        self.collector.check()?;
+        let features = self.fingerprinter.settings()?;
+        prescale_fingerprinter::sql::query::FeatureQuery::new(&features.features)
+            .context("[fingerprinter.features]")?;
+        self.predictor.check()?;
+        self.planner.rules()?;
+        self.actuator.cloud_rules()?;
+        self.console.checked_address()?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check_config::in_force;
+
+    fn read(text: &str) -> Result<Settings, ConfigError> {
+        Settings::read(&Loader::from_text(Path::new("prescale.toml"), text, [])?)
+    }
+
+    #[test]
+    fn the_defaults_are_sound() {
+        Settings::default().check().unwrap();
+    }
+
+    #[test]
+    fn the_example_shows_every_key_with_its_default() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../prescale.example.toml");
+        let text = std::fs::read_to_string(path).unwrap();
+        let uncommented: String = text
+            .lines()
+            .map(|line| match line.strip_prefix("#: ") {
+                Some(key) => format!("{key}\n"),
+                None => format!("{line}\n"),
+            })
+            .collect();
+        let example: toml::Table = uncommented.parse().unwrap();
+        let defaults: toml::Table = in_force(&Settings::default()).unwrap().parse().unwrap();
+        assert_eq!(example, defaults);
+        read(&text).unwrap().check().unwrap();
+    }
+
+    #[test]
+    fn a_misspelt_key_is_refused_with_the_nearest_one() {
+        let error = read("[planner]\nlead_tim_s = 5\n").unwrap_err().to_string();
+        assert!(error.contains("prescale.toml:2") && error.contains("lead_time_s"), "{error}");
+    }
+}
