@@ -4,3 +4,4 @@ pub mod bus_conformance;
 pub mod chromium;
 pub mod counters;
 pub mod kafka_broker;
+pub mod pipeline;

@@ -3,4 +3,5 @@
 mod bus;
 mod console;
 mod edges;
+mod scenario;
 mod tidy;

@@ -1,0 +1,132 @@
+//! The whole pipeline over one bus, as `prescale up` runs it but without the console: for tests and
+//! benchmarks.
+
+use prescale::settings::Settings;
+use prescale::topics::specs;
+use prescale_bus::{Bus, CaughtUp, Header, ReadFrom};
+use prescale_chassis::{Context, Settled};
+use prescale_collector::Event;
+use prescale_contracts::topics;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// Longest wait for anything; reached only when something is broken.
+const PATIENCE: Duration = Duration::from_secs(900);
+
+/// The topics that the stages write to, and the one they begin with.
+pub const WRITTEN: [&str; 6] = [
+    topics::RAW_KPIS,
+    topics::FINGERPRINTS,
+    topics::PREDICTIONS,
+    topics::PREDICTIONS_LATEST,
+    topics::ACTIONS,
+    topics::ACTION_RESULTS,
+];
+
+/// All stages, each on a thread of its own.
+pub struct Pipeline {
+    bus: Arc<dyn Bus>,
+    settings: Settings,
+    context: Context,
+    stop: CancellationToken,
+    threads: Vec<(&'static str, JoinHandle<anyhow::Result<()>>)>,
+}
+
+impl Pipeline {
+    /// Makes the topics and starts the stages.
+    pub fn start(bus: &Arc<dyn Bus>, settings: &Settings) -> Self {
+        bus.ensure_topics(&specs(settings.bus.partitions, 1)).expect("the topics are made");
+        let mut pipeline = Self {
+            bus: Arc::clone(bus),
+            settings: settings.clone(),
+            context: Context::new(&settings.bus),
+            stop: CancellationToken::new(),
+            threads: Vec::new(),
+        };
+        pipeline.spawn("fingerprinter", |s, c, b, t| prescale_fingerprinter::run(&s.fingerprinter, c, b, t));
+        pipeline.spawn("predictor", |s, c, b, t| prescale_predictor::run(&s.predictor, c, b, t));
+        pipeline.spawn("planner", |s, c, b, t| prescale_planner::run(&s.planner, c, b, t));
+        pipeline.spawn("actuator", |s, c, b, t| prescale_actuator::run(&s.actuator, c, b, t));
+        pipeline
+    }
+
+    fn spawn(
+        &mut self,
+        name: &'static str,
+        run: fn(&Settings, &Context, Arc<dyn Bus>, &CancellationToken) -> anyhow::Result<()>,
+    ) {
+        let (settings, context) = (self.settings.clone(), self.context.clone());
+        let (bus, stop) = (Arc::clone(&self.bus), self.stop.clone());
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || run(&settings, &context, bus, &stop))
+            .expect("a thread starts");
+        self.threads.push((name, thread));
+    }
+
+    /// Runs the collector, as the settings say, until `is_end` holds for one of its events; then
+    /// waits until the stages have worked through what it wrote.
+    pub fn collect_until(&self, is_end: impl Fn(&Event) -> bool + Send + Sync) {
+        let ended = CancellationToken::new();
+        let observe = |event: Event| {
+            if is_end(&event) {
+                ended.cancel();
+            }
+        };
+        prescale_collector::run_observed(
+            &self.settings.collector,
+            &self.context,
+            Arc::clone(&self.bus),
+            &ended,
+            &observe,
+        )
+        .expect("the collector runs");
+        assert_eq!(self.context.settled(self.bus.as_ref(), &self.stop).expect("the bus answers"), Settled::Yes);
+    }
+
+    /// Stops the stages; each must have ended well.
+    pub fn stop(self) {
+        self.stop.cancel();
+        for (name, thread) in self.threads {
+            let ended = thread.join().unwrap_or_else(|_| panic!("{name} panicked"));
+            ended.unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        }
+    }
+}
+
+/// What a record says, without where and when a broker has put it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Partition.
+    pub partition: u32,
+    /// Key.
+    pub key: Option<Vec<u8>>,
+    /// Value.
+    pub value: Option<Vec<u8>>,
+    /// Headers.
+    pub headers: Vec<Header>,
+}
+
+/// All that is on a topic, each partition in its order.
+pub fn said(bus: &dyn Bus, topic: &str) -> Vec<Said> {
+    let mut reader = bus.reader(topic, ReadFrom::Earliest).expect("the topic is there");
+    let deadline = Instant::now() + PATIENCE;
+    let mut all = Vec::new();
+    loop {
+        let (records, caught_up) = reader.poll(5000, Duration::from_millis(500)).expect("the topic is readable");
+        all.extend(records.into_iter().map(|r| Said {
+            partition: r.partition,
+            key: r.key,
+            value: r.value,
+            headers: r.headers,
+        }));
+        if caught_up == CaughtUp::Yes {
+            break;
+        }
+        assert!(Instant::now() < deadline, "topic {topic} has no end");
+    }
+    all.sort_by_key(|said| said.partition);
+    all
+}

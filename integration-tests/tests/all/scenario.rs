@@ -1,0 +1,154 @@
+//! A day of a generated fleet through the whole pipeline. What comes out must not depend on the
+//! bus, on how the input was cut, or on restarts.
+
+use integration_tests::kafka_broker::TestBroker;
+use integration_tests::pipeline::{Pipeline, Said, WRITTEN, said};
+use prescale::account::account;
+use prescale::settings::Settings;
+use prescale_bus::Bus;
+use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
+use prescale_bus::kafka::{KafkaBus, KafkaOptions};
+use prescale_chassis::Context;
+use prescale_collector::Event;
+use prescale_contracts::{Contract, topics};
+use prescale_domain::action::{ActionOutcome, ActionResult};
+use prescale_domain::prediction::Prediction;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio_util::sync::CancellationToken;
+
+const WORKLOADS: u32 = 50;
+
+fn settings() -> Settings {
+    let mut settings = Settings::default();
+    settings.collector.host.enabled = false;
+    let fleet = &mut settings.collector.fleet;
+    fleet.enabled = true;
+    fleet.workloads = WORKLOADS;
+    fleet.start = "2026-03-02T00:00:00Z".parse().expect("an instant");
+    fleet.until = "+1d".parse().expect("a length");
+    settings
+}
+
+fn embedded(folder: &Path) -> Arc<dyn Bus> {
+    Arc::new(EmbeddedBus::open(folder.join("prescale.db"), EmbeddedOptions::default()).expect("the log opens"))
+}
+
+fn is_fleet_end(event: &Event) -> bool {
+    matches!(event, Event::FleetEnded { .. })
+}
+
+/// What a topic holds, by topic.
+type Outputs = BTreeMap<&'static str, Vec<Said>>;
+
+fn outputs(bus: &dyn Bus) -> Outputs {
+    WRITTEN.into_iter().map(|topic| (topic, said(bus, topic))).collect()
+}
+
+/// The day in one go on the embedded bus, made once for all tests that compare with it.
+fn reference() -> &'static Outputs {
+    static REFERENCE: OnceLock<Outputs> = OnceLock::new();
+    REFERENCE.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a folder for the log");
+        let bus = embedded(folder.path());
+        let pipeline = Pipeline::start(&bus, &settings());
+        pipeline.collect_until(is_fleet_end);
+        pipeline.stop();
+        assert_all_is_accounted_for(bus.as_ref());
+        outputs(bus.as_ref())
+    })
+}
+
+fn assert_all_is_accounted_for(bus: &dyn Bus) {
+    let context = Context::new(&settings().bus);
+    let accounts = account(bus, |stage| context.group(stage), &CancellationToken::new()).expect("the log is readable");
+    for stage in &accounts {
+        assert_eq!(
+            (stage.repeated_inputs, stage.repeated_outputs, stage.outputs_without_input),
+            (0, 0, 0),
+            "{stage:?}"
+        );
+        assert_eq!((stage.unread, stage.rejected), (0, 0), "{stage:?}");
+        assert_eq!(stage.read, stage.followed + stage.without_output, "{stage:?}");
+    }
+}
+
+fn assert_same(got: &Outputs, wanted: &Outputs) {
+    for (topic, wanted) in wanted {
+        let got = &got[topic];
+        assert_eq!(got.len(), wanted.len(), "records on {topic}");
+        for (i, (got, wanted)) in got.iter().zip(wanted).enumerate() {
+            assert_eq!(got, wanted, "record {i} of {topic}");
+        }
+    }
+}
+
+fn decoded<C: Contract>(outputs: &Outputs) -> Vec<C> {
+    let records = &outputs[C::TOPIC];
+    records.iter().map(|r| C::decode(r.value.as_deref().expect("a value")).expect("it can be decoded")).collect()
+}
+
+#[test]
+fn a_day_of_a_fleet_is_fingerprinted_forecast_planned_and_acted_on() {
+    let outputs = reference();
+    let samples = outputs[topics::RAW_KPIS].len();
+    assert!(samples > 1440 * WORKLOADS as usize * 98 / 100, "{samples} samples");
+    assert!(outputs[topics::FINGERPRINTS].len() > samples * 99 / 100);
+    let predictions = decoded::<Prediction>(outputs);
+    assert_eq!(predictions.len(), outputs[topics::PREDICTIONS_LATEST].len());
+    let of_model = |name: &str| predictions.iter().filter(|p| p.resources.iter().any(|r| &*r.model == name)).count();
+    assert!(of_model("gru") > samples * 9 / 10, "the GRU forecasts once it has an hour");
+    let workloads: BTreeSet<_> = predictions.iter().map(|p| p.workload.as_str()).collect();
+    assert_eq!(workloads.len(), WORKLOADS as usize);
+    let results = decoded::<ActionResult>(outputs);
+    let applied = results.iter().filter(|r| matches!(r.outcome, ActionOutcome::Applied { .. })).count();
+    assert!(applied > 20, "{applied} of {} actions were applied", results.len());
+    let felt = predictions.iter().filter_map(|p| p.capacity.as_ref()).map(|c| c.replicas).collect::<BTreeSet<_>>();
+    assert!(felt.len() > 3, "the fleet feels its capacity: {felt:?}");
+}
+
+#[test]
+fn kafka_gives_the_same_day() {
+    let state_dir = tempfile::tempdir().expect("a folder for snapshots");
+    let options = KafkaOptions {
+        bootstrap_servers: TestBroker::shared().bootstrap_servers(),
+        topic_prefix: TestBroker::unique_prefix(),
+        state_dir: state_dir.path().to_owned(),
+        ..KafkaOptions::default()
+    };
+    let bus: Arc<dyn Bus> = Arc::new(KafkaBus::connect(options).expect("the broker answers"));
+    let pipeline = Pipeline::start(&bus, &settings());
+    pipeline.collect_until(is_fleet_end);
+    pipeline.stop();
+    assert_all_is_accounted_for(bus.as_ref());
+    assert_same(&outputs(bus.as_ref()), reference());
+}
+
+/// Everything is stopped and started again several times in the middle of the day, each time over
+/// a bus that is opened anew.
+#[test]
+fn restarts_give_the_same_day() {
+    let folder = tempfile::tempdir().expect("a folder for the log");
+    let chunks = AtomicU64::new(0);
+    for stop_after_chunks in [37, 80, 141] {
+        let bus = embedded(folder.path());
+        let mut settings = settings();
+        settings.bus.batch_records_max = 61;
+        settings.bus.snapshot_every_records = 5000;
+        let pipeline = Pipeline::start(&bus, &settings);
+        pipeline.collect_until(|event| {
+            matches!(event, Event::FleetProgress { .. })
+                && chunks.fetch_add(1, Ordering::Relaxed) + 1 >= stop_after_chunks
+        });
+        pipeline.stop();
+    }
+    let bus = embedded(folder.path());
+    let pipeline = Pipeline::start(&bus, &settings());
+    pipeline.collect_until(is_fleet_end);
+    pipeline.stop();
+    assert_all_is_accounted_for(bus.as_ref());
+    assert_same(&outputs(bus.as_ref()), reference());
+}
