@@ -1,5 +1,6 @@
 //! `prescale up`: every service in this process, each on a thread of its own, over one bus.
 
+mod progress;
 mod rendered;
 mod replay_end;
 mod status;
@@ -10,7 +11,8 @@ use anyhow::{Context as _, Result};
 use prescale_bus::Bus;
 use prescale_chassis::telemetry::Metrics;
 use prescale_chassis::{Context, open_bus};
-use prescale_collector::ReplayReport;
+use prescale_collector::{Event, ReplayReport};
+use progress::Progress;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Scope;
@@ -73,9 +75,13 @@ impl Services<'_> {
             prescale_console::run_reporting(&s.settings.console, &s.context, s.bus(), &s.stop, said_bound)
         });
         self.start(scope, "collector", move |s| {
-            prescale_collector::run_reporting(&s.settings.collector, &s.context, s.bus(), &s.stop, |ended| {
-                // Nobody waits for it without --until-done.
-                let _ = report.send(ended);
+            let progress = Progress::new();
+            prescale_collector::run_observed(&s.settings.collector, &s.context, s.bus(), &s.stop, &|event| {
+                progress.show(&event);
+                if let Event::ReplayEnded(ended) = event {
+                    // Nobody waits for it without --until-done.
+                    let _ = report.try_send(ended);
+                }
             })
         });
         ended
