@@ -64,7 +64,7 @@ impl Settings {
         let features = self.fingerprinter.settings()?;
         prescale_fingerprinter::sql::query::FeatureQuery::new(&features.features)
             .context("[fingerprinter.features]")?;
-        self.predictor.check()?;
+        prescale_predictor::stage::Factory::new(self.predictor.settings()?)?;
         self.planner.rules()?;
         self.actuator.cloud_rules()?;
         self.console.checked_address()?;

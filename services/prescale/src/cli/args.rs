@@ -1,8 +1,10 @@
 //! What the command line takes.
 
 use crate::settings::Settings;
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use prescale_collector::Mapping;
+use prescale_collector::config::ReplayConfig;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -98,7 +100,7 @@ impl UpArgs {
             collector.replay.file = file.clone();
             collector.host.enabled = false;
             collector.fleet.enabled = false;
-        } else if collector.replay.file.as_os_str().is_empty() {
+        } else if !collector.replay.is_enabled() {
             // What `up` shows when nobody said what to show.
             collector.fleet.enabled = true;
         }
@@ -113,17 +115,7 @@ impl UpArgs {
         if self.no_host {
             collector.host.enabled = false;
         }
-        let texts = [
-            (&self.map, &mut collector.replay.map),
-            (&self.speed, &mut collector.replay.speed),
-            (&self.from, &mut collector.replay.from),
-            (&self.to, &mut collector.replay.to),
-        ];
-        for (given, setting) in texts {
-            if let Some(text) = given {
-                setting.clone_from(text);
-            }
-        }
+        self.apply_to_replay(&mut collector.replay)?;
         if let Some(path) = &self.bus {
             settings.bus.embedded.path.clone_from(path);
         }
@@ -131,8 +123,25 @@ impl UpArgs {
             settings.console.listen.clone_from(listen);
         }
         let shown = &settings.collector;
-        if !shown.host.enabled && !shown.fleet.enabled && shown.replay.file.as_os_str().is_empty() {
+        if !shown.host.enabled && !shown.fleet.enabled && !shown.replay.is_enabled() {
             bail!("there is nothing to collect: leave --no-host out, or give --fleet N or --replay FILE");
+        }
+        Ok(())
+    }
+
+    fn apply_to_replay(&self, replay: &mut ReplayConfig) -> Result<()> {
+        if let Some(mapping) = &self.map {
+            replay.mapping = Mapping::parse(mapping).context("--map")?;
+        }
+        let parsed = |flag: &str, text: &str| text.parse().map_err(|e: String| anyhow!("{flag} {text:?}: {e}"));
+        if let Some(from) = &self.from {
+            replay.from = parsed("--from", from)?;
+        }
+        if let Some(to) = &self.to {
+            replay.to = parsed("--to", to)?;
+        }
+        if let Some(speed) = &self.speed {
+            replay.speed = speed.parse().map_err(|e: String| anyhow!("--speed {speed:?}: {e}"))?;
         }
         Ok(())
     }
@@ -267,7 +276,7 @@ mod tests {
         let (args, mut settings) = up(&["--replay", "a.parquet", "--speed", "max", "--to", "+1d"]);
         args.apply(&mut settings).unwrap();
         assert!(!settings.collector.host.enabled && !settings.collector.fleet.enabled);
-        assert_eq!(settings.collector.replay.speed, "max");
+        assert_eq!(settings.collector.replay.speed, "max".parse().unwrap());
         let (args, mut settings) = up(&["--replay", "a.parquet", "--fleet", "7"]);
         args.apply(&mut settings).unwrap();
         assert_eq!((settings.collector.fleet.enabled, settings.collector.fleet.workloads), (true, 7));
