@@ -30,7 +30,7 @@ impl Tracker {
 
     /// The factors.
     pub fn spread(&self) -> Spread {
-        Spread { lower: self.lower.exp(), upper: self.upper.exp() }
+        Spread { lower: libm::expf(self.lower), upper: libm::expf(self.upper) }
     }
 }
 
