@@ -5,8 +5,10 @@
 //! them in a snapshot; that format is private and never a contract.
 
 pub mod action;
+pub mod calibration;
 pub mod cloud;
 pub mod fingerprint;
+pub mod forecast;
 pub mod guardrail;
 pub mod kpi;
 pub mod policy;

@@ -1,1 +1,34 @@
-//! prescale-predictor.
+//! Fingerprints in, predictions out: quantiles of each workload's demand at and up to each horizon.
+//!
+//! [`partition`] holds the work of one partition, [`series`] what is known of one demand, [`network`]
+//! and [`wave`] the GRU, [`stage`] puts all on the bus. The statistical families and the calibration
+//! are `prescale_domain`'s.
+
+pub mod config;
+pub mod network;
+pub mod partition;
+pub mod series;
+pub mod sources;
+pub mod stage;
+pub mod wave;
+
+pub use config::Config;
+
+use anyhow::Context as _;
+use prescale_bus::Bus;
+use prescale_chassis::{Context, stage_factory};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Runs the predictor until shutdown. Blocks; call it outside of any async runtime.
+///
+/// # Errors
+/// When the configuration cannot be used, the model is refused, or the bus is lost.
+pub fn run(config: &Config, context: &Context, bus: Arc<dyn Bus>, shutdown: &CancellationToken) -> anyhow::Result<()> {
+    let health = context.health.component(stage::NAME);
+    let factory = stage::Factory::new(config.settings()?)?;
+    health.ready();
+    bus.run_stage(stage_factory(factory), &context.stage_options(stage::NAME), shutdown)
+        .inspect_err(|error| health.failed(error.to_string()))
+        .context("the predictor stopped")
+}

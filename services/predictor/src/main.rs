@@ -1,8 +1,7 @@
-//! The predictor's binary: not built yet, and it says so.
+//! The predictor as a process of its own.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    eprintln!("predictor: this service is not in this build yet");
-    ExitCode::FAILURE
+    prescale_chassis::service_main("predictor", prescale_predictor::run)
 }

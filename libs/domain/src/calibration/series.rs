@@ -1,0 +1,163 @@
+//! What calibration keeps of one demand series: the forecasts whose truth is not known yet, how often
+//! the published intervals held it, and the series' own correction.
+//!
+//! Forecasts are scored once a bin: the one that was made as of a bin when it closed. A bin without
+//! samples has no truth, and no maximum over it has.
+
+use super::conformal::{RawInterval, Scores};
+use super::coverage::TrailingCoverage;
+use super::pools::{PoolKey, Spreads};
+use super::tracking::Tracker;
+use super::{LOWER, Spread, Statistic, UPPER};
+use crate::forecast::demand::DemandSeries;
+use crate::forecast::{Family, HorizonQuantiles};
+use crate::quantiles::{MEDIAN, Quantiles};
+use bitcode::{Decode, Encode};
+
+/// A forecast of one horizon and statistic.
+#[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
+struct Made {
+    raw: RawInterval,
+    lower: f32,
+    upper: f32,
+}
+
+/// A forecast of one horizon.
+#[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
+struct MadeForHorizon {
+    family: Family,
+    value: Made,
+    maximum: Made,
+}
+
+/// The newest forecast of all horizons, and the bin as of which it was made.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+struct Newest {
+    bin: i64,
+    horizons: Vec<MadeForHorizon>,
+}
+
+/// How one horizon and statistic did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Encode, Decode)]
+struct Record {
+    coverage: TrailingCoverage,
+    tracker: Tracker,
+}
+
+/// What is kept of one series.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub struct SeriesCalibration {
+    newest: Option<Newest>,
+    /// Per horizon a ring as long as the horizon has bins, by the bin that a forecast was made as of.
+    pending: Vec<Option<MadeForHorizon>>,
+    records: Vec<[Record; 2]>,
+}
+
+impl SeriesCalibration {
+    /// Forgets what is pending: the series began anew.
+    pub fn start(&mut self, horizons_bins: &[usize]) {
+        self.newest = None;
+        let pending = horizons_bins.iter().sum();
+        self.pending.clear();
+        self.pending.reserve_exact(pending);
+        self.pending.resize(pending, None);
+        self.records.reserve_exact(horizons_bins.len().saturating_sub(self.records.len()));
+        self.records.resize(horizons_bins.len(), [Record::default(); 2]);
+    }
+
+    /// Closes a bin, which is still the open one of `demand`: scores what was forecast for it, handing
+    /// out each forecast's family, horizon (its index), statistic and scores, and lets the newest
+    /// forecast wait for its truth if it was made as of this bin.
+    pub fn close(
+        &mut self,
+        horizons_bins: &[usize],
+        demand: &DemandSeries,
+        mut scored: impl FnMut((Family, usize, Statistic), Scores),
+    ) {
+        let Some(closed) = demand.open() else { return };
+        let newest = self.newest.take_if(|newest| newest.bin == closed.bin);
+        let mut begins = 0;
+        for (i, bins) in horizons_bins.iter().enumerate() {
+            let place = begins + closed.bin.rem_euclid(*bins as i64) as usize;
+            begins += bins;
+            if let (Some(made), Some(truth)) = (self.pending[place], closed.value) {
+                let truths = [(Statistic::Value, Some(truth)), (Statistic::Maximum, demand.maximum_over(*bins))];
+                for (statistic, truth) in truths {
+                    let Some(truth) = truth else { continue };
+                    let made_of = made.of(statistic);
+                    self.records[i][statistic as usize].push(made_of, truth, *bins);
+                    if let Some(scores) = Scores::of(&made_of.raw, truth) {
+                        scored((made.family, i, statistic), scores);
+                    }
+                }
+            }
+            self.pending[place] = newest.as_ref().and_then(|newest| newest.horizons.get(i)).copied();
+        }
+    }
+
+    /// The quantiles of one horizon and statistic as they are published: spread by the pool's factors
+    /// and the series' own. `None` when a number is not finite any more.
+    pub fn calibrated(&self, raw: &Quantiles, spreads: &Spreads, key: PoolKey) -> Option<Quantiles> {
+        let own = self.records.get(key.horizon).map_or(Spread::NONE, |r| r[key.statistic as usize].tracker.spread());
+        spreads.of(key).then(&own).apply(raw)
+    }
+
+    /// Keeps the forecast made as of the open bin `bin`, per horizon raw and as published, in place of
+    /// an earlier one of the same bin.
+    pub fn made(&mut self, bin: i64, family: Family, forecasts: &[(HorizonQuantiles, HorizonQuantiles)]) {
+        let mut horizons = self.newest.take().map(|newest| newest.horizons).unwrap_or_default();
+        horizons.clear();
+        horizons.reserve_exact(forecasts.len());
+        horizons.extend(forecasts.iter().map(|(raw, published)| MadeForHorizon {
+            family,
+            value: Made::of(&raw.value, &published.value),
+            maximum: Made::of(&raw.maximum, &published.maximum),
+        }));
+        self.newest = Some(Newest { bin, horizons });
+    }
+
+    /// How often the last intervals of a horizon (its index) held the truth.
+    pub fn coverage(&self, horizon: usize, statistic: Statistic) -> TrailingCoverage {
+        self.records.get(horizon).map_or(TrailingCoverage::default(), |r| r[statistic as usize].coverage)
+    }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        let newest = self.newest.as_ref().map_or(0, |newest| newest.horizons.capacity());
+        (self.pending.capacity() + newest) * size_of::<Option<MadeForHorizon>>()
+            + self.records.capacity() * size_of::<[Record; 2]>()
+    }
+}
+
+impl Made {
+    fn of(raw: &Quantiles, published: &Quantiles) -> Self {
+        let (raw, published) = (raw.values().map(|v| v as f32), published.values().map(|v| v as f32));
+        Self {
+            raw: RawInterval { lower: raw[LOWER], median: raw[MEDIAN], upper: raw[UPPER] },
+            lower: published[LOWER],
+            upper: published[UPPER],
+        }
+    }
+}
+
+impl MadeForHorizon {
+    fn of(&self, statistic: Statistic) -> &Made {
+        match statistic {
+            Statistic::Value => &self.value,
+            Statistic::Maximum => &self.maximum,
+        }
+    }
+}
+
+impl Record {
+    /// Bounds and truth are compared as they were kept, so that a truth on the bound is held.
+    fn push(&mut self, made: &Made, truth: f64, bins_ahead: usize) {
+        let truth = truth as f32;
+        let (was_below, was_above) = (truth < made.lower, truth > made.upper);
+        self.coverage.push(!was_below && !was_above);
+        self.tracker.push(was_below, was_above, bins_ahead);
+    }
+}
+
+#[cfg(test)]
+mod tests;

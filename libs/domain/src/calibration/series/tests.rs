@@ -1,0 +1,125 @@
+//! Tests of [`super`]: each forecast meets its own truth.
+
+use super::*;
+use crate::calibration::pools::Pools;
+use crate::forecast::GRID_STEP_S;
+use crate::quantiles::QUANTILE_LEVELS;
+use crate::time::EventTime;
+use proptest::prelude::*;
+
+const HORIZONS: [usize; 3] = [1, 3, 12];
+
+fn around(median: f64) -> Quantiles {
+    Quantiles::rearranged(QUANTILE_LEVELS.map(|level| median + 2.0 * (level - 0.5))).unwrap()
+}
+
+/// Forecasts whose medians are the bin number, for the maximum half a unit more.
+fn forecasts(bin: i64) -> Vec<(HorizonQuantiles, HorizonQuantiles)> {
+    let quantiles = HorizonQuantiles { value: around(bin as f64), maximum: around(bin as f64 + 0.5) };
+    vec![(quantiles, quantiles); HORIZONS.len()]
+}
+
+/// Per closed bin, what was scored: horizon, statistic, median forecast.
+type Scored = Vec<(i64, usize, Statistic, f64)>;
+
+fn run(values: &[Option<i8>], is_made: impl Fn(i64) -> bool) -> (Scored, SeriesCalibration) {
+    let (mut demand, mut calibration, mut scored) = (DemandSeries::default(), SeriesCalibration::default(), Vec::new());
+    demand.start(EventTime::of_bin(0, GRID_STEP_S), values[0].unwrap_or(0).into());
+    calibration.start(&HORIZONS);
+    for bin in 0..values.len() as i64 {
+        if is_made(bin) {
+            calibration.made(bin, Family::Gru, &forecasts(bin));
+        }
+        let truth = [demand.open().unwrap().value, demand.maximum_over(12)];
+        calibration.close(&HORIZONS, &demand, |(family, horizon, statistic), scores| {
+            assert_eq!(family, Family::Gru);
+            let truth = match (statistic, HORIZONS[horizon]) {
+                (Statistic::Value, _) | (_, 1) => truth[0],
+                (_, 12) => truth[1],
+                (_, bins) => demand.maximum_over(bins),
+            };
+            // Half-widths are 0.9.
+            scored.push((bin, horizon, statistic, truth.unwrap() - 0.9 * f64::from(scores.upper)));
+        });
+        demand.close();
+        if let Some(Some(value)) = values.get(bin as usize + 1) {
+            demand.add((*value).into());
+        }
+    }
+    (scored, calibration)
+}
+
+proptest! {
+    #[test]
+    fn a_forecast_is_scored_once_against_its_own_bin(
+        values in proptest::collection::vec(proptest::option::weighted(0.9, -100i8..100), 1..60),
+        made in proptest::collection::vec(proptest::bool::weighted(0.8), 60),
+    ) {
+        let (scored, calibration) = run(&values, |bin| made[bin as usize]);
+        let is_there = |bin: i64| bin == 0 || values[bin as usize].is_some();
+        let mut wanted = Vec::new();
+        for bin in 0..values.len() as i64 {
+            for (i, bins) in HORIZONS.iter().enumerate() {
+                let from = bin - *bins as i64;
+                if from < 0 || !made[from as usize] || !is_there(bin) {
+                    continue;
+                }
+                wanted.push((bin, i, Statistic::Value, from as f64));
+                if (from + 1..=bin).all(is_there) {
+                    wanted.push((bin, i, Statistic::Maximum, from as f64 + 0.5));
+                }
+            }
+        }
+        prop_assert_eq!(scored.len(), wanted.len());
+        for (got, wanted) in scored.iter().zip(&wanted) {
+            prop_assert_eq!((got.0, got.1, got.2), (wanted.0, wanted.1, wanted.2));
+            prop_assert!((got.3 - wanted.3).abs() < 1e-3, "{} {}", got.3, wanted.3);
+        }
+        for (i, statistic) in [(0, Statistic::Value), (2, Statistic::Maximum)] {
+            let count = wanted.iter().filter(|w| (w.1, w.2) == (i, statistic)).count();
+            prop_assert_eq!(calibration.coverage(i, statistic).scored() as usize, count.min(128));
+        }
+        let restored: SeriesCalibration = bitcode::decode(&bitcode::encode(&calibration)).unwrap();
+        prop_assert_eq!(&restored, &calibration);
+    }
+}
+
+#[test]
+fn only_the_last_forecast_of_a_bin_counts_and_a_new_start_forgets() {
+    let mut demand = DemandSeries::default();
+    demand.start(EventTime::of_bin(7, GRID_STEP_S), 7.0);
+    let mut calibration = SeriesCalibration::default();
+    calibration.start(&HORIZONS);
+    calibration.made(7, Family::LastValue, &forecasts(99));
+    calibration.made(7, Family::LastValue, &forecasts(8));
+    calibration.close(&HORIZONS, &demand, |_, _| panic!("nothing is pending"));
+    demand.close();
+    demand.add(8.5);
+    let mut scored = Vec::new();
+    calibration.close(&HORIZONS, &demand, |key, scores| scored.push((key, scores)));
+    assert_eq!(scored.len(), 2);
+    assert!((scored[0].1.upper - 0.5 / 0.9).abs() < 1e-5 && scored[1].1.upper == 0.0);
+    assert_eq!(calibration.coverage(0, Statistic::Value).share(), Some(1.0));
+    calibration.start(&HORIZONS);
+    demand.close();
+    demand.add(8.5);
+    calibration.close(&HORIZONS, &demand, |_, _| panic!("it was forgotten"));
+    assert_eq!(calibration.coverage(0, Statistic::Value).scored(), 1);
+}
+
+#[test]
+fn published_quantiles_are_spread_by_the_pool_and_the_series_own_misses() {
+    let key = PoolKey { family: Family::Gru, resource: 0, horizon: 0, statistic: Statistic::Value };
+    let mut pools = Pools::new(1, HORIZONS.len());
+    (0..256).for_each(|_| pools.push(key, Scores { lower: 2.0, upper: 3.0 }));
+    let mut calibration = SeriesCalibration::default();
+    let raw = around(10.0);
+    let got = calibration.calibrated(&raw, &pools.spreads(), key).unwrap();
+    assert!((got.values()[LOWER] - (10.0 - 1.8)).abs() < 1e-6 && (got.values()[UPPER] - (10.0 + 2.7)).abs() < 1e-6);
+    calibration.start(&HORIZONS);
+    calibration.records[0][0].push(&Made::of(&raw, &raw), 100.0, 1);
+    let wider = calibration.calibrated(&raw, &pools.spreads(), key).unwrap();
+    assert!(wider.values()[UPPER] > got.values()[UPPER] && wider.values()[LOWER] > got.values()[LOWER]);
+    assert_eq!(wider.median(), 10.0);
+    assert!(calibration.heap_bytes() <= 16 * 44 + 3 * 64, "{}", calibration.heap_bytes());
+}

@@ -1,0 +1,101 @@
+//! Forecasts of one demand series on a fixed grid: the series itself, the statistical families and
+//! the features of the neural ones.
+//!
+//! A forecast is always made *as of the open bin*: the bin that the newest sample fell into, with
+//! the mean of what it holds so far. "One bin ahead" is the bin after it. So a forecast for `h` bins
+//! ahead is one of the bin that holds `made_at + h * GRID_STEP_S`, wherever in its bin `made_at` is.
+
+pub mod day_ring;
+pub mod demand;
+pub mod exponential_smoothing;
+pub mod features;
+pub mod last_value;
+pub mod residuals;
+pub mod seasonal_naive;
+
+use crate::forecast::demand::{ClosedBin, DemandSeries};
+use crate::quantiles::Quantiles;
+use bitcode::{Decode, Encode};
+
+/// Width of the grid that demand is forecast on, in seconds.
+pub const GRID_STEP_S: u32 = 300;
+
+/// Bins of a day: the season of the families that have one.
+pub const DAY_BINS: usize = 288;
+
+/// Most bins that a forecast may reach ahead: 6 hours.
+pub const HORIZON_BINS_MAX: usize = 72;
+
+/// Quantiles of one horizon, in the unit of the demand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HorizonQuantiles {
+    /// Of the demand in the bin `h` bins after the open one.
+    pub value: Quantiles,
+    /// Of the greatest demand of the `h` bins after the open one.
+    pub maximum: Quantiles,
+}
+
+/// What makes forecasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub enum Family {
+    /// A recurrent neural network with carried state.
+    Gru,
+    /// [`exponential_smoothing::ExponentialSmoothing`].
+    ExponentialSmoothing,
+    /// [`seasonal_naive::SeasonalNaive`].
+    SeasonalNaive,
+    /// [`last_value::LastValue`].
+    LastValue,
+}
+
+impl Family {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Gru, Self::ExponentialSmoothing, Self::SeasonalNaive, Self::LastValue];
+
+    /// Its name, as configuration and predictions have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gru => "gru",
+            Self::ExponentialSmoothing => "exponential-smoothing",
+            Self::SeasonalNaive => "seasonal-naive",
+            Self::LastValue => "last-value",
+        }
+    }
+}
+
+/// A family of forecasters that run bin by bin: state in, quantiles out.
+pub trait Forecaster {
+    /// What is remembered of one series beside the series itself.
+    type State: Clone + Default;
+
+    /// Which family.
+    fn family(&self) -> Family;
+
+    /// Bins that a series must have, the open one included, before [`Self::forecast`] is of use.
+    fn bins_needed(&self) -> u64;
+
+    /// Takes a bin into the state. `demand` is as it was just before that bin was closed, so the
+    /// bin is still the open one there.
+    fn close(&self, state: &mut Self::State, demand: &DemandSeries, closed: &ClosedBin);
+
+    /// Quantiles per horizon (in bins ahead, 1 to [`HORIZON_BINS_MAX`]), with the open bin as it is
+    /// now taken for its final value. `None` when the series has not begun, too little is known of it
+    /// yet, or a number is not finite.
+    fn forecast(
+        &self,
+        state: &Self::State,
+        demand: &DemandSeries,
+        horizons_bins: &[usize],
+    ) -> Option<Vec<HorizonQuantiles>>;
+}
+
+/// The maximum of each window of `width` neighbours, in order; `None` where one of them is missing.
+fn maxima_of(values: &[Option<f64>], width: usize) -> Vec<Option<f64>> {
+    let greatest = |window: &[Option<f64>]| window.iter().copied().reduce(|a, b| Some(a?.max(b?))).flatten();
+    values.windows(width).map(greatest).collect()
+}
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod testing;

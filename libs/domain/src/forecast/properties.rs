@@ -1,0 +1,120 @@
+//! What holds for every family.
+
+use super::demand::DEMAND_MAX;
+use super::exponential_smoothing::ExponentialSmoothing;
+use super::last_value::LastValue;
+use super::seasonal_naive::SeasonalNaive;
+use super::testing::{noise_of, run, step};
+use super::{Forecaster, HorizonQuantiles};
+use crate::quantiles::{LEVELS, Quantiles};
+use bitcode::{Decode, Encode};
+use proptest::prelude::*;
+
+const HORIZONS: [usize; 3] = [1, 3, 12];
+
+/// Bins of several days: a level, a season, noise and gaps; the first bin has a sample.
+fn bins() -> impl Strategy<Value = Vec<Option<f64>>> {
+    let shape = (1usize..1500, 0.0f64..1.0, 0.0f64..1.0, 0.0f64..0.3, 0i64..1_000_000);
+    shape.prop_map(|(count, season, noise, missing, seed)| {
+        let value = |t: i64| {
+            let daily = season * (std::f64::consts::TAU * t as f64 / 288.0).sin();
+            2.0 + daily + 3.0 * noise * noise_of(seed + t)
+        };
+        let is_there = |t: i64| t == 0 || noise_of(seed + 7 * t + 3) + 0.5 >= missing;
+        (0..count as i64).map(|t| is_there(t).then(|| value(t))).collect()
+    })
+}
+
+/// Bins of any magnitude.
+fn wild() -> impl Strategy<Value = Vec<Option<f64>>> {
+    let value = prop_oneof![-DEMAND_MAX..DEMAND_MAX, -1.0f64..1.0, Just(0.0), Just(DEMAND_MAX), Just(1e-300)];
+    proptest::collection::vec(proptest::option::weighted(0.9, value), 1..700)
+}
+
+fn all(forecast: &[HorizonQuantiles]) -> impl Iterator<Item = &Quantiles> {
+    forecast.iter().flat_map(|h| [&h.value, &h.maximum])
+}
+
+fn are_ordered_and_finite<F: Forecaster>(family: &F, bins: &[Option<f64>]) -> Result<(), TestCaseError> {
+    let (demand, state) = run(family, bins.iter().copied());
+    let forecast = family.forecast(&state, &demand, &HORIZONS);
+    if bins[0].is_some() && bins.iter().all(Option::is_some) {
+        prop_assert_eq!(forecast.is_some(), demand.bins() >= family.bins_needed(), "{}", family.family().name());
+    }
+    for quantiles in forecast.iter().flat_map(|f| all(f)) {
+        prop_assert!(quantiles.values().iter().all(|v| v.is_finite()));
+        prop_assert!(quantiles.values().is_sorted());
+    }
+    Ok(())
+}
+
+fn follow_the_unit<F: Forecaster>(family: &F, bins: &[Option<f64>], unit: f64) -> Result<(), TestCaseError> {
+    let forecast = |unit: f64| {
+        let (demand, state) = run(family, bins.iter().map(|v| v.map(|v| v * unit)));
+        family.forecast(&state, &demand, &HORIZONS)
+    };
+    let (plain, scaled) = (forecast(1.0), forecast(unit));
+    prop_assert_eq!(plain.is_some(), scaled.is_some());
+    for (plain, scaled) in plain.iter().zip(&scaled).flat_map(|(p, s)| all(p).zip(all(s))) {
+        for (plain, scaled) in plain.values().iter().zip(scaled.values()) {
+            prop_assert!((plain * unit - scaled).abs() <= 1e-5 * unit, "{plain} {scaled} {unit}");
+        }
+    }
+    Ok(())
+}
+
+fn survive_a_restart<F>(family: &F, bins: &[Option<f64>], cut: usize) -> Result<(), TestCaseError>
+where
+    F: Forecaster,
+    F::State: Encode + for<'a> Decode<'a> + PartialEq + std::fmt::Debug,
+{
+    let cut = cut.min(bins.len());
+    let (mut demand, mut state) = run(family, bins[..cut].iter().copied());
+    demand = bitcode::decode(&bitcode::encode(&demand)).unwrap();
+    state = bitcode::decode(&bitcode::encode(&state)).unwrap();
+    bins[cut..].iter().for_each(|value| step(family, (&mut demand, &mut state), *value));
+    let (whole_demand, whole_state) = run(family, bins.iter().copied());
+    prop_assert_eq!(&state, &whole_state);
+    prop_assert_eq!(
+        family.forecast(&state, &demand, &HORIZONS),
+        family.forecast(&whole_state, &whole_demand, &HORIZONS)
+    );
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn quantiles_never_cross_and_are_finite(tame in bins(), wild in wild()) {
+        for bins in [tame, wild] {
+            are_ordered_and_finite(&LastValue, &bins)?;
+            are_ordered_and_finite(&SeasonalNaive, &bins)?;
+            are_ordered_and_finite(&ExponentialSmoothing, &bins)?;
+        }
+    }
+
+    #[test]
+    fn quantiles_are_in_the_unit_of_the_demand(bins in bins(), unit in prop_oneof![Just(1e-3), Just(8.0), Just(1e9)]) {
+        follow_the_unit(&LastValue, &bins, unit)?;
+        follow_the_unit(&SeasonalNaive, &bins, unit)?;
+        follow_the_unit(&ExponentialSmoothing, &bins, unit)?;
+    }
+
+    #[test]
+    fn a_restart_changes_nothing(bins in bins(), cut in 0usize..1500) {
+        survive_a_restart(&LastValue, &bins, cut)?;
+        survive_a_restart(&SeasonalNaive, &bins, cut)?;
+        survive_a_restart(&ExponentialSmoothing, &bins, cut)?;
+    }
+}
+
+#[test]
+fn levels_of_one_forecast_do_not_depend_on_the_others_asked_for() {
+    let bins: Vec<Option<f64>> = (0..700).map(|t| Some(2.0 + noise_of(t))).collect();
+    let (demand, state) = run(&ExponentialSmoothing, bins.iter().copied());
+    let alone = ExponentialSmoothing.forecast(&state, &demand, &[12]).unwrap();
+    let with_others = ExponentialSmoothing.forecast(&state, &demand, &[72, 12, 1]).unwrap();
+    assert_eq!(alone[0], with_others[1]);
+    assert_eq!(alone[0].value.values().len(), LEVELS);
+}

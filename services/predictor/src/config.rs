@@ -1,0 +1,153 @@
+//! Configuration of the predictor: section `[predictor]`.
+
+use prescale_domain::forecast::{Family, GRID_STEP_S, HORIZON_BINS_MAX};
+use prescale_domain::kpi::{self, KpiName};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Section `[predictor]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// KPIs whose demand is forecast, by name. A workload that has none of them gets no prediction.
+    pub resources: Vec<String>,
+    /// How far ahead to forecast, in seconds: multiples of 300, ascending, at most 21600 (6 h). The
+    /// built-in GRU knows 300, 900 and 3600.
+    pub horizons_s: Vec<u32>,
+    /// Families of models in order of preference: "gru", "exponential-smoothing", "seasonal-naive",
+    /// "last-value". The first for which a series has enough history makes its forecast; the next ones
+    /// step in where its numbers cannot be used. Without "last-value" a young series has no forecast.
+    pub models: Vec<String>,
+    /// Folder of a GRU to use in place of the built-in one; it is checked at the start, which a model
+    /// that fails the checks stops. Empty: the built-in one.
+    pub model_folder: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            resources: vec![kpi::CPU_CORES_USED.to_owned(), kpi::MEMORY_BYTES.to_owned()],
+            horizons_s: vec![300, 900, 3600],
+            models: Family::ALL.map(|family| family.name().to_owned()).to_vec(),
+            model_folder: String::new(),
+        }
+    }
+}
+
+/// The configuration, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The resources, by name ascending; at least one.
+    pub resources: Vec<KpiName>,
+    /// The horizons in seconds, ascending; at least one.
+    pub horizons_s: Vec<u32>,
+    /// The same in bins of the grid.
+    pub horizons_bins: Vec<usize>,
+    /// The families in order of preference, each once; at least one.
+    pub models: Vec<Family>,
+    /// Folder of the GRU; `None` for the built-in one.
+    pub model_folder: Option<PathBuf>,
+}
+
+impl Config {
+    /// Checks the values, all but what the model's folder holds.
+    ///
+    /// # Errors
+    /// When a value cannot be used, with the key.
+    pub fn settings(&self) -> anyhow::Result<Settings> {
+        Ok(Settings {
+            resources: self.checked_resources()?,
+            horizons_s: self.horizons_s.clone(),
+            horizons_bins: self.horizons_bins()?,
+            models: self.families()?,
+            model_folder: (!self.model_folder.is_empty()).then(|| PathBuf::from(&self.model_folder)),
+        })
+    }
+
+    fn checked_resources(&self) -> anyhow::Result<Vec<KpiName>> {
+        anyhow::ensure!(!self.resources.is_empty(), "[predictor] resources is empty: name at least one KPI");
+        let mut names: Vec<&str> = self.resources.iter().map(String::as_str).collect();
+        names.sort_unstable();
+        anyhow::ensure!(!names.contains(&""), "[predictor] resources holds an empty name: leave it out");
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            anyhow::bail!("[predictor] resources names {:?} twice: name it once", pair[0]);
+        }
+        Ok(names.into_iter().map(KpiName::new).collect())
+    }
+
+    fn horizons_bins(&self) -> anyhow::Result<Vec<usize>> {
+        let horizons = &self.horizons_s;
+        anyhow::ensure!(!horizons.is_empty(), "[predictor] horizons_s is empty: give at least one, such as 900");
+        let most_s = GRID_STEP_S * HORIZON_BINS_MAX as u32;
+        for horizon_s in horizons {
+            anyhow::ensure!(
+                *horizon_s > 0 && horizon_s.is_multiple_of(GRID_STEP_S) && *horizon_s <= most_s,
+                "[predictor] horizons_s holds {horizon_s}: take multiples of {GRID_STEP_S} from {GRID_STEP_S} to {most_s}"
+            );
+        }
+        anyhow::ensure!(
+            horizons.windows(2).all(|pair| pair[0] < pair[1]),
+            "[predictor] horizons_s = {horizons:?}: sort it ascending, each once"
+        );
+        Ok(horizons.iter().map(|horizon_s| (horizon_s / GRID_STEP_S) as usize).collect())
+    }
+
+    fn families(&self) -> anyhow::Result<Vec<Family>> {
+        anyhow::ensure!(!self.models.is_empty(), "[predictor] models is empty: name at least \"last-value\"");
+        let mut families = Vec::with_capacity(self.models.len());
+        for name in &self.models {
+            let Some(family) = Family::ALL.into_iter().find(|family| family.name() == name) else {
+                let known = Family::ALL.map(Family::name);
+                anyhow::bail!("[predictor] models holds {name:?}, which nobody knows: take of {known:?}");
+            };
+            anyhow::ensure!(!families.contains(&family), "[predictor] models names {name:?} twice: name it once");
+            families.push(family);
+        }
+        Ok(families)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_can_be_used() {
+        let settings = Config::default().settings().unwrap();
+        assert_eq!(settings.horizons_bins, [1, 3, 12]);
+        assert_eq!(settings.models, Family::ALL);
+        assert_eq!(
+            settings.resources.iter().map(KpiName::as_str).collect::<Vec<_>>(),
+            ["cpu_cores_used", "memory_bytes"]
+        );
+        assert_eq!(settings.model_folder, None);
+    }
+
+    type Change = fn(&mut Config);
+
+    #[test]
+    fn wrong_values_name_their_key_and_what_to_do() {
+        let message = |change: Change| {
+            let mut config = Config::default();
+            change(&mut config);
+            config.settings().unwrap_err().to_string()
+        };
+        let cases: [(Change, &str); 9] = [
+            (|c| c.resources.clear(), "[predictor] resources is empty"),
+            (|c| c.resources = vec!["a".into(), "b".into(), "a".into()], "resources names \"a\" twice"),
+            (|c| c.resources.push(String::new()), "resources holds an empty name"),
+            (|c| c.horizons_s.clear(), "[predictor] horizons_s is empty"),
+            (|c| c.horizons_s = vec![300, 450], "horizons_s holds 450: take multiples of 300 from 300 to 21600"),
+            (|c| c.horizons_s = vec![300, 21_900], "horizons_s holds 21900"),
+            (|c| c.horizons_s = vec![900, 300], "sort it ascending"),
+            (|c| c.models = vec!["gru".into(), "gru".into()], "models names \"gru\" twice"),
+            (|c| c.models = vec!["lstm".into()], "models holds \"lstm\", which nobody knows"),
+        ];
+        for (change, wanted) in cases {
+            let got = message(change);
+            assert!(got.contains(wanted), "{got}");
+        }
+        assert!(message(|c| c.models.clear()).contains("[predictor] models is empty"));
+        assert!(message(|c| c.horizons_s = vec![0]).contains("horizons_s holds 0"));
+    }
+}

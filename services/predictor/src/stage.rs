@@ -1,0 +1,97 @@
+//! The predictor as a stage of the bus.
+
+use crate::config::Settings;
+use crate::network::Network;
+use crate::partition::{Enveloped, Fate, Partition, STATISTICAL_VERSION};
+use prescale_bus::StageFailure;
+use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
+use prescale_contracts::topics;
+use prescale_domain::fingerprint::Fingerprint;
+use std::sync::Arc;
+
+/// Name of the stage.
+pub const NAME: &str = "predictor";
+
+/// Layout of the state; goes up when it changes.
+const STATE_LAYOUT: u32 = 1;
+
+/// Makes the stage's instances.
+pub struct Factory {
+    settings: Arc<Settings>,
+    network: Option<Network>,
+}
+
+/// The stage on one partition.
+pub struct PredictorStage {
+    partition: Partition,
+}
+
+impl Factory {
+    /// Loads the model that the settings ask for.
+    ///
+    /// # Errors
+    /// When it is refused, with the reason.
+    pub fn new(settings: Settings) -> anyhow::Result<Self> {
+        let network = Network::load(&settings)?;
+        Ok(Self { settings: Arc::new(settings), network })
+    }
+}
+
+impl TypedStageFactory for Factory {
+    type Stage = PredictorStage;
+
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn output_topics(&self) -> Vec<&'static str> {
+        vec![topics::PREDICTIONS, topics::PREDICTIONS_LATEST]
+    }
+
+    fn state_schema(&self) -> String {
+        let Settings { resources, horizons_s, models, .. } = &*self.settings;
+        let network = self.network.as_ref().map_or("none", Network::sha256);
+        let resources: Vec<&str> = resources.iter().map(|name| name.as_str()).collect();
+        format!(
+            "{NAME} {STATE_LAYOUT} network {network} statistical {STATISTICAL_VERSION} {resources:?} {horizons_s:?} {models:?}"
+        )
+    }
+
+    fn create(&self, _partition: u32) -> PredictorStage {
+        PredictorStage { partition: Partition::new(Arc::clone(&self.settings), self.network.clone()) }
+    }
+
+    fn restore(&self, _partition: u32, snapshot: &[u8]) -> Result<PredictorStage, String> {
+        let partition = Partition::restored(Arc::clone(&self.settings), self.network.clone(), snapshot);
+        Ok(PredictorStage { partition: partition.map_err(|e| format!("{e:#}"))? })
+    }
+}
+
+impl TypedStage for PredictorStage {
+    type In = Fingerprint;
+
+    fn apply(&mut self, batch: Vec<Input<Fingerprint>>) -> Result<Vec<Reply>, StageFailure> {
+        let batch =
+            batch.into_iter().map(|input| Enveloped { envelope: input.envelope, fingerprint: input.value }).collect();
+        let fates = self.partition.apply(batch).map_err(|e| StageFailure { message: format!("{NAME}: {e:#}") })?;
+        fates.into_iter().map(reply_of).collect()
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        self.partition.snapshot()
+    }
+}
+
+fn reply_of(fate: Fate) -> Result<Reply, StageFailure> {
+    match fate {
+        Fate::Predicted(envelope, prediction) => {
+            let to = [topics::PREDICTIONS, topics::PREDICTIONS_LATEST];
+            Ok(Reply::Emit(vec![Outgoing::following(&envelope, NAME, 0, &to, &prediction)?]))
+        }
+        Fate::TakenIn => Ok(Reply::Emit(Vec::new())),
+        Fate::Dropped(reason) => Ok(Reply::Drop(reason)),
+    }
+}
+
+#[cfg(test)]
+mod tests;
