@@ -7,8 +7,7 @@ use prescale_contracts::topics;
 use prescale_domain::guardrail::History;
 use prescale_domain::policy::{Decision, Rules, step};
 use prescale_domain::prediction::Prediction;
-use prescale_domain::stream::silence::SilenceWatch;
-use prescale_domain::time::EventTime;
+use prescale_domain::stream::silence::{Observed, SourceNumber, Sources};
 use prescale_domain::workload::WorkloadId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,8 +21,6 @@ pub const STALE: &str = "stale";
 
 /// Layout of the state; goes up when it changes.
 const STATE_LAYOUT: u32 = 1;
-/// A workload without a prediction for so long is forgotten.
-const FORGET_AFTER_S: u32 = 8 * 86_400;
 
 /// Makes the stage's instances.
 ///
@@ -43,12 +40,12 @@ pub struct PlannerStage {
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 struct State {
     workloads: BTreeMap<WorkloadId, Known>,
-    silence: SilenceWatch,
+    sources: Sources,
 }
 
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 struct Known {
-    source: Arc<str>,
+    source: SourceNumber,
     history: History,
 }
 
@@ -99,16 +96,12 @@ impl TypedStage for PlannerStage {
 impl PlannerStage {
     fn reply(&mut self, input: &Input<Prediction>) -> Result<Reply, StageFailure> {
         let Input { envelope, value: prediction } = input;
-        let source = &prediction.source;
-        if let Some(before) = self.state.silence.observe(source, prediction.made_at, FORGET_AFTER_S) {
-            self.forget_silent(source, before);
-        }
-        let known = self
-            .state
-            .workloads
-            .entry(prediction.workload.clone())
-            .or_insert_with(|| Known { source: Arc::clone(source), history: History::default() });
-        known.source.clone_from(source);
+        let observed = self.state.sources.observe(&prediction.source, prediction.made_at);
+        self.forget_silent(observed);
+        let source = observed.source;
+        let new = || Known { source, history: History::default() };
+        let known = self.state.workloads.entry(prediction.workload.clone()).or_insert_with(new);
+        known.source = source;
         match step(&self.rules, &mut known.history, prediction, &envelope.id) {
             None => Ok(Reply::Drop(STALE)),
             Some(Decision::Hold(_)) => Ok(Reply::Drop(HOLD)),
@@ -119,8 +112,9 @@ impl PlannerStage {
         }
     }
 
-    fn forget_silent(&mut self, source: &Arc<str>, before: EventTime) {
-        let is_silent = |k: &Known| k.source == *source && k.history.made_at.is_none_or(|at| at < before);
+    fn forget_silent(&mut self, Observed { source, forget_before }: Observed) {
+        let Some(before) = forget_before else { return };
+        let is_silent = |k: &Known| k.source == source && k.history.made_at.is_none_or(|at| at < before);
         self.state.workloads.retain(|_, known| !is_silent(known));
     }
 }

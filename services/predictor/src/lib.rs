@@ -8,7 +8,6 @@ pub mod config;
 pub mod network;
 pub mod partition;
 pub mod series;
-pub mod sources;
 pub mod stage;
 pub mod wave;
 
@@ -25,10 +24,6 @@ use tokio_util::sync::CancellationToken;
 /// # Errors
 /// When the configuration cannot be used, the model is refused, or the bus is lost.
 pub fn run(config: &Config, context: &Context, bus: Arc<dyn Bus>, shutdown: &CancellationToken) -> anyhow::Result<()> {
-    let health = context.health.component(stage::NAME);
-    let factory = stage::Factory::new(config.settings()?)?;
-    health.ready();
-    bus.run_stage(stage_factory(factory), &context.stage_options(stage::NAME), shutdown)
-        .inspect_err(|error| health.failed(error.to_string()))
-        .context("the predictor stopped")
+    let factory = stage_factory(stage::Factory::new(config.settings()?)?);
+    context.run_stage(bus.as_ref(), factory, shutdown).context("the predictor stopped")
 }

@@ -8,7 +8,6 @@
 use crate::config::Settings;
 use crate::network::Network;
 use crate::series::{Making, Offer, Series};
-use crate::sources::{SourceNumber, Sources};
 use crate::wave::{self, Buffers, Job};
 use bitcode::{Decode, Encode};
 use metrics::counter;
@@ -19,6 +18,7 @@ use prescale_domain::forecast::{Family, GRID_STEP_S};
 use prescale_domain::kpi;
 use prescale_domain::prediction::{Prediction, ResourceForecast};
 use prescale_domain::sample::Capacity;
+use prescale_domain::stream::silence::{SourceNumber, Sources};
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use std::collections::{BTreeMap, BTreeSet};

@@ -8,6 +8,7 @@ use prescale_domain::kpi::{CPU_CORES_USED, KpiName, MEMORY_BYTES};
 use prescale_domain::prediction::{HorizonForecast, Interval, ResourceForecast};
 use prescale_domain::quantiles::{LEVELS, Quantiles};
 use prescale_domain::sample::{Capacity, Platform};
+use prescale_domain::time::EventTime;
 
 fn forecast(kpi: &str, demand: f64) -> ResourceForecast {
     let quantiles = Quantiles::rearranged([demand; LEVELS]).unwrap();
