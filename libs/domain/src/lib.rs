@@ -7,6 +7,7 @@
 pub mod action;
 pub mod cloud;
 pub mod fingerprint;
+pub mod fleet;
 pub mod guardrail;
 pub mod kpi;
 pub mod policy;
