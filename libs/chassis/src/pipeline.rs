@@ -3,7 +3,7 @@
 use crate::context::Context;
 use prescale_bus::{Bus, BusError, cancelled_within};
 use prescale_contracts::topics;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// How often the positions are looked at while waiting.
@@ -42,18 +42,37 @@ impl Context {
     /// # Errors
     /// When the bus cannot be read or a topic is missing.
     pub fn settled(&self, bus: &dyn Bus, shutdown: &CancellationToken) -> Result<Settled, BusError> {
+        Ok(self.settled_while_moving(bus, shutdown, Duration::MAX)?.unwrap_or(Settled::Shutdown))
+    }
+
+    /// As [`Context::settled`], but gives up, with `None`, when the stage that is waited for has not
+    /// moved for `patience`.
+    ///
+    /// # Errors
+    /// As [`Context::settled`].
+    pub fn settled_while_moving(
+        &self,
+        bus: &dyn Bus,
+        shutdown: &CancellationToken,
+        patience: Duration,
+    ) -> Result<Option<Settled>, BusError> {
         for StageInput { stage, topic } in STAGES {
             let group = self.group(stage);
-            let ends: Vec<i64> = bus.lag(&group, topic)?.into_iter().map(|l| l.end).collect();
-            let is_through = || -> Result<bool, BusError> {
-                Ok(bus.lag(&group, topic)?.iter().zip(&ends).all(|(lag, end)| lag.position >= *end))
-            };
-            while !is_through()? {
+            let mut lags = bus.lag(&group, topic)?;
+            let ends: Vec<i64> = lags.iter().map(|l| l.end).collect();
+            let mut moved = Instant::now();
+            while lags.iter().zip(&ends).any(|(lag, end)| lag.position < *end) {
                 if cancelled_within(shutdown, LOOK_EVERY) {
-                    return Ok(Settled::Shutdown);
+                    return Ok(Some(Settled::Shutdown));
+                }
+                let before = std::mem::replace(&mut lags, bus.lag(&group, topic)?);
+                if lags.iter().zip(&before).any(|(now, before)| now.position != before.position) {
+                    moved = Instant::now();
+                } else if moved.elapsed() > patience {
+                    return Ok(None);
                 }
             }
         }
-        Ok(Settled::Yes)
+        Ok(Some(Settled::Yes))
     }
 }

@@ -8,6 +8,7 @@ pub mod action;
 pub mod calibration;
 pub mod cloud;
 pub mod fingerprint;
+pub mod fleet;
 pub mod forecast;
 pub mod guardrail;
 pub mod kpi;

@@ -1,1 +1,22 @@
-//! prescale-collector.
+//! Samples from where they arise: this machine, a trace from a file, a generated fleet.
+//!
+//! Each source has a thread, a name for good and a position on the bus, written with its samples in
+//! one step: after a stop or a crash it goes on, and nothing is left out or written twice. This is
+//! an edge of the system, so it reads the clock; what it makes of it is in the samples.
+
+mod append;
+mod clock;
+pub mod config;
+pub mod event;
+mod fleet;
+mod host;
+pub mod replay;
+mod retry;
+mod run;
+#[cfg(test)]
+mod testing;
+
+pub use config::Config;
+pub use event::{Event, ReplayReport};
+pub use replay::mapping::Mapping;
+pub use run::{run, run_observed, run_reporting};

@@ -1,8 +1,7 @@
-//! The collector's binary: not built yet, and it says so.
+//! The collector as a process of its own.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    eprintln!("collector: this service is not in this build yet");
-    ExitCode::FAILURE
+    prescale_chassis::service_main("collector", prescale_collector::run)
 }

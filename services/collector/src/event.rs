@@ -1,0 +1,48 @@
+//! What the collector tells whoever runs it: progress and ends of its sources.
+
+use prescale_domain::time::EventTime;
+use std::collections::BTreeMap;
+
+/// Something that a source tells. The set is closed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The replay has come so far.
+    ReplayProgress {
+        /// Rows that are done.
+        rows_done: u64,
+        /// Rows that there are.
+        rows_total: u64,
+    },
+    /// The replay has come to its end.
+    ReplayEnded(ReplayReport),
+    /// The generated fleet's history has come so far.
+    FleetProgress {
+        /// Instant of the next sample.
+        at: EventTime,
+        /// Instant that the history goes to, as far as is known now.
+        until: EventTime,
+    },
+    /// The generated fleet has caught up with the clock and goes on live.
+    FleetLive,
+    /// The generated fleet has come to the end of its span.
+    FleetEnded {
+        /// Samples that it wrote since it was made.
+        samples_written: u64,
+    },
+}
+
+/// What became of a trace. Every row is accounted for:
+/// `rows_read == samples_written + rows_dropped.values().sum()`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplayReport {
+    /// Rows within the range, and those that have no instant.
+    pub rows_read: u64,
+    /// Samples written to `raw-kpis`, one a row.
+    pub samples_written: u64,
+    /// Rows that could not become a sample, by reason.
+    pub rows_dropped: BTreeMap<&'static str, u64>,
+    /// Instant of the first sample.
+    pub first_at: Option<EventTime>,
+    /// Instant of the last sample.
+    pub last_at: Option<EventTime>,
+}

@@ -1,0 +1,249 @@
+//! A trace from a file, replayed at any speed in the order of its instants.
+//!
+//! A sample's place in its source is the number of its row in the ordered trace, and the stored
+//! position says how many rows are done: the rows and their order follow from the file, the mapping
+//! and the range, which the position names as well.
+
+use crate::append::{Appended, Appender, PlacedSample};
+use crate::config::{ReplayConfig, name_from};
+use crate::event::Event;
+use crate::retry::BusRetry;
+use anyhow::{Context as _, Result, bail};
+use futures::StreamExt;
+use known::KnownTrace;
+use mapping::Mapping;
+use pace::{BackPressure, Pace};
+use position::{Identity, Progress};
+use prescale_bus::{Bus, cancelled_within};
+use prescale_chassis::{Context, STAGES};
+use prescale_contracts::rfc3339;
+use prescale_domain::time::EventTime;
+use rows::SampleMaker;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+use trace::{Range, Trace};
+
+pub mod known;
+pub mod mapping;
+mod pace;
+mod position;
+mod rows;
+mod step;
+mod trace;
+
+#[cfg(test)]
+mod tests;
+
+/// Name of the health component.
+pub(crate) const COMPONENT: &str = "collector.replay";
+
+/// Threads that read and order the trace.
+const READERS: usize = 2;
+
+/// Replays until the end of the trace or the shutdown.
+pub(crate) fn run(
+    config: &ReplayConfig,
+    context: &Context,
+    bus: &dyn Bus,
+    shutdown: &CancellationToken,
+    observe: &dyn Fn(Event),
+) -> Result<()> {
+    let name = match config.name.as_str() {
+        "" => name_from(&config.file.file_name().map(|n| n.to_string_lossy()).unwrap_or_default()),
+        name => name.to_owned(),
+    };
+    let retry = BusRetry::new(&format!("replay:{name}"), context.health.component(COMPONENT), shutdown);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(READERS)
+        .thread_name("replay reader")
+        .enable_all()
+        .build()
+        .context("cannot start the replay's readers")?;
+    let Some((appender, stored)) = Appender::open(bus, retry.clone())? else { return Ok(()) };
+    let back_pressure =
+        BackPressure { bus, group: context.group(STAGES[0].stage), lag_max_records: config.lag_max_records };
+    let Some(plan) = interruptible(&runtime, shutdown, Plan::make(config))? else { return Ok(()) };
+    let (written, progress) = match stored {
+        Some(bytes) => {
+            let progress = position::decode(&bytes, &plan.identity, &name)?;
+            (progress.clone(), progress)
+        }
+        None => (Progress::default(), Progress::starting(plan.rows_without_instant)),
+    };
+    retry.health().ready();
+    let mut replay = Replay { plan, appender, retry, back_pressure, progress, written, batch: Vec::new() };
+    if replay.progress.ended {
+        tracing::info!(source = replay.retry.id(), "the replay has come to its end before, nothing is left to do");
+    } else if !replay.all(config, &runtime, observe)? {
+        return Ok(());
+    }
+    let report = replay.progress.report();
+    tracing::info!(
+        source = replay.retry.id(),
+        rows_read = report.rows_read,
+        samples_written = report.samples_written,
+        rows_dropped = ?report.rows_dropped,
+        first_at = report.first_at.map(rfc3339),
+        last_at = report.last_at.map(rfc3339),
+        "the replay has come to its end"
+    );
+    replay.retry.health().idle();
+    observe(Event::ReplayEnded(report));
+    Ok(())
+}
+
+/// Runs to the end, or to the shutdown: then `None`.
+fn interruptible<T>(
+    runtime: &Runtime,
+    shutdown: &CancellationToken,
+    work: impl Future<Output = Result<T>>,
+) -> Result<Option<T>> {
+    runtime.block_on(async {
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => Ok(None),
+            done = work => done.map(Some),
+        }
+    })
+}
+
+/// What is to be replayed.
+struct Plan {
+    trace: Trace,
+    range: Range,
+    step_s: u32,
+    rows_without_instant: u64,
+    rows_in_range: u64,
+    identity: Identity,
+}
+
+impl Plan {
+    async fn make(config: &ReplayConfig) -> Result<Self> {
+        let (trace, mapping) = Trace::open(&config.file, config.sort_memory_bytes_max, |columns| {
+            if config.mapping.is_empty() { known_mapping(columns) } else { Ok(config.mapping.clone()) }
+        })
+        .await?;
+        let extent = trace.extent().await?;
+        let first = extent.first_ms.map(EventTime::from_ms);
+        let from = config.from.after(None).or(first);
+        let to = config.to.after(from);
+        if let (Some(from), Some(to)) = (from, to)
+            && to <= from
+        {
+            bail!("[collector.replay] to = \"{}\" is not after its beginning, {}", config.to, rfc3339(from));
+        }
+        let range = Range { from_ms: from.map_or(0, EventTime::as_ms), to_ms: to.map(EventTime::as_ms) };
+        let is_whole = to.is_none() && from == first;
+        let rows_in_range = if is_whole { extent.rows_with_instant } else { trace.count(range).await? };
+        let step_s = match (config.step_s, rows_in_range) {
+            (0, 0) => 1,
+            (0, _) => trace.step_s(range).await?.context(
+                "[collector.replay] step_s = 0: the step cannot be found, no workload has two instants in the range; set it",
+            )?,
+            (step_s, _) => step_s,
+        };
+        let identity = Identity::of(&config.file, &mapping, range, step_s)?;
+        let rows_without_instant = extent.rows_without_instant;
+        Ok(Self { trace, range, step_s, rows_without_instant, rows_in_range, identity })
+    }
+}
+
+fn known_mapping(columns: &[&str]) -> Result<Mapping> {
+    let Some(known) = KnownTrace::with_columns(columns) else {
+        bail!(
+            "[collector.replay.mapping] is empty and the file is no trace that is known; its columns are: {}; say which \
+             hold what, such as workload = \"vm\", instant = \"ts\", kpis.cpu_cores_used = \"cpu\"",
+            columns.join(", ")
+        );
+    };
+    tracing::info!("the trace is read as {}: {}", known.name, known.remark);
+    Ok(known.mapping())
+}
+
+struct Replay<'a> {
+    plan: Plan,
+    appender: Appender,
+    retry: BusRetry,
+    back_pressure: BackPressure<'a>,
+    progress: Progress,
+    /// The progress at the last write.
+    written: Progress,
+    batch: Vec<PlacedSample>,
+}
+
+impl Replay<'_> {
+    /// Replays what is left; false when the shutdown came first.
+    fn all(&mut self, config: &ReplayConfig, runtime: &Runtime, observe: &dyn Fn(Event)) -> Result<bool> {
+        let Range { from_ms, to_ms } = self.plan.range;
+        let (resume_ms, mut skip) = self.progress.resume_at().unwrap_or((from_ms, 0));
+        let stream = self.plan.trace.ordered(Range { from_ms: resume_ms, to_ms });
+        let Some(mut stream) = interruptible(runtime, self.retry.shutdown(), stream)? else { return Ok(false) };
+        tracing::info!(
+            source = self.retry.id(),
+            rows_done = self.progress.rows_done,
+            rows_total = self.plan.rows_in_range,
+            step_s = self.plan.step_s,
+            "replaying at speed {}",
+            config.speed
+        );
+        let maker = SampleMaker::new(&self.plan.trace, self.retry.id(), self.plan.step_s);
+        let mut pace = Pace::new(config.speed);
+        loop {
+            self.retry.health().idle();
+            let next = async { stream.next().await.transpose().context("cannot read the trace in order") };
+            let Some(next) = interruptible(runtime, self.retry.shutdown(), next)? else { return Ok(false) };
+            let Some(batch) = next else { break };
+            self.retry.health().alive();
+            let rows = maker.rows(&batch)?;
+            let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(rows.len());
+            skip -= skipped as u64;
+            for row in skipped..rows.len() {
+                let at_ms = rows.at_ms(row);
+                let wait = pace.wait(at_ms);
+                if !wait.is_zero() && !(self.write(observe)? && self.pause(wait)) {
+                    return Ok(false);
+                }
+                let place = self.progress.rows_done.to_string();
+                match rows.sample(row) {
+                    Ok(sample) => {
+                        self.batch.push(PlacedSample { sample, place });
+                        self.progress.written(at_ms);
+                    }
+                    Err(reason) => self.progress.dropped(at_ms, reason),
+                }
+                if self.batch.len() >= config.batch_samples_max && !self.write(observe)? {
+                    return Ok(false);
+                }
+            }
+        }
+        self.progress.ended = true;
+        self.write(observe)
+    }
+
+    fn pause(&self, wait: Duration) -> bool {
+        self.retry.health().idle();
+        !cancelled_within(self.retry.shutdown(), wait)
+    }
+
+    /// Writes what has gathered, with the position; false when the shutdown came first.
+    fn write(&mut self, observe: &dyn Fn(Event)) -> Result<bool> {
+        if self.progress == self.written {
+            return Ok(true);
+        }
+        if !self.back_pressure.wait(&self.retry)? {
+            return Ok(false);
+        }
+        let position = position::encode(&self.plan.identity, &self.progress);
+        if self.appender.append(&self.batch, &position)? == Appended::Shutdown {
+            return Ok(false);
+        }
+        self.batch.clear();
+        for (reason, rows) in self.progress.dropped_since(&self.written) {
+            metrics::counter!("prescale_collector_rows_dropped_total", "reason" => reason).increment(rows);
+        }
+        self.written.clone_from(&self.progress);
+        observe(Event::ReplayProgress { rows_done: self.progress.rows_done, rows_total: self.plan.rows_in_range });
+        Ok(true)
+    }
+}

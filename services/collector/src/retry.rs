@@ -1,0 +1,69 @@
+//! Calls to the bus that are tried again while it cannot be used, with pauses that grow to a bound.
+
+use prescale_bus::{BusError, cancelled_within};
+use prescale_chassis::ComponentHealth;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Who calls: for the log, the health, and the end of the waiting.
+#[derive(Clone, Debug)]
+pub(crate) struct BusRetry {
+    id: String,
+    health: ComponentHealth,
+    shutdown: CancellationToken,
+}
+
+impl BusRetry {
+    /// For the source of that id.
+    pub(crate) fn new(id: &str, health: ComponentHealth, shutdown: &CancellationToken) -> Self {
+        Self { id: id.to_owned(), health, shutdown: shutdown.clone() }
+    }
+
+    /// The source's id.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The source's health.
+    pub(crate) fn health(&self) -> &ComponentHealth {
+        &self.health
+    }
+
+    /// Ends the waiting.
+    pub(crate) fn shutdown(&self) -> &CancellationToken {
+        &self.shutdown
+    }
+
+    /// Tries until it works; `None` when the shutdown comes first.
+    ///
+    /// # Errors
+    /// When trying again cannot help.
+    pub(crate) fn run<T>(&self, mut attempt: impl FnMut() -> Result<T, BusError>) -> Result<Option<T>, BusError> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let error = match attempt() {
+                Ok(value) if pause == FIRST_PAUSE => return Ok(Some(value)),
+                Ok(value) => {
+                    tracing::info!(source = self.id, "the bus is back");
+                    self.health.ready();
+                    return Ok(Some(value));
+                }
+                Err(error) => error,
+            };
+            if !matches!(error, BusError::Backend { retryable: true, .. }) {
+                return Err(error);
+            }
+            tracing::warn!(source = self.id, %error, "trying again in {} ms", pause.as_millis());
+            self.health.failed(format!("the bus cannot be used: {error}"));
+            self.health.idle();
+            if cancelled_within(&self.shutdown, pause) {
+                return Ok(None);
+            }
+            self.health.alive();
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+}
