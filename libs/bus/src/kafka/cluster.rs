@@ -121,7 +121,8 @@ impl Cluster {
         self.partitions_now(topic)
     }
 
-    /// As [`Self::partitions`], without what was learned earlier.
+    /// As [`Self::partitions`], without what was learned earlier. A broker that has just started
+    /// may not know a topic's leaders yet; that does not make the topic unknown.
     pub(super) fn partitions_now(&self, topic: &str) -> Result<u32, BusError> {
         let found = self.metadata(Some(&self.options.prefixed(topic)), |topics| {
             match topics.first().map(|t| (t.error().map(RDKafkaErrorCode::from), count(t))) {

@@ -3,16 +3,20 @@
 //! Kafka ends the transactions of earlier producers of an id before it admits a new one. Its word
 //! for that is not enough. A broker that was killed and comes back may declare a transaction ended,
 //! committed or aborted, without having written its markers: all replicas of the partitions were
-//! offline for a moment, and it takes them for deleted (KAFKA-20734). The records then stay open,
-//! readers stand still before them, and so does the group; and the next marker of the same
-//! producer id, whatever it says, ends them too. So aborted records can come to life, and committed
-//! ones vanish.
+//! offline for a moment, and it takes them for deleted (KAFKA-20734; seen in Kafka 4.4.0). The
+//! records then stay open, readers stand still before them, and so does the group; and the next
+//! marker of the same producer id, whatever it says, ends them too. So aborted records can come to
+//! life, and committed ones vanish.
 //!
 //! Settling takes three steps. First a transaction that goes to every open place is aborted; it
 //! takes with it what is open of this id. Then it is looked up, by offset, whether the transaction
 //! in question is committed anywhere. If so its missing parts are written anew, else all of it
-//! never was. Only what the memory of the process tells can be written anew: where it ended with
-//! the transaction unsettled, that is aborted wherever it is still open.
+//! never was.
+//!
+//! What remains: only a producer of the same id can do this, so what an instance or a source leaves
+//! stays open until it comes back under its name. And only what the memory of the process holds can
+//! be written anew: where it ended with a transaction unsettled, that is aborted wherever it is
+//! still open, also if another part of it is committed.
 
 use super::cluster::{Cluster, SOURCE_POSITIONS};
 use super::ends::Place;

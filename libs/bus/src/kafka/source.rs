@@ -3,7 +3,8 @@
 //!
 //! Whoever opens a source writes the position anew under the next generation, and so owns it. A
 //! fenced producer alone says little: the broker also fences one whose transaction was open for too
-//! long, as when the broker itself was down.
+//! long, as when the broker itself was down. What the log says of a source is believed once nothing
+//! before its end is open: the open transaction of another source hides what comes behind it.
 
 use super::cluster::{Cluster, SOURCE_POSITIONS};
 use super::ends::Place;
