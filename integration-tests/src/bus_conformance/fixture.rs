@@ -62,13 +62,18 @@ pub fn write(source: &mut dyn Source, records: Vec<OutputRecord>) {
 }
 
 /// Asks again and again until `found` has an answer.
-pub fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+pub fn until<T>(what: &str, found: impl FnMut() -> Option<T>) -> T {
+    until_within(PATIENCE, what, found)
+}
+
+/// As [`until`], but with another bound.
+pub fn until_within<T>(at_most: Duration, what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + at_most;
     loop {
         if let Some(answer) = found() {
             return answer;
         }
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} for {what}");
+        assert!(Instant::now() < deadline, "waited {at_most:?} for {what}");
         thread::park_timeout(Duration::from_millis(20));
     }
 }
@@ -170,6 +175,15 @@ pub fn bytes_by_partition(records: &[ConsumedRecord]) -> BTreeMap<u32, Vec<Vec<u
         by_partition.entry(record.partition).or_default().push(bytes);
     }
     by_partition
+}
+
+/// Checks that the input topic holds exactly these records: nothing lost, repeated or reordered.
+pub fn assert_written_exactly(bus: &dyn Bus, inputs: &[OutputRecord]) {
+    let mut expected: BTreeMap<Vec<u8>, Vec<Vec<u8>>> = BTreeMap::new();
+    for input in inputs {
+        expected.entry(input.key.clone()).or_default().push(input.value.clone().unwrap_or_default());
+    }
+    assert_eq!(values_by_key(&read_count(bus, INPUT, inputs.len())), expected);
 }
 
 /// Checks that the output topic holds exactly what these inputs ask for: nothing lost, repeated,

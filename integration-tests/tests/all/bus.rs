@@ -149,15 +149,17 @@ impl BusUnderTest for Kafka {
 mod kafka {
     use super::{Kafka, TestBroker};
     use integration_tests::bus_conformance::fixture::{
-        GROUP, INPUT, OUTPUT, RunningStage, assert_exactly, await_no_lag, inputs, make_topics, options, read_all,
-        read_count, record, until, write,
+        GROUP, INPUT, OUTPUT, PATIENCE, RunningStage, assert_exactly, assert_written_exactly, await_no_lag, inputs,
+        make_topics, options, read_all, read_count, record, until, until_within, write,
     };
     use integration_tests::bus_conformance::stage::ChainingFactory;
     use integration_tests::bus_conformance::{BusUnderTest, Damage};
     use prescale_bus::kafka::{KafkaBus, KafkaOptions};
-    use prescale_bus::{Bus, BusError, CaughtUp, OutputRecord, ReadFrom};
+    use prescale_bus::partitioner::murmur2;
+    use prescale_bus::{Bus, BusError, CaughtUp, OutputRecord, ReadFrom, Source};
     use std::sync::Arc;
-    use std::time::Duration;
+    use std::thread;
+    use std::time::{Duration, Instant};
 
     conformance!(Kafka::new());
 
@@ -209,8 +211,50 @@ mod kafka {
         assert_exactly(bus.as_ref(), &inputs(0, 100));
     }
 
-    /// The broker is killed and started again while a stage and a source are at work.
-    #[cfg(feature = "broker-faults")]
+    /// Records that the source writes at a time while the broker is killed.
+    const BATCH: usize = 40;
+    /// After the broker is back, source and stage have gone on within this.
+    const BACK_AT_WORK_WITHIN: Duration = Duration::from_secs(60);
+
+    /// Writes the next batch, trying again and again.
+    fn write_next(source: &mut dyn Source, written: &mut usize, at_most: Duration) {
+        let next = (*written + BATCH).to_string().into_bytes();
+        until_within(at_most, "the source to write", || {
+            if source.position().ok()? == Some(next.clone()) {
+                return Some(());
+            }
+            source.append(inputs(*written, BATCH), &next).ok()
+        });
+        *written += BATCH;
+    }
+
+    /// Waits for a moment in the middle of what the other threads do.
+    fn pass(delay: Duration) {
+        let deadline = Instant::now() + delay;
+        while let Some(left) = deadline.checked_duration_since(Instant::now()) {
+            thread::park_timeout(left);
+        }
+    }
+
+    /// Kills the broker after the delay and starts it again, the source and the stage being at work
+    /// all the time; returns when the source has written again.
+    fn kill_under_load(broker: &mut TestBroker, delay: Duration, source: &mut dyn Source, written: &mut usize) {
+        thread::scope(|scope| {
+            let outage = scope.spawn(|| {
+                pass(delay);
+                broker.kill();
+                broker.run();
+            });
+            while !outage.is_finished() {
+                write_next(source, written, PATIENCE);
+            }
+        });
+        write_next(source, written, BACK_AT_WORK_WITHIN);
+    }
+
+    /// The broker is killed and started again while a stage and a source are at work: first while
+    /// only the stage is, then twice in the middle of the transactions of both. The moments follow
+    /// from `BROKER_FAULT_SEED`.
     #[test]
     fn a_broker_that_is_killed_loses_and_repeats_nothing() {
         let mut broker = TestBroker::start();
@@ -220,35 +264,36 @@ mod kafka {
             state_dir: state_dir.path().to_owned(),
             session_timeout_ms: 6000,
             transaction_timeout_ms: 5000,
+            request_timeout: Duration::from_secs(5),
             ..KafkaOptions::default()
         });
         let bus: Arc<dyn Bus> = Arc::new(connected.expect("the broker answers"));
         make_topics(bus.as_ref());
         let stage = start(&bus);
         let mut source = bus.source("meter").expect("the source opens");
+        let seed = std::env::var("BROKER_FAULT_SEED").map_or(1, |seed| seed.parse().expect("the seed is a number"));
         let mut written = 0;
-        for kill in [false, true, false, true, false] {
-            let records = inputs(written, 400);
-            written += records.len();
-            let position = written.to_string();
-            if kill {
-                source.append(records, position.as_bytes()).expect("the records are written");
+        for kill in 0..3 {
+            let moment = murmur2(format!("{seed}/{kill}").as_bytes()).unsigned_abs();
+            for _ in 0..3 + moment % 4 {
+                write_next(source.as_mut(), &mut written, PATIENCE);
+            }
+            if kill == 0 {
                 broker.kill();
                 broker.run();
+                write_next(source.as_mut(), &mut written, BACK_AT_WORK_WITHIN);
             } else {
-                until("the source to write", || {
-                    if source.position().ok()?.as_deref() == Some(position.as_bytes()) {
-                        return Some(());
-                    }
-                    source.append(records.clone(), position.as_bytes()).ok()
-                });
+                let delay = Duration::from_micros(u64::from(moment % 200_000));
+                kill_under_load(&mut broker, delay, source.as_mut(), &mut written);
             }
         }
-        until("the stage to be through", || {
+        until_within(BACK_AT_WORK_WITHIN, "the stage to be through", || {
             let lags = bus.lag(GROUP, INPUT).ok()?;
             lags.iter().all(|l| l.behind() == 0).then_some(())
         });
         stage.stop().expect("the stage stops");
+        assert_eq!(source.position().expect("it is readable"), Some(written.to_string().into_bytes()));
+        assert_written_exactly(bus.as_ref(), &inputs(0, written));
         assert_exactly(bus.as_ref(), &inputs(0, written));
     }
 

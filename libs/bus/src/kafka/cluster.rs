@@ -39,10 +39,14 @@ pub(super) fn raw(partition: u32) -> i32 {
     i32::try_from(partition).unwrap_or(i32::MAX)
 }
 
+/// A client that asks and reads nothing.
+pub(super) type Inspector = BaseConsumer<Reporting>;
+
 /// The cluster, seen by clients that are part of no group.
 pub(super) struct Cluster {
     pub(super) options: KafkaOptions,
-    inspectors: Mutex<BTreeMap<String, Arc<BaseConsumer<Reporting>>>>,
+    /// By group, and by whether they see only what is committed.
+    inspectors: Mutex<BTreeMap<(String, bool), Arc<Inspector>>>,
     partitions: Mutex<BTreeMap<String, u32>>,
 }
 
@@ -55,16 +59,26 @@ impl Cluster {
     }
 
     /// A client for asking about a group; it never joins it.
-    fn inspector(&self, group: &str) -> Result<Arc<BaseConsumer<Reporting>>, BusError> {
+    pub(super) fn inspector(&self, group: &str) -> Result<Arc<Inspector>, BusError> {
+        self.inspector_for(group, ConsumerUse::Inspection)
+    }
+
+    /// As [`Self::inspector`], but seeing only what is committed.
+    pub(super) fn committed_inspector(&self, group: &str) -> Result<Arc<Inspector>, BusError> {
+        self.inspector_for(group, ConsumerUse::Committed)
+    }
+
+    fn inspector_for(&self, group: &str, used_for: ConsumerUse) -> Result<Arc<Inspector>, BusError> {
+        let key = (group.to_owned(), used_for == ConsumerUse::Committed);
         let mut inspectors = self.inspectors.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(inspector) = inspectors.get(group) {
+        if let Some(inspector) = inspectors.get(&key) {
             return Ok(Arc::clone(inspector));
         }
-        let config = self.options.consumer(&self.options.prefixed(group), ConsumerUse::Inspection);
-        let inspector: BaseConsumer<Reporting> =
+        let config = self.options.consumer(&self.options.prefixed(group), used_for);
+        let inspector: Inspector =
             config.create_with_context(Reporting).map_err(|e| backend("cannot make a Kafka client", &e))?;
         let inspector = Arc::new(inspector);
-        inspectors.insert(group.to_owned(), Arc::clone(&inspector));
+        inspectors.insert(key, Arc::clone(&inspector));
         Ok(inspector)
     }
 
@@ -107,11 +121,17 @@ impl Cluster {
         self.partitions_now(topic)
     }
 
-    /// As [`Self::partitions`], without what was learned earlier.
+    /// As [`Self::partitions`], without what was learned earlier. A broker that has just started
+    /// may not know a topic's leaders yet; that does not make the topic unknown.
     pub(super) fn partitions_now(&self, topic: &str) -> Result<u32, BusError> {
         let found = self.metadata(Some(&self.options.prefixed(topic)), |topics| {
-            topics.iter().find(|t| t.error().is_none()).map(count).filter(|n| *n > 0)
+            match topics.first().map(|t| (t.error().map(RDKafkaErrorCode::from), count(t))) {
+                None | Some((Some(RDKafkaErrorCode::UnknownTopicOrPartition), _) | (None, 0)) => Ok(None),
+                Some((None, partitions)) => Ok(Some(partitions)),
+                Some((Some(error), _)) => Err(KafkaError::MetadataFetch(error)),
+            }
         })?;
+        let found = found.map_err(|e| backend(format!("cannot look up topic {topic:?}"), &e))?;
         let mut known = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
         match found {
             Some(partitions) => {

@@ -3,7 +3,7 @@
 //! Rebalances are answered within the poll that brings them, on the stage's own thread. No
 //! transaction is open then, because a step runs from its begin to its end without polling.
 
-use super::cluster::{Cluster, backend, raw};
+use super::cluster::{Cluster, backend};
 use super::messages::{consumed, passes_by_itself, report};
 use super::options::ConsumerUse;
 use crate::error::BusError;
@@ -125,7 +125,7 @@ impl ConsumerContext for Rebalances {
                 }
                 consumer.incremental_unassign(partitions)
             }
-            other => Err(KafkaError::Rebalance(other.into())),
+            other => consumer.unassign().and(Err(KafkaError::Rebalance(other.into()))),
         };
         if let Err(error) = answered {
             self.push(MemberEvent::Broken(format!("cannot take part in the group: {error}")));
@@ -157,7 +157,6 @@ pub(super) fn share_out_again(cluster: &Cluster, group: &str, topic: &str) -> Re
 pub(super) struct Member {
     consumer: BaseConsumer<Rebalances>,
     topic: Arc<str>,
-    name: String,
 }
 
 impl Member {
@@ -169,9 +168,8 @@ impl Member {
             .consumer(&options.prefixed(group), ConsumerUse::Member)
             .create_with_context(rebalances)
             .map_err(|e| backend(&context, &e))?;
-        let name = options.prefixed(topic);
-        consumer.subscribe(&[&name]).map_err(|e| backend(&context, &e))?;
-        Ok(Self { consumer, topic: Arc::from(topic), name })
+        consumer.subscribe(&[&options.prefixed(topic)]).map_err(|e| backend(&context, &e))?;
+        Ok(Self { consumer, topic: Arc::from(topic) })
     }
 
     /// The next event, if one comes within `wait`.
@@ -203,19 +201,5 @@ impl Member {
     /// a member that was left behind cannot.
     pub(super) fn metadata(&self) -> Option<ConsumerGroupMetadata> {
         self.consumer.group_metadata()
-    }
-
-    /// Positions as a list that a transaction takes.
-    pub(super) fn offsets(
-        &self,
-        positions: impl IntoIterator<Item = (u32, i64)>,
-    ) -> Result<TopicPartitionList, BusError> {
-        let mut offsets = TopicPartitionList::new();
-        for (partition, position) in positions {
-            offsets
-                .add_partition_offset(&self.name, raw(partition), Offset::Offset(position))
-                .map_err(|e| backend("cannot name a position", &e))?;
-        }
-        Ok(offsets)
     }
 }

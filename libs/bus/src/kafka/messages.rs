@@ -140,6 +140,16 @@ impl CommittedLog {
         self.consumer.fetch_watermarks(&self.name, raw(partition), self.request_timeout).map_err(|e| self.error(&e))
     }
 
+    /// Whether the record at this offset is committed. The partition must be settled beyond it.
+    pub(super) fn holds(&self, partition: u32, offset: i64) -> Result<bool, BusError> {
+        let mut found = false;
+        self.each_until(partition, offset, offset + 1, |_| {
+            found = true;
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
     /// Hands over a partition's records from `from` up to `until`, in order.
     pub(super) fn each_until(
         &self,

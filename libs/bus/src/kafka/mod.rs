@@ -2,14 +2,19 @@
 //!
 //! A step is one transaction: outputs and the group's positions. Because librdkafka lacks the
 //! client side of KIP-890, nothing rests on a transaction whose outcome is not known: the producer
-//! is destroyed, a new one fences it, and the stage starts again from what is committed.
+//! is destroyed, a new one fences it, and the stage starts again from what is committed. And because
+//! a broker that was killed may lose the end of a transaction that it acknowledged, none is believed
+//! before its end was seen in the log; [`settle`] repairs what is left.
 
+mod attempt;
 mod cluster;
+mod ends;
 mod member;
 mod messages;
 mod options;
 mod reader;
 mod session;
+mod settle;
 mod snapshot_file;
 mod source;
 mod transaction;
@@ -51,11 +56,13 @@ fn run_sessions(running: &Running<'_>) -> Result<(), BusError> {
     let stage = running.factory.name();
     let mut last_progress = Instant::now();
     let mut pause = FIRST_PAUSE;
+    let mut unsettled = None;
     loop {
-        let end = match Session::start(running) {
+        let end = match Session::start(running, &mut unsettled) {
             Err(error) => SessionEnd::from(error),
             Ok(mut session) => {
                 let end = session.run();
+                unsettled = session.unsettled.take();
                 if session.steps > 0 {
                     last_progress = Instant::now();
                     pause = FIRST_PAUSE;

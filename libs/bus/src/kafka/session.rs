@@ -10,8 +10,9 @@
 use super::cluster::Cluster;
 use super::member::{self, Member, MemberEvent};
 use super::messages::CommittedLog;
+use super::settle::Settling;
 use super::snapshot_file::SnapshotFiles;
-use super::transaction::{TransactionFailure, Transactional, locate};
+use super::transaction::{GroupInput, Moves, TransactionFailure, Transactional, Unsettled, locate};
 use crate::bus::StageOptions;
 use crate::error::BusError;
 use crate::record::ConsumedRecord;
@@ -82,6 +83,8 @@ pub(super) struct Session<'a> {
     prepared: BTreeMap<u32, Prepared>,
     /// Since when transactions were aborted without one committed.
     aborting_since: Option<Instant>,
+    /// The transaction that ended the session, if its outcome is not known.
+    pub(super) unsettled: Option<Unsettled>,
     /// Partitions whose end was reached and whose position may lie before transaction markers.
     ended: BTreeSet<u32>,
     last_progress: Instant,
@@ -92,13 +95,15 @@ pub(super) struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Fences first, and only then reads.
-    pub(super) fn start(running: &'a Running<'a>) -> Result<Self, BusError> {
+    /// Fences and settles first, and only then reads.
+    pub(super) fn start(running: &'a Running<'a>, unsettled: &mut Option<Unsettled>) -> Result<Self, BusError> {
         let Running { cluster, factory, options, .. } = running;
         let context = StepContext::new(*factory);
         cluster.partitions_now(&context.input)?;
+        let mut scope = BTreeSet::new();
         for written in context.topics_written() {
             cluster.partitions_now(&written)?;
+            scope.extend(cluster.places(&written)?);
         }
         let snapshots = SnapshotFiles::new(
             &cluster.options.state_dir,
@@ -107,7 +112,13 @@ impl<'a> Session<'a> {
             &cluster.options.prefixed(&context.input),
             factory.state_schema(),
         );
-        let producer = Transactional::start(cluster, &cluster.options.transactional_id("stage", &options.group))?;
+        let settling = Settling {
+            cluster,
+            transactional_id: cluster.options.transactional_id("stage", &options.group),
+            group: Some(GroupInput { group: options.group.clone(), topic: context.input.to_string() }),
+            scope,
+        };
+        let producer = settling.settle(unsettled)?;
         let log = CommittedLog::open(cluster, &context.input)?;
         let member = Member::join(cluster, &options.group, &context.input)?;
         Ok(Self {
@@ -122,6 +133,7 @@ impl<'a> Session<'a> {
             pending_records: 0,
             prepared: BTreeMap::new(),
             aborting_since: None,
+            unsettled: None,
             ended: BTreeSet::new(),
             last_progress: Instant::now(),
             group_positions: BTreeMap::new(),
@@ -261,15 +273,22 @@ impl<'a> Session<'a> {
         for prepared in self.prepared.values() {
             located.extend(locate(cluster, &prepared.writes)?);
         }
-        let offsets = self.member.offsets(self.prepared.iter().map(|(p, work)| (*p, work.position)))?;
+        let positions: BTreeMap<u32, i64> = self.prepared.iter().map(|(p, work)| (*p, work.position)).collect();
         let Some(metadata) = self.member.metadata() else {
             return Err(SessionEnd::Reconnect("the consumer has no group metadata".to_owned()));
         };
-        match self.producer.commit(&located, Some((&offsets, &metadata))) {
+        let moves = Moves { positions: &positions, metadata: &metadata };
+        match self.producer.commit(cluster, &located, Some(moves)) {
             Ok(()) => self.committed(),
             Err(TransactionFailure::Refused(error)) => return Err(SessionEnd::Failed(error)),
-            Err(TransactionFailure::Unknown(why)) => return Err(SessionEnd::Reconnect(why)),
-            Err(TransactionFailure::Fenced(why)) => return Err(self.fenced(why)),
+            Err(TransactionFailure::Unknown(why, left)) => {
+                self.unsettled = Some(*left);
+                return Err(SessionEnd::Reconnect(why));
+            }
+            Err(TransactionFailure::Fenced(why, left)) => {
+                self.unsettled = Some(*left);
+                return Err(self.fenced(why));
+            }
             Err(TransactionFailure::Aborted(why)) => {
                 tracing::info!(stage = self.context.stage, why, "the step was aborted and is tried again");
                 let since = *self.aborting_since.get_or_insert_with(Instant::now);

@@ -1,120 +1,261 @@
 //! A source on Kafka: its position is a record of a compacted topic, in the same transaction as
 //! the records.
+//!
+//! Whoever opens a source writes the position anew under the next generation, and so owns it. A
+//! fenced producer alone says little: the broker also fences one whose transaction was open for too
+//! long, as when the broker itself was down. What the log says of a source is believed once nothing
+//! before its end is open: the open transaction of another source hides what comes behind it.
 
 use super::cluster::{Cluster, SOURCE_POSITIONS};
+use super::ends::Place;
 use super::messages::CommittedLog;
-use super::transaction::{TransactionFailure, Transactional, locate};
+use super::settle::Settling;
+use super::transaction::{Located, TransactionFailure, Transactional, Unsettled, locate};
 use crate::bus::Source;
 use crate::error::BusError;
+use crate::framing::take_array;
 use crate::record::OutputRecord;
 use crate::step::{Placement, Write};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
+
+/// Where a source stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Standing {
+    /// Counts who opened it.
+    generation: u64,
+    /// Counts the appends, so that it can be told whether one with unknown outcome took effect.
+    sequence: u64,
+    position: Option<Vec<u8>>,
+}
+
+impl Standing {
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = self.generation.to_be_bytes().to_vec();
+        bytes.extend(self.sequence.to_be_bytes());
+        if let Some(position) = &self.position {
+            bytes.push(1);
+            bytes.extend_from_slice(position);
+        }
+        bytes
+    }
+
+    fn decode(mut bytes: &[u8]) -> Option<Self> {
+        let generation = u64::from_be_bytes(take_array(&mut bytes)?);
+        let sequence = u64::from_be_bytes(take_array(&mut bytes)?);
+        Some(Self { generation, sequence, position: bytes.split_first().map(|(_, position)| position.to_vec()) })
+    }
+}
 
 pub(super) struct KafkaSource {
     cluster: Arc<Cluster>,
     id: String,
     /// None after a call whose outcome is not known, until a new one has settled it.
     producer: Option<Transactional>,
+    unsettled: Option<Unsettled>,
+    /// Where its transactions may have gone.
+    scope: BTreeSet<Place>,
     fenced: bool,
-    /// Counts the appends, so that it can be told whether one with unknown outcome took effect.
-    sequence: u64,
-    position: Option<Vec<u8>>,
+    standing: Standing,
 }
 
 impl KafkaSource {
     pub(super) fn open(cluster: Arc<Cluster>, id: &str) -> Result<Self, BusError> {
-        let mut source =
-            Self { cluster, id: id.to_owned(), producer: None, fenced: false, sequence: 0, position: None };
-        source.settle()?;
+        let scope = cluster.places(SOURCE_POSITIONS)?;
+        let mut source = Self {
+            cluster,
+            id: id.to_owned(),
+            producer: None,
+            unsettled: None,
+            scope,
+            fenced: false,
+            standing: Standing::default(),
+        };
+        source.own()?;
         Ok(source)
     }
 
-    /// Makes a new producer, which finishes or aborts what the last one left, and reads back where
-    /// the source stands.
-    fn settle(&mut self) -> Result<&Transactional, BusError> {
-        let transactional_id = self.cluster.options.transactional_id("source", &self.id);
-        let producer = Transactional::start(&self.cluster, &transactional_id)?;
+    /// Makes the source this one's. Whether the claim took effect is only believed of a commit
+    /// that was seen, since another opener may have made the same claim.
+    fn own(&mut self) -> Result<(), BusError> {
+        let deadline = Instant::now() + self.cluster.options.request_timeout * 3;
+        loop {
+            let producer = self.settled()?;
+            let mut claimed = self.stored()?;
+            claimed.generation += 1;
+            let claim = [self.standing_record(&claimed)];
+            let failure = match producer.commit(&self.cluster, &locate(&self.cluster, &claim)?, None) {
+                Ok(()) => {
+                    self.standing = claimed;
+                    self.producer = Some(producer);
+                    return Ok(());
+                }
+                Err(failure) => failure,
+            };
+            let error = self.keep(failure);
+            if Instant::now() > deadline {
+                return Err(error);
+            }
+        }
+    }
+
+    /// A new producer; what the last one left is settled.
+    fn settled(&mut self) -> Result<Transactional, BusError> {
+        let settling = Settling {
+            cluster: &self.cluster,
+            transactional_id: self.cluster.options.transactional_id("source", &self.id),
+            group: None,
+            scope: self.scope.clone(),
+        };
+        settling.settle(&mut self.unsettled)
+    }
+
+    /// The partition in which the source's standing is.
+    fn home(&self) -> Result<Place, BusError> {
         let partitions = self.cluster.partitions(SOURCE_POSITIONS)?;
         let partition = crate::partitioner::partition_of(self.id.as_bytes(), partitions);
+        Ok(Place { topic: SOURCE_POSITIONS.into(), partition })
+    }
+
+    /// Where the source stands by the log, when nothing in it is open.
+    fn stored(&self) -> Result<Standing, BusError> {
+        let at_most = self.cluster.options.transaction_timeout() * 2;
+        self.cluster.await_settled(&BTreeSet::from([self.home()?]), at_most)?;
+        self.seen()
+    }
+
+    /// Where the source stands by what can be seen of the log now.
+    fn seen(&self) -> Result<Standing, BusError> {
+        let partition = self.home()?.partition;
         let log = CommittedLog::open(&self.cluster, SOURCE_POSITIONS)?;
         let end = log.bounds(partition)?.1;
-        let (mut sequence, mut position) = (0, None);
+        let mut standing = Standing::default();
         log.each_until(partition, 0, end, |record| {
-            let stored = record.value.as_deref().and_then(<[u8]>::split_first_chunk::<8>);
             if record.key.as_deref() == Some(self.id.as_bytes())
-                && let Some((count, bytes)) = stored
+                && let Some(stored) = record.value.as_deref().and_then(Standing::decode)
             {
-                sequence = u64::from_be_bytes(*count);
-                position = Some(bytes.to_vec());
+                standing = stored;
             }
             Ok(())
         })?;
-        (self.sequence, self.position) = (sequence, position);
-        Ok(self.producer.insert(producer))
+        Ok(standing)
+    }
+
+    /// Goes on after a call whose outcome was not known: settles it and reads back where the source
+    /// stands, unless another has it by now.
+    fn resume(&mut self) -> Result<(), BusError> {
+        if self.producer.is_some() || self.fenced {
+            return Ok(());
+        }
+        self.check_owner(&self.seen()?)?;
+        let producer = self.settled()?;
+        let stored = self.stored()?;
+        self.check_owner(&stored)?;
+        self.standing = stored;
+        self.producer = Some(producer);
+        Ok(())
+    }
+
+    fn check_owner(&mut self, stored: &Standing) -> Result<(), BusError> {
+        if stored.generation > self.standing.generation {
+            self.fenced = true;
+            return Err(self.fenced());
+        }
+        Ok(())
     }
 
     fn fenced(&self) -> BusError {
         BusError::Fenced { stage: self.id.clone() }
     }
 
-    fn position_record(&self, position: &[u8]) -> Write {
-        let mut value = (self.sequence + 1).to_be_bytes().to_vec();
-        value.extend_from_slice(position);
+    /// The failure as an error; what it left is kept to be settled.
+    fn keep(&mut self, failure: TransactionFailure) -> BusError {
+        let context = format!("source {:?} cannot write", self.id);
+        match failure {
+            TransactionFailure::Refused(error) => error,
+            TransactionFailure::Aborted(message) => BusError::Backend { context, message, retryable: true },
+            TransactionFailure::Fenced(message, left) | TransactionFailure::Unknown(message, left) => {
+                self.unsettled = Some(*left);
+                self.producer = None;
+                BusError::Backend { context, message, retryable: true }
+            }
+        }
+    }
+
+    fn standing_record(&self, standing: &Standing) -> Write {
         Write {
             topic: SOURCE_POSITIONS.into(),
             placement: Placement::ByKey,
             key: Some(self.id.clone().into_bytes()),
-            value: Some(value),
+            value: Some(standing.encode()),
             headers: Vec::new(),
         }
+    }
+
+    /// Takes the places of topics that are new to this source into its scope. What an earlier one
+    /// of its name left open there is ended first.
+    fn widen(&mut self, records: &[Located<'_>]) -> Result<(), BusError> {
+        let topics: BTreeSet<&Arc<str>> =
+            records.iter().filter(|r| !self.scope.contains(&r.place)).map(|r| &r.place.topic).collect();
+        let mut new = BTreeSet::new();
+        for topic in topics {
+            new.extend(self.cluster.places(topic)?);
+        }
+        if new.is_empty() {
+            return Ok(());
+        }
+        let open = !self.cluster.open_places(&new)?.is_empty();
+        self.scope.extend(new);
+        if open {
+            self.producer = None;
+            self.resume()?;
+        }
+        Ok(())
     }
 }
 
 impl Source for KafkaSource {
     fn position(&mut self) -> Result<Option<Vec<u8>>, BusError> {
-        if self.producer.is_none() && !self.fenced {
-            self.settle()?;
-        }
-        Ok(self.position.clone())
+        self.resume()?;
+        Ok(self.standing.position.clone())
     }
 
     fn append(&mut self, records: Vec<OutputRecord>, position: &[u8]) -> Result<(), BusError> {
         if self.fenced {
             return Err(self.fenced());
         }
-        if self.producer.is_none() {
-            self.settle()?;
-        }
-        let next = self.sequence + 1;
+        self.resume()?;
+        let Standing { generation, sequence, .. } = self.standing;
+        let next = Standing { generation, sequence: sequence + 1, position: Some(position.to_vec()) };
         let mut writes: Vec<Write> = records.into_iter().map(Write::from).collect();
-        writes.push(self.position_record(position));
+        writes.push(self.standing_record(&next));
         let located = locate(&self.cluster, &writes)?;
+        self.widen(&located)?;
         let Some(producer) = &self.producer else { return Err(self.fenced()) };
-        let failure = match producer.commit(&located, None) {
+        let failure = match producer.commit(&self.cluster, &located, None) {
             Ok(()) => {
-                self.sequence = next;
-                self.position = Some(position.to_vec());
+                self.standing = next;
                 return Ok(());
             }
             Err(failure) => failure,
         };
-        let context = format!("source {:?} cannot write", self.id);
-        match failure {
-            TransactionFailure::Refused(error) => Err(error),
-            TransactionFailure::Aborted(message) => Err(BusError::Backend { context, message, retryable: true }),
-            TransactionFailure::Fenced(_) => {
-                self.fenced = true;
-                self.producer = None;
-                Err(self.fenced())
-            }
-            TransactionFailure::Unknown(message) => {
-                self.producer = None;
-                self.settle()?;
-                if self.sequence == next {
-                    return Ok(());
-                }
-                Err(BusError::Backend { context, message, retryable: true })
-            }
+        let error = self.keep(failure);
+        self.resume()?;
+        if self.standing.sequence == next.sequence { Ok(()) } else { Err(error) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_standing_comes_back_and_an_empty_position_is_a_position() {
+        for position in [None, Some(vec![]), Some(b"ten".to_vec())] {
+            let standing = Standing { generation: 3, sequence: 7, position };
+            assert_eq!(Standing::decode(&standing.encode()), Some(standing));
         }
+        assert_eq!(Standing::decode(b"short"), None);
     }
 }

@@ -1,39 +1,70 @@
 //! A transactional producer and its one operation: write these records and move these positions,
 //! or neither.
 //!
-//! After a call whose outcome is not known the producer must be destroyed; a new one under the
-//! same id makes the broker finish or abort what the old one left (KIP-447, KIP-360; librdkafka
-//! has no client side of KIP-890).
+//! A transaction is over when its end was seen in the log, not when the broker says so: the next
+//! one of the same producer ends, with its own outcome, whatever the one before left open. A
+//! producer whose last transaction was not seen to end is never used again; [`super::settle`] says
+//! what is done with what it left.
 
-use super::cluster::{Cluster, backend, raw};
-use super::messages::Reporting;
+use super::attempt::{Attempt, positions_list};
+use super::cluster::{Cluster, backend};
+use super::ends::Place;
+use super::messages::report;
 use crate::error::BusError;
-use crate::step::Write;
-use rdkafka::TopicPartitionList;
+use crate::step::{Placement, Write};
+use rdkafka::client::ClientContext;
 use rdkafka::consumer::ConsumerGroupMetadata;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
-use std::time::{Duration, Instant};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::producer::{DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// Why a transaction did not take effect, as far as is known.
-#[derive(Debug)]
 pub(super) enum TransactionFailure {
     /// It was aborted: nothing took effect, and the producer is usable.
     Aborted(String),
     /// A record cannot be written, now or later. It was aborted.
     Refused(BusError),
     /// Another producer has taken over the transactional id, or the broker gave the transaction up.
-    Fenced(String),
+    Fenced(String, Box<Unsettled>),
     /// Whether it took effect is not known; the producer must be destroyed.
-    Unknown(String),
+    Unknown(String, Box<Unsettled>),
 }
 
-/// Records with their partitions.
+/// How far a transaction came, as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reached {
+    /// The broker was never asked to commit it, so it did not take effect.
+    Written,
+    /// The broker was asked to commit it.
+    CommitAsked,
+    /// It took effect in part, so it must in whole.
+    Committed,
+}
+
+/// A transaction whose end was not seen in the log.
+pub(super) struct Unsettled {
+    pub(super) records: Vec<Located<'static>>,
+    /// Where each of the records lies, as far as is known.
+    pub(super) offsets: Vec<Option<i64>>,
+    pub(super) positions: BTreeMap<u32, i64>,
+    pub(super) reached: Reached,
+}
+
+/// A record with its partition.
+#[derive(Clone)]
 pub(super) struct Located<'a> {
-    pub(super) write: &'a Write,
-    pub(super) topic: String,
-    pub(super) partition: u32,
+    pub(super) write: Cow<'a, Write>,
+    pub(super) place: Place,
+}
+
+impl Located<'_> {
+    pub(super) fn into_owned(self) -> Located<'static> {
+        Located { write: Cow::Owned(self.write.into_owned()), place: self.place }
+    }
 }
 
 /// Looks up where records go.
@@ -42,108 +73,146 @@ pub(super) fn locate<'a>(cluster: &Cluster, writes: &'a [Write]) -> Result<Vec<L
         .iter()
         .map(|write| {
             let partition = write.partition(cluster.partitions(&write.topic)?);
-            Ok(Located { write, topic: cluster.options.prefixed(&write.topic), partition })
+            Ok(Located { write: Cow::Borrowed(write), place: Place { topic: write.topic.clone(), partition } })
         })
         .collect()
 }
 
+/// The group whose positions a stage's transactions move, and the topic that it reads.
+#[derive(Clone)]
+pub(super) struct GroupInput {
+    pub(super) group: String,
+    pub(super) topic: String,
+}
+
+/// New positions, with the right to move them.
+#[derive(Clone, Copy)]
+pub(super) struct Moves<'a> {
+    pub(super) positions: &'a BTreeMap<u32, i64>,
+    pub(super) metadata: &'a ConsumerGroupMetadata,
+}
+
+/// Where the records of the transaction under way lie, as the broker reports it.
+#[derive(Default)]
+pub(super) struct Deliveries(Mutex<Vec<Option<i64>>>);
+
+impl Deliveries {
+    pub(super) fn expect(&self, records: usize) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = vec![None; records];
+    }
+
+    pub(super) fn offsets(&self) -> Vec<Option<i64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ClientContext for Deliveries {
+    fn error(&self, error: KafkaError, reason: &str) {
+        report(&error, reason);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, index: usize) {
+        if let Ok(message) = result
+            && message.offset() >= 0
+            && let Some(offset) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(index)
+        {
+            *offset = Some(message.offset());
+        }
+    }
+}
+
 /// A transactional producer that has fenced those before it.
 pub(super) struct Transactional {
-    producer: ThreadedProducer<Reporting>,
-    timeout: Duration,
+    pub(super) producer: ThreadedProducer<Deliveries>,
+    /// Bound on one call.
+    pub(super) timeout: Duration,
+    pub(super) group: Option<GroupInput>,
 }
 
 impl Transactional {
-    /// Makes the producer and fences earlier ones of the same id; their open transactions are
-    /// aborted before this returns.
-    pub(super) fn start(cluster: &Cluster, transactional_id: &str) -> Result<Self, BusError> {
+    /// Makes the producer and fences earlier ones of the same id; the broker has ended their
+    /// transactions when this returns, whether or not that can be seen in the log.
+    pub(super) fn start(
+        cluster: &Cluster,
+        transactional_id: &str,
+        group: Option<GroupInput>,
+    ) -> Result<Self, BusError> {
         let context = || format!("cannot start the transactional producer {transactional_id:?}");
-        let producer: ThreadedProducer<Reporting> = cluster
+        let producer: ThreadedProducer<Deliveries> = cluster
             .options
             .producer(transactional_id)
-            .create_with_context(Reporting)
+            .create_with_context(Deliveries::default())
             .map_err(|e| backend(context(), &e))?;
         let timeout = cluster.options.transaction_timeout();
         producer.init_transactions(timeout * 2).map_err(|e| backend(context(), &e))?;
-        Ok(Self { producer, timeout })
+        Ok(Self { producer, timeout, group })
     }
 
-    /// Writes the records and moves the group's positions in one transaction.
+    /// Writes the records and moves the group's positions in one transaction, and sees it end.
     pub(super) fn commit(
         &self,
+        cluster: &Cluster,
         records: &[Located<'_>],
-        positions: Option<(&TopicPartitionList, &ConsumerGroupMetadata)>,
+        moves: Option<Moves<'_>>,
     ) -> Result<(), TransactionFailure> {
-        self.producer.begin_transaction().map_err(|e| self.failed("begin", &e))?;
-        for record in records {
-            self.send(record)?;
-        }
-        if let Some((offsets, metadata)) = positions {
-            self.producer
-                .send_offsets_to_transaction(offsets, metadata, self.timeout)
-                .map_err(|e| self.failed("move the position in", &e))?;
-        }
-        self.producer.commit_transaction(self.timeout).map_err(|e| self.failed("commit", &e))
+        let attempt = Attempt { of: self, cluster, records, moves };
+        attempt.write()?;
+        self.producer.commit_transaction(self.timeout).map_err(|e| attempt.lost(&e, Reached::CommitAsked))?;
+        attempt.see_commit().map_err(|e| attempt.unknown(e.to_string(), Reached::CommitAsked))
     }
 
-    fn send(&self, record: &Located<'_>) -> Result<(), TransactionFailure> {
-        let Located { write, topic, partition } = record;
-        let headers =
-            write.headers.iter().fold(OwnedHeaders::new_with_capacity(write.headers.len()), |headers, header| {
-                headers.insert(Header { key: &header.name, value: Some(&header.value) })
-            });
-        let mut message: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).partition(raw(*partition)).headers(headers);
-        message.key = write.key.as_deref();
-        message.payload = write.value.as_deref();
-        let deadline = Instant::now() + self.timeout;
-        loop {
-            match self.producer.send(message) {
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), unsent))
-                    if Instant::now() < deadline =>
-                {
-                    message = unsent;
-                    self.producer.poll(Duration::from_millis(20));
-                }
-                Err((error, _)) => {
-                    let refused = backend(format!("cannot write to {topic}/{partition}"), &error);
-                    return Err(match self.abort() {
-                        Ok(()) => TransactionFailure::Refused(refused),
-                        Err(failure) => failure,
-                    });
-                }
-            }
+    /// Ends without effect whatever earlier producers of this id left open in these places, and in
+    /// the group when it is told to: a transaction that goes there too is aborted.
+    pub(super) fn close(
+        &self,
+        cluster: &Cluster,
+        places: &BTreeSet<Place>,
+        with_group: bool,
+    ) -> Result<(), TransactionFailure> {
+        let group = self.group.as_ref().filter(|_| with_group);
+        if places.is_empty() && group.is_none() {
+            return Ok(());
         }
-    }
-
-    fn abort(&self) -> Result<(), TransactionFailure> {
-        self.producer.abort_transaction(self.timeout).map_err(|e| match self.fenced(&e) {
-            Some(fenced) => fenced,
-            None => TransactionFailure::Unknown(format!("cannot abort the transaction: {e}")),
-        })
-    }
-
-    fn fenced(&self, error: &KafkaError) -> Option<TransactionFailure> {
-        use RDKafkaErrorCode::{Fenced, FencedInstanceId, InvalidProducerEpoch, ProducerFenced};
-        let fatal = self.producer.client().fatal_error().map(|(code, _)| code);
-        [error.rdkafka_error_code(), fatal]
-            .into_iter()
-            .flatten()
-            .any(|code| matches!(code, Fenced | ProducerFenced | InvalidProducerEpoch | FencedInstanceId))
-            .then(|| TransactionFailure::Fenced(error.to_string()))
-    }
-
-    fn failed(&self, doing: &str, error: &KafkaError) -> TransactionFailure {
-        let message = format!("cannot {doing} the transaction: {error}");
-        if let Some(fenced) = self.fenced(error) {
-            return fenced;
+        let writes: Vec<Write> = places.iter().map(Write::visit).collect();
+        let records: Vec<Located<'_>> = places
+            .iter()
+            .zip(&writes)
+            .map(|(place, write)| Located { write: Cow::Borrowed(write), place: place.clone() })
+            .collect();
+        let attempt = Attempt { of: self, cluster, records: &records, moves: None };
+        attempt.begin()?;
+        attempt.send_all()?;
+        if let Some(GroupInput { group, topic }) = group {
+            let metadata = cluster.metadata_of_no_member(group).map_err(|e| attempt.cut(e.to_string()))?;
+            let visited = positions_list(cluster, &crate::dlq::dlq_topic(topic), &BTreeMap::from([(0, 0)]));
+            visited
+                .and_then(|visited| self.producer.send_offsets_to_transaction(&visited, &metadata, self.timeout))
+                .map_err(|e| attempt.lost(&e, Reached::Written))?;
         }
-        match error {
-            KafkaError::Transaction(inner) if inner.txn_requires_abort() => match self.abort() {
-                Ok(()) => TransactionFailure::Aborted(message),
-                Err(failure) => failure,
-            },
-            _ => TransactionFailure::Unknown(message),
+        self.producer.flush(self.timeout).map_err(|e| attempt.lost(&e, Reached::Written))?;
+        attempt.abort()?;
+        if let Some(GroupInput { group, topic }) = group {
+            cluster
+                .stable_positions(group, &crate::dlq::dlq_topic(topic), [0], self.timeout * 2)
+                .map_err(|e| attempt.cut(e.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Write {
+    /// A record that is written only to be aborted.
+    fn visit(place: &Place) -> Self {
+        Self {
+            topic: place.topic.clone(),
+            placement: Placement::LikeInput(place.partition),
+            key: Some(b"prescale-settling".to_vec()),
+            value: None,
+            headers: Vec::new(),
         }
     }
 }

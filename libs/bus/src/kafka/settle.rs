@@ -1,0 +1,204 @@
+//! Making a new producer, and making the log agree with one outcome of what the last one left.
+//!
+//! Kafka ends the transactions of earlier producers of an id before it admits a new one. Its word
+//! for that is not enough. A broker that was killed and comes back may declare a transaction ended,
+//! committed or aborted, without having written its markers: all replicas of the partitions were
+//! offline for a moment, and it takes them for deleted (KAFKA-20734; seen in Kafka 4.4.0). The
+//! records then stay open, readers stand still before them, and so does the group; and the next
+//! marker of the same producer id, whatever it says, ends them too. So aborted records can come to
+//! life, and committed ones vanish.
+//!
+//! Settling takes three steps. First a transaction that goes to every open place is aborted; it
+//! takes with it what is open of this id. Then it is looked up, by offset, whether the transaction
+//! in question is committed anywhere. If so its missing parts are written anew, else all of it
+//! never was.
+//!
+//! What remains: only a producer of the same id can do this, so what an instance or a source leaves
+//! stays open until it comes back under its name. And only what the memory of the process holds can
+//! be written anew: where it ended with a transaction unsettled, that is aborted wherever it is
+//! still open, also if another part of it is committed.
+
+use super::cluster::{Cluster, SOURCE_POSITIONS};
+use super::ends::Place;
+use super::messages::CommittedLog;
+use super::transaction::{GroupInput, Moves, Reached, TransactionFailure, Transactional, Unsettled};
+use crate::error::BusError;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How long a group that answers may leave a position open before it counts as held.
+const HELD_AFTER: Duration = Duration::from_secs(2);
+
+/// Whose transactions are settled, and where they may have gone.
+pub(super) struct Settling<'a> {
+    pub(super) cluster: &'a Cluster,
+    pub(super) transactional_id: String,
+    pub(super) group: Option<GroupInput>,
+    pub(super) scope: BTreeSet<Place>,
+}
+
+impl Settling<'_> {
+    /// A producer before which nothing is open; `left` is taken once it is settled.
+    pub(super) fn settle(mut self, left: &mut Option<Unsettled>) -> Result<Transactional, BusError> {
+        let producer = Transactional::start(self.cluster, &self.transactional_id, self.group.clone())?;
+        if let Some(left) = left {
+            self.scope.extend(left.records.iter().map(|r| r.place.clone()));
+        }
+        let open = self.cluster.open_places(&self.scope)?;
+        if !open.is_empty() {
+            tracing::warn!(id = self.transactional_id, ?open, "ending what was left open");
+        }
+        match left.as_mut().filter(|left| left.reached != Reached::Written) {
+            None => self.done(producer.close(self.cluster, &open, true))?,
+            Some(left) => {
+                self.done(producer.close(self.cluster, &open, false))?;
+                self.agree(&producer, left)?;
+            }
+        }
+        *left = None;
+        Ok(producer)
+    }
+
+    /// Completes a transaction that is committed in part, and closes one that is not at all.
+    fn agree(&self, producer: &Transactional, left: &mut Unsettled) -> Result<(), BusError> {
+        left.keep_missing(&self.applied_places(left)?, self.moved(left)?);
+        if left.reached != Reached::Committed || (left.records.is_empty() && left.positions.is_empty()) {
+            return self.done(producer.close(self.cluster, &BTreeSet::new(), true));
+        }
+        tracing::warn!(
+            id = self.transactional_id,
+            records = left.records.len(),
+            positions = ?left.positions,
+            "writing the missing parts of a committed transaction anew"
+        );
+        let metadata = self.group.as_ref().map(|g| self.cluster.metadata_of_no_member(&g.group)).transpose()?;
+        let moves = metadata
+            .as_ref()
+            .filter(|_| !left.positions.is_empty())
+            .map(|metadata| Moves { positions: &left.positions, metadata });
+        let completed = producer.commit(self.cluster, &left.records, moves);
+        if let Err(TransactionFailure::Unknown(_, again) | TransactionFailure::Fenced(_, again)) = &completed {
+            left.offsets.clone_from(&again.offsets);
+        }
+        self.done(completed)
+    }
+
+    /// The places where the transaction's records are committed. All its records of one place are,
+    /// or none.
+    fn applied_places(&self, left: &Unsettled) -> Result<BTreeSet<Place>, BusError> {
+        let mut first: BTreeMap<&Place, Option<i64>> = BTreeMap::new();
+        for (record, offset) in left.records.iter().zip(&left.offsets) {
+            let known = first.entry(&record.place).or_insert(*offset);
+            *known = known.zip(*offset).map(|(one, other)| one.min(other));
+        }
+        let mut applied = BTreeSet::new();
+        for (place, offset) in first {
+            if let Some(offset) = offset
+                && CommittedLog::open(self.cluster, &place.topic)?.holds(place.partition, offset)?
+            {
+                applied.insert(place.clone());
+            }
+        }
+        Ok(applied)
+    }
+
+    /// Whether the group's positions are where the transaction moves them, or beyond. A position
+    /// that an open transaction holds is not.
+    fn moved(&self, left: &Unsettled) -> Result<bool, BusError> {
+        let Some(GroupInput { group, topic }) = self.group.as_ref().filter(|_| !left.positions.is_empty()) else {
+            return Ok(true);
+        };
+        let ask = |topic, partitions, at_most| self.cluster.stable_positions(group, topic, partitions, at_most);
+        let probe: Vec<u32> = vec![0];
+        ask(SOURCE_POSITIONS, probe, self.cluster.options.request_timeout)?;
+        let held = ask(topic, left.positions.keys().copied().collect(), HELD_AFTER);
+        Ok(held.is_ok_and(|found| left.positions.iter().all(|(p, wanted)| found.get(p).is_some_and(|f| f >= wanted))))
+    }
+
+    fn done(&self, result: Result<(), TransactionFailure>) -> Result<(), BusError> {
+        let message = match result {
+            Ok(()) => return Ok(()),
+            Err(TransactionFailure::Refused(error)) => return Err(error),
+            Err(
+                TransactionFailure::Aborted(why)
+                | TransactionFailure::Fenced(why, _)
+                | TransactionFailure::Unknown(why, _),
+            ) => why,
+        };
+        let context = format!("cannot settle the transactions of {:?}", self.transactional_id);
+        Err(BusError::Backend { context, message, retryable: true })
+    }
+}
+
+impl Unsettled {
+    /// Decides by what is seen of the transaction: a part of it that took effect makes it committed,
+    /// and then what is missing is kept.
+    fn keep_missing(&mut self, applied: &BTreeSet<Place>, moved: bool) {
+        if !applied.is_empty() || (moved && !self.positions.is_empty()) {
+            self.reached = Reached::Committed;
+        }
+        if self.reached != Reached::Committed {
+            return;
+        }
+        self.records.retain(|record| !applied.contains(&record.place));
+        self.offsets = vec![None; self.records.len()];
+        if moved {
+            self.positions.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::transaction::Located;
+    use super::*;
+    use crate::step::{Placement, Write};
+    use std::borrow::Cow;
+
+    fn place(partition: u32) -> Place {
+        Place { topic: "out".into(), partition }
+    }
+
+    fn unsettled(partitions: &[u32], positions: &[(u32, i64)], reached: Reached) -> Unsettled {
+        let record = |partition: &u32| {
+            let placement = Placement::LikeInput(*partition);
+            let write = Write { topic: "out".into(), placement, key: None, value: None, headers: Vec::new() };
+            Located { write: Cow::Owned(write), place: place(*partition) }
+        };
+        Unsettled {
+            records: partitions.iter().map(record).collect(),
+            offsets: partitions.iter().map(|_| Some(7)).collect(),
+            positions: positions.iter().copied().collect(),
+            reached,
+        }
+    }
+
+    /// What is left to write of a transaction: partitions of its records, and positions. None when
+    /// it is taken as never committed.
+    fn missing(mut left: Unsettled, applied: &[u32], moved: bool) -> Option<(Vec<u32>, usize)> {
+        left.keep_missing(&applied.iter().copied().map(place).collect(), moved);
+        assert_eq!(left.records.len(), left.offsets.len());
+        let records = left.records.iter().map(|r| r.place.partition).collect();
+        (left.reached == Reached::Committed).then_some((records, left.positions.len()))
+    }
+
+    #[test]
+    fn a_transaction_of_which_nothing_is_seen_never_was() {
+        assert_eq!(missing(unsettled(&[0, 1], &[(3, 9)], Reached::CommitAsked), &[], false), None);
+        assert_eq!(missing(unsettled(&[0, 1], &[], Reached::CommitAsked), &[], true), None, "it moves no position");
+    }
+
+    #[test]
+    fn a_transaction_of_which_a_part_is_seen_lacks_the_rest() {
+        let left = || unsettled(&[0, 1, 1, 2], &[(3, 9)], Reached::CommitAsked);
+        assert_eq!(missing(left(), &[1], false), Some((vec![0, 2], 1)));
+        assert_eq!(missing(left(), &[1], true), Some((vec![0, 2], 0)));
+        assert_eq!(missing(left(), &[], true), Some((vec![0, 1, 1, 2], 0)));
+        assert_eq!(missing(left(), &[0, 1, 2], true), Some((vec![], 0)));
+    }
+
+    #[test]
+    fn a_transaction_once_seen_stays_committed_while_it_is_completed() {
+        assert_eq!(missing(unsettled(&[2], &[(3, 9)], Reached::Committed), &[], false), Some((vec![2], 1)));
+    }
+}
