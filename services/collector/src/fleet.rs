@@ -136,6 +136,9 @@ impl Driver<'_> {
 
     fn announce(&self, what: &str, until: EventTime) {
         let at = self.fleet.next_at(&self.state);
+        if at >= until {
+            return;
+        }
         let (at, until) = (rfc3339(at), rfc3339(until));
         tracing::info!(source = self.retry.id(), "the fleet goes on from {at} in lock-step, {what} {until}");
     }
