@@ -1,7 +1,7 @@
 //! How fast a trace becomes samples on an embedded bus that nobody reads.
 //!
-//! `cargo bench -p prescale-collector --bench replay -- FILE [FROM] [TO] [MAPPING]`, with `FROM` and
-//! `TO` as in the configuration and `MAPPING` as on the command line. It says what became of the
+//! `cargo bench -p prescale-collector --bench replay -- FILE [FROM] [TO] [SORT_MIB] [MAPPING]`, with
+//! `FROM` and `TO` as in the configuration and `MAPPING` as on the command line. It says what became of the
 //! rows, how many a second were written, and the most memory that the process took.
 
 use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
@@ -17,7 +17,9 @@ use tokio_util::sync::CancellationToken;
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let Some(file) = arguments.first() else {
-        println!("name a trace: cargo bench -p prescale-collector --bench replay -- FILE [FROM] [TO] [MAPPING]");
+        println!(
+            "name a trace: cargo bench -p prescale-collector --bench replay -- FILE [FROM] [TO] [SORT_MIB] [MAPPING]"
+        );
         return Ok(());
     };
     let mut config = Config::default();
@@ -26,7 +28,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     config.replay.from = arguments.get(1).map_or("", String::as_str).parse()?;
     config.replay.to = arguments.get(2).map_or("", String::as_str).parse()?;
     config.replay.lag_max_records = 0;
-    if let Some(mapping) = arguments.get(3) {
+    if let Some(mebibytes) = arguments.get(3) {
+        config.replay.sort_memory_bytes_max = mebibytes.parse::<usize>()? << 20;
+    }
+    if let Some(mapping) = arguments.get(4) {
         config.replay.mapping = Mapping::parse(mapping)?;
     }
     let folder = tempfile::tempdir()?;

@@ -196,8 +196,8 @@ impl ReplayConfig {
             self.batch_samples_max
         );
         ensure!(
-            self.sort_memory_bytes_max >= 32 << 20,
-            "[collector.replay] sort_memory_bytes_max = {}: at least 33554432 (32 MiB) are needed",
+            self.sort_memory_bytes_max >= 64 << 20,
+            "[collector.replay] sort_memory_bytes_max = {}: at least 67108864 (64 MiB) are needed",
             self.sort_memory_bytes_max
         );
         self.mapping.check()

@@ -108,6 +108,31 @@ mod tests {
     }
 
     #[test]
+    fn this_machine_is_collected_on_the_grid_and_over_a_restart() {
+        let test = crate::testing::TestBus::new();
+        let config = HostConfig { enabled: true, every_s: 1, name: "here".to_owned() };
+        for samples in [2, 4] {
+            let shutdown = CancellationToken::new();
+            std::thread::scope(|threads| {
+                let running = threads.spawn(|| run(&config, &Context::default(), &*test.bus, &shutdown));
+                while test.samples().len() < samples && !running.is_finished() {
+                    std::thread::yield_now();
+                }
+                shutdown.cancel();
+                running.join().unwrap().unwrap();
+            });
+        }
+        let samples = test.samples();
+        assert!(samples.windows(2).all(|pair| pair[0].at < pair[1].at), "none is there twice");
+        for sample in &samples {
+            assert_eq!((sample.workload.as_str(), &*sample.source, sample.step_s), ("host:here", "host:here", 1));
+            assert_eq!((sample.platform, sample.at.as_ms() % 1000), (Platform::ObservedOnly, 0));
+            assert!(sample.capacity.is_some());
+            prescale_domain::stream::validity::check(sample).unwrap();
+        }
+    }
+
+    #[test]
     fn a_position_of_another_build_is_refused() {
         assert!(read_position(&[]).is_err());
         assert!(read_position(&[2, 0, 0, 0, 0, 0, 0, 0, 0]).is_err());

@@ -10,6 +10,8 @@ pub mod config;
 pub mod event;
 mod fleet;
 mod host;
+#[cfg(test)]
+mod kill_tests;
 pub mod replay;
 mod retry;
 mod run;

@@ -9,6 +9,7 @@ use crate::config::{ReplayConfig, name_from};
 use crate::event::Event;
 use crate::retry::BusRetry;
 use anyhow::{Context as _, Result, bail};
+use datafusion::error::DataFusionError;
 use futures::StreamExt;
 use known::KnownTrace;
 use mapping::Mapping;
@@ -22,7 +23,7 @@ use rows::SampleMaker;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
-use trace::{Range, Trace};
+use trace::{Range, Trace, listed};
 
 pub mod known;
 pub mod mapping;
@@ -154,11 +155,19 @@ fn known_mapping(columns: &[&str]) -> Result<Mapping> {
         bail!(
             "[collector.replay.mapping] is empty and the file is no trace that is known; its columns are: {}; say which \
              hold what, such as workload = \"vm\", instant = \"ts\", kpis.cpu_cores_used = \"cpu\"",
-            columns.join(", ")
+            listed(columns)
         );
     };
     tracing::info!("the trace is read as {}: {}", known.name, known.remark);
     Ok(known.mapping())
+}
+
+fn cannot_order(error: DataFusionError) -> anyhow::Error {
+    let hint = match error.find_root() {
+        DataFusionError::ResourcesExhausted(_) => ": give it more memory with [collector.replay] sort_memory_bytes_max",
+        _ => "",
+    };
+    anyhow::Error::new(error).context(format!("cannot read the trace in order{hint}"))
 }
 
 struct Replay<'a> {
@@ -191,7 +200,7 @@ impl Replay<'_> {
         let mut pace = Pace::new(config.speed);
         loop {
             self.retry.health().idle();
-            let next = async { stream.next().await.transpose().context("cannot read the trace in order") };
+            let next = async { stream.next().await.transpose().map_err(cannot_order) };
             let Some(next) = interruptible(runtime, self.retry.shutdown(), next)? else { return Ok(false) };
             let Some(batch) = next else { break };
             self.retry.health().alive();

@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::functions::math::expr_fn::round;
 use datafusion::functions_aggregate::expr_fn::{count, min};
@@ -300,12 +301,18 @@ impl Resolver<'_> {
         };
         found.await.map_err(|error| {
             let columns: Vec<&str> = self.rows.schema().fields().iter().map(|f| f.name().as_str()).collect();
-            let why = error.strip_backtrace();
-            anyhow::anyhow!(
-                "[collector.replay.mapping] {key} = {text:?}: {why}; the file's columns are: {}",
-                columns.join(", ")
-            )
+            let (why, columns) = (error.strip_backtrace(), listed(&columns));
+            anyhow::anyhow!("[collector.replay.mapping] {key} = {text:?}: {why}; the file's columns are: {columns}")
         })
+    }
+}
+
+/// Columns for an error to name, not more than can be read.
+pub(super) fn listed(columns: &[&str]) -> String {
+    const LISTED_MAX: usize = 40;
+    match columns.split_at_checked(LISTED_MAX) {
+        Some((first, rest)) if !rest.is_empty() => format!("{} and {} more", first.join(", "), rest.len()),
+        _ => columns.join(", "),
     }
 }
 
@@ -350,9 +357,12 @@ fn session(memory_bytes_max: usize, partitions: Option<usize>) -> Result<Session
     let mut options = ConfigOptions::new();
     options.sql_parser.enable_ident_normalization = false;
     options.execution.parquet.pushdown_filters = true;
+    // Kept for merging what was sorted, which cannot wait for memory.
+    options.execution.sort_spill_reservation_bytes = memory_bytes_max / 8;
     if let Some(partitions) = partitions {
         options.execution.target_partitions = partitions;
     }
-    let runtime = RuntimeEnvBuilder::new().with_memory_limit(memory_bytes_max, 1.0).build_arc()?;
+    let pool = Arc::new(FairSpillPool::new(memory_bytes_max));
+    let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
     Ok(SessionContext::new_with_config_rt(SessionConfig::from(options), runtime))
 }
