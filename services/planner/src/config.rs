@@ -126,6 +126,9 @@ pub struct GuardrailsConfig {
     pub scored_min: u32,
     /// A decrease leaves at least this multiple of the demand measured last; 0 turns that off.
     pub live_floor: f64,
+    /// Capacity grows where the demand measured last is at least this share of it, whatever the
+    /// forecast says; 0 turns that off.
+    pub saturated_from: f64,
 }
 
 /// Section `[planner.dry_run]`: where actions are published and nothing is called.
@@ -168,7 +171,7 @@ impl Default for ThresholdConfig {
 
 impl Default for GuardrailsConfig {
     fn default() -> Self {
-        let Guardrails { bounds, step, pace, scored_min, live_floor } = Guardrails::default();
+        let Guardrails { bounds, step, pace, scored_min, live_floor, saturated_from } = Guardrails::default();
         Self {
             replicas_min: bounds.replicas_min,
             replicas_max: bounds.replicas_max,
@@ -186,6 +189,7 @@ impl Default for GuardrailsConfig {
             valid_for_s: pace.valid_for_s,
             scored_min,
             live_floor,
+            saturated_from,
         }
     }
 }
@@ -273,6 +277,7 @@ impl GuardrailsConfig {
             },
             scored_min: self.scored_min,
             live_floor: self.live_floor,
+            saturated_from: self.saturated_from,
         }
     }
 }

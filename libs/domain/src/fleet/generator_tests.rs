@@ -1,6 +1,7 @@
 //! The fleet as its users meet it.
 
 use super::*;
+use crate::fleet::serving::CPU_BURST;
 use proptest::prelude::*;
 
 /// 2024-01-01T00:00:00Z, a Monday.
@@ -47,7 +48,7 @@ fn samples_are_valid_and_carry_what_they_should() {
         assert_eq!((sample.step_s, &*sample.source, sample.platform), (60, "fleet:test", Platform::Simulated));
         assert!(sample.kpis.len() == 9 || sample.kpis.len() == 6, "with and without requests");
         let capacity = sample.capacity.as_ref().unwrap();
-        assert!(value(sample, kpi::CPU_CORES_USED).is_none_or(|v| v <= capacity.cpu_cores()));
+        assert!(value(sample, kpi::CPU_CORES_USED).is_none_or(|v| v <= CPU_BURST * capacity.cpu_cores()));
         assert!(value(sample, kpi::MEMORY_BYTES).is_none_or(|v| v <= capacity.memory_bytes()));
     }
     let whole = 40.0 * 300.0;

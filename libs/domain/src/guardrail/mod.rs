@@ -24,10 +24,21 @@ pub struct Guardrails {
     pub scored_min: u32,
     /// A decrease leaves at least this multiple of the demand measured last; 0 turns that off.
     pub live_floor: f64,
+    /// Capacity grows where the demand measured last is at least this share of it, whatever the
+    /// forecast says; 0 turns that off. Use that has come to its limit tells no forecast how much
+    /// more is wanted.
+    pub saturated_from: f64,
 }
 
 impl Default for Guardrails {
     fn default() -> Self {
-        Self { bounds: Bounds::default(), step: Step::default(), pace: Pace::default(), scored_min: 0, live_floor: 1.0 }
+        Self {
+            bounds: Bounds::default(),
+            step: Step::default(),
+            pace: Pace::default(),
+            scored_min: 0,
+            live_floor: 1.0,
+            saturated_from: 0.95,
+        }
     }
 }

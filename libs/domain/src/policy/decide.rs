@@ -50,6 +50,7 @@ pub fn decide(rules: &Rules, history: &History, prediction: &Prediction, predict
     };
     let Policy::Threshold(threshold) = &rules.policy;
     let mut proposal = propose(threshold, &rules.forecast, prediction, current);
+    grow_where_saturated(rules, threshold.headroom, prediction, current, &mut proposal);
     let Some((direction, need)) = proposal.change else {
         return Decision::Hold(proposal.reasons);
     };
@@ -93,12 +94,51 @@ fn is_sound(capacity: &Capacity) -> bool {
     capacity.replicas >= 1 && size.iter().all(|v| v.is_finite() && *v >= 0.0)
 }
 
+/// Turns the proposal into an increase where use has come to its limit, or adds to the increase.
+fn grow_where_saturated(
+    rules: &Rules,
+    headroom: f64,
+    prediction: &Prediction,
+    current: &Capacity,
+    proposal: &mut Proposal,
+) {
+    let from = rules.guardrails.saturated_from;
+    let mut need = match proposal.change {
+        Some((Direction::Out, need)) => need,
+        _ => Need::default(),
+    };
+    for &resource in &rules.forecast.resources {
+        let Some(last) = measured_last(prediction, resource) else { continue };
+        let capacity = resource.of(current);
+        let is_saturated = from > 0.0 && capacity > 0.0 && last >= from * capacity;
+        if !is_saturated || need.of(resource).is_some_and(|needed| needed >= last * headroom) {
+            continue;
+        }
+        let text = format!(
+            "{}: {} of {} are in use now, from {} on capacity grows whatever the forecast says: {} are needed ({} × use)",
+            resource.kpi(),
+            resource.amount(last),
+            resource.amount(capacity),
+            resource.amount(from * capacity),
+            resource.amount(last * headroom),
+            number(headroom),
+        );
+        proposal.reasons.push(reason("guardrail.saturated", text));
+        need.set(resource, last * headroom);
+        proposal.change = Some((Direction::Out, need));
+    }
+}
+
+fn measured_last(prediction: &Prediction, resource: Resource) -> Option<f64> {
+    let forecast = prediction.resources.iter().find(|r| r.resource.as_str() == resource.kpi())?;
+    forecast.last.filter(|last| last.is_finite())
+}
+
 /// Raises what a decrease leaves to the demand measured last, whatever the forecast says.
 fn live_floor(rules: &Rules, prediction: &Prediction, mut need: Need, reasons: &mut Vec<Reason>) -> Need {
     let factor = rules.guardrails.live_floor;
     for resource in Resource::ALL {
-        let last = prediction.resources.iter().find(|r| r.resource.as_str() == resource.kpi()).and_then(|r| r.last);
-        let (Some(wanted), Some(last)) = (need.of(resource), last.filter(|l| l.is_finite())) else { continue };
+        let (Some(wanted), Some(last)) = (need.of(resource), measured_last(prediction, resource)) else { continue };
         let floor = last * factor;
         if floor > wanted {
             let text = format!(

@@ -46,6 +46,28 @@ fn a_decrease_needs_every_resource() {
 }
 
 #[test]
+fn what_is_saturated_grows_whatever_the_forecast_says() {
+    let rules = Rules::default();
+    let with_use = |cores: f64, gib: f64, predicted: f64| {
+        let mut p = prediction("w", 0, predicted, 28.0, 4);
+        p.resources[0].last = Some(cores);
+        p.resources[1].last = Some(gib * GIB);
+        p
+    };
+    let by_use = acted(decide_first(&rules, &with_use(7.6, 1.0, 7.9)));
+    assert_eq!((by_use.verdict, by_use.desired.replicas), (Verdict::ScaleOut, 5), "7.6 × 1.1 cores take 5 × 2");
+    assert!(by_use.reasons.iter().any(|r| &*r.rule == "guardrail.saturated"));
+    assert_eq!(held(&decide_first(&rules, &with_use(7.59, 1.0, 7.9))), ["threshold.keep", "threshold.keep"]);
+    let instead_of_a_decrease = acted(decide_first(&rules, &with_use(1.0, 31.0, 2.0)));
+    assert_eq!(instead_of_a_decrease.desired.replicas, 5, "31 × 1.1 GiB take 5 × 8");
+    let beside_the_forecast = acted(decide_first(&rules, &with_use(1.0, 31.0, 10.0)));
+    assert_eq!(beside_the_forecast.desired.replicas, 6, "the larger of both needs");
+    let mut off = Rules::default();
+    off.guardrails.saturated_from = 0.0;
+    assert_eq!(held(&decide_first(&off, &with_use(8.0, 1.0, 7.9)))[0], "threshold.keep");
+}
+
+#[test]
 fn an_uncertain_forecast_does_not_scale_out() {
     let mut wide = prediction("w", 0, 10.0, 20.0, 4);
     wide.resources[0] = forecast(CPU_CORES_USED, 10.0, 0.15);

@@ -197,6 +197,12 @@ impl Guardrails {
             "live_floor",
             self.live_floor,
             "give a number of at least 0",
+        )?;
+        require(
+            self.saturated_from.is_finite() && self.saturated_from >= 0.0,
+            "saturated_from",
+            self.saturated_from,
+            "give a share of the capacity, or 0 for none",
         )
     }
 }
