@@ -34,22 +34,39 @@ fn main() {
     let mut numbers = std::env::args().skip(1).filter_map(|a| a.parse::<u32>().ok());
     let (workloads, ticks) = (numbers.next().unwrap_or(2000), numbers.next().unwrap_or(60));
     println!("{workloads} workloads, {ticks} ticks of {STEP_S} s, {} cores", cores());
-    println!("{:<24} {:>12} {:>12} {:>10} {:>14}", "", "samples", "samples/s", "of log", "peak memory MB");
+    println!(
+        "{:<24} {:>10} {:>12} {:>8} {:>15} {:>15}",
+        "", "samples", "samples/s", "of log", "disk KB/sample", "peak memory MB"
+    );
     let mut log_per_s = None;
     for (name, run) in
         [("log alone", Run::Log), ("with the fingerprinter", Run::Fingerprinter), ("whole pipeline", Run::Pipeline)]
     {
-        let (samples, took) = measure(run, workloads, ticks);
+        let Measured { samples, took, disk_bytes } = measure(run, workloads, ticks);
         let per_s = samples as f64 / took.as_secs_f64();
         let of_log = per_s / *log_per_s.get_or_insert(per_s);
-        println!("{name:<24} {samples:>12} {per_s:>12.0} {of_log:>10.2} {:>14.0}", peak_memory_mb());
+        let disk_kb = disk_bytes as f64 / 1000.0 / samples as f64;
+        let memory_mb = peak_memory_mb();
+        println!("{name:<24} {samples:>10} {per_s:>12.0} {of_log:>8.2} {disk_kb:>15.2} {memory_mb:>15.0}");
     }
 }
 
-fn measure(run: Run, workloads: u32, ticks: u32) -> (u64, Duration) {
+struct Measured {
+    samples: u64,
+    took: Duration,
+    disk_bytes: u64,
+}
+
+fn measure(run: Run, workloads: u32, ticks: u32) -> Measured {
     let folder = tempfile::tempdir().expect("a folder for the log");
-    let bus: Arc<dyn Bus> =
-        Arc::new(EmbeddedBus::open(folder.path().join("bench.db"), EmbeddedOptions::default()).expect("it opens"));
+    let file = folder.path().join("bench.db");
+    let bus: Arc<dyn Bus> = Arc::new(EmbeddedBus::open(&file, EmbeddedOptions::default()).expect("it opens"));
+    let (samples, took) = run_over(&bus, run, workloads, ticks);
+    drop(bus);
+    Measured { samples, took, disk_bytes: std::fs::metadata(&file).expect("it is there").len() }
+}
+
+fn run_over(bus: &Arc<dyn Bus>, run: Run, workloads: u32, ticks: u32) -> (u64, Duration) {
     let settings = Settings::default();
     bus.ensure_topics(&specs(settings.bus.partitions, 1)).expect("the topics are made");
     let context = Context::new(&settings.bus);
@@ -59,7 +76,7 @@ fn measure(run: Run, workloads: u32, ticks: u32) -> (u64, Duration) {
         Run::Log => (write(bus.as_ref(), workloads, ticks, None), began.elapsed()),
         Run::Fingerprinter => std::thread::scope(|scope| {
             let stage =
-                scope.spawn(|| prescale_fingerprinter::run(&settings.fingerprinter, &context, Arc::clone(&bus), &stop));
+                scope.spawn(|| prescale_fingerprinter::run(&settings.fingerprinter, &context, Arc::clone(bus), &stop));
             let group = context.group("fingerprinter");
             let samples = write(bus.as_ref(), workloads, ticks, Some(&group));
             await_lag(bus.as_ref(), &group, 0);
@@ -69,7 +86,7 @@ fn measure(run: Run, workloads: u32, ticks: u32) -> (u64, Duration) {
             (samples, took)
         }),
         Run::Pipeline => {
-            let pipeline = Pipeline::start(&bus, &settings);
+            let pipeline = Pipeline::start(bus, &settings);
             let samples = write(bus.as_ref(), workloads, ticks, Some(&context.group("fingerprinter")));
             context.settled(bus.as_ref(), &stop).expect("the bus answers");
             let took = began.elapsed();
