@@ -51,6 +51,8 @@ fn lint() -> Result<()> {
 }
 
 fn rust() -> Result<()> {
+    // Tests start them; `cargo test` alone does not build every one.
+    cargo(&["build", "--release", "--workspace", "--bins"])?;
     cargo(&["test", "--release", "--workspace", "--no-fail-fast"])
 }
 

@@ -4,4 +4,5 @@ mod bus;
 mod console;
 mod edges;
 mod scenario;
+mod services;
 mod tidy;

@@ -1,0 +1,177 @@
+//! Each service as a binary of its own against Kafka, as operators run them: killed, started again,
+//! drained by SIGTERM.
+
+use integration_tests::kafka_broker::TestBroker;
+use prescale_bus::Bus;
+use prescale_bus::kafka::{KafkaBus, KafkaOptions};
+use prescale_chassis::{BusConfig, Context, STAGES};
+use prescale_contracts::topics;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// Longest wait for anything; reached only when something is broken.
+const PATIENCE: Duration = Duration::from_secs(300);
+const STAGE_SERVICES: [&str; 4] = ["fingerprinter", "predictor", "planner", "actuator"];
+const WORKLOADS: u32 = 12;
+const HOURS: u32 = 8;
+
+/// A binary of this workspace, beside the one that runs now.
+fn binary(name: &str) -> PathBuf {
+    let this = std::env::current_exe().expect("a test has a path");
+    let folder = this.parent().and_then(Path::parent).expect("it lies in a folder below the binaries");
+    let path = folder.join(name);
+    assert!(path.exists(), "{} is missing: run `cargo build --release --workspace --bins` first", path.display());
+    path
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} for {what}");
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+}
+
+/// Services over one broker, with folders and a topic prefix of their own.
+struct Installation {
+    folder: TempDir,
+    prefix: String,
+    running: BTreeMap<&'static str, Child>,
+}
+
+impl Installation {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        Self { folder, prefix: TestBroker::unique_prefix(), running: BTreeMap::new() }
+    }
+
+    fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(binary(name));
+        command
+            .current_dir(self.folder.path())
+            .env_remove("RUST_LOG")
+            .env("PRESCALE__BUS__BACKEND", "kafka")
+            .env("PRESCALE__BUS__KAFKA__BOOTSTRAP_SERVERS", TestBroker::shared().bootstrap_servers())
+            .env("PRESCALE__BUS__KAFKA__TOPIC_PREFIX", &self.prefix)
+            .env("PRESCALE__BUS__KAFKA__STATE_DIR", self.folder.path().join("state"))
+            .env("PRESCALE__BUS__SNAPSHOT_EVERY_RECORDS", "500")
+            .env("PRESCALE__TELEMETRY__LISTEN", "127.0.0.1:0")
+            .env("PRESCALE__COLLECTOR__HOST__ENABLED", "false")
+            .env("PRESCALE__COLLECTOR__FLEET__ENABLED", "true")
+            .env("PRESCALE__COLLECTOR__FLEET__WORKLOADS", WORKLOADS.to_string())
+            .env("PRESCALE__COLLECTOR__FLEET__START", "2026-03-02T00:00:00Z")
+            .env("PRESCALE__COLLECTOR__FLEET__UNTIL", format!("+{HOURS}h"));
+        command
+    }
+
+    fn log(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.path().join(format!("{name}.log"))).unwrap_or_default()
+    }
+
+    fn start(&mut self, name: &'static str) {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.path().join(format!("{name}.log")))
+            .expect("the folder is writable");
+        let child = self.command(&format!("prescale-{name}")).stderr(log).spawn().expect("the service starts");
+        self.running.insert(name, child);
+    }
+
+    /// The address that a service's newest process tells its health at.
+    fn telemetry(&self, name: &str) -> Option<String> {
+        let log = self.log(name);
+        let line = log.lines().rev().find(|l| l.contains("telemetry on http://"))?;
+        let address = line.split("telemetry on http://").nth(1)?;
+        Some(address.chars().take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':')).collect())
+    }
+
+    fn kill(&mut self, name: &str) {
+        let mut child = self.running.remove(name).expect("it runs");
+        child.kill().expect("it is killed");
+        child.wait().expect("it ends");
+    }
+
+    /// SIGTERM; each must end well.
+    fn terminate_all(&mut self) {
+        for (name, mut child) in std::mem::take(&mut self.running) {
+            let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill starts");
+            assert!(sent.success());
+            let ended = child.wait().expect("it ends");
+            assert_eq!(ended.code(), Some(0), "{name}: {}", self.log(name));
+        }
+    }
+
+    fn prescale(&self, args: &[&str]) -> Output {
+        let output = self.command("prescale").args(args).output().expect("prescale starts");
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output
+    }
+}
+
+impl Drop for Installation {
+    fn drop(&mut self) {
+        for (name, mut child) in std::mem::take(&mut self.running) {
+            eprintln!("{name}: {}", self.log(name));
+            // It may have ended already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+#[test]
+fn services_that_are_killed_and_started_again_account_for_every_record() {
+    let mut installation = Installation::new();
+    installation.prescale(&["topics", "apply"]);
+    let bus = KafkaBus::connect(KafkaOptions {
+        bootstrap_servers: TestBroker::shared().bootstrap_servers(),
+        topic_prefix: installation.prefix.clone(),
+        ..KafkaOptions::default()
+    })
+    .expect("the broker answers");
+    for service in STAGE_SERVICES {
+        installation.start(service);
+    }
+    installation.start("collector");
+    let written =
+        || -> i64 { bus.lag("nobody", topics::RAW_KPIS).expect("it is readable").iter().map(|l| l.end).sum() };
+    let samples = i64::from(WORKLOADS * HOURS * 60);
+    for (share, victim) in (1..).zip(["planner", "fingerprinter", "collector", "actuator", "predictor"]) {
+        until("some more samples", || written() > samples * share / 7);
+        installation.kill(victim);
+        installation.start(victim);
+    }
+    until("the fleet's span to be written", || installation.log("collector").contains("the fleet's span is written"));
+    let context = Context::new(&BusConfig::default());
+    let is_through = || {
+        let lag = |stage: &str, topic: &str| bus.lag(&context.group(stage), topic).expect("it is readable");
+        STAGES.iter().all(|s| lag(s.stage, s.topic).iter().all(|l| l.behind() == 0))
+    };
+    until("the stages to be through", is_through);
+    for service in STAGE_SERVICES {
+        let address = installation.telemetry(service).expect("it says where its telemetry is");
+        installation.prescale(&["health", "--address", &address]);
+    }
+    installation.terminate_all();
+
+    let account = installation.prescale(&["account", "--format", "json"]);
+    let stages: Value = serde_json::from_slice(&account.stdout).expect("JSON");
+    let stages = stages.as_array().expect("a list");
+    assert_eq!(stages.len(), STAGE_SERVICES.len());
+    for stage in stages {
+        let number = |key: &str| stage[key].as_u64().unwrap_or_else(|| panic!("{key} of {stage}"));
+        let wrong = ["repeated_inputs", "repeated_outputs", "outputs_without_input", "unread", "rejected"];
+        assert!(wrong.iter().all(|key| number(key) == 0), "{stage}");
+        assert_eq!(number("read"), number("followed") + number("without_output"), "{stage}");
+    }
+    let read = stages[0]["read"].as_i64().expect("a number");
+    assert!(read > samples * 98 / 100 && read <= samples, "{read} of {samples} samples");
+    let tail = installation.prescale(&["bus", "tail", "action-results", "--from", "earliest", "--format", "json"]);
+    assert!(String::from_utf8_lossy(&tail.stdout).contains("\"key\""), "something was applied");
+}
