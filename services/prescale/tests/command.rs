@@ -240,7 +240,7 @@ fn a_replay_ends_with_the_account_of_its_rows() {
     }
     csv += "vm1,,5,4\n";
     std::fs::write(folder.path().join("trace.csv"), csv).expect("the folder is writable");
-    let map = "entity=vm,time=ts,cpu=pct / 100.0 * cores,cpu_capacity=cores";
+    let map = "entity=vm,time=ts,cpu=pct / 100.0 * cores,cpu_capacity=cores,memory_capacity=8589934592.0";
     let replay =
         ["up", "--replay", "trace.csv", "--map", map, "--speed", "max", "--until-done", "--listen", "127.0.0.1:0"];
     let first = run(folder.path(), &replay);

@@ -117,7 +117,7 @@ fn less_capacity_is_felt_as_latency_and_errors() {
     let tiny = Capacity { replicas: 1, cpu_cores_per_replica: 0.1, memory_bytes_per_replica: 1e8, instance_type: None };
     fleet.feel(&mut state, &applied(&fleet.workloads()[0].id, at, tiny));
     let scarce = fleet.tick(&mut state).remove(0);
-    assert_eq!(value(&scarce, kpi::CPU_CORES_USED), Some(0.1));
+    assert_eq!(value(&scarce, kpi::CPU_CORES_USED), Some(CPU_BURST * 0.1));
     assert!(value(&scarce, kpi::LATENCY_MS) > value(&plenty, kpi::LATENCY_MS));
     assert!(value(&scarce, kpi::ERRORS_PER_S).unwrap() > 10.0 * value(&plenty, kpi::ERRORS_PER_S).unwrap());
     assert!(value(&scarce, kpi::REQUESTS_PER_S) < value(&plenty, kpi::REQUESTS_PER_S));

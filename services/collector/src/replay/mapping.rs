@@ -115,7 +115,8 @@ impl Mapping {
         ensure!(!self.kpis.is_empty(), "[collector.replay.mapping] kpis is empty: map at least one KPI");
         ensure!(
             self.cpu_capacity.is_empty() == self.memory_capacity.is_empty(),
-            "[collector.replay.mapping] cpu_capacity and memory_capacity: give both or neither"
+            "[collector.replay.mapping] cpu_capacity and memory_capacity: give both or neither; where the trace has \
+             only one, a constant does for the other, such as memory_capacity=8589934592.0"
         );
         for (name, value) in &self.kpis {
             ensure!(
