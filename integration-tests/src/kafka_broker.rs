@@ -1,6 +1,7 @@
 //! A real Apache Kafka for tests, from its Maven artefact: one broker in KRaft mode on loopback.
 //! librdkafka's mock cluster would not do: it shows aborted records to read_committed readers.
 
+use crate::repository;
 use prescale_bus::kafka::{KafkaBus, KafkaOptions};
 use std::fs::{self, File};
 use std::net::TcpListener;
@@ -176,11 +177,7 @@ fn require(command: &[&str], what: &str) {
 
 /// Kafka's libraries in the user's cache, fetched through Maven the first time.
 fn libraries() -> PathBuf {
-    let pom = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .ancestors()
-        .map(|folder| folder.join("infra/kafka/test-broker/pom.xml"))
-        .find(|pom| pom.exists())
-        .expect("infra/kafka/test-broker/pom.xml is in the repository");
+    let pom = repository().join("infra/kafka/test-broker/pom.xml");
     let text = fs::read_to_string(&pom).expect("the test broker's pom.xml is there");
     let version = text
         .split_once("<kafka.version>")

@@ -2,8 +2,8 @@
 //! other of ours.
 
 use cargo_metadata::{DependencyKind, MetadataCommand};
+use integration_tests::repository;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 const DOMAIN: &str = "prescale-domain";
 const CONTRACTS: &str = "prescale-contracts";
@@ -27,7 +27,7 @@ fn allowed(package: &str, manifest: &Path) -> Option<BTreeSet<&'static str>> {
 
 /// Our packages with the ones of ours that each is built from (dev-dependencies left out).
 fn our_dependencies() -> BTreeMap<String, (std::path::PathBuf, BTreeSet<String>)> {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    let manifest = repository().join("Cargo.toml");
     let metadata = MetadataCommand::new().manifest_path(manifest).no_deps().exec().expect("cargo metadata runs");
     let ours: BTreeSet<String> = metadata.packages.iter().map(|p| p.name.to_string()).collect();
     metadata
@@ -57,7 +57,7 @@ fn dependencies_point_one_way() {
 
 #[test]
 fn the_domain_knows_no_io_and_no_wire_format() {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../libs/domain/Cargo.toml");
+    let manifest = repository().join("libs/domain/Cargo.toml");
     let text = std::fs::read_to_string(manifest).expect("the domain's manifest is there");
     let manifest: toml::Table = text.parse().expect("it is TOML");
     let dependencies = manifest["dependencies"].as_table().expect("a table");

@@ -1,14 +1,11 @@
 //! House rules that a machine can check.
 
 use cargo_metadata::MetadataCommand;
+use integration_tests::repository;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 const LINES_MAX: usize = 600;
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("folder is readable") {
@@ -26,7 +23,7 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
 fn sources() -> Vec<(PathBuf, String)> {
     let mut files = Vec::new();
     for folder in ["libs", "services", "xtask", "integration-tests"] {
-        rust_files(&root().join(folder), &mut files);
+        rust_files(&repository().join(folder), &mut files);
     }
     files.sort();
     files.into_iter().map(|p| (p.clone(), fs::read_to_string(&p).expect("source is UTF-8"))).collect()
@@ -73,15 +70,18 @@ fn nothing_is_left_open() {
 
 #[test]
 fn licences_are_those_that_deny_toml_allows() {
-    let deny: toml::Table =
-        fs::read_to_string(root().join("deny.toml")).expect("deny.toml is there").parse().expect("deny.toml is TOML");
+    let deny: toml::Table = fs::read_to_string(repository().join("deny.toml"))
+        .expect("deny.toml is there")
+        .parse()
+        .expect("deny.toml is TOML");
     let allowed: Vec<&str> = deny["licenses"]["allow"]
         .as_array()
         .expect("licenses.allow is a list")
         .iter()
         .map(|v| v.as_str().expect("a licence is a text"))
         .collect();
-    let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).exec().expect("cargo metadata runs");
+    let metadata =
+        MetadataCommand::new().manifest_path(repository().join("Cargo.toml")).exec().expect("cargo metadata runs");
     let refused: Vec<String> = metadata
         .packages
         .iter()

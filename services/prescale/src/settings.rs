@@ -88,7 +88,8 @@ mod tests {
 
     #[test]
     fn the_example_shows_every_key_with_its_default() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../prescale.example.toml");
+        let package = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo says where the package is");
+        let path = Path::new(&package).join("../../prescale.example.toml");
         let text = std::fs::read_to_string(path).unwrap();
         let uncommented: String = text
             .lines()

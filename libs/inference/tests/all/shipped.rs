@@ -11,7 +11,8 @@ use tract_onnx::pb::{GraphProto, ModelProto};
 const FEATURE_SCHEMA_HASH: &str = "ae0e393aeb4f3e3d41841ba9fb387ac0f413ae50f6dc159eea7f9579fa178200";
 
 pub(crate) fn folder() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../models/gru"))
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo says where the package is");
+    PathBuf::from(package).join("../../models/gru")
 }
 
 pub(crate) fn expected() -> Expected {
