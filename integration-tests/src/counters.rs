@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+type NameAndLabels = (String, Vec<String>);
+
 /// Counters by name and label values.
 #[derive(Debug, Default)]
 pub struct Counters {
-    counters: Mutex<BTreeMap<(String, Vec<String>), Arc<Cell>>>,
+    counters: Mutex<BTreeMap<NameAndLabels, Arc<Cell>>>,
 }
 
 #[derive(Debug, Default)]

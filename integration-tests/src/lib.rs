@@ -5,6 +5,7 @@ pub mod chromium;
 pub mod counters;
 pub mod kafka_broker;
 pub mod pipeline;
+pub mod processes;
 
 use std::path::PathBuf;
 

@@ -7,6 +7,7 @@ use prescale_bus::{Bus, CaughtUp, Header, ReadFrom};
 use prescale_chassis::{Context, Settled};
 use prescale_collector::Event;
 use prescale_contracts::topics;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 const PATIENCE: Duration = Duration::from_secs(900);
 
 /// The topics that the stages write to, and the one they begin with.
-pub const WRITTEN: [&str; 6] = [
+const WRITTEN: [&str; 6] = [
     topics::RAW_KPIS,
     topics::FINGERPRINTS,
     topics::PREDICTIONS,
@@ -109,8 +110,34 @@ pub struct Said {
     pub headers: Vec<Header>,
 }
 
+/// What the topics hold, by topic; of a compacted one only the newest record of each key, since when
+/// the older ones go is the bus's own affair.
+pub type Outputs = BTreeMap<&'static str, Vec<Said>>;
+
+/// What is on the topics that the stages write to.
+pub fn outputs(bus: &dyn Bus) -> Outputs {
+    let held = |topic| if topic == topics::PREDICTIONS_LATEST { newest(said(bus, topic)) } else { said(bus, topic) };
+    WRITTEN.into_iter().map(|topic| (topic, held(topic))).collect()
+}
+
+fn newest(said: Vec<Said>) -> Vec<Said> {
+    let by_key: BTreeMap<_, _> = said.into_iter().map(|said| (said.key.clone(), said)).collect();
+    by_key.into_values().collect()
+}
+
+/// Fails with the first record that differs.
+pub fn assert_same(got: &Outputs, wanted: &Outputs) {
+    for (topic, wanted) in wanted {
+        let got = &got[topic];
+        assert_eq!(got.len(), wanted.len(), "records on {topic}");
+        for (i, (got, wanted)) in got.iter().zip(wanted).enumerate() {
+            assert_eq!(got, wanted, "record {i} of {topic}");
+        }
+    }
+}
+
 /// All that is on a topic, each partition in its order.
-pub fn said(bus: &dyn Bus, topic: &str) -> Vec<Said> {
+fn said(bus: &dyn Bus, topic: &str) -> Vec<Said> {
     let mut reader = bus.reader(topic, ReadFrom::Earliest).expect("the topic is there");
     let deadline = Instant::now() + PATIENCE;
     let mut all = Vec::new();

@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 const HELP: &str = "\
 cargo xtask COMMAND
 
-  test     set up, then formatting and all Rust tests
+  test     set up, then lint, then rust
   setup    only the set-up: Java, Maven, Chromium
   lint     formatting and clippy
   rust     all Rust tests
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 
 fn test() -> Result<()> {
     setup::everything()?;
-    cargo(&["fmt", "--all", "--check"])?;
+    lint()?;
     rust()
 }
 

@@ -24,7 +24,7 @@ const GIB: f64 = 1_073_741_824.0;
 const REASON: &str = "the predicted peak of 2.6 cores within 15 min is above 120 % of 2 cores";
 
 fn id(name: &str) -> WorkloadId {
-    WorkloadId::new(name).unwrap()
+    WorkloadId::new(name).expect("a sound id")
 }
 
 fn at(minutes: i64) -> EventTime {
@@ -38,7 +38,7 @@ fn capacity(replicas: u32) -> Capacity {
 /// A record of `value`, and its id.
 fn record<C: Contract>(value: &C, position: &str) -> (OutputRecord, Arc<str>) {
     let envelope = Envelope::root("test", C::EVENT_TYPE, value.workload(), value.at(), position);
-    (output_record(&envelope, C::TOPIC, value).unwrap(), envelope.id)
+    (output_record(&envelope, C::TOPIC, value).expect("it can be encoded"), envelope.id)
 }
 
 fn sample(name: &str, minutes: i64, cores: f64, capacity: Option<Capacity>) -> Sample {
@@ -66,7 +66,8 @@ fn sample(name: &str, minutes: i64, cores: f64, capacity: Option<Capacity>) -> S
 
 fn horizon(horizon_s: u32, median: f64, spread: f64) -> HorizonForecast {
     let around = |middle: f64| {
-        Quantiles::rearranged([-1.64, -1.28, -0.67, 0.0, 0.67, 1.28, 1.64, 2.33].map(|z| middle + z * spread)).unwrap()
+        Quantiles::rearranged([-1.64, -1.28, -0.67, 0.0, 0.67, 1.28, 1.64, 2.33].map(|z| middle + z * spread))
+            .expect("finite quantiles")
     };
     let interval = |middle: f64| Interval {
         nominal_coverage: 0.9,
@@ -199,24 +200,25 @@ struct Console {
 
 impl Console {
     fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let bus: Arc<dyn Bus> =
-            Arc::new(EmbeddedBus::open(folder.path().join("bus.db"), EmbeddedOptions::default()).unwrap());
-        bus.ensure_topics(&prescale::topics::specs(4, 1)).unwrap();
-        bus.source("test").unwrap().append(history(), b"1").unwrap();
+        let folder = tempfile::tempdir().expect("a folder");
+        let bus: Arc<dyn Bus> = Arc::new(
+            EmbeddedBus::open(folder.path().join("bus.db"), EmbeddedOptions::default()).expect("the log opens"),
+        );
+        bus.ensure_topics(&prescale::topics::specs(4, 1)).expect("the topics are made");
+        bus.source("test").and_then(|mut source| source.append(history(), b"1")).expect("it is written");
         let config = Config { listen: "127.0.0.1:0".to_owned(), ..Config::default() };
         let (tell, told) = sync_channel(1);
         let (shutdown, context) = (CancellationToken::new(), Context::default());
         let (stop, of_console) = (shutdown.clone(), bus.clone());
         let thread = std::thread::spawn(move || {
-            run_reporting(&config, &context, of_console, &stop, |address| tell.send(address).unwrap())
+            run_reporting(&config, &context, of_console, &stop, |address| tell.send(address).expect("it is awaited"))
         });
         let url = format!("http://{}", told.recv().expect("the console listens"));
         Self { bus, url, shutdown, thread, _folder: folder }
     }
 
     fn append(&self, records: Vec<OutputRecord>) {
-        self.bus.source("test").unwrap().append(records, b"2").unwrap();
+        self.bus.source("test").and_then(|mut source| source.append(records, b"2")).expect("it is written");
     }
 
     fn stop(self) {
@@ -255,7 +257,7 @@ fn fleet_is_shown(browser: &Browser) {
     let use_of_1 = browser.eval("document.querySelector('[data-id=\"web-1\"] .use').innerText").to_string();
     assert!(use_of_1.contains("1.5 / 4") && use_of_1.contains("cores"), "{use_of_1}");
     let line = browser.eval("document.querySelector('[data-id=\"web-1\"] .spark-line').getBBox().width");
-    assert!(line.as_f64().unwrap() > 100.0, "the sparkline has a curve: {line}");
+    assert!(line.as_f64().is_some_and(|length| length > 100.0), "the sparkline has a curve: {line}");
 }
 
 fn values_follow_in_place(browser: &Browser, console: &Console) {
@@ -293,7 +295,7 @@ fn bounds(browser: &Browser, layer: &str) -> [f64; 4] {
         "(() => {{ const b = document.querySelector('[data-resource=cpu_cores_used] .layer.{layer}').getBBox();
           return [b.x, b.y, b.width, b.height]; }})()"
     );
-    serde_json::from_value(browser.eval(&script)).unwrap()
+    serde_json::from_value(browser.eval(&script)).expect("the script gives what is asked for")
 }
 
 fn the_fan_lies_ahead_of_the_history(browser: &Browser) {

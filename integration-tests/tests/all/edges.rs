@@ -4,6 +4,7 @@
 use cargo_metadata::{DependencyKind, MetadataCommand};
 use integration_tests::repository;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 const DOMAIN: &str = "prescale-domain";
 const CONTRACTS: &str = "prescale-contracts";

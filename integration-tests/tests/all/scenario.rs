@@ -2,7 +2,7 @@
 //! bus, on how the input was cut, or on restarts.
 
 use integration_tests::kafka_broker::TestBroker;
-use integration_tests::pipeline::{Pipeline, Said, WRITTEN, said};
+use integration_tests::pipeline::{Outputs, Pipeline, assert_same, outputs};
 use prescale::account::account;
 use prescale::settings::Settings;
 use prescale_bus::Bus;
@@ -41,22 +41,6 @@ fn is_fleet_end(event: &Event) -> bool {
     matches!(event, Event::FleetEnded { .. })
 }
 
-/// What a topic holds, by topic; of a compacted one only the newest record of each key, since when
-/// the older ones go is the bus's own affair.
-type Outputs = BTreeMap<&'static str, Vec<Said>>;
-
-fn outputs(bus: &dyn Bus) -> Outputs {
-    WRITTEN
-        .into_iter()
-        .map(|topic| (topic, if topic == topics::PREDICTIONS_LATEST { newest(bus, topic) } else { said(bus, topic) }))
-        .collect()
-}
-
-fn newest(bus: &dyn Bus, topic: &str) -> Vec<Said> {
-    let by_key: BTreeMap<_, _> = said(bus, topic).into_iter().map(|said| (said.key.clone(), said)).collect();
-    by_key.into_values().collect()
-}
-
 /// The day in one go on the embedded bus, made once for all tests that compare with it.
 fn reference() -> &'static Outputs {
     static REFERENCE: OnceLock<Outputs> = OnceLock::new();
@@ -82,16 +66,6 @@ fn assert_all_is_accounted_for(bus: &dyn Bus) {
         );
         assert_eq!((stage.unread, stage.rejected), (0, 0), "{stage:?}");
         assert_eq!(stage.read, stage.followed + stage.without_output, "{stage:?}");
-    }
-}
-
-fn assert_same(got: &Outputs, wanted: &Outputs) {
-    for (topic, wanted) in wanted {
-        let got = &got[topic];
-        assert_eq!(got.len(), wanted.len(), "records on {topic}");
-        for (i, (got, wanted)) in got.iter().zip(wanted).enumerate() {
-            assert_eq!(got, wanted, "record {i} of {topic}");
-        }
     }
 }
 

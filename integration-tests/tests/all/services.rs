@@ -2,40 +2,19 @@
 //! drained by SIGTERM.
 
 use integration_tests::kafka_broker::TestBroker;
-use prescale_bus::Bus;
+use integration_tests::processes::{binary, count, is_worked_off, terminate, until};
 use prescale_bus::kafka::{KafkaBus, KafkaOptions};
-use prescale_chassis::{BusConfig, Context, STAGES};
+use prescale_chassis::{BusConfig, Context};
 use prescale_contracts::topics;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
-use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Longest wait for anything; reached only when something is broken.
-const PATIENCE: Duration = Duration::from_secs(300);
 const STAGE_SERVICES: [&str; 4] = ["fingerprinter", "predictor", "planner", "actuator"];
 const WORKLOADS: u32 = 12;
 const HOURS: u32 = 8;
-
-/// A binary of this workspace, beside the one that runs now.
-fn binary(name: &str) -> PathBuf {
-    let this = std::env::current_exe().expect("a test has a path");
-    let folder = this.parent().and_then(Path::parent).expect("it lies in a folder below the binaries");
-    let path = folder.join(name);
-    assert!(path.exists(), "{} is missing: run `cargo build --release --workspace --bins` first", path.display());
-    path
-}
-
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} for {what}");
-        std::thread::park_timeout(Duration::from_millis(50));
-    }
-}
 
 /// Services over one broker, with folders and a topic prefix of their own.
 struct Installation {
@@ -100,10 +79,7 @@ impl Installation {
     /// SIGTERM; each must end well.
     fn terminate_all(&mut self) {
         for (name, mut child) in std::mem::take(&mut self.running) {
-            let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill starts");
-            assert!(sent.success());
-            let ended = child.wait().expect("it ends");
-            assert_eq!(ended.code(), Some(0), "{name}: {}", self.log(name));
+            assert_eq!(terminate(&mut child).code(), Some(0), "{name}: {}", self.log(name));
         }
     }
 
@@ -139,21 +115,15 @@ fn services_that_are_killed_and_started_again_account_for_every_record() {
         installation.start(service);
     }
     installation.start("collector");
-    let written =
-        || -> i64 { bus.lag("nobody", topics::RAW_KPIS).expect("it is readable").iter().map(|l| l.end).sum() };
     let samples = i64::from(WORKLOADS * HOURS * 60);
     for (share, victim) in (1..).zip(["planner", "fingerprinter", "collector", "actuator", "predictor"]) {
-        until("some more samples", || written() > samples * share / 7);
+        until("some more samples", || count(&bus, topics::RAW_KPIS) > samples * share / 7);
         installation.kill(victim);
         installation.start(victim);
     }
     until("the fleet's span to be written", || installation.log("collector").contains("the fleet's span is written"));
     let context = Context::new(&BusConfig::default());
-    let is_through = || {
-        let lag = |stage: &str, topic: &str| bus.lag(&context.group(stage), topic).expect("it is readable");
-        STAGES.iter().all(|s| lag(s.stage, s.topic).iter().all(|l| l.behind() == 0))
-    };
-    until("the stages to be through", is_through);
+    until("the stages to be through", || is_worked_off(&bus, &context));
     for service in STAGE_SERVICES {
         let address = installation.telemetry(service).expect("it says where its telemetry is");
         installation.prescale(&["health", "--address", &address]);

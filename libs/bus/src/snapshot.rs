@@ -45,7 +45,7 @@ pub(crate) fn decode<'a>(of: &SnapshotOf, committed: i64, bytes: &'a [u8]) -> Re
     if checksum(body) != u64::from_le_bytes(*sum) {
         return Err("its checksum does not match: it is truncated or damaged".to_owned());
     }
-    let (identity, schema, offset, state) = parse(body).ok_or("it is not a snapshot of this version")?;
+    let Parsed { identity, schema, offset, state } = parse(body).ok_or("it is not a snapshot of this version")?;
     if identity != of.identity.as_bytes() {
         return Err(format!("it is of {}, not of {}", String::from_utf8_lossy(identity), of.identity));
     }
@@ -59,7 +59,14 @@ pub(crate) fn decode<'a>(of: &SnapshotOf, committed: i64, bytes: &'a [u8]) -> Re
     Ok((offset, state))
 }
 
-fn parse(mut body: &[u8]) -> Option<(&[u8], &[u8], i64, &[u8])> {
+struct Parsed<'a> {
+    identity: &'a [u8],
+    schema: &'a [u8],
+    offset: i64,
+    state: &'a [u8],
+}
+
+fn parse(mut body: &[u8]) -> Option<Parsed<'_>> {
     if take_array::<8>(&mut body)? != *MAGIC {
         return None;
     }
@@ -67,7 +74,7 @@ fn parse(mut body: &[u8]) -> Option<(&[u8], &[u8], i64, &[u8])> {
     let schema = take_bytes(&mut body)?;
     let offset = i64::from_le_bytes(take_array(&mut body)?);
     let length = u64::from_le_bytes(take_array(&mut body)?);
-    (length == body.len() as u64).then_some((identity, schema, offset, body))
+    (length == body.len() as u64).then_some(Parsed { identity, schema, offset, state: body })
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ fn rows_per_s(model: &StatefulModel, rows: usize) -> (f64, f64) {
 fn main() {
     let package = std::env::var("CARGO_MANIFEST_DIR").expect("cargo says where the package is");
     let folder = Path::new(&package).join("../../models/gru");
-    let files = ModelFiles::from_folder(folder, &FileLimits::default()).expect("the shipped model is there");
+    let files = ModelFiles::from_folder(&folder, &FileLimits::default()).expect("the shipped model is there");
     let manifest = Manifest::parse(files.manifest(), "manifest.toml").expect("a good manifest");
     let began = Instant::now();
     let model =

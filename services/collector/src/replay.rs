@@ -210,7 +210,8 @@ impl Replay<'_> {
             for row in skipped..rows.len() {
                 let at_ms = rows.at_ms(row);
                 let wait = pace.wait(at_ms);
-                if !wait.is_zero() && !(self.write(observe)? && self.pause(wait)) {
+                let must_wait = !wait.is_zero();
+                if must_wait && !(self.write(observe)? && self.pause(wait)) {
                     return Ok(false);
                 }
                 let place = self.progress.rows_done.to_string();

@@ -58,7 +58,7 @@ pub fn run_observed(
     let host = || host::run(&config.host, context, bus, &stop);
     let replay = || replay::run(&config.replay, context, bus, &stop, observe);
     let fleet = || fleet::run(&config.fleet, context, bus, &stop, observe);
-    let sources: [(&str, bool, &(dyn Fn() -> Result<()> + Sync)); 3] = [
+    let sources: [(&str, bool, Source<'_>); 3] = [
         (host::COMPONENT, config.host.enabled, &host),
         (replay::COMPONENT, config.replay.is_enabled(), &replay),
         (fleet::COMPONENT, config.fleet.enabled, &fleet),
@@ -93,6 +93,9 @@ pub fn run_observed(
     while !cancelled_within(shutdown, Duration::from_secs(3600)) {}
     Ok(())
 }
+
+/// What runs one source until it ends or is told to stop.
+type Source<'a> = &'a (dyn Fn() -> Result<()> + Sync);
 
 struct CancelOnPanic<'a>(&'a CancellationToken);
 

@@ -54,11 +54,14 @@ pub(super) fn store_snapshot(
     Ok(())
 }
 
+/// A stage, and the offset of the first record that it has not seen.
+type StageAt = (Box<dyn Stage>, i64);
+
 impl Restoring<'_> {
     /// The state of a partition; `None` when the shutdown came first.
     pub(super) fn partition(&self, partition: u32, shutdown: &CancellationToken) -> Result<Option<Restored>, BusError> {
         let position = self.committed(partition)?;
-        let (mut stage, mut at) = match self.from_snapshot(partition, position)? {
+        let (mut stage, mut at) = match self.snapshot(partition, position)? {
             Some(restored) => restored,
             None => (self.factory.create(partition), 0),
         };
@@ -95,7 +98,8 @@ impl Restoring<'_> {
         })
     }
 
-    fn from_snapshot(&self, partition: u32, position: i64) -> Result<Option<(Box<dyn Stage>, i64)>, BusError> {
+    /// The stage of a sound snapshot, and the offset it is at.
+    fn snapshot(&self, partition: u32, position: i64) -> Result<Option<StageAt>, BusError> {
         let Self { store, topic, group, factory, .. } = self;
         let context = format!("cannot read the snapshot of {group} on {}/{partition}", topic.name);
         let bytes: Option<Vec<u8>> = self

@@ -63,7 +63,7 @@ impl Loader {
     /// # Errors
     /// When a value does not fit or a key is not known.
     pub fn section<T: Default + Serialize + DeserializeOwned>(&self, name: &str) -> Result<T, ConfigError> {
-        let mut value = self.from_file::<T>(name)?.unwrap_or_default();
+        let mut value = self.file_section::<T>(name)?.unwrap_or_default();
         let mut table = self.table(name);
         for change in self.overrides.iter().filter(|o| o.section == name) {
             (value, table) = apply(change, &table)?;
@@ -88,7 +88,7 @@ impl Loader {
         }
     }
 
-    fn from_file<T: Default + Serialize + DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ConfigError> {
+    fn file_section<T: Default + Serialize + DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ConfigError> {
         let Some(document) = &self.document else { return Ok(None) };
         let Some(section) = document.section(name) else { return Ok(None) };
         let start = section.span().start;

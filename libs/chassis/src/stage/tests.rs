@@ -132,7 +132,7 @@ fn outcomes_do_not_depend_on_how_the_input_is_cut() {
 fn what_follows_carries_key_headers_and_bytes() {
     let input = consumed(2);
     let parent = decode_record::<Sample>(&input).unwrap().envelope;
-    let outcome = stage_factory(Factory).create(0).apply(&[input.clone()]).unwrap().remove(0);
+    let outcome = stage_factory(Factory).create(0).apply(std::slice::from_ref(&input)).unwrap().remove(0);
     let Outcome::Emit(records) = outcome else { panic!("emitted") };
     assert_eq!((&*records[0].topic, &*records[1].topic), ("a", "b"));
     assert_eq!(records[0].key, b"web-1");

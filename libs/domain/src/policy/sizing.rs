@@ -85,7 +85,7 @@ impl Sizing {
         let memory =
             limit(current.memory_bytes_per_replica, need.memory_bytes, room.memory_bytes, self.memory_bytes_grain);
         let changed = cpu != current.cpu_cores_per_replica || memory != current.memory_bytes_per_replica;
-        changed.then(|| Capacity {
+        changed.then_some(Capacity {
             replicas: current.replicas,
             cpu_cores_per_replica: cpu,
             memory_bytes_per_replica: memory,

@@ -39,8 +39,8 @@ pub(crate) fn rates_between(before: &Counts, after: &Counts, apart: Duration) ->
     let (mut inward, mut outward) = (0.0, 0.0);
     for (device, now) in after {
         let Some(then) = before.get(device) else { continue };
-        inward += now.inward.checked_sub(then.inward).unwrap_or(0) as f64;
-        outward += now.outward.checked_sub(then.outward).unwrap_or(0) as f64;
+        inward += now.inward.saturating_sub(then.inward) as f64;
+        outward += now.outward.saturating_sub(then.outward) as f64;
     }
     let apart_s = apart.as_secs_f64();
     Some(Rates { inward: inward / apart_s, outward: outward / apart_s })

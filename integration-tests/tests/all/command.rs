@@ -1,8 +1,9 @@
 //! The `prescale` binary as its user runs it.
 
+use integration_tests::pipeline::{assert_same, outputs};
+use integration_tests::processes::{binary, count, is_worked_off, terminate, until};
 use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
-use prescale_bus::{Bus, CaughtUp, Header, ReadFrom};
-use prescale_chassis::{BusConfig, Context, STAGES};
+use prescale_chassis::{BusConfig, Context};
 use prescale_contracts::topics;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -10,14 +11,10 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// Longest wait for anything; reached only when something is broken.
-const PATIENCE: Duration = Duration::from_secs(300);
-
 fn prescale(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_prescale"));
+    let mut command = Command::new(binary("prescale"));
     command.current_dir(folder).env_remove("RUST_LOG").env_remove("PRESCALE_CONFIG");
     command
 }
@@ -28,15 +25,6 @@ fn run(folder: &Path, args: &[&str]) -> Output {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Asks again and again until it holds.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} for {what}");
-        thread::park_timeout(Duration::from_millis(20));
-    }
 }
 
 /// `prescale up` over a fixed span of a small fleet; killed when it is dropped.
@@ -75,9 +63,7 @@ impl Up {
 
     /// SIGTERM; returns how it ended.
     fn terminate(mut self) -> ExitStatus {
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill starts");
-        assert!(sent.success());
-        self.child.wait().expect("it ends")
+        terminate(&mut self.child)
     }
 
     fn get(&self, path: &str) -> (String, String) {
@@ -103,64 +89,25 @@ impl Drop for Up {
 }
 
 /// The log that `up` writes in a folder, seen from another process.
-struct Log {
-    bus: EmbeddedBus,
-    context: Context,
+fn log_of(folder: &Path) -> EmbeddedBus {
+    let options = EmbeddedOptions { maintenance_every: None, ..EmbeddedOptions::default() };
+    EmbeddedBus::open(folder.join("prescale.db"), options).expect("the log opens")
 }
 
-impl Log {
-    fn open(folder: &Path) -> Self {
-        let options = EmbeddedOptions { maintenance_every: None, ..EmbeddedOptions::default() };
-        let bus = EmbeddedBus::open(folder.join("prescale.db"), options).expect("the log opens");
-        Self { bus, context: Context::new(&BusConfig::default()) }
-    }
-
-    fn count(&self, topic: &str) -> i64 {
-        self.bus.lag("nobody", topic).map_or(0, |lags| lags.iter().map(|l| l.end).sum())
-    }
-
-    fn is_worked_off(&self) -> bool {
-        let behind = |stage: &str, topic: &str| -> u64 {
-            let lags = self.bus.lag(&self.context.group(stage), topic).expect("the lag is readable");
-            lags.iter().map(|l| l.behind()).sum()
-        };
-        STAGES.iter().all(|s| behind(s.stage, s.topic) == 0)
-    }
-
-    fn said(&self, topic: &str) -> Vec<(u32, Option<Vec<u8>>, Option<Vec<u8>>, Vec<Header>)> {
-        let mut reader = self.bus.reader(topic, ReadFrom::Earliest).expect("the topic is there");
-        let mut all = Vec::new();
-        loop {
-            let (records, caught_up) = reader.poll(5000, Duration::ZERO).expect("the topic is readable");
-            all.extend(records.into_iter().map(|r| (r.partition, r.key, r.value, r.headers)));
-            if caught_up == CaughtUp::Yes {
-                break;
-            }
-        }
-        all.sort_by_key(|r| r.0);
-        all
-    }
+fn is_through(log: &EmbeddedBus) -> bool {
+    is_worked_off(log, &Context::new(&BusConfig::default()))
 }
-
-const TOPICS: [&str; 6] = [
-    topics::RAW_KPIS,
-    topics::FINGERPRINTS,
-    topics::PREDICTIONS,
-    topics::PREDICTIONS_LATEST,
-    topics::ACTIONS,
-    topics::ACTION_RESULTS,
-];
 
 /// The span in one go: its folder, and the number of samples.
 fn whole_span() -> (TempDir, i64) {
     let folder = tempfile::tempdir().expect("a folder");
     let up = Up::start(folder.path());
-    let log = Log::open(folder.path());
+    let log = log_of(folder.path());
     until("the fleet's span to be written", || {
         std::fs::read_to_string(&up.log).is_ok_and(|l| l.contains("the fleet's span is written"))
     });
-    until("the stages to be through", || log.is_worked_off());
-    let samples = log.count(topics::RAW_KPIS);
+    until("the stages to be through", || is_through(&log));
+    let samples = count(&log, topics::RAW_KPIS);
     let (status, body) = up.get("/readyz");
     assert!(status.contains("200"), "{status} {body}");
     assert!(up.get("/livez").0.contains("200"));
@@ -178,21 +125,16 @@ fn up_that_is_killed_again_and_again_loses_and_repeats_nothing() {
     // Killed during the history, at points that differ in what is under way.
     for share in [0.15, 0.4, 0.43, 0.8] {
         let up = Up::start(folder.path());
-        let log = Log::open(folder.path());
-        until("some of the samples", || log.count(topics::RAW_KPIS) as f64 > share * samples as f64);
+        let log = log_of(folder.path());
+        until("some of the samples", || count(&log, topics::RAW_KPIS) as f64 > share * samples as f64);
         up.kill();
     }
     let up = Up::start(folder.path());
-    let log = Log::open(folder.path());
-    until("all samples", || log.count(topics::RAW_KPIS) == samples);
-    until("the stages to be through", || log.is_worked_off());
+    let log = log_of(folder.path());
+    until("all samples", || count(&log, topics::RAW_KPIS) == samples);
+    until("the stages to be through", || is_through(&log));
     assert_eq!(up.terminate().code(), Some(0));
-    let whole = Log::open(whole.path());
-    for topic in TOPICS {
-        let (got, wanted) = (log.said(topic), whole.said(topic));
-        assert_eq!(got.len(), wanted.len(), "records on {topic}");
-        assert!(got == wanted, "{topic} differs from what it is without a kill");
-    }
+    assert_same(&outputs(&log), &outputs(&log_of(whole.path())));
     looking_at_what_is_there(folder.path());
 }
 
@@ -247,8 +189,8 @@ fn a_replay_ends_with_the_account_of_its_rows() {
     let (out, err) = (text(&first.stdout), text(&first.stderr));
     assert!(first.status.success(), "{out}\n{err}");
     assert!(out.contains("2401 rows read") && out.contains("every row is accounted for"), "{out}\n{err}");
-    let lag = Log::open(folder.path());
-    assert!(lag.is_worked_off() && lag.count(topics::FINGERPRINTS) > 2300);
+    let log = log_of(folder.path());
+    assert!(is_through(&log) && count(&log, topics::FINGERPRINTS) > 2300);
 }
 
 #[test]

@@ -1,0 +1,46 @@
+//! The project's binaries as processes: where they are, and how a test waits for them and ends them.
+
+use prescale_bus::Bus;
+use prescale_chassis::{Context, STAGES};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+/// Longest wait for anything; reached only when something is broken.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A binary of this workspace, beside the one that runs now.
+pub fn binary(name: &str) -> PathBuf {
+    let this = std::env::current_exe().expect("a test has a path");
+    let folder = this.parent().and_then(Path::parent).expect("it lies in a folder below the binaries");
+    let path = folder.join(name);
+    assert!(path.exists(), "{} is missing: run `cargo build --release --workspace --bins` first", path.display());
+    path
+}
+
+/// Asks again and again until it holds.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} for {what}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// Sends SIGTERM and waits for the end.
+pub fn terminate(child: &mut Child) -> ExitStatus {
+    let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill starts");
+    assert!(sent.success());
+    child.wait().expect("it ends")
+}
+
+/// Records that have ever been on a topic; 0 when there is no such topic.
+pub fn count(bus: &dyn Bus, topic: &str) -> i64 {
+    bus.lag("nobody", topic).map_or(0, |lags| lags.iter().map(|l| l.end).sum())
+}
+
+/// Whether every stage has read all there is.
+pub fn is_worked_off(bus: &dyn Bus, context: &Context) -> bool {
+    let lag = |stage: &str, topic: &str| bus.lag(&context.group(stage), topic).expect("the lag is readable");
+    STAGES.iter().all(|s| lag(s.stage, s.topic).iter().all(|l| l.behind() == 0))
+}
