@@ -9,6 +9,10 @@ use std::path::Path;
 /// Says that a file is an embedded log ("PSCL").
 const APPLICATION_ID: i64 = 0x5053_434c;
 const SCHEMA_VERSION: i64 = 1;
+/// A table without row ids keeps a record whole within a quarter of a page; what is longer spills
+/// into pages of its own. Fingerprints and predictions are of 2 to 6 KB.
+const PAGE_BYTES: i64 = 32_768;
+const CHECKPOINT_AT_PAGES: i64 = (32 << 20) / PAGE_BYTES;
 
 const TABLES: &str = "
 CREATE TABLE topics (
@@ -93,11 +97,11 @@ pub(super) fn open_writer(path: &Path, options: &EmbeddedOptions) -> Result<Conn
 
 fn prepare_writer(connection: &mut Connection, options: &EmbeddedOptions) -> rusqlite::Result<Result<(), String>> {
     connection.busy_timeout(options.busy_timeout)?;
-    connection.pragma_update(None, "page_size", 8192)?;
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", if options.fsync_every_commit { "FULL" } else { "NORMAL" })?;
     connection.pragma_update(None, "cache_size", -32_768)?;
-    connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_AT_PAGES)?;
     connection.pragma_update_and_check(None, "journal_size_limit", 128 << 20, |_| Ok(()))?;
     connection.set_prepared_statement_cache_capacity(64);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
