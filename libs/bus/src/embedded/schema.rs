@@ -12,7 +12,7 @@ const SCHEMA_VERSION: i64 = 1;
 /// A table without row ids keeps a record whole within a quarter of a page; what is longer spills
 /// into pages of its own. Fingerprints and predictions are of 2 to 6 KB.
 const PAGE_BYTES: i64 = 32_768;
-const CHECKPOINT_AT_PAGES: i64 = (32 << 20) / PAGE_BYTES;
+const CHECKPOINT_AT_PAGES: i64 = (128 << 20) / PAGE_BYTES;
 
 const TABLES: &str = "
 CREATE TABLE topics (
