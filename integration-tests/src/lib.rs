@@ -1,21 +1,5 @@
 //! What the integration tests share: a browser, and harnesses that need a place of their own.
 
-pub mod bus_conformance;
 pub mod chromium;
-pub mod counters;
-pub mod kafka_broker;
 pub mod pipeline;
 pub mod processes;
-
-use std::path::PathBuf;
-
-/// The folder of the repository that the running test belongs to. It is asked for when the test
-/// runs: a build folder that several clones share would keep the place of whichever built last.
-pub fn repository() -> PathBuf {
-    let package = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo says where the package is");
-    let mut folders = PathBuf::from(package);
-    while !folders.join("Cargo.lock").exists() {
-        assert!(folders.pop(), "no folder above the package holds Cargo.lock");
-    }
-    folders
-}

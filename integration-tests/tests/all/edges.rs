@@ -1,8 +1,8 @@
 //! The layers of ARCHITECTURE.md as a test: a crate may depend on the crates below it and on no
 //! other of ours.
 
+use bus_tests::repository;
 use cargo_metadata::{DependencyKind, MetadataCommand};
-use integration_tests::repository;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -17,7 +17,7 @@ fn allowed(package: &str, manifest: &Path) -> Option<BTreeSet<&'static str>> {
         DOMAIN | BUS => &[],
         CONTRACTS | INFERENCE => &[DOMAIN],
         CHASSIS => &[BUS, CONTRACTS, DOMAIN],
-        "prescale" | "integration-tests" | "xtask" => return None,
+        "prescale" | "integration-tests" | "bus-tests" | "xtask" => return None,
         _ if manifest.components().any(|c| c.as_os_str() == "services") => {
             &[BUS, CONTRACTS, INFERENCE, CHASSIS, DOMAIN]
         }

@@ -1,6 +1,5 @@
 //! All integration tests in one binary: each heavy crate is linked once.
 
-mod bus;
 mod command;
 mod console;
 mod edges;

@@ -1,7 +1,7 @@
 //! A day of a generated fleet through the whole pipeline. What comes out must not depend on the
 //! bus, on how the input was cut, or on restarts.
 
-use integration_tests::kafka_broker::TestBroker;
+use bus_tests::kafka_broker::TestBroker;
 use integration_tests::pipeline::{Outputs, Pipeline, assert_same, outputs};
 use prescale::account::account;
 use prescale::settings::Settings;

@@ -1,7 +1,7 @@
 //! Each service as a binary of its own against Kafka, as operators run them: killed, started again,
 //! drained by SIGTERM.
 
-use integration_tests::kafka_broker::TestBroker;
+use bus_tests::kafka_broker::TestBroker;
 use integration_tests::processes::{binary, count, is_worked_off, terminate, until};
 use prescale_bus::kafka::{KafkaBus, KafkaOptions};
 use prescale_chassis::{BusConfig, Context};

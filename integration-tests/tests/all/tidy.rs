@@ -1,7 +1,7 @@
 //! House rules that a machine can check.
 
+use bus_tests::repository;
 use cargo_metadata::MetadataCommand;
-use integration_tests::repository;
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,7 @@
 //! The bus's conformance suite against both backends, and what only one of them has.
 
-use integration_tests::bus_conformance::{BusUnderTest, Damage};
-use integration_tests::kafka_broker::TestBroker;
+use bus_tests::conformance::{BusUnderTest, Damage};
+use bus_tests::kafka_broker::TestBroker;
 use prescale_bus::Bus;
 use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
 use prescale_bus::kafka::{KafkaBus, KafkaOptions};
@@ -37,7 +37,7 @@ macro_rules! conformance {
         $(
             #[test]
             fn $property() {
-                integration_tests::bus_conformance::$module::$property(&$under_test);
+                bus_tests::conformance::$module::$property(&$under_test);
             }
         )*
     };
@@ -148,12 +148,12 @@ impl BusUnderTest for Kafka {
 
 mod kafka {
     use super::{Kafka, TestBroker};
-    use integration_tests::bus_conformance::fixture::{
+    use bus_tests::conformance::fixture::{
         GROUP, INPUT, OUTPUT, PATIENCE, RunningStage, assert_exactly, assert_written_exactly, await_no_lag, inputs,
         make_topics, options, read_all, read_count, record, until, until_within, write,
     };
-    use integration_tests::bus_conformance::stage::ChainingFactory;
-    use integration_tests::bus_conformance::{BusUnderTest, Damage};
+    use bus_tests::conformance::stage::ChainingFactory;
+    use bus_tests::conformance::{BusUnderTest, Damage};
     use prescale_bus::kafka::{KafkaBus, KafkaOptions};
     use prescale_bus::partitioner::murmur2;
     use prescale_bus::{Bus, BusError, CaughtUp, OutputRecord, ReadFrom, Source};
@@ -343,11 +343,11 @@ mod kafka {
 
 mod embedded {
     use super::Embedded;
-    use integration_tests::bus_conformance::BusUnderTest;
-    use integration_tests::bus_conformance::fixture::{
+    use bus_tests::conformance::BusUnderTest;
+    use bus_tests::conformance::fixture::{
         GROUP, INPUT, OUTPUT, RunningStage, assert_exactly, await_no_lag, inputs, make_topics, options, write,
     };
-    use integration_tests::bus_conformance::stage::ChainingFactory;
+    use bus_tests::conformance::stage::ChainingFactory;
     use prescale_bus::Bus;
     use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
     use std::sync::Arc;

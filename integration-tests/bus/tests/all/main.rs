@@ -1,0 +1,3 @@
+//! All tests of the bus in one binary.
+
+mod conformance;
