@@ -84,6 +84,11 @@ impl Pipeline {
             &observe,
         )
         .expect("the collector runs");
+        self.settle();
+    }
+
+    /// Waits until the stages have worked through all that is written.
+    pub fn settle(&self) {
         assert_eq!(self.context.settled(self.bus.as_ref(), &self.stop).expect("the bus answers"), Settled::Yes);
     }
 
@@ -137,7 +142,7 @@ pub fn assert_same(got: &Outputs, wanted: &Outputs) {
 }
 
 /// All that is on a topic, each partition in its order.
-fn said(bus: &dyn Bus, topic: &str) -> Vec<Said> {
+pub fn said(bus: &dyn Bus, topic: &str) -> Vec<Said> {
     let mut reader = bus.reader(topic, ReadFrom::Earliest).expect("the topic is there");
     let deadline = Instant::now() + PATIENCE;
     let mut all = Vec::new();

@@ -3,6 +3,7 @@
 mod command;
 mod console;
 mod edges;
+mod input_faults;
 mod scenario;
 mod services;
 mod tidy;

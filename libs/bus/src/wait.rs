@@ -1,5 +1,6 @@
-//! Waiting for a cancellation with a bound, from a thread without a runtime.
+//! Waiting with a bound, from a thread without a runtime: for a cancellation, for an answer.
 
+use crate::error::BusError;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -44,6 +45,40 @@ pub fn cancelled_within(shutdown: &CancellationToken, at_most: Duration) -> bool
             return false;
         }
         thread::park_timeout(left);
+    }
+}
+
+/// Pauses of a millisecond first, then of twice as long each time, up to 16 ms: what one waits for
+/// mostly comes at once.
+pub(crate) struct Pauses(Duration);
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self(Duration::from_millis(1))
+    }
+}
+
+impl Pauses {
+    /// Waits for the next pause's length.
+    pub(crate) fn pause(&mut self) {
+        thread::park_timeout(self.0);
+        self.0 = (self.0 * 2).min(Duration::from_millis(16));
+    }
+}
+
+/// Asks until there is an answer, or an error that asking again does not mend, or the time is over:
+/// clients learn only by asking that partitions have new leaders.
+///
+/// # Errors
+/// With the last error.
+pub(crate) fn asked_again<T>(at_most: Duration, mut ask: impl FnMut() -> Result<T, BusError>) -> Result<T, BusError> {
+    let deadline = Instant::now() + at_most;
+    let mut pauses = Pauses::default();
+    loop {
+        match ask() {
+            Err(BusError::Backend { retryable: true, .. }) if Instant::now() < deadline => pauses.pause(),
+            answer => return answer,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::options::{ConsumerUse, KafkaOptions};
 use crate::bus::Lag;
 use crate::error::BusError;
 use crate::topic::{Cleanup, TopicSpec};
-use crate::wait::block_on;
+use crate::wait::{asked_again, block_on};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -147,9 +147,13 @@ impl Cluster {
 
     /// Oldest and next offset of a partition, records of open transactions included.
     pub(super) fn bounds(&self, topic: &str, partition: u32) -> Result<(i64, i64), BusError> {
-        self.inspector("inspection")?
-            .fetch_watermarks(&self.options.prefixed(topic), raw(partition), self.options.request_timeout)
-            .map_err(|e| backend(format!("cannot read the ends of {topic}/{partition}"), &e))
+        let inspector = self.inspector("inspection")?;
+        let (name, timeout) = (self.options.prefixed(topic), self.options.request_timeout);
+        asked_again(timeout, || {
+            inspector
+                .fetch_watermarks(&name, raw(partition), timeout)
+                .map_err(|e| backend(format!("cannot read the ends of {topic}/{partition}"), &e))
+        })
     }
 
     /// Lag of a group, counted against everything written: records of a transaction that is

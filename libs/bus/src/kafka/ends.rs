@@ -7,15 +7,12 @@
 
 use super::cluster::{Cluster, Inspector, backend, raw};
 use crate::error::BusError;
+use crate::wait::{Pauses, asked_again};
 use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
-
-/// How long to wait before an end is looked at again.
-const AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 /// One partition of one topic, under the topic's logical name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,22 +44,13 @@ impl Cluster {
         self.ends_seen_by(&inspector, places)
     }
 
-    /// Asks until there is an answer: clients learn only by asking that partitions have new leaders.
     fn ends_seen_by<'p>(
         &self,
         client: &Inspector,
         places: impl IntoIterator<Item = &'p Place>,
     ) -> Result<BTreeMap<Place, i64>, BusError> {
         let places: Vec<&Place> = places.into_iter().collect();
-        let deadline = Instant::now() + self.options.request_timeout;
-        loop {
-            match self.ask_ends(client, &places) {
-                Err(BusError::Backend { retryable: true, .. }) if Instant::now() < deadline => {
-                    thread::park_timeout(AGAIN_AFTER);
-                }
-                answer => return answer,
-            }
-        }
+        asked_again(self.options.request_timeout, || self.ask_ends(client, &places))
     }
 
     fn ask_ends(&self, client: &Inspector, places: &[&Place]) -> Result<BTreeMap<Place, i64>, BusError> {
@@ -114,6 +102,7 @@ impl Cluster {
     pub(super) fn await_stable_ends(&self, ends: &BTreeMap<Place, i64>, at_most: Duration) -> Result<(), BusError> {
         let deadline = Instant::now() + at_most;
         let mut open: BTreeSet<&Place> = ends.keys().collect();
+        let mut pauses = Pauses::default();
         loop {
             let stable = self.stable_ends(open.iter().copied());
             if let Ok(stable) = &stable {
@@ -131,7 +120,7 @@ impl Cluster {
                     retryable: true,
                 });
             }
-            thread::park_timeout(AGAIN_AFTER);
+            pauses.pause();
         }
     }
 

@@ -4,6 +4,7 @@ use super::cluster::{Cluster, backend, raw};
 use super::options::ConsumerUse;
 use crate::error::BusError;
 use crate::record::{ConsumedRecord, Header};
+use crate::wait::asked_again;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -137,7 +138,9 @@ impl CommittedLog {
 
     /// Oldest offset, and end of the committed records, of a partition.
     pub(super) fn bounds(&self, partition: u32) -> Result<(i64, i64), BusError> {
-        self.consumer.fetch_watermarks(&self.name, raw(partition), self.request_timeout).map_err(|e| self.error(&e))
+        asked_again(self.request_timeout, || {
+            self.consumer.fetch_watermarks(&self.name, raw(partition), self.request_timeout).map_err(|e| self.error(&e))
+        })
     }
 
     /// Whether the record at this offset is committed. The partition must be settled beyond it.

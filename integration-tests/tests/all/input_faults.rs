@@ -1,0 +1,241 @@
+//! What users' agents do to the input: samples twice, out of order, late, from the future, with
+//! values that cannot be, bytes that are no samples, and more workloads than anybody asked for.
+//! Each ends in an output, the dead letter queue or a counted drop, and harms no other.
+
+use integration_tests::pipeline::{Outputs, Pipeline, Said, outputs};
+use prescale::account::{StageAccount, account};
+use prescale::settings::Settings;
+use prescale::topics::specs;
+use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
+use prescale_bus::{Bus, OutputRecord};
+use prescale_chassis::{Context, output_record};
+use prescale_contracts::{Contract, Envelope, topics};
+use prescale_domain::fleet::{Fleet, FleetSettings};
+use prescale_domain::kpi::{Kpi, KpiKind, KpiName};
+use prescale_domain::sample::Sample;
+use prescale_domain::time::EventTime;
+use prescale_domain::workload::WorkloadId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+const START_S: i64 = 1_767_225_600;
+const STEP_S: u32 = 60;
+const TICKS: usize = 240;
+/// `[fingerprinter] lateness_steps` by default.
+const LATENESS_STEPS: usize = 2;
+
+/// A log with the stages through all that was written to it.
+struct Run {
+    outputs: Outputs,
+    stages: Vec<StageAccount>,
+    dead: Vec<Said>,
+}
+
+impl Run {
+    /// The stages over these records, written in this order.
+    fn over(records: &[OutputRecord]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the log");
+        let bus = log(&folder);
+        let settings = Settings::default();
+        bus.ensure_topics(&specs(settings.bus.partitions, 1)).expect("the topics are made");
+        let mut source = bus.source("agents").expect("the source opens");
+        for (i, chunk) in records.chunks(5000).enumerate() {
+            source.append(chunk.to_vec(), i.to_string().as_bytes()).expect("the records are written");
+        }
+        let pipeline = Pipeline::start(&bus, &settings);
+        pipeline.settle();
+        pipeline.stop();
+        let context = Context::new(&settings.bus);
+        let stages = account(bus.as_ref(), |stage| context.group(stage), &CancellationToken::new());
+        Self {
+            outputs: outputs(bus.as_ref()),
+            stages: stages.expect("the log is readable"),
+            dead: integration_tests::pipeline::said(bus.as_ref(), &format!("{}.dlq", topics::RAW_KPIS)),
+        }
+    }
+
+    /// Fingerprints of each workload, as they are on the log.
+    fn fingerprints(&self) -> BTreeMap<&[u8], Vec<&Said>> {
+        let mut by_workload: BTreeMap<&[u8], Vec<&Said>> = BTreeMap::new();
+        for said in &self.outputs[topics::FINGERPRINTS] {
+            by_workload.entry(said.key.as_deref().unwrap_or_default()).or_default().push(said);
+        }
+        by_workload
+    }
+
+    /// How many dead letters there are, by reason.
+    fn dead_by_reason(&self) -> BTreeMap<String, usize> {
+        let mut by_reason = BTreeMap::new();
+        for letter in &self.dead {
+            let header = letter.headers.iter().find(|h| h.name == "__connect.errors.class.name");
+            let reason = String::from_utf8_lossy(&header.expect("a dead letter has a reason").value).into_owned();
+            *by_reason.entry(reason).or_default() += 1;
+        }
+        by_reason
+    }
+
+    fn fingerprinter(&self) -> &StageAccount {
+        self.stages.iter().find(|s| s.stage == "fingerprinter").expect("it is a stage")
+    }
+
+    /// Whether every record ended somewhere.
+    fn assert_all_ended(&self) {
+        for stage in &self.stages {
+            let wrong = stage.repeated_outputs + stage.outputs_without_input + stage.unread;
+            assert_eq!(wrong, 0, "{stage:?}");
+            assert_eq!(stage.read, stage.followed + stage.rejected + stage.without_output, "{stage:?}");
+        }
+    }
+}
+
+fn log(folder: &TempDir) -> Arc<dyn Bus> {
+    let opened = EmbeddedBus::open(folder.path().join("prescale.db"), EmbeddedOptions::default());
+    Arc::new(opened.expect("the log opens"))
+}
+
+/// A fleet's samples, tick by tick.
+fn ticks(workloads: u32) -> Vec<Vec<Sample>> {
+    let settings = FleetSettings {
+        name: "agents".into(),
+        workloads,
+        step_s: STEP_S,
+        seed: 3,
+        missing_samples_share: 0.0,
+        missing_values_share: 0.002,
+    };
+    let fleet = Fleet::new(settings).expect("a valid name");
+    let mut state = fleet.start(EventTime::from_s(START_S));
+    (0..TICKS).map(|_| fleet.tick(&mut state)).collect()
+}
+
+fn record(sample: &Sample) -> OutputRecord {
+    record_of("", sample)
+}
+
+/// As a stream of that name would send it; another name gives another id.
+fn record_of(stream: &str, sample: &Sample) -> OutputRecord {
+    let envelope = Envelope::root(&sample.source, Sample::EVENT_TYPE, &sample.workload, sample.at, stream);
+    output_record(&envelope, topics::RAW_KPIS, sample).expect("the sample keeps its contract")
+}
+
+/// A number below `below`, the same for the same place.
+fn dice(place: (usize, usize), below: usize) -> usize {
+    let mixed =
+        (place.0 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (place.1 as u64).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    usize::try_from((mixed ^ (mixed >> 29)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 40).unwrap_or(0) % below
+}
+
+/// The samples in an order in which each comes up to the lateness bound after its time.
+fn shuffled(ticks: &[Vec<Sample>], copies: usize) -> Vec<OutputRecord> {
+    let mut placed = Vec::new();
+    for (tick, samples) in ticks.iter().enumerate() {
+        for (i, sample) in samples.iter().enumerate() {
+            for copy in 0..copies {
+                let arrives = tick + dice((tick, i + 1000 * copy), LATENESS_STEPS + 1);
+                placed.push(((arrives, dice((i + 17 * copy, tick), 1 << 20)), record(sample)));
+            }
+        }
+    }
+    placed.sort_by_key(|(at, _)| *at);
+    placed.into_iter().map(|(_, record)| record).collect()
+}
+
+fn in_order(ticks: &[Vec<Sample>]) -> Vec<OutputRecord> {
+    ticks.iter().flatten().map(record).collect()
+}
+
+#[test]
+fn shuffled_and_repeated_samples_give_the_same_fingerprints() {
+    let ticks = ticks(20);
+    let clean = Run::over(&in_order(&ticks));
+    let samples = ticks.iter().map(Vec::len).sum::<usize>();
+    let twice = Run::over(&shuffled(&ticks, 2));
+    twice.assert_all_ended();
+    assert_eq!(twice.dead_by_reason(), BTreeMap::new());
+    assert_eq!(twice.fingerprinter().repeated_inputs, samples as u64);
+    assert_eq!(twice.fingerprinter().followed, samples as u64);
+    assert_eq!(twice.fingerprints(), clean.fingerprints());
+}
+
+/// A value that no sample has, to find its place among the bytes.
+const MARK: f64 = 1.234_567_8e300;
+
+/// The sample's record with a KPI more, of any value: also those that an encoder of ours refuses.
+fn with_kpi(stream: &str, sample: &Sample, kind: KpiKind, value: f64) -> OutputRecord {
+    let kpi = Kpi { name: KpiName::new("queue_length"), kind, unit: "1".into(), value: Some(MARK) };
+    let mut marked = sample.clone();
+    marked.kpis.push(kpi);
+    let mut record = record_of(stream, &marked);
+    let bytes = record.value.as_mut().expect("a value");
+    let at = bytes.windows(8).position(|w| w == MARK.to_le_bytes()).expect("the mark is there");
+    bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
+    record
+}
+
+/// Records that cannot be used, each with the reason that it must end with.
+fn unusable(sample: &Sample) -> Vec<(OutputRecord, &'static str)> {
+    let with = |stream: &str, change: &dyn Fn(&mut Sample)| {
+        let mut sample = sample.clone();
+        change(&mut sample);
+        record_of(stream, &sample)
+    };
+    let value = record(sample).value.unwrap_or_default();
+    let mut unknown_schema = value.clone();
+    unknown_schema[1..5].copy_from_slice(&[0x7f, 0xff, 0xff, 0xff]);
+    let cut = value[..value.len() / 2].to_vec();
+    let garbled = [Some(vec![]), Some(b"{\"cpu\": 1}".to_vec()), Some(cut), Some(unknown_schema), None];
+    let garbled = garbled.into_iter().enumerate().map(|(i, value)| {
+        let record = record_of(&format!("garbled-{i}"), sample);
+        (OutputRecord { value, ..record }, "undecodable")
+    });
+    let impossible = [
+        (with_kpi("nan", sample, KpiKind::Gauge, f64::NAN), "undecodable"),
+        (with_kpi("infinite", sample, KpiKind::Gauge, f64::NEG_INFINITY), "undecodable"),
+        (with_kpi("rate", sample, KpiKind::Rate, -1.0), "negative_rate"),
+        (with_kpi("counter", sample, KpiKind::Counter, -1.0), "negative_rate"),
+        (with("twice", &|s| s.kpis.extend(sample.kpis.first().cloned())), "repeated_kpi"),
+        (with("ahead", &|s| s.at = sample.at.plus_s(3600)), "from_the_future"),
+        (with("behind", &|s| s.at = sample.at.plus_s(-3 * 3600)), "late"),
+        (OutputRecord { headers: vec![], ..record(sample) }, "undecodable"),
+    ];
+    impossible.into_iter().chain(garbled).collect()
+}
+
+#[test]
+fn what_cannot_be_used_goes_to_the_dead_letters_and_harms_no_other() {
+    let ticks = ticks(6);
+    let clean = Run::over(&in_order(&ticks));
+    let mut records = in_order(&ticks);
+    let mut wanted = BTreeMap::new();
+    let among = TICKS * 9 / 10;
+    for (i, (record, reason)) in unusable(&ticks[among][0]).into_iter().enumerate() {
+        records.insert(6 * among + 7 * i, record);
+        *wanted.entry(reason.to_owned()).or_insert(0) += 1;
+    }
+    let run = Run::over(&records);
+    run.assert_all_ended();
+    assert_eq!(run.dead_by_reason(), wanted);
+    assert_eq!(run.outputs[topics::FINGERPRINTS], clean.outputs[topics::FINGERPRINTS]);
+    assert_eq!(run.outputs[topics::ACTIONS], clean.outputs[topics::ACTIONS]);
+}
+
+/// Agents that name a workload anew with each sample, as pods of a job do.
+#[test]
+fn a_flood_of_new_workloads_is_accounted_for() {
+    const NEW: usize = 100_000;
+    let ticks = ticks(1);
+    let records: Vec<OutputRecord> = (0..NEW)
+        .map(|i| {
+            let tick = i * TICKS / NEW;
+            let workload = WorkloadId::new(&format!("job-{i}")).expect("a sound id");
+            record(&Sample { workload, ..ticks[tick][0].clone() })
+        })
+        .collect();
+    let run = Run::over(&records);
+    run.assert_all_ended();
+    assert_eq!((run.fingerprinter().read, run.fingerprinter().rejected), (NEW as u64, 0));
+    let named: BTreeSet<_> = run.outputs[topics::PREDICTIONS].iter().map(|said| &said.key).collect();
+    assert_eq!(named.len(), NEW, "each has its forecast");
+}
