@@ -1,5 +1,6 @@
 //! Retention and compaction, in small transactions so that stages hardly notice.
 
+use super::schema::PAGE_BYTES;
 use super::store::{Store, Topic, backend, lock, now_ms};
 use crate::error::BusError;
 use rusqlite::{Transaction, params};
@@ -9,6 +10,10 @@ use std::time::Duration;
 
 /// Records handled in one transaction.
 const SLICE_RECORDS: i64 = 2000;
+/// Pages given back to the file system in one transaction.
+const SLICE_PAGES: i64 = 128;
+/// So many free pages stay in the file, for what is written next; as does a quarter of all pages.
+const FREE_PAGES_KEPT: i64 = (16 << 20) / PAGE_BYTES;
 /// How long a tombstone of a compacted topic is kept, as Kafka does by default.
 const TOMBSTONE_KEPT_MS: i64 = 24 * 3600 * 1000;
 
@@ -19,6 +24,8 @@ pub struct MaintenanceReport {
     pub expired: u64,
     /// Records of compacted topics with a newer one of the same key, and old tombstones.
     pub compacted: u64,
+    /// Bytes given back to the file system.
+    pub freed_bytes: u64,
 }
 
 /// Does all maintenance that is due at that instant.
@@ -48,7 +55,27 @@ pub(super) fn maintain(store: &Store, now_ms: i64) -> Result<MaintenanceReport, 
     }
     let before_ms = now_ms.saturating_sub(TOMBSTONE_KEPT_MS);
     report.compacted += store.write("cannot clean up tombstones", |t| remove_tombstones(t, before_ms))?;
+    while let Some(pages) = store.write("cannot shrink the log's file", shrink)? {
+        report.freed_bytes += u64::try_from(pages * PAGE_BYTES).unwrap_or(0);
+    }
     Ok(report)
+}
+
+/// Gives some free pages back to the file system; `None` when there are not too many.
+fn shrink(transaction: &Transaction<'_>) -> rusqlite::Result<Option<i64>> {
+    let number = |pragma: &str| transaction.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let (free, pages) = (number("freelist_count")?, number("page_count")?);
+    let too_many = free - FREE_PAGES_KEPT.max(pages / 4);
+    if too_many <= 0 {
+        return Ok(None);
+    }
+    // Each row of the pragma's answer is a page given back, so all have to be asked for.
+    let sql = format!("PRAGMA incremental_vacuum({})", too_many.min(SLICE_PAGES));
+    let mut vacuum = transaction.prepare(&sql)?;
+    let mut rows = vacuum.query([])?;
+    while rows.next()?.is_some() {}
+    // None goes where the file was made without this.
+    Ok(Some(free - number("freelist_count")?).filter(|freed| *freed > 0))
 }
 
 fn topics(store: &Store) -> Result<Vec<(Topic, Option<i64>)>, BusError> {
@@ -181,6 +208,7 @@ impl Drop for MaintenanceThread {
 
 #[cfg(test)]
 mod tests {
+    use crate::embedded::store::now_ms;
     use crate::embedded::{EmbeddedBus, EmbeddedOptions, MaintenanceReport};
     use crate::{Bus, BusError, Cleanup, OutputRecord, ReadFrom, TopicSpec};
     use std::path::Path;
@@ -229,10 +257,49 @@ mod tests {
         write(&bus, &many);
         assert_eq!(bus.maintain(0).expect("it runs"), MaintenanceReport::default());
         let report = bus.maintain(FAR_FUTURE_MS).expect("it runs");
-        assert_eq!(report, MaintenanceReport { expired: 5000, compacted: 0 });
+        assert_eq!(report, MaintenanceReport { expired: 5000, ..MaintenanceReport::default() });
         assert_eq!(read(&bus), vec![]);
         write(&bus, &[("k", Some("new"))]);
         assert_eq!(read(&bus), vec![(b"k".to_vec(), Some(b"new".to_vec()), 5000)]);
+    }
+
+    /// The file gets smaller while others write to it.
+    #[test]
+    fn what_expired_is_given_back_to_the_file_system() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bus = open(folder.path());
+        with_topic(&bus, Cleanup::Delete { retention_ms: 0 });
+        let large = "v".repeat(8000);
+        let many: Vec<(&str, Option<&str>)> = vec![("old", Some(large.as_str())); 8000];
+        write(&bus, &many);
+        let file_bytes = || {
+            let checkpointed = rusqlite::Connection::open(folder.path().join("log.db")).expect("it opens");
+            checkpointed
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))
+                .expect("the journal is taken in");
+            std::fs::metadata(folder.path().join("log.db")).expect("it is there").len()
+        };
+        let before = file_bytes();
+        let since = now_ms() + 1;
+        while now_ms() <= since {
+            std::thread::yield_now();
+        }
+        let (report, written) = std::thread::scope(|scope| {
+            let maintaining = scope.spawn(|| bus.maintain(since).expect("it runs"));
+            let mut written = 0;
+            while !maintaining.is_finished() {
+                write(&bus, &[("new", Some(large.as_str()))]);
+                written += 1;
+            }
+            (maintaining.join().expect("it does not panic"), written)
+        });
+        assert_eq!(report.expired, 8000);
+        let after = file_bytes();
+        assert!(before > 60_000_000 && after < before / 2, "{before} bytes became {after}");
+        assert!(report.freed_bytes > before / 2);
+        let kept = read(&bus);
+        assert_eq!(kept.len(), written);
+        assert!(kept.iter().all(|(key, ..)| key == b"new"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ const APPLICATION_ID: i64 = 0x5053_434c;
 const SCHEMA_VERSION: i64 = 1;
 /// A table without row ids keeps a record whole within a quarter of a page; what is longer spills
 /// into pages of its own. Fingerprints and predictions are of 2 to 6 KB.
-const PAGE_BYTES: i64 = 32_768;
+pub(super) const PAGE_BYTES: i64 = 32_768;
 const CHECKPOINT_AT_PAGES: i64 = (128 << 20) / PAGE_BYTES;
 
 const TABLES: &str = "
@@ -98,6 +98,7 @@ pub(super) fn open_writer(path: &Path, options: &EmbeddedOptions) -> Result<Conn
 fn prepare_writer(connection: &mut Connection, options: &EmbeddedOptions) -> rusqlite::Result<Result<(), String>> {
     connection.busy_timeout(options.busy_timeout)?;
     connection.pragma_update(None, "page_size", PAGE_BYTES)?;
+    connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", if options.fsync_every_commit { "FULL" } else { "NORMAL" })?;
     connection.pragma_update(None, "cache_size", -32_768)?;
