@@ -1,3 +1,4 @@
 //! All tests of the bus in one binary.
 
 mod conformance;
+mod simulation;
