@@ -174,6 +174,19 @@ fn with_kpi(stream: &str, sample: &Sample, kind: KpiKind, value: f64) -> OutputR
     record
 }
 
+/// The sample's record with its first KPI there twice.
+fn with_kpi_twice(stream: &str, sample: &Sample) -> OutputRecord {
+    let first = sample.kpis[0].clone();
+    let (name, mark) = (first.name.as_str().to_owned(), "x".repeat(first.name.as_str().len()));
+    let mut marked = sample.clone();
+    marked.kpis.push(Kpi { name: KpiName::new(&mark), ..first });
+    let mut record = record_of(stream, &marked);
+    let bytes = record.value.as_mut().expect("a value");
+    let at = bytes.windows(mark.len()).position(|w| w == mark.as_bytes()).expect("the mark is there");
+    bytes[at..at + name.len()].copy_from_slice(name.as_bytes());
+    record
+}
+
 /// Records that cannot be used, each with the reason that it must end with.
 fn unusable(sample: &Sample) -> Vec<(OutputRecord, &'static str)> {
     let with = |stream: &str, change: &dyn Fn(&mut Sample)| {
@@ -195,7 +208,7 @@ fn unusable(sample: &Sample) -> Vec<(OutputRecord, &'static str)> {
         (with_kpi("infinite", sample, KpiKind::Gauge, f64::NEG_INFINITY), "undecodable"),
         (with_kpi("rate", sample, KpiKind::Rate, -1.0), "negative_rate"),
         (with_kpi("counter", sample, KpiKind::Counter, -1.0), "negative_rate"),
-        (with("twice", &|s| s.kpis.extend(sample.kpis.first().cloned())), "repeated_kpi"),
+        (with_kpi_twice("twice", sample), "undecodable"),
         (with("ahead", &|s| s.at = sample.at.plus_s(3600)), "from_the_future"),
         (with("behind", &|s| s.at = sample.at.plus_s(-3 * 3600)), "late"),
         (OutputRecord { headers: vec![], ..record(sample) }, "undecodable"),
@@ -226,11 +239,12 @@ fn what_cannot_be_used_goes_to_the_dead_letters_and_harms_no_other() {
 fn a_flood_of_new_workloads_is_accounted_for() {
     const NEW: usize = 100_000;
     let ticks = ticks(1);
+    let sound = ticks.iter().flatten().find(|s| s.kpis.iter().all(|k| k.value.is_some())).expect("most have all");
     let records: Vec<OutputRecord> = (0..NEW)
         .map(|i| {
-            let tick = i * TICKS / NEW;
             let workload = WorkloadId::new(&format!("job-{i}")).expect("a sound id");
-            record(&Sample { workload, ..ticks[tick][0].clone() })
+            let at = sound.at.plus_s(i64::from(STEP_S) * (i * TICKS / NEW) as i64);
+            record(&Sample { workload, at, ..sound.clone() })
         })
         .collect();
     let run = Run::over(&records);
