@@ -205,6 +205,8 @@ pub(crate) fn fetched(name: &str, maven: &[&str]) -> PathBuf {
             .args(["-q", "-B"])
             .args(maven)
             .arg(format!("-DoutputDirectory={}", folder.display()))
+            // Without a project Maven's plugins leave files where they are called.
+            .current_dir(&folder)
             .stdin(Stdio::null())
             .status()
             .expect("mvn starts");
