@@ -31,7 +31,8 @@ use tokio_util::sync::CancellationToken;
 pub const UNKNOWN_SCHEMA: &str = "unknown_schema";
 
 /// The bus with the registry's ids on its records; the bus itself where no registry is configured.
-/// Nothing is asked yet: stages and sources wait for the ids of what they write when they start.
+/// Nothing is asked yet: a stage waits for the ids of what it writes when it starts; a source gets an
+/// error to try again after.
 ///
 /// # Errors
 /// When the section or a file that it names cannot be used.

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 pub(super) struct RegistryBus {
     inner: Arc<dyn Bus>,
     ids: Arc<Ids>,
-    /// Ends waits of sources and readers, which have no shutdown of their own.
+    /// Ends waits of readers, which have no shutdown of their own.
     shutdown: CancellationToken,
 }
 
@@ -23,8 +23,12 @@ impl RegistryBus {
 }
 
 /// The error of one who cannot have an id to write under.
-pub(super) fn no_id(message: String) -> BusError {
-    BusError::Backend { context: "cannot write".to_owned(), message, retryable: false }
+pub(super) fn no_id(why: NoId) -> BusError {
+    let (message, retryable) = match why {
+        NoId::Unavailable(why) => (why, true),
+        NoId::Refused(why) => (why, false),
+    };
+    BusError::Backend { context: "there is no schema id to write under".to_owned(), message, retryable }
 }
 
 impl Bus for RegistryBus {
@@ -45,10 +49,10 @@ impl Bus for RegistryBus {
         let waiter = self.ids.waiter(factory.name());
         let mut written = BTreeMap::new();
         for topic in factory.output_topics() {
-            let waited = waiter.until([shutdown, &self.shutdown], || match self.ids.to_write(&topic) {
+            let waited = waiter.until(shutdown, || match self.ids.to_write(&topic) {
                 Ok(id) => Ok(Ok(id)),
                 Err(NoId::Unavailable(why)) => Err(why),
-                Err(NoId::Refused(why)) => Ok(Err(why)),
+                Err(refused) => Ok(Err(refused)),
             });
             match waited {
                 Waited::For(Ok(Some(id))) => drop(written.insert(topic, id)),
@@ -65,8 +69,7 @@ impl Bus for RegistryBus {
     }
 
     fn source(&self, id: &str) -> Result<Box<dyn Source>, BusError> {
-        let inner = self.inner.source(id)?;
-        Ok(Box::new(RegistrySource::new(inner, Arc::clone(&self.ids), id, self.shutdown.clone())))
+        Ok(Box::new(RegistrySource::new(self.inner.source(id)?, Arc::clone(&self.ids))))
     }
 
     fn source_position(&self, id: &str) -> Result<Option<Vec<u8>>, BusError> {

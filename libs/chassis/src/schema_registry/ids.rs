@@ -254,11 +254,10 @@ pub(super) struct Waiter {
 }
 
 impl Waiter {
-    /// Tries until the attempt succeeds, with longer and longer pauses, or until one of the tokens is
-    /// cancelled.
+    /// Tries until the attempt succeeds, with longer and longer pauses, or until the shutdown.
     pub(super) fn until<T>(
         &self,
-        shutdowns: [&CancellationToken; 2],
+        shutdown: &CancellationToken,
         mut attempt: impl FnMut() -> Result<T, String>,
     ) -> Waited<T> {
         let mut pause = FIRST_PAUSE;
@@ -280,7 +279,7 @@ impl Waiter {
                     }
                 }
             }
-            if shutdowns[0].is_cancelled() || cancelled_within(shutdowns[1], pause) {
+            if cancelled_within(shutdown, pause) {
                 return Waited::Shutdown;
             }
             pause = (pause * 2).min(LONGEST_PAUSE);

@@ -148,8 +148,7 @@ impl RegistryStage {
     }
 
     fn judged(&self, id: u32) -> Result<Judgement, StageFailure> {
-        let token = &self.shutdown;
-        match self.waiter.until([token, token], || self.ids.judge(&self.place.0, id)) {
+        match self.waiter.until(&self.shutdown, || self.ids.judge(&self.place.0, id)) {
             Waited::For(judgement) => Ok(judgement),
             Waited::Shutdown => {
                 self.gave_up.store(true, Ordering::Release);

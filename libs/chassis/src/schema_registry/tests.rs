@@ -1,11 +1,14 @@
 //! What is done for an id, over a registry that the test scripts. A real one is asked in
 //! `tests/schema_registry.rs`.
 
+use super::UNKNOWN_SCHEMA;
 use super::http::Api;
 use super::ids::{Ids, Judgement, Naming, NoId, Waited};
 use super::known::KnownFile;
 use super::protocol::{Ask, Reply};
+use super::stage::{RegistryFactory, Written};
 use crate::health::HealthRegistry;
+use prescale_bus::{ConsumedRecord, Outcome, Stage, StageFactory, StageFailure};
 use prescale_contracts::interchange::newest_schema;
 use prescale_contracts::topics;
 use serde_json::json;
@@ -137,6 +140,80 @@ fn what_a_registry_says_of_an_id() {
     assert_eq!(registry.asked(), ["/schemas/ids/101", "/schemas/ids/100", "/schemas/ids/102"]);
 }
 
+/// Takes every record.
+struct Taker;
+
+impl Stage for Taker {
+    fn apply(&mut self, batch: &[ConsumedRecord]) -> Result<Vec<Outcome>, StageFailure> {
+        Ok(batch.iter().map(|_| Outcome::Drop("taken")).collect())
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+impl StageFactory for Taker {
+    fn name(&self) -> &'static str {
+        "taker"
+    }
+
+    fn input_topic(&self) -> Arc<str> {
+        topics::RAW_KPIS.into()
+    }
+
+    fn output_topics(&self) -> Vec<Arc<str>> {
+        Vec::new()
+    }
+
+    fn state_schema(&self) -> String {
+        "1".to_owned()
+    }
+
+    fn create(&self, _partition: u32) -> Box<dyn Stage> {
+        Box::new(Self)
+    }
+
+    fn restore(&self, _partition: u32, _snapshot: &[u8]) -> Result<Box<dyn Stage>, String> {
+        Ok(Box::new(Self))
+    }
+}
+
+/// Offsets that a new process's stage rejects of these, all under id 100.
+fn rejected(registry: &Arc<Scripted>, folder: &Path, offsets: std::ops::Range<i64>) -> Vec<i64> {
+    let (ids, _) = registry.ids(folder, true);
+    let factory = RegistryFactory::new(Arc::new(Taker), Arc::new(ids), Written::new(), CancellationToken::new());
+    let record = |offset| ConsumedRecord {
+        topic: topics::RAW_KPIS.into(),
+        partition: 2,
+        offset,
+        appended_at_ms: 0,
+        key: None,
+        value: Some(vec![0, 0, 0, 0, 100, 0]),
+        headers: Vec::new(),
+    };
+    let batch: Vec<ConsumedRecord> = offsets.clone().map(record).collect();
+    let outcomes = factory.create(2).apply(&batch).unwrap();
+    assert_eq!(outcomes.len(), batch.len());
+    offsets
+        .zip(outcomes)
+        .filter(|(_, o)| matches!(o, Outcome::Reject(r) if r.code == UNKNOWN_SCHEMA))
+        .map(|(o, _)| o)
+        .collect()
+}
+
+#[test]
+fn a_restart_judges_a_record_as_it_was_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = Arc::new(Scripted::default());
+    assert_eq!(rejected(&registry, folder.path(), 3..6), [3, 4, 5]);
+    let samples = newest_schema(topics::RAW_KPIS).unwrap().to_owned();
+    registry.subjects.lock().unwrap().push(("raw-kpis-value".to_owned(), samples));
+    assert_eq!(rejected(&registry, folder.path(), 3..8), [3, 4, 5], "rebuilding the state, and two new ones");
+    let elsewhere = tempfile::tempdir().unwrap();
+    assert_eq!(rejected(&registry, elsewhere.path(), 3..8), [0i64; 0]);
+}
+
 #[test]
 fn who_waits_says_so_until_the_registry_is_back() {
     let folder = tempfile::tempdir().unwrap();
@@ -147,7 +224,7 @@ fn who_waits_says_so_until_the_registry_is_back() {
     assert!(health.not_ready().is_empty());
     let token = CancellationToken::new();
     let mut tries = 0;
-    let waited = waiter.until([&token, &token], || {
+    let waited = waiter.until(&token, || {
         tries += 1;
         if tries == 3 {
             let [(name, why)] = &health.not_ready()[..] else { panic!("one waits") };
@@ -161,6 +238,6 @@ fn who_waits_says_so_until_the_registry_is_back() {
     assert!(matches!(waited, Waited::For(Some(100))));
     assert!(health.not_ready().is_empty());
     token.cancel();
-    let stopped = waiter.until([&token, &token], || Err::<(), _>("down".to_owned()));
+    let stopped = waiter.until(&token, || Err::<(), _>("down".to_owned()));
     assert!(matches!(stopped, Waited::Shutdown));
 }
