@@ -75,7 +75,8 @@ impl TestRegistry {
             .arg(jar)
             .env("QUARKUS_HTTP_HOST", "127.0.0.1")
             .env("QUARKUS_HTTP_PORT", self.port.to_string())
-            .env("APICURIO_DATASOURCE_URL", format!("jdbc:h2:file:{}/registry", folder.display()))
+            // Without a delay, so that what was answered is still there after a kill.
+            .env("APICURIO_DATASOURCE_URL", format!("jdbc:h2:file:{}/registry;WRITE_DELAY=0", folder.display()))
             .env("PID_FILE", folder.join("registry.pid"))
             .stdin(Stdio::piped())
             .stdout(log.try_clone().expect("the log is shared"))

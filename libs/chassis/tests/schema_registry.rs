@@ -294,8 +294,9 @@ fn a_registry_that_is_down_is_waited_for_and_nothing_is_lost() {
     assert!(process.dead().is_empty());
     assert!(process.context.health.stuck(std::time::Duration::ZERO).is_empty(), "who waits is not stuck");
     registry.run();
-    process.results(10);
     until("the stage to be ready", || process.context.health.not_ready().is_empty().then_some(()));
+    assert!(process.dead().is_empty());
+    process.results(10);
     assert!(process.dead().is_empty());
 
     // Told to stop while it waits, it stops well and loses nothing; a restart needs no registry for
