@@ -2,8 +2,8 @@
 
 use crate::bus_commands::{key_text, value_json};
 use anyhow::{Context as _, Result, bail};
-use prescale_bus::Bus;
 use prescale_bus::dlq::{self, DeadLetter, LetterFilter, ReplayReport, ReplayRequest};
+use prescale_bus::{Bus, BusError};
 use prescale_contracts::rfc3339;
 use prescale_domain::time::EventTime;
 use serde_json::{Value, json};
@@ -155,9 +155,13 @@ fn letter_line(topic: &str, letter: &DeadLetter, was_replayed: bool, as_json: bo
 /// # Errors
 /// When a topic is missing, the bus is lost, or another replay of the queue took over.
 pub fn replay(bus: &dyn Bus, request: &ReplayRequest, shutdown: &CancellationToken) -> Result<String> {
-    let report = dlq::replay(bus, request, shutdown).with_context(|| {
-        format!("the replay of {} stopped; run it again, it goes on where it was", dlq::dlq_topic(&request.topic))
-    })?;
+    let report = match dlq::replay(bus, request, shutdown) {
+        Ok(report) => report,
+        Err(error @ (BusError::Fenced { .. } | BusError::Backend { retryable: true, .. })) => {
+            return Err(error).context("the replay stopped before the end; run it again, it goes on where it was");
+        }
+        Err(error) => return Err(error.into()),
+    };
     let stopped = if shutdown.is_cancelled() { "stopped before the end; run it again, it goes on\n" } else { "" };
     Ok(report_text(request, &report) + stopped)
 }

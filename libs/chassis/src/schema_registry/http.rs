@@ -82,3 +82,72 @@ impl Api for HttpApi {
         Ok(Reply { status: response.status().as_u16(), body })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    /// Asks a server that gives this answer once; the request as it came, and the reply.
+    fn asked(
+        ask: &Ask<'_>,
+        answer: &str,
+        with: impl FnOnce(&mut SchemaRegistryConfig),
+    ) -> (String, Result<Reply, String>) {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/api/", server.local_addr().unwrap());
+        let mut config = SchemaRegistryConfig { url, ..Default::default() };
+        with(&mut config);
+        let api = HttpApi::new(&config).unwrap();
+        std::thread::scope(|scope| {
+            let served = scope.spawn(move || {
+                let (mut stream, _) = server.accept().unwrap();
+                let (mut request, mut page) = (Vec::new(), [0; 4096]);
+                while !request.ends_with(b"}") && !(request.starts_with(b"GET") && request.ends_with(b"\r\n\r\n")) {
+                    let read = stream.read(&mut page).unwrap();
+                    request.extend_from_slice(&page[..read]);
+                }
+                stream.write_all(answer.as_bytes()).unwrap();
+                String::from_utf8(request).unwrap()
+            });
+            let reply = api.ask(ask);
+            (served.join().unwrap(), reply)
+        })
+    }
+
+    #[test]
+    fn requests_carry_the_credentials() {
+        let found = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{\"id\":7}";
+        let lookup = Ask::Lookup { subject: "raw-kpis-value", schema: "\"long\"" };
+        let (request, reply) = asked(&lookup, found, |c| c.token = Secret::new("swordfish"));
+        assert!(request.starts_with("POST /api/subjects/raw-kpis-value HTTP/1.1\r\n"), "{request}");
+        let lower = request.to_lowercase();
+        assert!(lower.contains("authorization: bearer swordfish\r\n"), "{request}");
+        assert!(lower.contains("content-type: application/vnd.schemaregistry.v1+json\r\n"), "{request}");
+        assert!(request.ends_with(r#"{"schema":"\"long\""}"#), "{request}");
+        assert_eq!(reply, Ok(Reply { status: 200, body: b"{\"id\":7}".to_vec() }));
+    }
+
+    #[test]
+    fn a_status_is_an_answer_and_silence_is_none() {
+        let absent = "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}";
+        let (request, reply) = asked(&Ask::Schema { id: 3 }, absent, |c| {
+            c.user = "u".to_owned();
+            c.password = Secret::new("p");
+        });
+        assert!(request.to_lowercase().contains("authorization: basic dtpw\r\n"), "{request}");
+        assert_eq!(reply, Ok(Reply { status: 404, body: b"{}".to_vec() }));
+        let (_, silent) = asked(&Ask::Schema { id: 3 }, "", |_| {});
+        assert!(silent.is_err(), "{silent:?}");
+    }
+
+    #[test]
+    fn a_file_without_certificates_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let ca_file = folder.path().join("ca.pem");
+        std::fs::write(&ca_file, "none").unwrap();
+        let config = SchemaRegistryConfig { url: "https://registry".to_owned(), ca_file, ..Default::default() };
+        assert!(HttpApi::new(&config).err().unwrap().to_string().contains("ca_file"));
+    }
+}

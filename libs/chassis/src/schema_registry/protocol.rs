@@ -84,7 +84,7 @@ impl Ask<'_> {
             return self.granted(&reply.body);
         }
         let fault: Fault = serde_json::from_slice(&reply.body).unwrap_or_default();
-        let said = format!("it answered {} {} to {:?}", reply.status, fault.message, self.request().1);
+        let said = format!("the schema registry answered {} {} to {:?}", reply.status, fault.message, self.request().1);
         match (self, reply.status, fault.error_code) {
             (Self::Schema { .. }, 404, 40403) => Answer::Absent(fault.message),
             (Self::Lookup { .. }, 404, 40401 | 40403) => Answer::Absent(fault.message),
@@ -94,7 +94,8 @@ impl Ask<'_> {
     }
 
     fn granted(&self, body: &[u8]) -> Answer {
-        let strange = || Answer::Unavailable(format!("its answer to {:?} is none of this API", self.request().1));
+        let strange =
+            || Answer::Unavailable(format!("the answer to {:?} is none of a schema registry", self.request().1));
         match self {
             Self::Lookup { .. } | Self::Register { .. } => match serde_json::from_slice::<Registered>(body) {
                 // The highest bit is never set: ids are Java's ints.
