@@ -104,7 +104,10 @@ mod tests {
             let served = scope.spawn(move || {
                 let (mut stream, _) = server.accept().unwrap();
                 let (mut request, mut page) = (Vec::new(), [0; 4096]);
-                while !request.ends_with(b"}") && !(request.starts_with(b"GET") && request.ends_with(b"\r\n\r\n")) {
+                let is_whole = |request: &[u8]| {
+                    request.ends_with(if request.starts_with(b"GET") { b"\r\n\r\n".as_slice() } else { b"}" })
+                };
+                while !is_whole(&request) {
                     let read = stream.read(&mut page).unwrap();
                     request.extend_from_slice(&page[..read]);
                 }
