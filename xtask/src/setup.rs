@@ -12,11 +12,11 @@ struct Tool {
 
 const TOOLS: &[Tool] = &[
     Tool {
-        needed_for: "the Kafka suite (Java 17 or newer)",
+        needed_for: "Apache Kafka and Apicurio Registry (Java 17 or newer)",
         probe: &["java", "-version"],
         debian_packages: &["openjdk-17-jre-headless"],
     },
-    Tool { needed_for: "fetching Apache Kafka", probe: &["mvn", "--version"], debian_packages: &["maven"] },
+    Tool { needed_for: "fetching Kafka and Apicurio", probe: &["mvn", "--version"], debian_packages: &["maven"] },
     Tool { needed_for: "the console's test", probe: &["chromium", "--version"], debian_packages: &["chromium"] },
     Tool {
         needed_for: "the console's test",

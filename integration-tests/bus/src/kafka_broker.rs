@@ -17,7 +17,7 @@ const READY_WITHIN: Duration = Duration::from_secs(120);
 
 /// Starts `"$@"`, writes its process id to `$PID_FILE`, and kills it when standard input ends: so
 /// the broker goes with the test process, however that ends.
-const GUARD: &str =
+pub(crate) const GUARD: &str =
     r#""$@" </dev/null & pid=$!; echo "$pid" > "$PID_FILE"; cat > /dev/null; kill -9 "$pid"; wait "$pid""#;
 
 /// A broker of one's own; it is killed when this is dropped.
@@ -164,7 +164,7 @@ fn free_ports() -> (u16, u16) {
     (port(&first), port(&second))
 }
 
-fn require(command: &[&str], what: &str) {
+pub(crate) fn require(command: &[&str], what: &str) {
     let answers = Command::new(command[0])
         .args(&command[1..])
         .stdin(Stdio::null())
@@ -172,7 +172,7 @@ fn require(command: &[&str], what: &str) {
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|status| status.success());
-    assert!(answers, "the Kafka tests need {what}; `{}` does not answer", command.join(" "));
+    assert!(answers, "the tests need {what}; `{}` does not answer", command.join(" "));
 }
 
 /// Kafka's libraries in the user's cache, fetched through Maven the first time.
@@ -184,11 +184,17 @@ fn libraries() -> PathBuf {
         .and_then(|(_, rest)| rest.split_once("</kafka.version>"))
         .map(|(version, _)| version)
         .expect("the pom names kafka.version");
+    let pom = pom.display().to_string();
+    fetched(&format!("kafka-{version}"), &["dependency:copy-dependencies", "-DincludeScope=runtime", "-f", &pom])
+}
+
+/// A folder of the user's cache that this run of Maven fills the first time.
+pub(crate) fn fetched(name: &str, maven: &[&str]) -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
         .expect("XDG_CACHE_HOME or HOME is set");
-    let folder = cache.join("prescale").join(format!("kafka-{version}"));
+    let folder = cache.join("prescale").join(name);
     fs::create_dir_all(&folder).expect("the cache is writable");
     let lock = File::create(folder.join(".lock")).expect("the cache is writable");
     lock.lock().expect("the cache's file system has locks");
@@ -196,13 +202,15 @@ fn libraries() -> PathBuf {
     if !complete.exists() {
         require(&["mvn", "--version"], "Maven (Debian: maven)");
         let status = Command::new("mvn")
-            .args(["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-f"])
-            .arg(&pom)
+            .args(["-q", "-B"])
+            .args(maven)
             .arg(format!("-DoutputDirectory={}", folder.display()))
+            // Without a project Maven's plugins leave files where they are called.
+            .current_dir(&folder)
             .stdin(Stdio::null())
             .status()
             .expect("mvn starts");
-        assert!(status.success(), "Maven could not fetch Kafka {version}: run `mvn -f {}` by hand", pom.display());
+        assert!(status.success(), "Maven could not fetch {name}: run `mvn {}` by hand", maven.join(" "));
         File::create(complete).expect("the cache is writable");
     }
     folder

@@ -1,6 +1,7 @@
-//! What tests of the bus need: its conformance suite, and a real Kafka. It must not know the stages:
-//! without them it is built in seconds.
+//! What tests of the bus need: its conformance suite, a real Kafka and a real schema registry. It must
+//! not know the stages: without them it is built in seconds.
 
+pub mod apicurio;
 pub mod conformance;
 pub mod counters;
 pub mod kafka_broker;

@@ -117,6 +117,15 @@ pub trait Bus: Send + Sync {
     /// When the bus cannot be reached.
     fn source(&self, id: &str) -> Result<Box<dyn Source>, BusError>;
 
+    /// The position of a source, looked at without opening it where the backend can: opening it
+    /// would take it from whoever writes.
+    ///
+    /// # Errors
+    /// When the bus cannot be read.
+    fn source_position(&self, id: &str) -> Result<Option<Vec<u8>>, BusError> {
+        self.source(id)?.position()
+    }
+
     /// Opens a reader over all partitions of one topic.
     ///
     /// # Errors

@@ -1,20 +1,38 @@
 //! Dead letters: the record as it came, with the reason in its headers (named as Kafka Connect
-//! names them, so that existing tools show them).
+//! names them, so that existing tools show them). What is in a queue, and the way back.
+
+mod letter;
+mod ranges;
+mod replay;
+mod walk;
+
+pub use letter::{DeadLetter, LetterFilter};
+pub use replay::{ReplayReport, ReplayRequest, Unreplayable, replay};
+pub use walk::each_letter;
 
 use crate::record::{ConsumedRecord, Header};
 use crate::stage::Rejection;
 use crate::step::{Placement, Write};
 
+const SUFFIX: &str = ".dlq";
+/// What the names of the headers that a dead letter has beside the record's own begin with.
+const HEADER_PREFIX: &str = "__connect.errors.";
+
 /// Name of a topic's dead letter queue.
 pub fn dlq_topic(topic: &str) -> String {
-    format!("{topic}.dlq")
+    format!("{topic}{SUFFIX}")
+}
+
+/// The topic whose dead letter queue this is; `None` when it is none.
+pub fn topic_of_dlq(dlq: &str) -> Option<&str> {
+    dlq.strip_suffix(SUFFIX)
 }
 
 /// The dead letter of a rejected record. It keeps its partition, so that order is kept.
 pub(crate) fn dead_letter(stage: &str, record: &ConsumedRecord, rejection: &Rejection) -> Write {
     let mut headers = record.headers.clone();
     let mut add = |name: &str, value: String| {
-        headers.push(Header { name: format!("__connect.errors.{name}"), value: value.into_bytes() });
+        headers.push(Header { name: format!("{HEADER_PREFIX}{name}"), value: value.into_bytes() });
     };
     add("topic", record.topic.to_string());
     add("partition", record.partition.to_string());

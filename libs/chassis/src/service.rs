@@ -4,6 +4,7 @@ use crate::bus_access::{BusConfig, open_bus};
 use crate::config::{self, Loader};
 use crate::context::Context;
 use crate::http::TelemetryServer;
+use crate::schema_registry::{SchemaRegistryConfig, with_registry};
 use crate::shutdown;
 use crate::telemetry::{self, Metrics, TelemetryConfig};
 use anyhow::Context as _;
@@ -31,11 +32,12 @@ enum Usage {
 struct Settings<C> {
     service: C,
     bus: BusConfig,
+    schema_registry: SchemaRegistryConfig,
     telemetry: TelemetryConfig,
 }
 
-/// Runs one service as this process: reads section `[name]`, `[bus]` and `[telemetry]`, serves
-/// health and metrics, opens the bus, and runs until SIGTERM or SIGINT.
+/// Runs one service as this process: reads section `[name]`, `[bus]`, `[schema_registry]` and
+/// `[telemetry]`, serves health and metrics, opens the bus, and runs until SIGTERM or SIGINT.
 ///
 /// Exit codes: 0 after a clean stop, 64 for bad usage or configuration, 1 for a failure.
 pub fn service_main<C>(name: &'static str, run: Run<C>) -> ExitCode
@@ -75,10 +77,12 @@ fn load<C: Default + Serialize + DeserializeOwned>(name: &str, path: Option<Path
     let settings = Settings {
         service: loader.section(name)?,
         bus: loader.section("bus")?,
+        schema_registry: loader.section("schema_registry")?,
         telemetry: loader.section("telemetry")?,
     };
     loader.finish(&config::SECTIONS)?;
     settings.bus.check()?;
+    settings.schema_registry.check()?;
     Ok(settings)
 }
 
@@ -95,7 +99,9 @@ fn serve<C>(name: &str, run: Run<C>, settings: &Settings<C>) -> anyhow::Result<(
     if let Some(server) = &server {
         tracing::info!("{name} {}: telemetry on http://{}", env!("CARGO_PKG_VERSION"), server.address());
     }
-    let done = open_bus(&settings.bus).and_then(|bus| run(&settings.service, &context, bus, &shutdown));
+    let done = open_bus(&settings.bus)
+        .and_then(|bus| with_registry(bus, &settings.bus, &settings.schema_registry, &context.health, &shutdown))
+        .and_then(|bus| run(&settings.service, &context, bus, &shutdown));
     served.cancel();
     if let Some(server) = server {
         server.join();
@@ -129,7 +135,7 @@ Runs Prescale's {name} until SIGTERM or SIGINT.
   -h, --help      this text
   -V, --version   the version
 
-Sections read: [{name}], [bus], [telemetry]. A key can be set by environment as well:
+Sections read: [{name}], [bus], [schema_registry], [telemetry]. A key can be set by environment as well:
   PRESCALE__BUS__BACKEND=kafka PRESCALE__BUS__KAFKA__BOOTSTRAP_SERVERS=broker:9092 prescale-{name}
 
 Exit codes: 0 stopped, 1 failed, 64 bad usage or configuration.
@@ -160,6 +166,6 @@ mod tests {
 
     #[test]
     fn the_help_names_the_sections() {
-        assert!(help("planner").contains("[planner], [bus], [telemetry]"));
+        assert!(help("planner").contains("[planner], [bus], [schema_registry], [telemetry]"));
     }
 }

@@ -70,6 +70,11 @@ pub(crate) fn read_resolving<W: Wire>(writer: &Schema, reader: &Schema, mut datu
     apache_avro::from_value(&value).map_err(|e| e.to_string())
 }
 
+/// The unqualified name by which Avro matches a writer's record with the reader's.
+pub(crate) fn read_name(schema: &Schema) -> &str {
+    schema.name().map_or("no record", |name| name.name())
+}
+
 pub(crate) fn all_read(rest: &[u8]) -> Result<(), String> {
     if rest.is_empty() { Ok(()) } else { Err(format!("{} bytes are left over behind the datum", rest.len())) }
 }

@@ -31,6 +31,20 @@ pub enum ContractError {
         /// The id.
         id: u32,
     },
+    /// The schema registry has no schema under the id, or none that can be used.
+    #[error("the schema registry has no usable schema under id {id}: register the producer's schema")]
+    NotInRegistry {
+        /// The id.
+        id: u32,
+    },
+    /// A schema of the schema registry cannot be read by.
+    #[error("a schema under which records of subject {subject} came cannot be used: {message}")]
+    WriterSchema {
+        /// Subject of the topic.
+        subject: String,
+        /// What is wrong with it.
+        message: String,
+    },
     /// The schema belongs to another topic.
     #[error(
         "schema id {id} belongs to subject {found}, the topic's subject is {wanted}: the producer wrote to the wrong topic"

@@ -4,6 +4,7 @@
 //! moves to `history/<topic>/v<N>.avsc`, keeps its id, and is added to [`TEXTS`].
 
 use crate::error::ContractError;
+use crate::interchange::UNUSABLE;
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::writer::datum::GenericDatumWriter;
@@ -46,6 +47,7 @@ pub(crate) fn id_lines() -> Result<Vec<IdLine>, serde_json::Error> {
 pub(crate) struct Registered {
     pub(crate) id: u32,
     pub(crate) subjects: Vec<String>,
+    pub(crate) text: &'static str,
     pub(crate) schema: &'static Schema,
     pub(crate) reader: GenericDatumReader<'static>,
     pub(crate) writer: GenericDatumWriter<'static>,
@@ -73,6 +75,7 @@ fn load() -> Result<Registry, String> {
         let registered = Registered {
             id: line.id,
             subjects: vec![line.subject],
+            text: text(&line.schema)?,
             schema,
             reader: GenericDatumReader::builder(schema).human_readable(false).build().map_err(|e| e.to_string())?,
             writer: GenericDatumWriter::builder(schema).human_readable(false).build().map_err(|e| e.to_string())?,
@@ -84,17 +87,28 @@ fn load() -> Result<Registry, String> {
 
 /// An embedded schema by its path below `schemas/`.
 pub(crate) fn parse(path: &str) -> Result<Schema, String> {
-    let (_, text) = TEXTS.iter().find(|(p, _)| *p == path).ok_or_else(|| format!("{path} is not embedded"))?;
-    Schema::parse_str(text).map_err(|e| format!("{path}: {e}"))
+    Schema::parse_str(text(path)?).map_err(|e| format!("{path}: {e}"))
+}
+
+fn text(path: &str) -> Result<&'static str, String> {
+    TEXTS.iter().find(|(p, _)| *p == path).map(|(_, text)| *text).ok_or_else(|| format!("{path} is not embedded"))
 }
 
 /// The schema with that id, which must belong to the subject.
 pub(crate) fn by_id(id: u32, subject: &str) -> Result<&'static Registered, ContractError> {
+    if id & UNUSABLE != 0 {
+        return Err(ContractError::NotInRegistry { id: id & !UNUSABLE });
+    }
     let registered = REGISTRY.by_id.get(&id).ok_or(ContractError::UnknownSchema { id })?;
     if registered.subjects.iter().any(|s| s == subject) {
         return Ok(registered);
     }
     Err(ContractError::WrongSubject { id, found: registered.subjects.join(" and "), wanted: subject.to_owned() })
+}
+
+/// Every schema of a subject.
+pub(crate) fn of_subject(subject: &str) -> impl Iterator<Item = &'static Registered> {
+    REGISTRY.by_id.values().filter(move |r| r.subjects.iter().any(|s| s == subject))
 }
 
 /// The newest schema of a subject.

@@ -50,11 +50,13 @@ pub fn tail(bus: &dyn Bus, what: &Tail, out: &mut dyn Write, shutdown: &Cancella
     Ok(())
 }
 
-fn key_text(record: &ConsumedRecord) -> String {
+/// The record's key as text.
+pub(crate) fn key_text(record: &ConsumedRecord) -> String {
     record.key.as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned()
 }
 
-fn value_json(record: &ConsumedRecord) -> Value {
+/// The record's value as JSON; what cannot be decoded, with the reason.
+pub(crate) fn value_json(record: &ConsumedRecord) -> Value {
     match record.value.as_deref() {
         None => Value::Null,
         Some(bytes) => record_json(&record.topic, bytes)

@@ -14,6 +14,7 @@ pub fn in_force(settings: &Settings) -> Result<String> {
     let mut document = Table::new();
     let mut put = |name: &str, value: Value| document.insert(name.to_owned(), value);
     put("bus", section(&settings.bus)?);
+    put("schema_registry", section(&settings.schema_registry)?);
     put("telemetry", section(&settings.telemetry)?);
     put("collector", section(&settings.collector)?);
     put("fingerprinter", section(&settings.fingerprinter)?);

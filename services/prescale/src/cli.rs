@@ -6,19 +6,25 @@ mod args;
 
 use crate::account;
 use crate::bus_commands::{self, GroupInput, Tail};
+use crate::dead_letters::{self, Listing};
 use crate::explain::{self, Question};
 use crate::settings::Settings;
 use crate::{check_config, health, topics, up};
 use anyhow::{Context as _, Result};
-use args::{AccountArgs, BusVerb, Cli, ExplainArgs, Format, StartFrom, TailArgs, TopicsVerb, UpArgs, Verb};
+use args::{
+    AccountArgs, BusVerb, Cli, DlqListArgs, DlqReplayArgs, DlqVerb, ExplainArgs, Format, StartFrom, TailArgs,
+    TopicsVerb, UpArgs, Verb,
+};
 use clap::Parser as _;
+use prescale_bus::dlq::ReplayRequest;
 use prescale_bus::{Bus, ReadFrom};
 use prescale_chassis::service::EXIT_USAGE;
-use prescale_chassis::{Context, STAGES, open_bus, shutdown, telemetry};
+use prescale_chassis::{Context, HealthRegistry, STAGES, open_bus, shutdown, telemetry, with_registry};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// How a command failed.
 enum Failure {
@@ -71,6 +77,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Topics { verb } => topics_verb(config, &verb),
         Verb::Bus { verb: BusVerb::Tail(args) } => tail(config, &args),
         Verb::Bus { verb: BusVerb::Lag { format } } => lag(config, format),
+        Verb::Dlq { verb: DlqVerb::List(args) } => dlq_list(config, &args),
+        Verb::Dlq { verb: DlqVerb::Replay(args) } => dlq_replay(config, &args),
         Verb::Explain(args) => explain(config, &args),
         Verb::Account(args) => account(config, &args),
         Verb::Health { address } => Ok(health::health(&address)?),
@@ -87,8 +95,16 @@ fn load(config: Option<&Path>) -> Result<Settings, Failure> {
     read().map_err(Failure::Usage)
 }
 
-/// The configuration and the bus, for the verbs that only look; they log warnings alone.
+/// The configuration and the bus, for the verbs that read what records say.
 fn open(config: Option<&Path>) -> Result<(Settings, Arc<dyn Bus>), Failure> {
+    let (settings, bus) = open_bytes(config)?;
+    let registry = &settings.schema_registry;
+    let bus = with_registry(bus, &settings.bus, registry, &HealthRegistry::default(), &CancellationToken::new())?;
+    Ok((settings, bus))
+}
+
+/// The configuration and the bus with the records' bytes as they lie there. Verbs log warnings alone.
+fn open_bytes(config: Option<&Path>) -> Result<(Settings, Arc<dyn Bus>), Failure> {
     let mut settings = load(config)?;
     settings.telemetry.log_level = "warn".to_owned();
     telemetry::init_logs(&settings.telemetry).map_err(Failure::Usage)?;
@@ -113,7 +129,7 @@ fn check(config: Option<&Path>) -> Result<(), Failure> {
 }
 
 fn topics_verb(config: Option<&Path>, verb: &TopicsVerb) -> Result<(), Failure> {
-    let (settings, bus) = open(config)?;
+    let (settings, bus) = open_bytes(config)?;
     let wanted = topics::specs(settings.bus.partitions, settings.bus.replication);
     match verb {
         TopicsVerb::Plan { format } => say(&topics::plan(bus.as_ref(), &wanted, *format == Format::Json)?),
@@ -146,11 +162,38 @@ fn tail(config: Option<&Path>, args: &TailArgs) -> Result<(), Failure> {
 }
 
 fn lag(config: Option<&Path>, format: Format) -> Result<(), Failure> {
-    let (settings, bus) = open(config)?;
+    let (settings, bus) = open_bytes(config)?;
     let context = Context::new(&settings.bus);
     let inputs: Vec<GroupInput> =
         STAGES.iter().map(|s| GroupInput { group: context.group(s.stage), topic: s.topic }).collect();
     say(&bus_commands::lag(bus.as_ref(), &inputs, format == Format::Json)?)
+}
+
+fn dlq_list(config: Option<&Path>, args: &DlqListArgs) -> Result<(), Failure> {
+    let (_, bus) = open(config)?;
+    let shutdown = shutdown::on_signals().context("cannot set up the signal handlers")?;
+    let listing = Listing {
+        topic: args.topic.clone(),
+        filter: args.selection.filter(),
+        records: args.records,
+        as_json: args.format == Format::Json,
+    };
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    dead_letters::list(bus.as_ref(), &listing, &mut out, &shutdown)?;
+    Ok(out.flush().context("cannot write the output")?)
+}
+
+fn dlq_replay(config: Option<&Path>, args: &DlqReplayArgs) -> Result<(), Failure> {
+    let (_, bus) = open_bytes(config)?;
+    let shutdown = shutdown::on_signals().context("cannot set up the signal handlers")?;
+    let request = ReplayRequest {
+        topic: dead_letters::topic_named(&args.topic).to_owned(),
+        filter: args.selection.filter(),
+        limit: args.limit,
+        dry_run: args.dry_run,
+        from_start: args.from_start,
+    };
+    say(&dead_letters::replay(bus.as_ref(), &request, &shutdown)?)
 }
 
 fn explain(config: Option<&Path>, args: &ExplainArgs) -> Result<(), Failure> {
@@ -167,7 +210,7 @@ fn explain(config: Option<&Path>, args: &ExplainArgs) -> Result<(), Failure> {
 }
 
 fn account(config: Option<&Path>, args: &AccountArgs) -> Result<(), Failure> {
-    let (settings, bus) = open(config)?;
+    let (settings, bus) = open_bytes(config)?;
     let context = Context::new(&settings.bus);
     let shutdown = shutdown::on_signals().context("cannot set up the signal handlers")?;
     let accounts = account::account(bus.as_ref(), |stage| context.group(stage), &shutdown)?;

@@ -5,6 +5,7 @@ pub mod account;
 pub mod bus_commands;
 pub mod check_config;
 pub mod cli;
+pub mod dead_letters;
 pub mod explain;
 pub mod health;
 pub mod settings;

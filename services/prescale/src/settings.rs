@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use prescale_chassis::config::SECTIONS;
-use prescale_chassis::{BusConfig, ConfigError, Loader, TelemetryConfig};
+use prescale_chassis::{BusConfig, ConfigError, Loader, SchemaRegistryConfig, TelemetryConfig};
 use std::path::Path;
 
 /// Every section of `prescale.toml`.
@@ -10,6 +10,8 @@ use std::path::Path;
 pub struct Settings {
     /// `[bus]`.
     pub bus: BusConfig,
+    /// `[schema_registry]`.
+    pub schema_registry: SchemaRegistryConfig,
     /// `[telemetry]`.
     pub telemetry: TelemetryConfig,
     /// `[collector]`.
@@ -42,6 +44,7 @@ impl Settings {
     pub fn read(loader: &Loader) -> Result<Self, ConfigError> {
         let settings = Self {
             bus: loader.section("bus")?,
+            schema_registry: loader.section("schema_registry")?,
             telemetry: loader.section("telemetry")?,
             collector: loader.section("collector")?,
             fingerprinter: loader.section("fingerprinter")?,
@@ -60,6 +63,7 @@ impl Settings {
     /// With the first key that is wrong.
     pub fn check(&self) -> Result<()> {
         self.bus.check()?;
+        self.schema_registry.check()?;
         self.collector.check()?;
         let features = self.fingerprinter.settings()?;
         prescale_fingerprinter::sql::query::FeatureQuery::new(&features.features)

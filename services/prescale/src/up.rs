@@ -10,7 +10,7 @@ use crate::topics;
 use anyhow::{Context as _, Result};
 use prescale_bus::Bus;
 use prescale_chassis::telemetry::Metrics;
-use prescale_chassis::{Context, open_bus};
+use prescale_chassis::{Context, open_bus, with_registry};
 use prescale_collector::{Event, ReplayReport};
 use progress::Progress;
 use std::net::SocketAddr;
@@ -26,15 +26,11 @@ use tokio_util::sync::CancellationToken;
 pub fn up(settings: &Settings, until_done: bool, shutdown: &CancellationToken) -> Result<()> {
     // Before anything is counted: what is counted earlier is lost.
     let metrics = Metrics::install()?;
-    let bus = open_bus(&settings.bus)?;
+    let (context, stop) = (Context::new(&settings.bus), shutdown.child_token());
+    let bus =
+        with_registry(open_bus(&settings.bus)?, &settings.bus, &settings.schema_registry, &context.health, &stop)?;
     bus.ensure_topics(&topics::specs(settings.bus.partitions, settings.bus.replication))?;
-    let services = Services {
-        settings,
-        context: Context::new(&settings.bus),
-        bus,
-        stop: shutdown.child_token(),
-        failure: Mutex::new(None),
-    };
+    let services = Services { settings, context, bus, stop, failure: Mutex::new(None) };
     let mut replayed = Ok(());
     std::thread::scope(|scope| {
         let ended = services.start_all(scope);

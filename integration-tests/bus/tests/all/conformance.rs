@@ -31,6 +31,8 @@ macro_rules! conformance {
             reading::a_source_opened_again_fences_the_first,
             reading::a_reader_goes_on_where_it_was,
             sharing::instances_share_and_hand_over,
+            dead_letters::a_replay_writes_each_letter_back_once,
+            dead_letters::replays_at_once_double_nothing,
         );
     };
     ($under_test:expr => $($module:ident::$property:ident),* $(,)?) => {

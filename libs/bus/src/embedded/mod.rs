@@ -155,6 +155,10 @@ impl Bus for EmbeddedBus {
         Ok(Box::new(source::EmbeddedSource::open(Arc::clone(&self.store), id)?))
     }
 
+    fn source_position(&self, id: &str) -> Result<Option<Vec<u8>>, BusError> {
+        source::position(&self.store, id)
+    }
+
     fn reader(&self, topic: &str, from: ReadFrom) -> Result<Box<dyn RecordReader>, BusError> {
         Ok(Box::new(reader::EmbeddedReader::open(Arc::clone(&self.store), topic, from)?))
     }

@@ -1,11 +1,11 @@
 //! A source on the embedded log: its records and its position in one transaction.
 
-use super::store::{Store, append};
+use super::store::{Store, append, backend};
 use crate::bus::Source;
 use crate::error::BusError;
 use crate::record::OutputRecord;
 use crate::step::Write;
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 use std::sync::Arc;
 
 pub(super) struct EmbeddedSource {
@@ -27,6 +27,16 @@ impl EmbeddedSource {
         })?;
         Ok(Self { store, id: id.to_owned(), epoch })
     }
+}
+
+/// The position of a source, whoever has it open.
+pub(super) fn position(store: &Store, id: &str) -> Result<Option<Vec<u8>>, BusError> {
+    let found: Option<Option<Vec<u8>>> = store
+        .reader()?
+        .query_row("SELECT position FROM sources WHERE source = ?1", [id], |row| row.get(0))
+        .optional()
+        .map_err(|e| backend(&format!("cannot read the position of source {id:?}"), &e))?;
+    Ok(found.flatten())
 }
 
 impl Source for EmbeddedSource {

@@ -112,6 +112,10 @@ impl Bus for KafkaBus {
         Ok(Box::new(source::KafkaSource::open(Arc::clone(&self.cluster), id)?))
     }
 
+    fn source_position(&self, id: &str) -> Result<Option<Vec<u8>>, BusError> {
+        source::position(&self.cluster, id)
+    }
+
     fn reader(&self, topic: &str, from: ReadFrom) -> Result<Box<dyn RecordReader>, BusError> {
         Ok(Box::new(reader::KafkaReader::open(&self.cluster, topic, from)?))
     }

@@ -111,35 +111,11 @@ impl KafkaSource {
         settling.settle(&mut self.unsettled)
     }
 
-    /// The partition in which the source's standing is.
-    fn home(&self) -> Result<Place, BusError> {
-        let partitions = self.cluster.partitions(SOURCE_POSITIONS)?;
-        let partition = crate::partitioner::partition_of(self.id.as_bytes(), partitions);
-        Ok(Place { topic: SOURCE_POSITIONS.into(), partition })
-    }
-
     /// Where the source stands by the log, when nothing in it is open.
     fn stored(&self) -> Result<Standing, BusError> {
         let at_most = self.cluster.options.transaction_timeout() * 2;
-        self.cluster.await_settled(&BTreeSet::from([self.home()?]), at_most)?;
-        self.seen()
-    }
-
-    /// Where the source stands by what can be seen of the log now.
-    fn seen(&self) -> Result<Standing, BusError> {
-        let partition = self.home()?.partition;
-        let log = CommittedLog::open(&self.cluster, SOURCE_POSITIONS)?;
-        let end = log.bounds(partition)?.1;
-        let mut standing = Standing::default();
-        log.each_until(partition, 0, end, |record| {
-            if record.key.as_deref() == Some(self.id.as_bytes())
-                && let Some(stored) = record.value.as_deref().and_then(Standing::decode)
-            {
-                standing = stored;
-            }
-            Ok(())
-        })?;
-        Ok(standing)
+        self.cluster.await_settled(&BTreeSet::from([home(&self.cluster, &self.id)?]), at_most)?;
+        seen(&self.cluster, &self.id)
     }
 
     /// Goes on after a call whose outcome was not known: settles it and reads back where the source
@@ -148,7 +124,7 @@ impl KafkaSource {
         if self.producer.is_some() || self.fenced {
             return Ok(());
         }
-        self.check_owner(&self.seen()?)?;
+        self.check_owner(&seen(&self.cluster, &self.id)?)?;
         let producer = self.settled()?;
         let stored = self.stored()?;
         self.check_owner(&stored)?;
@@ -213,6 +189,35 @@ impl KafkaSource {
         }
         Ok(())
     }
+}
+
+/// The partition in which a source's standing is.
+fn home(cluster: &Cluster, id: &str) -> Result<Place, BusError> {
+    let partitions = cluster.partitions(SOURCE_POSITIONS)?;
+    let partition = crate::partitioner::partition_of(id.as_bytes(), partitions);
+    Ok(Place { topic: SOURCE_POSITIONS.into(), partition })
+}
+
+/// Where a source stands by what can be seen of the log now.
+fn seen(cluster: &Cluster, id: &str) -> Result<Standing, BusError> {
+    let partition = home(cluster, id)?.partition;
+    let log = CommittedLog::open(cluster, SOURCE_POSITIONS)?;
+    let end = log.bounds(partition)?.1;
+    let mut standing = Standing::default();
+    log.each_until(partition, 0, end, |record| {
+        if record.key.as_deref() == Some(id.as_bytes())
+            && let Some(stored) = record.value.as_deref().and_then(Standing::decode)
+        {
+            standing = stored;
+        }
+        Ok(())
+    })?;
+    Ok(standing)
+}
+
+/// The position of a source, whoever has it open.
+pub(super) fn position(cluster: &Cluster, id: &str) -> Result<Option<Vec<u8>>, BusError> {
+    Ok(seen(cluster, id)?.position)
 }
 
 impl Source for KafkaSource {

@@ -16,10 +16,19 @@ pub use secret::Secret;
 
 use std::path::PathBuf;
 
-/// Every section that `prescale.toml` may have. A service's own binary reads its own, `bus` and
-/// `telemetry`, and lets the others be.
-pub const SECTIONS: [&str; 8] =
-    ["bus", "telemetry", "collector", "fingerprinter", "predictor", "planner", "actuator", "console"];
+/// Every section that `prescale.toml` may have. A service's own binary reads its own, `bus`,
+/// `schema_registry` and `telemetry`, and lets the others be.
+pub const SECTIONS: [&str; 9] = [
+    "bus",
+    "schema_registry",
+    "telemetry",
+    "collector",
+    "fingerprinter",
+    "predictor",
+    "planner",
+    "actuator",
+    "console",
+];
 
 /// What is wrong with the configuration, where, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

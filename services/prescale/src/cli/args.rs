@@ -3,6 +3,7 @@
 use crate::settings::Settings;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use prescale_bus::dlq::LetterFilter;
 use prescale_collector::Mapping;
 use prescale_collector::config::ReplayConfig;
 use std::path::PathBuf;
@@ -38,6 +39,11 @@ pub(super) enum Verb {
     Bus {
         #[command(subcommand)]
         verb: BusVerb,
+    },
+    /// The dead letter queues: records that a stage could not use.
+    Dlq {
+        #[command(subcommand)]
+        verb: DlqVerb,
     },
     /// Say why a workload's capacity is what it is.
     Explain(ExplainArgs),
@@ -194,6 +200,71 @@ pub(super) struct TailArgs {
     /// How; JSON is one object a line.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DlqVerb {
+    /// Print what is in the queues: letters by topic, stage and reason.
+    List(DlqListArgs),
+    /// Write letters back to the topic that they came from, each once.
+    Replay(DlqReplayArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  prescale dlq list
+  prescale dlq list raw-kpis --reason undecodable --records")]
+pub(super) struct DlqListArgs {
+    /// Only this topic's queue.
+    pub(super) topic: Option<String>,
+    #[command(flatten)]
+    pub(super) selection: DlqSelection,
+    /// The letters themselves: key, reason, and the value where it can be decoded.
+    #[arg(long)]
+    pub(super) records: bool,
+    /// How; letters are one JSON object a line.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "A letter goes back with its bytes and headers as they were. Which ones went is remembered:
+another run, also after a kill, repeats none of them. The run ends where the queue ended when it began; a
+letter that fails again is in the queue again, with its new reason, for the next run.
+
+Examples:
+  prescale dlq replay raw-kpis --dry-run
+  prescale dlq replay raw-kpis --reason unknown_schema --limit 1000")]
+pub(super) struct DlqReplayArgs {
+    /// Topic that the letters came from.
+    pub(super) topic: String,
+    #[command(flatten)]
+    pub(super) selection: DlqSelection,
+    /// Replay at most so many.
+    #[arg(long, value_name = "N")]
+    pub(super) limit: Option<u64>,
+    /// Only say how many it would be.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Replay also what was replayed before.
+    #[arg(long)]
+    pub(super) from_start: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DlqSelection {
+    /// Only letters with this reason, as `dlq list` names it.
+    #[arg(long, value_name = "CODE")]
+    pub(super) reason: Option<String>,
+    /// Only letters that this stage rejected.
+    #[arg(long, value_name = "STAGE")]
+    pub(super) stage: Option<String>,
+}
+
+impl DlqSelection {
+    pub(super) fn filter(&self) -> LetterFilter {
+        LetterFilter { code: self.reason.clone(), stage: self.stage.clone() }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -1,0 +1,124 @@
+//! A real Apicurio Registry for tests, from its Maven artefact: one process on loopback, with its data
+//! in a file, so that it can be killed and started again.
+
+use crate::kafka_broker::{GUARD, fetched, require};
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// The last that runs on Java 17 and that Maven Central has whole.
+const VERSION: &str = "3.0.9";
+/// Longest wait for the registry to answer.
+const READY_WITHIN: Duration = Duration::from_secs(120);
+const API: &str = "/apis/ccompat/v7";
+
+/// A registry of one's own; it is killed when this is dropped.
+pub struct TestRegistry {
+    folder: TempDir,
+    port: u16,
+    app: PathBuf,
+    guard: Option<Child>,
+}
+
+impl TestRegistry {
+    /// Starts a registry with nothing in it.
+    ///
+    /// # Panics
+    /// When Java or Maven is missing, or the registry does not come up; with what to do about it.
+    pub fn start() -> Self {
+        let mut registry = Self::stopped();
+        registry.run();
+        registry
+    }
+
+    /// A registry that has a place and an address, and does not run yet.
+    ///
+    /// # Panics
+    /// As [`TestRegistry::start`].
+    pub fn stopped() -> Self {
+        require(&["java", "-version"], "Java 17 or newer (Debian: openjdk-17-jre-headless)");
+        let app = app();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
+        let port = listener.local_addr().expect("a bound port").port();
+        Self { folder: tempfile::tempdir().expect("a folder for the registry"), port, app, guard: None }
+    }
+
+    /// Where the API that Confluent's clients speak begins.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}{API}", self.port)
+    }
+
+    /// Kills the registry at once (SIGKILL); its data stays.
+    pub fn kill(&mut self) {
+        if let Some(mut guard) = self.guard.take() {
+            drop(guard.stdin.take());
+            guard.wait().expect("the registry's guard ends");
+        }
+    }
+
+    /// Starts it, again on the same port with the same data, and waits until it answers.
+    pub fn run(&mut self) {
+        self.kill();
+        let folder = self.folder.path();
+        let log = File::create(folder.join("registry.log")).expect("the registry's folder is writable");
+        let jar = fs::read_dir(&self.app)
+            .expect("the app's folder is readable")
+            .map(|entry| entry.expect("it is readable").path())
+            .find(|path| path.to_string_lossy().ends_with("-runner.jar"))
+            .expect("the app has a runner");
+        let guard = Command::new("sh")
+            .args(["-c", GUARD, "guard", "java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-jar"])
+            .arg(jar)
+            .env("QUARKUS_HTTP_HOST", "127.0.0.1")
+            .env("QUARKUS_HTTP_PORT", self.port.to_string())
+            // Without a delay, so that what was answered is still there after a kill.
+            .env("APICURIO_DATASOURCE_URL", format!("jdbc:h2:file:{}/registry;WRITE_DELAY=0", folder.display()))
+            .env("PID_FILE", folder.join("registry.pid"))
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone().expect("the log is shared"))
+            .stderr(log)
+            .spawn()
+            .expect("sh starts");
+        self.guard = Some(guard);
+        let deadline = Instant::now() + READY_WITHIN;
+        while self.request("GET", "/subjects", "").is_none_or(|(status, _)| status != 200) {
+            let log = || fs::read_to_string(self.folder.path().join("registry.log")).unwrap_or_default();
+            assert!(Instant::now() < deadline, "no answer within {READY_WITHIN:?}:\n{}", log());
+            std::thread::park_timeout(Duration::from_millis(100));
+        }
+    }
+
+    /// Sends a request to the API, as any other client would; `None` when it does not answer.
+    pub fn request(&self, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a time-out above zero");
+        // 1.0: the answer ends with the connection.
+        write!(
+            stream,
+            "{method} {API}{path} HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Type: application/vnd.schemaregistry.v1+json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let status = answer.split(' ').nth(1)?.parse().ok()?;
+        let (_, body) = answer.split_once("\r\n\r\n")?;
+        Some((status, body.to_owned()))
+    }
+}
+
+impl Drop for TestRegistry {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The app in the user's cache, fetched through Maven the first time.
+fn app() -> PathBuf {
+    let artifact = format!("-Dartifact=io.apicurio:apicurio-registry-app:{VERSION}:tar.gz:all");
+    fetched(&format!("apicurio-{VERSION}"), &["dependency:unpack", &artifact])
+}

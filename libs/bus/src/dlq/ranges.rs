@@ -1,0 +1,136 @@
+//! Which offsets of a dead letter queue were replayed: ranges by partition, so that letters left out
+//! by a selection stay open for a later one.
+
+use std::collections::BTreeMap;
+
+const LAYOUT: u8 = 1;
+
+/// Offsets by partition, as half-open ranges that neither touch nor overlap.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Replayed(BTreeMap<u32, BTreeMap<i64, i64>>);
+
+impl Replayed {
+    pub(super) fn contains(&self, partition: u32, offset: i64) -> bool {
+        let before = self.0.get(&partition).and_then(|ranges| ranges.range(..=offset).next_back());
+        before.is_some_and(|(_, to)| offset < *to)
+    }
+
+    /// Adds `from..to`.
+    pub(super) fn add(&mut self, partition: u32, from: i64, to: i64) {
+        if from >= to {
+            return;
+        }
+        let ranges = self.0.entry(partition).or_default();
+        let (mut from, mut to) = (from, to);
+        while let Some((&start, &end)) = ranges.range(..=to).next_back()
+            && end >= from
+        {
+            ranges.remove(&start);
+            (from, to) = (from.min(start), to.max(end));
+        }
+        ranges.insert(from, to);
+    }
+
+    /// End of the last range of each partition.
+    pub(super) fn ends(&self) -> impl Iterator<Item = (u32, i64)> {
+        self.0.iter().filter_map(|(partition, ranges)| Some((*partition, *ranges.last_key_value()?.1)))
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![LAYOUT];
+        put(&mut bytes, self.0.len() as u64);
+        for (partition, ranges) in &self.0 {
+            put(&mut bytes, u64::from(*partition));
+            put(&mut bytes, ranges.len() as u64);
+            let mut last = 0;
+            for (from, to) in ranges {
+                put(&mut bytes, from.abs_diff(last));
+                put(&mut bytes, to.abs_diff(*from));
+                last = *to;
+            }
+        }
+        bytes
+    }
+
+    /// What [`Replayed::encode`] wrote; `None` when it is something else.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (LAYOUT, mut rest) = bytes.split_first().map(|(layout, rest)| (*layout, rest))? else { return None };
+        let mut replayed = Self::default();
+        for _ in 0..take(&mut rest)? {
+            let partition = u32::try_from(take(&mut rest)?).ok()?;
+            let mut last = 0i64;
+            for _ in 0..take(&mut rest)? {
+                let from = last.checked_add_unsigned(take(&mut rest)?)?;
+                last = from.checked_add_unsigned(take(&mut rest)?)?;
+                replayed.add(partition, from, last);
+            }
+        }
+        rest.is_empty().then_some(replayed)
+    }
+}
+
+/// LEB128.
+fn put(bytes: &mut Vec<u8>, mut n: u64) {
+    while n >= 0x80 {
+        bytes.push(n as u8 | 0x80);
+        n >>= 7;
+    }
+    bytes.push(n as u8);
+}
+
+fn take(bytes: &mut &[u8]) -> Option<u64> {
+    let mut n = 0u64;
+    for shift in (0..u64::BITS).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        n |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(n);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn ranges_hold_what_was_added_and_come_back_from_bytes() {
+        let mut replayed = Replayed::default();
+        let mut model = BTreeSet::new();
+        let mut seed = 7u64;
+        for _ in 0..400 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let (partition, from) = ((seed >> 60) as u32 % 3, (seed >> 33) as i64 % 900);
+            let to = from + (seed >> 50) as i64 % 6;
+            replayed.add(partition, from, to);
+            model.extend((from..to).map(|offset| (partition, offset)));
+            assert_eq!(Replayed::decode(&replayed.encode()), Some(replayed.clone()));
+        }
+        for partition in 0..4 {
+            for offset in 0..910 {
+                assert_eq!(replayed.contains(partition, offset), model.contains(&(partition, offset)));
+            }
+        }
+        let end = |p| model.iter().filter(|(partition, _)| *partition == p).map(|(_, o)| o + 1).max();
+        assert!(replayed.ends().all(|(partition, found)| Some(found) == end(partition)));
+    }
+
+    #[test]
+    fn neighbours_become_one_range() {
+        let mut replayed = Replayed::default();
+        for offset in 0..10_000 {
+            replayed.add(0, offset, offset + 1);
+        }
+        assert!(replayed.encode().len() < 10);
+    }
+
+    #[test]
+    fn other_bytes_are_refused() {
+        for bytes in [&b""[..], b"\x02", b"\x01", b"\x01\x01\x00\x02\x00\x01", b"\x01\x00\x00"] {
+            assert_eq!(Replayed::decode(bytes), None, "{bytes:?}");
+        }
+    }
+}
