@@ -7,6 +7,7 @@
 use super::cluster::{Cluster, backend, raw};
 use super::ends::Place;
 use super::transaction::{Located, Moves, Reached, TransactionFailure, Transactional, Unsettled};
+use crate::crash_point::CrashPoint;
 use crate::error::BusError;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
@@ -41,18 +42,23 @@ impl Attempt<'_> {
     /// Everything up to the commit. A commit is only asked for when it is known where each record
     /// lies, so that it can be told afterwards whether the commit took effect.
     pub(super) fn write(&self) -> Result<(), TransactionFailure> {
+        CrashPoint::KafkaReady.pass();
         self.begin()?;
+        CrashPoint::KafkaBegun.pass();
         self.send_all()?;
+        CrashPoint::KafkaProduced.pass();
         if let (Some(Moves { positions, metadata }), Some(group)) = (self.moves, &self.of.group) {
             positions_list(self.cluster, &group.topic, positions)
                 .and_then(|list| self.of.producer.send_offsets_to_transaction(&list, metadata, self.of.timeout))
                 .map_err(|e| self.failed("move the position in", &e))?;
+            CrashPoint::KafkaPositionsSent.pass();
         }
         self.of.producer.flush(self.of.timeout).map_err(|e| self.lost(&e, Reached::Written))?;
         if self.of.producer.context().offsets().contains(&None) {
             self.abort()?;
             return Err(TransactionFailure::Aborted("not all records were delivered".to_owned()));
         }
+        CrashPoint::KafkaDelivered.pass();
         Ok(())
     }
 

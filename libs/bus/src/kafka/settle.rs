@@ -22,6 +22,7 @@ use super::cluster::{Cluster, SOURCE_POSITIONS};
 use super::ends::Place;
 use super::messages::CommittedLog;
 use super::transaction::{GroupInput, Moves, Reached, TransactionFailure, Transactional, Unsettled};
+use crate::crash_point::CrashPoint;
 use crate::error::BusError;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -41,6 +42,7 @@ impl Settling<'_> {
     /// A producer before which nothing is open; `left` is taken once it is settled.
     pub(super) fn settle(mut self, left: &mut Option<Unsettled>) -> Result<Transactional, BusError> {
         let producer = Transactional::start(self.cluster, &self.transactional_id, self.group.clone())?;
+        CrashPoint::KafkaFenced.pass();
         if let Some(left) = left {
             self.scope.extend(left.records.iter().map(|r| r.place.clone()));
         }
@@ -56,6 +58,7 @@ impl Settling<'_> {
             }
         }
         *left = None;
+        CrashPoint::KafkaSettled.pass();
         Ok(producer)
     }
 

@@ -10,6 +10,7 @@ use super::attempt::{Attempt, positions_list};
 use super::cluster::{Cluster, backend};
 use super::ends::Place;
 use super::messages::report;
+use crate::crash_point::CrashPoint;
 use crate::error::BusError;
 use crate::step::{Placement, Write};
 use rdkafka::client::ClientContext;
@@ -162,7 +163,10 @@ impl Transactional {
         let attempt = Attempt { of: self, cluster, records, moves };
         attempt.write()?;
         self.producer.commit_transaction(self.timeout).map_err(|e| attempt.lost(&e, Reached::CommitAsked))?;
-        attempt.see_commit().map_err(|e| attempt.unknown(e.to_string(), Reached::CommitAsked))
+        CrashPoint::KafkaCommitted.pass();
+        attempt.see_commit().map_err(|e| attempt.unknown(e.to_string(), Reached::CommitAsked))?;
+        CrashPoint::KafkaCommitSeen.pass();
+        Ok(())
     }
 
     /// Ends without effect whatever earlier producers of this id left open in these places, and in
