@@ -3,7 +3,11 @@
 
 pub mod conformance;
 pub mod counters;
+pub mod faults;
 pub mod kafka_broker;
+pub mod kafka_cluster;
+mod kafka_libraries;
+pub mod signals;
 
 use std::path::PathBuf;
 

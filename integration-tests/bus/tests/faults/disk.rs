@@ -1,0 +1,1 @@
+//! The disk of the embedded bus is full for a while.
