@@ -82,12 +82,12 @@ impl Installation {
 
 /// A running pipeline.
 pub struct Pipeline {
-    /// What it runs on.
-    pub on: Installation,
     bus: Arc<dyn Bus>,
     /// The source first, then the stages.
     members: Vec<(CopySettings, CopyProcess)>,
     followers: Vec<Follower>,
+    /// Dropped last: it holds the logs.
+    on: Installation,
 }
 
 impl Pipeline {
@@ -112,7 +112,7 @@ impl Pipeline {
     pub fn with(on: Installation, members: impl IntoIterator<Item = (CopySettings, CopyProcess)>) -> Self {
         let bus = on.observer();
         let followers = CHAIN.iter().map(|name| Follower::start(bus.as_ref(), name)).collect();
-        Self { on, bus, members: members.into_iter().collect(), followers }
+        Self { bus, members: members.into_iter().collect(), followers, on }
     }
 
     /// Number of processes.
@@ -157,9 +157,15 @@ impl Pipeline {
     /// # Panics
     /// When it has not within [`BACK_AT_WORK_WITHIN`].
     pub fn await_work(&self) {
-        let now = self.seen()[0];
+        let before = self.seen();
+        let back = |seen: Vec<usize>| seen.iter().all(|seen| *seen > before[0]);
+        let mut seen = before.clone();
         until_within(BACK_AT_WORK_WITHIN, "the pipeline to be back at work", || {
-            self.seen().iter().all(|seen| *seen > now).then_some(())
+            if seen != self.seen() {
+                seen = self.seen();
+                println!("seen {seen:?}");
+            }
+            back(self.seen()).then_some(())
         });
     }
 

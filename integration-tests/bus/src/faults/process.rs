@@ -78,7 +78,7 @@ impl Drop for CopyProcess {
         if std::thread::panicking() {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
-            let tail = &lines[lines.len().saturating_sub(30)..];
+            let tail = &lines[lines.len().saturating_sub(60)..];
             eprintln!("--- {}\n{}", self.log.display(), tail.join("\n"));
         }
     }

@@ -69,7 +69,7 @@ fn processes_started_before_the_brokers_begin_when_these_are_there() {
     let mut cluster = cluster();
     let installation = on(&cluster);
     installation.make_topics();
-    (0..cluster.size()).for_each(|broker| cluster.stop(broker));
+    (0..cluster.size()).for_each(|broker| cluster.kill(broker));
     let settings = [installation.source(), installation.stage("a", 0), installation.stage("c", 1)];
     let early = settings.map(|settings| {
         let process = installation.start(&settings);

@@ -47,7 +47,8 @@ impl Cluster {
         self.ends_seen_by(&inspector, places)
     }
 
-    /// Asks until there is an answer: clients learn only by asking that partitions have new leaders.
+    /// Asks until there is an answer. A client that once heard that a partition has no leader takes
+    /// that for the answer from then on, so before it is asked again it looks the topics up anew.
     fn ends_seen_by<'p>(
         &self,
         client: &Inspector,
@@ -59,8 +60,20 @@ impl Cluster {
             match self.ask_ends(client, &places) {
                 Err(BusError::Backend { retryable: true, .. }) if Instant::now() < deadline => {
                     thread::park_timeout(AGAIN_AFTER);
+                    self.look_up(client, &places);
                 }
                 answer => return answer,
+            }
+        }
+    }
+
+    /// Makes the client learn the leaders of these places' topics, if the cluster answers.
+    fn look_up(&self, client: &Inspector, places: &[&Place]) {
+        let topics: BTreeSet<&Arc<str>> = places.iter().map(|place| &place.topic).collect();
+        for topic in topics {
+            if let Err(error) = client.fetch_metadata(Some(&self.options.prefixed(topic)), self.options.request_timeout)
+            {
+                tracing::debug!(%error, %topic, "cannot look up the leaders");
             }
         }
     }
