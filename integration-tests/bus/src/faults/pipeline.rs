@@ -5,12 +5,12 @@ use super::copy::{BusAt, CopySettings, Role, written_of};
 use super::follower::Follower;
 use super::process::CopyProcess;
 use super::verdict::{CHAIN, Difference, without_faults};
-use crate::conformance::fixture::{PARTITIONS, bytes_by_partition, read_all, topic, until_within};
-use prescale_bus::{Bus, TopicSpec};
+use crate::conformance::fixture::{PARTITIONS, bytes_by_partition, read_all, topic, until, until_within};
+use prescale_bus::{Bus, ConsumedRecord, TopicSpec};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// After a fault's end the pipeline has gone on within this.
@@ -78,6 +78,15 @@ impl Installation {
         let log = self.folder.path().join(format!("{}.log", settings.instance));
         CopyProcess::start(&self.binary, settings, log)
     }
+}
+
+/// What a topic holds, once that is so many records or nothing more comes for a while.
+fn read_at_least(bus: &dyn Bus, topic: &str, count: usize) -> Vec<ConsumedRecord> {
+    let since = Instant::now();
+    until("committed records to be visible", || {
+        let found = read_all(bus, topic);
+        (found.len() >= count || since.elapsed() > BACK_AT_WORK_WITHIN).then_some(found)
+    })
 }
 
 /// A running pipeline.
@@ -210,7 +219,8 @@ impl Pipeline {
         let expected = without_faults(written);
         let followers = std::mem::take(&mut self.followers);
         for ((name, expected), follower) in CHAIN.iter().zip(&expected).zip(followers) {
-            let found = read_all(self.bus.as_ref(), name);
+            let count = expected.values().map(Vec::len).sum();
+            let found = read_at_least(self.bus.as_ref(), name, count);
             let difference = Difference::between(expected, &bytes_by_partition(&found));
             assert_eq!(difference, Difference::default(), "{name} after {written} inputs");
             until_within(BACK_AT_WORK_WITHIN, "the follower to be through", || {

@@ -6,6 +6,7 @@
 //! ([`super::settle`]).
 
 use super::cluster::{Cluster, Inspector, backend, raw};
+use super::provenance::{Position, Provenance};
 use crate::error::BusError;
 use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
 use rdkafka::{Offset, TopicPartitionList};
@@ -166,7 +167,7 @@ impl Cluster {
         topic: &str,
         partitions: impl IntoIterator<Item = u32>,
         at_most: Duration,
-    ) -> Result<BTreeMap<u32, i64>, BusError> {
+    ) -> Result<BTreeMap<u32, Position>, BusError> {
         let context = || format!("cannot read the positions of group {group}");
         let name = self.options.prefixed(topic);
         let mut asked = TopicPartitionList::new();
@@ -178,8 +179,9 @@ impl Cluster {
         let mut positions = BTreeMap::new();
         for element in found.elements() {
             element.error().map_err(|e| backend(context(), &e))?;
-            if let (Ok(partition), Offset::Offset(position)) = (u32::try_from(element.partition()), element.offset()) {
-                positions.insert(partition, position);
+            if let (Ok(partition), Offset::Offset(offset)) = (u32::try_from(element.partition()), element.offset()) {
+                let provenance = Provenance::decode(element.metadata());
+                positions.insert(partition, Position { offset, provenance });
             }
         }
         Ok(positions)

@@ -12,6 +12,7 @@ mod ends;
 mod member;
 mod messages;
 mod options;
+mod provenance;
 mod reader;
 mod session;
 mod settle;

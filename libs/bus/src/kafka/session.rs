@@ -10,6 +10,7 @@
 use super::cluster::Cluster;
 use super::member::{self, Member, MemberEvent};
 use super::messages::CommittedLog;
+use super::provenance::{Owner, Position, Provenance};
 use super::settle::Settling;
 use super::snapshot_file::SnapshotFiles;
 use super::transaction::{GroupInput, Moves, TransactionFailure, Transactional, Unsettled, locate};
@@ -59,6 +60,8 @@ struct Partition {
     /// Committed position. The state is that after all records before it, or, while there is
     /// [`Prepared`] work of this partition, after that.
     position: i64,
+    /// Who moved the position there.
+    provenance: Provenance,
     since_snapshot: u64,
 }
 
@@ -72,6 +75,7 @@ struct Prepared {
 pub(super) struct Session<'a> {
     running: &'a Running<'a>,
     context: StepContext,
+    owner: Owner,
     snapshots: SnapshotFiles,
     // Dropped in this order: the membership ends before the producer.
     member: Member,
@@ -124,6 +128,7 @@ impl<'a> Session<'a> {
         Ok(Self {
             running,
             context,
+            owner: Owner::new(),
             snapshots,
             member,
             log,
@@ -218,9 +223,19 @@ impl<'a> Session<'a> {
                 self.pending_records -= self.pending.remove(&partition).map_or(0, |records| records.len());
             }
             MemberEvent::Broken(why) => return Err(SessionEnd::Reconnect(why)),
-            MemberEvent::Fenced => return Err(self.taken_over()),
+            MemberEvent::Fenced => return Err(self.member_fenced()),
         }
         Ok(())
+    }
+
+    /// The broker tells a member that its name is taken also when the member itself has joined
+    /// twice, because the answer to the first try was lost. Whoever else takes the name fences the
+    /// producer before it joins, so the producer knows.
+    fn member_fenced(&self) -> SessionEnd {
+        match self.producer.close(self.running.cluster, &BTreeSet::new(), true) {
+            Err(TransactionFailure::Fenced(..)) => self.taken_over(),
+            _ => SessionEnd::Reconnect("the membership was lost to another one of this instance's name".to_owned()),
+        }
     }
 
     fn taken_over(&self) -> SessionEnd {
@@ -229,7 +244,8 @@ impl<'a> Session<'a> {
 
     /// A partition's state at a committed position: its snapshot, then the log from there with the
     /// outputs discarded.
-    fn restored(&self, partition: u32, position: i64) -> Result<Partition, BusError> {
+    fn restored(&self, partition: u32, at: Position) -> Result<Partition, BusError> {
+        let Position { offset: position, provenance } = at;
         let Running { factory, options, .. } = self.running;
         let loaded = self.snapshots.load(partition, position, |state| factory.restore(partition, state));
         let (mut stage, from) = loaded.unwrap_or_else(|| (factory.create(partition), 0));
@@ -248,7 +264,7 @@ impl<'a> Session<'a> {
         if !batch.is_empty() {
             apply(&mut batch)?;
         }
-        Ok(Partition { stage, position, since_snapshot })
+        Ok(Partition { stage, position, provenance, since_snapshot })
     }
 
     /// Applies what was gathered.
@@ -273,7 +289,12 @@ impl<'a> Session<'a> {
         for prepared in self.prepared.values() {
             located.extend(locate(cluster, &prepared.writes)?);
         }
-        let positions: BTreeMap<u32, i64> = self.prepared.iter().map(|(p, work)| (*p, work.position)).collect();
+        let moved = |(partition, work): (&u32, &Prepared)| {
+            let known = self.partitions.get(partition).map(|state| state.provenance.clone()).unwrap_or_default();
+            let provenance = known.moved(self.owner, work.position);
+            (*partition, Position { offset: work.position, provenance })
+        };
+        let positions: BTreeMap<u32, Position> = self.prepared.iter().map(moved).collect();
         let Some(metadata) = self.member.metadata() else {
             return Err(SessionEnd::Reconnect("the consumer has no group metadata".to_owned()));
         };
@@ -308,6 +329,7 @@ impl<'a> Session<'a> {
             work.tally.count(self.context.stage);
             let Some(state) = self.partitions.get_mut(&partition) else { continue };
             state.position = work.position;
+            state.provenance = state.provenance.moved(self.owner, work.position);
             if state.since_snapshot >= self.running.options.snapshot_every_records {
                 self.snapshot(partition);
             }

@@ -10,6 +10,7 @@ use super::attempt::{Attempt, positions_list};
 use super::cluster::{Cluster, backend};
 use super::ends::Place;
 use super::messages::report;
+use super::provenance::Position;
 use crate::crash_point::CrashPoint;
 use crate::error::BusError;
 use crate::step::{Placement, Write};
@@ -51,7 +52,7 @@ pub(super) struct Unsettled {
     pub(super) records: Vec<Located<'static>>,
     /// Where each of the records lies, as far as is known.
     pub(super) offsets: Vec<Option<i64>>,
-    pub(super) positions: BTreeMap<u32, i64>,
+    pub(super) positions: BTreeMap<u32, Position>,
     pub(super) reached: Reached,
 }
 
@@ -89,7 +90,7 @@ pub(super) struct GroupInput {
 /// New positions, with the right to move them.
 #[derive(Clone, Copy)]
 pub(super) struct Moves<'a> {
-    pub(super) positions: &'a BTreeMap<u32, i64>,
+    pub(super) positions: &'a BTreeMap<u32, Position>,
     pub(super) metadata: &'a ConsumerGroupMetadata,
 }
 
@@ -192,7 +193,8 @@ impl Transactional {
         attempt.send_all()?;
         if let Some(GroupInput { group, topic }) = group {
             let metadata = cluster.metadata_of_no_member(group).map_err(|e| attempt.cut(e.to_string()))?;
-            let visited = positions_list(cluster, &crate::dlq::dlq_topic(topic), &BTreeMap::from([(0, 0)]));
+            let visited =
+                positions_list(cluster, &crate::dlq::dlq_topic(topic), &BTreeMap::from([(0, Position::default())]));
             visited
                 .and_then(|visited| self.producer.send_offsets_to_transaction(&visited, &metadata, self.timeout))
                 .map_err(|e| attempt.lost(&e, Reached::Written))?;
