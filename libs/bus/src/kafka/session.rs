@@ -7,6 +7,7 @@
 //! comes back in the middle of a cooperative rebalance is handed its old, smaller assignment, and
 //! the partitions that it was to give up stay without an owner. [`Session::watch`] mends that case.
 
+use super::claim::Claims;
 use super::cluster::Cluster;
 use super::member::{self, Member, MemberEvent};
 use super::messages::CommittedLog;
@@ -20,14 +21,16 @@ use crate::record::ConsumedRecord;
 use crate::stage::{Stage, StageFactory};
 use crate::step::{StepContext, Tally, Write};
 use crate::wait::cancelled_within;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// How long to wait for a record before looking after idle partitions.
 const IDLE_AFTER: Duration = Duration::from_millis(50);
-/// Longest wait of a fenced producer for the word that its group membership is taken as well.
-const FENCED_TWICE_WITHIN: Duration = Duration::from_secs(6);
+/// Longest wait of a fenced producer for another instance's claim.
+const CLAIMED_WITHIN: Duration = Duration::from_secs(6);
+const CLAIM_LOOKED_AT_EVERY: Duration = Duration::from_millis(200);
 
 /// Why a session ended before the shutdown.
 pub(super) enum SessionEnd {
@@ -52,6 +55,8 @@ pub(super) struct Running<'a> {
     pub(super) factory: &'a dyn StageFactory,
     pub(super) options: &'a StageOptions,
     pub(super) shutdown: &'a CancellationToken,
+    /// This instance's claim to its name, once it has made it.
+    pub(super) claim: Cell<Option<i64>>,
 }
 
 /// One partition's state.
@@ -123,6 +128,10 @@ impl<'a> Session<'a> {
             scope,
         };
         let producer = settling.settle(unsettled)?;
+        if running.claim.get().is_none() {
+            let claims = Claims { cluster, group: &options.group, topic: &context.input };
+            running.claim.set(Some(claims.make(&producer)?));
+        }
         let log = CommittedLog::open(cluster, &context.input)?;
         let member = Member::join(cluster, &options.group, &context.input)?;
         Ok(Self {
@@ -229,13 +238,20 @@ impl<'a> Session<'a> {
     }
 
     /// The broker tells a member that its name is taken also when the member itself has joined
-    /// twice, because the answer to the first try was lost. Whoever else takes the name fences the
-    /// producer before it joins, so the producer knows.
+    /// twice, because the answer to the first try was lost. Whoever else takes the name has claimed
+    /// it before it joins.
     fn member_fenced(&self) -> SessionEnd {
-        match self.producer.close(self.running.cluster, &BTreeSet::new(), true) {
-            Err(TransactionFailure::Fenced(..)) => self.taken_over(),
-            _ => SessionEnd::Reconnect("the membership was lost to another one of this instance's name".to_owned()),
+        if self.is_claimed_by_another() {
+            return self.taken_over();
         }
+        SessionEnd::Reconnect("the membership was lost, and no other instance has this one's name".to_owned())
+    }
+
+    fn is_claimed_by_another(&self) -> bool {
+        let Running { cluster, options, claim, .. } = self.running;
+        Claims { cluster, group: &options.group, topic: &self.context.input }
+            .latest()
+            .is_ok_and(|latest| claim.get().is_some_and(|mine| latest > mine))
     }
 
     fn taken_over(&self) -> SessionEnd {
@@ -336,22 +352,19 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// A producer is fenced when another instance has its name, but also when this process was
-    /// stopped for longer than the transaction timeout. In the first case the other instance has
-    /// joined the group under this one's name too, or is about to, and the broker says so.
+    /// A producer is fenced when another instance has its name, but also when the broker has given
+    /// up a transaction that was open for too long. In the first case the other has claimed the
+    /// name, or is about to.
     fn fenced(&self, why: String) -> SessionEnd {
-        let deadline = Instant::now() + FENCED_TWICE_WITHIN;
-        while Instant::now() < deadline && !self.running.shutdown.is_cancelled() {
-            if self.member.is_fenced() {
+        let deadline = Instant::now() + CLAIMED_WITHIN;
+        loop {
+            if self.is_claimed_by_another() {
                 return self.taken_over();
             }
-            match self.member.poll(Duration::from_millis(100)) {
-                Some(MemberEvent::Fenced) => return self.taken_over(),
-                Some(MemberEvent::Broken(_)) => break,
-                _ => {}
+            if Instant::now() >= deadline || cancelled_within(self.running.shutdown, CLAIM_LOOKED_AT_EVERY) {
+                return SessionEnd::Reconnect(why);
             }
         }
-        SessionEnd::Reconnect(why)
     }
 
     /// Moves idle partitions past transaction markers, which take offsets but are no records, so

@@ -170,6 +170,23 @@ impl Transactional {
         Ok(())
     }
 
+    /// Commits the position of a group without members on partition 0 of a topic, and nothing else.
+    pub(super) fn commit_position(
+        &self,
+        cluster: &Cluster,
+        group: &str,
+        topic: &str,
+        offset: i64,
+    ) -> Result<(), TransactionFailure> {
+        let attempt = Attempt { of: self, cluster, records: &[], moves: None };
+        let metadata = cluster.metadata_of_no_member(group).map_err(|e| attempt.cut(e.to_string()))?;
+        attempt.begin()?;
+        positions_list(cluster, topic, &BTreeMap::from([(0, Position { offset, ..Position::default() })]))
+            .and_then(|list| self.producer.send_offsets_to_transaction(&list, &metadata, self.timeout))
+            .map_err(|e| attempt.lost(&e, Reached::Written))?;
+        self.producer.commit_transaction(self.timeout).map_err(|e| attempt.lost(&e, Reached::CommitAsked))
+    }
+
     /// Ends without effect whatever earlier producers of this id left open in these places, and in
     /// the group when it is told to: a transaction that goes there too is aborted.
     pub(super) fn close(
