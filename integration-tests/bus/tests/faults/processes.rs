@@ -1,12 +1,18 @@
 //! Sources and stages are killed, bounced and paused, while their bus is well.
 
 use crate::{Extent, cluster, embedded, on, one_broker};
-use bus_tests::conformance::fixture::{pass, until};
-use bus_tests::faults::copy::{CopySettings, Role, SESSION_TIMEOUT};
+use bus_tests::conformance::fixture::{PARTITIONS, pass, until};
+use bus_tests::faults::copy::{BusAt, CopySettings, Role, SESSION_TIMEOUT};
 use bus_tests::faults::fault::Fault;
 use bus_tests::faults::pipeline::{Installation, Pipeline};
 use bus_tests::faults::seed::Chance;
 use bus_tests::faults::verdict::CHAIN;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::client::DefaultClientContext;
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// Pipelines whose processes are struck at random moments.
@@ -90,4 +96,41 @@ fn a_stage_slower_than_the_poll_interval_repeats_nothing() {
     until("the slow record to be through", || (pipeline.seen()[1] > 1000).then_some(()));
     pipeline.await_work();
     pipeline.finish();
+}
+
+/// Gives a topic more partitions behind the pipeline's back.
+fn add_partitions(installation: &Installation, topic: &str, partitions: usize) {
+    let BusAt::Kafka { servers, prefix, .. } = &installation.observed else { panic!("it is on Kafka") };
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", servers).create().expect("a client is made");
+    let name = format!("{prefix}{topic}");
+    let (asked, options) = ([NewPartitions::new(&name, partitions)], AdminOptions::new());
+    let mut answered = pin!(admin.create_partitions(&asked, &options));
+    let mut context = Context::from_waker(Waker::noop());
+    let results = until("the partitions to be added", || match answered.as_mut().poll(&mut context) {
+        Poll::Ready(results) => Some(results.expect("the cluster answers")),
+        Poll::Pending => None,
+    });
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+}
+
+/// Keys would move to partitions that do not hold their state: a stage whose input gets partitions
+/// ends and says why, at once and when it is started again.
+#[test]
+fn partitions_added_under_a_stage_are_refused() {
+    let mut installation = one_broker();
+    installation.extra.insert("topic.metadata.refresh.interval.ms".to_owned(), "1000".to_owned());
+    installation.make_topics();
+    let (source, stage) = (installation.source(), installation.stage("a", 0));
+    let (_source, mut running) = (installation.start(&source), installation.start(&stage));
+    let bus = installation.observer();
+    until("some output", || {
+        bus.lag(&CopySettings::group(CHAIN[0]), CHAIN[0]).ok()?.iter().any(|l| l.position > 0).then_some(())
+    });
+    add_partitions(&installation, CHAIN[0], 2 * PARTITIONS as usize);
+    assert!(!running.ended().success());
+    assert!(running.log().contains("partition counts cannot change"), "{}", running.log());
+    let mut again = installation.start(&CopySettings { instance: "again".to_owned(), ..stage });
+    assert!(!again.ended().success());
+    assert!(again.log().contains("has 8 partitions"), "{}", again.log());
 }

@@ -52,7 +52,7 @@ impl Attempt<'_> {
         CrashPoint::KafkaProduced.pass();
         if let (Some(Moves { positions, metadata }), Some(group)) = (self.moves, &self.of.group) {
             positions_list(self.cluster, &group.topic, positions)
-                .and_then(|list| self.of.producer.send_offsets_to_transaction(&list, metadata, self.of.timeout))
+                .and_then(|list| self.of.send_offsets(list, metadata))
                 .map_err(|e| self.failed("move the position in", &e))?;
             CrashPoint::KafkaPositionsSent.pass();
         }

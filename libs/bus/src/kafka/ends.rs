@@ -151,8 +151,8 @@ impl Cluster {
 
     /// What moves a group's positions without being its member. Nothing checks that right, so it is
     /// only for positions that an open transaction holds, or that no member has.
-    pub(super) fn metadata_of_no_member(&self, group: &str) -> Result<ConsumerGroupMetadata, BusError> {
-        self.committed_inspector(group)?.group_metadata().ok_or_else(|| BusError::Backend {
+    pub(super) fn metadata_of_no_member(&self, group: &str) -> Result<Arc<ConsumerGroupMetadata>, BusError> {
+        self.committed_inspector(group)?.group_metadata().map(Arc::new).ok_or_else(|| BusError::Backend {
             context: format!("cannot move the positions of group {group}"),
             message: "the consumer has no group metadata".to_owned(),
             retryable: true,

@@ -209,7 +209,7 @@ impl Member {
 
     /// What a transaction needs to move the group's positions: it carries the generation, so that
     /// a member that was left behind cannot.
-    pub(super) fn metadata(&self) -> Option<ConsumerGroupMetadata> {
-        self.consumer.group_metadata()
+    pub(super) fn metadata(&self) -> Option<Arc<ConsumerGroupMetadata>> {
+        self.consumer.group_metadata().map(Arc::new)
     }
 }

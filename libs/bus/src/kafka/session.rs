@@ -59,6 +59,15 @@ pub(super) struct Running<'a> {
     pub(super) claim: Cell<Option<i64>>,
 }
 
+/// Refuses an input whose partitions do not correspond to those of what the stage writes: a key
+/// would go on in another partition than the one that holds its state.
+fn same_partitions(context: &StepContext, found: u32, wanted: u32) -> Result<(), BusError> {
+    if found == wanted {
+        return Ok(());
+    }
+    Err(BusError::PartitionMismatch { topic: context.input.to_string(), found, wanted })
+}
+
 /// One partition's state.
 struct Partition {
     stage: Box<dyn Stage>,
@@ -80,6 +89,7 @@ struct Prepared {
 pub(super) struct Session<'a> {
     running: &'a Running<'a>,
     context: StepContext,
+    input_partitions: u32,
     owner: Owner,
     snapshots: SnapshotFiles,
     // Dropped in this order: the membership ends before the producer.
@@ -108,10 +118,10 @@ impl<'a> Session<'a> {
     pub(super) fn start(running: &'a Running<'a>, unsettled: &mut Option<Unsettled>) -> Result<Self, BusError> {
         let Running { cluster, factory, options, .. } = running;
         let context = StepContext::new(*factory);
-        cluster.partitions_now(&context.input)?;
+        let input_partitions = cluster.partitions_now(&context.input)?;
         let mut scope = BTreeSet::new();
         for written in context.topics_written() {
-            cluster.partitions_now(&written)?;
+            same_partitions(&context, input_partitions, cluster.partitions_now(&written)?)?;
             scope.extend(cluster.places(&written)?);
         }
         let snapshots = SnapshotFiles::new(
@@ -137,6 +147,7 @@ impl<'a> Session<'a> {
         Ok(Self {
             running,
             context,
+            input_partitions,
             owner: Owner::new(),
             snapshots,
             member,
@@ -220,6 +231,7 @@ impl<'a> Session<'a> {
                 }
             }
             MemberEvent::Assigned(partition, position) => {
+                same_partitions(&self.context, self.input_partitions.max(partition + 1), self.input_partitions)?;
                 let restored = self.restored(partition, position)?;
                 self.partitions.insert(partition, restored);
                 self.last_progress = Instant::now();
