@@ -166,15 +166,9 @@ impl Pipeline {
     /// # Panics
     /// When it has not within [`BACK_AT_WORK_WITHIN`].
     pub fn await_work(&self) {
-        let before = self.seen();
-        let back = |seen: Vec<usize>| seen.iter().all(|seen| *seen > before[0]);
-        let mut seen = before.clone();
+        let before = self.seen()[0];
         until_within(BACK_AT_WORK_WITHIN, "the pipeline to be back at work", || {
-            if seen != self.seen() {
-                seen = self.seen();
-                println!("seen {seen:?}");
-            }
-            back(self.seen()).then_some(())
+            self.seen().iter().all(|seen| *seen > before).then_some(())
         });
     }
 
