@@ -1,7 +1,8 @@
 //! A real Apicurio Registry for tests, from its Maven artefact: one process on loopback, with its data
 //! in a file, so that it can be killed and started again.
 
-use crate::kafka_broker::{GUARD, fetched, require};
+use crate::maven::{fetched, require};
+use crate::signals::GUARD;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

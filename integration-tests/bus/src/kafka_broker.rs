@@ -1,32 +1,11 @@
-//! A real Apache Kafka for tests, from its Maven artefact: one broker in KRaft mode on loopback.
-//! librdkafka's mock cluster would not do: it shows aborted records to read_committed readers.
+//! A real Apache Kafka for tests: a cluster of one broker, without anything between it and clients.
 
-use crate::repository;
-use prescale_bus::kafka::{KafkaBus, KafkaOptions};
-use std::fs::{self, File};
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use crate::kafka_cluster::{Reach, TestCluster};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
-use tempfile::TempDir;
-
-/// Longest wait for a broker to answer.
-const READY_WITHIN: Duration = Duration::from_secs(120);
-
-/// Starts `"$@"`, writes its process id to `$PID_FILE`, and kills it when standard input ends: so
-/// the broker goes with the test process, however that ends.
-pub(crate) const GUARD: &str =
-    r#""$@" </dev/null & pid=$!; echo "$pid" > "$PID_FILE"; cat > /dev/null; kill -9 "$pid"; wait "$pid""#;
 
 /// A broker of one's own; it is killed when this is dropped.
-pub struct TestBroker {
-    folder: TempDir,
-    port: u16,
-    libraries: PathBuf,
-    guard: Option<Child>,
-}
+pub struct TestBroker(TestCluster);
 
 impl TestBroker {
     /// Starts a broker with nothing in it.
@@ -34,16 +13,7 @@ impl TestBroker {
     /// # Panics
     /// When Java or Maven is missing, or the broker does not come up; with what to do about it.
     pub fn start() -> Self {
-        require(&["java", "-version"], "Java 17 or newer (Debian: openjdk-17-jre-headless)");
-        let libraries = libraries();
-        let folder = tempfile::tempdir().expect("a folder for the broker");
-        let (port, controller_port) = free_ports();
-        fs::write(folder.path().join("server.properties"), properties(folder.path(), port, controller_port))
-            .expect("the broker's folder is writable");
-        let mut broker = Self { folder, port, libraries, guard: None };
-        broker.format();
-        broker.run();
-        broker
+        Self(TestCluster::start(1, Reach::Direct))
     }
 
     /// The broker that the tests of this process share.
@@ -54,7 +24,7 @@ impl TestBroker {
 
     /// Where clients connect.
     pub fn bootstrap_servers(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.0.bootstrap_servers()
     }
 
     /// A prefix that no other test of this process has.
@@ -65,153 +35,13 @@ impl TestBroker {
 
     /// Kills the broker at once (SIGKILL); its log stays.
     pub fn kill(&mut self) {
-        if let Some(mut guard) = self.guard.take() {
-            drop(guard.stdin.take());
-            guard.wait().expect("the broker's guard ends");
-        }
+        self.0.kill(0);
     }
 
     /// Starts it again on the same port with the same log, and waits until it answers.
     pub fn run(&mut self) {
-        self.kill();
-        let log = File::create(self.folder.path().join("broker.log")).expect("the broker's folder is writable");
-        let guard = Command::new("sh")
-            .args(["-c", GUARD, "guard"])
-            .args(self.java("kafka.Kafka"))
-            .arg(self.folder.path().join("server.properties"))
-            .env("PID_FILE", self.folder.path().join("broker.pid"))
-            .stdin(Stdio::piped())
-            .stdout(log.try_clone().expect("the log is shared"))
-            .stderr(log)
-            .spawn()
-            .expect("sh starts");
-        self.guard = Some(guard);
-        self.await_answer();
+        self.0.kill(0);
+        self.0.run(0);
+        self.0.await_answer();
     }
-
-    fn java(&self, class: &str) -> Vec<String> {
-        let class_path = format!("{}/*", self.libraries.display());
-        ["java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
-            .into_iter()
-            .chain(["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", &class_path, class])
-            .map(str::to_owned)
-            .collect()
-    }
-
-    fn format(&self) {
-        let java = self.java("kafka.tools.StorageTool");
-        let output = Command::new(&java[0])
-            .args(&java[1..])
-            .args(["format", "--cluster-id", "prescaleTestCluster000", "--config"])
-            .arg(self.folder.path().join("server.properties"))
-            .output()
-            .expect("java starts");
-        assert!(output.status.success(), "the storage is not formatted: {}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    fn await_answer(&self) {
-        let deadline = Instant::now() + READY_WITHIN;
-        let options = || KafkaOptions {
-            bootstrap_servers: self.bootstrap_servers(),
-            request_timeout: Duration::from_secs(1),
-            ..KafkaOptions::default()
-        };
-        while let Err(error) = KafkaBus::connect(options()) {
-            let log = || fs::read_to_string(self.folder.path().join("broker.log")).unwrap_or_default();
-            assert!(Instant::now() < deadline, "no answer within {READY_WITHIN:?}: {error}\n{}", log());
-        }
-    }
-}
-
-impl Drop for TestBroker {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-fn properties(folder: &Path, port: u16, controller_port: u16) -> String {
-    let log = folder.join("log");
-    format!(
-        "process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller_port}
-controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-log.dirs={}
-auto.create.topics.enable=false
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=2
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=2
-transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
-group.initial.rebalance.delay.ms=0
-group.min.session.timeout.ms=1000
-broker.session.timeout.ms=3000
-broker.heartbeat.interval.ms=500
-",
-        log.display()
-    )
-}
-
-/// Two ports that were free a moment ago.
-fn free_ports() -> (u16, u16) {
-    let bind = || TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
-    let port = |listener: &TcpListener| listener.local_addr().expect("a bound port").port();
-    let (first, second) = (bind(), bind());
-    (port(&first), port(&second))
-}
-
-pub(crate) fn require(command: &[&str], what: &str) {
-    let answers = Command::new(command[0])
-        .args(&command[1..])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    assert!(answers, "the tests need {what}; `{}` does not answer", command.join(" "));
-}
-
-/// Kafka's libraries in the user's cache, fetched through Maven the first time.
-fn libraries() -> PathBuf {
-    let pom = repository().join("infra/kafka/test-broker/pom.xml");
-    let text = fs::read_to_string(&pom).expect("the test broker's pom.xml is there");
-    let version = text
-        .split_once("<kafka.version>")
-        .and_then(|(_, rest)| rest.split_once("</kafka.version>"))
-        .map(|(version, _)| version)
-        .expect("the pom names kafka.version");
-    let pom = pom.display().to_string();
-    fetched(&format!("kafka-{version}"), &["dependency:copy-dependencies", "-DincludeScope=runtime", "-f", &pom])
-}
-
-/// A folder of the user's cache that this run of Maven fills the first time.
-pub(crate) fn fetched(name: &str, maven: &[&str]) -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
-        .expect("XDG_CACHE_HOME or HOME is set");
-    let folder = cache.join("prescale").join(name);
-    fs::create_dir_all(&folder).expect("the cache is writable");
-    let lock = File::create(folder.join(".lock")).expect("the cache is writable");
-    lock.lock().expect("the cache's file system has locks");
-    let complete = folder.join(".complete");
-    if !complete.exists() {
-        require(&["mvn", "--version"], "Maven (Debian: maven)");
-        let status = Command::new("mvn")
-            .args(["-q", "-B"])
-            .args(maven)
-            .arg(format!("-DoutputDirectory={}", folder.display()))
-            // Without a project Maven's plugins leave files where they are called.
-            .current_dir(&folder)
-            .stdin(Stdio::null())
-            .status()
-            .expect("mvn starts");
-        assert!(status.success(), "Maven could not fetch {name}: run `mvn {}` by hand", maven.join(" "));
-        File::create(complete).expect("the cache is writable");
-    }
-    folder
 }

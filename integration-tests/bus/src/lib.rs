@@ -4,7 +4,12 @@
 pub mod apicurio;
 pub mod conformance;
 pub mod counters;
+pub mod faults;
 pub mod kafka_broker;
+pub mod kafka_cluster;
+mod kafka_libraries;
+mod maven;
+pub mod signals;
 
 use std::path::PathBuf;
 

@@ -4,6 +4,7 @@
 //! It must not know what the records mean: no Avro, no domain.
 
 pub mod bus;
+pub mod crash_point;
 pub mod dlq;
 pub mod embedded;
 pub mod error;

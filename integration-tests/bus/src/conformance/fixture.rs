@@ -78,6 +78,14 @@ pub fn until_within<T>(at_most: Duration, what: &str, mut found: impl FnMut() ->
     }
 }
 
+/// Lets so much time pass: a fault lasts, or a moment in the middle of what others do comes.
+pub fn pass(time: Duration) {
+    let deadline = Instant::now() + time;
+    while let Some(left) = deadline.checked_duration_since(Instant::now()) {
+        thread::park_timeout(left);
+    }
+}
+
 /// All records of a topic that are committed by now.
 pub fn read_all(bus: &dyn Bus, topic: &str) -> Vec<ConsumedRecord> {
     let mut reader = bus.reader(topic, ReadFrom::Earliest).expect("the reader opens");
@@ -103,8 +111,13 @@ pub fn read_count(bus: &dyn Bus, topic: &str, count: usize) -> Vec<ConsumedRecor
 
 /// Waits until the group's lag on the input is exactly 0.
 pub fn await_no_lag(bus: &dyn Bus, group: &str) {
+    await_no_lag_on(bus, group, INPUT);
+}
+
+/// Waits until the group's lag on a topic is exactly 0.
+pub fn await_no_lag_on(bus: &dyn Bus, group: &str, topic: &str) {
     until("the lag to become 0", || {
-        let lags = bus.lag(group, INPUT).expect("the lag is readable");
+        let lags = bus.lag(group, topic).expect("the lag is readable");
         assert_eq!(lags.len(), PARTITIONS as usize);
         lags.iter().all(|l| l.behind() == 0).then_some(())
     });

@@ -1,11 +1,13 @@
 //! The stage that the suite runs. Each output depends on everything its key had before, so that
 //! one lost, repeated or reordered input shows in every later output.
 
+use super::fixture::pass;
 use prescale_bus::{ConsumedRecord, Outcome, OutputRecord, Rejection, Stage, StageFactory, StageFailure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Per key: how many records, and a hash over their payloads in order.
 type Chains = BTreeMap<Vec<u8>, (u64, u64)>;
@@ -31,6 +33,9 @@ pub fn expected_values<'a>(payloads: impl IntoIterator<Item = &'a [u8]>) -> Vec<
     .collect()
 }
 
+/// A payload, and how long to wait at it.
+pub type SlowAt = Arc<Mutex<Option<(String, Duration)>>>;
+
 /// Makes [`Chaining`] stages.
 pub struct ChainingFactory {
     /// Topic read.
@@ -43,6 +48,8 @@ pub struct ChainingFactory {
     pub failing: Arc<AtomicBool>,
     /// Partitions of which this factory's stages were given records beyond the restored ones.
     pub seen: Arc<Mutex<BTreeSet<u32>>>,
+    /// How long the first stage waits that comes to a record with this payload; none after it.
+    pub slow: SlowAt,
 }
 
 impl ChainingFactory {
@@ -54,6 +61,7 @@ impl ChainingFactory {
             state_schema: "chains-1".to_owned(),
             failing: Arc::default(),
             seen: Arc::default(),
+            slow: Arc::default(),
         }
     }
 }
@@ -64,6 +72,7 @@ pub struct Chaining {
     chains: Chains,
     failing: Arc<AtomicBool>,
     seen: Arc<Mutex<BTreeSet<u32>>>,
+    slow: SlowAt,
 }
 
 impl StageFactory for ChainingFactory {
@@ -89,6 +98,7 @@ impl StageFactory for ChainingFactory {
             chains: Chains::new(),
             failing: Arc::clone(&self.failing),
             seen: Arc::clone(&self.seen),
+            slow: Arc::clone(&self.slow),
         })
     }
 
@@ -109,6 +119,7 @@ impl StageFactory for ChainingFactory {
             chains,
             failing: Arc::clone(&self.failing),
             seen: Arc::clone(&self.seen),
+            slow: Arc::clone(&self.slow),
         }))
     }
 }
@@ -131,6 +142,11 @@ impl Chaining {
     fn apply_one(&mut self, record: &ConsumedRecord) -> Result<Outcome, StageFailure> {
         self.seen.lock().expect("no test panics while it holds this").insert(record.partition);
         let payload = record.value.as_deref().unwrap_or_default();
+        let slow =
+            self.slow.lock().expect("no test panics while it holds this").take_if(|(at, _)| at.as_bytes() == payload);
+        if let Some((_, wait)) = slow {
+            pass(wait);
+        }
         if payload.starts_with(b"fail") && self.failing.load(Ordering::SeqCst) {
             return Err(StageFailure { message: "told to fail".to_owned() });
         }

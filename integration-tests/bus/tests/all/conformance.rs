@@ -152,7 +152,7 @@ mod kafka {
     use super::{Kafka, TestBroker};
     use bus_tests::conformance::fixture::{
         GROUP, INPUT, OUTPUT, PATIENCE, RunningStage, assert_exactly, assert_written_exactly, await_no_lag, inputs,
-        make_topics, options, read_all, read_count, record, until, until_within, write,
+        make_topics, options, pass, read_all, read_count, record, until, until_within, write,
     };
     use bus_tests::conformance::stage::ChainingFactory;
     use bus_tests::conformance::{BusUnderTest, Damage};
@@ -161,7 +161,7 @@ mod kafka {
     use prescale_bus::{Bus, BusError, CaughtUp, OutputRecord, ReadFrom, Source};
     use std::sync::Arc;
     use std::thread;
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     conformance!(Kafka::new());
 
@@ -228,14 +228,6 @@ mod kafka {
             source.append(inputs(*written, BATCH), &next).ok()
         });
         *written += BATCH;
-    }
-
-    /// Waits for a moment in the middle of what the other threads do.
-    fn pass(delay: Duration) {
-        let deadline = Instant::now() + delay;
-        while let Some(left) = deadline.checked_duration_since(Instant::now()) {
-            thread::park_timeout(left);
-        }
     }
 
     /// Kills the broker after the delay and starts it again, the source and the stage being at work

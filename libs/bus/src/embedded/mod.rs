@@ -40,6 +40,9 @@ pub struct EmbeddedOptions {
     pub lease: Duration,
     /// How often to look for what other processes wrote; within the process waking is immediate.
     pub poll_interval: Duration,
+    /// Largest size of the file, in bytes. What would make it larger is refused as on a full disk,
+    /// until retention has made room; `None` leaves the bound to the disk.
+    pub file_bytes_max: Option<u64>,
     /// How often retention and compaction run; `None` only when [`EmbeddedBus::maintain`] is called.
     pub maintenance_every: Option<Duration>,
 }
@@ -52,6 +55,7 @@ impl Default for EmbeddedOptions {
             retry_for: Duration::from_secs(60),
             lease: Duration::from_secs(3),
             poll_interval: Duration::from_millis(50),
+            file_bytes_max: None,
             maintenance_every: Some(Duration::from_secs(30)),
         }
     }

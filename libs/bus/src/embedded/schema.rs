@@ -104,6 +104,10 @@ fn prepare_writer(connection: &mut Connection, options: &EmbeddedOptions) -> rus
     connection.pragma_update(None, "cache_size", -32_768)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_AT_PAGES)?;
     connection.pragma_update_and_check(None, "journal_size_limit", 128 << 20, |_| Ok(()))?;
+    if let Some(bytes) = options.file_bytes_max {
+        let pages = i64::try_from(bytes).unwrap_or(i64::MAX) / PAGE_BYTES;
+        connection.pragma_update_and_check(None, "max_page_count", pages.max(1), |_| Ok(()))?;
+    }
     connection.set_prepared_statement_cache_capacity(64);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;

@@ -2,6 +2,7 @@
 
 use super::store::{Store, append, backend};
 use crate::bus::Source;
+use crate::crash_point::CrashPoint;
 use crate::error::BusError;
 use crate::record::OutputRecord;
 use crate::step::Write;
@@ -49,18 +50,22 @@ impl Source for EmbeddedSource {
     fn append(&mut self, records: Vec<OutputRecord>, position: &[u8]) -> Result<(), BusError> {
         let writes: Vec<Write> = records.into_iter().map(Write::from).collect();
         let placed = self.store.place(&writes)?;
+        CrashPoint::EmbeddedReady.pass();
         let written = self.store.write(&format!("source {:?} cannot write", self.id), |transaction| {
             let mut owned =
                 transaction.prepare_cached("UPDATE sources SET position = ?3 WHERE source = ?1 AND epoch = ?2")?;
             if owned.execute(params![self.id, self.epoch, position])? == 0 {
                 return Ok(false);
             }
+            CrashPoint::EmbeddedPositionMoved.pass();
             append(transaction, &placed)?;
+            CrashPoint::EmbeddedAppended.pass();
             Ok(true)
         })?;
         if !written {
             return Err(BusError::Fenced { stage: self.id.clone() });
         }
+        CrashPoint::EmbeddedCommitted.pass();
         self.store.announce(&placed);
         Ok(())
     }

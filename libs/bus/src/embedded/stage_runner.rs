@@ -9,6 +9,7 @@ use super::log;
 use super::restore::{Restored, Restoring, snapshot_of, store_snapshot};
 use super::store::{Placed, Store, Topic, append, backend};
 use crate::bus::StageOptions;
+use crate::crash_point::CrashPoint;
 use crate::error::BusError;
 use crate::record::ConsumedRecord;
 use crate::snapshot;
@@ -165,6 +166,7 @@ impl<'a> StageRunner<'a> {
             self.running.remove(&partition);
             return self.restore(partition);
         }
+        CrashPoint::EmbeddedCommitted.pass();
         if commit.snapshot.is_some()
             && let Some(run) = self.running.get_mut(&partition)
         {
@@ -194,6 +196,7 @@ impl<'a> StageRunner<'a> {
     fn committed(&self, commit: &Commit<'_>) -> Result<bool, BusError> {
         let Commit { partition, from, to, placed, snapshot } = commit;
         let group = &self.options.group;
+        CrashPoint::EmbeddedReady.pass();
         self.retrying(&format!("stage {} cannot commit", self.context.stage), |transaction| {
             let moved = transaction
                 .prepare_cached(
@@ -204,9 +207,12 @@ impl<'a> StageRunner<'a> {
             if moved == 0 {
                 return Ok(false);
             }
+            CrashPoint::EmbeddedPositionMoved.pass();
             append(transaction, placed)?;
+            CrashPoint::EmbeddedAppended.pass();
             if let Some(bytes) = snapshot {
                 store_snapshot(transaction, group, &self.topic, *partition, bytes)?;
+                CrashPoint::EmbeddedSnapshotStored.pass();
             }
             Ok(true)
         })

@@ -6,7 +6,9 @@
 
 use super::cluster::{Cluster, backend, raw};
 use super::ends::Place;
+use super::provenance::Position;
 use super::transaction::{Located, Moves, Reached, TransactionFailure, Transactional, Unsettled};
+use crate::crash_point::CrashPoint;
 use crate::error::BusError;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
@@ -19,12 +21,14 @@ use std::time::{Duration, Instant};
 pub(super) fn positions_list(
     cluster: &Cluster,
     topic: &str,
-    positions: &BTreeMap<u32, i64>,
+    positions: &BTreeMap<u32, Position>,
 ) -> Result<TopicPartitionList, KafkaError> {
     let name = cluster.options.prefixed(topic);
     let mut list = TopicPartitionList::new();
-    for (partition, position) in positions {
-        list.add_partition_offset(&name, raw(*partition), Offset::Offset(*position))?;
+    for (partition, Position { offset, provenance }) in positions {
+        let mut element = list.add_partition(&name, raw(*partition));
+        element.set_offset(Offset::Offset(*offset))?;
+        element.set_metadata(provenance.encode());
     }
     Ok(list)
 }
@@ -41,18 +45,23 @@ impl Attempt<'_> {
     /// Everything up to the commit. A commit is only asked for when it is known where each record
     /// lies, so that it can be told afterwards whether the commit took effect.
     pub(super) fn write(&self) -> Result<(), TransactionFailure> {
+        CrashPoint::KafkaReady.pass();
         self.begin()?;
+        CrashPoint::KafkaBegun.pass();
         self.send_all()?;
+        CrashPoint::KafkaProduced.pass();
         if let (Some(Moves { positions, metadata }), Some(group)) = (self.moves, &self.of.group) {
             positions_list(self.cluster, &group.topic, positions)
-                .and_then(|list| self.of.producer.send_offsets_to_transaction(&list, metadata, self.of.timeout))
+                .and_then(|list| self.of.send_offsets(list, metadata))
                 .map_err(|e| self.failed("move the position in", &e))?;
+            CrashPoint::KafkaPositionsSent.pass();
         }
         self.of.producer.flush(self.of.timeout).map_err(|e| self.lost(&e, Reached::Written))?;
         if self.of.producer.context().offsets().contains(&None) {
             self.abort()?;
             return Err(TransactionFailure::Aborted("not all records were delivered".to_owned()));
         }
+        CrashPoint::KafkaDelivered.pass();
         Ok(())
     }
 
@@ -115,7 +124,10 @@ impl Attempt<'_> {
         self.cluster.await_stable_ends(&ends, self.of.timeout * 2)?;
         let Some(Moves { positions: wanted, .. }) = self.moves else { return Ok(()) };
         let found = self.stable_positions()?;
-        if wanted.iter().all(|(partition, position)| found.get(partition).is_some_and(|f| f >= position)) {
+        let is_moved = |(partition, wanted): (&u32, &Position)| {
+            found.get(partition).is_some_and(|found| found.provenance.includes(&wanted.provenance))
+        };
+        if wanted.iter().all(is_moved) {
             return Ok(());
         }
         Err(BusError::Backend {
@@ -126,7 +138,7 @@ impl Attempt<'_> {
     }
 
     /// The group's positions where this transaction moves them, when no transaction holds them.
-    fn stable_positions(&self) -> Result<BTreeMap<u32, i64>, BusError> {
+    fn stable_positions(&self) -> Result<BTreeMap<u32, Position>, BusError> {
         let (Some(Moves { positions, .. }), Some(group)) = (self.moves, &self.of.group) else {
             return Ok(BTreeMap::new());
         };

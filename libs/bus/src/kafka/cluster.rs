@@ -153,6 +153,7 @@ impl Cluster {
             inspector
                 .fetch_watermarks(&name, raw(partition), timeout)
                 .map_err(|e| backend(format!("cannot read the ends of {topic}/{partition}"), &e))
+                .inspect_err(|_| self.look_up(&inspector, [topic].into_iter()))
         })
     }
 

@@ -6,6 +6,7 @@
 //! ([`super::settle`]).
 
 use super::cluster::{Cluster, Inspector, backend, raw};
+use super::provenance::{Position, Provenance};
 use crate::error::BusError;
 use crate::wait::{Pauses, asked_again};
 use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
@@ -44,13 +45,28 @@ impl Cluster {
         self.ends_seen_by(&inspector, places)
     }
 
+    /// Asks until there is an answer. A client that once heard that a partition has no leader takes
+    /// that for the answer from then on, so before it is asked again it looks the topics up anew.
     fn ends_seen_by<'p>(
         &self,
         client: &Inspector,
         places: impl IntoIterator<Item = &'p Place>,
     ) -> Result<BTreeMap<Place, i64>, BusError> {
         let places: Vec<&Place> = places.into_iter().collect();
-        asked_again(self.options.request_timeout, || self.ask_ends(client, &places))
+        asked_again(self.options.request_timeout, || {
+            self.ask_ends(client, &places).inspect_err(|_| self.look_up(client, places.iter().map(|p| &*p.topic)))
+        })
+    }
+
+    /// Makes the client learn the leaders of these topics, if the cluster answers.
+    pub(super) fn look_up<'t>(&self, client: &Inspector, topics: impl Iterator<Item = &'t str>) {
+        let topics: BTreeSet<&str> = topics.collect();
+        for topic in topics {
+            if let Err(error) = client.fetch_metadata(Some(&self.options.prefixed(topic)), self.options.request_timeout)
+            {
+                tracing::debug!(%error, %topic, "cannot look up the leaders");
+            }
+        }
     }
 
     fn ask_ends(&self, client: &Inspector, places: &[&Place]) -> Result<BTreeMap<Place, i64>, BusError> {
@@ -126,8 +142,8 @@ impl Cluster {
 
     /// What moves a group's positions without being its member. Nothing checks that right, so it is
     /// only for positions that an open transaction holds, or that no member has.
-    pub(super) fn metadata_of_no_member(&self, group: &str) -> Result<ConsumerGroupMetadata, BusError> {
-        self.committed_inspector(group)?.group_metadata().ok_or_else(|| BusError::Backend {
+    pub(super) fn metadata_of_no_member(&self, group: &str) -> Result<Arc<ConsumerGroupMetadata>, BusError> {
+        self.committed_inspector(group)?.group_metadata().map(Arc::new).ok_or_else(|| BusError::Backend {
             context: format!("cannot move the positions of group {group}"),
             message: "the consumer has no group metadata".to_owned(),
             retryable: true,
@@ -142,7 +158,7 @@ impl Cluster {
         topic: &str,
         partitions: impl IntoIterator<Item = u32>,
         at_most: Duration,
-    ) -> Result<BTreeMap<u32, i64>, BusError> {
+    ) -> Result<BTreeMap<u32, Position>, BusError> {
         let context = || format!("cannot read the positions of group {group}");
         let name = self.options.prefixed(topic);
         let mut asked = TopicPartitionList::new();
@@ -154,8 +170,9 @@ impl Cluster {
         let mut positions = BTreeMap::new();
         for element in found.elements() {
             element.error().map_err(|e| backend(context(), &e))?;
-            if let (Ok(partition), Offset::Offset(position)) = (u32::try_from(element.partition()), element.offset()) {
-                positions.insert(partition, position);
+            if let (Ok(partition), Offset::Offset(offset)) = (u32::try_from(element.partition()), element.offset()) {
+                let provenance = Provenance::decode(element.metadata());
+                positions.insert(partition, Position { offset, provenance });
             }
         }
         Ok(positions)

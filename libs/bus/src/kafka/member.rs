@@ -6,6 +6,7 @@
 use super::cluster::{Cluster, backend};
 use super::messages::{consumed, passes_by_itself, report};
 use super::options::ConsumerUse;
+use super::provenance::{Position, Provenance};
 use crate::error::BusError;
 use crate::record::ConsumedRecord;
 use rdkafka::client::ClientContext;
@@ -24,7 +25,7 @@ pub(super) enum MemberEvent {
     /// The end of a partition's committed records.
     End(u32),
     /// This instance now has the partition, and reads it from here on.
-    Assigned(u32, i64),
+    Assigned(u32, Position),
     /// It no longer has the partition.
     Revoked(u32),
     /// The connection must be made anew.
@@ -55,12 +56,16 @@ impl Rebalances {
 
     /// Where to start on new partitions: at the group's position, never silently at the end. A
     /// position that waits for an open transaction is waited for.
-    fn starts(&self, consumer: &BaseConsumer<Self>, new: &TopicPartitionList) -> KafkaResult<TopicPartitionList> {
+    fn starts(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        new: &TopicPartitionList,
+    ) -> KafkaResult<Vec<(String, i32, Position)>> {
         if new.count() == 0 {
-            return Ok(TopicPartitionList::new());
+            return Ok(Vec::new());
         }
         let committed = consumer.committed_offsets(new.clone(), self.request_timeout * 3)?;
-        let mut starts = TopicPartitionList::new();
+        let mut starts = Vec::new();
         for element in committed.elements() {
             element.error()?;
             let (topic, partition) = (element.topic(), element.partition());
@@ -89,7 +94,8 @@ impl Rebalances {
                 );
                 return Err(KafkaError::OffsetFetch(RDKafkaErrorCode::OffsetOutOfRange));
             }
-            starts.add_partition_offset(topic, partition, Offset::Offset(start))?;
+            let provenance = Provenance::decode(element.metadata());
+            starts.push((topic.to_owned(), partition, Position { offset: start, provenance }));
         }
         Ok(starts)
     }
@@ -103,10 +109,14 @@ impl Rebalances {
                 return Err(error);
             }
         };
-        consumer.incremental_assign(&starts)?;
-        for element in starts.elements() {
-            if let (Ok(partition), Offset::Offset(start)) = (u32::try_from(element.partition()), element.offset()) {
-                self.push(MemberEvent::Assigned(partition, start));
+        let mut from = TopicPartitionList::new();
+        for (topic, partition, position) in &starts {
+            from.add_partition_offset(topic, *partition, Offset::Offset(position.offset))?;
+        }
+        consumer.incremental_assign(&from)?;
+        for (_, partition, position) in starts {
+            if let Ok(partition) = u32::try_from(partition) {
+                self.push(MemberEvent::Assigned(partition, position));
             }
         }
         Ok(())
@@ -199,7 +209,7 @@ impl Member {
 
     /// What a transaction needs to move the group's positions: it carries the generation, so that
     /// a member that was left behind cannot.
-    pub(super) fn metadata(&self) -> Option<ConsumerGroupMetadata> {
-        self.consumer.group_metadata()
+    pub(super) fn metadata(&self) -> Option<Arc<ConsumerGroupMetadata>> {
+        self.consumer.group_metadata().map(Arc::new)
     }
 }

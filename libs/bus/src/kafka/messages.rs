@@ -1,4 +1,8 @@
 //! Reading committed records of given partitions, part of no group.
+//!
+//! A leader that has just taken over may for a moment serve less than is committed: it learns late
+//! how far its predecessor's word went. What it then says is the end is not believed before the end
+//! that was asked for: missing a committed record would lose or repeat others.
 
 use super::cluster::{Cluster, backend, raw};
 use super::options::ConsumerUse;
@@ -81,6 +85,10 @@ impl ProducerContext for Reporting {
     fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
 }
 
+/// An end that lies before the one that was asked for is believed after this long without a record:
+/// compaction and retention leave such gaps.
+const GAP_AFTER: Duration = Duration::from_secs(2);
+
 /// One event of a log.
 pub(super) enum LogEvent {
     /// A committed record.
@@ -139,11 +147,15 @@ impl CommittedLog {
     /// Oldest offset, and end of the committed records, of a partition.
     pub(super) fn bounds(&self, partition: u32) -> Result<(i64, i64), BusError> {
         asked_again(self.request_timeout, || {
-            self.consumer.fetch_watermarks(&self.name, raw(partition), self.request_timeout).map_err(|e| self.error(&e))
+            self.consumer.fetch_watermarks(&self.name, raw(partition), self.request_timeout).map_err(|e| {
+                // Only looking the topic up makes the client learn of new leaders.
+                drop(self.consumer.fetch_metadata(Some(&self.name), self.request_timeout));
+                self.error(&e)
+            })
         })
     }
 
-    /// Whether the record at this offset is committed. The partition must be settled beyond it.
+    /// Whether the record at this offset is committed. The partition must be settled up to behind it.
     pub(super) fn holds(&self, partition: u32, offset: i64) -> Result<bool, BusError> {
         let mut found = false;
         self.each_until(partition, offset, offset + 1, |_| {
@@ -167,13 +179,25 @@ impl CommittedLog {
         }
         self.assign([(partition, from)])?;
         let mut heard = Instant::now();
+        let mut ended_early = None;
         loop {
             match self.poll(Duration::from_millis(100))? {
-                Some(LogEvent::Record(record)) if record.offset < until => each(record)?,
+                Some(LogEvent::Record(record)) if record.offset < until => {
+                    ended_early = None;
+                    each(record)?;
+                }
                 Some(LogEvent::Record(_)) => break,
-                Some(LogEvent::End(ended)) if ended == partition => break,
+                Some(LogEvent::End(ended)) if ended == partition => {
+                    if self.reached(partition, from)? >= until {
+                        break;
+                    }
+                    ended_early.get_or_insert_with(Instant::now);
+                }
                 Some(LogEvent::End(_)) => {}
                 None => {
+                    if ended_early.is_some_and(|at| at.elapsed() > GAP_AFTER) {
+                        break;
+                    }
                     if heard.elapsed() > self.request_timeout * 3 {
                         let context = format!("cannot read {}/{partition} from {from} to {until}", self.topic);
                         let message = "Kafka sends nothing".to_owned();
@@ -185,6 +209,15 @@ impl CommittedLog {
             heard = Instant::now();
         }
         self.assign([])
+    }
+
+    /// Offset up to which a partition was read, markers included; `from` when nothing was.
+    fn reached(&self, partition: u32, from: i64) -> Result<i64, BusError> {
+        let positions = self.consumer.position().map_err(|e| self.error(&e))?;
+        match positions.find_partition(&self.name, raw(partition)).map(|element| element.offset()) {
+            Some(Offset::Offset(reached)) => Ok(reached.max(from)),
+            _ => Ok(from),
+        }
     }
 
     /// Of these positions, those with nothing but transaction markers up to the end of the
@@ -204,7 +237,7 @@ impl CommittedLog {
             return Ok(ends);
         }
         self.assign(ends.keys().map(|p| (*p, positions[p])))?;
-        let deadline = Instant::now() + self.request_timeout;
+        let deadline = Instant::now() + GAP_AFTER;
         let mut open: Vec<u32> = ends.keys().copied().collect();
         while !open.is_empty() && Instant::now() < deadline {
             match self.poll(Duration::from_millis(100))? {
@@ -214,7 +247,13 @@ impl CommittedLog {
                     }
                     open.retain(|p| *p != record.partition);
                 }
-                Some(LogEvent::End(partition)) => open.retain(|p| *p != partition),
+                Some(LogEvent::End(partition)) => {
+                    if let (Some(end), Some(from)) = (ends.get(&partition), positions.get(&partition))
+                        && self.reached(partition, *from)? >= *end
+                    {
+                        open.retain(|p| *p != partition);
+                    }
+                }
                 None => {}
             }
         }

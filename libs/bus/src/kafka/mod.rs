@@ -7,11 +7,13 @@
 //! before its end was seen in the log; [`settle`] repairs what is left.
 
 mod attempt;
+mod claim;
 mod cluster;
 mod ends;
 mod member;
 mod messages;
 mod options;
+mod provenance;
 mod reader;
 mod session;
 mod settle;
@@ -28,6 +30,7 @@ use crate::topic::TopicSpec;
 use crate::wait::cancelled_within;
 use cluster::Cluster;
 use session::{Running, Session, SessionEnd};
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -105,7 +108,8 @@ impl Bus for KafkaBus {
         options: &StageOptions,
         shutdown: &CancellationToken,
     ) -> Result<(), BusError> {
-        run_sessions(&Running { cluster: &self.cluster, factory: factory.as_ref(), options, shutdown })
+        let (factory, claim) = (factory.as_ref(), Cell::new(None));
+        run_sessions(&Running { cluster: &self.cluster, factory, options, shutdown, claim })
     }
 
     fn source(&self, id: &str) -> Result<Box<dyn Source>, BusError> {

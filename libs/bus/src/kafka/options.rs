@@ -103,7 +103,8 @@ impl KafkaOptions {
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")
             .set("allow.auto.create.topics", "false")
-            .set("enable.partition.eof", "true");
+            .set("enable.partition.eof", "true")
+            .set("session.timeout.ms", self.session_timeout_ms.to_string());
         let committed = used_for != ConsumerUse::Inspection;
         config.set("isolation.level", if committed { "read_committed" } else { "read_uncommitted" });
         if used_for == ConsumerUse::Member {
@@ -111,7 +112,6 @@ impl KafkaOptions {
                 .set("group.protocol", "classic")
                 .set("group.instance.id", &self.instance_id)
                 .set("partition.assignment.strategy", "cooperative-sticky")
-                .set("session.timeout.ms", self.session_timeout_ms.to_string())
                 .set("heartbeat.interval.ms", (self.session_timeout_ms / 10).clamp(100, 3000).to_string());
         }
         config

@@ -7,9 +7,11 @@
 //! comes back in the middle of a cooperative rebalance is handed its old, smaller assignment, and
 //! the partitions that it was to give up stay without an owner. [`Session::watch`] mends that case.
 
+use super::claim::Claims;
 use super::cluster::Cluster;
 use super::member::{self, Member, MemberEvent};
 use super::messages::CommittedLog;
+use super::provenance::{Owner, Position, Provenance};
 use super::settle::Settling;
 use super::snapshot_file::SnapshotFiles;
 use super::transaction::{GroupInput, Moves, TransactionFailure, Transactional, Unsettled, locate};
@@ -19,14 +21,16 @@ use crate::record::ConsumedRecord;
 use crate::stage::{Stage, StageFactory};
 use crate::step::{StepContext, Tally, Write};
 use crate::wait::cancelled_within;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// How long to wait for a record before looking after idle partitions.
 const IDLE_AFTER: Duration = Duration::from_millis(50);
-/// Longest wait of a fenced producer for the word that its group membership is taken as well.
-const FENCED_TWICE_WITHIN: Duration = Duration::from_secs(6);
+/// Longest wait of a fenced producer for another instance's claim.
+const CLAIMED_WITHIN: Duration = Duration::from_secs(6);
+const CLAIM_LOOKED_AT_EVERY: Duration = Duration::from_millis(200);
 
 /// Why a session ended before the shutdown.
 pub(super) enum SessionEnd {
@@ -51,6 +55,17 @@ pub(super) struct Running<'a> {
     pub(super) factory: &'a dyn StageFactory,
     pub(super) options: &'a StageOptions,
     pub(super) shutdown: &'a CancellationToken,
+    /// This instance's claim to its name, once it has made it.
+    pub(super) claim: Cell<Option<i64>>,
+}
+
+/// Refuses an input whose partitions do not correspond to those of what the stage writes: a key
+/// would go on in another partition than the one that holds its state.
+fn same_partitions(context: &StepContext, found: u32, wanted: u32) -> Result<(), BusError> {
+    if found == wanted {
+        return Ok(());
+    }
+    Err(BusError::PartitionMismatch { topic: context.input.to_string(), found, wanted })
 }
 
 /// One partition's state.
@@ -59,6 +74,8 @@ struct Partition {
     /// Committed position. The state is that after all records before it, or, while there is
     /// [`Prepared`] work of this partition, after that.
     position: i64,
+    /// Who moved the position there.
+    provenance: Provenance,
     since_snapshot: u64,
 }
 
@@ -72,6 +89,8 @@ struct Prepared {
 pub(super) struct Session<'a> {
     running: &'a Running<'a>,
     context: StepContext,
+    input_partitions: u32,
+    owner: Owner,
     snapshots: SnapshotFiles,
     // Dropped in this order: the membership ends before the producer.
     member: Member,
@@ -99,10 +118,10 @@ impl<'a> Session<'a> {
     pub(super) fn start(running: &'a Running<'a>, unsettled: &mut Option<Unsettled>) -> Result<Self, BusError> {
         let Running { cluster, factory, options, .. } = running;
         let context = StepContext::new(*factory);
-        cluster.partitions_now(&context.input)?;
+        let input_partitions = cluster.partitions_now(&context.input)?;
         let mut scope = BTreeSet::new();
         for written in context.topics_written() {
-            cluster.partitions_now(&written)?;
+            same_partitions(&context, input_partitions, cluster.partitions_now(&written)?)?;
             scope.extend(cluster.places(&written)?);
         }
         let snapshots = SnapshotFiles::new(
@@ -119,11 +138,17 @@ impl<'a> Session<'a> {
             scope,
         };
         let producer = settling.settle(unsettled)?;
+        if running.claim.get().is_none() {
+            let claims = Claims { cluster, group: &options.group, topic: &context.input };
+            running.claim.set(Some(claims.make(&producer)?));
+        }
         let log = CommittedLog::open(cluster, &context.input)?;
         let member = Member::join(cluster, &options.group, &context.input)?;
         Ok(Self {
             running,
             context,
+            input_partitions,
+            owner: Owner::new(),
             snapshots,
             member,
             log,
@@ -206,6 +231,7 @@ impl<'a> Session<'a> {
                 }
             }
             MemberEvent::Assigned(partition, position) => {
+                same_partitions(&self.context, self.input_partitions.max(partition + 1), self.input_partitions)?;
                 let restored = self.restored(partition, position)?;
                 self.partitions.insert(partition, restored);
                 self.last_progress = Instant::now();
@@ -218,9 +244,26 @@ impl<'a> Session<'a> {
                 self.pending_records -= self.pending.remove(&partition).map_or(0, |records| records.len());
             }
             MemberEvent::Broken(why) => return Err(SessionEnd::Reconnect(why)),
-            MemberEvent::Fenced => return Err(self.taken_over()),
+            MemberEvent::Fenced => return Err(self.member_fenced()),
         }
         Ok(())
+    }
+
+    /// The broker tells a member that its name is taken also when the member itself has joined
+    /// twice, because the answer to the first try was lost. Whoever else takes the name has claimed
+    /// it before it joins.
+    fn member_fenced(&self) -> SessionEnd {
+        if self.is_claimed_by_another() {
+            return self.taken_over();
+        }
+        SessionEnd::Reconnect("the membership was lost, and no other instance has this one's name".to_owned())
+    }
+
+    fn is_claimed_by_another(&self) -> bool {
+        let Running { cluster, options, claim, .. } = self.running;
+        Claims { cluster, group: &options.group, topic: &self.context.input }
+            .latest()
+            .is_ok_and(|latest| claim.get().is_some_and(|mine| latest > mine))
     }
 
     fn taken_over(&self) -> SessionEnd {
@@ -229,7 +272,8 @@ impl<'a> Session<'a> {
 
     /// A partition's state at a committed position: its snapshot, then the log from there with the
     /// outputs discarded.
-    fn restored(&self, partition: u32, position: i64) -> Result<Partition, BusError> {
+    fn restored(&self, partition: u32, at: Position) -> Result<Partition, BusError> {
+        let Position { offset: position, provenance } = at;
         let Running { factory, options, .. } = self.running;
         let loaded = self.snapshots.load(partition, position, |state| factory.restore(partition, state));
         let (mut stage, from) = loaded.unwrap_or_else(|| (factory.create(partition), 0));
@@ -248,7 +292,7 @@ impl<'a> Session<'a> {
         if !batch.is_empty() {
             apply(&mut batch)?;
         }
-        Ok(Partition { stage, position, since_snapshot })
+        Ok(Partition { stage, position, provenance, since_snapshot })
     }
 
     /// Applies what was gathered.
@@ -273,7 +317,12 @@ impl<'a> Session<'a> {
         for prepared in self.prepared.values() {
             located.extend(locate(cluster, &prepared.writes)?);
         }
-        let positions: BTreeMap<u32, i64> = self.prepared.iter().map(|(p, work)| (*p, work.position)).collect();
+        let moved = |(partition, work): (&u32, &Prepared)| {
+            let known = self.partitions.get(partition).map(|state| state.provenance.clone()).unwrap_or_default();
+            let provenance = known.moved(self.owner, work.position);
+            (*partition, Position { offset: work.position, provenance })
+        };
+        let positions: BTreeMap<u32, Position> = self.prepared.iter().map(moved).collect();
         let Some(metadata) = self.member.metadata() else {
             return Err(SessionEnd::Reconnect("the consumer has no group metadata".to_owned()));
         };
@@ -308,28 +357,26 @@ impl<'a> Session<'a> {
             work.tally.count(self.context.stage);
             let Some(state) = self.partitions.get_mut(&partition) else { continue };
             state.position = work.position;
+            state.provenance = state.provenance.moved(self.owner, work.position);
             if state.since_snapshot >= self.running.options.snapshot_every_records {
                 self.snapshot(partition);
             }
         }
     }
 
-    /// A producer is fenced when another instance has its name, but also when this process was
-    /// stopped for longer than the transaction timeout. In the first case the other instance has
-    /// joined the group under this one's name too, or is about to, and the broker says so.
+    /// A producer is fenced when another instance has its name, but also when the broker has given
+    /// up a transaction that was open for too long. In the first case the other has claimed the
+    /// name, or is about to.
     fn fenced(&self, why: String) -> SessionEnd {
-        let deadline = Instant::now() + FENCED_TWICE_WITHIN;
-        while Instant::now() < deadline && !self.running.shutdown.is_cancelled() {
-            if self.member.is_fenced() {
+        let deadline = Instant::now() + CLAIMED_WITHIN;
+        loop {
+            if self.is_claimed_by_another() {
                 return self.taken_over();
             }
-            match self.member.poll(Duration::from_millis(100)) {
-                Some(MemberEvent::Fenced) => return self.taken_over(),
-                Some(MemberEvent::Broken(_)) => break,
-                _ => {}
+            if Instant::now() >= deadline || cancelled_within(self.running.shutdown, CLAIM_LOOKED_AT_EVERY) {
+                return SessionEnd::Reconnect(why);
             }
         }
-        SessionEnd::Reconnect(why)
     }
 
     /// Moves idle partitions past transaction markers, which take offsets but are no records, so

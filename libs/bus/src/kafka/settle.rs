@@ -11,7 +11,8 @@
 //! Settling takes three steps. First a transaction that goes to every open place is aborted; it
 //! takes with it what is open of this id. Then it is looked up, by offset, whether the transaction
 //! in question is committed anywhere. If so its missing parts are written anew, else all of it
-//! never was.
+//! never was. A group's position counts as moved only if it says that this one moved it: another
+//! instance that took the partition over may have come as far by doing the work anew.
 //!
 //! What remains: only a producer of the same id can do this, so what an instance or a source leaves
 //! stays open until it comes back under its name. And only what the memory of the process holds can
@@ -21,7 +22,9 @@
 use super::cluster::{Cluster, SOURCE_POSITIONS};
 use super::ends::Place;
 use super::messages::CommittedLog;
+use super::provenance::Position;
 use super::transaction::{GroupInput, Moves, Reached, TransactionFailure, Transactional, Unsettled};
+use crate::crash_point::CrashPoint;
 use crate::error::BusError;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -41,6 +44,7 @@ impl Settling<'_> {
     /// A producer before which nothing is open; `left` is taken once it is settled.
     pub(super) fn settle(mut self, left: &mut Option<Unsettled>) -> Result<Transactional, BusError> {
         let producer = Transactional::start(self.cluster, &self.transactional_id, self.group.clone())?;
+        CrashPoint::KafkaFenced.pass();
         if let Some(left) = left {
             self.scope.extend(left.records.iter().map(|r| r.place.clone()));
         }
@@ -56,12 +60,13 @@ impl Settling<'_> {
             }
         }
         *left = None;
+        CrashPoint::KafkaSettled.pass();
         Ok(producer)
     }
 
     /// Completes a transaction that is committed in part, and closes one that is not at all.
     fn agree(&self, producer: &Transactional, left: &mut Unsettled) -> Result<(), BusError> {
-        left.keep_missing(&self.applied_places(left)?, self.moved(left)?);
+        left.keep_missing(&self.applied_places(left)?, &self.seen_positions(left)?);
         if left.reached != Reached::Committed || (left.records.is_empty() && left.positions.is_empty()) {
             return self.done(producer.close(self.cluster, &BTreeSet::new(), true));
         }
@@ -93,26 +98,27 @@ impl Settling<'_> {
         }
         let mut applied = BTreeSet::new();
         for (place, offset) in first {
-            if let Some(offset) = offset
-                && CommittedLog::open(self.cluster, &place.topic)?.holds(place.partition, offset)?
-            {
+            let Some(offset) = offset else { continue };
+            let written = BTreeMap::from([(place.clone(), offset + 1)]);
+            self.cluster.await_stable_ends(&written, self.cluster.options.transaction_timeout() * 2)?;
+            if CommittedLog::open(self.cluster, &place.topic)?.holds(place.partition, offset)? {
                 applied.insert(place.clone());
             }
         }
         Ok(applied)
     }
 
-    /// Whether the group's positions are where the transaction moves them, or beyond. A position
-    /// that an open transaction holds is not.
-    fn moved(&self, left: &Unsettled) -> Result<bool, BusError> {
+    /// What is seen of the group's positions that the transaction moves. A position that an open
+    /// transaction holds was not moved.
+    fn seen_positions(&self, left: &Unsettled) -> Result<SeenPositions, BusError> {
         let Some(GroupInput { group, topic }) = self.group.as_ref().filter(|_| !left.positions.is_empty()) else {
-            return Ok(true);
+            return Ok(SeenPositions::default());
         };
         let ask = |topic, partitions, at_most| self.cluster.stable_positions(group, topic, partitions, at_most);
         let probe: Vec<u32> = vec![0];
         ask(SOURCE_POSITIONS, probe, self.cluster.options.request_timeout)?;
         let held = ask(topic, left.positions.keys().copied().collect(), HELD_AFTER);
-        Ok(held.is_ok_and(|found| left.positions.iter().all(|(p, wanted)| found.get(p).is_some_and(|f| f >= wanted))))
+        Ok(SeenPositions::of(&left.positions, &held.unwrap_or_default()))
     }
 
     fn done(&self, result: Result<(), TransactionFailure>) -> Result<(), BusError> {
@@ -130,11 +136,29 @@ impl Settling<'_> {
     }
 }
 
+/// What is seen of the positions that a transaction moves.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct SeenPositions {
+    /// It has moved them itself; that another has come as far says nothing.
+    moved: bool,
+    /// Partitions whose position lies before where it moves it.
+    behind: BTreeSet<u32>,
+}
+
+impl SeenPositions {
+    fn of(wanted: &BTreeMap<u32, Position>, found: &BTreeMap<u32, Position>) -> Self {
+        let has = |partition: &u32, is: &dyn Fn(&Position) -> bool| found.get(partition).is_some_and(is);
+        let moved = wanted.iter().any(|(p, wanted)| has(p, &|f| f.provenance.includes(&wanted.provenance)));
+        let behind = wanted.iter().filter(|(p, wanted)| !has(p, &|f| f.offset >= wanted.offset));
+        Self { moved, behind: behind.map(|(p, _)| *p).collect() }
+    }
+}
+
 impl Unsettled {
     /// Decides by what is seen of the transaction: a part of it that took effect makes it committed,
     /// and then what is missing is kept.
-    fn keep_missing(&mut self, applied: &BTreeSet<Place>, moved: bool) {
-        if !applied.is_empty() || (moved && !self.positions.is_empty()) {
+    fn keep_missing(&mut self, applied: &BTreeSet<Place>, seen: &SeenPositions) {
+        if !applied.is_empty() || seen.moved {
             self.reached = Reached::Committed;
         }
         if self.reached != Reached::Committed {
@@ -142,14 +166,13 @@ impl Unsettled {
         }
         self.records.retain(|record| !applied.contains(&record.place));
         self.offsets = vec![None; self.records.len()];
-        if moved {
-            self.positions.clear();
-        }
+        self.positions.retain(|partition, _| seen.behind.contains(partition));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::provenance::Provenance;
     use super::super::transaction::Located;
     use super::*;
     use crate::step::{Placement, Write};
@@ -159,7 +182,12 @@ mod tests {
         Place { topic: "out".into(), partition }
     }
 
-    fn unsettled(partitions: &[u32], positions: &[(u32, i64)], reached: Reached) -> Unsettled {
+    /// Where the transaction moves the position of partition 3.
+    fn wanted() -> Position {
+        Position { offset: 9, provenance: Provenance::decode("prescale-1 a@9") }
+    }
+
+    fn unsettled(partitions: &[u32], moves: bool, reached: Reached) -> Unsettled {
         let record = |partition: &u32| {
             let placement = Placement::LikeInput(*partition);
             let write = Write { topic: "out".into(), placement, key: None, value: None, headers: Vec::new() };
@@ -168,37 +196,57 @@ mod tests {
         Unsettled {
             records: partitions.iter().map(record).collect(),
             offsets: partitions.iter().map(|_| Some(7)).collect(),
-            positions: positions.iter().copied().collect(),
+            positions: moves.then(|| (3, wanted())).into_iter().collect(),
             reached,
         }
     }
 
     /// What is left to write of a transaction: partitions of its records, and positions. None when
-    /// it is taken as never committed.
-    fn missing(mut left: Unsettled, applied: &[u32], moved: bool) -> Option<(Vec<u32>, usize)> {
-        left.keep_missing(&applied.iter().copied().map(place).collect(), moved);
+    /// it is taken as never committed. `found` is the metadata and offset of the group's position.
+    fn missing(mut left: Unsettled, applied: &[u32], found: (&str, i64)) -> Option<(Vec<u32>, usize)> {
+        let found = Position { offset: found.1, provenance: Provenance::decode(found.0) };
+        let seen = SeenPositions::of(&left.positions, &BTreeMap::from([(3, found)]));
+        left.keep_missing(&applied.iter().copied().map(place).collect(), &seen);
         assert_eq!(left.records.len(), left.offsets.len());
         let records = left.records.iter().map(|r| r.place.partition).collect();
         (left.reached == Reached::Committed).then_some((records, left.positions.len()))
     }
 
+    const BEFORE: (&str, i64) = ("prescale-1 a@4", 4);
+    const MOVED: (&str, i64) = ("prescale-1 a@9", 9);
+    const MOVED_AND_TAKEN_OVER: (&str, i64) = ("prescale-1 a@9 b@20", 20);
+    const DONE_ANEW_BY_ANOTHER: (&str, i64) = ("prescale-1 a@4 b@20", 20);
+
     #[test]
     fn a_transaction_of_which_nothing_is_seen_never_was() {
-        assert_eq!(missing(unsettled(&[0, 1], &[(3, 9)], Reached::CommitAsked), &[], false), None);
-        assert_eq!(missing(unsettled(&[0, 1], &[], Reached::CommitAsked), &[], true), None, "it moves no position");
+        assert_eq!(missing(unsettled(&[0, 1], true, Reached::CommitAsked), &[], BEFORE), None);
+        assert_eq!(missing(unsettled(&[0, 1], false, Reached::CommitAsked), &[], MOVED), None, "it moves no position");
+    }
+
+    #[test]
+    fn a_position_that_another_moved_is_no_sign_of_a_commit() {
+        let left = || unsettled(&[0, 1], true, Reached::CommitAsked);
+        assert_eq!(missing(left(), &[], DONE_ANEW_BY_ANOTHER), None);
+        assert_eq!(missing(left(), &[], MOVED_AND_TAKEN_OVER), Some((vec![0, 1], 0)));
+    }
+
+    #[test]
+    fn a_position_is_not_moved_back() {
+        let left = unsettled(&[0, 1], true, Reached::CommitAsked);
+        assert_eq!(missing(left, &[1], DONE_ANEW_BY_ANOTHER), Some((vec![0], 0)));
     }
 
     #[test]
     fn a_transaction_of_which_a_part_is_seen_lacks_the_rest() {
-        let left = || unsettled(&[0, 1, 1, 2], &[(3, 9)], Reached::CommitAsked);
-        assert_eq!(missing(left(), &[1], false), Some((vec![0, 2], 1)));
-        assert_eq!(missing(left(), &[1], true), Some((vec![0, 2], 0)));
-        assert_eq!(missing(left(), &[], true), Some((vec![0, 1, 1, 2], 0)));
-        assert_eq!(missing(left(), &[0, 1, 2], true), Some((vec![], 0)));
+        let left = || unsettled(&[0, 1, 1, 2], true, Reached::CommitAsked);
+        assert_eq!(missing(left(), &[1], BEFORE), Some((vec![0, 2], 1)));
+        assert_eq!(missing(left(), &[1], MOVED), Some((vec![0, 2], 0)));
+        assert_eq!(missing(left(), &[], MOVED), Some((vec![0, 1, 1, 2], 0)));
+        assert_eq!(missing(left(), &[0, 1, 2], MOVED), Some((vec![], 0)));
     }
 
     #[test]
     fn a_transaction_once_seen_stays_committed_while_it_is_completed() {
-        assert_eq!(missing(unsettled(&[2], &[(3, 9)], Reached::Committed), &[], false), Some((vec![2], 1)));
+        assert_eq!(missing(unsettled(&[2], true, Reached::Committed), &[], BEFORE), Some((vec![2], 1)));
     }
 }

@@ -1,5 +1,6 @@
 //! Snapshots as files. One is written whole or not at all; a bad or foreign one is put aside.
 
+use crate::crash_point::CrashPoint;
 use crate::snapshot::{self, SnapshotOf};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -46,7 +47,9 @@ impl SnapshotFiles {
         let mut file = File::create(&temporary)?;
         file.write_all(&snapshot::encode(&self.of(partition), offset, state))?;
         file.sync_all()?;
+        CrashPoint::KafkaSnapshotWritten.pass();
         fs::rename(&temporary, &path)?;
+        CrashPoint::KafkaSnapshotRenamed.pass();
         File::open(&self.folder)?.sync_all()
     }
 

@@ -10,17 +10,25 @@ use super::attempt::{Attempt, positions_list};
 use super::cluster::{Cluster, backend};
 use super::ends::Place;
 use super::messages::report;
+use super::provenance::Position;
+use crate::crash_point::CrashPoint;
 use crate::error::BusError;
 use crate::step::{Placement, Write};
+use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::ConsumerGroupMetadata;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
+
+/// A call that is so much over its own bound will not come back.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(2);
 
 /// Why a transaction did not take effect, as far as is known.
 pub(super) enum TransactionFailure {
@@ -50,7 +58,7 @@ pub(super) struct Unsettled {
     pub(super) records: Vec<Located<'static>>,
     /// Where each of the records lies, as far as is known.
     pub(super) offsets: Vec<Option<i64>>,
-    pub(super) positions: BTreeMap<u32, i64>,
+    pub(super) positions: BTreeMap<u32, Position>,
     pub(super) reached: Reached,
 }
 
@@ -88,8 +96,8 @@ pub(super) struct GroupInput {
 /// New positions, with the right to move them.
 #[derive(Clone, Copy)]
 pub(super) struct Moves<'a> {
-    pub(super) positions: &'a BTreeMap<u32, i64>,
-    pub(super) metadata: &'a ConsumerGroupMetadata,
+    pub(super) positions: &'a BTreeMap<u32, Position>,
+    pub(super) metadata: &'a Arc<ConsumerGroupMetadata>,
 }
 
 /// Where the records of the transaction under way lie, as the broker reports it.
@@ -127,7 +135,7 @@ impl ProducerContext for Deliveries {
 
 /// A transactional producer that has fenced those before it.
 pub(super) struct Transactional {
-    pub(super) producer: ThreadedProducer<Deliveries>,
+    pub(super) producer: Arc<ThreadedProducer<Deliveries>>,
     /// Bound on one call.
     pub(super) timeout: Duration,
     pub(super) group: Option<GroupInput>,
@@ -149,7 +157,7 @@ impl Transactional {
             .map_err(|e| backend(context(), &e))?;
         let timeout = cluster.options.transaction_timeout();
         producer.init_transactions(timeout * 2).map_err(|e| backend(context(), &e))?;
-        Ok(Self { producer, timeout, group })
+        Ok(Self { producer: Arc::new(producer), timeout, group })
     }
 
     /// Writes the records and moves the group's positions in one transaction, and sees it end.
@@ -162,7 +170,47 @@ impl Transactional {
         let attempt = Attempt { of: self, cluster, records, moves };
         attempt.write()?;
         self.producer.commit_transaction(self.timeout).map_err(|e| attempt.lost(&e, Reached::CommitAsked))?;
-        attempt.see_commit().map_err(|e| attempt.unknown(e.to_string(), Reached::CommitAsked))
+        CrashPoint::KafkaCommitted.pass();
+        attempt.see_commit().map_err(|e| attempt.unknown(e.to_string(), Reached::CommitAsked))?;
+        CrashPoint::KafkaCommitSeen.pass();
+        Ok(())
+    }
+
+    /// Makes positions part of the open transaction. librdkafka may never come back from this: when
+    /// the connection to the group's coordinator ends at the wrong moment it forgets the call. So it
+    /// is made on a thread of its own, which is left behind then, and the producer with it.
+    pub(super) fn send_offsets(
+        &self,
+        positions: TopicPartitionList,
+        metadata: &Arc<ConsumerGroupMetadata>,
+    ) -> Result<(), KafkaError> {
+        let (producer, metadata, timeout) = (Arc::clone(&self.producer), Arc::clone(metadata), self.timeout);
+        let (done, outcome) = sync_channel(1);
+        let call = move || {
+            let result = producer.send_offsets_to_transaction(&positions, metadata.as_ref(), timeout);
+            drop(producer);
+            drop(done.send(result));
+        };
+        let forgotten = || KafkaError::MessageProduction(RDKafkaErrorCode::OperationTimedOut);
+        thread::Builder::new().name("bus-positions".to_owned()).spawn(call).map_err(|_| forgotten())?;
+        outcome.recv_timeout(timeout + FORGOTTEN_AFTER).unwrap_or_else(|_| Err(forgotten()))
+    }
+
+    /// Commits the position of a group without members on partition 0 of a topic, and nothing else.
+    pub(super) fn commit_position(
+        &self,
+        cluster: &Cluster,
+        group: &str,
+        topic: &str,
+        offset: i64,
+    ) -> Result<(), TransactionFailure> {
+        let attempt = Attempt { of: self, cluster, records: &[], moves: None };
+        let metadata = cluster.metadata_of_no_member(group).map_err(|e| attempt.cut(e.to_string()))?;
+        attempt.begin()?;
+        positions_list(cluster, topic, &BTreeMap::from([(0, Position { offset, ..Position::default() })]))
+            .and_then(|list| self.send_offsets(list, &metadata))
+            .map_err(|e| attempt.lost(&e, Reached::Written))?;
+        self.producer.commit_transaction(self.timeout).map_err(|e| attempt.lost(&e, Reached::CommitAsked))
     }
 
     /// Ends without effect whatever earlier producers of this id left open in these places, and in
@@ -188,9 +236,10 @@ impl Transactional {
         attempt.send_all()?;
         if let Some(GroupInput { group, topic }) = group {
             let metadata = cluster.metadata_of_no_member(group).map_err(|e| attempt.cut(e.to_string()))?;
-            let visited = positions_list(cluster, &crate::dlq::dlq_topic(topic), &BTreeMap::from([(0, 0)]));
+            let visited =
+                positions_list(cluster, &crate::dlq::dlq_topic(topic), &BTreeMap::from([(0, Position::default())]));
             visited
-                .and_then(|visited| self.producer.send_offsets_to_transaction(&visited, &metadata, self.timeout))
+                .and_then(|visited| self.send_offsets(visited, &metadata))
                 .map_err(|e| attempt.lost(&e, Reached::Written))?;
         }
         self.producer.flush(self.timeout).map_err(|e| attempt.lost(&e, Reached::Written))?;
