@@ -88,7 +88,7 @@ pub fn pass(time: Duration) {
 
 /// All records of a topic that are committed by now.
 pub fn read_all(bus: &dyn Bus, topic: &str) -> Vec<ConsumedRecord> {
-    let mut reader = bus.reader(topic, ReadFrom::Earliest).expect("the reader opens");
+    let mut reader = until("the reader to open", || bus.reader(topic, ReadFrom::Earliest).ok());
     let mut all = Vec::new();
     until("the end of a topic", || {
         let (records, caught_up) = reader.poll(500, Duration::from_millis(200)).expect("the topic is readable");

@@ -1,7 +1,7 @@
 //! A reader that follows a topic while faults happen. It sees only what is committed, so whatever
 //! it saw must be there afterwards, in the same order.
 
-use crate::conformance::fixture::bytes_by_partition;
+use crate::conformance::fixture::{bytes_by_partition, until};
 use prescale_bus::{Bus, BusError, ConsumedRecord, ReadFrom};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -27,9 +27,9 @@ impl Follower {
     /// Follows a topic from its beginning.
     ///
     /// # Panics
-    /// When the reader cannot be opened.
+    /// When the reader cannot be opened for long.
     pub fn start(bus: &dyn Bus, topic: &str) -> Self {
-        let mut reader = bus.reader(topic, ReadFrom::Earliest).expect("the reader opens");
+        let mut reader = until("the reader to open", || bus.reader(topic, ReadFrom::Earliest).ok());
         let shared = Arc::new(Shared::default());
         let seen = Arc::clone(&shared);
         let thread = thread::spawn(move || {
