@@ -1,6 +1,7 @@
 //! A real Apache Kafka for tests, from its Maven artefact: one broker in KRaft mode on loopback.
 //! librdkafka's mock cluster would not do: it shows aborted records to read_committed readers.
 
+use crate::kafka_listeners::SecureListeners;
 use crate::repository;
 use prescale_bus::kafka::{KafkaBus, KafkaOptions};
 use std::fs::{self, File};
@@ -24,6 +25,7 @@ const GUARD: &str =
 pub struct TestBroker {
     folder: TempDir,
     port: u16,
+    secure: Option<SecureListeners>,
     libraries: PathBuf,
     guard: Option<Child>,
 }
@@ -34,13 +36,27 @@ impl TestBroker {
     /// # Panics
     /// When Java or Maven is missing, or the broker does not come up; with what to do about it.
     pub fn start() -> Self {
+        Self::start_with(|_| None)
+    }
+
+    /// Starts a broker that also has listeners with TLS and logins, and that gives no right to
+    /// anybody who has none, save over the plaintext listener.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub fn start_secured() -> Self {
+        Self::start_with(|folder| Some(SecureListeners::new(folder)))
+    }
+
+    fn start_with(secure: impl FnOnce(&Path) -> Option<SecureListeners>) -> Self {
         require(&["java", "-version"], "Java 17 or newer (Debian: openjdk-17-jre-headless)");
         let libraries = libraries();
         let folder = tempfile::tempdir().expect("a folder for the broker");
-        let (port, controller_port) = free_ports();
-        fs::write(folder.path().join("server.properties"), properties(folder.path(), port, controller_port))
-            .expect("the broker's folder is writable");
-        let mut broker = Self { folder, port, libraries, guard: None };
+        let [port, controller_port] = free_ports();
+        let secure = secure(folder.path());
+        let properties = properties(folder.path(), port, controller_port, secure.as_ref());
+        fs::write(folder.path().join("server.properties"), properties).expect("the broker's folder is writable");
+        let mut broker = Self { folder, port, secure, libraries, guard: None };
         broker.format();
         broker.run();
         broker
@@ -50,6 +66,39 @@ impl TestBroker {
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<TestBroker> = OnceLock::new();
         SHARED.get_or_init(Self::start)
+    }
+
+    /// The secured broker that the tests of this process share.
+    pub fn shared_secured() -> &'static Self {
+        static SHARED: OnceLock<TestBroker> = OnceLock::new();
+        SHARED.get_or_init(Self::start_secured)
+    }
+
+    /// The listeners with TLS and logins.
+    ///
+    /// # Panics
+    /// When the broker has none.
+    pub fn secure(&self) -> &SecureListeners {
+        self.secure.as_ref().expect("the broker was started with secure listeners")
+    }
+
+    /// Runs commands of `kafka-acls.sh` against this broker.
+    ///
+    /// # Panics
+    /// When one of them fails.
+    pub fn run_acl_commands(&self, commands: &[String]) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let script = self.folder.path().join("kafka-acls.sh");
+        let java = self.java("org.apache.kafka.tools.AclCommand").join(" ");
+        fs::write(&script, format!("#!/bin/sh\nexec {java} \"$@\"\n")).expect("the broker's folder is writable");
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("the script is executable");
+        let path = std::env::var("PATH").expect("PATH is set");
+        let output = Command::new("sh")
+            .args(["-ec", &commands.join("\n")])
+            .env("PATH", format!("{}:{path}", self.folder.path().display()))
+            .output()
+            .expect("sh starts");
+        assert!(output.status.success(), "{commands:#?}\n{output:?}");
     }
 
     /// Where clients connect.
@@ -104,6 +153,7 @@ impl TestBroker {
             .args(&java[1..])
             .args(["format", "--cluster-id", "prescaleTestCluster000", "--config"])
             .arg(self.folder.path().join("server.properties"))
+            .args(self.secure.iter().flat_map(SecureListeners::format_arguments))
             .output()
             .expect("java starts");
         assert!(output.status.success(), "the storage is not formatted: {}", String::from_utf8_lossy(&output.stderr));
@@ -129,16 +179,18 @@ impl Drop for TestBroker {
     }
 }
 
-fn properties(folder: &Path, port: u16, controller_port: u16) -> String {
+fn properties(folder: &Path, port: u16, controller_port: u16, secure: Option<&SecureListeners>) -> String {
     let log = folder.join("log");
+    let (addresses, protocols, secured) = secure.map(SecureListeners::properties).unwrap_or_default();
     format!(
         "process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{addresses}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{addresses}
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
 log.dirs={}
 auto.create.topics.enable=false
 offsets.topic.replication.factor=1
@@ -151,17 +203,15 @@ group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
-",
+{secured}",
         log.display()
     )
 }
 
-/// Two ports that were free a moment ago.
-fn free_ports() -> (u16, u16) {
-    let bind = || TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
-    let port = |listener: &TcpListener| listener.local_addr().expect("a bound port").port();
-    let (first, second) = (bind(), bind());
-    (port(&first), port(&second))
+/// Ports that were free a moment ago.
+pub(crate) fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
+    let bound = [(); COUNT].map(|()| TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port"));
+    bound.map(|listener| listener.local_addr().expect("a bound port").port())
 }
 
 fn require(command: &[&str], what: &str) {
@@ -193,7 +243,8 @@ fn libraries() -> PathBuf {
     let lock = File::create(folder.join(".lock")).expect("the cache is writable");
     lock.lock().expect("the cache's file system has locks");
     let complete = folder.join(".complete");
-    if !complete.exists() {
+    // Holds what was fetched, so that a change of the pom is noticed.
+    if fs::read_to_string(&complete).ok().as_deref() != Some(&text) {
         require(&["mvn", "--version"], "Maven (Debian: maven)");
         let status = Command::new("mvn")
             .args(["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime", "-f"])
@@ -203,7 +254,7 @@ fn libraries() -> PathBuf {
             .status()
             .expect("mvn starts");
         assert!(status.success(), "Maven could not fetch Kafka {version}: run `mvn -f {}` by hand", pom.display());
-        File::create(complete).expect("the cache is writable");
+        fs::write(complete, text).expect("the cache is writable");
     }
     folder
 }

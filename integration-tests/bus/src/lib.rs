@@ -4,6 +4,7 @@
 pub mod conformance;
 pub mod counters;
 pub mod kafka_broker;
+pub mod kafka_listeners;
 
 use std::path::PathBuf;
 

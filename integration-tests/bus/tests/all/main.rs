@@ -1,3 +1,5 @@
 //! All tests of the bus in one binary.
 
+mod acls;
 mod conformance;
+mod security;

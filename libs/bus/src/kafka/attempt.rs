@@ -4,6 +4,8 @@
 //! committed already. So after a commit was asked for, every failure means that the outcome is not
 //! known; before that, none can have committed anything.
 
+use super::access::{backend_needing, is_denied};
+use super::acls::{Acl, Operation};
 use super::cluster::{Cluster, backend, raw};
 use super::ends::Place;
 use super::transaction::{Located, Moves, Reached, TransactionFailure, Transactional, Unsettled};
@@ -51,7 +53,10 @@ impl Attempt<'_> {
         self.of.producer.flush(self.of.timeout).map_err(|e| self.lost(&e, Reached::Written))?;
         if self.of.producer.context().offsets().contains(&None) {
             self.abort()?;
-            return Err(TransactionFailure::Aborted("not all records were delivered".to_owned()));
+            return Err(match self.denied_record() {
+                Some(denied) => TransactionFailure::Refused(denied),
+                None => TransactionFailure::Aborted("not all records were delivered".to_owned()),
+            });
         }
         Ok(())
     }
@@ -163,10 +168,33 @@ impl Attempt<'_> {
         if fenced { TransactionFailure::Fenced(why, self.left(reached)) } else { self.unknown(why, reached) }
     }
 
+    /// The error of a record that the principal may not write, if there is one.
+    fn denied_record(&self) -> Option<BusError> {
+        let place = &self.records.get(self.of.producer.context().denied()?)?.place;
+        let topic = self.cluster.options.prefixed(&place.topic);
+        let context = format!("cannot write to {topic}/{}", place.partition);
+        let error = KafkaError::MessageProduction(RDKafkaErrorCode::TopicAuthorizationFailed);
+        Some(backend_needing(context, &error, &[Acl::topic(Operation::Write, topic)]))
+    }
+
+    /// The rights that moving the group's positions needs.
+    fn needed_to_move(&self) -> Vec<Acl> {
+        let name = |logical: &str| self.cluster.options.prefixed(logical);
+        let group = self.of.group.iter();
+        group
+            .flat_map(|g| [Acl::group(Operation::Read, name(&g.group)), Acl::topic(Operation::Read, name(&g.topic))])
+            .collect()
+    }
+
     /// The failure of a call before the commit, after which the producer may be usable.
     fn failed(&self, doing: &str, error: &KafkaError) -> TransactionFailure {
         match error {
             KafkaError::Transaction(inner) if inner.txn_requires_abort() => match self.abort() {
+                Ok(()) if is_denied(inner.code()) => {
+                    TransactionFailure::Refused(self.denied_record().unwrap_or_else(|| {
+                        backend_needing(format!("cannot {doing} the transaction"), error, &self.needed_to_move())
+                    }))
+                }
                 Ok(()) => TransactionFailure::Aborted(format!("cannot {doing} the transaction: {error}")),
                 Err(failure) => failure,
             },

@@ -213,15 +213,8 @@ impl KafkaSource {
         }
         Ok(())
     }
-}
 
-impl Source for KafkaSource {
-    fn position(&mut self) -> Result<Option<Vec<u8>>, BusError> {
-        self.resume()?;
-        Ok(self.standing.position.clone())
-    }
-
-    fn append(&mut self, records: Vec<OutputRecord>, position: &[u8]) -> Result<(), BusError> {
+    fn write(&mut self, records: Vec<OutputRecord>, position: &[u8]) -> Result<(), BusError> {
         if self.fenced {
             return Err(self.fenced());
         }
@@ -243,6 +236,17 @@ impl Source for KafkaSource {
         let error = self.keep(failure);
         self.resume()?;
         if self.standing.sequence == next.sequence { Ok(()) } else { Err(error) }
+    }
+}
+
+impl Source for KafkaSource {
+    fn position(&mut self) -> Result<Option<Vec<u8>>, BusError> {
+        self.resume().map_err(|error| self.cluster.access.explain(error))?;
+        Ok(self.standing.position.clone())
+    }
+
+    fn append(&mut self, records: Vec<OutputRecord>, position: &[u8]) -> Result<(), BusError> {
+        self.write(records, position).map_err(|error| self.cluster.access.explain(error))
     }
 }
 

@@ -6,20 +6,23 @@
 //! producer whose last transaction was not seen to end is never used again; [`super::settle`] says
 //! what is done with what it left.
 
+use super::access::{Access, backend_needing};
+use super::acls::{Acl, Operation};
 use super::attempt::{Attempt, positions_list};
 use super::cluster::{Cluster, backend};
 use super::ends::Place;
 use super::messages::report;
 use crate::error::BusError;
 use crate::step::{Placement, Write};
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::consumer::ConsumerGroupMetadata;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::error::Error;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Why a transaction did not take effect, as far as is known.
@@ -92,23 +95,49 @@ pub(super) struct Moves<'a> {
     pub(super) metadata: &'a ConsumerGroupMetadata,
 }
 
-/// Where the records of the transaction under way lie, as the broker reports it.
+/// What became of the records of the transaction under way, as the broker reports it.
 #[derive(Default)]
-pub(super) struct Deliveries(Mutex<Vec<Option<i64>>>);
+struct Delivered {
+    /// Where each of them lies.
+    offsets: Vec<Option<i64>>,
+    /// One that may not be written.
+    denied: Option<usize>,
+}
+
+pub(super) struct Deliveries {
+    delivered: Mutex<Delivered>,
+    access: Arc<Access>,
+}
 
 impl Deliveries {
+    fn delivered(&self) -> MutexGuard<'_, Delivered> {
+        self.delivered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn expect(&self, records: usize) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = vec![None; records];
+        *self.delivered() = Delivered { offsets: vec![None; records], denied: None };
     }
 
     pub(super) fn offsets(&self) -> Vec<Option<i64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.delivered().offsets.clone()
+    }
+
+    /// A record that the principal may not write.
+    pub(super) fn denied(&self) -> Option<usize> {
+        self.delivered().denied
     }
 }
 
 impl ClientContext for Deliveries {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn error(&self, error: KafkaError, reason: &str) {
         report(&error, reason);
+        self.access.heard(&error, reason);
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.access.token()
     }
 }
 
@@ -116,11 +145,16 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, index: usize) {
-        if let Ok(message) = result
-            && message.offset() >= 0
-            && let Some(offset) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(index)
-        {
-            *offset = Some(message.offset());
+        match result {
+            Ok(message) if message.offset() >= 0 => {
+                if let Some(offset) = self.delivered().offsets.get_mut(index) {
+                    *offset = Some(message.offset());
+                }
+            }
+            Err((error, _)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                self.delivered().denied = Some(index);
+            }
+            _ => {}
         }
     }
 }
@@ -145,10 +179,11 @@ impl Transactional {
         let producer: ThreadedProducer<Deliveries> = cluster
             .options
             .producer(transactional_id)
-            .create_with_context(Deliveries::default())
+            .create_with_context(Deliveries { delivered: Mutex::default(), access: Arc::clone(&cluster.access) })
             .map_err(|e| backend(context(), &e))?;
         let timeout = cluster.options.transaction_timeout();
-        producer.init_transactions(timeout * 2).map_err(|e| backend(context(), &e))?;
+        let needed = [Acl::transactional_id(Operation::Write, transactional_id.to_owned(), false)];
+        producer.init_transactions(timeout * 2).map_err(|e| backend_needing(context(), &e, &needed))?;
         Ok(Self { producer, timeout, group })
     }
 

@@ -1,0 +1,157 @@
+//! The rights that the bus says it needs, against Kafka's own authorizer: with exactly these a
+//! stage and a source work, and without any one of them the error names it.
+
+use bus_tests::conformance::fixture::{
+    GROUP, INPUT, OUTPUT, RunningStage, assert_exactly, await_no_lag, inputs, make_topics, options, record, write,
+};
+use bus_tests::conformance::stage::ChainingFactory;
+use bus_tests::kafka_broker::TestBroker;
+use bus_tests::kafka_listeners::{now_s, write_token};
+use prescale_bus::kafka::acls::{Acl, BusUse, commands, needed};
+use prescale_bus::kafka::{KafkaBus, KafkaOptions};
+use prescale_bus::{Bus, BusError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+
+const STAGE: BusUse<'_> = BusUse::Stage { input: INPUT, outputs: &[OUTPUT], group: GROUP };
+const SOURCE: BusUse<'_> = BusUse::Source { id: Some("meter"), topics: &[INPUT] };
+const READER: BusUse<'_> = BusUse::Reader { topic: OUTPUT };
+
+/// An installation on the secured broker, seen by principals that log in with tokens.
+struct Installation {
+    folder: TempDir,
+    prefix: String,
+    /// Sees everything, over the plaintext listener.
+    admin: Arc<dyn Bus>,
+}
+
+impl Installation {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let prefix = TestBroker::unique_prefix();
+        let options = KafkaOptions {
+            bootstrap_servers: TestBroker::shared_secured().bootstrap_servers(),
+            topic_prefix: prefix.clone(),
+            state_dir: folder.path().join("admin"),
+            ..KafkaOptions::default()
+        };
+        let admin: Arc<dyn Bus> = Arc::new(KafkaBus::connect(options).expect("the broker answers"));
+        make_topics(admin.as_ref());
+        Self { folder, prefix, admin }
+    }
+
+    fn principal(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    fn open(&self, name: &str) -> Arc<dyn Bus> {
+        let file = self.folder.path().join(name);
+        write_token(&file, &self.principal(name), now_s() + 3600);
+        let (bootstrap_servers, security) = TestBroker::shared_secured().secure().with_token(&file);
+        let options = KafkaOptions {
+            bootstrap_servers,
+            security,
+            topic_prefix: self.prefix.clone(),
+            state_dir: self.folder.path().join(format!("state-{name}")),
+            session_timeout_ms: 3000,
+            transaction_timeout_ms: 5000,
+            request_timeout: Duration::from_secs(5),
+            retry_for: Duration::from_secs(10),
+            ..KafkaOptions::default()
+        };
+        Arc::new(KafkaBus::connect(options).expect("the token is right"))
+    }
+
+    fn needed(&self, uses: &[BusUse<'_>]) -> BTreeSet<Acl> {
+        needed(&self.prefix, uses)
+    }
+
+    /// Gives each right to the principals that `has` names for it.
+    fn grant(&self, acls: &BTreeSet<Acl>, has: impl Fn(usize) -> Vec<String>) {
+        let servers = TestBroker::shared_secured().bootstrap_servers();
+        let lines = acls.iter().enumerate().flat_map(|(index, acl)| {
+            let one = commands(&servers, "User:SOME", &BTreeSet::from([acl.clone()]));
+            let principals: Vec<String> =
+                has(index).iter().map(|name| format!("User:{}", self.principal(name))).collect();
+            one.into_iter().map(move |line| line.replace("User:SOME", &principals.join(" --allow-principal ")))
+        });
+        TestBroker::shared_secured().run_acl_commands(&lines.collect::<Vec<_>>());
+    }
+}
+
+fn start(bus: &Arc<dyn Bus>) -> RunningStage {
+    RunningStage::start(bus, ChainingFactory::new(INPUT, OUTPUT), options(GROUP, 50))
+}
+
+/// The commands as `prescale topics acls` prints them give what each use needs and nothing else.
+#[test]
+fn exactly_the_rights_of_a_use_are_enough_for_it() {
+    let installation = Installation::new();
+    let servers = TestBroker::shared_secured().bootstrap_servers();
+    let lag = BusUse::Lag { group: GROUP, topic: INPUT };
+    let uses = [("stage", vec![STAGE]), ("source", vec![SOURCE]), ("reader", vec![READER, lag])];
+    let lines = uses.iter().flat_map(|(name, uses)| {
+        commands(&servers, &format!("User:{}", installation.principal(name)), &installation.needed(uses))
+    });
+    TestBroker::shared_secured().run_acl_commands(&lines.collect::<Vec<_>>());
+    let stage_bus = installation.open("stage");
+    let source_bus = installation.open("source");
+    let reader_bus = installation.open("reader");
+    let mut source = source_bus.source("meter").expect("the source opens");
+    write(source.as_mut(), inputs(0, 60));
+    let stage = start(&stage_bus);
+    await_no_lag(reader_bus.as_ref(), GROUP);
+    write(source.as_mut(), inputs(60, 60));
+    await_no_lag(reader_bus.as_ref(), GROUP);
+    stage.stop().expect("the stage stops");
+    assert_exactly(reader_bus.as_ref(), &inputs(0, 120));
+}
+
+/// Runs a stage or source of a principal that lacks one right, and returns the error it ends with.
+fn failure(result: Result<(), BusError>, acl: &Acl) -> String {
+    match result {
+        Err(BusError::Backend { context, message, retryable }) => {
+            assert!(!retryable, "without {acl}: {context}: {message}");
+            format!("{context}: {message}")
+        }
+        other => panic!("without {acl} it fails, got {other:?}"),
+    }
+}
+
+/// One principal for each right that is left out.
+fn without_each(acls: &BTreeSet<Acl>, installation: &Installation) -> Vec<(String, Acl)> {
+    let cases: Vec<(String, Acl)> =
+        acls.iter().enumerate().map(|(index, acl)| (format!("without-{index}"), acl.clone())).collect();
+    let names: Vec<String> = cases.iter().map(|(name, _)| name.clone()).collect();
+    installation.grant(acls, |left_out| {
+        names.iter().enumerate().filter(|(index, _)| *index != left_out).map(|(_, name)| name.clone()).collect()
+    });
+    cases
+}
+
+#[test]
+fn a_stage_that_lacks_a_right_says_which() {
+    let installation = Installation::new();
+    let mut records = inputs(0, 40);
+    records.push(record(INPUT, "key-1", "reject this one"));
+    write(installation.admin.source("meter").expect("the source opens").as_mut(), records);
+    for (name, acl) in without_each(&installation.needed(&[STAGE]), &installation) {
+        let error = failure(start(&installation.open(&name)).ended(), &acl);
+        assert!(error.contains(&acl.resource.name), "without {acl}: {error}");
+        println!("without {acl}: {error}");
+    }
+}
+
+#[test]
+fn a_source_that_lacks_a_right_says_which() {
+    let installation = Installation::new();
+    for (name, acl) in without_each(&installation.needed(&[SOURCE]), &installation) {
+        let bus = installation.open(&name);
+        let written = bus.source("meter").and_then(|mut source| source.append(inputs(0, 10), b"10"));
+        let error = failure(written, &acl);
+        assert!(error.contains(&acl.resource.name), "without {acl}: {error}");
+        println!("without {acl}: {error}");
+    }
+}
