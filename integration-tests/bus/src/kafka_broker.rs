@@ -89,8 +89,8 @@ impl TestBroker {
     pub fn run_acl_commands(&self, commands: &[String]) {
         use std::os::unix::fs::PermissionsExt as _;
         let script = self.folder.path().join("kafka-acls.sh");
-        let java = self.java("org.apache.kafka.tools.AclCommand").join(" ");
-        fs::write(&script, format!("#!/bin/sh\nexec {java} \"$@\"\n")).expect("the broker's folder is writable");
+        let java = self.java("org.apache.kafka.tools.AclCommand").join("' '");
+        fs::write(&script, format!("#!/bin/sh\nexec '{java}' \"$@\"\n")).expect("the broker's folder is writable");
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("the script is executable");
         let path = std::env::var("PATH").expect("PATH is set");
         let output = Command::new("sh")

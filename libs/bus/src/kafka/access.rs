@@ -67,6 +67,20 @@ impl Access {
         }
     }
 
+    /// As [`Self::explain`], for the first call to a cluster.
+    pub(super) fn explain_first(&self, error: BusError) -> BusError {
+        match error {
+            BusError::Backend { context, message, retryable: true } if self.refusal().is_none() => BusError::Backend {
+                context,
+                message: format!(
+                    "{message}: see that a broker runs there, and that [bus.kafka.security] protocol is what it speaks"
+                ),
+                retryable: true,
+            },
+            other => self.explain(other),
+        }
+    }
+
     /// As [`Self::explain_text`], for a failure of the backend.
     pub(super) fn explain(&self, error: BusError) -> BusError {
         match error {
@@ -81,6 +95,7 @@ impl Access {
 /// What to do about a refusal; `None` when it is none.
 fn remedy(error: &KafkaError, reason: &str) -> Option<&'static str> {
     use RDKafkaErrorCode::{Authentication, IllegalSASLState, SSL, SaslAuthenticationFailed, UnsupportedSASLMechanism};
+    const TLS: &str = "check [bus.kafka.security] ca_file (who signed the broker's certificate, which must name its host), and certificate_file and key_file where the broker asks for them";
     const PROTOCOL: &str = "check [bus.kafka.security] protocol against the broker's listener";
     match error.rdkafka_error_code()? {
         Authentication if reason.contains("OAUTHBEARER token") => Some("no login without a token"),
@@ -90,9 +105,9 @@ fn remedy(error: &KafkaError, reason: &str) -> Option<&'static str> {
         UnsupportedSASLMechanism | IllegalSASLState => {
             Some("check [bus.kafka.security] mechanism against those that the broker's listener has")
         }
-        SSL => Some(
-            "check [bus.kafka.security] ca_file (who signed the broker's certificate, which must name its host), and certificate_file and key_file where the broker asks for them",
-        ),
+        SSL => Some(TLS),
+        // The broker's alert comes when the handshake is over for this side.
+        _ if reason.contains("SSL routines") => Some(TLS),
         _ if reason.contains("security.protocol") => Some(PROTOCOL),
         _ => None,
     }

@@ -73,7 +73,7 @@ impl Cluster {
     pub(super) fn connect(options: KafkaOptions) -> Result<Self, BusError> {
         let access = Arc::new(Access::new(&options.security));
         let cluster = Self { options, access, inspectors: Mutex::default(), partitions: Mutex::default() };
-        cluster.topics().map_err(|error| cluster.access.explain(error))?;
+        cluster.topics().map_err(|error| cluster.access.explain_first(error))?;
         Ok(cluster)
     }
 

@@ -173,7 +173,10 @@ impl KafkaSource {
     fn keep(&mut self, failure: TransactionFailure) -> BusError {
         let context = format!("source {:?} cannot write", self.id);
         match failure {
-            TransactionFailure::Refused(error) => error,
+            TransactionFailure::Refused(error) => {
+                self.producer = None;
+                error
+            }
             TransactionFailure::Aborted(message) => BusError::Backend { context, message, retryable: true },
             TransactionFailure::Fenced(message, left) | TransactionFailure::Unknown(message, left) => {
                 self.unsettled = Some(*left);

@@ -16,7 +16,7 @@ use crate::error::BusError;
 use crate::step::{Placement, Write};
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::consumer::ConsumerGroupMetadata;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::producer::{DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use std::borrow::Cow;
@@ -95,36 +95,23 @@ pub(super) struct Moves<'a> {
     pub(super) metadata: &'a ConsumerGroupMetadata,
 }
 
-/// What became of the records of the transaction under way, as the broker reports it.
-#[derive(Default)]
-struct Delivered {
-    /// Where each of them lies.
-    offsets: Vec<Option<i64>>,
-    /// One that may not be written.
-    denied: Option<usize>,
-}
-
+/// Where the records of the transaction under way lie, as the broker reports it.
 pub(super) struct Deliveries {
-    delivered: Mutex<Delivered>,
+    offsets: Mutex<Vec<Option<i64>>>,
     access: Arc<Access>,
 }
 
 impl Deliveries {
-    fn delivered(&self) -> MutexGuard<'_, Delivered> {
-        self.delivered.lock().unwrap_or_else(PoisonError::into_inner)
+    fn places(&self) -> MutexGuard<'_, Vec<Option<i64>>> {
+        self.offsets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn expect(&self, records: usize) {
-        *self.delivered() = Delivered { offsets: vec![None; records], denied: None };
+        *self.places() = vec![None; records];
     }
 
     pub(super) fn offsets(&self) -> Vec<Option<i64>> {
-        self.delivered().offsets.clone()
-    }
-
-    /// A record that the principal may not write.
-    pub(super) fn denied(&self) -> Option<usize> {
-        self.delivered().denied
+        self.places().clone()
     }
 }
 
@@ -145,16 +132,11 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, index: usize) {
-        match result {
-            Ok(message) if message.offset() >= 0 => {
-                if let Some(offset) = self.delivered().offsets.get_mut(index) {
-                    *offset = Some(message.offset());
-                }
-            }
-            Err((error, _)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
-                self.delivered().denied = Some(index);
-            }
-            _ => {}
+        if let Ok(message) = result
+            && message.offset() >= 0
+            && let Some(offset) = self.places().get_mut(index)
+        {
+            *offset = Some(message.offset());
         }
     }
 }
@@ -179,7 +161,7 @@ impl Transactional {
         let producer: ThreadedProducer<Deliveries> = cluster
             .options
             .producer(transactional_id)
-            .create_with_context(Deliveries { delivered: Mutex::default(), access: Arc::clone(&cluster.access) })
+            .create_with_context(Deliveries { offsets: Mutex::default(), access: Arc::clone(&cluster.access) })
             .map_err(|e| backend(context(), &e))?;
         let timeout = cluster.options.transaction_timeout();
         let needed = [Acl::transactional_id(Operation::Write, transactional_id.to_owned(), false)];
@@ -226,9 +208,12 @@ impl Transactional {
             let visited = positions_list(cluster, &crate::dlq::dlq_topic(topic), &BTreeMap::from([(0, 0)]));
             visited
                 .and_then(|visited| self.producer.send_offsets_to_transaction(&visited, &metadata, self.timeout))
-                .map_err(|e| attempt.lost(&e, Reached::Written))?;
+                .map_err(|e| attempt.not_moved(&e, group, &crate::dlq::dlq_topic(topic)))?;
         }
         self.producer.flush(self.timeout).map_err(|e| attempt.lost(&e, Reached::Written))?;
+        if let Some(denied) = attempt.denied_cause() {
+            return Err(attempt.refused(denied));
+        }
         attempt.abort()?;
         if let Some(GroupInput { group, topic }) = group {
             cluster
