@@ -2,7 +2,7 @@
 //! commands or JSON. What one use of the bus needs is the bus's to say; here stands who uses what.
 
 use anyhow::Result;
-use prescale_bus::kafka::acls::{Acl, BusUse, Resource, commands, needed};
+use prescale_bus::kafka::acls::{Acl, AclTool, BusUse, Resource, commands, needed};
 use prescale_chassis::pipeline::outputs_of;
 use prescale_chassis::{Context, STAGES};
 use prescale_collector::FEEDBACK_GROUP;
@@ -17,17 +17,6 @@ pub struct Collects {
     pub fleet: bool,
     /// `[collector.replay]` is: the collector looks how far the first stage is behind.
     pub replay: bool,
-}
-
-/// Where the rights are needed, and whose they are to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cluster {
-    /// Brokers, for the commands.
-    pub bootstrap_servers: String,
-    /// What is put before all names on it.
-    pub topic_prefix: String,
-    /// What the principals begin with; the service's name follows.
-    pub principal_prefix: String,
 }
 
 /// The rights of one service.
@@ -71,12 +60,13 @@ pub fn service_acls(context: &Context, collects: Collects, topic_prefix: &str) -
     std::iter::once(service("collector", collector)).chain(stages).chain(ends).collect()
 }
 
-/// The rights as commands for a shell, or JSON.
+/// The rights as commands for a shell, or JSON; a service's principal is `principal_prefix` and its
+/// name.
 ///
 /// # Errors
 /// When they have no JSON form.
-pub fn rendered(services: &[ServiceAcls], cluster: &Cluster, as_json: bool) -> Result<String> {
-    let principal = |service: &str| format!("{}{service}", cluster.principal_prefix);
+pub fn rendered(services: &[ServiceAcls], tool: &AclTool, principal_prefix: &str, as_json: bool) -> Result<String> {
+    let principal = |service: &str| format!("{principal_prefix}{service}");
     if as_json {
         let list: Vec<_> = services
             .iter()
@@ -92,7 +82,7 @@ pub fn rendered(services: &[ServiceAcls], cluster: &Cluster, as_json: bool) -> R
     let mut text = String::new();
     for ServiceAcls { service, acls } in services {
         text += &format!("# {service}\n");
-        for command in commands(&cluster.bootstrap_servers, &principal(service), acls) {
+        for command in commands(tool, &principal(service), acls) {
             text += &format!("{command}\n");
         }
     }
@@ -106,12 +96,10 @@ mod tests {
     use prescale_chassis::TypedStageFactory;
     use std::sync::Arc;
 
-    fn cluster() -> Cluster {
-        Cluster {
-            bootstrap_servers: "broker:9092".into(),
-            topic_prefix: "eu.".into(),
-            principal_prefix: "User:prescale-".into(),
-        }
+    const PREFIX: &str = "User:prescale-";
+
+    fn tool() -> AclTool {
+        AclTool { bootstrap_servers: "broker:9092".into(), command_config: None }
     }
 
     fn of<'a>(services: &'a [ServiceAcls], name: &str) -> Vec<String> {
@@ -163,12 +151,12 @@ mod tests {
     #[test]
     fn text_is_commands_and_json_is_a_list() {
         let services = service_acls(&Context::default(), Collects::default(), "eu.");
-        let text = rendered(&services, &cluster(), false).unwrap();
+        let text = rendered(&services, &tool(), PREFIX, false).unwrap();
         let line = "kafka-acls.sh --bootstrap-server broker:9092 --add --allow-principal User:prescale-planner \
                     --operation Read --group eu.prescale-planner\n";
         assert!(text.contains("# planner\n") && text.contains(line), "{text}");
         let list: Vec<serde_json::Value> =
-            serde_json::from_str(&rendered(&services, &cluster(), true).unwrap()).unwrap();
+            serde_json::from_str(&rendered(&services, &tool(), PREFIX, true).unwrap()).unwrap();
         assert!(list.iter().any(|acl| acl["principal"] == "User:prescale-actuator"
             && acl["resource_type"] == "TransactionalId"
             && acl["pattern_type"] == "Prefixed"));

@@ -5,7 +5,7 @@
 mod args;
 
 use crate::account;
-use crate::acls::{self, Cluster, Collects};
+use crate::acls::{self, Collects};
 use crate::bus_commands::{self, GroupInput, Tail};
 use crate::explain::{self, Question};
 use crate::settings::Settings;
@@ -13,6 +13,7 @@ use crate::{check_config, health, topics, up};
 use anyhow::{Context as _, Result};
 use args::{AccountArgs, AclsArgs, BusVerb, Cli, ExplainArgs, Format, StartFrom, TailArgs, TopicsVerb, UpArgs, Verb};
 use clap::Parser as _;
+use prescale_bus::kafka::acls::AclTool;
 use prescale_bus::{Bus, ReadFrom, TopicSpec};
 use prescale_chassis::service::EXIT_USAGE;
 use prescale_chassis::{Context, STAGES, open_bus, shutdown, telemetry};
@@ -147,12 +148,9 @@ fn acls(config: Option<&Path>, args: &AclsArgs) -> Result<(), Failure> {
             return Err(Failure::Usage(anyhow::anyhow!("--service {only:?} is none of {known}")));
         }
     }
-    let cluster = Cluster {
-        bootstrap_servers: kafka.bootstrap_servers.clone(),
-        topic_prefix: kafka.topic_prefix.clone(),
-        principal_prefix: args.principal_prefix.clone(),
-    };
-    say(&acls::rendered(&services, &cluster, args.format == Format::Json)?)
+    let tool =
+        AclTool { bootstrap_servers: kafka.bootstrap_servers.clone(), command_config: args.command_config.clone() };
+    say(&acls::rendered(&services, &tool, &args.principal_prefix, args.format == Format::Json)?)
 }
 
 fn tail(config: Option<&Path>, args: &TailArgs) -> Result<(), Failure> {

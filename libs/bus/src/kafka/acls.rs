@@ -193,9 +193,18 @@ impl Rights<'_> {
     }
 }
 
+/// How `kafka-acls.sh` reaches the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AclTool {
+    /// Brokers, `host:port`, separated by commas.
+    pub bootstrap_servers: String,
+    /// File with the properties that it logs in with.
+    pub command_config: Option<String>,
+}
+
 /// Commands of Kafka's own `kafka-acls.sh` that give a principal (`User:NAME`) these rights, one a
 /// resource, for a POSIX shell.
-pub fn commands(bootstrap_servers: &str, principal: &str, acls: &BTreeSet<Acl>) -> Vec<String> {
+pub fn commands(tool: &AclTool, principal: &str, acls: &BTreeSet<Acl>) -> Vec<String> {
     let mut by_resource: BTreeMap<&Resource, Vec<Operation>> = BTreeMap::new();
     for acl in acls {
         by_resource.entry(&acl.resource).or_default().push(acl.operation);
@@ -209,10 +218,12 @@ pub fn commands(bootstrap_servers: &str, principal: &str, acls: &BTreeSet<Acl>) 
                 ResourceKind::Group => "--group",
                 ResourceKind::TransactionalId => "--transactional-id",
             };
+            let login = tool.command_config.iter().map(|file| format!(" --command-config {}", quoted(file)));
             let pattern = if *prefixed { " --resource-pattern-type prefixed" } else { "" };
             format!(
-                "kafka-acls.sh --bootstrap-server {} --add --allow-principal {}{operations} {kind} {}{pattern}",
-                quoted(bootstrap_servers),
+                "kafka-acls.sh --bootstrap-server {}{} --add --allow-principal {}{operations} {kind} {}{pattern}",
+                quoted(&tool.bootstrap_servers),
+                login.collect::<String>(),
                 quoted(principal),
                 quoted(name),
             )
@@ -278,11 +289,12 @@ mod tests {
     #[test]
     fn commands_are_for_a_shell() {
         let acls = needed("", &[BusUse::Source { id: None, topics: &["a"] }]);
-        let lines = commands("b:1,c:2", "User:it's", &acls);
+        let tool = AclTool { bootstrap_servers: "b:1,c:2".into(), command_config: Some("my admin.properties".into()) };
+        let lines = commands(&tool, "User:it's", &acls);
         assert_eq!(lines.len(), 4);
         assert_eq!(
             lines[0],
-            r"kafka-acls.sh --bootstrap-server b:1,c:2 --add --allow-principal 'User:it'\''s' --operation Read --operation Write --topic a"
+            r"kafka-acls.sh --bootstrap-server b:1,c:2 --command-config 'my admin.properties' --add --allow-principal 'User:it'\''s' --operation Read --operation Write --topic a"
         );
         assert!(lines[3].ends_with("--operation Write --transactional-id source. --resource-pattern-type prefixed"));
     }

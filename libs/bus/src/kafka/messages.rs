@@ -1,6 +1,6 @@
 //! Reading committed records of given partitions, part of no group.
 
-use super::access::{Access, backend_needing};
+use super::access::{Access, backend_needing, is_denied};
 use super::acls::{Acl, Operation};
 use super::cluster::{Cluster, READERS, backend, raw};
 use super::options::ConsumerUse;
@@ -142,8 +142,14 @@ impl CommittedLog {
     }
 
     /// Lets the client do what it does when it is polled (renew its token). Nothing must be assigned.
-    pub(super) fn tend(&self) {
-        drop(self.consumer.poll(Duration::ZERO));
+    ///
+    /// # Errors
+    /// When a right is missing.
+    pub(super) fn tend(&self) -> Result<(), BusError> {
+        match self.consumer.poll(Duration::ZERO) {
+            Some(Err(error)) if error.rdkafka_error_code().is_some_and(is_denied) => Err(self.error(&error)),
+            _ => Ok(()),
+        }
     }
 
     fn error(&self, error: &KafkaError) -> BusError {

@@ -145,7 +145,7 @@ impl<'a> Session<'a> {
     pub(super) fn run(&mut self) -> Result<(), SessionEnd> {
         while !self.running.shutdown.is_cancelled() {
             self.gather()?;
-            self.log.tend();
+            self.log.tend()?;
             if self.prepared.is_empty() && self.pending_records > 0 {
                 self.prepare()?;
             } else if self.prepared.is_empty() && !self.ended.is_empty() {

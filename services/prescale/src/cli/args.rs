@@ -163,7 +163,7 @@ pub(super) enum TopicsVerb {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  prescale topics acls | sh
+  prescale topics acls --command-config admin.properties | sh
       with kafka-acls.sh on the PATH; the services log in as prescale-collector, prescale-planner, ...
   prescale topics acls --principal-prefix User:CN=autoscaler- --service planner
   prescale topics acls --format json")]
@@ -171,6 +171,9 @@ pub(super) struct AclsArgs {
     /// What the principals begin with; the service's name follows.
     #[arg(long, value_name = "PREFIX", default_value = "User:prescale-")]
     pub(super) principal_prefix: String,
+    /// File with the properties that kafka-acls.sh logs in with, for the commands.
+    #[arg(long, value_name = "FILE")]
+    pub(super) command_config: Option<String>,
     /// Only this service; `operator` is whoever uses this command line.
     #[arg(long, value_name = "NAME")]
     pub(super) service: Option<String>,
