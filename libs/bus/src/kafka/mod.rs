@@ -51,6 +51,11 @@ impl KafkaBus {
     /// When it cannot be reached, it refuses the login, or an option is not one that librdkafka
     /// knows.
     pub fn connect(options: KafkaOptions) -> Result<Self, BusError> {
+        if options.security.shows_its_login() {
+            tracing::warn!(
+                "the login to Kafka goes over the network as it is: set [bus.kafka.security] protocol = \"sasl_ssl\""
+            );
+        }
         Ok(Self { cluster: Arc::new(Cluster::connect(options)?) })
     }
 

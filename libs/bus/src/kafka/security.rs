@@ -112,6 +112,16 @@ impl PasswordMechanism {
 }
 
 impl Security {
+    /// Whether a password or token can be read off the network.
+    pub(super) fn shows_its_login(&self) -> bool {
+        let is_sent = match &self.login {
+            Login::Anonymous => false,
+            Login::Password { mechanism, .. } => *mechanism == PasswordMechanism::Plain,
+            Login::TokenFile(_) => true,
+        };
+        is_sent && self.channel == Channel::Plaintext
+    }
+
     /// The librdkafka properties; none where nothing is secured.
     pub(super) fn properties(&self) -> Vec<(&'static str, String)> {
         let mut properties = Vec::new();
@@ -182,8 +192,13 @@ mod tests {
         ] {
             let security = Security { channel, login };
             assert_eq!(security.properties()[0], ("security.protocol", protocol.to_owned()));
-            assert!(!format!("{security:?}").contains("swordfish"));
+            assert!(!format!("{security:?}").contains("swordfish") && !security.shows_its_login());
         }
+    }
+
+    #[test]
+    fn a_token_over_an_open_channel_can_be_read_by_all() {
+        assert!(Security { channel: Channel::Plaintext, login: Login::TokenFile("t".into()) }.shows_its_login());
     }
 
     #[test]
