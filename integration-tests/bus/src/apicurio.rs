@@ -121,5 +121,5 @@ impl Drop for TestRegistry {
 /// The app in the user's cache, fetched through Maven the first time.
 fn app() -> PathBuf {
     let artifact = format!("-Dartifact=io.apicurio:apicurio-registry-app:{VERSION}:tar.gz:all");
-    fetched(&format!("apicurio-{VERSION}"), &["dependency:unpack", &artifact])
+    fetched(&format!("apicurio-{VERSION}"), &artifact, &["dependency:unpack", &artifact])
 }

@@ -4,6 +4,7 @@
 
 use crate::faults::link::Link;
 use crate::kafka_libraries::java;
+use crate::kafka_listeners::SecureListeners;
 use crate::signals::{self, GUARD, Signal};
 use prescale_bus::kafka::{KafkaBus, KafkaOptions};
 use rdkafka::ClientConfig;
@@ -42,6 +43,7 @@ struct Broker {
     controller_port: u16,
     heap_mb: u32,
     link: Option<Link>,
+    secure: Option<SecureListeners>,
     guard: Option<Child>,
 }
 
@@ -52,6 +54,18 @@ impl TestCluster {
     /// # Panics
     /// When Java or Maven is missing, or a broker does not come up; with what to do about it.
     pub fn start(brokers: usize, reach: Reach) -> Self {
+        Self::start_with(brokers, reach, false)
+    }
+
+    /// Starts one broker that also has listeners with TLS and logins, and an authorizer.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    pub(crate) fn start_secured() -> Self {
+        Self::start_with(1, Reach::Direct, true)
+    }
+
+    fn start_with(brokers: usize, reach: Reach, is_secured: bool) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the brokers");
         let heap_mb = if brokers == 1 { 512 } else { 320 };
         let ports = free_ports(3 * brokers);
@@ -60,7 +74,8 @@ impl TestCluster {
             fs::create_dir(&folder).expect("the folder is writable");
             let link = (reach == Reach::Linked).then(|| Link::to(ports[0]));
             let (client_port, internal_port, controller_port) = (ports[0], ports[1], ports[2]);
-            Broker { folder, client_port, internal_port, controller_port, heap_mb, link, guard: None }
+            let secure = is_secured.then(|| SecureListeners::new(&folder));
+            Broker { folder, client_port, internal_port, controller_port, heap_mb, link, secure, guard: None }
         };
         let brokers: Vec<Broker> = ports.chunks(3).enumerate().map(broker).collect();
         let mut cluster = Self { brokers, _folder: folder };
@@ -95,6 +110,14 @@ impl TestCluster {
     fn servers(&self, port: impl Fn(&Broker) -> u16) -> String {
         let servers: Vec<String> = self.brokers.iter().map(|b| format!("127.0.0.1:{}", port(b))).collect();
         servers.join(",")
+    }
+
+    /// The first broker's listeners with TLS and logins.
+    ///
+    /// # Panics
+    /// When it has none.
+    pub(crate) fn secure(&self) -> &SecureListeners {
+        self.brokers[0].secure.as_ref().expect("the broker was started with secure listeners")
     }
 
     /// Number of brokers.
@@ -195,6 +218,7 @@ impl Broker {
             .args(&java[1..])
             .args(["format", "--cluster-id", "prescaleTestCluster000", "--config"])
             .arg(self.properties())
+            .args(self.secure.iter().flat_map(SecureListeners::format_arguments))
             .output()
             .expect("java starts: the Kafka tests need Java 17 or newer (Debian: openjdk-17-jre-headless)");
         assert!(output.status.success(), "the storage is not formatted: {}", String::from_utf8_lossy(&output.stderr));
@@ -282,15 +306,16 @@ fn properties(broker: &Broker, id: u32, voters: &[String]) -> String {
     let advertised = broker.link.as_ref().map_or(*client_port, Link::port);
     let copies = voters.len().min(3);
     let in_sync = if copies == 3 { 2 } else { 1 };
+    let (addresses, protocols, secured) = broker.secure.as_ref().map(SecureListeners::properties).unwrap_or_default();
     format!(
         "process.roles=broker,controller
 node.id={id}
 controller.quorum.voters={}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=INTERNAL
-listeners=PLAINTEXT://127.0.0.1:{client_port},INTERNAL://127.0.0.1:{internal_port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{advertised},INTERNAL://127.0.0.1:{internal_port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{client_port},INTERNAL://127.0.0.1:{internal_port},CONTROLLER://127.0.0.1:{controller_port}{addresses}
+advertised.listeners=PLAINTEXT://127.0.0.1:{advertised},INTERNAL://127.0.0.1:{internal_port}{addresses}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
 log.dirs={}
 auto.create.topics.enable=false
 default.replication.factor={copies}
@@ -306,14 +331,14 @@ group.min.session.timeout.ms=1000
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 log.cleaner.dedupe.buffer.size=8388608
-",
+{secured}",
         voters.join(","),
         broker.folder.join("log").display()
     )
 }
 
 /// Ports that were free a moment ago.
-fn free_ports(count: usize) -> Vec<u16> {
+pub(crate) fn free_ports(count: usize) -> Vec<u16> {
     let bind = || TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
     let listeners: Vec<TcpListener> = (0..count).map(|_| bind()).collect();
     listeners.iter().map(|l| l.local_addr().expect("a bound port").port()).collect()

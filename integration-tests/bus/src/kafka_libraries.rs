@@ -25,5 +25,5 @@ fn folder() -> PathBuf {
         .map(|(version, _)| version)
         .expect("the pom names kafka.version");
     let pom = pom.display().to_string();
-    fetched(&format!("kafka-{version}"), &["dependency:copy-dependencies", "-DincludeScope=runtime", "-f", &pom])
+    fetched(&format!("kafka-{version}"), &text, &["dependency:copy-dependencies", "-DincludeScope=runtime", "-f", &pom])
 }

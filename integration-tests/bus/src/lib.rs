@@ -8,6 +8,7 @@ pub mod faults;
 pub mod kafka_broker;
 pub mod kafka_cluster;
 mod kafka_libraries;
+pub mod kafka_listeners;
 mod maven;
 pub mod signals;
 

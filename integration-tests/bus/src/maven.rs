@@ -16,8 +16,9 @@ pub(crate) fn require(command: &[&str], what: &str) {
     assert!(answers, "the tests need {what}; `{}` does not answer", command.join(" "));
 }
 
-/// A folder of the user's cache that this run of Maven fills the first time.
-pub(crate) fn fetched(name: &str, maven: &[&str]) -> PathBuf {
+/// A folder of the user's cache that this run of Maven fills the first time, and again when `what` it
+/// asks for has changed.
+pub(crate) fn fetched(name: &str, what: &str, maven: &[&str]) -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
@@ -27,7 +28,7 @@ pub(crate) fn fetched(name: &str, maven: &[&str]) -> PathBuf {
     let lock = File::create(folder.join(".lock")).expect("the cache is writable");
     lock.lock().expect("the cache's file system has locks");
     let complete = folder.join(".complete");
-    if !complete.exists() {
+    if fs::read_to_string(&complete).ok().as_deref() != Some(what) {
         require(&["java", "-version"], "Java 17 or newer (Debian: openjdk-17-jre-headless)");
         require(&["mvn", "--version"], "Maven (Debian: maven)");
         let status = Command::new("mvn")
@@ -40,7 +41,7 @@ pub(crate) fn fetched(name: &str, maven: &[&str]) -> PathBuf {
             .status()
             .expect("mvn starts");
         assert!(status.success(), "Maven could not fetch {name}: run `mvn {}` by hand", maven.join(" "));
-        File::create(complete).expect("the cache is writable");
+        fs::write(complete, what).expect("the cache is writable");
     }
     folder
 }

@@ -1,6 +1,7 @@
 //! The `[bus]` section, and the bus that it names.
 
 use crate::config::Secret;
+use crate::kafka_security::KafkaSecurityConfig;
 use anyhow::{Result, bail};
 use prescale_bus::Bus;
 use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
@@ -59,7 +60,8 @@ impl Default for BusConfig {
 }
 
 impl BusConfig {
-    /// Refuses settings that no bus can have.
+    /// Refuses settings that no bus can have, and files of `[bus.kafka.security]` that cannot be
+    /// read.
     ///
     /// # Errors
     /// With the key and what it may be.
@@ -70,10 +72,10 @@ impl BusConfig {
             ("batch_records_max", self.batch_records_max as u64),
             ("snapshot_every_records", self.snapshot_every_records),
         ];
-        match counts.iter().find(|(_, value)| *value == 0) {
-            None => Ok(()),
-            Some((key, _)) => bail!("[bus] {key} = 0: at least 1 is needed"),
+        if let Some((key, _)) = counts.iter().find(|(_, value)| *value == 0) {
+            bail!("[bus] {key} = 0: at least 1 is needed");
         }
+        self.kafka.options().map(drop)
     }
 }
 
@@ -113,7 +115,9 @@ pub struct KafkaConfig {
     pub state_dir: PathBuf,
     /// Put before the names of topics, groups and transactional ids on the cluster.
     pub topic_prefix: String,
-    /// Further librdkafka properties, such as `"security.protocol" = "SSL"`.
+    /// Section `[bus.kafka.security]`.
+    pub security: KafkaSecurityConfig,
+    /// Further librdkafka properties, such as `"client.rack" = "eu-1a"`.
     pub properties: BTreeMap<String, Secret>,
 }
 
@@ -124,21 +128,31 @@ impl Default for KafkaConfig {
             instance_id: "1".to_owned(),
             state_dir: PathBuf::from("state"),
             topic_prefix: String::new(),
+            security: KafkaSecurityConfig::default(),
             properties: BTreeMap::new(),
         }
     }
 }
 
 impl KafkaConfig {
-    fn options(&self) -> KafkaOptions {
-        KafkaOptions {
+    fn options(&self) -> Result<KafkaOptions> {
+        let security = self.security.security()?;
+        let secured = self.security != KafkaSecurityConfig::default();
+        let is_of_security = |name: &&String| ["security.", "sasl.", "ssl."].iter().any(|p| name.starts_with(p));
+        if let Some(name) = self.properties.keys().filter(is_of_security).find(|_| secured) {
+            bail!(
+                "[bus.kafka.properties] {name:?} and [bus.kafka.security] are both given: say it in one of them only"
+            );
+        }
+        Ok(KafkaOptions {
+            security,
             bootstrap_servers: self.bootstrap_servers.clone(),
             instance_id: self.instance_id.clone(),
             topic_prefix: self.topic_prefix.clone(),
             state_dir: self.state_dir.clone(),
             extra: self.properties.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect(),
             ..KafkaOptions::default()
-        }
+        })
     }
 }
 
@@ -150,13 +164,14 @@ pub fn open_bus(config: &BusConfig) -> Result<Arc<dyn Bus>> {
     config.check()?;
     match config.backend {
         Backend::Embedded => Ok(Arc::new(EmbeddedBus::open(&config.embedded.path, config.embedded.options())?)),
-        Backend::Kafka => Ok(Arc::new(KafkaBus::connect(config.kafka.options())?)),
+        Backend::Kafka => Ok(Arc::new(KafkaBus::connect(config.kafka.options()?)?)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kafka_security::Protocol;
     use prescale_bus::{Cleanup, TopicSpec};
 
     #[test]
@@ -186,13 +201,28 @@ mod tests {
     }
 
     #[test]
+    fn security_is_said_in_one_place_and_checked_with_the_rest() {
+        let security = KafkaSecurityConfig { protocol: Protocol::Ssl, ..Default::default() };
+        let both = KafkaConfig {
+            properties: BTreeMap::from([("ssl.key.password".to_owned(), Secret::new("swordfish"))]),
+            security,
+            ..Default::default()
+        };
+        let refused = BusConfig { kafka: both, ..Default::default() }.check().unwrap_err().to_string();
+        assert!(refused.contains("ssl.key.password") && !refused.contains("swordfish"), "{refused}");
+        let security = KafkaSecurityConfig { username: "me".into(), ..Default::default() };
+        let config = BusConfig { kafka: KafkaConfig { security, ..Default::default() }, ..Default::default() };
+        assert!(config.check().unwrap_err().to_string().contains("username is for a login"));
+    }
+
+    #[test]
     fn kafka_gets_what_the_section_says() {
         let config = KafkaConfig {
             properties: BTreeMap::from([("security.protocol".to_owned(), Secret::new("SSL"))]),
             topic_prefix: "eu.".to_owned(),
             ..Default::default()
         };
-        let options = config.options();
+        let options = config.options().unwrap();
         assert_eq!((options.topic_prefix.as_str(), options.extra["security.protocol"].as_str()), ("eu.", "SSL"));
     }
 }

@@ -8,6 +8,7 @@ pub mod config;
 pub mod context;
 pub mod health;
 pub mod http;
+pub mod kafka_security;
 pub mod pipeline;
 pub mod schema_registry;
 pub mod service;

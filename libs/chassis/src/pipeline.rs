@@ -26,6 +26,18 @@ pub const STAGES: [StageInput; 4] = [
     StageInput { stage: "actuator", topic: topics::ACTIONS },
 ];
 
+/// Topics that a stage writes, beside the dead letter queue of its input; none for a name that is
+/// no stage's.
+pub fn outputs_of(stage: &str) -> &'static [&'static str] {
+    match stage {
+        "fingerprinter" => &[topics::FINGERPRINTS],
+        "predictor" => &[topics::PREDICTIONS, topics::PREDICTIONS_LATEST],
+        "planner" => &[topics::ACTIONS],
+        "actuator" => &[topics::ACTION_RESULTS],
+        _ => &[],
+    }
+}
+
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {

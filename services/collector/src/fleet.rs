@@ -12,6 +12,7 @@ use crate::event::Event;
 use crate::retry::BusRetry;
 use anyhow::{Context as _, Result};
 use hearing::Ear;
+pub use hearing::FEEDBACK_GROUP;
 use position::Position;
 use prescale_bus::Bus;
 use prescale_chassis::{Context, Settled};

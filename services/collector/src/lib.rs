@@ -20,5 +20,6 @@ mod testing;
 
 pub use config::Config;
 pub use event::{Event, ReplayReport};
+pub use fleet::FEEDBACK_GROUP;
 pub use replay::mapping::Mapping;
 pub use run::{run, run_observed, run_reporting};

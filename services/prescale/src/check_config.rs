@@ -39,8 +39,16 @@ mod tests {
         let mut settings = Settings::default();
         settings.planner.lead_time_s = 1234;
         settings.console.token = Secret::new("swordfish");
+        let kafka = &mut settings.bus.kafka;
+        kafka.security.username = "planner".to_owned();
+        kafka.security.password = Secret::new("swordfish");
+        kafka.security.key_password = Secret::new("swordfish");
+        for name in ["sasl.password", "ssl.key.password", "ssl.key.pem"] {
+            kafka.properties.insert(name.to_owned(), Secret::new("swordfish"));
+        }
         let text = in_force(&settings).unwrap();
         assert!(text.contains("lead_time_s = 1234") && !text.contains("swordfish"), "{text}");
+        assert!(text.contains("password = \"***\"") && !format!("{settings:?}").contains("swordfish"), "{text}");
         text.parse::<Table>().unwrap();
     }
 }

@@ -5,6 +5,7 @@
 mod args;
 
 use crate::account;
+use crate::acls::{self, Collects};
 use crate::bus_commands::{self, GroupInput, Tail};
 use crate::dead_letters::{self, Listing};
 use crate::explain::{self, Question};
@@ -12,12 +13,13 @@ use crate::settings::Settings;
 use crate::{check_config, health, topics, up};
 use anyhow::{Context as _, Result};
 use args::{
-    AccountArgs, BusVerb, Cli, DlqListArgs, DlqReplayArgs, DlqVerb, ExplainArgs, Format, StartFrom, TailArgs,
+    AccountArgs, AclsArgs, BusVerb, Cli, DlqListArgs, DlqReplayArgs, DlqVerb, ExplainArgs, Format, StartFrom, TailArgs,
     TopicsVerb, UpArgs, Verb,
 };
 use clap::Parser as _;
 use prescale_bus::dlq::ReplayRequest;
-use prescale_bus::{Bus, ReadFrom};
+use prescale_bus::kafka::acls::AclTool;
+use prescale_bus::{Bus, ReadFrom, TopicSpec};
 use prescale_chassis::service::EXIT_USAGE;
 use prescale_chassis::{Context, HealthRegistry, STAGES, open_bus, shutdown, telemetry, with_registry};
 use std::io::Write;
@@ -74,7 +76,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
     match cli.verb {
         Verb::Up(args) => up(config, &args),
         Verb::CheckConfig => check(config),
-        Verb::Topics { verb } => topics_verb(config, &verb),
+        Verb::Topics { verb: TopicsVerb::Acls(args) } => acls(config, &args),
+        Verb::Topics { verb: TopicsVerb::Plan { format } } => plan_topics(config, format),
+        Verb::Topics { verb: TopicsVerb::Apply } => apply_topics(config),
         Verb::Bus { verb: BusVerb::Tail(args) } => tail(config, &args),
         Verb::Bus { verb: BusVerb::Lag { format } } => lag(config, format),
         Verb::Dlq { verb: DlqVerb::List(args) } => dlq_list(config, &args),
@@ -128,17 +132,41 @@ fn check(config: Option<&Path>) -> Result<(), Failure> {
     say(&check_config::in_force(&load(config)?)?)
 }
 
-fn topics_verb(config: Option<&Path>, verb: &TopicsVerb) -> Result<(), Failure> {
+/// The bus, and the topics that it should have.
+fn open_topics(config: Option<&Path>) -> Result<(Arc<dyn Bus>, Vec<TopicSpec>), Failure> {
     let (settings, bus) = open_bytes(config)?;
     let wanted = topics::specs(settings.bus.partitions, settings.bus.replication);
-    match verb {
-        TopicsVerb::Plan { format } => say(&topics::plan(bus.as_ref(), &wanted, *format == Format::Json)?),
-        TopicsVerb::Apply => {
-            let planned = topics::plan(bus.as_ref(), &wanted, false)?;
-            bus.ensure_topics(&wanted).context("the topics were not all made")?;
-            say(&planned)
+    Ok((bus, wanted))
+}
+
+fn plan_topics(config: Option<&Path>, format: Format) -> Result<(), Failure> {
+    let (bus, wanted) = open_topics(config)?;
+    say(&topics::plan(bus.as_ref(), &wanted, format == Format::Json)?)
+}
+
+fn apply_topics(config: Option<&Path>) -> Result<(), Failure> {
+    let (bus, wanted) = open_topics(config)?;
+    let planned = topics::plan(bus.as_ref(), &wanted, false)?;
+    bus.ensure_topics(&wanted).context("the topics were not all made")?;
+    say(&planned)
+}
+
+fn acls(config: Option<&Path>, args: &AclsArgs) -> Result<(), Failure> {
+    let settings = load(config)?;
+    let collector = &settings.collector;
+    let collects = Collects { fleet: collector.fleet.enabled, replay: collector.replay.is_enabled() };
+    let kafka = &settings.bus.kafka;
+    let mut services = acls::service_acls(&Context::new(&settings.bus), collects, &kafka.topic_prefix);
+    if let Some(only) = &args.service {
+        let known = services.iter().map(|s| s.service).collect::<Vec<_>>().join(", ");
+        services.retain(|s| s.service == only);
+        if services.is_empty() {
+            return Err(Failure::Usage(anyhow::anyhow!("--service {only:?} is none of {known}")));
         }
     }
+    let tool =
+        AclTool { bootstrap_servers: kafka.bootstrap_servers.clone(), command_config: args.command_config.clone() };
+    say(&acls::rendered(&services, &tool, &args.principal_prefix, args.format == Format::Json)?)
 }
 
 fn tail(config: Option<&Path>, args: &TailArgs) -> Result<(), Failure> {

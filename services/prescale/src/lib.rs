@@ -2,6 +2,7 @@
 //! configuration, the topics, the records and the decisions.
 
 pub mod account;
+pub mod acls;
 pub mod bus_commands;
 pub mod check_config;
 pub mod cli;

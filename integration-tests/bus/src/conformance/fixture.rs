@@ -150,6 +150,11 @@ impl RunningStage {
         self.joined()
     }
 
+    /// Whether it has ended of its own accord.
+    pub fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_some_and(JoinHandle::is_finished)
+    }
+
     /// Waits until it ends of its own accord.
     pub fn ended(mut self) -> Result<(), BusError> {
         self.joined()

@@ -1,4 +1,6 @@
 //! All tests of the bus in one binary.
 
+mod acls;
 mod conformance;
+mod security;
 mod simulation;

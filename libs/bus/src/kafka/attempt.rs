@@ -4,17 +4,19 @@
 //! committed already. So after a commit was asked for, every failure means that the outcome is not
 //! known; before that, none can have committed anything.
 
+use super::access::{backend_needing, is_denied};
+use super::acls::{Acl, Operation};
 use super::cluster::{Cluster, backend, raw};
 use super::ends::Place;
 use super::provenance::Position;
-use super::transaction::{Located, Moves, Reached, TransactionFailure, Transactional, Unsettled};
+use super::transaction::{GroupInput, Located, Moves, Reached, TransactionFailure, Transactional, Unsettled};
 use crate::crash_point::CrashPoint;
 use crate::error::BusError;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// Positions as a list that a transaction takes.
@@ -58,11 +60,21 @@ impl Attempt<'_> {
         }
         self.of.producer.flush(self.of.timeout).map_err(|e| self.lost(&e, Reached::Written))?;
         if self.of.producer.context().offsets().contains(&None) {
-            self.abort()?;
-            return Err(TransactionFailure::Aborted("not all records were delivered".to_owned()));
+            return Err(self.not_delivered());
         }
         CrashPoint::KafkaDelivered.pass();
         Ok(())
+    }
+
+    /// The failure of a transaction of which not all records were delivered.
+    fn not_delivered(&self) -> TransactionFailure {
+        match self.denied_cause() {
+            Some(denied) => self.refused(denied),
+            None => match self.abort() {
+                Ok(()) => TransactionFailure::Aborted("not all records were delivered".to_owned()),
+                Err(failure) => failure,
+            },
+        }
     }
 
     pub(super) fn begin(&self) -> Result<(), TransactionFailure> {
@@ -96,6 +108,9 @@ impl Attempt<'_> {
                     self.of.producer.poll(Duration::from_millis(20));
                 }
                 Err((error, _)) => {
+                    if let Some(denied) = self.denied_cause() {
+                        return Err(self.refused(denied));
+                    }
                     let refused = backend(format!("cannot write to {}/{}", topic, place.partition), &error);
                     self.abort()?;
                     return Err(TransactionFailure::Refused(refused));
@@ -175,8 +190,50 @@ impl Attempt<'_> {
         if fenced { TransactionFailure::Fenced(why, self.left(reached)) } else { self.unknown(why, reached) }
     }
 
+    /// The missing right that made the transaction fail, if that is why it did. What made it fail is
+    /// told to whoever asks the producer for something that it cannot do now.
+    pub(super) fn denied_cause(&self) -> Option<BusError> {
+        let cause = self.of.producer.begin_transaction().err()?;
+        self.denied("write to Kafka", &cause)
+    }
+
+    /// The error for want of a right, if that is what it is.
+    fn denied(&self, doing: &str, error: &KafkaError) -> Option<BusError> {
+        error.rdkafka_error_code().filter(|code| is_denied(*code))?;
+        let name = |logical: &str| self.cluster.options.prefixed(logical);
+        let offsets = self.of.producer.context().offsets();
+        let unwritten: BTreeSet<&str> =
+            self.records.iter().zip(&offsets).filter(|(_, o)| o.is_none()).map(|(r, _)| &*r.place.topic).collect();
+        let mut needed: Vec<Acl> = unwritten.iter().map(|t| Acl::topic(Operation::Write, name(t))).collect();
+        if let Some(GroupInput { group, topic }) = &self.of.group {
+            needed.push(Acl::group(Operation::Read, name(group)));
+            needed.push(Acl::topic(Operation::Read, name(topic)));
+        }
+        Some(backend_needing(format!("cannot {doing}"), error, &needed))
+    }
+
+    /// The failure of a transaction that will never be let through. Where it may not have begun for
+    /// the broker it cannot be aborted, and the next producer of this id ends what is left of it.
+    pub(super) fn refused(&self, error: BusError) -> TransactionFailure {
+        let _ = self.abort();
+        TransactionFailure::Refused(error)
+    }
+
+    /// The failure of moving a group's position on a topic that it does not read.
+    pub(super) fn not_moved(&self, error: &KafkaError, group: &str, topic: &str) -> TransactionFailure {
+        if !error.rdkafka_error_code().is_some_and(is_denied) {
+            return self.lost(error, Reached::Written);
+        }
+        let name = |logical: &str| self.cluster.options.prefixed(logical);
+        let needed = [Acl::group(Operation::Read, name(group)), Acl::topic(Operation::Read, name(topic))];
+        self.refused(backend_needing(format!("cannot move the positions of group {group}"), error, &needed))
+    }
+
     /// The failure of a call before the commit, after which the producer may be usable.
     fn failed(&self, doing: &str, error: &KafkaError) -> TransactionFailure {
+        if let Some(denied) = self.denied(&format!("{doing} the transaction"), error) {
+            return self.refused(denied);
+        }
         match error {
             KafkaError::Transaction(inner) if inner.txn_requires_abort() => match self.abort() {
                 Ok(()) => TransactionFailure::Aborted(format!("cannot {doing} the transaction: {error}")),

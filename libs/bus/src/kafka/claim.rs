@@ -9,6 +9,11 @@ use crate::dlq::dlq_topic;
 use crate::error::BusError;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// What the names of the groups begin with that hold the claims to a group's instances' names.
+pub(super) fn name_prefix(group: &str) -> String {
+    format!("{group}.name.")
+}
+
 /// The claims to this instance's name in a group that reads a topic.
 pub(super) struct Claims<'a> {
     pub(super) cluster: &'a Cluster,
@@ -18,7 +23,7 @@ pub(super) struct Claims<'a> {
 
 impl Claims<'_> {
     fn name(&self) -> String {
-        format!("{}.name.{}", self.group, self.cluster.options.instance_id)
+        format!("{}{}", name_prefix(self.group), self.cluster.options.instance_id)
     }
 
     /// The highest claim; 0 when there is none.

@@ -1,7 +1,10 @@
 //! What the cluster has: topics and partitions, ends of logs, positions of groups.
 
+use super::access::{Access, backend_needing};
+use super::acls::{Acl, Operation};
 use super::messages::Reporting;
 use super::options::{ConsumerUse, KafkaOptions};
+use super::security::is_secret;
 use crate::bus::Lag;
 use crate::error::BusError;
 use crate::topic::{Cleanup, TopicSpec};
@@ -12,11 +15,17 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Topic that keeps the positions of sources.
 pub(super) const SOURCE_POSITIONS: &str = "prescale-source-positions";
+
+/// Group of the clients that ask or read without being a member of one; its positions are not used.
+pub(super) const READERS: &str = "readers";
+/// How long a client that is not in use waits for what it is to be told.
+const EVENTS_WAIT: Duration = Duration::from_millis(100);
 
 /// A failure of Kafka, in the bus's words.
 pub(super) fn backend(context: impl Into<String>, error: &KafkaError) -> BusError {
@@ -27,11 +36,19 @@ pub(super) fn backend(context: impl Into<String>, error: &KafkaError) -> BusErro
                 | RDKafkaErrorCode::GroupAuthorizationFailed
                 | RDKafkaErrorCode::ClusterAuthorizationFailed
                 | RDKafkaErrorCode::TransactionalIdAuthorizationFailed
-                | RDKafkaErrorCode::Authentication
                 | RDKafkaErrorCode::MessageSizeTooLarge
         )
     ) && !matches!(error, KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_));
-    BusError::Backend { context: context.into(), message: error.to_string(), retryable }
+    let message = match error {
+        KafkaError::ClientConfig(_, why, property, _) if is_secret(property) => {
+            format!(
+                "Kafka's client does not take the value of {property}: {}",
+                why.split('"').next().unwrap_or_default()
+            )
+        }
+        other => other.to_string(),
+    };
+    BusError::Backend { context: context.into(), message, retryable }
 }
 
 /// A partition number as librdkafka has it.
@@ -45,6 +62,7 @@ pub(super) type Inspector = BaseConsumer<Reporting>;
 /// The cluster, seen by clients that are part of no group.
 pub(super) struct Cluster {
     pub(super) options: KafkaOptions,
+    pub(super) access: Arc<Access>,
     /// By group, and by whether they see only what is committed.
     inspectors: Mutex<BTreeMap<(String, bool), Arc<Inspector>>>,
     partitions: Mutex<BTreeMap<String, u32>>,
@@ -53,8 +71,9 @@ pub(super) struct Cluster {
 impl Cluster {
     /// Connects, so that a wrong address is found here and not later.
     pub(super) fn connect(options: KafkaOptions) -> Result<Self, BusError> {
-        let cluster = Self { options, inspectors: Mutex::default(), partitions: Mutex::default() };
-        cluster.topics()?;
+        let access = Arc::new(Access::new(&options.security));
+        let cluster = Self { options, access, inspectors: Mutex::default(), partitions: Mutex::default() };
+        cluster.topics().map_err(|error| cluster.access.explain_first(error))?;
         Ok(cluster)
     }
 
@@ -75,15 +94,17 @@ impl Cluster {
             return Ok(Arc::clone(inspector));
         }
         let config = self.options.consumer(&self.options.prefixed(group), used_for);
-        let inspector: Inspector =
-            config.create_with_context(Reporting).map_err(|e| backend("cannot make a Kafka client", &e))?;
+        let inspector: Inspector = config
+            .create_with_context(Reporting::new(&self.access))
+            .map_err(|e| backend("cannot make a Kafka client", &e))?;
         let inspector = Arc::new(inspector);
+        attend(&inspector)?;
         inspectors.insert(key, Arc::clone(&inspector));
         Ok(inspector)
     }
 
     fn metadata<T>(&self, topic: Option<&str>, read: impl FnOnce(&[MetadataTopic]) -> T) -> Result<T, BusError> {
-        let inspector = self.inspector("inspection")?;
+        let inspector = self.inspector(READERS)?;
         let metadata = inspector
             .fetch_metadata(topic, self.options.request_timeout)
             .map_err(|e| backend(format!("cannot reach Kafka at {}", self.options.bootstrap_servers), &e))?;
@@ -92,7 +113,7 @@ impl Cluster {
 
     /// Identifies the cluster; empty when it does not say.
     pub(super) fn id(&self) -> Result<String, BusError> {
-        Ok(self.inspector("inspection")?.client().fetch_cluster_id(self.options.request_timeout).unwrap_or_default())
+        Ok(self.inspector(READERS)?.client().fetch_cluster_id(self.options.request_timeout).unwrap_or_default())
     }
 
     /// Logical names and partition counts of the topics under the prefix, by name.
@@ -131,7 +152,8 @@ impl Cluster {
                 Some((Some(error), _)) => Err(KafkaError::MetadataFetch(error)),
             }
         })?;
-        let found = found.map_err(|e| backend(format!("cannot look up topic {topic:?}"), &e))?;
+        let needed = [Acl::topic(Operation::Describe, self.options.prefixed(topic))];
+        let found = found.map_err(|e| backend_needing(format!("cannot look up topic {topic:?}"), &e, &needed))?;
         let mut known = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
         match found {
             Some(partitions) => {
@@ -147,7 +169,7 @@ impl Cluster {
 
     /// Oldest and next offset of a partition, records of open transactions included.
     pub(super) fn bounds(&self, topic: &str, partition: u32) -> Result<(i64, i64), BusError> {
-        let inspector = self.inspector("inspection")?;
+        let inspector = self.inspector(READERS)?;
         let (name, timeout) = (self.options.prefixed(topic), self.options.request_timeout);
         asked_again(timeout, || {
             inspector
@@ -169,7 +191,7 @@ impl Cluster {
         let committed = self
             .inspector(group)?
             .committed_offsets(asked, self.options.request_timeout)
-            .map_err(|e| backend(format!("cannot read the positions of group {group}"), &e))?;
+            .map_err(|e| self.positions_error(group, topic, &e))?;
         (0..partitions)
             .map(|partition| {
                 let (oldest, end) = self.bounds(topic, partition)?;
@@ -180,6 +202,15 @@ impl Cluster {
                 Ok(Lag { topic: topic.to_owned(), partition, position, end })
             })
             .collect()
+    }
+
+    /// Why a group's positions on a topic cannot be read.
+    pub(super) fn positions_error(&self, group: &str, topic: &str, error: &KafkaError) -> BusError {
+        let needed = [
+            Acl::group(Operation::Describe, self.options.prefixed(group)),
+            Acl::topic(Operation::Describe, self.options.prefixed(topic)),
+        ];
+        backend_needing(format!("cannot read the positions of group {group}"), error, &needed)
     }
 
     /// Makes the topics that are missing, and the one for positions of sources.
@@ -210,8 +241,11 @@ impl Cluster {
         let admin: AdminClient<Reporting> = self
             .options
             .admin()
-            .create_with_context(Reporting)
+            .create_with_context(Reporting::new(&self.access))
             .map_err(|e| backend("cannot make a Kafka client", &e))?;
+        if self.access.has_token() {
+            hand_token(&admin, &self.access)?;
+        }
         let names: Vec<String> = missing.iter().map(|t| self.options.prefixed(&t.name)).collect();
         let settings: Vec<Vec<(&str, String)>> = missing.iter().map(|t| cleanup_settings(t.cleanup)).collect();
         let new: Vec<NewTopic<'_>> = missing
@@ -231,7 +265,9 @@ impl Cluster {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
                 Err((topic, code)) => {
-                    return Err(backend(format!("cannot make topic {topic:?}"), &KafkaError::AdminOp(code)));
+                    let needed = [Acl::topic(Operation::Create, topic.clone())];
+                    let error = KafkaError::AdminOp(code);
+                    return Err(backend_needing(format!("cannot make topic {topic:?}"), &error, &needed));
                 }
             }
         }
@@ -263,6 +299,54 @@ impl Cluster {
             }
         }
         Ok(())
+    }
+}
+
+/// Polls a client for as long as it is there, so that it gets its token and says what is wrong.
+fn attend(inspector: &Arc<Inspector>) -> Result<(), BusError> {
+    let client = Arc::downgrade(inspector);
+    let attending = std::thread::Builder::new().name("kafka-events".to_owned()).spawn(move || {
+        while let Some(client) = client.upgrade() {
+            drop(client.poll(EVENTS_WAIT));
+        }
+    });
+    attending.map(drop).map_err(|e| BusError::Backend {
+        context: "cannot start a thread".to_owned(),
+        message: e.to_string(),
+        retryable: true,
+    })
+}
+
+/// Gives an admin client its token, which rdkafka's never ask for.
+#[allow(unsafe_code)]
+fn hand_token(admin: &AdminClient<Reporting>, access: &Access) -> Result<(), BusError> {
+    let failed = |message: String| BusError::Backend {
+        context: "the admin client has no token".to_owned(),
+        message,
+        retryable: true,
+    };
+    let token = access.token().map_err(|e| failed(e.to_string()))?;
+    let (text, principal) = CString::new(token.token)
+        .and_then(|text| Ok((text, CString::new(token.principal_name)?)))
+        .map_err(|_| failed("it holds a zero byte".to_owned()))?;
+    let mut why = [0; 256];
+    // SAFETY: the client lives for the whole call, both texts end in zero and are copied, there are
+    // no extensions, and the buffer is as long as it is said to be.
+    let code = unsafe {
+        rdkafka::bindings::rd_kafka_oauthbearer_set_token(
+            admin.inner().native_ptr(),
+            text.as_ptr(),
+            token.lifetime_ms,
+            principal.as_ptr(),
+            std::ptr::null_mut(),
+            0,
+            why.as_mut_ptr(),
+            why.len(),
+        )
+    };
+    match RDKafkaErrorCode::from(code) {
+        RDKafkaErrorCode::NoError => Ok(()),
+        refused => Err(failed(refused.to_string())),
     }
 }
 

@@ -5,11 +5,12 @@
 //! that a transaction is over before its markers are written, and may lose them
 //! ([`super::settle`]).
 
-use super::cluster::{Cluster, Inspector, backend, raw};
+use super::cluster::{Cluster, Inspector, READERS, backend, raw};
 use super::provenance::{Position, Provenance};
 use crate::error::BusError;
 use crate::wait::{Pauses, asked_again};
 use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
+use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,7 +33,7 @@ impl Cluster {
 
     /// Offset that the next record of each place will get.
     fn ends<'p>(&self, places: impl IntoIterator<Item = &'p Place>) -> Result<BTreeMap<Place, i64>, BusError> {
-        let inspector = self.inspector("inspection")?;
+        let inspector = self.inspector(READERS)?;
         self.ends_seen_by(&inspector, places)
     }
 
@@ -41,7 +42,7 @@ impl Cluster {
         &self,
         places: impl IntoIterator<Item = &'p Place>,
     ) -> Result<BTreeMap<Place, i64>, BusError> {
-        let inspector = self.committed_inspector("inspection")?;
+        let inspector = self.committed_inspector(READERS)?;
         self.ends_seen_by(&inspector, places)
     }
 
@@ -159,17 +160,16 @@ impl Cluster {
         partitions: impl IntoIterator<Item = u32>,
         at_most: Duration,
     ) -> Result<BTreeMap<u32, Position>, BusError> {
-        let context = || format!("cannot read the positions of group {group}");
+        let failed = |e: &KafkaError| self.positions_error(group, topic, e);
         let name = self.options.prefixed(topic);
         let mut asked = TopicPartitionList::new();
         for partition in partitions {
             asked.add_partition(&name, raw(partition));
         }
-        let found =
-            self.committed_inspector(group)?.committed_offsets(asked, at_most).map_err(|e| backend(context(), &e))?;
+        let found = self.committed_inspector(group)?.committed_offsets(asked, at_most).map_err(|e| failed(&e))?;
         let mut positions = BTreeMap::new();
         for element in found.elements() {
-            element.error().map_err(|e| backend(context(), &e))?;
+            element.error().map_err(|e| failed(&e))?;
             if let (Ok(partition), Offset::Offset(offset)) = (u32::try_from(element.partition()), element.offset()) {
                 let provenance = Provenance::decode(element.metadata());
                 positions.insert(partition, Position { offset, provenance });

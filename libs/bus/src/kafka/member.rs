@@ -3,18 +3,21 @@
 //! Rebalances are answered within the poll that brings them, on the stage's own thread. No
 //! transaction is open then, because a step runs from its begin to its end without polling.
 
+use super::access::{Access, backend_needing, is_denied};
+use super::acls::{Acl, Operation};
 use super::cluster::{Cluster, backend};
 use super::messages::{consumed, passes_by_itself, report};
 use super::options::ConsumerUse;
 use super::provenance::{Position, Provenance};
 use crate::error::BusError;
 use crate::record::ConsumedRecord;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::VecDeque;
+use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,6 +33,8 @@ pub(super) enum MemberEvent {
     Revoked(u32),
     /// The connection must be made anew.
     Broken(String),
+    /// A right is missing.
+    Denied(BusError),
     /// Another instance has taken this one's name.
     Fenced,
 }
@@ -37,15 +42,28 @@ pub(super) enum MemberEvent {
 struct Rebalances {
     events: Mutex<VecDeque<MemberEvent>>,
     request_timeout: Duration,
+    access: Arc<Access>,
 }
 
 impl ClientContext for Rebalances {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn error(&self, error: KafkaError, reason: &str) {
         report(&error, reason);
+        self.access.heard(&error, reason);
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.access.token()
     }
 }
 
 impl Rebalances {
+    fn new(cluster: &Cluster) -> Self {
+        let request_timeout = cluster.options.request_timeout;
+        Self { events: Mutex::default(), request_timeout, access: Arc::clone(&cluster.access) }
+    }
+
     fn push(&self, event: MemberEvent) {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
     }
@@ -153,8 +171,8 @@ pub(super) fn share_out_again(cluster: &Cluster, group: &str, topic: &str) -> Re
     let context = format!("cannot make group {group} share its partitions out again");
     let mut config = options.consumer(&options.prefixed(group), ConsumerUse::Member);
     config.remove("group.instance.id");
-    let rebalances = Rebalances { events: Mutex::default(), request_timeout: options.request_timeout };
-    let guest: BaseConsumer<Rebalances> = config.create_with_context(rebalances).map_err(|e| backend(&context, &e))?;
+    let guest: BaseConsumer<Rebalances> =
+        config.create_with_context(Rebalances::new(cluster)).map_err(|e| backend(&context, &e))?;
     guest.subscribe(&[&options.prefixed(topic)]).map_err(|e| backend(&context, &e))?;
     let deadline = Instant::now() + options.request_timeout;
     while Instant::now() < deadline && guest.context().pop().is_none() {
@@ -167,19 +185,23 @@ pub(super) fn share_out_again(cluster: &Cluster, group: &str, topic: &str) -> Re
 pub(super) struct Member {
     consumer: BaseConsumer<Rebalances>,
     topic: Arc<str>,
+    needed: [Acl; 2],
 }
 
 impl Member {
     pub(super) fn join(cluster: &Cluster, group: &str, topic: &str) -> Result<Self, BusError> {
         let options = &cluster.options;
         let context = format!("cannot join group {group}");
-        let rebalances = Rebalances { events: Mutex::default(), request_timeout: options.request_timeout };
         let consumer: BaseConsumer<Rebalances> = options
             .consumer(&options.prefixed(group), ConsumerUse::Member)
-            .create_with_context(rebalances)
+            .create_with_context(Rebalances::new(cluster))
             .map_err(|e| backend(&context, &e))?;
         consumer.subscribe(&[&options.prefixed(topic)]).map_err(|e| backend(&context, &e))?;
-        Ok(Self { consumer, topic: Arc::from(topic) })
+        let needed = [
+            Acl::group(Operation::Read, options.prefixed(group)),
+            Acl::topic(Operation::Read, options.prefixed(topic)),
+        ];
+        Ok(Self { consumer, topic: Arc::from(topic), needed })
     }
 
     /// The next event, if one comes within `wait`.
@@ -197,6 +219,10 @@ impl Member {
             Some(Err(error)) if passes_by_itself(&error) => {
                 tracing::debug!(%error, topic = %self.topic, "Kafka; the client reconnects by itself");
                 None
+            }
+            Some(Err(error)) if error.rdkafka_error_code().is_some_and(is_denied) => {
+                let context = format!("cannot read topic {:?} as a member of the group", self.topic);
+                Some(MemberEvent::Denied(backend_needing(context, &error, &self.needed)))
             }
             Some(Err(error)) => Some(MemberEvent::Broken(error.to_string())),
         }

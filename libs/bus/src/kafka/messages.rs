@@ -4,19 +4,23 @@
 //! how far its predecessor's word went. What it then says is the end is not believed before the end
 //! that was asked for: missing a committed record would lose or repeat others.
 
-use super::cluster::{Cluster, backend, raw};
+use super::access::{Access, backend_needing, is_denied};
+use super::acls::{Acl, Operation};
+use super::cluster::{Cluster, READERS, backend, raw};
 use super::options::ConsumerUse;
 use crate::error::BusError;
 use crate::record::{ConsumedRecord, Header};
 use crate::wait::asked_again;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A message as the bus has it, under the topic's logical name.
@@ -67,13 +71,29 @@ pub(super) fn report(error: &KafkaError, reason: &str) {
     }
 }
 
-/// What clients without callbacks of their own do with errors.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Reporting;
+/// Context of the clients that need no callbacks of their own.
+pub(super) struct Reporting {
+    access: Arc<Access>,
+    asked_for_token: AtomicBool,
+}
+
+impl Reporting {
+    pub(super) fn new(access: &Arc<Access>) -> Self {
+        Self { access: Arc::clone(access), asked_for_token: AtomicBool::new(false) }
+    }
+}
 
 impl ClientContext for Reporting {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn error(&self, error: KafkaError, reason: &str) {
         report(&error, reason);
+        self.access.heard(&error, reason);
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.asked_for_token.store(true, Ordering::Relaxed);
+        self.access.token()
     }
 }
 
@@ -97,27 +117,53 @@ pub(super) enum LogEvent {
     End(u32),
 }
 
+/// A client gets its first token when it is polled; without one its calls only wait.
+const TOKEN_WITHIN: Duration = Duration::from_secs(1);
+
 /// Committed records of some partitions of one topic.
 pub(super) struct CommittedLog {
     consumer: BaseConsumer<Reporting>,
     topic: Arc<str>,
     name: String,
+    needed: [Acl; 2],
     request_timeout: Duration,
 }
 
 impl CommittedLog {
     pub(super) fn open(cluster: &Cluster, topic: &str) -> Result<Self, BusError> {
         let options = &cluster.options;
-        let config = options.consumer(&options.prefixed("readers"), ConsumerUse::Committed);
-        let consumer = config
-            .create_with_context(Reporting)
+        let config = options.consumer(&options.prefixed(READERS), ConsumerUse::Committed);
+        let consumer: BaseConsumer<Reporting> = config
+            .create_with_context(Reporting::new(&cluster.access))
             .map_err(|e| backend(format!("cannot make a reader of {topic:?}"), &e))?;
+        if cluster.access.has_token() {
+            let deadline = Instant::now() + TOKEN_WITHIN;
+            while !consumer.context().asked_for_token.load(Ordering::Relaxed) && Instant::now() < deadline {
+                drop(consumer.poll(Duration::from_millis(10)));
+            }
+        }
+        let needed = [
+            Acl::topic(Operation::Read, options.prefixed(topic)),
+            Acl::group(Operation::Describe, options.prefixed(READERS)),
+        ];
         let (topic, name) = (Arc::from(topic), options.prefixed(topic));
-        Ok(Self { consumer, topic, name, request_timeout: options.request_timeout })
+        Ok(Self { consumer, topic, name, needed, request_timeout: options.request_timeout })
+    }
+
+    /// Lets the client do what it does when it is polled (renew its token). Nothing must be assigned.
+    ///
+    /// # Errors
+    /// When a right is missing.
+    pub(super) fn tend(&self) -> Result<(), BusError> {
+        match self.consumer.poll(Duration::ZERO) {
+            Some(Err(error)) if error.rdkafka_error_code().is_some_and(is_denied) => Err(self.error(&error)),
+            _ => Ok(()),
+        }
     }
 
     fn error(&self, error: &KafkaError) -> BusError {
-        backend(format!("cannot read topic {:?}", self.topic), error)
+        let error = backend_needing(format!("cannot read topic {:?}", self.topic), error, &self.needed);
+        self.consumer.context().access.explain(error)
     }
 
     /// Reads these partitions from these offsets from now on, and no others.

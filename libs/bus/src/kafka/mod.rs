@@ -6,6 +6,8 @@
 //! a broker that was killed may lose the end of a transaction that it acknowledged, none is believed
 //! before its end was seen in the log; [`settle`] repairs what is left.
 
+mod access;
+pub mod acls;
 mod attempt;
 mod claim;
 mod cluster;
@@ -15,10 +17,12 @@ mod messages;
 mod options;
 mod provenance;
 mod reader;
+pub mod security;
 mod session;
 mod settle;
 mod snapshot_file;
 mod source;
+mod token;
 mod transaction;
 
 pub use options::KafkaOptions;
@@ -47,9 +51,19 @@ impl KafkaBus {
     /// Connects to the cluster.
     ///
     /// # Errors
-    /// When it cannot be reached, or an option is not one that librdkafka knows.
+    /// When it cannot be reached, it refuses the login, or an option is not one that librdkafka
+    /// knows.
     pub fn connect(options: KafkaOptions) -> Result<Self, BusError> {
+        if options.security.shows_its_login() {
+            tracing::warn!(
+                "the login to Kafka goes over the network as it is: set [bus.kafka.security] protocol = \"sasl_ssl\""
+            );
+        }
         Ok(Self { cluster: Arc::new(Cluster::connect(options)?) })
+    }
+
+    fn explained<T>(&self, result: Result<T, BusError>) -> Result<T, BusError> {
+        result.map_err(|error| self.cluster.access.explain(error))
     }
 }
 
@@ -76,9 +90,10 @@ fn run_sessions(running: &Running<'_>) -> Result<(), BusError> {
                 }
             }
         };
+        let access = &running.cluster.access;
         let why = match end {
-            SessionEnd::Failed(error) => return Err(error),
-            SessionEnd::Reconnect(why) => why,
+            SessionEnd::Failed(error) => return Err(access.explain(error)),
+            SessionEnd::Reconnect(why) => access.explain_text(why),
         };
         if last_progress.elapsed() > running.cluster.options.retry_for {
             let context = format!("stage {stage} cannot work on Kafka");
@@ -95,11 +110,11 @@ fn run_sessions(running: &Running<'_>) -> Result<(), BusError> {
 
 impl Bus for KafkaBus {
     fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), BusError> {
-        self.cluster.ensure_topics(topics)
+        self.explained(self.cluster.ensure_topics(topics))
     }
 
     fn topics(&self) -> Result<Vec<(String, u32)>, BusError> {
-        self.cluster.topics()
+        self.explained(self.cluster.topics())
     }
 
     fn run_stage(
@@ -113,7 +128,8 @@ impl Bus for KafkaBus {
     }
 
     fn source(&self, id: &str) -> Result<Box<dyn Source>, BusError> {
-        Ok(Box::new(source::KafkaSource::open(Arc::clone(&self.cluster), id)?))
+        let source = self.explained(source::KafkaSource::open(Arc::clone(&self.cluster), id))?;
+        Ok(Box::new(source))
     }
 
     fn source_position(&self, id: &str) -> Result<Option<Vec<u8>>, BusError> {
@@ -121,10 +137,11 @@ impl Bus for KafkaBus {
     }
 
     fn reader(&self, topic: &str, from: ReadFrom) -> Result<Box<dyn RecordReader>, BusError> {
-        Ok(Box::new(reader::KafkaReader::open(&self.cluster, topic, from)?))
+        let reader = self.explained(reader::KafkaReader::open(&self.cluster, topic, from))?;
+        Ok(Box::new(reader))
     }
 
     fn lag(&self, group: &str, topic: &str) -> Result<Vec<Lag>, BusError> {
-        self.cluster.lag(group, topic)
+        self.explained(self.cluster.lag(group, topic))
     }
 }

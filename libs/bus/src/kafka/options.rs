@@ -1,13 +1,15 @@
 //! Settings of the Kafka backend, and what they make of a client's configuration.
 
+use super::security::{Security, is_secret};
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// Settings of a Kafka bus.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct KafkaOptions {
     /// `host:port`, comma-separated.
     pub bootstrap_servers: String,
@@ -29,8 +31,10 @@ pub struct KafkaOptions {
     pub stall_after: Duration,
     /// How long a stage tries to reconnect without any progress before it ends with the error.
     pub retry_for: Duration,
-    /// Further librdkafka properties (TLS, SASL, tuning). What correctness rests on cannot be
-    /// overridden.
+    /// How the connections are secured.
+    pub security: Security,
+    /// Further librdkafka properties. What correctness rests on cannot be overridden, and
+    /// [`Self::security`] wins.
     pub extra: BTreeMap<String, String>,
 }
 
@@ -46,8 +50,41 @@ impl Default for KafkaOptions {
             request_timeout: Duration::from_secs(10),
             stall_after: Duration::from_secs(60),
             retry_for: Duration::from_secs(300),
+            security: Security::default(),
             extra: BTreeMap::new(),
         }
+    }
+}
+
+impl fmt::Debug for KafkaOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let extra: BTreeMap<&str, &str> = self
+            .extra
+            .iter()
+            .map(|(name, value)| (name.as_str(), if is_secret(name) { "***" } else { value.as_str() }))
+            .collect();
+        f.debug_struct("KafkaOptions")
+            .field("bootstrap_servers", &self.bootstrap_servers)
+            .field("instance_id", &self.instance_id)
+            .field("topic_prefix", &self.topic_prefix)
+            .field("state_dir", &self.state_dir)
+            .field("transaction_timeout_ms", &self.transaction_timeout_ms)
+            .field("session_timeout_ms", &self.session_timeout_ms)
+            .field("request_timeout", &self.request_timeout)
+            .field("stall_after", &self.stall_after)
+            .field("retry_for", &self.retry_for)
+            .field("security", &self.security)
+            .field("extra", &extra)
+            .finish()
+    }
+}
+
+/// What the transactional ids of a stage (with its group as `name`) or a source begin with. A
+/// source's id is no longer than this, a stage's goes on with the instance.
+pub(super) fn transactional_id_prefix(kind: &str, name: &str) -> String {
+    match kind {
+        "stage" => format!("stage.{name}."),
+        _ => format!("{kind}.{name}"),
     }
 }
 
@@ -70,10 +107,8 @@ impl KafkaOptions {
 
     /// The transactional id of a stage or source.
     pub(super) fn transactional_id(&self, kind: &str, name: &str) -> String {
-        match kind {
-            "stage" => self.prefixed(&format!("stage.{name}.{}", self.instance_id)),
-            _ => self.prefixed(&format!("{kind}.{name}")),
-        }
+        let instance = if kind == "stage" { self.instance_id.as_str() } else { "" };
+        self.prefixed(&format!("{}{instance}", transactional_id_prefix(kind, name)))
     }
 
     fn client(&self, defaults: &[(&str, &str)]) -> ClientConfig {
@@ -83,6 +118,9 @@ impl KafkaOptions {
             config.set(*key, *value);
         }
         for (key, value) in &self.extra {
+            config.set(key, value);
+        }
+        for (key, value) in self.security.properties() {
             config.set(key, value);
         }
         config.set("bootstrap.servers", &self.bootstrap_servers);
@@ -141,6 +179,7 @@ impl KafkaOptions {
 
 #[cfg(test)]
 mod tests {
+    use super::super::security::Login;
     use super::*;
 
     #[test]
@@ -157,6 +196,28 @@ mod tests {
         let member = options.consumer("g", ConsumerUse::Member);
         assert_eq!(member.get("isolation.level"), Some("read_committed"));
         assert_eq!(member.get("auto.offset.reset"), Some("error"));
+    }
+
+    #[test]
+    fn secrets_among_the_extra_properties_are_not_shown() {
+        let mut options = KafkaOptions::default();
+        for name in ["sasl.password", "ssl.key.pem", "linger.ms"] {
+            options.extra.insert(name.to_owned(), format!("swordfish of {name}"));
+        }
+        let shown = format!("{options:?}");
+        assert!(shown.contains("swordfish of linger.ms") && shown.matches("swordfish").count() == 1, "{shown}");
+    }
+
+    #[test]
+    fn security_reaches_every_client_and_goes_over_the_extra_properties() {
+        let mut options = KafkaOptions::default();
+        options.extra.insert("security.protocol".to_owned(), "plaintext".to_owned());
+        options.security.login = Login::TokenFile("token".into());
+        let clients = [options.admin(), options.producer("t"), options.consumer("g", ConsumerUse::Inspection)];
+        for client in clients {
+            assert_eq!(client.get("security.protocol"), Some("sasl_plaintext"));
+            assert_eq!(client.get("sasl.mechanism"), Some("OAUTHBEARER"));
+        }
     }
 
     #[test]

@@ -170,6 +170,7 @@ impl<'a> Session<'a> {
     pub(super) fn run(&mut self) -> Result<(), SessionEnd> {
         while !self.running.shutdown.is_cancelled() {
             self.gather()?;
+            self.log.tend()?;
             if self.prepared.is_empty() && self.pending_records > 0 {
                 self.prepare()?;
             } else if self.prepared.is_empty() && !self.ended.is_empty() {
@@ -244,6 +245,7 @@ impl<'a> Session<'a> {
                 self.pending_records -= self.pending.remove(&partition).map_or(0, |records| records.len());
             }
             MemberEvent::Broken(why) => return Err(SessionEnd::Reconnect(why)),
+            MemberEvent::Denied(error) => return Err(SessionEnd::Failed(error)),
             MemberEvent::Fenced => return Err(self.member_fenced()),
         }
         Ok(())

@@ -149,7 +149,10 @@ impl KafkaSource {
     fn keep(&mut self, failure: TransactionFailure) -> BusError {
         let context = format!("source {:?} cannot write", self.id);
         match failure {
-            TransactionFailure::Refused(error) => error,
+            TransactionFailure::Refused(error) => {
+                self.producer = None;
+                error
+            }
             TransactionFailure::Aborted(message) => BusError::Backend { context, message, retryable: true },
             TransactionFailure::Fenced(message, left) | TransactionFailure::Unknown(message, left) => {
                 self.unsettled = Some(*left);
@@ -189,6 +192,30 @@ impl KafkaSource {
         }
         Ok(())
     }
+
+    fn write(&mut self, records: Vec<OutputRecord>, position: &[u8]) -> Result<(), BusError> {
+        if self.fenced {
+            return Err(self.fenced());
+        }
+        self.resume()?;
+        let Standing { generation, sequence, .. } = self.standing;
+        let next = Standing { generation, sequence: sequence + 1, position: Some(position.to_vec()) };
+        let mut writes: Vec<Write> = records.into_iter().map(Write::from).collect();
+        writes.push(self.standing_record(&next));
+        let located = locate(&self.cluster, &writes)?;
+        self.widen(&located)?;
+        let Some(producer) = &self.producer else { return Err(self.fenced()) };
+        let failure = match producer.commit(&self.cluster, &located, None) {
+            Ok(()) => {
+                self.standing = next;
+                return Ok(());
+            }
+            Err(failure) => failure,
+        };
+        let error = self.keep(failure);
+        self.resume()?;
+        if self.standing.sequence == next.sequence { Ok(()) } else { Err(error) }
+    }
 }
 
 /// The partition in which a source's standing is.
@@ -222,32 +249,12 @@ pub(super) fn position(cluster: &Cluster, id: &str) -> Result<Option<Vec<u8>>, B
 
 impl Source for KafkaSource {
     fn position(&mut self) -> Result<Option<Vec<u8>>, BusError> {
-        self.resume()?;
+        self.resume().map_err(|error| self.cluster.access.explain(error))?;
         Ok(self.standing.position.clone())
     }
 
     fn append(&mut self, records: Vec<OutputRecord>, position: &[u8]) -> Result<(), BusError> {
-        if self.fenced {
-            return Err(self.fenced());
-        }
-        self.resume()?;
-        let Standing { generation, sequence, .. } = self.standing;
-        let next = Standing { generation, sequence: sequence + 1, position: Some(position.to_vec()) };
-        let mut writes: Vec<Write> = records.into_iter().map(Write::from).collect();
-        writes.push(self.standing_record(&next));
-        let located = locate(&self.cluster, &writes)?;
-        self.widen(&located)?;
-        let Some(producer) = &self.producer else { return Err(self.fenced()) };
-        let failure = match producer.commit(&self.cluster, &located, None) {
-            Ok(()) => {
-                self.standing = next;
-                return Ok(());
-            }
-            Err(failure) => failure,
-        };
-        let error = self.keep(failure);
-        self.resume()?;
-        if self.standing.sequence == next.sequence { Ok(()) } else { Err(error) }
+        self.write(records, position).map_err(|error| self.cluster.access.explain(error))
     }
 }
 

@@ -6,6 +6,8 @@
 //! producer whose last transaction was not seen to end is never used again; [`super::settle`] says
 //! what is done with what it left.
 
+use super::access::{Access, backend_needing};
+use super::acls::{Acl, Operation};
 use super::attempt::{Attempt, positions_list};
 use super::cluster::{Cluster, backend};
 use super::ends::Place;
@@ -15,15 +17,16 @@ use crate::crash_point::CrashPoint;
 use crate::error::BusError;
 use crate::step::{Placement, Write};
 use rdkafka::TopicPartitionList;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -101,22 +104,35 @@ pub(super) struct Moves<'a> {
 }
 
 /// Where the records of the transaction under way lie, as the broker reports it.
-#[derive(Default)]
-pub(super) struct Deliveries(Mutex<Vec<Option<i64>>>);
+pub(super) struct Deliveries {
+    offsets: Mutex<Vec<Option<i64>>>,
+    access: Arc<Access>,
+}
 
 impl Deliveries {
+    fn places(&self) -> MutexGuard<'_, Vec<Option<i64>>> {
+        self.offsets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn expect(&self, records: usize) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = vec![None; records];
+        *self.places() = vec![None; records];
     }
 
     pub(super) fn offsets(&self) -> Vec<Option<i64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.places().clone()
     }
 }
 
 impl ClientContext for Deliveries {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn error(&self, error: KafkaError, reason: &str) {
         report(&error, reason);
+        self.access.heard(&error, reason);
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.access.token()
     }
 }
 
@@ -126,7 +142,7 @@ impl ProducerContext for Deliveries {
     fn delivery(&self, result: &DeliveryResult<'_>, index: usize) {
         if let Ok(message) = result
             && message.offset() >= 0
-            && let Some(offset) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(index)
+            && let Some(offset) = self.places().get_mut(index)
         {
             *offset = Some(message.offset());
         }
@@ -153,10 +169,11 @@ impl Transactional {
         let producer: ThreadedProducer<Deliveries> = cluster
             .options
             .producer(transactional_id)
-            .create_with_context(Deliveries::default())
+            .create_with_context(Deliveries { offsets: Mutex::default(), access: Arc::clone(&cluster.access) })
             .map_err(|e| backend(context(), &e))?;
         let timeout = cluster.options.transaction_timeout();
-        producer.init_transactions(timeout * 2).map_err(|e| backend(context(), &e))?;
+        let needed = [Acl::transactional_id(Operation::Write, transactional_id.to_owned(), false)];
+        producer.init_transactions(timeout * 2).map_err(|e| backend_needing(context(), &e, &needed))?;
         Ok(Self { producer: Arc::new(producer), timeout, group })
     }
 
@@ -240,9 +257,12 @@ impl Transactional {
                 positions_list(cluster, &crate::dlq::dlq_topic(topic), &BTreeMap::from([(0, Position::default())]));
             visited
                 .and_then(|visited| self.send_offsets(visited, &metadata))
-                .map_err(|e| attempt.lost(&e, Reached::Written))?;
+                .map_err(|e| attempt.not_moved(&e, group, &crate::dlq::dlq_topic(topic)))?;
         }
         self.producer.flush(self.timeout).map_err(|e| attempt.lost(&e, Reached::Written))?;
+        if let Some(denied) = attempt.denied_cause() {
+            return Err(attempt.refused(denied));
+        }
         attempt.abort()?;
         if let Some(GroupInput { group, topic }) = group {
             cluster

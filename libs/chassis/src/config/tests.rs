@@ -121,6 +121,17 @@ fn a_secret_is_never_shown() {
 }
 
 #[test]
+fn a_secret_of_another_type_is_refused_without_being_shown() {
+    for value in ["20261125", "-20261125", "20261125.5", "2026-11-25", "[20261125]"] {
+        let error = planner(&format!("[planner.limits]\ntoken = {value}\n"), &[]).unwrap_err();
+        assert!(error.starts_with("prescale.toml:2: [planner] limits.token"), "{error}");
+        assert!(!error.contains("2026"), "{error}");
+    }
+    let environment = [("PRESCALE__PLANNER__LIMITS__TOKEN", "20261125")];
+    assert_eq!(planner("", &environment).unwrap().limits.token.expose(), "20261125");
+}
+
+#[test]
 fn the_defaults_can_be_printed_and_read_back() {
     let text = defaults_toml::<Planner>("planner").unwrap();
     assert!(text.contains("[planner]\n# cooldown_s = 300\n"), "{text}");

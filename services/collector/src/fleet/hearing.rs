@@ -12,8 +12,8 @@ const PAGE_RECORDS: usize = 1000;
 const WAIT: Duration = Duration::from_millis(50);
 /// A reader that is silent for so long has given out all that can be seen, whatever the log's end.
 const SILENCE: Duration = Duration::from_secs(1);
-/// A group that nobody is in: it is asked for the ends of the log alone.
-const NO_GROUP: &str = "collector-feedback";
+/// A group that nobody is in: a fleet asks with it for the ends of the log alone.
+pub const FEEDBACK_GROUP: &str = "collector-feedback";
 
 /// The offset after the last record that was heard, by partition.
 pub(crate) type Heard = Vec<i64>;
@@ -57,7 +57,8 @@ impl Ear {
         retry: &BusRetry,
         mut each: impl FnMut(ActionResult),
     ) -> Result<bool> {
-        let ends = retry.run(|| bus.lag(NO_GROUP, topics::ACTION_RESULTS)).context("cannot see the ends of the log")?;
+        let ends =
+            retry.run(|| bus.lag(FEEDBACK_GROUP, topics::ACTION_RESULTS)).context("cannot see the ends of the log")?;
         let Some(ends) = ends else { return Ok(false) };
         let ends: Heard = ends.iter().map(|lag| lag.end).collect();
         let mut last_heard = Instant::now();

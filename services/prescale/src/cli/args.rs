@@ -163,6 +163,29 @@ pub(super) enum TopicsVerb {
     },
     /// Make the topics that are missing.
     Apply,
+    /// Print the least rights on Kafka that each service needs.
+    Acls(AclsArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  prescale topics acls --command-config admin.properties | sh
+      with kafka-acls.sh on the PATH; the services log in as prescale-collector, prescale-planner, ...
+  prescale topics acls --principal-prefix User:CN=autoscaler- --service planner
+  prescale topics acls --format json")]
+pub(super) struct AclsArgs {
+    /// What the principals begin with; the service's name follows.
+    #[arg(long, value_name = "PREFIX", default_value = "User:prescale-")]
+    pub(super) principal_prefix: String,
+    /// File with the properties that kafka-acls.sh logs in with, for the commands.
+    #[arg(long, value_name = "FILE")]
+    pub(super) command_config: Option<String>,
+    /// Only this service; `operator` is whoever uses this command line.
+    #[arg(long, value_name = "NAME")]
+    pub(super) service: Option<String>,
+    /// How.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
 }
 
 #[derive(Debug, Subcommand)]

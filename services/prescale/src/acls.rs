@@ -1,0 +1,164 @@
+//! `prescale topics acls`: the least rights on Kafka that each service needs, as `kafka-acls.sh`
+//! commands or JSON. What one use of the bus needs is the bus's to say; here stands who uses what.
+
+use anyhow::Result;
+use prescale_bus::kafka::acls::{Acl, AclTool, BusUse, Resource, commands, needed};
+use prescale_chassis::pipeline::outputs_of;
+use prescale_chassis::{Context, STAGES};
+use prescale_collector::FEEDBACK_GROUP;
+use prescale_contracts::topics;
+use serde_json::json;
+use std::collections::BTreeSet;
+
+/// What of the configuration decides who needs what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collects {
+    /// `[collector.fleet]` is enabled: the collector hears of its actions' results.
+    pub fleet: bool,
+    /// `[collector.replay]` is: the collector looks how far the first stage is behind.
+    pub replay: bool,
+}
+
+/// The rights of one service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceAcls {
+    /// The service; `operator` is whoever uses this command line.
+    pub service: &'static str,
+    /// What it may do.
+    pub acls: BTreeSet<Acl>,
+}
+
+/// The rights of every service, in the order of the data.
+pub fn service_acls(context: &Context, collects: Collects, topic_prefix: &str) -> Vec<ServiceAcls> {
+    let groups: Vec<String> = STAGES.iter().map(|s| context.group(s.stage)).collect();
+    let table: Vec<String> = topics::table().into_iter().map(|t| t.name).collect();
+    let dead_letters: Vec<String> = STAGES.iter().map(|s| topics::dlq_of(s.topic)).collect();
+    let lags = || STAGES.iter().zip(&groups).map(|(s, group)| BusUse::Lag { group, topic: s.topic });
+    let service = |service, uses: Vec<BusUse<'_>>| ServiceAcls { service, acls: needed(topic_prefix, &uses) };
+
+    let mut collector = vec![BusUse::Source { id: None, topics: &[topics::RAW_KPIS] }];
+    if collects.fleet {
+        let results = topics::ACTION_RESULTS;
+        collector.extend([BusUse::Reader { topic: results }, BusUse::Lag { group: FEEDBACK_GROUP, topic: results }]);
+        collector.extend(lags());
+    }
+    if collects.replay {
+        collector.extend(lags().take(1));
+    }
+    let stages = STAGES.iter().zip(&groups).map(|(s, group)| {
+        service(s.stage, vec![BusUse::Stage { input: s.topic, outputs: outputs_of(s.stage), group }])
+    });
+    let shown = STAGES.iter().map(|s| s.topic).chain([topics::ACTION_RESULTS]);
+    let console = shown
+        .chain(dead_letters.iter().map(String::as_str))
+        .map(|topic| BusUse::Reader { topic })
+        .chain(lags())
+        .collect();
+    let operator =
+        table.iter().flat_map(|topic| [BusUse::Maker { topic }, BusUse::Reader { topic }]).chain(lags()).collect();
+    let ends = [service("console", console), service("operator", operator)];
+    std::iter::once(service("collector", collector)).chain(stages).chain(ends).collect()
+}
+
+/// The rights as commands for a shell, or JSON; a service's principal is `principal_prefix` and its
+/// name.
+///
+/// # Errors
+/// When they have no JSON form.
+pub fn rendered(services: &[ServiceAcls], tool: &AclTool, principal_prefix: &str, as_json: bool) -> Result<String> {
+    let principal = |service: &str| format!("{principal_prefix}{service}");
+    if as_json {
+        let list: Vec<_> = services
+            .iter()
+            .flat_map(|s| s.acls.iter().map(|acl| (s.service, acl)))
+            .map(|(service, Acl { resource: Resource { kind, name, prefixed }, operation })| {
+                json!({"service": service, "principal": principal(service), "operation": format!("{operation:?}"),
+                       "resource_type": format!("{kind:?}"), "resource_name": name,
+                       "pattern_type": if *prefixed { "Prefixed" } else { "Literal" }})
+            })
+            .collect();
+        return Ok(serde_json::to_string_pretty(&list)? + "\n");
+    }
+    let mut text = String::new();
+    for ServiceAcls { service, acls } in services {
+        text += &format!("# {service}\n");
+        for command in commands(tool, &principal(service), acls) {
+            text += &format!("{command}\n");
+        }
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+    use prescale_chassis::TypedStageFactory;
+    use std::sync::Arc;
+
+    const PREFIX: &str = "User:prescale-";
+
+    fn tool() -> AclTool {
+        AclTool { bootstrap_servers: "broker:9092".into(), command_config: None }
+    }
+
+    fn of<'a>(services: &'a [ServiceAcls], name: &str) -> Vec<String> {
+        let found: &'a ServiceAcls = services.iter().find(|s| s.service == name).unwrap();
+        found.acls.iter().map(Acl::to_string).collect()
+    }
+
+    #[test]
+    fn the_table_of_outputs_is_what_the_stages_say() {
+        let settings = Settings::default();
+        let fingerprinter =
+            prescale_fingerprinter::stage::Factory::new(Arc::new(settings.fingerprinter.settings().unwrap()));
+        let predictor = prescale_predictor::stage::Factory::new(settings.predictor.settings().unwrap()).unwrap();
+        let planner = prescale_planner::stage::Factory::new(Arc::new(settings.planner.rules().unwrap()));
+        let actuator = prescale_actuator::stage::Factory::new(Arc::new(settings.actuator.cloud_rules().unwrap()));
+        let said = [
+            (fingerprinter.name(), fingerprinter.output_topics()),
+            (predictor.name(), predictor.output_topics()),
+            (planner.name(), planner.output_topics()),
+            (actuator.name(), actuator.output_topics()),
+        ];
+        assert_eq!(
+            said.map(|(stage, topics)| (stage, topics)),
+            STAGES.map(|s| (s.stage, outputs_of(s.stage).to_vec()))
+        );
+    }
+
+    #[test]
+    fn only_the_operator_makes_topics_and_nobody_writes_the_work_of_others() {
+        let services = service_acls(&Context::default(), Collects::default(), "eu.");
+        for ServiceAcls { service, acls } in &services {
+            let rights: Vec<String> = acls.iter().map(Acl::to_string).collect();
+            assert_eq!(rights.iter().any(|r| r.starts_with("Create")), *service == "operator", "{rights:?}");
+            let writes_actions = rights.contains(&"Write on topic \"eu.actions\"".to_owned());
+            assert_eq!(writes_actions, *service == "planner", "{service}");
+        }
+        assert!(of(&services, "console").iter().all(|right| !right.starts_with("Write")));
+    }
+
+    #[test]
+    fn a_fleet_hears_of_results() {
+        let reads = |fleet| {
+            let services = service_acls(&Context::default(), Collects { fleet, replay: false }, "");
+            of(&services, "collector").contains(&"Read on topic \"action-results\"".to_owned())
+        };
+        assert!(reads(true) && !reads(false));
+    }
+
+    #[test]
+    fn text_is_commands_and_json_is_a_list() {
+        let services = service_acls(&Context::default(), Collects::default(), "eu.");
+        let text = rendered(&services, &tool(), PREFIX, false).unwrap();
+        let line = "kafka-acls.sh --bootstrap-server broker:9092 --add --allow-principal User:prescale-planner \
+                    --operation Read --group eu.prescale-planner\n";
+        assert!(text.contains("# planner\n") && text.contains(line), "{text}");
+        let list: Vec<serde_json::Value> =
+            serde_json::from_str(&rendered(&services, &tool(), PREFIX, true).unwrap()).unwrap();
+        assert!(list.iter().any(|acl| acl["principal"] == "User:prescale-actuator"
+            && acl["resource_type"] == "TransactionalId"
+            && acl["pattern_type"] == "Prefixed"));
+    }
+}
