@@ -2,7 +2,7 @@
 
 use super::access::{Access, backend_needing};
 use super::acls::{Acl, Operation};
-use super::messages::Reporting;
+use super::messages::{Reporting, passes_by_itself};
 use super::options::{ConsumerUse, KafkaOptions};
 use super::security::is_secret;
 use crate::bus::Lag;
@@ -167,11 +167,22 @@ impl Cluster {
         }
     }
 
-    /// Oldest and next offset of a partition, records of open transactions included.
+    /// Oldest and next offset of a partition, records of open transactions included. A partition that
+    /// was just made, or has a new leader, is asked again.
     pub(super) fn bounds(&self, topic: &str, partition: u32) -> Result<(i64, i64), BusError> {
-        self.inspector(READERS)?
-            .fetch_watermarks(&self.options.prefixed(topic), raw(partition), self.options.request_timeout)
-            .map_err(|e| backend(format!("cannot read the ends of {topic}/{partition}"), &e))
+        let inspector = self.inspector(READERS)?;
+        let name = self.options.prefixed(topic);
+        let deadline = Instant::now() + self.options.request_timeout;
+        loop {
+            match inspector.fetch_watermarks(&name, raw(partition), self.options.request_timeout) {
+                Err(error) if passes_by_itself(&error) && Instant::now() < deadline => {
+                    std::thread::park_timeout(Duration::from_millis(20));
+                }
+                answer => {
+                    return answer.map_err(|e| backend(format!("cannot read the ends of {topic}/{partition}"), &e));
+                }
+            }
+        }
     }
 
     /// Lag of a group, counted against everything written: records of a transaction that is
