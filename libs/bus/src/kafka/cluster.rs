@@ -307,7 +307,9 @@ fn attend(inspector: &Arc<Inspector>) -> Result<(), BusError> {
     let client = Arc::downgrade(inspector);
     let attending = std::thread::Builder::new().name("kafka-events".to_owned()).spawn(move || {
         while let Some(client) = client.upgrade() {
-            drop(client.poll(EVENTS_WAIT));
+            if let Some(Err(error)) = client.poll(EVENTS_WAIT) {
+                client.context().polled(&error);
+            }
         }
     });
     attending.map(drop).map_err(|e| BusError::Backend {

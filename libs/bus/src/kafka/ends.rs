@@ -166,7 +166,8 @@ impl Cluster {
         for partition in partitions {
             asked.add_partition(&name, raw(partition));
         }
-        let found = self.committed_inspector(group)?.committed_offsets(asked, at_most).map_err(|e| failed(&e))?;
+        let inspector = self.committed_inspector(group)?;
+        let found = inspector.committed_offsets(asked, at_most).map_err(|e| failed(&inspector.context().cause(e)))?;
         let mut positions = BTreeMap::new();
         for element in found.elements() {
             element.error().map_err(|e| failed(&e))?;

@@ -19,8 +19,8 @@ use rdkafka::producer::{DeliveryResult, ProducerContext};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A message as the bus has it, under the topic's logical name.
@@ -75,11 +75,26 @@ pub(super) fn report(error: &KafkaError, reason: &str) {
 pub(super) struct Reporting {
     access: Arc<Access>,
     asked_for_token: AtomicBool,
+    /// What was refused for want of a right since it was last asked for.
+    denied: Mutex<Option<RDKafkaErrorCode>>,
 }
 
 impl Reporting {
     pub(super) fn new(access: &Arc<Access>) -> Self {
-        Self { access: Arc::clone(access), asked_for_token: AtomicBool::new(false) }
+        Self { access: Arc::clone(access), asked_for_token: AtomicBool::new(false), denied: Mutex::default() }
+    }
+
+    /// Takes in what the client said when it was polled. It goes on asking for a coordinator that it
+    /// has no right to know, so the call that needs it only runs out of time.
+    pub(super) fn polled(&self, error: &KafkaError) {
+        if let Some(code) = error.rdkafka_error_code().filter(|code| is_denied(*code)) {
+            *self.denied.lock().unwrap_or_else(PoisonError::into_inner) = Some(code);
+        }
+    }
+
+    /// Why a call of the client failed: a refusal that it heard of since, or the call's own error.
+    pub(super) fn cause(&self, error: KafkaError) -> KafkaError {
+        self.denied.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(error, KafkaError::OffsetFetch)
     }
 }
 
