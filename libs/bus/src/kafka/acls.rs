@@ -269,6 +269,7 @@ mod tests {
             "Write on topic \"eu.out\"",
             "Describe on topic \"eu.prescale-source-positions\"",
             "Read on group \"eu.g\"",
+            "Read on group \"eu.g.name.\"",
             "Describe on group \"eu.readers\"",
             "Write on transactional id \"eu.stage.g.\"",
         ];
