@@ -1,0 +1,70 @@
+//! Whatever bytes are on a topic, decoding them ends, and what it takes for a record is one: it can
+//! be written and read again.
+
+use bolero::check;
+use prescale_contracts::{Contract, Envelope};
+use prescale_domain::action::{Action, ActionResult};
+use prescale_domain::fingerprint::Fingerprint;
+use prescale_domain::fleet::{Fleet, FleetSettings};
+use prescale_domain::prediction::Prediction;
+use prescale_domain::sample::Sample;
+use prescale_domain::time::EventTime;
+use prescale_fuzz::{Numbers, changed};
+
+fn decodes_to_a_record_or_not<C: Contract>(bytes: &[u8]) {
+    let Ok(record) = C::decode(bytes) else { return };
+    let encoded = record.encode().expect("what was decoded can be encoded");
+    let again = C::decode(&encoded).expect("what was encoded can be decoded");
+    assert_eq!(again.encode().expect("it can be encoded again"), encoded);
+}
+
+fn any_contract(bytes: &[u8]) {
+    decodes_to_a_record_or_not::<Sample>(bytes);
+    decodes_to_a_record_or_not::<Fingerprint>(bytes);
+    decodes_to_a_record_or_not::<Prediction>(bytes);
+    decodes_to_a_record_or_not::<Action>(bytes);
+    decodes_to_a_record_or_not::<ActionResult>(bytes);
+}
+
+#[test]
+fn any_bytes() {
+    check!().for_each(any_contract);
+}
+
+#[test]
+fn any_datum_in_a_sound_frame() {
+    check!().with_type::<(u8, Vec<u8>)>().for_each(|(id, datum)| {
+        let mut framed = vec![0, 0, 0, 0, 1 + id % 7];
+        framed.extend_from_slice(datum);
+        any_contract(&framed);
+    });
+}
+
+#[test]
+fn changed_samples() {
+    let settings = FleetSettings {
+        name: "fuzz".into(),
+        workloads: 3,
+        step_s: 60,
+        seed: 1,
+        missing_samples_share: 0.0,
+        missing_values_share: 0.1,
+    };
+    let fleet = Fleet::new(settings).expect("a valid name");
+    let samples = fleet.tick(&mut fleet.start(EventTime::from_s(1_767_225_600)));
+    let sound: Vec<Vec<u8>> = samples.iter().map(|s| s.encode().expect("a sound sample")).collect();
+    check!().with_type::<(u8, Vec<Numbers>)>().for_each(|(which, changes)| {
+        decodes_to_a_record_or_not::<Sample>(&changed(&sound[usize::from(*which) % sound.len()], changes));
+    });
+}
+
+#[test]
+fn any_headers() {
+    check!().with_type::<Vec<(u8, Vec<u8>)>>().for_each(|headers| {
+        const NAMES: [&str; 8] =
+            ["ce_id", "ce_source", "ce_type", "ce_time", "ce_specversion", "ce_subject", "traceparent", "content-type"];
+        let named = headers.iter().map(|(name, value)| (NAMES[usize::from(*name) % NAMES.len()], value.as_slice()));
+        // A refusal is as good as an envelope; what counts is that it ends.
+        let _ = Envelope::from_headers(named);
+    });
+}
