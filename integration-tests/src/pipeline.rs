@@ -1,20 +1,17 @@
 //! The whole pipeline over one bus, as `prescale up` runs it but without the console: for tests and
 //! benchmarks.
 
+use bus_tests::conformance::fixture::read_all;
 use prescale::settings::Settings;
 use prescale::topics::specs;
-use prescale_bus::{Bus, CaughtUp, Header, ReadFrom};
+use prescale_bus::{Bus, ConsumedRecord, Header};
 use prescale_chassis::{Context, Settled};
 use prescale_collector::Event;
 use prescale_contracts::topics;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
-
-/// Longest wait for anything; reached only when something is broken.
-const PATIENCE: Duration = Duration::from_secs(900);
 
 /// The topics that the stages write to, and the one they begin with.
 const WRITTEN: [&str; 6] = [
@@ -143,22 +140,8 @@ pub fn assert_same(got: &Outputs, wanted: &Outputs) {
 
 /// All that is on a topic, each partition in its order.
 pub fn said(bus: &dyn Bus, topic: &str) -> Vec<Said> {
-    let mut reader = bus.reader(topic, ReadFrom::Earliest).expect("the topic is there");
-    let deadline = Instant::now() + PATIENCE;
-    let mut all = Vec::new();
-    loop {
-        let (records, caught_up) = reader.poll(5000, Duration::from_millis(500)).expect("the topic is readable");
-        all.extend(records.into_iter().map(|r| Said {
-            partition: r.partition,
-            key: r.key,
-            value: r.value,
-            headers: r.headers,
-        }));
-        if caught_up == CaughtUp::Yes {
-            break;
-        }
-        assert!(Instant::now() < deadline, "topic {topic} has no end");
-    }
+    let said = |r: ConsumedRecord| Said { partition: r.partition, key: r.key, value: r.value, headers: r.headers };
+    let mut all: Vec<Said> = read_all(bus, topic).into_iter().map(said).collect();
     all.sort_by_key(|said| said.partition);
     all
 }

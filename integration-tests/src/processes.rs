@@ -1,10 +1,12 @@
 //! The project's binaries as processes: where they are, and how a test waits for them and ends them.
 
+use bus_tests::conformance::fixture::until_within;
+use bus_tests::signals::{self, Signal};
 use prescale_bus::Bus;
 use prescale_chassis::{Context, STAGES};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
-use std::time::{Duration, Instant};
+use std::process::{Child, ExitStatus};
+use std::time::Duration;
 
 /// Longest wait for anything; reached only when something is broken.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -20,17 +22,12 @@ pub fn binary(name: &str) -> PathBuf {
 
 /// Asks again and again until it holds.
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} for {what}");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
+    until_within(PATIENCE, what, || holds().then_some(()));
 }
 
 /// Sends SIGTERM and waits for the end.
 pub fn terminate(child: &mut Child) -> ExitStatus {
-    let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill starts");
-    assert!(sent.success());
+    signals::send(Signal::Terminate, child.id());
     child.wait().expect("it ends")
 }
 

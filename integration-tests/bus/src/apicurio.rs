@@ -1,13 +1,12 @@
 //! A real Apicurio Registry for tests, from its Maven artefact: one process on loopback, with its data
 //! in a file, so that it can be killed and started again.
 
+use crate::guarded::Guarded;
 use crate::maven::{fetched, require};
-use crate::signals::GUARD;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -22,7 +21,7 @@ pub struct TestRegistry {
     folder: TempDir,
     port: u16,
     app: PathBuf,
-    guard: Option<Child>,
+    server: Option<Guarded>,
 }
 
 impl TestRegistry {
@@ -45,7 +44,7 @@ impl TestRegistry {
         let app = app();
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
         let port = listener.local_addr().expect("a bound port").port();
-        Self { folder: tempfile::tempdir().expect("a folder for the registry"), port, app, guard: None }
+        Self { folder: tempfile::tempdir().expect("a folder for the registry"), port, app, server: None }
     }
 
     /// Where the API that Confluent's clients speak begins.
@@ -55,9 +54,8 @@ impl TestRegistry {
 
     /// Kills the registry at once (SIGKILL); its data stays.
     pub fn kill(&mut self) {
-        if let Some(mut guard) = self.guard.take() {
-            drop(guard.stdin.take());
-            guard.wait().expect("the registry's guard ends");
+        if let Some(server) = self.server.take() {
+            server.kill();
         }
     }
 
@@ -65,26 +63,19 @@ impl TestRegistry {
     pub fn run(&mut self) {
         self.kill();
         let folder = self.folder.path();
-        let log = File::create(folder.join("registry.log")).expect("the registry's folder is writable");
         let jar = fs::read_dir(&self.app)
             .expect("the app's folder is readable")
             .map(|entry| entry.expect("it is readable").path())
             .find(|path| path.to_string_lossy().ends_with("-runner.jar"))
             .expect("the app has a runner");
-        let guard = Command::new("sh")
-            .args(["-c", GUARD, "guard", "java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-jar"])
-            .arg(jar)
-            .env("QUARKUS_HTTP_HOST", "127.0.0.1")
-            .env("QUARKUS_HTTP_PORT", self.port.to_string())
+        let java = ["java", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-jar", &jar.to_string_lossy()];
+        let variables = [
+            ("QUARKUS_HTTP_HOST", "127.0.0.1".to_owned()),
+            ("QUARKUS_HTTP_PORT", self.port.to_string()),
             // Without a delay, so that what was answered is still there after a kill.
-            .env("APICURIO_DATASOURCE_URL", format!("jdbc:h2:file:{}/registry;WRITE_DELAY=0", folder.display()))
-            .env("PID_FILE", folder.join("registry.pid"))
-            .stdin(Stdio::piped())
-            .stdout(log.try_clone().expect("the log is shared"))
-            .stderr(log)
-            .spawn()
-            .expect("sh starts");
-        self.guard = Some(guard);
+            ("APICURIO_DATASOURCE_URL", format!("jdbc:h2:file:{}/registry;WRITE_DELAY=0", folder.display())),
+        ];
+        self.server = Some(Guarded::start(&java.map(str::to_owned), &variables, &folder.join("registry.log")));
         let deadline = Instant::now() + READY_WITHIN;
         while self.request("GET", "/subjects", "").is_none_or(|(status, _)| status != 200) {
             let log = || fs::read_to_string(self.folder.path().join("registry.log")).unwrap_or_default();

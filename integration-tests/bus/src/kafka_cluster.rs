@@ -3,17 +3,18 @@
 //! librdkafka's mock cluster would not do: it shows aborted records to read_committed readers.
 
 use crate::faults::link::Link;
+use crate::guarded::Guarded;
 use crate::kafka_libraries::java;
 use crate::kafka_listeners::SecureListeners;
-use crate::signals::{self, GUARD, Signal};
+use crate::signals::{self, Signal};
 use prescale_bus::kafka::{KafkaBus, KafkaOptions};
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use std::fs::{self, File};
+use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -44,7 +45,7 @@ struct Broker {
     heap_mb: u32,
     link: Option<Link>,
     secure: Option<SecureListeners>,
-    guard: Option<Child>,
+    server: Option<Guarded>,
 }
 
 impl TestCluster {
@@ -75,7 +76,7 @@ impl TestCluster {
             let link = (reach == Reach::Linked).then(|| Link::to(ports[0]));
             let (client_port, internal_port, controller_port) = (ports[0], ports[1], ports[2]);
             let secure = is_secured.then(|| SecureListeners::new(&folder));
-            Broker { folder, client_port, internal_port, controller_port, heap_mb, link, secure, guard: None }
+            Broker { folder, client_port, internal_port, controller_port, heap_mb, link, secure, server: None }
         };
         let brokers: Vec<Broker> = ports.chunks(3).enumerate().map(broker).collect();
         let mut cluster = Self { brokers, _folder: folder };
@@ -225,54 +226,34 @@ impl Broker {
     }
 
     fn run(&mut self) {
-        if self.guard.is_some() {
-            return;
+        if self.server.is_none() {
+            let properties = self.properties().display().to_string();
+            let command: Vec<String> = java("kafka.Kafka", self.heap_mb).into_iter().chain([properties]).collect();
+            self.server = Some(Guarded::start(&command, &[], &self.folder.join("broker.log")));
         }
-        let process_id = self.folder.join("broker.pid");
-        drop(fs::remove_file(&process_id));
-        let log = File::options().create(true).append(true).open(self.folder.join("broker.log"));
-        let log = log.expect("the broker's folder is writable");
-        let guard = Command::new("sh")
-            .args(["-c", GUARD, "guard"])
-            .args(java("kafka.Kafka", self.heap_mb))
-            .arg(self.properties())
-            .env("PID_FILE", process_id)
-            .stdin(Stdio::piped())
-            .stdout(log.try_clone().expect("the log is shared"))
-            .stderr(log)
-            .spawn()
-            .expect("sh starts");
-        self.guard = Some(guard);
     }
 
     fn kill(&mut self) {
-        if let Some(mut guard) = self.guard.take() {
-            drop(guard.stdin.take());
-            guard.wait().expect("the broker's guard ends");
+        if let Some(server) = self.server.take() {
+            server.kill();
         }
     }
 
     fn stop(&mut self) {
         self.signal(Signal::Terminate);
         let deadline = Instant::now() + READY_WITHIN;
-        while let Some(guard) = &mut self.guard
-            && guard.try_wait().expect("the guard is our child").is_none()
-        {
+        while self.server.as_mut().is_some_and(|server| !server.has_ended()) {
             assert!(Instant::now() < deadline, "the broker has not ended {READY_WITHIN:?} after SIGTERM");
             thread::park_timeout(Duration::from_millis(20));
         }
-        self.guard = None;
+        self.server = None;
     }
 
-    /// While the guard lives it has not waited for the broker, so the id is the broker's.
     fn signal(&self, signal: Signal) {
-        if self.guard.is_none() {
-            return;
-        }
+        let Some(server) = &self.server else { return };
         let deadline = Instant::now() + READY_WITHIN;
         let process_id = loop {
-            let text = fs::read_to_string(self.folder.join("broker.pid")).unwrap_or_default();
-            if let Some(id) = text.strip_suffix('\n').and_then(|id| id.parse().ok()) {
+            if let Some(id) = server.process_id() {
                 break id;
             }
             assert!(Instant::now() < deadline, "the broker's guard does not tell its process id");

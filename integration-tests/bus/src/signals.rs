@@ -2,12 +2,6 @@
 
 use std::process::Command;
 
-/// Starts `"$@"`, writes its process id to `$PID_FILE` and waits for it; kills it when standard
-/// input ends: so the process goes with the test process, however that ends.
-pub(crate) const GUARD: &str = r#"exec 3<&0; "$@" </dev/null 3<&- & pid=$!; echo "$pid" > "$PID_FILE"
-(cat <&3 >/dev/null; kill -9 "$pid") & killer=$!
-wait "$pid"; kill "$killer""#;
-
 /// What a process is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {

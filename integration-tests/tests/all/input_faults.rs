@@ -2,7 +2,8 @@
 //! values that cannot be, bytes that are no samples, and more workloads than anybody asked for.
 //! Each ends in an output, the dead letter queue or a counted drop, and harms no other.
 
-use integration_tests::pipeline::{Outputs, Pipeline, Said, outputs};
+use bus_tests::faults::seed::Chance;
+use integration_tests::pipeline::{Outputs, Pipeline, Said, outputs, said};
 use prescale::account::{StageAccount, account};
 use prescale::settings::Settings;
 use prescale::topics::specs;
@@ -16,6 +17,7 @@ use prescale_domain::sample::Sample;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 use std::sync::Arc;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -52,7 +54,7 @@ impl Run {
         Self {
             outputs: outputs(bus.as_ref()),
             stages: stages.expect("the log is readable"),
-            dead: integration_tests::pipeline::said(bus.as_ref(), &format!("{}.dlq", topics::RAW_KPIS)),
+            dead: said(bus.as_ref(), &format!("{}.dlq", topics::RAW_KPIS)),
         }
     }
 
@@ -120,22 +122,13 @@ fn record_of(stream: &str, sample: &Sample) -> OutputRecord {
     output_record(&envelope, topics::RAW_KPIS, sample).expect("the sample keeps its contract")
 }
 
-/// A number below `below`, the same for the same place.
-fn dice(place: (usize, usize), below: usize) -> usize {
-    let mixed =
-        (place.0 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (place.1 as u64).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    usize::try_from((mixed ^ (mixed >> 29)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 40).unwrap_or(0) % below
-}
-
 /// The samples in an order in which each comes up to the lateness bound after its time.
 fn shuffled(ticks: &[Vec<Sample>], copies: usize) -> Vec<OutputRecord> {
-    let mut placed = Vec::new();
+    let (mut chance, mut placed) = (Chance::seeded(1), Vec::new());
     for (tick, samples) in ticks.iter().enumerate() {
-        for (i, sample) in samples.iter().enumerate() {
-            for copy in 0..copies {
-                let arrives = tick + dice((tick, i + 1000 * copy), LATENESS_STEPS + 1);
-                placed.push(((arrives, dice((i + 17 * copy, tick), 1 << 20)), record(sample)));
-            }
+        for sample in samples.iter().flat_map(|sample| iter::repeat_n(sample, copies)) {
+            let arrives = tick + chance.among(0..LATENESS_STEPS + 1);
+            placed.push(((arrives, chance.among(0..1 << 20)), record(sample)));
         }
     }
     placed.sort_by_key(|(at, _)| *at);

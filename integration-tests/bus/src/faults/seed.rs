@@ -13,7 +13,12 @@ impl Chance {
         let seed: u64 = std::env::var("FAULT_SEED").map_or(1, |seed| seed.parse().expect("FAULT_SEED is a number"));
         println!("{scenario}: FAULT_SEED={seed}");
         let name = scenario.bytes().fold(0, |hash: u64, byte| hash.wrapping_mul(31).wrapping_add(u64::from(byte)));
-        Self(seed ^ name.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        Self::seeded(seed ^ name.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    /// The chance that follows from this number alone.
+    pub fn seeded(seed: u64) -> Self {
+        Self(seed)
     }
 
     fn next(&mut self) -> u64 {

@@ -133,7 +133,7 @@ impl Bus for KafkaBus {
     }
 
     fn source_position(&self, id: &str) -> Result<Option<Vec<u8>>, BusError> {
-        source::position(&self.cluster, id)
+        self.explained(source::position(&self.cluster, id))
     }
 
     fn reader(&self, topic: &str, from: ReadFrom) -> Result<Box<dyn RecordReader>, BusError> {

@@ -8,11 +8,10 @@ mod cluster;
 mod instance;
 
 use bus_tests::conformance::stage::{ChainingFactory, expected_values};
+use bus_tests::faults::seed::Chance;
 use cluster::{Broken, Cluster, Name};
 use instance::{Careless, Disk, Instance};
 use prescale_bus::StageFactory;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -32,16 +31,16 @@ struct Simulation {
     disks: BTreeMap<Name, Disk>,
     /// The processes; a later one of a name has taken over from the earlier ones.
     instances: Vec<Instance>,
-    random: ChaCha8Rng,
+    random: Chance,
     careless: Careless,
 }
 
 impl Simulation {
     fn new(seed: u64, broken: Broken, careless: Careless) -> Self {
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut random = Chance::seeded(seed);
         let mut inputs = vec![Vec::new(); PARTITIONS];
-        for i in 0..20 + below(&mut random, 40) {
-            let key = below(&mut random, KEYS);
+        for i in 0..20 + random.among(0..40) {
+            let key = random.among(0..KEYS);
             inputs[key % PARTITIONS].push((format!("key-{key}").into_bytes(), format!("payload-{i}").into_bytes()));
         }
         let mut simulation = Self {
@@ -57,14 +56,14 @@ impl Simulation {
 
     fn start(&mut self, name: Name) {
         let factory: Arc<dyn StageFactory> = Arc::new(ChainingFactory::new("in", "out"));
-        let batch_records_max = 1 + below(&mut self.random, 5);
+        let batch_records_max = 1 + self.random.among(0..5);
         self.instances.push(Instance::new(name, factory, batch_records_max, self.careless));
     }
 
     /// One step of one process, with its answer lost once in `losses`; never when that is 0.
     fn step(&mut self, losses: usize) {
-        let at = below(&mut self.random, self.instances.len());
-        let answered = losses == 0 || below(&mut self.random, losses) != 0;
+        let at = self.random.among(0..self.instances.len());
+        let answered = losses == 0 || self.random.among(0..losses) != 0;
         let name = self.instances[at].name;
         let is_newest = self.instances[at + 1..].iter().all(|later| later.name != name);
         let disk = self.disks.get_mut(&name).expect("each name has a disk");
@@ -73,8 +72,8 @@ impl Simulation {
     }
 
     fn fault(&mut self) {
-        let name = u32::try_from(below(&mut self.random, NAMES as usize)).expect("few names");
-        match below(&mut self.random, 4) {
+        let name = u32::try_from(self.random.among(0..NAMES as usize)).expect("few names");
+        match self.random.among(0..4) {
             0 => {
                 // Killed, and started again.
                 self.instances.retain(|instance| instance.name != name);
@@ -90,7 +89,7 @@ impl Simulation {
     /// Runs to the end; `Err` says what was wrong.
     fn run(mut self) -> Result<(), String> {
         for step in 0..STEPS_FAULTY {
-            match below(&mut self.random, 40) {
+            match self.random.among(0..40) {
                 0 => self.fault(),
                 1..=12 => self.write_marker(),
                 _ => self.step(30),
@@ -110,8 +109,8 @@ impl Simulation {
     }
 
     fn write_marker(&mut self) {
-        let name = u32::try_from(below(&mut self.random, NAMES as usize)).expect("few names");
-        let pick = below(&mut self.random, 1 << 16);
+        let name = u32::try_from(self.random.among(0..NAMES as usize)).expect("few names");
+        let pick = self.random.among(0..1 << 16);
         self.cluster.go_on(name, pick);
     }
 
@@ -152,10 +151,6 @@ impl Simulation {
         }
         Ok(())
     }
-}
-
-fn below(random: &mut ChaCha8Rng, bound: usize) -> usize {
-    usize::try_from(random.next_u64() % bound as u64).expect("it is below the bound")
 }
 
 fn seeds() -> u64 {
