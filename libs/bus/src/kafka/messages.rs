@@ -84,17 +84,22 @@ impl Reporting {
         Self { access: Arc::clone(access), asked_for_token: AtomicBool::new(false), denied: Mutex::default() }
     }
 
-    /// Takes in what the client said when it was polled. It goes on asking for a coordinator that it
-    /// has no right to know, so the call that needs it only runs out of time.
+    /// Takes in what the client said when it was polled. It says only once that it has no right to know
+    /// a coordinator, and goes on asking, so the call that needs it only runs out of time.
     pub(super) fn polled(&self, error: &KafkaError) {
         if let Some(code) = error.rdkafka_error_code().filter(|code| is_denied(*code)) {
             *self.denied.lock().unwrap_or_else(PoisonError::into_inner) = Some(code);
         }
     }
 
+    /// The refusal that it heard of since it was last asked, if any.
+    fn take_denied(&self) -> Option<RDKafkaErrorCode> {
+        self.denied.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Why a call of the client failed: a refusal that it heard of since, or the call's own error.
     pub(super) fn cause(&self, error: KafkaError) -> KafkaError {
-        self.denied.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(error, KafkaError::OffsetFetch)
+        self.take_denied().map_or(error, KafkaError::OffsetFetch)
     }
 }
 
@@ -154,7 +159,9 @@ impl CommittedLog {
         if cluster.access.has_token() {
             let deadline = Instant::now() + TOKEN_WITHIN;
             while !consumer.context().asked_for_token.load(Ordering::Relaxed) && Instant::now() < deadline {
-                drop(consumer.poll(Duration::from_millis(10)));
+                if let Some(Err(error)) = consumer.poll(Duration::from_millis(10)) {
+                    consumer.context().polled(&error);
+                }
             }
         }
         let needed = [
@@ -170,9 +177,13 @@ impl CommittedLog {
     /// # Errors
     /// When a right is missing.
     pub(super) fn tend(&self) -> Result<(), BusError> {
-        match self.consumer.poll(Duration::ZERO) {
-            Some(Err(error)) if error.rdkafka_error_code().is_some_and(is_denied) => Err(self.error(&error)),
-            _ => Ok(()),
+        let context = self.consumer.context();
+        if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
+            context.polled(&error);
+        }
+        match context.take_denied() {
+            Some(code) => Err(self.error(&KafkaError::MessageConsumption(code))),
+            None => Ok(()),
         }
     }
 
