@@ -69,16 +69,19 @@ impl TestCluster {
     fn start_with(brokers: usize, reach: Reach, is_secured: bool) -> Self {
         let folder = tempfile::tempdir().expect("a folder for the brokers");
         let heap_mb = if brokers == 1 { 512 } else { 320 };
-        let ports = free_ports(3 * brokers);
+        let ports_each = if is_secured { 3 + SecureListeners::PORTS } else { 3 };
+        let reserved = reserve_ports(ports_each * brokers);
+        let ports: Vec<u16> = reserved.iter().map(|l| l.local_addr().expect("a bound port").port()).collect();
         let broker = |(number, ports): (usize, &[u16])| {
             let folder = folder.path().join(format!("broker-{number}"));
             fs::create_dir(&folder).expect("the folder is writable");
             let link = (reach == Reach::Linked).then(|| Link::to(ports[0]));
             let (client_port, internal_port, controller_port) = (ports[0], ports[1], ports[2]);
-            let secure = is_secured.then(|| SecureListeners::new(&folder));
+            let secure = is_secured.then(|| SecureListeners::new(&folder, &ports[3..]));
             Broker { folder, client_port, internal_port, controller_port, heap_mb, link, secure, server: None }
         };
-        let brokers: Vec<Broker> = ports.chunks(3).enumerate().map(broker).collect();
+        let brokers: Vec<Broker> = ports.chunks(ports_each).enumerate().map(broker).collect();
+        drop(reserved);
         let mut cluster = Self { brokers, _folder: folder };
         cluster.format();
         cluster.run_all();
@@ -318,9 +321,8 @@ log.cleaner.dedupe.buffer.size=8388608
     )
 }
 
-/// Ports that were free a moment ago.
-pub(crate) fn free_ports(count: usize) -> Vec<u16> {
-    let bind = || TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
-    let listeners: Vec<TcpListener> = (0..count).map(|_| bind()).collect();
-    listeners.iter().map(|l| l.local_addr().expect("a bound port").port()).collect()
+/// Keeps so many free ports from everybody else until they are dropped: ports that are drawn one after
+/// the other, each let go at once, can be the same.
+fn reserve_ports(count: usize) -> Vec<TcpListener> {
+    (0..count).map(|_| TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port")).collect()
 }

@@ -1,7 +1,6 @@
 //! Listeners of the test broker with TLS and logins, and what clients need for them: a CA,
 //! certificates, names and passwords, tokens.
 
-use crate::kafka_cluster::free_ports;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use prescale_bus::kafka::security::{Channel, ClientIdentity, Login, PasswordMechanism, Secret, Security, Tls};
@@ -25,8 +24,11 @@ pub struct SecureListeners {
 }
 
 impl SecureListeners {
-    /// Makes the certificates in the broker's folder.
-    pub(crate) fn new(folder: &Path) -> Self {
+    /// How many ports they take.
+    pub(crate) const PORTS: usize = 4;
+
+    /// Makes the certificates in the broker's folder. There must be [`Self::PORTS`] ports.
+    pub(crate) fn new(folder: &Path, ports: &[u16]) -> Self {
         let ca = Ca::new("the test's CA");
         let broker = ca.issue("broker", &["127.0.0.1"]);
         put(folder, "broker.pem", &format!("{}{}", broker.key, broker.certificate));
@@ -35,7 +37,6 @@ impl SecureListeners {
         put(folder, "client-key.pem", &client.key);
         put(folder, "ca.pem", &ca.certificate);
         put(folder, "other-ca.pem", &Ca::new("another CA").certificate);
-        let ports = free_ports(4);
         Self {
             folder: folder.to_owned(),
             scram_port: ports[0],
