@@ -16,6 +16,7 @@ pub mod policy;
 pub mod prediction;
 pub mod quantiles;
 pub mod sample;
+pub mod score;
 pub mod stream;
 pub mod time;
 pub mod window;

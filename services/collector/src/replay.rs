@@ -29,6 +29,7 @@ pub mod known;
 pub mod mapping;
 mod pace;
 mod position;
+pub mod read;
 mod rows;
 mod step;
 mod trace;

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 64 bad usage or configuration.
 
 mod args;
+mod backtest;
 
 use crate::account;
 use crate::acls::{self, Collects};
@@ -85,6 +86,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Dlq { verb: DlqVerb::Replay(args) } => dlq_replay(config, &args),
         Verb::Explain(args) => explain(config, &args),
         Verb::Account(args) => account(config, &args),
+        Verb::Backtest(args) => backtest::run(config, &args),
         Verb::Health { address } => Ok(health::health(&address)?),
     }
 }

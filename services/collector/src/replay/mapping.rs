@@ -141,7 +141,8 @@ impl fmt::Display for Mapping {
     }
 }
 
-fn long_name(key: &str) -> &str {
+/// The KPI's name that a short one on the command line stands for; any other name as it is.
+pub fn long_name(key: &str) -> &str {
     SHORT_NAMES.iter().find(|(short, _)| *short == key).map_or(key, |(_, long)| long)
 }
 

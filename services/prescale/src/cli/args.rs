@@ -1,5 +1,6 @@
 //! What the command line takes.
 
+use super::backtest::BacktestArgs;
 use crate::settings::Settings;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -47,6 +48,8 @@ pub(super) enum Verb {
     },
     /// Say why a workload's capacity is what it is.
     Explain(ExplainArgs),
+    /// Score every forecaster on a trace, as it would have run.
+    Backtest(BacktestArgs),
     /// Read the whole log and account for every record of every stage.
     Account(AccountArgs),
     /// Ask a service whether it is ready.

@@ -1,0 +1,65 @@
+//! A trace read without a bus: its samples in order, as a replay would write them.
+
+use super::position::Progress;
+use super::rows::SampleMaker;
+use super::trace::Range;
+use super::{Plan, READERS, cannot_order};
+use crate::config::ReplayConfig;
+use crate::event::ReplayReport;
+use anyhow::{Context as _, Result};
+use futures::StreamExt as _;
+use prescale_domain::sample::Sample;
+use std::ops::ControlFlow;
+
+/// What is known of a trace before its rows are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceExtent {
+    /// Rows in the range.
+    pub rows: u64,
+    /// Sampling step, in seconds.
+    pub step_s: u32,
+}
+
+/// Hands out the samples of `config.file` by instant, then workload, some at a time, after
+/// `opened` was told how many rows there are. Ends early when `take` breaks. Blocks; call it outside of any
+/// async runtime. Pace, name and back-pressure of the configuration do not matter.
+///
+/// # Errors
+/// When the file cannot be read or the mapping cannot be used, with the key.
+pub fn read_samples(
+    config: &ReplayConfig,
+    opened: impl FnOnce(TraceExtent),
+    mut take: impl FnMut(Vec<Sample>) -> ControlFlow<()>,
+) -> Result<ReplayReport> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(READERS)
+        .thread_name("trace reader")
+        .enable_all()
+        .build()
+        .context("cannot start the trace's readers")?;
+    runtime.block_on(async {
+        let plan = Plan::make(config).await?;
+        opened(TraceExtent { rows: plan.rows_in_range, step_s: plan.step_s });
+        let Range { from_ms, to_ms } = plan.range;
+        let mut stream = plan.trace.ordered(Range { from_ms, to_ms }).await?;
+        let maker = SampleMaker::new(&plan.trace, "replay:trace", plan.step_s);
+        let mut progress = Progress::starting(plan.rows_without_instant);
+        while let Some(batch) = stream.next().await.transpose().map_err(cannot_order)? {
+            let rows = maker.rows(&batch)?;
+            let mut samples = Vec::with_capacity(rows.len());
+            for row in 0..rows.len() {
+                match rows.sample(row) {
+                    Ok(sample) => {
+                        progress.written(rows.at_ms(row));
+                        samples.push(sample);
+                    }
+                    Err(reason) => progress.dropped(rows.at_ms(row), reason),
+                }
+            }
+            if take(samples).is_break() {
+                break;
+            }
+        }
+        Ok(progress.report())
+    })
+}

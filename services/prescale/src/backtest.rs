@@ -1,0 +1,224 @@
+//! `prescale backtest`: every forecaster over a trace as it would have run, and how well it did.
+//!
+//! Rolling origin: at each bin of the grid every contender forecasts from what it had seen by then, and
+//! is scored when the truth is known. The contenders are the predictor's own code, not a copy of it.
+//! Workloads are dealt to lanes as a bus deals them to partitions; a lane is a thread's work.
+
+mod contender;
+mod html;
+mod lane;
+mod plots;
+mod report;
+#[cfg(test)]
+mod tests;
+mod textbook;
+
+use crate::settings::Settings;
+use anyhow::{Context as _, Result, anyhow, ensure};
+use contender::Contender;
+use indicatif::{ProgressBar, ProgressStyle};
+use lane::{Lane, LaneScores};
+use prescale_bus::partitioner::partition_of;
+use prescale_collector::config::ReplayConfig;
+use prescale_collector::replay::read::read_samples;
+use prescale_collector::{Mapping, ReplayReport};
+use prescale_domain::forecast::Family;
+use prescale_domain::sample::Sample;
+use prescale_domain::time::EventTime;
+use prescale_predictor::config::Settings as PredictorSettings;
+pub use report::Report;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+
+/// Batches that wait for a lane.
+const BATCHES_WAITING_MAX: usize = 4;
+
+/// What is to be tested on what.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The trace, its mapping and range.
+    pub trace: ReplayConfig,
+    /// Families to be tested, each as the only one beside last value; empty for all that need no model
+    /// folder.
+    pub families: Vec<String>,
+    /// KPIs to be forecast; empty for the predictor's configured resources.
+    pub kpis: Vec<String>,
+    /// Bins of a series, from its beginning, that are not scored.
+    pub warm_up_bins: u32,
+    /// Only each so-manieth bin is scored.
+    pub every_bins: u32,
+    /// Length of the bootstrap's blocks, in days.
+    pub block_days: u32,
+    /// Folder for `report.json` and `report.html`.
+    pub report: Option<PathBuf>,
+}
+
+/// Name of the row that runs the predictor as it is configured.
+pub const AS_CONFIGURED: &str = "as-configured";
+
+/// Reads the trace and scores every contender.
+///
+/// # Errors
+/// When the configuration, the mapping or the trace cannot be used, or the report cannot be written.
+pub fn backtest(settings: &Settings, request: &Request) -> Result<Report> {
+    let plan = Plan::of(settings, request)?;
+    let lanes_count = settings.bus.partitions.max(1);
+    let lanes: Vec<Lane> = (0..lanes_count).map(|_| plan.lane()).collect::<Result<_>>()?;
+    let (scores, read) = run(lanes, &request.trace)?;
+    ensure!(
+        scores.iter().any(|lane| !lane.series.is_empty()),
+        "nothing was scored: the trace has {} samples; it needs more than {} bins of 300 s of at least one of {:?}",
+        read.samples_written,
+        request.warm_up_bins,
+        plan.kpis
+    );
+    let report = Report::of(&plan, request, &read, scores);
+    if let Some(folder) = &request.report {
+        write(folder, &report)?;
+    }
+    Ok(report)
+}
+
+/// The contenders by name, and what they share.
+struct Plan {
+    rows: Vec<(String, Arc<PredictorSettings>)>,
+    kpis: Vec<String>,
+    horizons_s: Vec<u32>,
+    warm_up_bins: u32,
+    every_bins: u32,
+    block_days: u32,
+}
+
+impl Plan {
+    fn of(settings: &Settings, request: &Request) -> Result<Self> {
+        let mut config = settings.predictor.clone();
+        if !request.kpis.is_empty() {
+            config.resources.clone_from(&request.kpis);
+        }
+        let configured = Arc::new(config.settings()?);
+        let names: Vec<String> = match request.families.as_slice() {
+            [] => configured.models.iter().map(|family| family.name().to_owned()).collect(),
+            named => named.to_vec(),
+        };
+        let mut rows = vec![(AS_CONFIGURED.to_owned(), Arc::clone(&configured))];
+        for name in names {
+            config.models = vec![name.clone(), Family::LastValue.name().to_owned()];
+            config.models.dedup();
+            rows.push((name, Arc::new(config.settings()?)));
+        }
+        ensure!(request.every_bins > 0, "--every: at least one bin of 300 s");
+        ensure!(request.block_days > 0, "--block-days: at least one day");
+        Ok(Self {
+            rows,
+            kpis: configured.resources.iter().map(|name| name.as_str().to_owned()).collect(),
+            horizons_s: configured.horizons_s.clone(),
+            warm_up_bins: request.warm_up_bins,
+            every_bins: request.every_bins,
+            block_days: request.block_days,
+        })
+    }
+
+    fn lane(&self) -> Result<Lane> {
+        let Some((_, first)) = self.rows.first() else { anyhow::bail!("no contender") };
+        let mut contenders =
+            self.rows.iter().map(|(_, settings)| Contender::predictor(settings)).collect::<Result<Vec<_>>>()?;
+        contenders.push(Contender::textbook(first));
+        Ok(Lane::new(Arc::clone(first), contenders, self.warm_up_bins, self.every_bins))
+    }
+
+    /// Names of the rows, in the order of a lane's contenders.
+    fn names(&self) -> Vec<String> {
+        self.rows.iter().map(|(name, _)| name.clone()).chain([textbook::NAME.to_owned()]).collect()
+    }
+}
+
+/// Reads the trace once and hands each lane its workloads' samples.
+fn run(lanes: Vec<Lane>, trace: &ReplayConfig) -> Result<(Vec<LaneScores>, ReplayReport)> {
+    thread::scope(|scope| {
+        let (senders, workers): (Vec<SyncSender<Vec<Sample>>>, Vec<_>) = lanes
+            .into_iter()
+            .map(|mut lane| {
+                let (sender, receiver) = sync_channel::<Vec<Sample>>(BATCHES_WAITING_MAX);
+                let worker = scope.spawn(move || -> Result<LaneScores> {
+                    for samples in receiver {
+                        lane.take(samples)?;
+                    }
+                    lane.finish()
+                });
+                (sender, worker)
+            })
+            .unzip();
+        let bar = ProgressBar::no_length();
+        let read = read_samples(
+            trace,
+            |extent| {
+                bar.set_length(extent.rows);
+                if let Ok(style) = ProgressStyle::with_template("{bar:30} {human_pos}/{human_len} rows, {eta} left") {
+                    bar.set_style(style);
+                }
+            },
+            |samples| deal(&senders, samples, &bar),
+        );
+        drop(senders);
+        bar.finish_and_clear();
+        let scores = workers.into_iter().map(|worker| match worker.join() {
+            Ok(scores) => scores,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        let scores = scores.collect::<Result<Vec<_>>>()?;
+        Ok((scores, read?))
+    })
+}
+
+fn deal(senders: &[SyncSender<Vec<Sample>>], samples: Vec<Sample>, bar: &ProgressBar) -> ControlFlow<()> {
+    bar.inc(samples.len() as u64);
+    let mut hands = vec![Vec::new(); senders.len()];
+    for sample in samples {
+        let lane = partition_of(sample.workload.as_str().as_bytes(), senders.len() as u32);
+        hands[lane as usize].push(sample);
+    }
+    for (sender, hand) in senders.iter().zip(hands) {
+        // A lane that ended has failed; its error is told when it is joined.
+        if sender.send(hand).is_err() {
+            return ControlFlow::Break(());
+        }
+    }
+    ControlFlow::Continue(())
+}
+
+fn write(folder: &Path, report: &Report) -> Result<()> {
+    let cannot = |file: &Path| format!("cannot write {}", file.display());
+    fs::create_dir_all(folder).with_context(|| cannot(folder))?;
+    let json = folder.join("report.json");
+    let text = serde_json::to_string_pretty(report).context("cannot write JSON")?;
+    fs::write(&json, text + "\n").with_context(|| cannot(&json))?;
+    let page = folder.join("report.html");
+    fs::write(&page, html::page(report)?).with_context(|| cannot(&page))
+}
+
+/// A trace with the mapping as the command line has it.
+///
+/// # Errors
+/// When the mapping or a bound cannot be read.
+pub fn trace(file: &Path, map: Option<&str>, from: Option<&str>, to: Option<&str>) -> Result<ReplayConfig> {
+    let mut config = ReplayConfig { file: file.to_owned(), ..ReplayConfig::default() };
+    if let Some(map) = map {
+        config.mapping = Mapping::parse(map).context("--map")?;
+    }
+    if let Some(from) = from {
+        config.from = from.parse().map_err(|e: String| anyhow!("--from {from:?}: {e}"))?;
+    }
+    if let Some(to) = to {
+        config.to = to.parse().map_err(|e: String| anyhow!("--to {to:?}: {e}"))?;
+    }
+    Ok(config)
+}
+
+/// When a bin begins, for a report.
+fn instant(at: Option<EventTime>) -> Option<String> {
+    at.map(prescale_contracts::rfc3339)
+}

@@ -1,0 +1,88 @@
+//! What is tested: samples in, forecasts as of each sample out.
+
+use super::textbook::Textbook;
+use anyhow::{Context as _, Result};
+use prescale_contracts::Envelope;
+use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, WindowFeatures};
+use prescale_domain::forecast::HorizonQuantiles;
+use prescale_domain::sample::Sample;
+use prescale_predictor::config::Settings;
+use prescale_predictor::network::Network;
+use prescale_predictor::partition::{Enveloped, Fate, Partition};
+use std::sync::Arc;
+
+/// Per configured resource the quantiles of each horizon; `None` where there is no forecast.
+pub(super) type Forecasts = Vec<Option<Vec<HorizonQuantiles>>>;
+
+/// One forecaster over all workloads of a lane.
+pub(super) enum Contender {
+    /// The predictor.
+    Predictor(Box<Partition>, Arc<Settings>),
+    /// Seasonal naive as the textbook has it.
+    Textbook(Textbook),
+}
+
+impl Contender {
+    /// The predictor with these settings.
+    pub(super) fn predictor(settings: &Arc<Settings>) -> Result<Self> {
+        let network = Network::load(settings)?;
+        Ok(Self::Predictor(Box::new(Partition::new(Arc::clone(settings), network)), Arc::clone(settings)))
+    }
+
+    /// The textbook's seasonal naive.
+    pub(super) fn textbook(settings: &Settings) -> Self {
+        Self::Textbook(Textbook::new(settings))
+    }
+
+    /// Takes samples in, in order; forecasts as of each of them.
+    pub(super) fn take(&mut self, samples: &[Sample]) -> Result<Vec<Forecasts>> {
+        match self {
+            Self::Textbook(textbook) => Ok(samples.iter().map(|sample| textbook.take(sample)).collect()),
+            Self::Predictor(partition, settings) => {
+                let batch = samples.iter().map(enveloped).collect();
+                let fates = partition.apply(batch).context("the predictor failed")?;
+                Ok(fates.into_iter().map(|fate| forecasts(settings, fate)).collect())
+            }
+        }
+    }
+}
+
+fn forecasts(settings: &Settings, fate: Fate) -> Forecasts {
+    let Fate::Predicted(_, prediction) = fate else { return vec![None; settings.resources.len()] };
+    let of = |resource: &prescale_domain::kpi::KpiName| {
+        let made = prediction.resources.iter().find(|made| made.resource == *resource)?;
+        let horizons = made.horizons.iter().map(|h| HorizonQuantiles { value: h.value, maximum: h.maximum });
+        Some(horizons.collect())
+    };
+    settings.resources.iter().map(of).collect()
+}
+
+/// The sample as the fingerprint that the predictor would get, with what it reads of one.
+fn enveloped(sample: &Sample) -> Enveloped {
+    let mut kpis: Vec<KpiFingerprint> = sample
+        .kpis
+        .iter()
+        .map(|kpi| KpiFingerprint {
+            name: kpi.name.clone(),
+            unit: Arc::clone(&kpi.unit),
+            last: kpi.value,
+            short: WindowFeatures::default(),
+            long: WindowFeatures::default(),
+        })
+        .collect();
+    kpis.sort_by(|a, b| a.name.cmp(&b.name));
+    let fingerprint = Fingerprint {
+        workload: sample.workload.clone(),
+        source: Arc::clone(&sample.source),
+        at: sample.at,
+        step_s: sample.step_s,
+        short_window_s: 3600,
+        long_window_s: 604_800,
+        feature_schema_hash: "".into(),
+        kpis,
+        capacity: sample.capacity.clone(),
+        platform: sample.platform,
+    };
+    let envelope = Envelope::root("backtest", "io.prescale.v1.Fingerprint", &sample.workload, sample.at, "");
+    Enveloped { envelope, fingerprint }
+}
