@@ -240,3 +240,65 @@ impl<C: Tabular> Days<C> {
 fn remove(path: &Path) -> Result<()> {
     fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::examples::fingerprint;
+    use prescale_bus::ConsumedRecord;
+    use prescale_contracts::Contract as _;
+    use prescale_domain::fingerprint::Fingerprint;
+
+    const RULES: Rules = Rules { rows_max: 4, span_ms_max: 3_600_000, idle_ms: 600_000 };
+
+    fn record(offset: i64, workload: &str, at_s: i64) -> (ConsumedRecord, Fingerprint) {
+        let value = fingerprint(workload, at_s);
+        let record = ConsumedRecord {
+            topic: Fingerprint::TOPIC.into(),
+            partition: 0,
+            offset,
+            appended_at_ms: 0,
+            key: Some(workload.as_bytes().to_vec()),
+            value: Some(value.encode().unwrap()),
+            headers: Vec::new(),
+        };
+        (record, value)
+    }
+
+    /// Takes records as a process that begins anew; what then lies in the day's folder.
+    fn taken(folder: &Path, records: &[(ConsumedRecord, Fingerprint)]) -> Result<Vec<String>> {
+        let layout = Layout { folder: folder.to_owned(), topic: Fingerprint::TOPIC, partition: 0 };
+        let mut days = Days::<Fingerprint>::open(layout.clone(), RULES)?;
+        let other = Days::<Fingerprint>::open(layout, RULES).err().map(|e| e.to_string());
+        assert!(other.is_some_and(|e| e.contains("another instance")), "one process at a time");
+        let taken: Vec<_> = records.iter().map(|(record, value)| Taken { record, value: value.clone() }).collect();
+        days.take(&taken)?;
+        let entries = fs::read_dir(folder.join("fingerprints/day=1970-01-01")).into_iter().flatten();
+        let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    #[test]
+    fn what_comes_again_is_left_out_and_another_log_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let log: Vec<_> = (0..5).map(|i| record(i, "web", i * 60)).collect();
+        assert_eq!(taken(folder.path(), &log[..3]).unwrap(), ["part-0-0.parquet"]);
+        let all = ["part-0-0.parquet", "part-0-2.parquet"];
+        assert_eq!(taken(folder.path(), &log[1..]).unwrap(), all);
+        assert_eq!(taken(folder.path(), &log).unwrap(), all, "nothing of it is new");
+        for other in [record(1, "another", 60), record(1, "web", 61), record(4, "another", 240)] {
+            let error = taken(folder.path(), &[other]).unwrap_err().to_string();
+            assert!(error.contains("the archive is of another log"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_day_is_closed_when_its_sources_are_past_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let day_s = 86_400;
+        let log = [record(0, "web", day_s - 60), record(1, "web", day_s + 540)];
+        assert_eq!(taken(folder.path(), &log).unwrap(), Vec::<String>::new());
+        assert_eq!(taken(folder.path(), &[record(2, "web", day_s + 600)]).unwrap(), ["part-0-0.parquet"]);
+    }
+}
