@@ -1,5 +1,6 @@
-//! What the integration tests share: a browser, and harnesses that need a place of their own.
+//! What the integration tests share: a browser, stores, and harnesses that need a place of their own.
 
 pub mod chromium;
 pub mod pipeline;
 pub mod processes;
+pub mod stores;

@@ -9,7 +9,7 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   test     set up, then lint, then rust
-  setup    only the set-up: Java, Maven, Chromium
+  setup    only the set-up: Java, Maven, Chromium, Prometheus, VictoriaMetrics, InfluxDB
   lint     formatting and clippy
   rust     all Rust tests
 ";

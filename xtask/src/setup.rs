@@ -23,6 +23,13 @@ const TOOLS: &[Tool] = &[
         probe: &["chromedriver", "--version"],
         debian_packages: &["chromium-driver"],
     },
+    Tool { needed_for: "the archiver's tests", probe: &["prometheus", "--version"], debian_packages: &["prometheus"] },
+    Tool {
+        needed_for: "the archiver's tests",
+        probe: &["victoria-metrics", "-version"],
+        debian_packages: &["victoria-metrics"],
+    },
+    Tool { needed_for: "the archiver's tests", probe: &["influxd", "version"], debian_packages: &["influxdb"] },
 ];
 
 /// Checks for every tool and installs or names the missing ones.

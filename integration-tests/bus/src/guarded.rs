@@ -11,7 +11,7 @@ const GUARD: &str = r#"exec 3<&0; "$@" </dev/null 3<&- & pid=$!; echo "$pid" > "
 wait "$pid"; kill "$killer""#;
 
 /// A process behind a shell that waits for it and kills it when the test is gone.
-pub(crate) struct Guarded {
+pub struct Guarded {
     shell: Child,
     process_id: PathBuf,
 }
@@ -19,7 +19,10 @@ pub(crate) struct Guarded {
 impl Guarded {
     /// Starts a command line, with further variables; what it says is appended to `log`, and its process
     /// id stands beside that.
-    pub(crate) fn start(command: &[String], variables: &[(&str, String)], log: &Path) -> Self {
+    ///
+    /// # Panics
+    /// When the log cannot be written or there is no `sh`.
+    pub fn start(command: &[String], variables: &[(&str, String)], log: &Path) -> Self {
         let process_id = log.with_extension("pid");
         drop(fs::remove_file(&process_id));
         let said = File::options().create(true).append(true).open(log).expect("the server's folder is writable");
@@ -38,18 +41,24 @@ impl Guarded {
 
     /// The server's process id once the shell has told it. While the shell has not ended nobody else
     /// has that id.
-    pub(crate) fn process_id(&self) -> Option<u32> {
+    pub fn process_id(&self) -> Option<u32> {
         let told = fs::read_to_string(&self.process_id).unwrap_or_default();
         told.strip_suffix('\n').and_then(|id| id.parse().ok())
     }
 
     /// Whether the server has ended.
-    pub(crate) fn has_ended(&mut self) -> bool {
+    ///
+    /// # Panics
+    /// When it cannot be asked.
+    pub fn has_ended(&mut self) -> bool {
         self.shell.try_wait().expect("the shell is our child").is_some()
     }
 
     /// Kills the server at once (SIGKILL) and waits until it is gone.
-    pub(crate) fn kill(mut self) {
+    ///
+    /// # Panics
+    /// When it cannot be waited for.
+    pub fn kill(mut self) {
         drop(self.shell.stdin.take());
         self.shell.wait().expect("the shell is our child");
     }

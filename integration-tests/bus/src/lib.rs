@@ -5,7 +5,7 @@ pub mod apicurio;
 pub mod conformance;
 pub mod counters;
 pub mod faults;
-mod guarded;
+pub mod guarded;
 pub mod kafka_broker;
 pub mod kafka_cluster;
 mod kafka_libraries;

@@ -23,7 +23,7 @@ macro_rules! crash_points {
             /// All of them, in the order in which a run comes by.
             pub const ALL: &[Self] = &[$(Self::$point),*];
 
-            /// Its name; it begins with the backend's.
+            /// Its name; it begins with the backend's, or with `files` where a stage has files of its own.
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$point => $name,)*
@@ -66,6 +66,14 @@ crash_points! {
     EmbeddedSnapshotStored = "embedded-snapshot-stored",
     /// The transaction is committed; this process has not taken note of it.
     EmbeddedCommitted = "embedded-committed",
+    /// Records are in a stage's own files, on disk; their position has not moved.
+    FilesAppended = "files-appended",
+    /// A file of records is written beside its place.
+    FilesWritten = "files-written",
+    /// It has its name, and what it was written from is still there.
+    FilesRenamed = "files-renamed",
+    /// What it was written from is gone.
+    FilesForgotten = "files-forgotten",
 }
 
 impl CrashPoint {
@@ -85,7 +93,7 @@ impl CrashPoint {
     }
 
     /// Comes by this point.
-    pub(crate) fn pass(self) {
+    pub fn pass(self) {
         if ARMED.load(Ordering::Relaxed) != 0 {
             self.pass_armed();
         }

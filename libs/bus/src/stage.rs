@@ -64,6 +64,12 @@ pub trait StageFactory: Send + Sync {
     /// under another name is put aside.
     fn state_schema(&self) -> String;
 
+    /// Whether instances keep state that follows from the log. One that keeps none is begun anew at
+    /// the committed position: no snapshots are taken, and nothing is applied a second time.
+    fn keeps_state(&self) -> bool {
+        true
+    }
+
     /// An empty instance for a partition.
     fn create(&self, partition: u32) -> Box<dyn Stage>;
 

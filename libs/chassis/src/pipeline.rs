@@ -26,6 +26,17 @@ pub const STAGES: [StageInput; 4] = [
     StageInput { stage: "actuator", topic: topics::ACTIONS },
 ];
 
+/// What the archiver may run: a stage for each store and topic, so that a store that is down holds up
+/// no other. Nothing waits for them.
+pub const SINKS: [StageInput; 6] = [
+    StageInput { stage: "archiver-prometheus-fingerprints", topic: topics::FINGERPRINTS },
+    StageInput { stage: "archiver-prometheus-predictions", topic: topics::PREDICTIONS },
+    StageInput { stage: "archiver-influxdb-fingerprints", topic: topics::FINGERPRINTS },
+    StageInput { stage: "archiver-influxdb-predictions", topic: topics::PREDICTIONS },
+    StageInput { stage: "archiver-parquet-fingerprints", topic: topics::FINGERPRINTS },
+    StageInput { stage: "archiver-parquet-predictions", topic: topics::PREDICTIONS },
+];
+
 /// Topics that a stage writes, beside the dead letter queue of its input; none for a name that is
 /// no stage's.
 pub fn outputs_of(stage: &str) -> &'static [&'static str] {

@@ -62,6 +62,10 @@ impl StageFactory for Watched {
         self.factory.state_schema()
     }
 
+    fn keeps_state(&self) -> bool {
+        self.factory.keeps_state()
+    }
+
     fn create(&self, partition: u32) -> Box<dyn Stage> {
         self.watch(partition, self.factory.create(partition))
     }

@@ -4,19 +4,21 @@
 use anyhow::Result;
 use prescale_bus::kafka::acls::{Acl, AclTool, BusUse, Resource, commands, needed};
 use prescale_chassis::pipeline::outputs_of;
-use prescale_chassis::{Context, STAGES};
+use prescale_chassis::{Context, STAGES, StageInput};
 use prescale_collector::FEEDBACK_GROUP;
 use prescale_contracts::topics;
 use serde_json::json;
 use std::collections::BTreeSet;
 
 /// What of the configuration decides who needs what.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Collects {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Configured {
     /// `[collector.fleet]` is enabled: the collector hears of its actions' results.
     pub fleet: bool,
     /// `[collector.replay]` is: the collector looks how far the first stage is behind.
     pub replay: bool,
+    /// The stages that the archiver runs.
+    pub sinks: Vec<StageInput>,
 }
 
 /// The rights of one service.
@@ -29,7 +31,7 @@ pub struct ServiceAcls {
 }
 
 /// The rights of every service, in the order of the data.
-pub fn service_acls(context: &Context, collects: Collects, topic_prefix: &str) -> Vec<ServiceAcls> {
+pub fn service_acls(context: &Context, configured: &Configured, topic_prefix: &str) -> Vec<ServiceAcls> {
     let groups: Vec<String> = STAGES.iter().map(|s| context.group(s.stage)).collect();
     let table: Vec<String> = topics::table().into_iter().map(|t| t.name).collect();
     let dead_letters: Vec<String> = STAGES.iter().map(|s| topics::dlq_of(s.topic)).collect();
@@ -37,12 +39,12 @@ pub fn service_acls(context: &Context, collects: Collects, topic_prefix: &str) -
     let service = |service, uses: Vec<BusUse<'_>>| ServiceAcls { service, acls: needed(topic_prefix, &uses) };
 
     let mut collector = vec![BusUse::Source { id: None, topics: &[topics::RAW_KPIS] }];
-    if collects.fleet {
+    if configured.fleet {
         let results = topics::ACTION_RESULTS;
         collector.extend([BusUse::Reader { topic: results }, BusUse::Lag { group: FEEDBACK_GROUP, topic: results }]);
         collector.extend(lags());
     }
-    if collects.replay {
+    if configured.replay {
         collector.extend(lags().take(1));
     }
     let stages = STAGES.iter().zip(&groups).map(|(s, group)| {
@@ -54,10 +56,20 @@ pub fn service_acls(context: &Context, collects: Collects, topic_prefix: &str) -
         .map(|topic| BusUse::Reader { topic })
         .chain(lags())
         .collect();
-    let operator =
-        table.iter().flat_map(|topic| [BusUse::Maker { topic }, BusUse::Reader { topic }]).chain(lags()).collect();
+    let sinks = &configured.sinks;
+    let sink_groups: Vec<String> = sinks.iter().map(|s| context.group(s.stage)).collect();
+    let sinks = || sinks.iter().zip(&sink_groups);
+    let sink_lags = sinks().map(|(s, group)| BusUse::Lag { group, topic: s.topic });
+    let operator = table
+        .iter()
+        .flat_map(|topic| [BusUse::Maker { topic }, BusUse::Reader { topic }])
+        .chain(lags())
+        .chain(sink_lags)
+        .collect();
+    let archiver = sinks().map(|(s, group)| BusUse::Stage { input: s.topic, outputs: &[], group }).collect::<Vec<_>>();
+    let archiver = (!archiver.is_empty()).then(|| service("archiver", archiver));
     let ends = [service("console", console), service("operator", operator)];
-    std::iter::once(service("collector", collector)).chain(stages).chain(ends).collect()
+    std::iter::once(service("collector", collector)).chain(stages).chain(archiver).chain(ends).collect()
 }
 
 /// The rights as commands for a shell, or JSON; a service's principal is `principal_prefix` and its
@@ -93,7 +105,7 @@ pub fn rendered(services: &[ServiceAcls], tool: &AclTool, principal_prefix: &str
 mod tests {
     use super::*;
     use crate::settings::Settings;
-    use prescale_chassis::TypedStageFactory;
+    use prescale_chassis::{SINKS, TypedStageFactory};
     use std::sync::Arc;
 
     const PREFIX: &str = "User:prescale-";
@@ -129,7 +141,7 @@ mod tests {
 
     #[test]
     fn only_the_operator_makes_topics_and_nobody_writes_the_work_of_others() {
-        let services = service_acls(&Context::default(), Collects::default(), "eu.");
+        let services = service_acls(&Context::default(), &Configured::default(), "eu.");
         for ServiceAcls { service, acls } in &services {
             let rights: Vec<String> = acls.iter().map(Acl::to_string).collect();
             assert_eq!(rights.iter().any(|r| r.starts_with("Create")), *service == "operator", "{rights:?}");
@@ -142,15 +154,29 @@ mod tests {
     #[test]
     fn a_fleet_hears_of_results() {
         let reads = |fleet| {
-            let services = service_acls(&Context::default(), Collects { fleet, replay: false }, "");
+            let services = service_acls(&Context::default(), &Configured { fleet, ..Configured::default() }, "");
             of(&services, "collector").contains(&"Read on topic \"action-results\"".to_owned())
         };
         assert!(reads(true) && !reads(false));
     }
 
     #[test]
+    fn the_archiver_reads_what_its_stores_need() {
+        let without = service_acls(&Context::default(), &Configured::default(), "eu.");
+        assert!(without.iter().all(|s| s.service != "archiver"), "it needs nothing while all stores are off");
+        let configured = Configured { sinks: SINKS.to_vec(), ..Configured::default() };
+        let services = service_acls(&Context::default(), &configured, "eu.");
+        let rights = of(&services, "archiver");
+        for sink in SINKS {
+            assert!(rights.contains(&format!("Read on topic \"eu.{}\"", sink.topic)), "{rights:?}");
+            assert!(rights.contains(&format!("Read on group \"eu.prescale-{}\"", sink.stage)), "{rights:?}");
+        }
+        assert!(!rights.contains(&"Write on topic \"eu.predictions\"".to_owned()));
+    }
+
+    #[test]
     fn text_is_commands_and_json_is_a_list() {
-        let services = service_acls(&Context::default(), Collects::default(), "eu.");
+        let services = service_acls(&Context::default(), &Configured::default(), "eu.");
         let text = rendered(&services, &tool(), PREFIX, false).unwrap();
         let line = "kafka-acls.sh --bootstrap-server broker:9092 --add --allow-principal User:prescale-planner \
                     --operation Read --group eu.prescale-planner\n";

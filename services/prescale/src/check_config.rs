@@ -21,6 +21,7 @@ pub fn in_force(settings: &Settings) -> Result<String> {
     put("predictor", section(&settings.predictor)?);
     put("planner", section(&settings.planner)?);
     put("actuator", section(&settings.actuator)?);
+    put("archiver", section(&settings.archiver)?);
     put("console", section(&settings.console)?);
     Ok(toml::to_string(&document)?)
 }

@@ -6,7 +6,7 @@ mod args;
 mod backtest;
 
 use crate::account;
-use crate::acls::{self, Collects};
+use crate::acls::{self, Configured};
 use crate::bus_commands::{self, GroupInput, Tail};
 use crate::dead_letters::{self, Listing};
 use crate::explain::{self, Question};
@@ -156,9 +156,13 @@ fn apply_topics(config: Option<&Path>) -> Result<(), Failure> {
 fn acls(config: Option<&Path>, args: &AclsArgs) -> Result<(), Failure> {
     let settings = load(config)?;
     let collector = &settings.collector;
-    let collects = Collects { fleet: collector.fleet.enabled, replay: collector.replay.is_enabled() };
+    let configured = Configured {
+        fleet: collector.fleet.enabled,
+        replay: collector.replay.is_enabled(),
+        sinks: settings.archiver.inputs(),
+    };
     let kafka = &settings.bus.kafka;
-    let mut services = acls::service_acls(&Context::new(&settings.bus), collects, &kafka.topic_prefix);
+    let mut services = acls::service_acls(&Context::new(&settings.bus), &configured, &kafka.topic_prefix);
     if let Some(only) = &args.service {
         let known = services.iter().map(|s| s.service).collect::<Vec<_>>().join(", ");
         services.retain(|s| s.service == only);
@@ -194,8 +198,11 @@ fn tail(config: Option<&Path>, args: &TailArgs) -> Result<(), Failure> {
 fn lag(config: Option<&Path>, format: Format) -> Result<(), Failure> {
     let (settings, bus) = open_bytes(config)?;
     let context = Context::new(&settings.bus);
-    let inputs: Vec<GroupInput> =
-        STAGES.iter().map(|s| GroupInput { group: context.group(s.stage), topic: s.topic }).collect();
+    let inputs: Vec<GroupInput> = STAGES
+        .iter()
+        .chain(&settings.archiver.inputs())
+        .map(|s| GroupInput { group: context.group(s.stage), topic: s.topic })
+        .collect();
     say(&bus_commands::lag(bus.as_ref(), &inputs, format == Format::Json)?)
 }
 

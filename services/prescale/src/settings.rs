@@ -24,6 +24,8 @@ pub struct Settings {
     pub planner: prescale_planner::Config,
     /// `[actuator]`.
     pub actuator: prescale_actuator::Config,
+    /// `[archiver]`.
+    pub archiver: prescale_archiver::Config,
     /// `[console]`.
     pub console: prescale_console::Config,
 }
@@ -51,6 +53,7 @@ impl Settings {
             predictor: loader.section("predictor")?,
             planner: loader.section("planner")?,
             actuator: loader.section("actuator")?,
+            archiver: loader.section("archiver")?,
             console: loader.section("console")?,
         };
         loader.finish(&SECTIONS)?;
@@ -71,6 +74,7 @@ impl Settings {
         prescale_predictor::stage::Factory::new(self.predictor.settings()?)?;
         self.planner.rules()?;
         self.actuator.cloud_rules()?;
+        self.archiver.check()?;
         self.console.checked_address()?;
         Ok(())
     }

@@ -67,6 +67,11 @@ impl Services<'_> {
         self.start(scope, "fingerprinter", |s| {
             prescale_fingerprinter::run(&s.settings.fingerprinter, &s.context, s.bus(), &s.stop)
         });
+        if !self.settings.archiver.inputs().is_empty() {
+            self.start(scope, "archiver", |s| {
+                prescale_archiver::run(&s.settings.archiver, &s.context, s.bus(), &s.stop)
+            });
+        }
         self.start(scope, "console", |s| {
             prescale_console::run_reporting(&s.settings.console, &s.context, s.bus(), &s.stop, said_bound)
         });

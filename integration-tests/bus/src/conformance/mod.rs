@@ -7,6 +7,7 @@ pub mod reading;
 pub mod restarts;
 pub mod sharing;
 pub mod stage;
+pub mod stateless;
 pub mod steps;
 pub mod topics;
 

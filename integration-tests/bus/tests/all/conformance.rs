@@ -23,6 +23,7 @@ macro_rules! conformance {
             steps::every_input_is_counted,
             steps::lag_is_zero_at_rest,
             restarts::a_restart_changes_no_byte,
+            stateless::a_stage_without_state_goes_on_where_it_was,
             restarts::a_restart_without_snapshot_changes_no_byte,
             restarts::a_truncated_snapshot_is_put_aside,
             restarts::a_snapshot_of_another_schema_is_put_aside,

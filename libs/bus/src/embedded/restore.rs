@@ -61,6 +61,10 @@ impl Restoring<'_> {
     /// The state of a partition; `None` when the shutdown came first.
     pub(super) fn partition(&self, partition: u32, shutdown: &CancellationToken) -> Result<Option<Restored>, BusError> {
         let position = self.committed(partition)?;
+        if !self.factory.keeps_state() {
+            let stage = self.factory.create(partition);
+            return Ok(Some(Restored { stage, position, since_snapshot: 0 }));
+        }
         let (mut stage, mut at) = match self.snapshot(partition, position)? {
             Some(restored) => restored,
             None => (self.factory.create(partition), 0),

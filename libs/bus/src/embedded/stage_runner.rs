@@ -154,7 +154,7 @@ impl<'a> StageRunner<'a> {
         let to = batch.last().map_or(end, |r| r.offset + 1);
         run.position = to;
         run.since_snapshot += batch.len() as u64;
-        let due = run.since_snapshot >= self.options.snapshot_every_records;
+        let due = self.factory.keeps_state() && run.since_snapshot >= self.options.snapshot_every_records;
         let snapshot = due.then(|| self.encoded(partition)).flatten();
         let commit = Commit { partition, from, to, placed: self.store.place(&writes)?, snapshot };
         if !self.committed(&commit)? {
@@ -229,7 +229,7 @@ impl<'a> StageRunner<'a> {
     /// instance has gone further.
     fn snapshot(&mut self, partition: u32) -> Result<(), BusError> {
         let position = match self.running.get(&partition) {
-            Some(run) if run.since_snapshot > 0 => run.position,
+            Some(run) if run.since_snapshot > 0 && self.factory.keeps_state() => run.position,
             _ => return Ok(()),
         };
         let Some(bytes) = self.encoded(partition) else { return Ok(()) };

@@ -277,6 +277,9 @@ impl<'a> Session<'a> {
     fn restored(&self, partition: u32, at: Position) -> Result<Partition, BusError> {
         let Position { offset: position, provenance } = at;
         let Running { factory, options, .. } = self.running;
+        if !factory.keeps_state() {
+            return Ok(Partition { stage: factory.create(partition), position, provenance, since_snapshot: 0 });
+        }
         let loaded = self.snapshots.load(partition, position, |state| factory.restore(partition, state));
         let (mut stage, from) = loaded.unwrap_or_else(|| (factory.create(partition), 0));
         let mut since_snapshot = 0;
@@ -429,7 +432,8 @@ impl<'a> Session<'a> {
     /// Stores a partition's state, unless it is ahead of the committed position. Failing to is no reason to stop: the log has everything.
     fn snapshot(&mut self, partition: u32) {
         let Some(state) = self.partitions.get_mut(&partition) else { return };
-        if state.since_snapshot == 0 || self.prepared.contains_key(&partition) {
+        let keeps_state = self.running.factory.keeps_state();
+        if !keeps_state || state.since_snapshot == 0 || self.prepared.contains_key(&partition) {
             return;
         }
         match self.snapshots.store(partition, state.position, &state.stage.snapshot()) {

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 
 /// Every section that `prescale.toml` may have. A service's own binary reads its own, `bus`,
 /// `schema_registry` and `telemetry`, and lets the others be.
-pub const SECTIONS: [&str; 9] = [
+pub const SECTIONS: [&str; 10] = [
     "bus",
     "schema_registry",
     "telemetry",
@@ -27,6 +27,7 @@ pub const SECTIONS: [&str; 9] = [
     "predictor",
     "planner",
     "actuator",
+    "archiver",
     "console",
 ];
 

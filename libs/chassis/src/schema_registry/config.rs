@@ -1,9 +1,13 @@
 //! Section `[schema_registry]`.
 
 use crate::config::Secret;
-use anyhow::{Context as _, Result, bail, ensure};
+use crate::http_access::{Credentials, HttpAccessConfig, check_url};
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+/// Name of the section.
+pub(super) const SECTION: &str = "schema_registry";
 
 /// Section `[schema_registry]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,14 +50,6 @@ impl Default for SchemaRegistryConfig {
     }
 }
 
-/// How the registry knows who asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Credentials {
-    None,
-    Bearer(Secret),
-    Basic { user: String, password: Secret },
-}
-
 impl SchemaRegistryConfig {
     /// Whether a registry is configured.
     pub fn is_enabled(&self) -> bool {
@@ -68,41 +64,26 @@ impl SchemaRegistryConfig {
         if !self.is_enabled() {
             return Ok(());
         }
-        let host = self.url.strip_prefix("https://").or_else(|| self.url.strip_prefix("http://"));
-        let Some(host) = host.filter(|h| !h.is_empty()) else {
-            bail!("[schema_registry] url: begin it with http:// or https://");
-        };
-        ensure!(!host.contains('@'), "[schema_registry] url: put user and password in keys of their own");
+        check_url(SECTION, &self.url)?;
         ensure!(self.timeout_s > 0, "[schema_registry] timeout_s = 0: at least 1 is needed");
         self.credentials().map(drop)
     }
 
     pub(super) fn credentials(&self) -> Result<Credentials> {
-        let token = secret(&self.token, "token", &self.token_file)?;
-        let password = secret(&self.password, "password", &self.password_file)?;
-        match (token, self.user.is_empty(), password) {
-            (None, true, None) => Ok(Credentials::None),
-            (Some(token), true, None) => Ok(Credentials::Bearer(token)),
-            (None, false, Some(password)) => Ok(Credentials::Basic { user: self.user.clone(), password }),
-            (Some(_), ..) => bail!("[schema_registry] token: give a token, or user and password, not both"),
-            (None, true, Some(_)) => bail!("[schema_registry] user: a password needs a user"),
-            (None, false, None) => bail!("[schema_registry] password: a user needs a password"),
+        self.access().credentials(SECTION)
+    }
+
+    pub(super) fn access(&self) -> HttpAccessConfig {
+        HttpAccessConfig {
+            token: self.token.clone(),
+            token_file: self.token_file.clone(),
+            user: self.user.clone(),
+            password: self.password.clone(),
+            password_file: self.password_file.clone(),
+            ca_file: self.ca_file.clone(),
+            timeout_s: self.timeout_s,
         }
     }
-}
-
-/// A secret from its key or its file.
-fn secret(value: &Secret, key: &str, file: &Path) -> Result<Option<Secret>> {
-    let given = !value.expose().is_empty();
-    if file.as_os_str().is_empty() {
-        return Ok(given.then(|| value.clone()));
-    }
-    ensure!(!given, "[schema_registry] {key}: give it or {key}_file, not both");
-    let text = std::fs::read_to_string(file)
-        .with_context(|| format!("[schema_registry] {key}_file: cannot read {}", file.display()))?;
-    let text = text.trim_end_matches(['\r', '\n']);
-    ensure!(!text.is_empty(), "[schema_registry] {key}_file: {} is empty", file.display());
-    Ok(Some(Secret::new(text)))
 }
 
 #[cfg(test)]

@@ -1,17 +1,13 @@
 //! Asks a registry over HTTP.
 
-use super::config::{Credentials, SchemaRegistryConfig};
+use super::config::{SECTION, SchemaRegistryConfig};
 use super::protocol::{Ask, Method, Reply};
 use crate::config::Secret;
-use anyhow::{Context as _, Result, ensure};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use std::path::Path;
-use std::time::Duration;
+use anyhow::Result;
 use ureq::Agent;
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
+const REDIRECTS_MAX: u32 = 10;
 const ANSWER_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
 /// A way to ask.
@@ -28,38 +24,11 @@ pub(super) struct HttpApi {
 
 impl HttpApi {
     pub(super) fn new(config: &SchemaRegistryConfig) -> Result<Self> {
-        let mut agent = Agent::config_builder()
-            .timeout_global(Some(Duration::from_secs(config.timeout_s)))
-            .http_status_as_error(false);
-        if !config.ca_file.as_os_str().is_empty() {
-            agent = agent.tls_config(TlsConfig::builder().root_certs(certificates(&config.ca_file)?).build());
-        }
-        let authorization = match config.credentials()? {
-            Credentials::None => None,
-            Credentials::Bearer(token) => Some(Secret::new(format!("Bearer {}", token.expose()))),
-            Credentials::Basic { user, password } => {
-                let pair = BASE64_STANDARD.encode(format!("{user}:{}", password.expose()));
-                Some(Secret::new(format!("Basic {pair}")))
-            }
-        };
+        let authorization = config.credentials()?.authorization("Bearer");
+        let agent = config.access().agent(SECTION, REDIRECTS_MAX)?;
         let base = config.url.trim_end_matches('/').to_owned();
-        Ok(Self { agent: agent.build().into(), base, authorization })
+        Ok(Self { agent, base, authorization })
     }
-}
-
-fn certificates(file: &Path) -> Result<RootCerts> {
-    let said = || format!("[schema_registry] ca_file: {}", file.display());
-    let pem = std::fs::read(file).with_context(said)?;
-    let items = parse_pem(&pem).collect::<Result<Vec<_>, _>>().with_context(said)?;
-    let certificates: Vec<_> = items
-        .into_iter()
-        .filter_map(|item| match item {
-            PemItem::Certificate(certificate) => Some(certificate),
-            _ => None,
-        })
-        .collect();
-    ensure!(!certificates.is_empty(), "{} has no certificate", said());
-    Ok(RootCerts::from(certificates))
 }
 
 impl Api for HttpApi {

@@ -69,6 +69,10 @@ impl StageFactory for RegistryFactory {
         self.inner.state_schema()
     }
 
+    fn keeps_state(&self) -> bool {
+        self.inner.keeps_state()
+    }
+
     fn create(&self, partition: u32) -> Box<dyn Stage> {
         self.wrapped(partition, self.inner.create(partition))
     }

@@ -1,0 +1,178 @@
+//! Real time-series databases for tests, each a process on loopback with its data in a folder of its own,
+//! so that it can be stopped in the middle and started again.
+
+use bus_tests::conformance::fixture::until;
+use bus_tests::guarded::Guarded;
+use bus_tests::signals::{self, Signal};
+use serde_json::Value;
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Which store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// Prometheus with its receiver of remote write.
+    Prometheus,
+    /// VictoriaMetrics, single node.
+    VictoriaMetrics,
+    /// InfluxDB 1.
+    Influxdb,
+}
+
+/// A store of one's own; it is killed when this is dropped.
+pub struct Store {
+    kind: StoreKind,
+    folder: TempDir,
+    ports: [u16; 2],
+    agent: ureq::Agent,
+    server: Option<Guarded>,
+}
+
+/// Program, an argument that it answers at once, and Debian's package.
+fn program(kind: StoreKind) -> [&'static str; 3] {
+    match kind {
+        StoreKind::Prometheus => ["prometheus", "--version", "prometheus"],
+        StoreKind::VictoriaMetrics => ["victoria-metrics", "-version", "victoria-metrics"],
+        StoreKind::Influxdb => ["influxd", "version", "influxdb"],
+    }
+}
+
+impl Store {
+    /// A store that has a place and an address, and does not run yet.
+    ///
+    /// # Panics
+    /// When its program is missing, with what to install.
+    pub fn stopped(kind: StoreKind) -> Self {
+        let [name, probe, package] = program(kind);
+        let answers = Command::new(name)
+            .arg(probe)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|s| s.success());
+        assert!(answers, "the archiver's tests need {name}: on Debian `apt-get install {package}`");
+        let listeners = [(); 2].map(|()| TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port"));
+        let ports = listeners.map(|listener| listener.local_addr().expect("a bound port").port());
+        let config = ureq::Agent::config_builder()
+            .proxy(None)
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(60)))
+            .build();
+        let folder = tempfile::tempdir().expect("a folder for the store");
+        let store = Self { kind, folder, ports, agent: config.into(), server: None };
+        store.configure();
+        store
+    }
+
+    fn configure(&self) {
+        let folder = self.folder.path();
+        let text = match self.kind {
+            StoreKind::Prometheus => "storage:\n  tsdb:\n    out_of_order_time_window: 30d\n".to_owned(),
+            StoreKind::VictoriaMetrics => return,
+            StoreKind::Influxdb => format!(
+                "reporting-disabled = true\nbind-address = \"127.0.0.1:{}\"\n[meta]\n  dir = \"{f}/meta\"\n[data]\n  dir = \"{f}/data\"\n  wal-dir = \"{f}/wal\"\n  index-version = \"inmem\"\n[http]\n  bind-address = \"127.0.0.1:{}\"\n  log-enabled = false\n[monitor]\n  store-enabled = false\n",
+                self.ports[1],
+                self.ports[0],
+                f = folder.display()
+            ),
+        };
+        fs::write(folder.join("store.conf"), text).expect("the folder is writable");
+    }
+
+    fn command(&self) -> Vec<String> {
+        let (folder, port) = (self.folder.path(), self.ports[0]);
+        let path = |name: &str| folder.join(name).display().to_string();
+        let arguments = match self.kind {
+            StoreKind::Prometheus => vec![
+                format!("--config.file={}", path("store.conf")),
+                format!("--storage.tsdb.path={}", path("data")),
+                "--storage.tsdb.retention.time=100y".to_owned(),
+                format!("--web.listen-address=127.0.0.1:{port}"),
+                "--web.enable-remote-write-receiver".to_owned(),
+            ],
+            StoreKind::VictoriaMetrics => vec![
+                format!("-storageDataPath={}", path("data")),
+                format!("-httpListenAddr=127.0.0.1:{port}"),
+                "-retentionPeriod=100y".to_owned(),
+                "-search.latencyOffset=0s".to_owned(),
+            ],
+            StoreKind::Influxdb => vec!["run".to_owned(), "-config".to_owned(), path("store.conf")],
+        };
+        std::iter::once(program(self.kind)[0].to_owned()).chain(arguments).collect()
+    }
+
+    /// Starts it, again on the same port with the same data, and waits until it answers.
+    pub fn run(&mut self) {
+        self.kill();
+        let log = self.folder.path().join("store.log");
+        self.server = Some(Guarded::start(&self.command(), &[], &log));
+        let ready = match self.kind {
+            StoreKind::Prometheus => "/-/ready",
+            StoreKind::VictoriaMetrics => "/health",
+            StoreKind::Influxdb => "/ping",
+        };
+        until(&format!("{:?} to answer", self.kind), || {
+            let server = self.server.as_mut().expect("it was started");
+            assert!(!server.has_ended(), "it ended:\n{}", log_of(&log));
+            self.get(ready).filter(|(status, _)| (200..300).contains(status)).map(drop)
+        });
+    }
+
+    /// Kills the store at once (SIGKILL); its data stays.
+    pub fn kill(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.kill();
+        }
+    }
+
+    /// Ends the store in good order. VictoriaMetrics answers before its data is in a file, so a kill
+    /// would lose what it has acknowledged.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn terminate(&mut self) {
+        let Some(mut server) = self.server.take() else { return };
+        let id = until("its process id", || server.process_id());
+        signals::send(Signal::Terminate, id);
+        until("the store to end", || server.has_ended().then_some(()));
+    }
+
+    /// Where it listens.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports[0])
+    }
+
+    /// The answer to a request, if one comes.
+    pub fn get(&self, path: &str) -> Option<(u16, Vec<u8>)> {
+        let mut response = self.agent.get(format!("{}{path}", self.url())).call().ok()?;
+        let body = response.body_mut().with_config().limit(256 << 20).read_to_vec().ok()?;
+        Some((response.status().as_u16(), body))
+    }
+
+    /// The answer to a query, as JSON.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn json(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
+        let request = self.agent.post(format!("{}{path}", self.url()));
+        let mut response = request.send_form(parameters.iter().copied()).expect("the store answers");
+        let body = response.body_mut().with_config().limit(256 << 20).read_to_vec().expect("it says something");
+        let status = response.status();
+        assert!(status.is_success(), "{path} {parameters:?}: {status} {}", String::from_utf8_lossy(&body));
+        serde_json::from_slice(&body).expect("JSON")
+    }
+}
+
+fn log_of(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

@@ -1,0 +1,449 @@
+//! The archiver with real stores, each of them stopped in the middle, and with Parquet files while it is
+//! killed between its effects: what is in the store at the end is what is on the log.
+
+use bus_tests::conformance::fixture::read_all;
+use integration_tests::pipeline::Pipeline;
+use integration_tests::processes::until;
+use integration_tests::stores::{Store, StoreKind};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use prescale::settings::Settings;
+use prescale_archiver::Config;
+use prescale_bus::crash_point::CrashPoint;
+use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
+use prescale_bus::{Bus, Lag};
+use prescale_chassis::{BusConfig, Context};
+use prescale_collector::Event;
+use prescale_contracts::Contract;
+use prescale_domain::fingerprint::Fingerprint;
+use prescale_domain::policy::Resource;
+use prescale_domain::prediction::Prediction;
+use prescale_domain::quantiles::QUANTILE_LEVELS;
+use prescale_domain::time::EventTime;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+const WORKLOADS: u32 = 6;
+/// Signal with which an aborted process ends.
+const SIGABRT: i32 = 6;
+
+/// A log with four hours of a fleet, over a midnight, made once for all tests of this file.
+fn log() -> &'static Path {
+    static LOG: OnceLock<TempDir> = OnceLock::new();
+    let folder = LOG.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a folder for the log");
+        let mut settings = Settings::default();
+        settings.collector.host.enabled = false;
+        let fleet = &mut settings.collector.fleet;
+        fleet.enabled = true;
+        fleet.workloads = WORKLOADS;
+        fleet.start = "2024-03-04T22:00:00Z".parse().expect("an instant");
+        fleet.until = "+4h".parse().expect("a length");
+        let bus: Arc<dyn Bus> = Arc::new(open(&folder.path().join("log.db")));
+        let pipeline = Pipeline::start(&bus, &settings);
+        pipeline.collect_until(|event| matches!(event, Event::FleetEnded { .. }));
+        pipeline.stop();
+        folder
+    });
+    folder.path()
+}
+
+fn open(path: &Path) -> EmbeddedBus {
+    // Retention would remove records of 2024.
+    let options = EmbeddedOptions { maintenance_every: None, ..EmbeddedOptions::default() };
+    EmbeddedBus::open(path, options).expect("the log opens")
+}
+
+fn decoded<C: Contract>(bus: &dyn Bus) -> Vec<C> {
+    let value = |bytes: Option<Vec<u8>>| C::decode(&bytes.expect("a value")).expect("it can be decoded");
+    read_all(bus, C::TOPIC).into_iter().map(|record| value(record.value)).collect()
+}
+
+/// An installation with small batches, so that there is a middle to stop in.
+fn context(group_prefix: &str) -> Context {
+    let bus = BusConfig { group_prefix: group_prefix.to_owned(), batch_records_max: 20, ..BusConfig::default() };
+    Context::new(&bus)
+}
+
+fn lags(bus: &dyn Bus, config: &Config, context: &Context) -> Vec<Lag> {
+    let lag = |stage: &str, topic: &str| bus.lag(&context.group(stage), topic).expect("the lag is readable");
+    config.inputs().iter().flat_map(|input| lag(input.stage, input.topic)).collect()
+}
+
+fn is_done(lags: &[Lag]) -> bool {
+    lags.iter().all(|lag| lag.end > 0 && lag.behind() == 0)
+}
+
+/// Archives the log into a store that is absent at first and stopped in the middle.
+fn archive_with_outages(store: &mut Store, config: &Config, stop: fn(&mut Store), ready: fn(&Store)) {
+    let (bus, context) = (Arc::new(open(&log().join("log.db"))), context(&format!("to-{}", store.url())));
+    let shutdown = CancellationToken::new();
+    let not_ready = || context.health.not_ready();
+    let waits = || not_ready().iter().filter(|(_, why)| why.contains("waits")).count() == config.inputs().len();
+    std::thread::scope(|scope| {
+        let stop_at_end = shutdown.clone().drop_guard();
+        let bus: Arc<dyn Bus> = bus;
+        let (running, bus) = (
+            {
+                let bus = Arc::clone(&bus);
+                scope.spawn(|| prescale_archiver::run(config, &context, bus, &shutdown))
+            },
+            bus,
+        );
+        until("the absent store to show in the health", waits);
+        assert!(lags(bus.as_ref(), config, &context).iter().all(|lag| lag.position == 0), "no position moves");
+        store.run();
+        ready(store);
+        let position = || lags(bus.as_ref(), config, &context).iter().map(|lag| lag.position).sum::<i64>();
+        let end = lags(bus.as_ref(), config, &context).iter().map(|lag| lag.end).sum::<i64>();
+        until("some records to be archived", || position() > end / 10);
+        stop(store);
+        until("the stopped store to show in the health", || !not_ready().is_empty());
+        assert!(position() < end, "there was a middle to stop in");
+        store.run();
+        until("everything to be archived", || is_done(&lags(bus.as_ref(), config, &context)));
+        assert_eq!(not_ready(), []);
+        drop(stop_at_end);
+        running.join().expect("it does not panic").expect("it ends well");
+    });
+}
+
+/// A sample: its series and instant, in milliseconds, with the value.
+type Samples = BTreeMap<(String, i64), f64>;
+
+fn expected_samples(bus: &dyn Bus) -> Samples {
+    let mut samples = Samples::new();
+    for f in decoded::<Fingerprint>(bus) {
+        for kpi in &f.kpis {
+            let resource = Resource::of_kpi(kpi.name.as_str());
+            let capacity = f.capacity.as_ref().zip(resource).map(|(c, r)| r.of(c));
+            for (name, value) in [("last", kpi.last), ("capacity", capacity), ("p95 short", kpi.short.p95)] {
+                if let Some(value) = value {
+                    samples.insert((format!("{} {} {name}", f.workload, kpi.name), f.at.as_ms()), value);
+                }
+            }
+        }
+    }
+    for p in decoded::<Prediction>(bus) {
+        for r in &p.resources {
+            for h in &r.horizons {
+                for (statistic, quantiles) in [("value", &h.value), ("maximum", &h.maximum)] {
+                    for (level, value) in QUANTILE_LEVELS.iter().zip(quantiles.values()) {
+                        let series = format!("{} {} {} {statistic} {level}", p.workload, r.resource, h.horizon_s);
+                        samples.insert((series, p.made_at.as_ms()), *value);
+                    }
+                }
+            }
+        }
+    }
+    samples
+}
+
+/// Names a series by its labels.
+type SeriesOf = fn(&Value) -> String;
+
+/// What a store with Prometheus' API has.
+fn prometheus_samples(store: &Store) -> Samples {
+    let mut samples = Samples::new();
+    let selectors: [(&str, SeriesOf); 4] = [
+        ("prescale_fingerprint_last", |m| format!("{} last", labels(m, &["workload", "kpi"]))),
+        ("prescale_fingerprint_capacity", |m| format!("{} capacity", labels(m, &["workload", "kpi"]))),
+        ("prescale_fingerprint_p95", |m| format!("{} p95 {}", labels(m, &["workload", "kpi"]), labels(m, &["window"]))),
+        ("prescale_prediction", |m| labels(m, &["workload", "resource", "horizon_s", "statistic", "quantile"])),
+    ];
+    for (selector, series_of) in selectors {
+        let query = [("query", &*format!("{selector}[6h]")), ("time", "2024-03-05T03:00:00Z")];
+        let answer = store.json("/api/v1/query", &query);
+        for series in answer["data"]["result"].as_array().expect("a list") {
+            for pair in series["values"].as_array().expect("a list") {
+                let at_ms = (pair[0].as_f64().expect("an instant") * 1000.0).round() as i64;
+                let value = pair[1].as_str().and_then(|text| text.parse().ok()).expect("a number");
+                assert_eq!(samples.insert((series_of(&series["metric"]), at_ms), value), None, "{series}");
+            }
+        }
+    }
+    samples
+}
+
+fn labels(metric: &Value, names: &[&str]) -> String {
+    names.iter().map(|name| metric[*name].as_str().expect("a label")).collect::<Vec<_>>().join(" ")
+}
+
+/// What InfluxDB has.
+fn influxdb_samples(store: &Store) -> Samples {
+    let mut samples = Samples::new();
+    let ask = |query: &str| store.json("/query", &[("db", "prescale"), ("epoch", "ms"), ("q", query)]);
+    let mut take = |answer: Value, name_of: &dyn Fn(&Value, &str) -> String| {
+        for series in answer["results"][0]["series"].as_array().unwrap_or_else(|| panic!("no series: {answer}")) {
+            let columns = series["columns"].as_array().expect("a list");
+            for row in series["values"].as_array().expect("a list") {
+                for (column, value) in columns.iter().zip(row.as_array().expect("a row")).skip(1) {
+                    if let Some(value) = value.as_f64() {
+                        let name = name_of(&series["tags"], column.as_str().expect("a name"));
+                        let at_ms = row[0].as_i64().expect("an instant");
+                        assert_eq!(samples.insert((name, at_ms), value), None, "{}", series["tags"]);
+                    }
+                }
+            }
+        }
+    };
+    take(ask("SELECT last, capacity, short_p95 FROM prescale_fingerprint GROUP BY *"), &|tags, column| {
+        let column = if column == "short_p95" { "p95 short" } else { column };
+        format!("{} {column}", labels(tags, &["workload", "kpi"]))
+    });
+    let fields: Vec<String> = QUANTILE_LEVELS.iter().map(|level| format!("q{:02.0}", level * 100.0)).collect();
+    let query = format!("SELECT {} FROM prescale_prediction GROUP BY *", fields.join(", "));
+    take(ask(&query), &|tags, column| {
+        let level = QUANTILE_LEVELS[fields.iter().position(|field| field == column).expect("a quantile")];
+        format!("{} {level}", labels(tags, &["workload", "resource", "horizon_s", "statistic"]))
+    });
+    samples
+}
+
+fn assert_same(got: &Samples, expected: &Samples, relative_error_max: f64) {
+    assert!(expected.len() > 50_000, "{} samples on the log", expected.len());
+    let missing: Vec<_> = expected.keys().filter(|key| !got.contains_key(*key)).take(5).collect();
+    assert!(missing.is_empty(), "{} samples of {}; missing, among others: {missing:?}", got.len(), expected.len());
+    assert_eq!(got.len(), expected.len(), "nothing but what is on the log");
+    for (key, value) in expected {
+        let error = (got[key] - value).abs();
+        assert!(error <= relative_error_max * value.abs(), "{key:?}: {} for {value}", got[key]);
+    }
+}
+
+fn prometheus_config(store: &Store) -> Config {
+    let mut config = Config::default();
+    config.prometheus.url = format!("{}/api/v1/write", store.url());
+    config.prometheus.features = vec!["short_p95".to_owned()];
+    config
+}
+
+#[test]
+fn prometheus_that_is_killed_has_everything_in_the_end() {
+    let mut store = Store::stopped(StoreKind::Prometheus);
+    let config = prometheus_config(&store);
+    archive_with_outages(&mut store, &config, Store::kill, |_| {});
+    assert_same(&prometheus_samples(&store), &expected_samples(&open(&log().join("log.db"))), 0.0);
+}
+
+#[test]
+fn victoria_metrics_that_is_stopped_has_everything_in_the_end() {
+    let mut store = Store::stopped(StoreKind::VictoriaMetrics);
+    let config = prometheus_config(&store);
+    archive_with_outages(&mut store, &config, Store::terminate, |_| {});
+    let expected = expected_samples(&open(&log().join("log.db")));
+    // It shows new samples after a moment.
+    until("all samples to be seen", || prometheus_samples(&store).len() >= expected.len());
+    // It keeps numbers as decimals.
+    assert_same(&prometheus_samples(&store), &expected, 1e-9);
+}
+
+#[test]
+fn influxdb_that_is_killed_has_everything_in_the_end() {
+    let mut store = Store::stopped(StoreKind::Influxdb);
+    let mut config = Config::default();
+    config.influxdb.url = store.url();
+    config.influxdb.database = "prescale".to_owned();
+    config.influxdb.features = vec!["short_p95".to_owned()];
+    let make = |store: &Store| drop(store.json("/query", &[("q", "CREATE DATABASE prescale")]));
+    archive_with_outages(&mut store, &config, Store::kill, make);
+    // JSON numbers are read to the last bit but one.
+    assert_same(&influxdb_samples(&store), &expected_samples(&open(&log().join("log.db"))), f64::EPSILON);
+}
+
+#[test]
+fn a_store_that_is_down_does_not_hold_up_the_others() {
+    let store = Store::stopped(StoreKind::Prometheus);
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut config = prometheus_config(&store);
+    config.parquet.folder = folder.path().to_owned();
+    let (bus, context): (Arc<dyn Bus>, _) = (Arc::new(open(&log().join("log.db"))), context("one-down"));
+    let shutdown = CancellationToken::new();
+    std::thread::scope(|scope| {
+        let stop_at_end = shutdown.clone().drop_guard();
+        let running = {
+            let bus = Arc::clone(&bus);
+            scope.spawn(|| prescale_archiver::run(&config, &context, bus, &shutdown))
+        };
+        let parquet = Config { parquet: config.parquet.clone(), ..Config::default() };
+        until("the files to have everything", || is_done(&lags(bus.as_ref(), &parquet, &context)));
+        let of_prometheus = Config { prometheus: config.prometheus.clone(), ..Config::default() };
+        assert!(lags(bus.as_ref(), &of_prometheus, &context).iter().all(|lag| lag.position == 0));
+        drop(stop_at_end);
+        running.join().expect("it does not panic").expect("it ends well");
+    });
+    assert_files_hold_the_log(bus.as_ref(), folder.path());
+}
+
+const CHILD: &str = "PRESCALE_TEST_ARCHIVER_CHILD";
+
+/// Not a test of its own: the process that the test below kills. It archives until nothing is left.
+#[test]
+fn child_archives_into_files() {
+    let Some(folder) = std::env::var_os(CHILD).map(PathBuf::from) else { return };
+    if let Some((name, passing)) = std::env::var("CRASH").ok().as_deref().and_then(|c| c.split_once('@')) {
+        CrashPoint::named(name).expect("a point").arm(passing.parse().expect("a number"));
+    }
+    let (bus, context): (Arc<dyn Bus>, _) = (Arc::new(open(&folder.join("log.db"))), context("files"));
+    let mut config = Config::default();
+    config.parquet.folder = folder.join("archive");
+    config.parquet.rows_per_file_max = 700;
+    config.parquet.span_s_max = 1800;
+    let shutdown = CancellationToken::new();
+    std::thread::scope(|scope| {
+        let running = {
+            let bus = Arc::clone(&bus);
+            scope.spawn(|| prescale_archiver::run(&config, &context, bus, &shutdown))
+        };
+        until("everything to be archived", || is_done(&lags(bus.as_ref(), &config, &context)));
+        shutdown.cancel();
+        running.join().expect("it does not panic").expect("it ends well");
+    });
+}
+
+#[test]
+fn files_hold_every_row_once_though_the_archiver_is_killed_between_its_effects() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::copy(log().join("log.db"), folder.path().join("log.db")).expect("the log is copied");
+    let archive = |crash: Option<String>| {
+        let mut child = Command::new(std::env::current_exe().expect("a test has a path"));
+        child.args(["--exact", "archiver::child_archives_into_files", "--nocapture"]).env(CHILD, folder.path());
+        child.envs(crash.map(|crash| ("CRASH", crash))).status().expect("the child starts")
+    };
+    let points = [
+        CrashPoint::EmbeddedReady,
+        CrashPoint::FilesAppended,
+        CrashPoint::FilesWritten,
+        CrashPoint::FilesRenamed,
+        CrashPoint::FilesForgotten,
+        CrashPoint::EmbeddedPositionMoved,
+        CrashPoint::EmbeddedCommitted,
+    ];
+    for passing in [1, 4] {
+        for point in points {
+            let ended = archive(Some(format!("{}@{passing}", point.name())));
+            assert_eq!(ended.signal(), Some(SIGABRT), "{} {passing}", point.name());
+        }
+    }
+    assert!(archive(None).success());
+    let bus = open(&folder.path().join("log.db"));
+    assert_files_hold_the_log(&bus, &folder.path().join("archive"));
+    assert!(files(&folder.path().join("archive/.open")).iter().all(|path| path.ends_with("lock")));
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("the folder is readable") {
+        let path = entry.expect("it is readable").path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+/// The rows of all files of a topic, with some of their columns as text, sorted.
+fn rows(folder: &Path, columns: &[&str]) -> Vec<String> {
+    let mut rows = Vec::new();
+    for path in files(folder) {
+        let day = path.parent().and_then(|p| p.file_name()?.to_str()?.strip_prefix("day=")).expect("a day").to_owned();
+        let file = std::fs::File::open(&path).expect("it opens");
+        for batch in ParquetRecordBatchReaderBuilder::try_new(file).and_then(|b| b.build()).expect("it is Parquet") {
+            let batch = batch.expect("it is whole");
+            let texts: Vec<_> = columns
+                .iter()
+                .map(|name| {
+                    let column = batch.column_by_name(name).unwrap_or_else(|| panic!("no column {name}"));
+                    arrow::util::display::ArrayFormatter::try_new(
+                        column,
+                        &arrow::util::display::FormatOptions::default(),
+                    )
+                    .expect("it can be shown")
+                })
+                .collect();
+            for row in 0..batch.num_rows() {
+                let cells: Vec<String> = texts.iter().map(|text| text.value(row).to_string()).collect();
+                assert!(cells.iter().any(|cell| cell.starts_with(&day)), "{cells:?} in {day}");
+                rows.push(cells.join(" "));
+            }
+        }
+    }
+    rows.sort();
+    rows
+}
+
+fn shown(value: Option<f64>) -> String {
+    let column = arrow::array::Float64Array::from(vec![value]);
+    let options = arrow::util::display::FormatOptions::default();
+    let text = arrow::util::display::ArrayFormatter::try_new(&column, &options).expect("it can be shown");
+    text.value(0).to_string()
+}
+
+fn instant(at_ms: i64) -> String {
+    let text = prescale_contracts::rfc3339(EventTime::from_ms(at_ms));
+    text.replace(".000Z", "Z")
+}
+
+fn assert_files_hold_the_log(bus: &dyn Bus, folder: &Path) {
+    let mut expected = Vec::new();
+    for f in decoded::<Fingerprint>(bus) {
+        for kpi in &f.kpis {
+            let capacity = f.capacity.as_ref().zip(Resource::of_kpi(kpi.name.as_str())).map(|(c, r)| r.of(c));
+            let numbers = [kpi.last, capacity, kpi.short.p95, kpi.long.season_1h.map(|s| s.strength)].map(shown);
+            let at = instant(f.at.as_ms());
+            expected.push(format!("{} {at} {} {} false {}", f.workload, kpi.name, kpi.unit, numbers.join(" ")));
+        }
+    }
+    expected.sort();
+    let columns =
+        ["workload", "at", "kpi", "unit", "anomaly", "last", "capacity", "short_p95", "long_season_1h_strength"];
+    assert_rows(&rows(&folder.join("fingerprints"), &columns), &expected);
+
+    let mut expected = Vec::new();
+    for p in decoded::<Prediction>(bus) {
+        for r in &p.resources {
+            for h in &r.horizons {
+                let both = [("value", &h.value, &h.value_interval), ("maximum", &h.maximum, &h.maximum_interval)];
+                for (statistic, quantiles, interval) in both {
+                    let numbers =
+                        [Some(quantiles.values()[0]), Some(quantiles.values()[7]), interval.trailing_coverage];
+                    expected.push(format!(
+                        "{} {} {} {} {statistic} {} {} {}",
+                        p.workload,
+                        instant(p.made_at.as_ms()),
+                        r.resource,
+                        h.horizon_s,
+                        r.model,
+                        r.model_version,
+                        numbers.map(shown).join(" ")
+                    ));
+                }
+            }
+        }
+    }
+    expected.sort();
+    let columns = [
+        "workload",
+        "at",
+        "resource",
+        "horizon_s",
+        "statistic",
+        "model",
+        "model_version",
+        "q05",
+        "q99",
+        "trailing_coverage",
+    ];
+    assert_rows(&rows(&folder.join("predictions"), &columns), &expected);
+}
+
+fn assert_rows(got: &[String], expected: &[String]) {
+    assert!(expected.len() > 5_000, "{} rows on the log", expected.len());
+    if let Some((got, expected)) = got.iter().zip(expected).find(|(got, expected)| got != expected) {
+        panic!("{got} in a file where the log has {expected}");
+    }
+    assert_eq!(got.len(), expected.len(), "rows in the files and on the log");
+}

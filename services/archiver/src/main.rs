@@ -1,0 +1,7 @@
+//! The archiver as a process of its own.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    prescale_chassis::service_main("archiver", prescale_archiver::run)
+}

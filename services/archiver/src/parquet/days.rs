@@ -1,0 +1,304 @@
+//! The open and the closed days of one partition: which records are archived, and when a file is due.
+
+use super::journal::{Journal, each_entry};
+use super::part::{covered, has_row, write_part};
+use super::table::Tabular;
+use super::{Layout, date};
+use crate::stage::Taken;
+use anyhow::{Context as _, Result, bail, ensure};
+use prescale_bus::crash_point::CrashPoint;
+use prescale_domain::time::EventTime;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::marker::PhantomData;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A journal that got none of so many records of its partition is closed.
+const IDLE_RECORDS: u64 = 20_000;
+/// Days that are remembered as closed, and sources; what is forgotten is looked up again.
+const REMEMBERED_MAX: usize = 1000;
+
+/// When a file is due.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub(crate) rows_max: usize,
+    pub(crate) span_ms_max: i64,
+    pub(crate) idle_ms: i64,
+}
+
+/// A journal with what decides when it is closed.
+struct Open {
+    journal: Journal,
+    first: Option<(i64, EventTime)>,
+    last_offset: i64,
+    rows: usize,
+    sources: BTreeSet<Arc<str>>,
+    /// Records of the partition that came when the last one of this day came.
+    appended_at: u64,
+}
+
+impl Open {
+    fn note<C: Tabular>(&mut self, offset: i64, value: &C, came: u64) {
+        self.first.get_or_insert((offset, value.at()));
+        self.last_offset = offset;
+        self.rows += value.rows();
+        if !self.sources.contains(value.source()) {
+            self.sources.insert(Arc::clone(value.source()));
+        }
+        self.appended_at = came;
+    }
+}
+
+/// One partition's days. While it lives no other process can open the partition's.
+pub(super) struct Days<C> {
+    layout: Layout,
+    rules: Rules,
+    open: BTreeMap<i64, Open>,
+    /// By day, the last position that its files hold; -1 for none.
+    closed: BTreeMap<i64, i64>,
+    newest_ms: BTreeMap<Arc<str>, i64>,
+    /// Days of which a record that came again was compared with what is archived.
+    compared: BTreeSet<i64>,
+    came: u64,
+    _lock: File,
+    _of: PhantomData<fn(C)>,
+}
+
+impl<C: Tabular> Days<C> {
+    /// Takes the partition's journals, and finishes what a crash interrupted.
+    pub(super) fn open(layout: Layout, rules: Rules) -> Result<Self> {
+        let folder = layout.journals();
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let lock = File::create(folder.join("lock")).with_context(|| format!("cannot write {}", folder.display()))?;
+        ensure!(lock.try_lock().is_ok(), "another instance has the files of {} open", folder.display());
+        let mut days = Self {
+            layout,
+            rules,
+            open: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            newest_ms: BTreeMap::new(),
+            compared: BTreeSet::new(),
+            came: 0,
+            _lock: lock,
+            _of: PhantomData,
+        };
+        for entry in fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
+            let path = entry?.path();
+            match (path.extension().and_then(|e| e.to_str()), path.file_stem().and_then(|s| s.to_str()?.parse().ok())) {
+                (Some("journal"), Some(day)) => days.load(day, &path)?,
+                (Some("partial"), _) => fs::remove_file(&path)?,
+                _ => {}
+            }
+        }
+        Ok(days)
+    }
+
+    fn load(&mut self, day: i64, path: &Path) -> Result<()> {
+        let (mut first, mut last_offset, mut rows, mut sources) = (None, -1, 0, BTreeSet::new());
+        let journal = Journal::open(path, |entry| {
+            let value = C::decode(&entry.value).with_context(|| format!("in {}", path.display()))?;
+            first.get_or_insert((entry.offset, value.at()));
+            last_offset = entry.offset;
+            rows += value.rows();
+            sources.insert(Arc::clone(value.source()));
+            Ok(())
+        })?;
+        if last_offset <= self.closed_to(day)? {
+            drop(journal);
+            return remove(path);
+        }
+        self.open.insert(day, Open { journal, first, last_offset, rows, sources, appended_at: 0 });
+        Ok(())
+    }
+
+    fn closed_to(&mut self, day: i64) -> Result<i64> {
+        if let Some(to) = self.closed.get(&day) {
+            return Ok(*to);
+        }
+        let to = covered(&self.layout.day(day), self.layout.partition)?;
+        if self.closed.len() >= REMEMBERED_MAX {
+            self.closed.clear();
+        }
+        self.closed.insert(day, to);
+        Ok(to)
+    }
+
+    /// Takes records; when it returns they are on disk.
+    pub(super) fn take(&mut self, records: &[Taken<'_, C>]) -> Result<()> {
+        for taken in records {
+            self.came += 1;
+            self.take_one(taken)?;
+        }
+        for open in self.open.values_mut() {
+            open.journal.sync()?;
+        }
+        CrashPoint::FilesAppended.pass();
+        self.close_idle()
+    }
+
+    fn take_one(&mut self, Taken { record, value }: &Taken<'_, C>) -> Result<()> {
+        let Some(bytes) = record.value.as_deref() else { return Ok(()) };
+        let day = date::of_ms(value.at().as_ms());
+        let archived_to = self.open.get(&day).map_or(-1, |open| open.last_offset).max(self.closed_to(day)?);
+        if record.offset <= archived_to {
+            return self.compare(day, record.offset, value);
+        }
+        if self.newest_ms.len() >= REMEMBERED_MAX {
+            self.newest_ms.clear();
+        }
+        let newest = self.newest_ms.entry(Arc::clone(value.source())).or_insert(i64::MIN);
+        *newest = value.at().as_ms().max(*newest);
+        let begins = self.open.get(&day).and_then(|open| open.first);
+        let span_ms = begins.map_or(0, |(_, first)| value.at().as_ms().abs_diff(first.as_ms()));
+        if span_ms >= self.rules.span_ms_max.unsigned_abs() {
+            self.close(day)?;
+        }
+        let came = self.came;
+        let open = self.opened(day)?;
+        open.journal.append(record.offset, bytes)?;
+        open.note(record.offset, value, came);
+        if open.rows >= self.rules.rows_max {
+            self.close(day)?;
+        }
+        Ok(())
+    }
+
+    fn opened(&mut self, day: i64) -> Result<&mut Open> {
+        if !self.open.contains_key(&day) {
+            let path = self.layout.journals().join(format!("{day}.journal"));
+            let journal = Journal::open(&path, |_| bail!("{} appeared from elsewhere", path.display()))?;
+            File::open(self.layout.journals()).and_then(|folder| folder.sync_all())?;
+            let open =
+                Open { journal, first: None, last_offset: -1, rows: 0, sources: BTreeSet::new(), appended_at: 0 };
+            self.open.insert(day, open);
+        }
+        self.open.get_mut(&day).context("the journal was just opened")
+    }
+
+    /// A record at an archived position is there already, unless the log is another than the one that
+    /// was archived. The first of a day is looked up.
+    fn compare(&mut self, day: i64, offset: i64, value: &C) -> Result<()> {
+        if self.compared.contains(&day) {
+            return Ok(());
+        }
+        let mut is_there = false;
+        if let Some(open) = self.open.get_mut(&day) {
+            open.journal.sync()?;
+            each_entry(open.journal.path(), |entry| {
+                if entry.offset == offset {
+                    let archived = C::decode(&entry.value)?;
+                    is_there = (archived.workload(), archived.at()) == (value.workload(), value.at());
+                }
+                Ok(())
+            })?;
+        }
+        let (folder, partition) = (self.layout.day(day), self.layout.partition);
+        if !(is_there || has_row::<C>(&folder, partition, offset, value)?) {
+            bail!(
+                "position {offset} of {}/{partition} is archived in {} and holds another record: the archive is of another log; give [archiver.parquet] a new folder, or move this one away",
+                self.layout.topic,
+                self.layout.folder.display()
+            );
+        }
+        self.compared.insert(day);
+        Ok(())
+    }
+
+    fn close_idle(&mut self) -> Result<()> {
+        let is_idle = |(day, open): (&i64, &Open)| {
+            let end_ms = date::end_ms(*day).saturating_add(self.rules.idle_ms);
+            let is_past = |source| self.newest_ms.get(source).is_some_and(|newest| *newest >= end_ms);
+            open.sources.iter().all(is_past) || self.came - open.appended_at >= IDLE_RECORDS
+        };
+        let idle: Vec<i64> = self.open.iter().filter(|o| is_idle(*o)).map(|(day, _)| *day).collect();
+        idle.into_iter().try_for_each(|day| self.close(day))
+    }
+
+    /// Closes every day that is open.
+    pub(super) fn close_all(&mut self) -> Result<()> {
+        let days: Vec<i64> = self.open.keys().copied().collect();
+        days.into_iter().try_for_each(|day| self.close(day))
+    }
+
+    /// Makes a file of a day's journal.
+    fn close(&mut self, day: i64) -> Result<()> {
+        let Some(mut open) = self.open.remove(&day) else { return Ok(()) };
+        open.journal.sync()?;
+        let path = open.journal.path().to_owned();
+        let Some((first, _)) = open.first else { return remove(&path) };
+        let rows = write_part::<C>(&self.layout, day, &path, first, open.last_offset)?;
+        metrics::counter!("prescale_archiver_rows_total", "topic" => C::TOPIC).increment(rows as u64);
+        remove(&path)?;
+        CrashPoint::FilesForgotten.pass();
+        self.closed.insert(day, open.last_offset);
+        self.compared.remove(&day);
+        Ok(())
+    }
+}
+
+fn remove(path: &Path) -> Result<()> {
+    fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::examples::fingerprint;
+    use prescale_bus::ConsumedRecord;
+    use prescale_contracts::Contract as _;
+    use prescale_domain::fingerprint::Fingerprint;
+
+    const RULES: Rules = Rules { rows_max: 4, span_ms_max: 3_600_000, idle_ms: 600_000 };
+
+    fn record(offset: i64, workload: &str, at_s: i64) -> (ConsumedRecord, Fingerprint) {
+        let value = fingerprint(workload, at_s);
+        let record = ConsumedRecord {
+            topic: Fingerprint::TOPIC.into(),
+            partition: 0,
+            offset,
+            appended_at_ms: 0,
+            key: Some(workload.as_bytes().to_vec()),
+            value: Some(value.encode().unwrap()),
+            headers: Vec::new(),
+        };
+        (record, value)
+    }
+
+    /// Takes records as a process that begins anew; what then lies in the day's folder.
+    fn taken(folder: &Path, records: &[(ConsumedRecord, Fingerprint)]) -> Result<Vec<String>> {
+        let layout = Layout { folder: folder.to_owned(), topic: Fingerprint::TOPIC, partition: 0 };
+        let mut days = Days::<Fingerprint>::open(layout.clone(), RULES)?;
+        let other = Days::<Fingerprint>::open(layout, RULES).err().map(|e| e.to_string());
+        assert!(other.is_some_and(|e| e.contains("another instance")), "one process at a time");
+        let taken: Vec<_> = records.iter().map(|(record, value)| Taken { record, value: value.clone() }).collect();
+        days.take(&taken)?;
+        let entries = fs::read_dir(folder.join("fingerprints/day=1970-01-01")).into_iter().flatten();
+        let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    #[test]
+    fn what_comes_again_is_left_out_and_another_log_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let log: Vec<_> = (0..5).map(|i| record(i, "web", i * 60)).collect();
+        assert_eq!(taken(folder.path(), &log[..3]).unwrap(), ["part-0-0.parquet"]);
+        let all = ["part-0-0.parquet", "part-0-2.parquet"];
+        assert_eq!(taken(folder.path(), &log[1..]).unwrap(), all);
+        assert_eq!(taken(folder.path(), &log).unwrap(), all, "nothing of it is new");
+        for other in [record(1, "another", 60), record(1, "web", 61), record(4, "another", 240)] {
+            let error = taken(folder.path(), &[other]).unwrap_err().to_string();
+            assert!(error.contains("the archive is of another log"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_day_is_closed_when_its_sources_are_past_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let day_s = 86_400;
+        let log = [record(0, "web", day_s - 60), record(1, "web", day_s + 540)];
+        assert_eq!(taken(folder.path(), &log).unwrap(), Vec::<String>::new());
+        assert_eq!(taken(folder.path(), &[record(2, "web", day_s + 600)]).unwrap(), ["part-0-0.parquet"]);
+    }
+}

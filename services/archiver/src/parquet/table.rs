@@ -1,0 +1,337 @@
+//! The tables: a fingerprint is a row for each KPI, a prediction one for each resource, horizon and
+//! statistic. A feature is a column of its own, null where the window does not define it.
+
+use crate::features::{EXTRA, FEATURES, NAMES, WINDOWS, values, windows};
+use anyhow::Result;
+use arrow::array::{
+    ArrayRef, BooleanBuilder, Float64Builder, Int32Builder, RecordBatch, StringBuilder, TimestampMillisecondBuilder,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use prescale_contracts::Contract;
+use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint};
+use prescale_domain::policy::Resource;
+use prescale_domain::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
+use prescale_domain::quantiles::{LEVELS, QUANTILE_LEVELS, Quantiles};
+use prescale_domain::sample::Capacity;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+const UTC: &str = "UTC";
+
+/// A record that has a table.
+pub(crate) trait Tabular: Contract + Send {
+    /// Its table.
+    type Rows: Rows<Self>;
+
+    /// The stream that it follows from.
+    fn source(&self) -> &Arc<str>;
+
+    /// How many rows it has.
+    fn rows(&self) -> usize;
+}
+
+/// Rows of a table under way.
+pub(crate) trait Rows<C>: Default {
+    /// Takes in which columns a record needs; to be called with all records before the first row.
+    fn learn(&mut self, value: &C);
+    /// The columns.
+    fn schema(&self) -> SchemaRef;
+    /// Appends a record's rows.
+    fn append(&mut self, value: &C);
+    /// How many rows there are.
+    fn len(&self) -> usize;
+    /// The rows; none are left.
+    fn finish(&mut self) -> Result<RecordBatch>;
+    /// What the file says of itself.
+    fn metadata(&self) -> Vec<(&'static str, String)>;
+}
+
+impl Tabular for Fingerprint {
+    type Rows = FingerprintRows;
+
+    fn source(&self) -> &Arc<str> {
+        &self.source
+    }
+
+    fn rows(&self) -> usize {
+        self.kpis.len()
+    }
+}
+
+impl Tabular for Prediction {
+    type Rows = PredictionRows;
+
+    fn source(&self) -> &Arc<str> {
+        &self.source
+    }
+
+    fn rows(&self) -> usize {
+        2 * self.resources.iter().map(|r| r.horizons.len()).sum::<usize>()
+    }
+}
+
+fn text(name: &str) -> Field {
+    Field::new(name, DataType::Utf8, false)
+}
+
+fn number(name: impl Into<String>) -> Field {
+    Field::new(name, DataType::Float64, true)
+}
+
+fn count(name: &str) -> Field {
+    Field::new(name, DataType::Int32, false)
+}
+
+fn instant(name: &str) -> Field {
+    Field::new(name, DataType::Timestamp(TimeUnit::Millisecond, Some(UTC.into())), false)
+}
+
+fn capped(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+fn of_kpi(capacity: Option<&Capacity>, kpi: &str) -> Option<f64> {
+    capacity.zip(Resource::of_kpi(kpi)).map(|(capacity, resource)| resource.of(capacity))
+}
+
+/// Whose and of when a row is.
+#[derive(Default)]
+struct WhoseBuilders {
+    workload: StringBuilder,
+    source: StringBuilder,
+    at: TimestampMillisecondBuilder,
+    step_s: Int32Builder,
+}
+
+impl WhoseBuilders {
+    fn append(&mut self, workload: &str, source: &str, at_ms: i64, step_s: u32) {
+        self.workload.append_value(workload);
+        self.source.append_value(source);
+        self.at.append_value(at_ms);
+        self.step_s.append_value(capped(step_s));
+    }
+
+    fn finish(&mut self) -> [ArrayRef; 4] {
+        [
+            Arc::new(self.workload.finish()),
+            Arc::new(self.source.finish()),
+            Arc::new(self.at.finish().with_timezone(UTC)),
+            Arc::new(self.step_s.finish()),
+        ]
+    }
+}
+
+/// The table of fingerprints.
+#[derive(Default)]
+pub(crate) struct FingerprintRows {
+    rows: usize,
+    whose: WhoseBuilders,
+    kpi: StringBuilder,
+    unit: StringBuilder,
+    last: Float64Builder,
+    capacity: Float64Builder,
+    anomaly: BooleanBuilder,
+    /// By window, its features and those added by SQL.
+    features: [Vec<Float64Builder>; 2],
+    extra: [Vec<Float64Builder>; 2],
+    extra_names: [BTreeSet<String>; 2],
+    schema_hashes: BTreeSet<Arc<str>>,
+}
+
+impl FingerprintRows {
+    fn append_features(&mut self, kpi: &KpiFingerprint) {
+        for (at, window) in windows(kpi).into_iter().enumerate() {
+            self.features[at].resize_with(FEATURES, Float64Builder::new);
+            for (column, value) in self.features[at].iter_mut().zip(values(window)) {
+                column.append_option(value);
+            }
+            self.extra[at].resize_with(self.extra_names[at].len(), Float64Builder::new);
+            for (column, name) in self.extra[at].iter_mut().zip(&self.extra_names[at]) {
+                column.append_option(window.extra.get(name).copied().flatten());
+            }
+        }
+    }
+}
+
+impl Rows<Fingerprint> for FingerprintRows {
+    fn learn(&mut self, fingerprint: &Fingerprint) {
+        self.schema_hashes.insert(Arc::clone(&fingerprint.feature_schema_hash));
+        for kpi in &fingerprint.kpis {
+            for (names, window) in self.extra_names.iter_mut().zip(windows(kpi)) {
+                for name in window.extra.keys().filter(|name| !names.contains(*name)).collect::<Vec<_>>() {
+                    names.insert(name.clone());
+                }
+            }
+        }
+    }
+
+    fn schema(&self) -> SchemaRef {
+        let mut fields = vec![
+            text("workload"),
+            text("source"),
+            instant("at"),
+            count("step_s"),
+            text("kpi"),
+            text("unit"),
+            number("last"),
+            number("capacity"),
+            Field::new("anomaly", DataType::Boolean, false),
+        ];
+        for (window, extra) in WINDOWS.into_iter().zip(&self.extra_names) {
+            fields.extend(NAMES.iter().map(|name| number(format!("{window}_{name}"))));
+            fields.extend(extra.iter().map(|name| number(format!("{window}_{EXTRA}{name}"))));
+        }
+        Arc::new(Schema::new(fields))
+    }
+
+    fn append(&mut self, fingerprint: &Fingerprint) {
+        let f = fingerprint;
+        for kpi in &f.kpis {
+            self.rows += 1;
+            self.whose.append(f.workload.as_str(), &f.source, f.at.as_ms(), f.step_s);
+            self.kpi.append_value(kpi.name.as_str());
+            self.unit.append_value(&kpi.unit);
+            self.last.append_option(kpi.last);
+            self.capacity.append_option(of_kpi(f.capacity.as_ref(), kpi.name.as_str()));
+            self.anomaly.append_value(false);
+            self.append_features(kpi);
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.rows
+    }
+
+    fn finish(&mut self) -> Result<RecordBatch> {
+        self.rows = 0;
+        let mut columns: Vec<ArrayRef> = self.whose.finish().into();
+        columns.push(Arc::new(self.kpi.finish()));
+        columns.push(Arc::new(self.unit.finish()));
+        columns.push(Arc::new(self.last.finish()));
+        columns.push(Arc::new(self.capacity.finish()));
+        columns.push(Arc::new(self.anomaly.finish()));
+        let extra_counts = [0, 1].map(|at| self.extra_names[at].len());
+        for ((features, extra), extra_count) in self.features.iter_mut().zip(&mut self.extra).zip(extra_counts) {
+            features.resize_with(FEATURES, Float64Builder::new);
+            extra.resize_with(extra_count, Float64Builder::new);
+            columns.extend(features.iter_mut().chain(extra).map(|column| Arc::new(column.finish()) as ArrayRef));
+        }
+        Ok(RecordBatch::try_new(self.schema(), columns)?)
+    }
+
+    fn metadata(&self) -> Vec<(&'static str, String)> {
+        let hashes: Vec<&str> = self.schema_hashes.iter().map(|hash| &**hash).collect();
+        vec![("prescale.feature_schema_hashes", hashes.join(","))]
+    }
+}
+
+/// The table of predictions.
+#[derive(Default)]
+pub(crate) struct PredictionRows {
+    rows: usize,
+    whose: WhoseBuilders,
+    resource: StringBuilder,
+    unit: StringBuilder,
+    last: Float64Builder,
+    capacity: Float64Builder,
+    horizon_s: Int32Builder,
+    statistic: StringBuilder,
+    quantiles: [Float64Builder; LEVELS],
+    nominal_coverage: Float64Builder,
+    lower: Float64Builder,
+    upper: Float64Builder,
+    trailing_coverage: Float64Builder,
+    scored: Int32Builder,
+    model: StringBuilder,
+    model_version: StringBuilder,
+}
+
+impl PredictionRows {
+    fn append_statistic(
+        &mut self,
+        prediction: &Prediction,
+        forecast: &ResourceForecast,
+        horizon_s: u32,
+        (statistic, quantiles, interval): (&str, &Quantiles, &Interval),
+    ) {
+        let p = prediction;
+        self.rows += 1;
+        self.whose.append(p.workload.as_str(), &p.source, p.made_at.as_ms(), p.step_s);
+        self.resource.append_value(forecast.resource.as_str());
+        self.unit.append_value(&forecast.unit);
+        self.last.append_option(forecast.last);
+        self.capacity.append_option(of_kpi(p.capacity.as_ref(), forecast.resource.as_str()));
+        self.horizon_s.append_value(capped(horizon_s));
+        self.statistic.append_value(statistic);
+        for (column, value) in self.quantiles.iter_mut().zip(quantiles.values()) {
+            column.append_value(*value);
+        }
+        self.nominal_coverage.append_value(interval.nominal_coverage);
+        self.lower.append_value(interval.lower);
+        self.upper.append_value(interval.upper);
+        self.trailing_coverage.append_option(interval.trailing_coverage);
+        self.scored.append_value(capped(interval.scored));
+        self.model.append_value(&forecast.model);
+        self.model_version.append_value(&forecast.model_version);
+    }
+}
+
+impl Rows<Prediction> for PredictionRows {
+    fn learn(&mut self, _: &Prediction) {}
+
+    fn schema(&self) -> SchemaRef {
+        let mut fields = vec![
+            text("workload"),
+            text("source"),
+            instant("at"),
+            count("step_s"),
+            text("resource"),
+            text("unit"),
+            number("last"),
+            number("capacity"),
+            count("horizon_s"),
+            text("statistic"),
+        ];
+        fields.extend(QUANTILE_LEVELS.iter().map(|level| number(format!("q{:02.0}", level * 100.0))));
+        fields.extend(["nominal_coverage", "lower", "upper", "trailing_coverage"].map(number));
+        fields.extend([count("scored"), text("model"), text("model_version")]);
+        Arc::new(Schema::new(fields))
+    }
+
+    fn append(&mut self, prediction: &Prediction) {
+        for forecast in &prediction.resources {
+            for HorizonForecast { horizon_s, value, maximum, value_interval, maximum_interval } in &forecast.horizons {
+                self.append_statistic(prediction, forecast, *horizon_s, ("value", value, value_interval));
+                self.append_statistic(prediction, forecast, *horizon_s, ("maximum", maximum, maximum_interval));
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.rows
+    }
+
+    fn finish(&mut self) -> Result<RecordBatch> {
+        self.rows = 0;
+        let mut columns: Vec<ArrayRef> = self.whose.finish().into();
+        columns.push(Arc::new(self.resource.finish()));
+        columns.push(Arc::new(self.unit.finish()));
+        columns.push(Arc::new(self.last.finish()));
+        columns.push(Arc::new(self.capacity.finish()));
+        columns.push(Arc::new(self.horizon_s.finish()));
+        columns.push(Arc::new(self.statistic.finish()));
+        columns.extend(self.quantiles.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef));
+        columns.push(Arc::new(self.nominal_coverage.finish()));
+        columns.push(Arc::new(self.lower.finish()));
+        columns.push(Arc::new(self.upper.finish()));
+        columns.push(Arc::new(self.trailing_coverage.finish()));
+        columns.push(Arc::new(self.scored.finish()));
+        columns.push(Arc::new(self.model.finish()));
+        columns.push(Arc::new(self.model_version.finish()));
+        Ok(RecordBatch::try_new(self.schema(), columns)?)
+    }
+
+    fn metadata(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+}
