@@ -5,6 +5,18 @@ use prescale_domain::kpi::{self, KpiName};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
+/// How a series' family is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Choice {
+    /// By rolling pinball loss, see [`prescale_domain::forecast::champion`]; the order of preference where
+    /// losses do not differ clearly.
+    #[default]
+    Loss,
+    /// By the order of preference alone.
+    Order,
+}
+
 /// Section `[predictor]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -15,9 +27,13 @@ pub struct Config {
     /// built-in GRU knows 300, 900 and 3600.
     pub horizons_s: Vec<u32>,
     /// Families of models in order of preference: "gru", "exponential-smoothing", "seasonal-naive",
-    /// "last-value". The first for which a series has enough history makes its forecast; the next ones
-    /// step in where its numbers cannot be used. Without "last-value" a young series has no forecast.
+    /// "last-value". Which of those with enough history makes a series' forecast is for `choice` to say; the
+    /// next ones step in where its numbers cannot be used. Without "last-value" a young series has no
+    /// forecast.
     pub models: Vec<String>,
+    /// How a series' family is chosen among `models`: `loss`, the one whose forecasts lately lost clearly
+    /// least, or `order`, the first with enough history, which takes half the memory.
+    pub choice: Choice,
     /// Folder of a GRU to use in place of the built-in one; it is checked at the start, which a model
     /// that fails the checks stops. Empty: the built-in one.
     pub model_folder: String,
@@ -29,6 +45,7 @@ impl Default for Config {
             resources: vec![kpi::CPU_CORES_USED.to_owned(), kpi::MEMORY_BYTES.to_owned()],
             horizons_s: vec![300, 900, 3600],
             models: Family::ALL.map(|family| family.name().to_owned()).to_vec(),
+            choice: Choice::default(),
             model_folder: String::new(),
         }
     }
@@ -45,6 +62,8 @@ pub struct Settings {
     pub horizons_bins: Vec<usize>,
     /// The families in order of preference, each once; at least one.
     pub models: Vec<Family>,
+    /// How one of them is chosen for a series.
+    pub choice: Choice,
     /// Folder of the GRU; `None` for the built-in one.
     pub model_folder: Option<PathBuf>,
 }
@@ -60,6 +79,7 @@ impl Config {
             horizons_s: self.horizons_s.clone(),
             horizons_bins: self.horizons_bins()?,
             models: self.families()?,
+            choice: self.choice,
             model_folder: (!self.model_folder.is_empty()).then(|| PathBuf::from(&self.model_folder)),
         })
     }

@@ -1,15 +1,17 @@
 //! One resource of one workload: its demand, what each family remembers of it, and its calibration.
 //! Knows nothing of the network but the numbers that go in and come out.
 //!
-//! A family that another one before it in the list has overtaken for good (that one has enough
-//! history, and history only grows) is not kept up any more: its state is dropped. So a series holds
-//! the state of one family in the long run.
+//! With a choice by loss every family of the list is kept up, and the series' champion makes the
+//! forecast. With a choice by order a family that another one before it in the list has overtaken for good
+//! (that one has enough history, and history only grows) is not kept up any more: its state is dropped. So
+//! such a series holds the state of one family in the long run.
 
-use crate::config::Settings;
+use crate::config::{Choice, Settings};
 use bitcode::{Decode, Encode};
 use prescale_domain::calibration::pools::{PoolKey, Spreads};
 use prescale_domain::calibration::series::SeriesCalibration;
 use prescale_domain::calibration::{LOWER, NOMINAL_COVERAGE, Statistic, UPPER, conformal::Scores};
+use prescale_domain::forecast::champion::{Both, Contest};
 use prescale_domain::forecast::demand::{DemandSeries, Due, usable};
 use prescale_domain::forecast::exponential_smoothing::{ExponentialSmoothing, Smoothed};
 use prescale_domain::forecast::features::{FEATURES, features};
@@ -32,6 +34,7 @@ pub struct Series {
     smoothed: Option<Box<Smoothed>>,
     day_before: Option<Box<DayBefore>>,
     calibration: SeriesCalibration,
+    contest: Contest,
 }
 
 /// The network's state of one series, carried from bin to bin.
@@ -130,21 +133,29 @@ impl Series {
         self.gru.as_mut()
     }
 
-    /// Makes the forecast as of the open bin by the first family that can, and keeps it to be scored.
+    /// Makes the forecast as of the open bin by the champion, or else by the first family that can, and
+    /// keeps it to be scored; when a round of the contest is due, those of the other families as well.
     pub fn forecast(&mut self, making: Making<'_>) -> Option<Forecast> {
         let settings = making.settings;
-        let ready = |family: &&Family| bins_needed(**family) <= self.demand.bins();
         let mut failed = Vec::new();
         let mut made = None;
-        for family in settings.models.iter().filter(ready) {
-            made = self.both(*family, &making);
+        for family in self.by_preference(settings) {
+            made = self.both(family, &making);
             if made.is_some() {
                 break;
             }
-            failed.push(*family);
+            failed.push(family);
         }
         let (family, both) = made?;
         let open = self.demand.open()?;
+        if settings.choice == Choice::Loss && self.contest.is_due(open.bin, &settings.horizons_bins) {
+            let mut entries = vec![(family, both.clone())];
+            let others = self.by_preference(settings).filter(|other| *other != family && !failed.contains(other));
+            entries.extend(others.filter_map(|other| self.both(other, &making)));
+            if entries.len() > 1 {
+                self.contest.begin(open.bin, making.scale, &entries);
+            }
+        }
         self.calibration.made(open.bin, family, &both);
         let horizons = settings.horizons_s.iter().zip(&both).enumerate();
         let horizons = horizons.map(|(i, (horizon_s, (_, published)))| HorizonForecast {
@@ -162,20 +173,24 @@ impl Series {
         let carried = self.gru.as_ref().map_or(0, |c| (c.closed.capacity() + c.open.capacity()) * size_of::<f32>());
         let smoothed = self.smoothed.as_ref().map_or(0, |s| size_of::<Smoothed>() + s.heap_bytes());
         let day_before = self.day_before.as_ref().map_or(0, |d| size_of::<DayBefore>() + d.heap_bytes());
-        self.demand.heap_bytes() + carried + smoothed + day_before + self.calibration.heap_bytes()
+        let judged = self.calibration.heap_bytes() + self.contest.heap_bytes();
+        self.demand.heap_bytes() + carried + smoothed + day_before + judged
     }
 
     fn start(&mut self, settings: &Settings, at: EventTime, value: f64) {
         self.demand.start(at, value);
         self.calibration.start(&settings.horizons_bins);
+        self.contest.start();
         self.gru = Some(Carried::default());
         self.smoothed = Some(Box::default());
         self.day_before = Some(Box::default());
     }
 
-    fn close(&mut self, settings: &Settings, scored: impl FnMut((Family, usize, Statistic), Scores)) {
+    fn close(&mut self, settings: &Settings, mut scored: impl FnMut((Family, usize, Statistic), Scores)) {
         let Some(closed) = self.demand.open() else { return };
-        self.calibration.close(&settings.horizons_bins, &self.demand, scored);
+        self.calibration.close(&settings.horizons_bins, &self.demand, &mut scored);
+        let preferred = self.by_preference(settings).next();
+        self.contest.close(&settings.horizons_bins, &self.demand, preferred, &mut scored);
         if let Some(state) = &mut self.smoothed {
             ExponentialSmoothing.close(state, &self.demand, &closed);
         }
@@ -185,11 +200,20 @@ impl Series {
         self.demand.close();
     }
 
+    /// The families that have enough history: the champion, then the others in the order of the list.
+    fn by_preference<'a>(&self, settings: &'a Settings) -> impl Iterator<Item = Family> + use<'a> {
+        let bins = self.demand.bins();
+        let champion = self.contest.champion().filter(|champion| settings.models.contains(champion));
+        let others = settings.models.iter().copied().filter(move |family| Some(*family) != champion);
+        champion.into_iter().chain(others).filter(move |family| bins_needed(*family) <= bins)
+    }
+
     fn drop_overtaken(&mut self, settings: &Settings) {
         let bins = self.demand.bins();
         let is_in_use = |family: Family| {
             let rank = settings.models.iter().position(|listed| *listed == family);
-            rank.is_some_and(|rank| settings.models[..rank].iter().all(|earlier| bins_needed(*earlier) > bins))
+            let is_first = |rank: usize| settings.models[..rank].iter().all(|earlier| bins_needed(*earlier) > bins);
+            rank.is_some_and(|rank| settings.choice == Choice::Loss || is_first(rank))
         };
         self.gru.take_if(|_| !is_in_use(Family::Gru));
         self.smoothed.take_if(|_| !is_in_use(Family::ExponentialSmoothing));
@@ -202,7 +226,7 @@ impl Series {
     }
 
     /// Quantiles of a family, raw and as they are published.
-    fn both(&self, family: Family, making: &Making<'_>) -> Option<(Family, Vec<(HorizonQuantiles, HorizonQuantiles)>)> {
+    fn both(&self, family: Family, making: &Making<'_>) -> Option<(Family, Vec<Both>)> {
         let bins = &making.settings.horizons_bins;
         let raw = match family {
             Family::Gru => making.from_network.clone()?,

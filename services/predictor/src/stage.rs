@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub const NAME: &str = "predictor";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 1;
+const STATE_LAYOUT: u32 = 2;
 
 /// Makes the stage's instances.
 pub struct Factory {
@@ -49,11 +49,12 @@ impl TypedStageFactory for Factory {
     }
 
     fn state_schema(&self) -> String {
-        let Settings { resources, horizons_s, models, .. } = &*self.settings;
+        let Settings { resources, horizons_s, models, choice, .. } = &*self.settings;
         let network = self.network.as_ref().map_or("none", Network::sha256);
         let resources: Vec<&str> = resources.iter().map(|name| name.as_str()).collect();
         format!(
-            "{NAME} {STATE_LAYOUT} network {network} statistical {STATISTICAL_VERSION} {resources:?} {horizons_s:?} {models:?}"
+            "{NAME} {STATE_LAYOUT} network {network} statistical {STATISTICAL_VERSION} {resources:?} {horizons_s:?} {models:?} \
+             {choice:?}"
         )
     }
 

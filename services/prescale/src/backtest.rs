@@ -25,7 +25,7 @@ use prescale_collector::{Mapping, ReplayReport};
 use prescale_domain::forecast::Family;
 use prescale_domain::sample::Sample;
 use prescale_domain::time::EventTime;
-use prescale_predictor::config::Settings as PredictorSettings;
+use prescale_predictor::config::{Choice, Settings as PredictorSettings};
 pub use report::Report;
 use std::fs;
 use std::ops::ControlFlow;
@@ -108,6 +108,7 @@ impl Plan {
         for name in names {
             config.models = vec![name.clone(), Family::LastValue.name().to_owned()];
             config.models.dedup();
+            config.choice = Choice::Order;
             rows.push((name, Arc::new(config.settings()?)));
         }
         ensure!(request.every_bins > 0, "--every: at least one bin of 300 s");

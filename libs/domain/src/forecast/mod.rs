@@ -5,6 +5,7 @@
 //! the mean of what it holds so far. "One bin ahead" is the bin after it. So a forecast for `h` bins
 //! ahead is one of the bin that holds `made_at + h * GRID_STEP_S`, wherever in its bin `made_at` is.
 
+pub mod champion;
 pub mod day_ring;
 pub mod demand;
 pub mod exponential_smoothing;

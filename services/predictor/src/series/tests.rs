@@ -1,13 +1,13 @@
 //! Tests of [`super`]: which family makes the forecast when one cannot.
 
 use super::*;
-use crate::config::Config;
+use crate::config::{Choice, Config};
 use prescale_domain::calibration::pools::Pools;
 use prescale_domain::quantiles::LEVELS;
 
 fn settings(models: &[&str]) -> Settings {
     let models = models.iter().map(|m| (*m).to_owned()).collect();
-    Config { models, ..Config::default() }.settings().unwrap()
+    Config { models, choice: Choice::Order, ..Config::default() }.settings().unwrap()
 }
 
 /// A series of so many bins, and the scale of the open one.
@@ -61,6 +61,25 @@ fn a_family_that_is_overtaken_keeps_no_state() {
     assert!(young.gru.is_some() && young.smoothed.is_some() && young.day_before.is_none());
     let (old, _) = run(&settings, GRU_BINS_NEEDED as i64);
     assert!(old.gru.is_some() && old.smoothed.is_none());
+}
+
+/// The GRU says ten times the demand: another family makes the forecast after a day or two, and it is kept
+/// up for that.
+#[test]
+fn a_family_that_loses_less_takes_over() {
+    let settings = Settings { choice: Choice::Loss, ..settings(&["gru", "last-value"]) };
+    let spreads = Pools::new(2, 3).spreads();
+    let (mut series, mut families) = (Series::default(), Vec::new());
+    for bin in 0..600 {
+        let offer = Offer { at: EventTime::from_s(300 * bin), value: Some(3.0 + (bin % 5) as f64), capacity: None };
+        let scale = series.take_in(&settings, &offer, |_, _| ()).unwrap().scale;
+        let quantiles = Quantiles::rearranged([30.0; LEVELS]).unwrap();
+        let from_network = Some(vec![HorizonQuantiles { value: quantiles, maximum: quantiles }; 3]);
+        let made = series.forecast(Making { settings: &settings, resource: 0, spreads: &spreads, scale, from_network });
+        families.push(made.unwrap().family);
+    }
+    families.dedup();
+    assert_eq!(families, [Family::LastValue, Family::Gru, Family::LastValue]);
 }
 
 #[test]
