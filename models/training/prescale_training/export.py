@@ -5,11 +5,11 @@ from pathlib import Path
 from .goldens import features_golden, model_golden, session_of, write_json
 from .graph import build_graph
 from .manifest import manifest_text
-from .network import DemandGru
+from .network import DemandNetwork
 from .recipe import Recipe
 
 
-def export(network: DemandGru, recipe: Recipe, folder: Path, scores: dict[str, float]) -> None:
+def export(network: DemandNetwork, recipe: Recipe, folder: Path, scores: dict[str, float]) -> None:
     """Writes model.onnx, golden.json, features_golden.json and manifest.toml into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     model = folder / "model.onnx"

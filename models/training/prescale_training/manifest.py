@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from .graph import OPSET
+from .nodes import OPSET
 from .recipe import Recipe
 from .schema import FEATURES, GRID_STEP_S, HORIZONS_S, KINDS, QUANTILE_LEVELS, feature_schema_hash
 

@@ -5,6 +5,8 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from . import layout
+
 
 class RecipeError(Exception):
     """A recipe that cannot be used; says the file, the key and the remedy."""
@@ -45,8 +47,9 @@ class Generated:
 
 @dataclass(frozen=True)
 class Training:
-    """Optimisation. A step is one chunk of `chunk_bins` bins of `batch` series."""
+    """Optimisation of a recurrent network. A step is one chunk of `chunk_bins` bins of `batch` series."""
 
+    cell: str = "gru"
     steps: int = 4000
     batch: int = 64
     chunk_bins: int = 288
@@ -97,8 +100,15 @@ def load_recipe(path: Path) -> Recipe:
     generated = _filled(Generated, table.pop("generated", {}), f"{path}, generated")
     training = _filled(Training, table.pop("training", {}), f"{path}, training")
     recipe = _filled(Recipe, {**table, "sources": sources, "generated": generated, "training": training}, str(path))
-    if recipe.training.hidden > 79:
-        raise RecipeError(f"{path}, training.hidden: at most 79, so that the state stays within 96 numbers")
+    _check_state(recipe.training, path)
     if recipe.training.segment_chunks % recipe.training.groups:
         raise RecipeError(f"{path}, training.groups: must divide segment_chunks")
     return recipe
+
+
+def _check_state(training: Training, path: Path) -> None:
+    if training.cell not in layout.CARRIED_PER_HIDDEN:
+        raise RecipeError(f"{path}, training.cell: {training.cell!r} is none of {', '.join(layout.CARRIED_PER_HIDDEN)}")
+    most = (layout.STATE_LIMIT - layout.MEMORY) // layout.CARRIED_PER_HIDDEN[training.cell]
+    if training.hidden > most:
+        raise RecipeError(f"{path}, training.hidden: at most {most}, so that the state stays within {layout.STATE_LIMIT} numbers")

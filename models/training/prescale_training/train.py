@@ -1,4 +1,4 @@
-"""Trains the GRU by truncated backpropagation through time with carried state."""
+"""Trains a recurrent network by truncated backpropagation through time with carried state."""
 
 import copy
 import math
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from .features import features
-from .network import DemandGru
+from .network import DemandNetwork
 from .pool import Segments, split
 from .recipe import Recipe
 from .schema import HOUR_BINS, QUANTILE_LEVELS
@@ -59,7 +59,7 @@ class _Streams:
         return x, y, weight, fresh
 
 
-def score(network: DemandGru, series: list[Series]) -> float:
+def score(network: DemandNetwork, series: list[Series]) -> float:
     """Mean pinball loss in units of scale over all series, each weighted alike."""
     total = 0.0
     with torch.no_grad():
@@ -73,7 +73,7 @@ def score(network: DemandGru, series: list[Series]) -> float:
     return total / max(1, len(series))
 
 
-def train(recipe: Recipe, data: Path, out: Path, say=print) -> DemandGru:
+def train(recipe: Recipe, data: Path, out: Path, say=print) -> DemandNetwork:
     """Trains as the recipe says and writes `out`/weights.pt; gives the averaged network."""
     t = recipe.training
     torch.manual_seed(recipe.seed)
@@ -81,7 +81,7 @@ def train(recipe: Recipe, data: Path, out: Path, say=print) -> DemandGru:
     parts = split(recipe, data)
     say(f"training on {sum(len(s) for _, s in parts.train)} series, {len(parts.validation)} for validation")
     streams = _Streams(Segments(parts, t.segment_chunks * t.chunk_bins, recipe.seed), recipe)
-    network = DemandGru(t.hidden)
+    network = DemandNetwork(t.hidden, t.cell)
     average = copy.deepcopy(network)
     optimiser = torch.optim.AdamW(network.parameters(), lr=t.learning_rate, weight_decay=t.weight_decay)
     state = network.initial_state(t.batch)
@@ -109,17 +109,17 @@ def train(recipe: Recipe, data: Path, out: Path, say=print) -> DemandGru:
     return average
 
 
-def load_weights(folder: Path) -> DemandGru:
+def load_weights(folder: Path) -> DemandNetwork:
     """The network that `train` wrote to `folder`."""
     saved = torch.load(folder / "weights.pt", map_location="cpu")
-    network = DemandGru(saved["hidden"])
+    network = DemandNetwork(saved["hidden"], saved.get("cell", "gru"))
     network.load_state_dict(saved["weights"])
     return network
 
 
-def _write(network: DemandGru, recipe: Recipe, out: Path) -> None:
+def _write(network: DemandNetwork, recipe: Recipe, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
-    saved = {"hidden": network.hidden, "weights": network.state_dict(), "recipe": recipe.name}
+    saved = {"hidden": network.hidden, "cell": network.cell, "weights": network.state_dict(), "recipe": recipe.name}
     torch.save(saved, out / "weights.pt")
 
 
@@ -132,7 +132,7 @@ def _set_rate(optimiser, peak: float, step: int, steps: int) -> None:
         group["lr"] = rate
 
 
-def _move_average(average: DemandGru, network: DemandGru, keep: float) -> None:
+def _move_average(average: DemandNetwork, network: DemandNetwork, keep: float) -> None:
     with torch.no_grad():
         for a, p in zip(average.parameters(), network.parameters()):
             a.mul_(keep).add_(p, alpha=1 - keep)

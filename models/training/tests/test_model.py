@@ -12,7 +12,7 @@ from prescale_training.export import export
 from prescale_training.features import features
 from prescale_training.goldens import session_of
 from prescale_training.graph import build_graph
-from prescale_training.network import DemandGru
+from prescale_training.network import DemandNetwork
 from prescale_training.recipe import Generated, Recipe
 from prescale_training.verify import problems_of
 
@@ -20,10 +20,10 @@ SHIPPED = Path(__file__).parents[2] / "gru"
 PLAIN = {"Abs", "Add", "Concat", "Div", "Log", "MatMul", "Max", "Mul", "Reshape", "Sigmoid", "Slice", "Softplus", "Sub", "Tanh"}
 
 
-@pytest.fixture(scope="module")
-def network():
+@pytest.fixture(scope="module", params=["gru", "lstm"])
+def network(request):
     torch.manual_seed(3)
-    network = DemandGru(hidden=24)
+    network = DemandNetwork(hidden=24, cell=request.param)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
