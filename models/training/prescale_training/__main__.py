@@ -58,13 +58,13 @@ def _train(arguments) -> int:
     import dataclasses
     import functools
 
+    from .fit import fit_and_save
     from .recipe import load_recipe
-    from .train import train
 
     recipe = load_recipe(arguments.recipe)
     if arguments.steps:
         recipe = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, steps=arguments.steps))
-    train(recipe, arguments.data, arguments.out, functools.partial(print, file=sys.stderr, flush=True))
+    fit_and_save(recipe, arguments.data, arguments.out, functools.partial(print, file=sys.stderr, flush=True))
     return 0
 
 
@@ -73,12 +73,12 @@ def _export(arguments) -> int:
 
     from .export import export
     from .recipe import load_recipe
-    from .train import load_weights
+    from .trained import load
 
     scores = {}
     for path in arguments.scores:
         scores.update(json.loads(path.read_text())["manifest"])
-    export(load_weights(arguments.run), load_recipe(arguments.recipe), arguments.out, scores)
+    export(load(arguments.run), load_recipe(arguments.recipe), arguments.out, scores)
     return _report([arguments.out])
 
 

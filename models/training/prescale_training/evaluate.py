@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from . import baselines
-from .features import features
 from .generated import generated_fleet
-from .goldens import session_of
 from .pool import split
 from .recipe import load_recipe
+from .runner import model_quantiles
 from .schema import DAY_BINS, HORIZONS_S, KINDS, QUANTILE_LEVELS
 from .series import Series
 from .sources import bitbrains
@@ -39,17 +38,6 @@ def series_for(on: str, recipe: Path, data: Path, series_max: int | None) -> lis
     if series_max and series_max < len(series):
         series = [series[i] for i in np.linspace(0, len(series) - 1, series_max).astype(int)]
     return series
-
-
-def model_quantiles(model: Path, values: np.ndarray, start_s: np.ndarray, capacity: np.ndarray) -> np.ndarray:
-    """The model's quantiles of demand [series, time, horizon, kind, level], stepped bin by bin."""
-    session = session_of(model / "model.onnx")
-    x, scale = features(values, start_s, capacity)
-    h = np.zeros((len(values), session.get_inputs()[1].shape[1]), dtype=np.float32)
-    out = np.empty((*values.shape, len(HORIZONS_S), len(KINDS), len(QUANTILE_LEVELS)), dtype=np.float32)
-    for t in range(values.shape[1]):
-        out[:, t], h = session.run(["q", "h_out"], {"x": np.ascontiguousarray(x[:, t]), "h": h})
-    return out * scale[..., None, None, None].astype(np.float32)
 
 
 def _batch_figures(model: Path, scored_bins: slice, series: list[Series]) -> list[dict]:

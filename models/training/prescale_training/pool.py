@@ -85,6 +85,11 @@ class Segments:
 
     def draw(self, count: int):
         """Features [count, bins, 18], targets in units of scale [count, bins, 3, 2] (NaN: unknown), weight [count]."""
+        x, y, weight, _, _ = self.draw_whole(count)
+        return x, y, weight
+
+    def draw_whole(self, count: int):
+        """As `draw`, and behind it the values [count, bins] and scales [count, bins] that they were made of."""
         values = np.full((count, self._bins), np.nan)
         truth = np.full((count, self._bins), np.nan)
         start_s = np.zeros(count, dtype=np.int64)
@@ -98,7 +103,7 @@ class Segments:
             start_s[i] = GRID_STEP_S * self._rng.integers(WEEK_BINS)
         x, scale = features(values, start_s, capacity)
         y = np.clip(targets(truth) / scale[..., None, None], -FEATURE_LIMIT, FEATURE_LIMIT)
-        return x, y.astype(np.float32), _weights(values, scale)
+        return x, y.astype(np.float32), _weights(values, scale), values, scale
 
     def _varied(self, one: Series):
         """(values with bins taken out, the same values whole, capacity or None)."""

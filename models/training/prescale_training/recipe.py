@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import layout
+from .schema import DAY_BINS
 
 
 class RecipeError(Exception):
@@ -65,8 +66,40 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Windowed:
+    """A windowed model in place of a recurrent network: its `family`, the sample of bins, the fit.
+
+    The first group of numbers is of both families, the second of the forest, the third of the SVR.
+    """
+
+    family: str = ""
+    window_bins: int = 72
+    bins_needed: int = 12
+    rows: int = 300_000
+    rows_per_segment: int = 96
+    segment_bins: int = 1728
+
+    trees: int = 32
+    depth: int = 6
+    leaf_rows_min: int = 300
+    features_share: float = 0.4
+    rows_share: float = 0.5
+    lean_ridge: float = 20.0
+
+    vectors: int = 384
+    narrowness: float = 1.0
+    norm_penalty: float = 1e-6
+    batch: int = 2048
+    epochs: int = 12
+    learning_rate: float = 5e-3
+
+
+FAMILIES = ("random-forest", "svr")
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """A whole recipe."""
+    """A whole recipe. With `windowed.family` it is one for a windowed model, and `training` is not used."""
 
     name: str
     version: str
@@ -75,6 +108,7 @@ class Recipe:
     sources: tuple[Source, ...] = ()
     generated: Generated = field(default_factory=Generated)
     training: Training = field(default_factory=Training)
+    windowed: Windowed = field(default_factory=Windowed)
 
 
 def _filled(cls, table: dict, where: str):
@@ -99,7 +133,13 @@ def load_recipe(path: Path) -> Recipe:
     sources = tuple(_filled(Source, s, f"{path}, sources") for s in table.pop("sources", []))
     generated = _filled(Generated, table.pop("generated", {}), f"{path}, generated")
     training = _filled(Training, table.pop("training", {}), f"{path}, training")
-    recipe = _filled(Recipe, {**table, "sources": sources, "generated": generated, "training": training}, str(path))
+    windowed = _filled(Windowed, table.pop("windowed", {}), f"{path}, windowed")
+    parts = {"sources": sources, "generated": generated, "training": training, "windowed": windowed}
+    recipe = _filled(Recipe, {**table, **parts}, str(path))
+    if windowed.family and windowed.family not in FAMILIES:
+        raise RecipeError(f"{path}, windowed.family: {windowed.family!r} is none of {', '.join(FAMILIES)}")
+    if not 1 < windowed.window_bins <= DAY_BINS:
+        raise RecipeError(f"{path}, windowed.window_bins: from 2 to {DAY_BINS}, the day that is kept of a series")
     _check_state(recipe.training, path)
     if recipe.training.segment_chunks % recipe.training.groups:
         raise RecipeError(f"{path}, training.groups: must divide segment_chunks")

@@ -3,14 +3,13 @@
 import copy
 import math
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from .features import features
 from .network import DemandNetwork
-from .pool import Segments, split
+from .pool import Segments, Split
 from .recipe import Recipe
 from .schema import HOUR_BINS, QUANTILE_LEVELS
 from .series import Series
@@ -73,12 +72,11 @@ def score(network: DemandNetwork, series: list[Series]) -> float:
     return total / max(1, len(series))
 
 
-def train(recipe: Recipe, data: Path, out: Path, say=print) -> DemandNetwork:
-    """Trains as the recipe says and writes `out`/weights.pt; gives the averaged network."""
+def train(recipe: Recipe, parts: Split, say=print) -> DemandNetwork:
+    """Trains as the recipe says; gives the averaged network."""
     t = recipe.training
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(t.threads)
-    parts = split(recipe, data)
     say(f"training on {sum(len(s) for _, s in parts.train)} series, {len(parts.validation)} for validation")
     streams = _Streams(Segments(parts, t.segment_chunks * t.chunk_bins, recipe.seed), recipe)
     network = DemandNetwork(t.hidden, t.cell)
@@ -105,22 +103,7 @@ def train(recipe: Recipe, data: Path, out: Path, say=print) -> DemandNetwork:
             minutes = (time.monotonic() - begun) / 60
             say(f"step {step}/{t.steps}  loss {shown / shown_steps:.5f}  validation {held:.5f}  {minutes:.1f} min")
             shown, shown_steps = 0.0, 0
-            _write(average, recipe, out)
     return average
-
-
-def load_weights(folder: Path) -> DemandNetwork:
-    """The network that `train` wrote to `folder`."""
-    saved = torch.load(folder / "weights.pt", map_location="cpu")
-    network = DemandNetwork(saved["hidden"], saved.get("cell", "gru"))
-    network.load_state_dict(saved["weights"])
-    return network
-
-
-def _write(network: DemandNetwork, recipe: Recipe, out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    saved = {"hidden": network.hidden, "cell": network.cell, "weights": network.state_dict(), "recipe": recipe.name}
-    torch.save(saved, out / "weights.pt")
 
 
 def _set_rate(optimiser, peak: float, step: int, steps: int) -> None:

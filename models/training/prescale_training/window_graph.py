@@ -1,0 +1,145 @@
+"""Builds the ONNX graph of a windowed model, `(w [N, W], x [N, 18]) -> q [N, 3, 2, 8]`, in plain operators.
+
+Trees are tensors (Nakandala et al. 2020, "A Tensor Compiler for Unified Machine Learning Prediction
+Serving", OSDI): all comparisons at once, then a product with a matrix of paths, which is one for all
+trees since they are complete.
+"""
+
+import numpy as np
+import onnx
+
+from . import layout, window_layout
+from .forest import Forest
+from .kernel import KernelMachine
+from .nodes import Graph
+from .schema import FEATURE_INDEX, FEATURES, HORIZONS_BINS, HOUR_BINS, KINDS
+
+_ANCHORS = len(window_layout.ANCHORS)
+
+
+def build_window_graph(model: Forest | KernelMachine) -> onnx.ModelProto:
+    """The model as ONNX."""
+    g = Graph()
+    seen, anchors, local, value = add_regressors(g, model.window_bins)
+    if isinstance(model, Forest):
+        lean, spread = _forest(g, seen, model)
+    else:
+        lean, spread = _kernel_machine(g, seen, model)
+    sum_anchors = np.kron(np.eye(layout.HEADS), np.ones((_ANCHORS, 1)))
+    middle = g.add("Add", value, g.add("MatMul", g.add("Mul", anchors, lean), sum_anchors))
+    q = g.add("Add", g.add("MatMul", middle, layout.median_to_levels()), g.add("Mul", local, spread))
+    if isinstance(model, KernelMachine):
+        q = _sorted(g, g.add("Reshape", q, g.constant([-1, layout.HEADS, layout.LEVELS], integer=True)))
+    shape = [len(HORIZONS_BINS), len(KINDS), layout.LEVELS]
+    g.add("Reshape", q, g.constant([-1, *shape], integer=True), output="q")
+    name = f"prescale_demand_{model.family.replace('-', '_')}"
+    return g.model(name, {"w": model.window_bins, "x": FEATURES}, {"q": shape})
+
+
+def add_regressors(g: Graph, width: int) -> tuple[str, str, str, str]:
+    """(seen [N, Z], anchors [N, heads * A], local [N, 1], value [N, 1]), as `regressors` has them."""
+    changes = g.add("Abs", g.add("MatMul", "w", window_layout.difference(width)))
+    changes = g.add("MatMul", changes, window_layout.change_weights(width))
+    hour_std = _feature(g, "hour_std")
+    halves = g.add("Mul", g.add("Add", hour_std, g.columns(changes, 0, 1)), np.full((1, 1), 0.5))
+    local = g.add("Add", g.add("Abs", halves), np.full((1, 1), layout.LOCAL_FLOOR))
+    value = _feature(g, "value")
+    of_features = _gated(g, layout.contrast_matrices())
+    of_window = g.add("MatMul", "w", window_layout.window_contrasts(width))
+    extremes = g.add("Sub", g.concat(*_extremes(g, width)), value)
+    told = g.add("Div", g.concat(of_features, of_window, extremes), local)
+    raw = g.concat(told, g.columns("x", 0, window_layout.CALENDAR_FROM))
+    weight = g.add("Add", g.add("Mul", g.add("Abs", raw), np.full((1, 1), 1 / layout.SQUASH)), np.ones((1, 1)))
+    sizes = g.concat(local, hour_std, g.columns(changes, 1, 3), value)
+    logs = g.add("Log", g.add("Add", g.add("Abs", sizes), np.full((1, 1), layout.LOG_FLOOR)))
+    seen = g.concat(g.add("Div", raw, weight), g.add("Mul", logs, np.full((1, 1), 0.3)))
+    of_window = g.add("MatMul", "w", window_layout.window_anchors(width))
+    anchors = g.add("Add", _gated(g, window_layout.feature_anchors()), of_window)
+    return seen, anchors, local, value
+
+
+def _feature(g: Graph, name: str) -> str:
+    return g.columns("x", FEATURE_INDEX[name], FEATURE_INDEX[name] + 1)
+
+
+def _gated(g: Graph, matrices: tuple[np.ndarray, np.ndarray, np.ndarray]) -> str:
+    contrast, gate, offset = matrices
+    return g.add("Mul", g.add("MatMul", "x", contrast), g.add("Add", g.add("MatMul", "x", gate), offset[None]))
+
+
+def _extremes(g: Graph, width: int) -> list[str]:
+    ends = [min(n, width) for n in (*window_layout.EXTREMES, width)]
+    newest = lambda n: g.columns("w", width - n, width)  # noqa: E731
+    most = [g.add("ReduceMax", newest(n), axes=[1], keepdims=1) for n in ends]
+    return most + [g.add("ReduceMin", newest(n), axes=[1], keepdims=1) for n in (min(HOUR_BINS, width), ends[-1])]
+
+
+def paths(depth: int) -> np.ndarray:
+    """[nodes, leaves]: on a leaf's way, 1 at nodes that it lies right of, -1 left of, 0 elsewhere."""
+    nodes = 2**depth - 1
+    out = np.zeros((nodes, nodes + 1), dtype=np.float32)
+    for leaf in range(nodes + 1):
+        at = leaf + nodes
+        while at:
+            above = (at - 1) // 2
+            out[above, leaf] = 1.0 if at == 2 * above + 2 else -1.0
+            at = above
+    return out
+
+
+def _forest(g: Graph, seen: str, forest: Forest) -> tuple[str, str]:
+    """(lean [N, heads * A], spread [N, heads * levels]), means over the trees."""
+    trees, nodes = forest.columns.shape
+    depth = int(np.log2(nodes + 1))
+    picked = g.add("Gather", seen, g.constant(forest.columns.reshape(-1), integer=True), axis=1)
+    right = g.add("Cast", g.add("Greater", picked, forest.thresholds.reshape(1, -1)), to=onnx.TensorProto.FLOAT)
+    sides = g.add("Sub", g.add("Mul", right, np.full((1, 1), 2.0)), np.ones((1, 1)))
+    sides = g.add("Reshape", sides, g.constant([-1, trees, nodes], integer=True))
+    # A leaf that a bin comes to agrees at all `depth` nodes; any other disagrees at one at least: 2 less.
+    agreed = g.add("Sub", g.add("MatMul", sides, paths(depth)), np.full((1, 1, 1), depth - 1.0))
+    reached = g.add("Reshape", g.add("Relu", agreed), g.constant([-1, trees * (nodes + 1)], integer=True))
+    leans = forest.leans.reshape(trees * (nodes + 1), -1) / trees
+    spreads = forest.spreads.reshape(trees * (nodes + 1), -1) / trees
+    return g.add("MatMul", reached, leans), g.add("MatMul", reached, spreads)
+
+
+def _kernel_machine(g: Graph, seen: str, machine: KernelMachine) -> tuple[str, str]:
+    """(lean [N, heads * A], spread [N, heads * levels])."""
+    z = g.add("Mul", g.add("Sub", seen, machine.shift[None]), machine.stretch[None])
+    own = g.add("ReduceSum", g.add("Mul", z, z), g.constant([1], integer=True), keepdims=1)
+    theirs = (machine.vectors**2).sum(axis=1)[None]
+    apart = g.add("Sub", g.add("Add", own, theirs), g.add("MatMul", z, 2.0 * machine.vectors.T))
+    near = g.add("Exp", g.add("Mul", g.add("Relu", apart), np.full((1, 1), -machine.width)))
+    lean = g.linear(near, machine.leans[:-1].T, machine.leans[-1:])
+    return lean, g.linear(near, machine.spreads[:-1].T, machine.spreads[-1:])
+
+
+def merge_exchanges(count: int) -> list[list[tuple[int, int]]]:
+    """Rounds of (low, high) exchanges that sort `count` numbers, a power of two (Batcher 1968, odd-even merge)."""
+    rounds = []
+    p = 1
+    while p < count:
+        k = p
+        while k >= 1:
+            one = []
+            for j in range(k % p, count - k, 2 * k):
+                for i in range(min(k, count - j - k)):
+                    if (i + j) // (2 * p) == (i + j + k) // (2 * p):
+                        one.append((i + j, i + j + k))
+            rounds.append(one)
+            k //= 2
+        p *= 2
+    return rounds
+
+
+def _sorted(g: Graph, q: str) -> str:
+    """`q` [N, heads, levels] ascending along the levels, by a sorting network."""
+    for exchanges in merge_exchanges(layout.LEVELS):
+        partner, low = np.arange(layout.LEVELS), np.zeros((1, 1, layout.LEVELS), dtype=np.float32)
+        for a, b in exchanges:
+            partner[[a, b]] = b, a
+            low[..., a] = 1.0
+        other = g.add("Gather", q, g.constant(partner, integer=True), axis=2)
+        least = g.add("Mul", g.add("Min", q, other), low)
+        q = g.add("Add", least, g.add("Mul", g.add("Max", q, other), 1.0 - low))
+    return q
