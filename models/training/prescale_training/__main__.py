@@ -1,4 +1,4 @@
-"""`python -m prescale_training train|export|verify|evaluate`"""
+"""`python -m prescale_training train|cross-validate|export|verify|evaluate`"""
 
 import argparse
 import sys
@@ -6,6 +6,7 @@ from pathlib import Path
 
 EXAMPLES = """examples:
   python -m prescale_training train recipes/gru-shipped.toml --data ../../../shared/data --out runs/gru
+  python -m prescale_training cross-validate recipes/gru-shipped.toml --by time --folds 3
   python -m prescale_training export recipes/gru-shipped.toml --run runs/gru --out ../gru
   python -m prescale_training verify ../gru
   python -m prescale_training evaluate ../gru --on held-out --data ../../../shared/data
@@ -15,6 +16,13 @@ EVALUATE_EXAMPLES = """examples:
   evaluate ../gru --on held-out --recipe recipes/gru-shipped.toml
   evaluate ../gru --on bitbrains --json scores.json
   evaluate ../gru --on generated --series-max 40
+"""
+
+
+VALIDATE_EXAMPLES = """examples:
+  cross-validate recipes/gru-shipped.toml --by time --folds 3
+  cross-validate recipes/svr-shipped.toml --by workload --folds 5 --json folds.json
+  cross-validate recipes/gru-shipped.toml --by time --sliding-days 14 --steps 1000
 """
 
 
@@ -31,6 +39,20 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--data", type=Path, default=Path("../../../shared/data"), help="folder of the traces")
     train.add_argument("--out", type=Path, required=True, help="folder for the weights")
     train.add_argument("--steps", type=int, help="in place of the recipe's number of steps")
+    train.add_argument("--rows", type=int, help="in place of a windowed recipe's number of bins")
+
+    validate = command("cross-validate", "train and score a recipe fold by fold, by rolling origin or held-out workloads", VALIDATE_EXAMPLES)
+    validate.add_argument("recipe", type=Path)
+    validate.add_argument("--by", choices=("time", "workload", "time-and-workload"), default="time", help="time: rolling origin; workload: held-out workloads; or both at once")
+    validate.add_argument("--folds", type=int, default=3)
+    validate.add_argument("--first-share", type=float, default=0.5, help="share of each source's time before the first origin")
+    validate.add_argument("--sliding-days", type=float, help="train on so many days before an origin, not on all")
+    validate.add_argument("--data", type=Path, default=Path("../../../shared/data"), help="folder of the traces")
+    validate.add_argument("--steps", type=int, help="in place of the recipe's number of steps")
+    validate.add_argument("--rows", type=int, help="in place of a windowed recipe's number of bins")
+    validate.add_argument("--series-max", type=int, help="score only this many series a fold, evenly picked")
+    validate.add_argument("--processes", type=int, default=2)
+    validate.add_argument("--json", type=Path, help="write the figures here as well")
 
     export = command("export", "write a trained model as a model folder (ONNX, manifest, golden vectors)")
     export.add_argument("recipe", type=Path)
@@ -54,17 +76,42 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _train(arguments) -> int:
+def _recipe(arguments):
+    """The recipe, with what the command line says in its place."""
     import dataclasses
-    import functools
 
-    from .fit import fit_and_save
     from .recipe import load_recipe
 
     recipe = load_recipe(arguments.recipe)
     if arguments.steps:
         recipe = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, steps=arguments.steps))
-    fit_and_save(recipe, arguments.data, arguments.out, functools.partial(print, file=sys.stderr, flush=True))
+    if arguments.rows:
+        recipe = dataclasses.replace(recipe, windowed=dataclasses.replace(recipe.windowed, rows=arguments.rows))
+    return recipe
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _train(arguments) -> int:
+    from .fit import fit_and_save
+
+    fit_and_save(_recipe(arguments), arguments.data, arguments.out, _say)
+    return 0
+
+
+def _cross_validate(arguments) -> int:
+    import json
+
+    from .cross_validate import cross_validate, table
+    from .folds import Scheme
+
+    scheme = Scheme(arguments.by, arguments.folds, arguments.first_share, arguments.sliding_days)
+    figures = cross_validate(_recipe(arguments), arguments.data, scheme, arguments.series_max, arguments.processes, _say)
+    print(table(figures))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
     return 0
 
 
@@ -118,7 +165,7 @@ def main(given: list[str] | None = None) -> int:
         arguments = _parser().parse_args(given)
     except SystemExit as stop:
         return 64 if stop.code else 0
-    commands = {"train": _train, "export": _export, "evaluate": _evaluate}
+    commands = {"train": _train, "cross-validate": _cross_validate, "export": _export, "evaluate": _evaluate}
     try:
         if arguments.command == "verify":
             return _report(arguments.model)

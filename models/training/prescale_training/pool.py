@@ -40,21 +40,35 @@ def _read(source: Source, data: Path) -> list[Series]:
 
 
 def _cut(series: Series, from_day: float, to_day: float) -> Series | None:
-    begin, end = int(from_day * DAY_BINS), int(min(to_day * DAY_BINS, len(series.values)))
-    values = series.values[begin:end]
-    seen = np.flatnonzero(~np.isnan(values))
+    return between(series, int(from_day * DAY_BINS), int(min(to_day * DAY_BINS, len(series.values))))
+
+
+def between(series: Series, begin: int, end: int) -> Series | None:
+    """Bins `begin` to before `end` of a series, from the first that is not missing; None if too short to train on."""
+    begin, end = max(0, begin), min(end, len(series.values))
+    seen = np.flatnonzero(~np.isnan(series.values[begin:end]))
     if len(seen) == 0 or end - begin - seen[0] < _SHORTEST_BINS:
         return None
     first = begin + int(seen[0])
     return Series(series.name, series.values[first:end], series.capacity, series.start_s + first * GRID_STEP_S)
 
 
+def read_sources(recipe: Recipe, data: Path) -> list[tuple[Source, list[Series]]]:
+    """Each source of the recipe with all its series."""
+    return [(source, _read(source, data)) for source in recipe.sources]
+
+
+def fleet_of(recipe: Recipe) -> list[Series]:
+    """The recipe's generated fleet."""
+    return generated_fleet(recipe.generated.count, recipe.generated.bins, recipe.seed)
+
+
 def split(recipe: Recipe, data: Path) -> Split:
     """Reads the recipe's sources and splits them by workload (and days, where the recipe says so)."""
     out = Split([], [], [])
-    for source in recipe.sources:
+    for source, all_series in read_sources(recipe, data):
         train = []
-        for series in _read(source, data):
+        for series in all_series:
             bucket = bucket_of(series.workload)
             if bucket < source.test_buckets:
                 out.test.append(series)
@@ -66,8 +80,7 @@ def split(recipe: Recipe, data: Path) -> Split:
         if train:
             out.train.append((source.weight, train))
     if recipe.generated.count:
-        fleet = generated_fleet(recipe.generated.count, recipe.generated.bins, recipe.seed)
-        out.train.append((recipe.generated.weight, fleet))
+        out.train.append((recipe.generated.weight, fleet_of(recipe)))
     if not out.train:
         raise sources.SourceError("the recipe has nothing to train on: give it sources or a generated fleet")
     return out

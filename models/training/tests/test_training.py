@@ -1,8 +1,6 @@
 """A short training run learns, resumes nothing hidden, and the command line runs from end to end."""
 
 import numpy as np
-import pyarrow
-import pyarrow.parquet
 import pytest
 import torch
 
@@ -40,19 +38,10 @@ validate_every = 6
 
 
 @pytest.fixture(scope="module")
-def recipe(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("recipe")
-    rng = np.random.default_rng(0)
-    vms, bins = 20, 700
-    table = {
-        "workload": np.repeat([f"vm{i}" for i in range(vms)], bins),
-        "at_s": np.tile(1_704_067_200 + 300 * np.arange(bins), vms),
-        "cpu": np.abs(1 + 0.5 * np.sin(np.tile(np.arange(bins), vms) * 2 * np.pi / 288) + 0.1 * rng.normal(size=vms * bins)),
-        "cores": np.full(vms * bins, 4.0),
-    }
-    pyarrow.parquet.write_table(pyarrow.table(table), folder / "history.parquet")
-    (folder / "recipe.toml").write_text(RECIPE.format(path=folder / "history.parquet"))
-    return folder / "recipe.toml"
+def recipe(history, tmp_path_factory):
+    path = tmp_path_factory.mktemp("recipe") / "recipe.toml"
+    path.write_text(RECIPE.format(path=history))
+    return path
 
 
 def test_train_export_verify_and_evaluate_from_the_command_line(recipe, tmp_path, capsys):
