@@ -159,7 +159,7 @@ def _evaluate(arguments) -> int:
 def main(given: list[str] | None = None) -> int:
     """Runs one command; 0 well, 1 failure, 64 bad usage."""
     from .recipe import RecipeError
-    from .sources import SourceError
+    from .columns import SourceError
 
     try:
         arguments = _parser().parse_args(given)

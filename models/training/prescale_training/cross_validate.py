@@ -10,7 +10,7 @@ from .export import export
 from .fit import fit
 from .folds import Scheme, folds
 from .recipe import Recipe
-from .sources import SourceError
+from .columns import SourceError
 
 _AGAINST = ("seasonal_naive", "last_value")
 

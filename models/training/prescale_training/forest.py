@@ -1,57 +1,55 @@
 """A quantile regression forest (Meinshausen 2006) whose leaves also lean (Friedberg et al. 2020, "Local
 Linear Forests"): each leaf holds how far its bins lean towards the anchors, and the quantiles of what is
-left, in local units. A forecast is the mean over the trees of both.
-
-scikit-learn grows the trees. They are kept as complete trees of one depth, so that one matrix says
-the paths of all of them: a node that is no split sends every bin to its left.
+left, in local units. A forecast is the mean over the trees of both. scikit-learn grows the trees.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 
-from . import layout, window_layout
+from . import codes, layout, window_layout
 from .leaning import lean_of
 from .recipe import Windowed
 from .regressors import Regressors
 from .samples import Samples
 from .schema import QUANTILE_LEVELS
-
-_NEVER = np.float32(3.0e38)
+from .trees import Trees, joined
 
 
 @dataclass(frozen=True)
 class Forest:
-    """`columns` and `thresholds` [trees, 2^depth - 1] by node in breadth-first order: left where `seen <= threshold`.
+    """`leans` [leaves, heads, A] and `spreads` [leaves, heads, levels] in codes of a byte; spreads ascend.
 
-    `leans` [trees, leaves, heads, A]; `spreads` [trees, leaves, heads, levels] ascending, in local units.
+    `reach`: the greatest spread that a code can say, in local units.
     """
 
     window_bins: int
-    columns: np.ndarray
-    thresholds: np.ndarray
+    trees: Trees
     leans: np.ndarray
     spreads: np.ndarray
+    reach: float
 
     family = "random-forest"
 
     def quantiles(self, given: Regressors) -> np.ndarray:
         """[N, heads, levels] in units of the scale."""
-        leaves = leaves_of(self.columns, self.thresholds, given.seen)
-        trees = np.arange(len(self.columns))
-        lean, spread = self.leans[trees, leaves].mean(axis=1), self.spreads[trees, leaves].mean(axis=1)
+        leaves = self.trees.leaves_of(given.seen)
+        lean = self.leans[leaves].mean(axis=1) * codes.LEAN_STEP
+        spread = codes.spreads_of(self.spreads, self.reach)[leaves].mean(axis=1)
         middle = given.value[:, None] + (given.anchors * lean).sum(axis=2)
         return middle[..., None] + given.local[:, None, None] * spread
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What `from_arrays` makes it from again."""
+        own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "trees"}
+        return own | {f"trees_{name}": value for name, value in dataclasses.asdict(self.trees).items()}
 
-def leaves_of(columns: np.ndarray, thresholds: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Which leaf [N, trees] each row of `seen` comes to in each tree."""
-    trees, nodes = columns.shape
-    at = np.zeros((len(seen), trees), dtype=np.int64)
-    for _ in range(int(np.log2(nodes + 1))):
-        column, threshold = columns[np.arange(trees), at], thresholds[np.arange(trees), at]
-        at = 2 * at + 1 + (np.take_along_axis(seen, column, axis=1) > threshold)
-    return at - nodes
+    @classmethod
+    def from_arrays(cls, arrays: dict) -> "Forest":
+        """The forest that gave these `arrays`."""
+        trees = {name[6:]: arrays.pop(name) for name in list(arrays) if name.startswith("trees_")}
+        return cls(trees=Trees(**trees), **arrays)
 
 
 def fit_forest(samples: Samples, windowed: Windowed, seed: int, say=print) -> Forest:
@@ -60,11 +58,13 @@ def fit_forest(samples: Samples, windowed: Windowed, seed: int, say=print) -> Fo
 
     given = samples.given
     aims = samples.targets - given.value[:, None]
-    everywhere = _leans(given.anchors, aims, samples.weights, np.zeros((layout.HEADS, len(window_layout.ANCHORS))), 1e-3)
+    nowhere = np.zeros((layout.HEADS, len(window_layout.ANCHORS)))
+    everywhere = _leans(given.anchors, aims, samples.weights, nowhere, 1e-3)
     left = (aims - (given.anchors * everywhere).sum(axis=2)) / given.local[:, None]
     counts = samples.weights * given.local
     grown = RandomForestRegressor(
         n_estimators=windowed.trees,
+        max_leaf_nodes=windowed.leaves,
         max_depth=windowed.depth,
         min_samples_leaf=windowed.leaf_rows_min,
         max_features=windowed.features_share,
@@ -72,20 +72,25 @@ def fit_forest(samples: Samples, windowed: Windowed, seed: int, say=print) -> Fo
         random_state=seed,
         n_jobs=1,
     ).fit(given.seen, _split_by(left), sample_weight=counts)
-    say(f"grew {windowed.trees} trees")
-    shapes = [_complete(tree.tree_, windowed.depth) for tree in grown.estimators_]
-    columns, thresholds = (np.stack(part) for part in zip(*shapes))
-    leaves = leaves_of(columns, thresholds, given.seen)
-    count = 2**windowed.depth
-    leans = np.tile(everywhere, (windowed.trees, count, 1, 1)).astype(np.float32)
-    spreads = np.zeros((windowed.trees, count, layout.HEADS, layout.LEVELS), dtype=np.float32)
-    for tree in range(windowed.trees):
-        for leaf in np.unique(leaves[:, tree]):
-            rows = np.flatnonzero(leaves[:, tree] == leaf)
-            lean = _leans(given.anchors[rows], aims[rows], samples.weights[rows], everywhere, windowed.lean_ridge)
-            missed = (aims[rows] - (given.anchors[rows] * lean).sum(axis=2)) / given.local[rows, None]
-            leans[tree, leaf], spreads[tree, leaf] = lean, weighted_quantiles(missed, counts[rows])
-    return Forest(windowed.window_bins, columns, thresholds, leans, spreads)
+    trees = joined([tree.tree_ for tree in grown.estimators_])
+    say(f"grew {windowed.trees} trees with {trees.leaves} leaves")
+    leans = np.zeros((trees.leaves, layout.HEADS, len(window_layout.ANCHORS)))
+    spreads = np.zeros((trees.leaves, layout.HEADS, layout.LEVELS))
+    for leaf, rows in _rows_by_leaf(trees.leaves_of(given.seen)):
+        lean = _leans(given.anchors[rows], aims[rows], samples.weights[rows], everywhere, windowed.lean_ridge)
+        leans[leaf] = codes.lean_codes(lean) * codes.LEAN_STEP
+        missed = (aims[rows] - (given.anchors[rows] * leans[leaf]).sum(axis=2)) / given.local[rows, None]
+        spreads[leaf] = weighted_quantiles(missed, counts[rows])
+    reach = float(np.quantile(np.abs(spreads), 0.9995))
+    return Forest(windowed.window_bins, trees, codes.lean_codes(leans), codes.spread_codes(spreads, reach), reach)
+
+
+def _rows_by_leaf(leaves: np.ndarray):
+    """(leaf, rows that come to it) of each leaf of each tree; `leaves` [N, trees]."""
+    for of_tree in leaves.T:
+        order = np.argsort(of_tree, kind="stable")
+        names, begins = np.unique(of_tree[order], return_index=True)
+        yield from zip(names, np.split(order, begins[1:]))
 
 
 def _leans(anchors: np.ndarray, aims: np.ndarray, weights: np.ndarray, prior: np.ndarray, ridge: float) -> np.ndarray:
@@ -106,24 +111,3 @@ def weighted_quantiles(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     levels = np.array(QUANTILE_LEVELS)
     at = [np.minimum(np.searchsorted(shares[:, k], levels), len(values) - 1) for k in range(values.shape[1])]
     return np.stack([ordered[i, k] for k, i in enumerate(at)])
-
-
-def _complete(tree, depth: int) -> tuple[np.ndarray, np.ndarray]:
-    """(columns, thresholds) of scikit-learn's tree as a complete tree of `depth`."""
-    nodes = 2**depth - 1
-    columns, thresholds = np.zeros(nodes, dtype=np.int64), np.full(nodes, _NEVER, dtype=np.float32)
-    waiting = [(0, 0)]
-    while waiting:
-        theirs, ours = waiting.pop()
-        if ours >= nodes or tree.children_left[theirs] < 0:
-            continue
-        columns[ours] = tree.feature[theirs]
-        thresholds[ours] = _not_above(tree.threshold[theirs])
-        waiting += [(tree.children_left[theirs], 2 * ours + 1), (tree.children_right[theirs], 2 * ours + 2)]
-    return columns, thresholds
-
-
-def _not_above(threshold: float) -> np.float32:
-    """The greatest float32 that is not above it: float32 inputs fall to the same sides."""
-    nearest = np.float32(threshold)
-    return nearest if nearest <= threshold else np.nextafter(nearest, np.float32(-np.inf))

@@ -22,6 +22,16 @@ class Graph:
             self.constants.append(numpy_helper.from_array(array, self._known[key]))
         return self._known[key]
 
+    def table(self, array: np.ndarray) -> str:
+        """A constant of whole numbers as small as may be: int8 where given so, else int32. To be cast when picked."""
+        array = np.ascontiguousarray(array, dtype=np.int8 if array.dtype == np.int8 else np.int32)
+        name = f"t{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(array, name))
+        return name
+
+    def index(self, name: str) -> str:
+        return self.add("Cast", name, to=TensorProto.INT64)
+
     def add(self, op: str, *inputs, output: str | None = None, **attributes) -> str:
         names = [i if isinstance(i, str) else self.constant(i) for i in inputs]
         output = output or f"n{len(self.nodes)}_{op.lower()}"

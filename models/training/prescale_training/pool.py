@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from . import sources
+from .columns import SourceError
 from .features import features
 from .generated import generated_fleet, with_gaps
 from .recipe import Recipe, Source
 from .schema import DAY_BINS, FEATURE_LIMIT, GRID_STEP_S, WEEK_BINS
 from .series import Series, bucket_of
 from .targets import targets
+from .trace import ARCHIVE_MAP, Mapping, parse_mapping, read_trace
 
 _SHORTEST_BINS = 2 * DAY_BINS
 
@@ -27,16 +29,23 @@ class Split:
 
 def _read(source: Source, data: Path) -> list[Series]:
     if source.path:
-        return sources.history(
-            Path(source.path),
-            source.workload_column,
-            source.instant_column,
-            source.value_column,
-            source.capacity_column or None,
-        )
+        mapping = parse_mapping(source.map) if source.map else _named_columns(source)
+        marked = Path(source.anomalies) if source.anomalies else None
+        series = read_trace(Path(source.path), mapping, "history", source.time_unit, marked)
+        wanted = [s for s in series if not source.kpis or s.name.rsplit("#", 1)[1] in source.kpis]
+        if not wanted:
+            raise SourceError(f"{source.path} has no series" + f" of {', '.join(source.kpis)}" * bool(source.kpis))
+        return wanted
     if source.reader not in sources.READERS:
-        raise sources.SourceError(f"no reader {source.reader!r}; there are {', '.join(sources.READERS)}")
+        raise SourceError(f"no reader {source.reader!r}; there are {', '.join(sources.READERS)}")
     return sources.READERS[source.reader](data)
+
+
+def _named_columns(source: Source) -> Mapping:
+    if source.reader == "archive":
+        return parse_mapping(ARCHIVE_MAP)
+    resources = {source.value_column: (source.value_column, source.capacity_column)}
+    return Mapping(source.workload_column, source.instant_column, resources)
 
 
 def _cut(series: Series, from_day: float, to_day: float) -> Series | None:
@@ -82,7 +91,7 @@ def split(recipe: Recipe, data: Path) -> Split:
     if recipe.generated.count:
         out.train.append((recipe.generated.weight, fleet_of(recipe)))
     if not out.train:
-        raise sources.SourceError("the recipe has nothing to train on: give it sources or a generated fleet")
+        raise SourceError("the recipe has nothing to train on: give it sources or a generated fleet")
     return out
 
 

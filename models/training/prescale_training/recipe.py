@@ -15,7 +15,12 @@ class RecipeError(Exception):
 
 @dataclass(frozen=True)
 class Source:
-    """One source of series: a `reader` of shared traces, or a Parquet `path` with named columns.
+    """One source of series: a `reader` of shared traces, or a `path` of one's own.
+
+    A `path` is a Parquet or CSV file or a folder of Parquet files. Its columns are told by `map` (see
+    `trace`), or one by one; with the reader "archive" it is the folder of fingerprints that the archiver
+    writes. Instants are timestamps, or numbers in `time_unit`. `kpis` says which resources are wanted
+    (all, if none). `anomalies` is a file of stretches to leave out (see `anomalies`).
 
     Per batch, sources are drawn in proportion to `weight`. Workloads whose bucket (0..99, by hash of
     their name) is below `test_buckets` are left for evaluation, the next `validation_buckets` choose
@@ -24,6 +29,10 @@ class Source:
 
     reader: str = ""
     path: str = ""
+    map: str = ""
+    time_unit: str = "s"
+    kpis: tuple[str, ...] = ()
+    anomalies: str = ""
     workload_column: str = "workload"
     instant_column: str = "at_s"
     value_column: str = ""
@@ -79,18 +88,19 @@ class Windowed:
     rows_per_segment: int = 96
     segment_bins: int = 1728
 
-    trees: int = 32
-    depth: int = 6
-    leaf_rows_min: int = 300
-    features_share: float = 0.4
-    rows_share: float = 0.5
+    trees: int = 12
+    leaves: int = 600
+    depth: int = 12
+    leaf_rows_min: int = 40
+    features_share: float = 0.6
+    rows_share: float = 0.7
     lean_ridge: float = 20.0
 
     vectors: int = 384
     narrowness: float = 1.0
     norm_penalty: float = 1e-6
     batch: int = 2048
-    epochs: int = 12
+    epochs: int = 20
     learning_rate: float = 5e-3
 
 

@@ -1,6 +1,5 @@
 """What training leaves in a run folder, whatever the kind: weights.pt of a network, arrays.npz of a windowed model."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -27,17 +26,15 @@ def save(trained: Trained, recipe: Recipe, folder: Path) -> None:
         saved = {"hidden": trained.hidden, "cell": trained.cell, "weights": trained.state_dict(), "recipe": recipe.name}
         torch.save(saved, folder / "weights.pt")
     else:
-        arrays = {f.name: getattr(trained, f.name) for f in dataclasses.fields(trained)}
-        np.savez(folder / "arrays.npz", family=trained.family, **arrays)
+        np.savez(folder / "arrays.npz", family=trained.family, **trained.arrays())
 
 
 def load(folder: Path) -> Trained:
     """What `save` wrote into `folder`."""
     if (folder / "arrays.npz").is_file():
         with np.load(folder / "arrays.npz") as arrays:
-            cls = _WINDOWED[str(arrays["family"])]
-            given = {f.name: arrays[f.name] for f in dataclasses.fields(cls)}
-        return cls(**{name: a.item() if a.ndim == 0 else a for name, a in given.items()})
+            given = {name: a.item() if a.ndim == 0 else a for name, a in arrays.items()}
+        return _WINDOWED[given.pop("family")].from_arrays(given)
     saved = torch.load(folder / "weights.pt", map_location="cpu")
     network = DemandNetwork(saved["hidden"], saved.get("cell", "gru"))
     network.load_state_dict(saved["weights"])

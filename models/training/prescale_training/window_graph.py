@@ -1,14 +1,13 @@
 """Builds the ONNX graph of a windowed model, `(w [N, W], x [N, 18]) -> q [N, 3, 2, 8]`, in plain operators.
 
-Trees are tensors (Nakandala et al. 2020, "A Tensor Compiler for Unified Machine Learning Prediction
-Serving", OSDI): all comparisons at once, then a product with a matrix of paths, which is one for all
-trees since they are complete.
+Trees are tensors, walked down a level at a time in all trees at once (the tree traversal of Nakandala et
+al. 2020, "A Tensor Compiler for Unified Machine Learning Prediction Serving", OSDI).
 """
 
 import numpy as np
 import onnx
 
-from . import layout, window_layout
+from . import codes, layout, window_layout
 from .forest import Forest
 from .kernel import KernelMachine
 from .nodes import Graph
@@ -74,33 +73,31 @@ def _extremes(g: Graph, width: int) -> list[str]:
     return most + [g.add("ReduceMin", newest(n), axes=[1], keepdims=1) for n in (min(HOUR_BINS, width), ends[-1])]
 
 
-def paths(depth: int) -> np.ndarray:
-    """[nodes, leaves]: on a leaf's way, 1 at nodes that it lies right of, -1 left of, 0 elsewhere."""
-    nodes = 2**depth - 1
-    out = np.zeros((nodes, nodes + 1), dtype=np.float32)
-    for leaf in range(nodes + 1):
-        at = leaf + nodes
-        while at:
-            above = (at - 1) // 2
-            out[above, leaf] = 1.0 if at == 2 * above + 2 else -1.0
-            at = above
-    return out
-
-
 def _forest(g: Graph, seen: str, forest: Forest) -> tuple[str, str]:
     """(lean [N, heads * A], spread [N, heads * levels]), means over the trees."""
-    trees, nodes = forest.columns.shape
-    depth = int(np.log2(nodes + 1))
-    picked = g.add("Gather", seen, g.constant(forest.columns.reshape(-1), integer=True), axis=1)
-    right = g.add("Cast", g.add("Greater", picked, forest.thresholds.reshape(1, -1)), to=onnx.TensorProto.FLOAT)
-    sides = g.add("Sub", g.add("Mul", right, np.full((1, 1), 2.0)), np.ones((1, 1)))
-    sides = g.add("Reshape", sides, g.constant([-1, trees, nodes], integer=True))
-    # A leaf that a bin comes to agrees at all `depth` nodes; any other disagrees at one at least: 2 less.
-    agreed = g.add("Sub", g.add("MatMul", sides, paths(depth)), np.full((1, 1, 1), depth - 1.0))
-    reached = g.add("Reshape", g.add("Relu", agreed), g.constant([-1, trees * (nodes + 1)], integer=True))
-    leans = forest.leans.reshape(trees * (nodes + 1), -1) / trees
-    spreads = forest.spreads.reshape(trees * (nodes + 1), -1) / trees
-    return g.add("MatMul", reached, leans), g.add("MatMul", reached, spreads)
+    trees = forest.trees
+    root = trees.roots
+    picked = g.add("Gather", seen, g.constant(trees.columns[root], integer=True), axis=1)
+    goes_right = g.add("Greater", picked, trees.thresholds[root][None])
+    at = g.add("Where", goes_right, *(g.constant(side[root][None], integer=True) for side in (trees.right, trees.left)))
+    tables = [g.table(table) for table in (trees.columns, trees.right, trees.left)]
+    thresholds = g.constant(trees.thresholds)
+    for _ in range(trees.depth - 1):
+        columns, right, left = (g.index(g.add("Gather", table, at, axis=0)) for table in tables)
+        picked = g.add("GatherElements", seen, columns, axis=1)
+        goes_right = g.add("Greater", picked, g.add("Gather", thresholds, at, axis=0))
+        at = g.add("Where", goes_right, right, left)
+    lean = g.add("ReduceMean", _decoded(g, forest.leans, at), axes=[1], keepdims=0)
+    lean = g.add("Mul", lean, np.full((1, 1), codes.LEAN_STEP))
+    spread = g.add("Mul", _decoded(g, forest.spreads, at), np.full((1, 1, 1), codes.spread_step(forest.reach)))
+    spread = g.add("ReduceMean", g.add("Sinh", spread), axes=[1], keepdims=0)
+    return lean, g.add("Mul", spread, np.full((1, 1), codes.fine()))
+
+
+def _decoded(g: Graph, table: np.ndarray, leaves: str) -> str:
+    """[N, trees, columns]: the codes of the leaves as float32."""
+    picked = g.add("Gather", g.table(table.reshape(len(table), -1)), leaves, axis=0)
+    return g.add("Cast", picked, to=onnx.TensorProto.FLOAT)
 
 
 def _kernel_machine(g: Graph, seen: str, machine: KernelMachine) -> tuple[str, str]:
@@ -109,7 +106,7 @@ def _kernel_machine(g: Graph, seen: str, machine: KernelMachine) -> tuple[str, s
     own = g.add("ReduceSum", g.add("Mul", z, z), g.constant([1], integer=True), keepdims=1)
     theirs = (machine.vectors**2).sum(axis=1)[None]
     apart = g.add("Sub", g.add("Add", own, theirs), g.add("MatMul", z, 2.0 * machine.vectors.T))
-    near = g.add("Exp", g.add("Mul", g.add("Relu", apart), np.full((1, 1), -machine.width)))
+    near = g.add("Exp", g.add("Neg", g.add("Relu", apart)))
     lean = g.linear(near, machine.leans[:-1].T, machine.leans[-1:])
     return lean, g.linear(near, machine.spreads[:-1].T, machine.spreads[-1:])
 

@@ -10,7 +10,8 @@ from prescale_training import trained, window_layout
 from prescale_training.export import export
 from prescale_training.features import features
 from prescale_training.fit import fit
-from prescale_training.forest import leaves_of, weighted_quantiles
+from prescale_training.codes import spread_codes, spreads_of
+from prescale_training.forest import weighted_quantiles
 from prescale_training.generated import generated_fleet
 from prescale_training.goldens import session_of
 from prescale_training.leaning import lean_of
@@ -19,12 +20,14 @@ from prescale_training.recipe import Generated, Recipe, RecipeError, Windowed, l
 from prescale_training.regressors import regressors
 from prescale_training.samples import draw_samples
 from prescale_training.schema import QUANTILE_LEVELS
+from prescale_training.trees import Trees, not_above
 from prescale_training.verify import problems_of
-from prescale_training.window_graph import build_window_graph, merge_exchanges, paths
+from prescale_training.window_graph import build_window_graph, merge_exchanges
 from prescale_training.windows import windows_at
 
 PLAIN = {
-    *("Abs", "Add", "Cast", "Concat", "Div", "Exp", "Gather", "Greater", "Log", "MatMul", "Max", "Min", "Mul"),
+    *("Abs", "Add", "Cast", "Concat", "Div", "Exp", "Gather", "GatherElements", "Greater", "Log", "MatMul"),
+    *("Max", "Min", "Mul", "Neg", "ReduceMean", "Sinh", "Where"),
     *("ReduceMax", "ReduceMin", "ReduceSum", "Relu", "Reshape", "Slice", "Sub"),
 }
 SMALL = Windowed(rows=6000, segment_bins=700, trees=3, depth=4, vectors=40, epochs=20, batch=512, window_bins=48)
@@ -121,11 +124,20 @@ def test_saved_exported_and_verified(model, tmp_path):
     assert problems_of(tmp_path / "model") != []
 
 
-def test_trees_as_tensors_by_hand():
-    columns, thresholds = np.array([[0, 1, 0]]), np.array([[0.0, 1.0, 5.0]])
-    seen = np.array([[-1.0, 1.0], [-1.0, 1.5], [0.5, 0.0], [6.0, 0.0]])
-    assert leaves_of(columns, thresholds, seen)[:, 0].tolist() == [0, 1, 2, 3]
-    np.testing.assert_array_equal(paths(2), [[-1, -1, 1, 1], [-1, 1, 0, 0], [0, 0, -1, 1]])
+def test_trees_as_tables_by_hand():
+    # Leaves 0, 1, 2 under splits 3 (root, on column 0) and 4 (on column 1); leaf 0 is the second tree.
+    trees = Trees(4, 2, np.array([4, 3]), *(np.array(part) for part in ([0, 0, 0, 0, 0, 1], [0.0] * 4 + [0.0, 1.0])), np.array([0, 1, 2, 3, 0, 1]), np.array([0, 1, 2, 3, 5, 2]))
+    seen = np.array([[-1.0, 9.0], [0.5, 1.0], [0.5, 1.5]])
+    assert trees.leaves_of(seen).tolist() == [[0, 3], [1, 3], [2, 3]]
+    rounded = not_above(np.array([0.1, 0.5, 1.0 + 2**-30]))
+    assert (rounded <= [0.1, 0.5, 1.0 + 2**-30]).all() and rounded.dtype == np.float32 and rounded[1] == 0.5
+
+
+def test_codes_keep_order_and_size():
+    spreads = np.sort(np.concatenate([-np.geomspace(0.01, 300, 99), np.geomspace(0.01, 300, 99)]))
+    back = spreads_of(spread_codes(spreads, 300.0), 300.0)
+    assert (np.diff(back) >= 0).all()
+    np.testing.assert_allclose(back, spreads, rtol=0.06, atol=0.002)
 
 
 @pytest.mark.parametrize("count", [2, 4, 8, 16])
