@@ -1,4 +1,4 @@
-"""`python -m prescale_training train|cross-validate|export|verify|evaluate`"""
+"""`python -m prescale_training train|cross-validate|export|verify|evaluate|compare`"""
 
 import argparse
 import sys
@@ -10,6 +10,7 @@ EXAMPLES = """examples:
   python -m prescale_training export recipes/gru-shipped.toml --run runs/gru --out ../gru
   python -m prescale_training verify ../gru
   python -m prescale_training evaluate ../gru --on held-out --data ../../../shared/data
+  python -m prescale_training compare ../gru --on bitbrains --statsforecast autoets autoarima
 """
 
 EVALUATE_EXAMPLES = """examples:
@@ -23,6 +24,12 @@ VALIDATE_EXAMPLES = """examples:
   cross-validate recipes/gru-shipped.toml --by time --folds 3
   cross-validate recipes/svr-shipped.toml --by workload --folds 5 --json folds.json
   cross-validate recipes/gru-shipped.toml --by time --sliding-days 14 --steps 1000
+"""
+
+
+COMPARE_EXAMPLES = """examples:
+  compare ../gru ../lstm --on bitbrains --workloads 50 --points 4 --statsforecast autoets autoarima
+  compare ../gru --trace mine.csv --map entity=vm,time=ts,cpu=usage,cpu_capacity=cores
 """
 
 
@@ -73,6 +80,21 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--series-max", type=int, help="only this many series, evenly picked")
     evaluate.add_argument("--processes", type=int, default=2)
     evaluate.add_argument("--json", type=Path, help="write the figures here as well")
+
+    against = command("compare", "compare models with statsforecast's and the textbook's, on the same points", COMPARE_EXAMPLES)
+    against.add_argument("model", type=Path, nargs="+")
+    against.add_argument("--on", choices=("held-out", "bitbrains", "generated"), default="bitbrains")
+    against.add_argument("--recipe", type=Path, default=Path("recipes/gru-shipped.toml"), help="for held-out: says who was held out")
+    against.add_argument("--data", type=Path, default=Path("../../../shared/data"))
+    against.add_argument("--trace", type=Path, help="in place of --on: a trace of one's own, read by --map")
+    against.add_argument("--map", help="its columns, as entity=vm,time=ts,cpu=usage")
+    against.add_argument("--time-unit", default="s", help="of a column of numbers: s, ms, us or ns")
+    against.add_argument("--workloads", type=int, default=50, help="how many, drawn by the seed")
+    against.add_argument("--points", type=int, default=4, help="how many of each series, drawn by the seed")
+    against.add_argument("--seed", type=int, default=1)
+    against.add_argument("--history-bins", type=int, default=2016, help="what statsforecast's models are fitted on")
+    against.add_argument("--statsforecast", nargs="*", default=[], metavar="NAME", help="autoets, autoarima, mstl_autoets, mstl_autoarima")
+    against.add_argument("--json", type=Path, help="write the figures here as well")
     return parser
 
 
@@ -156,6 +178,30 @@ def _evaluate(arguments) -> int:
     return 0
 
 
+def _compare(arguments) -> int:
+    import json
+
+    from .compare import Sample, compare, table
+    from .evaluate import series_for
+    from .statsforecasters import NAMES
+    from .trace import parse_mapping, read_trace
+
+    unknown = set(arguments.statsforecast) - set(NAMES)
+    if unknown or bool(arguments.trace) != bool(arguments.map):
+        print(f"prescale_training: --statsforecast knows {', '.join(NAMES)}; --trace and --map go together", file=sys.stderr)
+        return 64
+    if arguments.trace:
+        series = read_trace(arguments.trace, parse_mapping(arguments.map), "trace", arguments.time_unit)
+    else:
+        series = series_for(arguments.on, arguments.recipe, arguments.data, None)
+    sample = Sample(arguments.workloads, arguments.points, arguments.seed, arguments.history_bins)
+    figures = compare(arguments.model, series, sample, arguments.statsforecast, _say)
+    print(table(figures))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+    return 0
+
+
 def main(given: list[str] | None = None) -> int:
     """Runs one command; 0 well, 1 failure, 64 bad usage."""
     from .recipe import RecipeError
@@ -165,12 +211,12 @@ def main(given: list[str] | None = None) -> int:
         arguments = _parser().parse_args(given)
     except SystemExit as stop:
         return 64 if stop.code else 0
-    commands = {"train": _train, "cross-validate": _cross_validate, "export": _export, "evaluate": _evaluate}
+    commands = {"train": _train, "cross-validate": _cross_validate, "export": _export, "evaluate": _evaluate, "compare": _compare}
     try:
         if arguments.command == "verify":
             return _report(arguments.model)
         return commands[arguments.command](arguments)
-    except (RecipeError, SourceError, OSError) as error:
+    except (RecipeError, SourceError, OSError, ValueError) as error:
         print(f"prescale_training: {error}", file=sys.stderr)
         return 1
 
