@@ -61,11 +61,11 @@ def _parser() -> argparse.ArgumentParser:
     validate.add_argument("--processes", type=int, default=2)
     validate.add_argument("--json", type=Path, help="write the figures here as well")
 
-    export = command("export", "write a trained model as a model folder (ONNX, manifest, golden vectors)")
+    export = command("export", "write a trained model as a model folder (ONNX, manifest, golden vectors, card)")
     export.add_argument("recipe", type=Path)
     export.add_argument("--run", type=Path, required=True, help="folder that train wrote")
     export.add_argument("--out", type=Path, required=True, help="model folder to write")
-    export.add_argument("--scores", type=Path, nargs="*", default=[], help="files of evaluate --json, for the manifest")
+    export.add_argument("--scores", type=Path, nargs="*", default=[], help="files of evaluate --json, for manifest and card")
 
     verify = command("verify", "check a model folder: hash, shapes, golden vectors")
     verify.add_argument("model", type=Path, nargs="+")
@@ -142,12 +142,10 @@ def _export(arguments) -> int:
 
     from .export import export
     from .recipe import load_recipe
-    from .trained import load
+    from .trained import load, used_in
 
-    scores = {}
-    for path in arguments.scores:
-        scores.update(json.loads(path.read_text())["manifest"])
-    export(load(arguments.run), load_recipe(arguments.recipe), arguments.out, scores)
+    scores = [json.loads(path.read_text()) for path in arguments.scores]
+    export(load(arguments.run), load_recipe(arguments.recipe), arguments.out, scores, used_in(arguments.run))
     return _report([arguments.out])
 
 

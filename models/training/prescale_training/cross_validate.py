@@ -27,7 +27,7 @@ def cross_validate(recipe: Recipe, data: Path, scheme: Scheme, series_max: int |
         if not scored or not fold.parts.train:
             raise SourceError(f"{fold.name} has nothing to train on or to score: take fewer folds or another --by")
         with tempfile.TemporaryDirectory() as folder:
-            export(fit(recipe, fold.parts, say), recipe, Path(folder), {})
+            export(fit(recipe, fold.parts, say), recipe, Path(folder), [])
             rows = score(Path(folder), scored, processes)
         done.append({"fold": fold.name, "trained_on_series": trained_on, **_figures(rows)})
     return {"recipe": recipe.name, "by": scheme.by, "folds": done, "over_folds": _over(done)}

@@ -1,5 +1,7 @@
 """Trains what a recipe asks for."""
 
+import json
+from collections import Counter
 from pathlib import Path
 
 from .pool import Split, split
@@ -25,6 +27,9 @@ def fit(recipe: Recipe, parts: Split, say=print) -> Trained:
 
 def fit_and_save(recipe: Recipe, data: Path, out: Path, say=print) -> Trained:
     """Reads the recipe's sources, trains, and writes the run folder `out`."""
-    trained = fit(recipe, split(recipe, data), say)
+    parts = split(recipe, data)
+    trained = fit(recipe, parts, say)
     save(trained, recipe, out)
+    used = Counter(s.name.split("/", 1)[0] for _, series in parts.train for s in series)
+    (out / "used.json").write_text(json.dumps(used) + "\n")
     return trained

@@ -84,7 +84,7 @@ class Windowed:
     family: str = ""
     window_bins: int = 72
     bins_needed: int = 12
-    rows: int = 300_000
+    rows: int = 500_000
     rows_per_segment: int = 96
     segment_bins: int = 1728
 

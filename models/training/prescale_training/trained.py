@@ -1,5 +1,6 @@
 """What training leaves in a run folder, whatever the kind: weights.pt of a network, arrays.npz of a windowed model."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,12 @@ def load(folder: Path) -> Trained:
     return network
 
 
+def used_in(folder: Path) -> dict[str, int]:
+    """How many series of each source were trained on; empty where `fit_and_save` has not said it."""
+    path = folder / "used.json"
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
 def graph_of(trained: Trained) -> onnx.ModelProto:
     """Its ONNX graph."""
     return build_graph(trained.eval()) if isinstance(trained, DemandNetwork) else build_window_graph(trained)
@@ -51,3 +58,23 @@ def contract_of(trained: Trained, recipe: Recipe) -> contract.Contract:
     if isinstance(trained, DemandNetwork):
         return contract.stateful(trained.state_size)
     return contract.windowed(int(trained.window_bins), recipe.windowed.bins_needed)
+
+
+def facts_of(trained: Trained) -> list[str]:
+    """Lines for the model card."""
+    if isinstance(trained, DemandNetwork):
+        learned = sum(p.numel() for p in trained.parameters())
+        cell = trained.cell.upper()
+        return [
+            f"Network: input layer, one {cell} cell of {trained.hidden} units, head; {learned:,} learned numbers.",
+            f"{trained.state_size - trained.carried} of the {trained.state_size} numbers of the state are running statistics that are not learned.",
+        ]
+    if isinstance(trained, Forest):
+        return [
+            f"Quantile regression forest: {len(trained.trees.roots)} trees with {trained.trees.leaves} leaves, at most {trained.trees.depth} splits deep.",
+            "A leaf says how far its bins lean towards anchors such as the value a day ago, and the quantiles of what is left; means over the trees.",
+        ]
+    return [
+        f"Support vector regression of quantiles (pinball loss, RBF kernel): {len(trained.vectors)} support vectors.",
+        "Each has a say in how far the median leans towards anchors such as the value a day ago, and in how wide the quantiles lie.",
+    ]

@@ -17,6 +17,7 @@ from prescale_training.recipe import Generated, Recipe
 from prescale_training.verify import problems_of
 
 SHIPPED = Path(__file__).parents[2] / "gru"
+SCORES = [{"on": "here", "resources": {}, "manifest": {"score": 0.5}}]
 PLAIN = {"Abs", "Add", "Concat", "Div", "Log", "MatMul", "Max", "Mul", "Reshape", "Sigmoid", "Slice", "Softplus", "Sub", "Tanh"}
 
 
@@ -77,9 +78,9 @@ def test_the_shipped_model_verifies():
 
 def test_export_is_repeatable_and_verifies(network, tmp_path):
     recipe = Recipe("tiny", "0.0.1", generated=Generated(count=1))
-    export(network, recipe, tmp_path / "a", {"score": 0.5})
-    export(network, recipe, tmp_path / "b", {"score": 0.5})
-    for name in ("model.onnx", "manifest.toml", "golden.json"):
+    export(network, recipe, tmp_path / "a", SCORES)
+    export(network, recipe, tmp_path / "b", SCORES)
+    for name in ("model.onnx", "manifest.toml", "golden.json", "MODEL_CARD.md"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert problems_of(tmp_path / "a") == []
 
@@ -87,7 +88,7 @@ def test_export_is_repeatable_and_verifies(network, tmp_path):
 @pytest.mark.parametrize("harm", ["truncate", "golden", "remove", "hash", "cut manifest", "cut golden", "no sha"])
 def test_a_harmed_folder_is_refused(network, tmp_path, harm):
     folder = tmp_path / "model"
-    export(network, Recipe("tiny", "0.0.1"), folder, {})
+    export(network, Recipe("tiny", "0.0.1"), folder, [])
     model, golden, manifest = folder / "model.onnx", folder / "golden.json", folder / "manifest.toml"
     if harm == "truncate":
         model.write_bytes(model.read_bytes()[:1000])

@@ -55,6 +55,23 @@ def test_train_export_verify_and_evaluate_from_the_command_line(recipe, tmp_path
     assert "seasonal_naive" in capsys.readouterr().out
     assert main(["export", str(recipe), "--run", run, "--out", model, "--scores", str(scores)]) == 0
     assert "generated_all_crps_vs_seasonal_naive" in (tmp_path / "model" / "manifest.toml").read_text()
+    card = (tmp_path / "model" / "MODEL_CARD.md").read_text()
+    assert "| generated, all | 3 |" in card and "one GRU cell of 16 units" in card and "| history.parquet |" in card
+
+
+def test_what_people_wrote_into_a_card_stays(recipe, tmp_path):
+    from prescale_training.export import export
+    from prescale_training.network import DemandNetwork
+
+    for version in ("0.0.1", "0.0.2"):
+        export(DemandNetwork(16), recipes.Recipe("tiny", version, description=f"Told by {version}."), tmp_path, [])
+        card = tmp_path / "MODEL_CARD.md"
+        card.write_text(card.read_text() + "\nA limit.\n")
+    assert "Told by 0.0.2." in card.read_text() and "Told by 0.0.1." not in card.read_text()
+    assert card.read_text().count("A limit.") == 2
+    card.write_text("All by hand.\n")
+    export(DemandNetwork(16), recipes.Recipe("tiny", "0.0.3"), tmp_path, [])
+    assert card.read_text() == "All by hand.\n"
 
 
 def test_training_twice_gives_the_same_weights(recipe, tmp_path):

@@ -115,7 +115,7 @@ def test_training_twice_gives_the_same(model, parts):
 def test_saved_exported_and_verified(model, tmp_path):
     recipe = replace(RECIPE, windowed=replace(SMALL, family=model.family))
     trained.save(model, recipe, tmp_path / "run")
-    export(trained.load(tmp_path / "run"), recipe, tmp_path / "model", {})
+    export(trained.load(tmp_path / "run"), recipe, tmp_path / "model", [])
     assert problems_of(tmp_path / "model") == []
     manifest = (tmp_path / "model" / "manifest.toml").read_text()
     assert 'kind = "windowed"' in manifest and "window_bins = 48" in manifest and "bins_needed = 12" in manifest
@@ -125,8 +125,9 @@ def test_saved_exported_and_verified(model, tmp_path):
 
 
 def test_trees_as_tables_by_hand():
-    # Leaves 0, 1, 2 under splits 3 (root, on column 0) and 4 (on column 1); leaf 0 is the second tree.
-    trees = Trees(4, 2, np.array([4, 3]), *(np.array(part) for part in ([0, 0, 0, 0, 0, 1], [0.0] * 4 + [0.0, 1.0])), np.array([0, 1, 2, 3, 0, 1]), np.array([0, 1, 2, 3, 5, 2]))
+    # The first tree's root is split 4, its leaves are 0, 1 and 2; the second tree is leaf 3 alone.
+    tables = ([0, 0, 0, 0, 0, 1], [0.0, 0.0, 0.0, 0.0, 0.0, 1.0], [0, 1, 2, 3, 0, 1], [0, 1, 2, 3, 5, 2])
+    trees = Trees(4, 2, np.array([4, 3]), *(np.array(table) for table in tables))
     seen = np.array([[-1.0, 9.0], [0.5, 1.0], [0.5, 1.5]])
     assert trees.leaves_of(seen).tolist() == [[0, 3], [1, 3], [2, 3]]
     rounded = not_above(np.array([0.1, 0.5, 1.0 + 2**-30]))
