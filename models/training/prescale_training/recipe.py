@@ -96,12 +96,12 @@ class Windowed:
     rows_share: float = 0.7
     lean_ridge: float = 20.0
 
-    vectors: int = 384
-    narrowness: float = 1.0
+    vectors: int = 512
+    narrowness: float = 6.0
     norm_penalty: float = 1e-6
     batch: int = 2048
-    epochs: int = 20
-    learning_rate: float = 5e-3
+    epochs: int = 12
+    learning_rate: float = 1e-2
 
 
 FAMILIES = ("random-forest", "svr")

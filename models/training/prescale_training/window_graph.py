@@ -91,7 +91,7 @@ def _forest(g: Graph, seen: str, forest: Forest) -> tuple[str, str]:
     lean = g.add("Mul", lean, np.full((1, 1), codes.LEAN_STEP))
     spread = g.add("Mul", _decoded(g, forest.spreads, at), np.full((1, 1, 1), codes.spread_step(forest.reach)))
     spread = g.add("ReduceMean", g.add("Sinh", spread), axes=[1], keepdims=0)
-    return lean, g.add("Mul", spread, np.full((1, 1), codes.fine()))
+    return lean, g.add("Mul", spread, np.full((1, 1), codes.FINE))
 
 
 def _decoded(g: Graph, table: np.ndarray, leaves: str) -> str:
