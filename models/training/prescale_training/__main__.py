@@ -214,7 +214,7 @@ def main(given: list[str] | None = None) -> int:
         if arguments.command == "verify":
             return _report(arguments.model)
         return commands[arguments.command](arguments)
-    except (RecipeError, SourceError, OSError, ValueError) as error:
+    except (RecipeError, SourceError, OSError) as error:
         print(f"prescale_training: {error}", file=sys.stderr)
         return 1
 

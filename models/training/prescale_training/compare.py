@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from . import baselines, statsforecasters, textbook
+from .columns import SourceError
 from .features import forward_filled
 from .runner import model_quantiles
 from .schema import HORIZONS_BINS, HORIZONS_S, KINDS, QUANTILE_LEVELS
@@ -45,7 +46,7 @@ def compare(models: list[Path], series: list[Series], sample: Sample, with_stats
         if number % 10 == 9:
             say(f"{number + 1} series, {(time.monotonic() - begun) / 60:.1f} min")
     if not rows:
-        raise ValueError(f"no series is longer than the {sample.history_bins} bins of history and an hour")
+        raise SourceError(f"no series is longer than the {sample.history_bins} bins of history and an hour")
     return _figures(rows, sample)
 
 
@@ -71,15 +72,17 @@ def _row(models: list[Path], one: Series, points: np.ndarray, sample: Sample, wi
     }
     for model in models:
         made[model.name] = model_quantiles(model, values, np.array([one.start_s]), capacity)[0, points]
-    filled, seconds = forward_filled(values)[0], {}
+    filled, seconds, failed = forward_filled(values)[0], {}, {}
     for name in with_statsforecast:
         begun = time.monotonic()
         histories = [filled[t + 1 - sample.history_bins : t + 1] for t in points]
-        made[name] = np.stack([statsforecasters.quantiles(name, history, sample.seed) for history in histories])
+        told = [statsforecasters.quantiles(name, history, sample.seed) for history in histories]
+        made[name] = np.stack([q for q, _ in told])
+        failed[name] = sum(not fitted for _, fitted in told)
         seconds[name] = (time.monotonic() - begun) / len(points)
     mean = max(float(np.nanmean(np.abs(values))), 0.001 * (one.capacity or 0.0), 1e-12)
     crps = {name: _crps(np.maximum(q, 0.0), y).mean(axis=0) / mean for name, q in made.items()}
-    return {"name": one.name, "points": len(points), "crps": crps, "seconds": seconds}
+    return {"name": one.name, "points": len(points), "crps": crps, "seconds": seconds, "failed": failed}
 
 
 def _crps(q: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -96,6 +99,7 @@ def _figures(rows: list[dict], sample: Sample) -> dict:
         "points": sum(r["points"] for r in rows),
         "sample": dict(sample.__dict__),
         "kpis": {},
+        "fits_failed": {name: sum(r["failed"][name] for r in rows) for name in rows[0]["failed"]},
         "seconds_a_point": {
             name: round(float(np.mean([r["seconds"][name] for r in rows])), 3) for name in rows[0]["seconds"]
         },
@@ -149,5 +153,6 @@ def table(figures: dict) -> str:
             for name, row in by_reference[reference].items():
                 told = f"{row['values']:.3f} ± {row['standard_error']:.3f}"
                 lines.append(f"  {name:24}{told:>16}" + "".join(f"{'-' if row[h] is None else format(row[h], '.3f'):>15}" for h in heads))
-    seconds = ", ".join(f"{name} {took}" for name, took in figures["seconds_a_point"].items())
-    return "\n".join([*lines, "", f"seconds a point: {seconds}"] if seconds else lines)
+    for name, took in figures["seconds_a_point"].items():
+        lines += ["", f"{name}: {took} s a point; {figures['fits_failed'][name]} fits failed, the last value stood in"]
+    return "\n".join(lines)

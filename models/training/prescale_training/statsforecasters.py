@@ -8,7 +8,8 @@ import warnings
 
 import numpy as np
 
-from .schema import DAY_BINS, HORIZONS_BINS, MEDIAN, QUANTILE_LEVELS
+from .schema import DAY_BINS, HORIZONS_BINS, KINDS, MEDIAN, QUANTILE_LEVELS
+from .textbook import NORMAL
 
 NAMES = ("autoets", "autoarima", "mstl_autoets", "mstl_autoarima")
 _PATHS = 400
@@ -25,22 +26,39 @@ def make(name: str):
     return MSTL(season_length=DAY_BINS, trend_forecaster=inner) if name.startswith("mstl_") else inner
 
 
-def quantiles(name: str, history: np.ndarray, seed: int) -> np.ndarray:
-    """[horizon, kind, level] from the values so far (no NaN).
+def quantiles(name: str, history: np.ndarray, seed: int) -> tuple[np.ndarray, bool]:
+    """([horizon, kind, level], whether the model could be fitted) from the values so far (no NaN).
 
-    The value's come from the model's own intervals. The maximum's come from simulated paths, where the
-    model can simulate; else NaN.
+    The value's come from the model's own intervals; the maximum's from simulated paths, where the model
+    can simulate, else they are NaN. Where the fit fails, as AutoARIMA's does on some idle series, the last
+    value with a normal interval stands in for it.
     """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            out = _fitted(name, history.astype(np.float64), seed)
+        if np.isfinite(out[:, 0]).all():
+            return np.sort(out, axis=-1), True
+    except Exception:  # noqa: BLE001 - whatever a library raises on odd data, the other points count
+        pass
+    return _last_value(name, history), False
+
+
+def _fitted(name: str, history: np.ndarray, seed: int) -> np.ndarray:
     assert len(_SIDES) == len(QUANTILE_LEVELS) and _SIDES[MEDIAN] == "mean"
     steps = max(HORIZONS_BINS)
-    out = np.full((len(HORIZONS_BINS), 2, len(QUANTILE_LEVELS)), np.nan)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        fitted = make(name).fit(history.astype(np.float64))
-        told = fitted.predict(h=steps, level=list(_LEVELS))
-        out[:, 0] = np.stack([told[side] for side in _SIDES], axis=1)[[h - 1 for h in HORIZONS_BINS]]
-        if not name.startswith("mstl_"):
-            paths = np.asarray(fitted.simulate(h=steps, n_paths=_PATHS, seed=seed))
-            for i, h in enumerate(HORIZONS_BINS):
-                out[i, 1] = np.quantile(paths[:, :h].max(axis=1), QUANTILE_LEVELS)
-    return np.sort(out, axis=-1)
+    out = np.full((len(HORIZONS_BINS), len(KINDS), len(QUANTILE_LEVELS)), np.nan)
+    fitted = make(name).fit(history)
+    told = fitted.predict(h=steps, level=list(_LEVELS))
+    out[:, 0] = np.stack([told[side] for side in _SIDES], axis=1)[[h - 1 for h in HORIZONS_BINS]]
+    if not name.startswith("mstl_"):
+        paths = np.asarray(fitted.simulate(h=steps, n_paths=_PATHS, seed=seed))
+        for i, h in enumerate(HORIZONS_BINS):
+            out[i, 1] = np.quantile(paths[:, :h].max(axis=1), QUANTILE_LEVELS)
+    return out
+
+
+def _last_value(name: str, history: np.ndarray) -> np.ndarray:
+    deviation = np.sqrt(np.mean(np.diff(history) ** 2)) * np.sqrt(HORIZONS_BINS)
+    value = history[-1] + deviation[:, None] * NORMAL
+    return np.stack([value, np.full_like(value, np.nan) if name.startswith("mstl_") else value], axis=1)

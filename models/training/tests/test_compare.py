@@ -62,3 +62,15 @@ def test_from_the_command_line_on_a_trace_of_ones_own(history, tmp_path, capsys)
     assert main([*given[:2], "--trace", str(history)]) == 64
     assert main([*given, "--history-bins", "99999"]) == 1
     assert "is longer than" in capsys.readouterr().err
+
+
+def test_where_a_fit_fails_the_last_value_stands_in(monkeypatch):
+    from prescale_training import statsforecasters
+
+    def broken(name):
+        raise np.linalg.LinAlgError("infs or NaNs")
+
+    monkeypatch.setattr(statsforecasters, "make", broken)
+    q, fitted = statsforecasters.quantiles("autoarima", np.array([1.0, 2.0, 1.0, 2.0]), 1)
+    assert not fitted and (q[:, :, QUANTILE_LEVELS.index(0.5)] == 2.0).all()
+    assert q[2, 0, 7] == pytest.approx(2.0 + 2.3263479 * np.sqrt(12))

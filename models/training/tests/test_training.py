@@ -1,5 +1,7 @@
 """A short training run learns, resumes nothing hidden, and the command line runs from end to end."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -96,6 +98,14 @@ def test_an_unknown_key_is_refused(recipe, tmp_path):
         load_recipe(path)
 
 
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "recipes").glob("*.toml")), ids=lambda p: p.stem)
+def test_every_recipe_of_the_kit_loads_and_has_its_licences(path):
+    loaded = load_recipe(path)
+    assert loaded.description and all(s.licence and s.attribution for s in loaded.sources)
+    if path.stem.endswith("-shipped"):
+        assert {s.licence for s in loaded.sources} == {"CC-BY-4.0", "MIT"}
+
+
 def test_workloads_are_split_whole_and_by_name(recipe, tmp_path):
     parts = split(load_recipe(recipe), tmp_path)
     trained = {s.workload for _, series in parts.train for s in series}
@@ -142,8 +152,6 @@ def test_seasonal_naive_repeats_a_day_and_its_quantiles_follow_its_errors():
 
 
 def test_the_shipped_model_beats_the_baselines_on_a_generated_fleet_it_never_saw():
-    from pathlib import Path
-
     from prescale_training.generated import generated_fleet
 
     series = generated_fleet(16, 5 * 288, seed=4321)
