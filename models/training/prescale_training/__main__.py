@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--data", type=Path, default=Path("../../../shared/data"))
     evaluate.add_argument("--from-day", type=float, default=2.0, help="score from this day of a series on")
     evaluate.add_argument("--to-day", type=float, default=1e6, help="score to this day of a series")
-    evaluate.add_argument("--series-max", type=int, help="only this many series, evenly picked")
+    evaluate.add_argument("--series-max", type=int, help="only this many series, evenly picked; the set is then called so, as bitbrains-200")
     evaluate.add_argument("--processes", type=int, default=2)
     evaluate.add_argument("--json", type=Path, help="write the figures here as well")
 
@@ -169,7 +169,8 @@ def _evaluate(arguments) -> int:
     from .evaluate import evaluate, series_for, table
 
     series = series_for(arguments.on, arguments.recipe, arguments.data, arguments.series_max)
-    figures = evaluate(arguments.model, series, arguments.on, (arguments.from_day, arguments.to_day), arguments.processes)
+    on = f"{arguments.on}-{arguments.series_max}" if arguments.series_max else arguments.on
+    figures = evaluate(arguments.model, series, on, (arguments.from_day, arguments.to_day), arguments.processes)
     print(table(figures))
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n")

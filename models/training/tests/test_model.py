@@ -16,9 +16,11 @@ from prescale_training.network import DemandNetwork
 from prescale_training.recipe import Generated, Recipe
 from prescale_training.verify import problems_of
 
-SHIPPED = Path(__file__).parents[2] / "gru"
+SHIPPED = sorted(path.parent for path in Path(__file__).parents[2].glob("*/manifest.toml"))
 SCORES = [{"on": "here", "resources": {}, "manifest": {"score": 0.5}}]
 PLAIN = {"Abs", "Add", "Concat", "Div", "Log", "MatMul", "Max", "Mul", "Reshape", "Sigmoid", "Slice", "Softplus", "Sub", "Tanh"}
+
+PLAIN_WINDOWED = {"Cast", "Exp", "Gather", "GatherElements", "Greater", "Min", "Neg", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "Relu", "Sinh", "Where"}
 
 
 @pytest.fixture(scope="module", params=["gru", "lstm"])
@@ -66,14 +68,21 @@ def test_quantiles_ascend_and_are_finite_whatever_comes_in(network):
     assert (np.diff(q, axis=-1) >= -1e-5 * (1 + np.abs(q[..., 1:]))).all()
 
 
-def test_the_shipped_graph_has_plain_operators_only():
-    model = onnx.load(str(SHIPPED / "model.onnx"))
-    assert {n.op_type for n in model.graph.node} <= PLAIN
-    assert [d.dim_param for d in (model.graph.input[0].type.tensor_type.shape.dim)] == ["N", ""]
+@pytest.mark.parametrize("shipped", SHIPPED, ids=lambda folder: folder.name)
+def test_a_shipped_model_verifies_is_small_and_has_plain_operators_only(shipped):
+    assert problems_of(shipped) == []
+    path = shipped / "model.onnx"
+    assert path.stat().st_size < 1 << 20
+    model = onnx.load(str(path))
+    assert {n.op_type for n in model.graph.node} <= PLAIN | PLAIN_WINDOWED
+    assert [o.domain for o in model.opset_import] == [""]
+    assert all(i.type.tensor_type.shape.dim[0].dim_param == "N" for i in model.graph.input)
 
 
-def test_the_shipped_model_verifies():
-    assert problems_of(SHIPPED) == []
+@pytest.mark.parametrize("shipped", SHIPPED, ids=lambda folder: folder.name)
+def test_a_shipped_card_tells_of_data_and_limits(shipped):
+    card = (shipped / "MODEL_CARD.md").read_text()
+    assert "CC-BY-4.0" in card and "## Limits" in card and "## Scores" in card
 
 
 def test_export_is_repeatable_and_verifies(network, tmp_path):

@@ -56,9 +56,9 @@ def test_train_export_verify_and_evaluate_from_the_command_line(recipe, tmp_path
     assert main(given) == 0
     assert "seasonal_naive" in capsys.readouterr().out
     assert main(["export", str(recipe), "--run", run, "--out", model, "--scores", str(scores)]) == 0
-    assert "generated_all_crps_vs_seasonal_naive" in (tmp_path / "model" / "manifest.toml").read_text()
+    assert "generated_3_all_crps_vs_seasonal_naive" in (tmp_path / "model" / "manifest.toml").read_text()
     card = (tmp_path / "model" / "MODEL_CARD.md").read_text()
-    assert "| generated, all | 3 |" in card and "one GRU cell of 16 units" in card and "| history.parquet |" in card
+    assert "| generated-3, all | 3 |" in card and "one GRU cell of 16 units" in card and "| history.parquet |" in card
 
 
 def test_what_people_wrote_into_a_card_stays(recipe, tmp_path):
