@@ -1,8 +1,9 @@
 """Compares exported models with statsforecast's and with the textbook's baselines, all on the same points.
 
 A point is a bin of a series. Models run over the whole series up to it, as in use; statsforecast's models are
-fitted at each point on the `history_bins` before it. CRPS as in `evaluate`, quantiles clamped at 0; every
-series counts alike, in units of its mean demand.
+fitted at each point on the `history_bins` before it. CRPS as in `evaluate`; every series counts alike, in
+units of its mean demand. Every forecaster's quantiles are clamped at 0 and at twice the capacity, where it
+is known: an exponential trend of AutoETS can pass it a thousandfold, which nobody would act upon.
 """
 
 import time
@@ -21,6 +22,7 @@ from .targets import targets
 
 REFERENCES = ("textbook_seasonal_naive", "textbook_last_value")
 _DRAWS = 500
+_CAPACITIES_MOST = 2.0
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ def _row(models: list[Path], one: Series, points: np.ndarray, sample: Sample, wi
         failed[name] = sum(not fitted for _, fitted in told)
         seconds[name] = (time.monotonic() - begun) / len(points)
     mean = max(float(np.nanmean(np.abs(values))), 0.001 * (one.capacity or 0.0), 1e-12)
-    crps = {name: _crps(np.maximum(q, 0.0), y).mean(axis=0) / mean for name, q in made.items()}
+    most = np.inf if one.capacity is None else _CAPACITIES_MOST * one.capacity
+    crps = {name: _crps(np.clip(q, 0.0, most), y).mean(axis=0) / mean for name, q in made.items()}
     return {"name": one.name, "points": len(points), "crps": crps, "seconds": seconds, "failed": failed}
 
 
