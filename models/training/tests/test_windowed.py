@@ -30,7 +30,7 @@ PLAIN = {
     *("Max", "Min", "Mul", "Neg", "ReduceMean", "Sinh", "Where"),
     *("ReduceMax", "ReduceMin", "Relu", "Reshape", "Slice", "Sub"),
 }
-SMALL = Windowed(rows=6000, segment_bins=700, trees=3, depth=4, vectors=40, epochs=20, batch=512, window_bins=48)
+SMALL = Windowed(rows=6000, segment_bins=700, trees=3, depth=4, vectors=40, narrowness=1.0, epochs=40, batch=512, window_bins=48)
 RECIPE = Recipe("small", "0.0.1", seed=3, generated=Generated(count=30, bins=1000))
 
 
