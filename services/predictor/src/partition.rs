@@ -15,9 +15,8 @@ use prescale_contracts::Envelope;
 use prescale_domain::calibration::pools::{PoolKey, Pools, Spreads};
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint};
 use prescale_domain::forecast::{Family, GRID_STEP_S};
-use prescale_domain::kpi;
+use prescale_domain::policy::Resource;
 use prescale_domain::prediction::{Prediction, ResourceForecast};
-use prescale_domain::sample::Capacity;
 use prescale_domain::stream::silence::{SourceNumber, Sources};
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
@@ -212,7 +211,7 @@ impl Partition {
             let offer = Offer {
                 at: fingerprint.at,
                 value: kpi_fingerprint.last,
-                capacity: capacity_of(kpi_fingerprint.name.as_str(), fingerprint.capacity.as_ref()),
+                capacity: Resource::capacity_of_kpi(kpi_fingerprint.name.as_str(), fingerprint.capacity.as_ref()),
             };
             let series = &mut workload.series[resource];
             let steps = series.take_in(&self.settings, &offer, |(family, horizon, statistic), scores| {
@@ -299,15 +298,6 @@ fn predicted(record: Enveloped, resources: Vec<ResourceForecast>) -> Fate {
         platform: fingerprint.platform,
     };
     Fate::Predicted(envelope, prediction)
-}
-
-/// The capacity of the resource that a KPI is the demand of.
-fn capacity_of(kpi: &str, capacity: Option<&Capacity>) -> Option<f64> {
-    match kpi {
-        kpi::CPU_CORES_USED => capacity.map(Capacity::cpu_cores),
-        kpi::MEMORY_BYTES => capacity.map(Capacity::memory_bytes),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

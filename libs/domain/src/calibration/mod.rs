@@ -43,6 +43,14 @@ pub enum Statistic {
 impl Statistic {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Value, Self::Maximum];
+
+    /// Its name in reports and archives.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Value => "value",
+            Self::Maximum => "maximum",
+        }
+    }
 }
 
 /// Factors by which quantiles are drawn away from their median, below it and above.

@@ -11,7 +11,7 @@ use super::tracking::Tracker;
 use super::{LOWER, Spread, Statistic, UPPER};
 use crate::forecast::demand::DemandSeries;
 use crate::forecast::{Family, HorizonQuantiles};
-use crate::quantiles::{MEDIAN, Quantiles};
+use crate::quantiles::Quantiles;
 use bitcode::{Decode, Encode};
 
 /// A forecast of one horizon and statistic.
@@ -131,12 +131,8 @@ impl SeriesCalibration {
 
 impl Made {
     fn of(raw: &Quantiles, published: &Quantiles) -> Self {
-        let (raw, published) = (raw.values().map(|v| v as f32), published.values().map(|v| v as f32));
-        Self {
-            raw: RawInterval { lower: raw[LOWER], median: raw[MEDIAN], upper: raw[UPPER] },
-            lower: published[LOWER],
-            upper: published[UPPER],
-        }
+        let published = published.values().map(|v| v as f32);
+        Self { raw: RawInterval::of(raw), lower: published[LOWER], upper: published[UPPER] }
     }
 }
 

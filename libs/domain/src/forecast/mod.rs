@@ -14,6 +14,7 @@ pub mod last_value;
 pub mod residuals;
 pub mod seasonal_naive;
 
+use crate::calibration::Statistic;
 use crate::forecast::demand::{ClosedBin, DemandSeries};
 use crate::quantiles::Quantiles;
 use bitcode::{Decode, Encode};
@@ -34,6 +35,16 @@ pub struct HorizonQuantiles {
     pub value: Quantiles,
     /// Of the greatest demand of the `h` bins after the open one.
     pub maximum: Quantiles,
+}
+
+impl HorizonQuantiles {
+    /// Those of one statistic.
+    pub fn of(&self, statistic: Statistic) -> &Quantiles {
+        match statistic {
+            Statistic::Value => &self.value,
+            Statistic::Maximum => &self.maximum,
+        }
+    }
 }
 
 /// What makes forecasts.

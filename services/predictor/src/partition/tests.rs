@@ -6,10 +6,10 @@ use crate::config::{Choice, Config};
 use prescale_domain::fingerprint::WindowFeatures;
 use prescale_domain::forecast::features::features;
 use prescale_domain::forecast::{DAY_BINS, demand::DemandSeries};
-use prescale_domain::kpi::KpiName;
+use prescale_domain::kpi::{self, KpiName};
 use prescale_domain::prediction::HorizonForecast;
 use prescale_domain::quantiles::{QUANTILE_LEVELS, Quantiles};
-use prescale_domain::sample::Platform;
+use prescale_domain::sample::{Capacity, Platform};
 use proptest::prelude::*;
 
 /// Begins a bin, and a day.
