@@ -9,6 +9,7 @@ pub mod day_ring;
 pub mod demand;
 pub mod exponential_smoothing;
 pub mod features;
+mod greatest;
 pub mod last_value;
 pub mod residuals;
 pub mod seasonal_naive;
