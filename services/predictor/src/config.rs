@@ -15,20 +15,23 @@ pub struct Config {
     /// built-in GRU knows 300, 900 and 3600.
     pub horizons_s: Vec<u32>,
     /// Families of models in order of preference: "gru", "exponential-smoothing", "seasonal-naive",
-    /// "last-value". The first for which a series has enough history makes its forecast; the next ones
-    /// step in where its numbers cannot be used. Without "last-value" a young series has no forecast.
+    /// "last-value", "mstl". The first for which a series has enough history makes its forecast; the next
+    /// ones step in where its numbers cannot be used. Without "last-value" a young series has no forecast.
     pub models: Vec<String>,
     /// Folder of a GRU to use in place of the built-in one; it is checked at the start, which a model
     /// that fails the checks stops. Empty: the built-in one.
     pub model_folder: String,
 }
 
+/// The families of the default, in order of preference.
+const MODELS: [Family; 4] = [Family::Gru, Family::ExponentialSmoothing, Family::SeasonalNaive, Family::LastValue];
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             resources: vec![kpi::CPU_CORES_USED.to_owned(), kpi::MEMORY_BYTES.to_owned()],
             horizons_s: vec![300, 900, 3600],
-            models: Family::ALL.map(|family| family.name().to_owned()).to_vec(),
+            models: MODELS.map(|family| family.name().to_owned()).to_vec(),
             model_folder: String::new(),
         }
     }
@@ -115,7 +118,7 @@ mod tests {
     fn the_defaults_can_be_used() {
         let settings = Config::default().settings().unwrap();
         assert_eq!(settings.horizons_bins, [1, 3, 12]);
-        assert_eq!(settings.models, Family::ALL);
+        assert_eq!(settings.models, MODELS);
         assert_eq!(
             settings.resources.iter().map(KpiName::as_str).collect::<Vec<_>>(),
             ["cpu_cores_used", "memory_bytes"]

@@ -6,6 +6,7 @@
 //! the state of one family in the long run.
 
 use crate::config::Settings;
+use crate::fitted::Fitted;
 use bitcode::{Decode, Encode};
 use prescale_domain::calibration::pools::{PoolKey, Spreads};
 use prescale_domain::calibration::series::SeriesCalibration;
@@ -14,6 +15,7 @@ use prescale_domain::forecast::demand::{DemandSeries, Due, usable};
 use prescale_domain::forecast::exponential_smoothing::{ExponentialSmoothing, Smoothed};
 use prescale_domain::forecast::features::{FEATURES, features};
 use prescale_domain::forecast::last_value::LastValue;
+use prescale_domain::forecast::mstl::Mstl;
 use prescale_domain::forecast::residuals::at_least_uncertain;
 use prescale_domain::forecast::seasonal_naive::{DayBefore, SeasonalNaive};
 use prescale_domain::forecast::{Family, Forecaster, HorizonQuantiles};
@@ -31,6 +33,7 @@ pub struct Series {
     gru: Option<Carried>,
     smoothed: Option<Box<Smoothed>>,
     day_before: Option<Box<DayBefore>>,
+    fitted: Fitted,
     calibration: SeriesCalibration,
 }
 
@@ -162,7 +165,12 @@ impl Series {
         let carried = self.gru.as_ref().map_or(0, |c| (c.closed.capacity() + c.open.capacity()) * size_of::<f32>());
         let smoothed = self.smoothed.as_ref().map_or(0, |s| size_of::<Smoothed>() + s.heap_bytes());
         let day_before = self.day_before.as_ref().map_or(0, |d| size_of::<DayBefore>() + d.heap_bytes());
-        self.demand.heap_bytes() + carried + smoothed + day_before + self.calibration.heap_bytes()
+        self.demand.heap_bytes()
+            + carried
+            + smoothed
+            + day_before
+            + self.fitted.heap_bytes()
+            + self.calibration.heap_bytes()
     }
 
     fn start(&mut self, settings: &Settings, at: EventTime, value: f64) {
@@ -171,6 +179,7 @@ impl Series {
         self.gru = Some(Carried::default());
         self.smoothed = Some(Box::default());
         self.day_before = Some(Box::default());
+        self.fitted = Fitted::starting();
     }
 
     fn close(&mut self, settings: &Settings, scored: impl FnMut((Family, usize, Statistic), Scores)) {
@@ -182,6 +191,7 @@ impl Series {
         if let Some(state) = &mut self.day_before {
             SeasonalNaive.close(state, &self.demand, &closed);
         }
+        self.fitted.close(&self.demand, &closed);
         self.demand.close();
     }
 
@@ -194,6 +204,7 @@ impl Series {
         self.gru.take_if(|_| !is_in_use(Family::Gru));
         self.smoothed.take_if(|_| !is_in_use(Family::ExponentialSmoothing));
         self.day_before.take_if(|_| !is_in_use(Family::SeasonalNaive));
+        self.fitted.retain(is_in_use);
     }
 
     /// The network's input for the open bin, while the series needs it.
@@ -211,6 +222,7 @@ impl Series {
             }
             Family::SeasonalNaive => SeasonalNaive.forecast(self.day_before.as_ref()?, &self.demand, bins)?,
             Family::LastValue => LastValue.forecast(&(), &self.demand, bins)?,
+            Family::Mstl => self.fitted.forecast(family, &self.demand, bins)?,
         };
         let both = raw.iter().enumerate().map(|(horizon, raw)| {
             let of = |statistic: Statistic, raw: &Quantiles| {
@@ -248,6 +260,7 @@ fn bins_needed(family: Family) -> u64 {
         Family::ExponentialSmoothing => ExponentialSmoothing.bins_needed(),
         Family::SeasonalNaive => SeasonalNaive.bins_needed(),
         Family::LastValue => LastValue.bins_needed(),
+        Family::Mstl => Mstl.bins_needed(),
     }
 }
 

@@ -10,7 +10,10 @@ pub mod demand;
 pub mod exponential_smoothing;
 pub mod features;
 mod greatest;
+pub mod history;
 pub mod last_value;
+pub mod mstl;
+pub mod refits;
 pub mod residuals;
 pub mod seasonal_naive;
 
@@ -23,6 +26,12 @@ pub const GRID_STEP_S: u32 = 300;
 
 /// Bins of a day: the season of the families that have one.
 pub const DAY_BINS: usize = 288;
+
+/// Bins of a week: the longer season of the families that have two.
+pub const WEEK_BINS: usize = 7 * DAY_BINS;
+
+/// Bins of two weeks: the history of the families that have the season of a week.
+pub const TWO_WEEKS_BINS: usize = 2 * WEEK_BINS;
 
 /// Most bins that a forecast may reach ahead: 6 hours.
 pub const HORIZON_BINS_MAX: usize = 72;
@@ -47,11 +56,14 @@ pub enum Family {
     SeasonalNaive,
     /// [`last_value::LastValue`].
     LastValue,
+    /// [`mstl::Mstl`].
+    Mstl,
 }
 
 impl Family {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Gru, Self::ExponentialSmoothing, Self::SeasonalNaive, Self::LastValue];
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 5] =
+        [Self::Gru, Self::ExponentialSmoothing, Self::SeasonalNaive, Self::LastValue, Self::Mstl];
 
     /// Its name, as configuration and predictions have it.
     pub fn name(self) -> &'static str {
@@ -60,6 +72,7 @@ impl Family {
             Self::ExponentialSmoothing => "exponential-smoothing",
             Self::SeasonalNaive => "seasonal-naive",
             Self::LastValue => "last-value",
+            Self::Mstl => "mstl",
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::demand::DEMAND_MAX;
 use super::exponential_smoothing::ExponentialSmoothing;
 use super::last_value::LastValue;
+use super::mstl::Mstl;
 use super::seasonal_naive::SeasonalNaive;
 use super::testing::{noise_of, run, step};
 use super::{Forecaster, HorizonQuantiles};
@@ -23,6 +24,16 @@ fn bins() -> impl Strategy<Value = Vec<Option<f64>>> {
         let is_there = |t: i64| t == 0 || noise_of(seed + 7 * t + 3) + 0.5 >= missing;
         (0..count as i64).map(|t| is_there(t).then(|| value(t))).collect()
     })
+}
+
+/// The same with noise enough that no choice between models hangs on the rounding.
+fn noisy_bins() -> impl Strategy<Value = Vec<Option<f64>>> {
+    let noise = |t: usize| 0.1 * noise_of(3 * t as i64 + 11);
+    bins().prop_map(move |bins| bins.iter().enumerate().map(|(t, value)| value.map(|v| v + noise(t))).collect())
+}
+
+fn units() -> impl Strategy<Value = f64> {
+    prop_oneof![Just(1e-3), Just(8.0), Just(1e9)]
 }
 
 /// Bins of any magnitude.
@@ -91,14 +102,20 @@ proptest! {
             are_ordered_and_finite(&LastValue, &bins)?;
             are_ordered_and_finite(&SeasonalNaive, &bins)?;
             are_ordered_and_finite(&ExponentialSmoothing, &bins)?;
+            are_ordered_and_finite(&Mstl, &bins)?;
         }
     }
 
     #[test]
-    fn quantiles_are_in_the_unit_of_the_demand(bins in bins(), unit in prop_oneof![Just(1e-3), Just(8.0), Just(1e9)]) {
+    fn quantiles_are_in_the_unit_of_the_demand(bins in bins(), unit in units()) {
         follow_the_unit(&LastValue, &bins, unit)?;
         follow_the_unit(&SeasonalNaive, &bins, unit)?;
         follow_the_unit(&ExponentialSmoothing, &bins, unit)?;
+    }
+
+    #[test]
+    fn quantiles_of_the_fitted_are_in_the_unit_of_the_demand(bins in noisy_bins(), unit in units()) {
+        follow_the_unit(&Mstl, &bins, unit)?;
     }
 
     #[test]
@@ -106,6 +123,7 @@ proptest! {
         survive_a_restart(&LastValue, &bins, cut)?;
         survive_a_restart(&SeasonalNaive, &bins, cut)?;
         survive_a_restart(&ExponentialSmoothing, &bins, cut)?;
+        survive_a_restart(&Mstl, &bins, cut)?;
     }
 }
 
