@@ -11,6 +11,7 @@ use bitcode::{Decode, Encode};
 use prescale_domain::calibration::pools::{PoolKey, Spreads};
 use prescale_domain::calibration::series::SeriesCalibration;
 use prescale_domain::calibration::{LOWER, NOMINAL_COVERAGE, Statistic, UPPER, conformal::Scores};
+use prescale_domain::forecast::arima::Arima;
 use prescale_domain::forecast::demand::{DemandSeries, Due, usable};
 use prescale_domain::forecast::exponential_smoothing::{ExponentialSmoothing, Smoothed};
 use prescale_domain::forecast::features::{FEATURES, features};
@@ -222,7 +223,7 @@ impl Series {
             }
             Family::SeasonalNaive => SeasonalNaive.forecast(self.day_before.as_ref()?, &self.demand, bins)?,
             Family::LastValue => LastValue.forecast(&(), &self.demand, bins)?,
-            Family::Mstl => self.fitted.forecast(family, &self.demand, bins)?,
+            Family::Mstl | Family::Arima => self.fitted.forecast(family, &self.demand, bins)?,
         };
         let both = raw.iter().enumerate().map(|(horizon, raw)| {
             let of = |statistic: Statistic, raw: &Quantiles| {
@@ -261,6 +262,7 @@ fn bins_needed(family: Family) -> u64 {
         Family::SeasonalNaive => SeasonalNaive.bins_needed(),
         Family::LastValue => LastValue.bins_needed(),
         Family::Mstl => Mstl.bins_needed(),
+        Family::Arima => Arima.bins_needed(),
     }
 }
 

@@ -5,6 +5,7 @@
 //! the mean of what it holds so far. "One bin ahead" is the bin after it. So a forecast for `h` bins
 //! ahead is one of the bin that holds `made_at + h * GRID_STEP_S`, wherever in its bin `made_at` is.
 
+pub mod arima;
 pub mod day_ring;
 pub mod demand;
 pub mod exponential_smoothing;
@@ -12,6 +13,7 @@ pub mod features;
 mod greatest;
 pub mod history;
 pub mod last_value;
+mod least_squares;
 pub mod mstl;
 pub mod refits;
 pub mod residuals;
@@ -58,12 +60,14 @@ pub enum Family {
     LastValue,
     /// [`mstl::Mstl`].
     Mstl,
+    /// [`arima::Arima`].
+    Arima,
 }
 
 impl Family {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 5] =
-        [Self::Gru, Self::ExponentialSmoothing, Self::SeasonalNaive, Self::LastValue, Self::Mstl];
+    pub const ALL: [Self; 6] =
+        [Self::Gru, Self::ExponentialSmoothing, Self::SeasonalNaive, Self::LastValue, Self::Mstl, Self::Arima];
 
     /// Its name, as configuration and predictions have it.
     pub fn name(self) -> &'static str {
@@ -73,6 +77,7 @@ impl Family {
             Self::SeasonalNaive => "seasonal-naive",
             Self::LastValue => "last-value",
             Self::Mstl => "mstl",
+            Self::Arima => "arima",
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What holds for every family.
 
+use super::arima::Arima;
 use super::demand::DEMAND_MAX;
 use super::exponential_smoothing::ExponentialSmoothing;
 use super::last_value::LastValue;
@@ -103,6 +104,7 @@ proptest! {
             are_ordered_and_finite(&SeasonalNaive, &bins)?;
             are_ordered_and_finite(&ExponentialSmoothing, &bins)?;
             are_ordered_and_finite(&Mstl, &bins)?;
+            are_ordered_and_finite(&Arima, &bins)?;
         }
     }
 
@@ -116,6 +118,7 @@ proptest! {
     #[test]
     fn quantiles_of_the_fitted_are_in_the_unit_of_the_demand(bins in noisy_bins(), unit in units()) {
         follow_the_unit(&Mstl, &bins, unit)?;
+        follow_the_unit(&Arima, &bins, unit)?;
     }
 
     #[test]
@@ -124,6 +127,7 @@ proptest! {
         survive_a_restart(&SeasonalNaive, &bins, cut)?;
         survive_a_restart(&ExponentialSmoothing, &bins, cut)?;
         survive_a_restart(&Mstl, &bins, cut)?;
+        survive_a_restart(&Arima, &bins, cut)?;
     }
 }
 

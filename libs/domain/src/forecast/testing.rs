@@ -60,16 +60,19 @@ pub(crate) fn error_against_last_value<F: Forecaster>(family: &F, bins: i64) -> 
     own / last
 }
 
+/// Numbers from the standard normal distribution, the same for a seed.
+pub(crate) fn normals(seed: u64, count: usize) -> Vec<f64> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (0..count).map(|_| StandardNormal.sample(&mut rng)).collect()
+}
+
 /// Share of `bins` bins of a daily wave with normal noise that lie between the 5 % and the 95 % quantile
 /// of the forecast one bin before.
 pub(crate) fn share_within_90<F: Forecaster>(family: &F, bins: i64) -> f64 {
-    let mut rng = ChaCha8Rng::seed_from_u64(11);
-    let mut noisy = |t: i64| {
-        let noise: f64 = StandardNormal.sample(&mut rng);
-        wave(t, 0.0).map(|v| v + 0.3 * noise)
-    };
     let first = family.bins_needed() as i64;
-    let (mut demand, mut state) = run(family, (0..first).map(&mut noisy));
+    let noise = normals(11, (first + bins) as usize);
+    let noisy = |t: i64| wave(t, 0.0).map(|v| v + 0.3 * noise[t as usize]);
+    let (mut demand, mut state) = run(family, (0..first).map(noisy));
     let mut within = 0;
     for t in first..first + bins {
         let forecast = family.forecast(&state, &demand, &[1]).unwrap();
