@@ -15,8 +15,9 @@ pub struct Config {
     /// built-in GRU knows 300, 900 and 3600.
     pub horizons_s: Vec<u32>,
     /// Families of models in order of preference: "gru", "exponential-smoothing", "seasonal-naive",
-    /// "last-value", "mstl", "arima". The first for which a series has enough history makes its forecast; the next
-    /// ones step in where its numbers cannot be used. Without "last-value" a young series has no forecast.
+    /// "last-value", "mstl", "arima", "prophet". The first for which a series has enough history makes its
+    /// forecast; the next ones step in where its numbers cannot be used. Without "last-value" a young
+    /// series has no forecast. The last three keep up to two weeks of history a series.
     pub models: Vec<String>,
     /// Folder of a GRU to use in place of the built-in one; it is checked at the start, which a model
     /// that fails the checks stops. Empty: the built-in one.

@@ -17,6 +17,7 @@ use prescale_domain::forecast::exponential_smoothing::{ExponentialSmoothing, Smo
 use prescale_domain::forecast::features::{FEATURES, features};
 use prescale_domain::forecast::last_value::LastValue;
 use prescale_domain::forecast::mstl::Mstl;
+use prescale_domain::forecast::prophet::Prophet;
 use prescale_domain::forecast::residuals::at_least_uncertain;
 use prescale_domain::forecast::seasonal_naive::{DayBefore, SeasonalNaive};
 use prescale_domain::forecast::{Family, Forecaster, HorizonQuantiles};
@@ -223,7 +224,7 @@ impl Series {
             }
             Family::SeasonalNaive => SeasonalNaive.forecast(self.day_before.as_ref()?, &self.demand, bins)?,
             Family::LastValue => LastValue.forecast(&(), &self.demand, bins)?,
-            Family::Mstl | Family::Arima => self.fitted.forecast(family, &self.demand, bins)?,
+            Family::Mstl | Family::Arima | Family::Prophet => self.fitted.forecast(family, &self.demand, bins)?,
         };
         let both = raw.iter().enumerate().map(|(horizon, raw)| {
             let of = |statistic: Statistic, raw: &Quantiles| {
@@ -263,6 +264,7 @@ fn bins_needed(family: Family) -> u64 {
         Family::LastValue => LastValue.bins_needed(),
         Family::Mstl => Mstl.bins_needed(),
         Family::Arima => Arima.bins_needed(),
+        Family::Prophet => Prophet.bins_needed(),
     }
 }
 

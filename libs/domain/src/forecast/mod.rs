@@ -15,6 +15,7 @@ pub mod history;
 pub mod last_value;
 mod least_squares;
 pub mod mstl;
+pub mod prophet;
 pub mod refits;
 pub mod residuals;
 pub mod seasonal_naive;
@@ -62,12 +63,21 @@ pub enum Family {
     Mstl,
     /// [`arima::Arima`].
     Arima,
+    /// [`prophet::Prophet`].
+    Prophet,
 }
 
 impl Family {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 6] =
-        [Self::Gru, Self::ExponentialSmoothing, Self::SeasonalNaive, Self::LastValue, Self::Mstl, Self::Arima];
+    pub const ALL: [Self; 7] = [
+        Self::Gru,
+        Self::ExponentialSmoothing,
+        Self::SeasonalNaive,
+        Self::LastValue,
+        Self::Mstl,
+        Self::Arima,
+        Self::Prophet,
+    ];
 
     /// Its name, as configuration and predictions have it.
     pub fn name(self) -> &'static str {
@@ -78,6 +88,7 @@ impl Family {
             Self::LastValue => "last-value",
             Self::Mstl => "mstl",
             Self::Arima => "arima",
+            Self::Prophet => "prophet",
         }
     }
 }

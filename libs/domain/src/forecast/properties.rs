@@ -5,6 +5,7 @@ use super::demand::DEMAND_MAX;
 use super::exponential_smoothing::ExponentialSmoothing;
 use super::last_value::LastValue;
 use super::mstl::Mstl;
+use super::prophet::Prophet;
 use super::seasonal_naive::SeasonalNaive;
 use super::testing::{noise_of, run, step};
 use super::{Forecaster, HorizonQuantiles};
@@ -105,6 +106,7 @@ proptest! {
             are_ordered_and_finite(&ExponentialSmoothing, &bins)?;
             are_ordered_and_finite(&Mstl, &bins)?;
             are_ordered_and_finite(&Arima, &bins)?;
+            are_ordered_and_finite(&Prophet, &bins)?;
         }
     }
 
@@ -119,6 +121,7 @@ proptest! {
     fn quantiles_of_the_fitted_are_in_the_unit_of_the_demand(bins in noisy_bins(), unit in units()) {
         follow_the_unit(&Mstl, &bins, unit)?;
         follow_the_unit(&Arima, &bins, unit)?;
+        follow_the_unit(&Prophet, &bins, unit)?;
     }
 
     #[test]
@@ -128,6 +131,7 @@ proptest! {
         survive_a_restart(&ExponentialSmoothing, &bins, cut)?;
         survive_a_restart(&Mstl, &bins, cut)?;
         survive_a_restart(&Arima, &bins, cut)?;
+        survive_a_restart(&Prophet, &bins, cut)?;
     }
 }
 
