@@ -7,7 +7,7 @@
 //! variance of the ψ weights, which the state space form sums up; those of a maximum follow from Clark's
 //! moments.
 //!
-//! State: three days of bins, at most [`STATE_HEAP_BYTES_MAX`] on the heap, and some 600 bytes.
+//! State: three days of bins, at most [`STATE_HEAP_BYTES_MAX`] on the heap.
 
 mod curve;
 mod fit;

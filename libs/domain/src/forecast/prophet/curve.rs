@@ -40,7 +40,7 @@ pub(super) struct Curve {
     first_bin: i64,
     /// Bins from there to time 1.
     span_bins: f64,
-    /// Magnitude that 1 stands for.
+    /// Magnitude that 1 stands for; 0 where all is.
     unit: f64,
     /// Times of the changepoints.
     changes_at: Vec<f64>,
@@ -56,20 +56,15 @@ impl Curve {
     pub(super) fn of(measured: &[(i64, f64)], has_week: bool) -> Option<Self> {
         let ((first_bin, _), (last_bin, _)) = (*measured.first()?, *measured.last()?);
         let unit = measured.iter().fold(0.0, |most: f64, (_, value)| most.max(value.abs()));
-        let mut curve = Self {
-            first_bin,
-            span_bins: (last_bin - first_bin).max(1) as f64,
-            unit: if unit > 0.0 { unit } else { 1.0 },
-            has_week,
-            ..Self::default()
-        };
+        let mut curve =
+            Self { first_bin, span_bins: (last_bin - first_bin).max(1) as f64, unit, has_week, ..Self::default() };
         curve.changes_at = curve.changepoints(measured);
         let columns = curve.columns(first_bin).count();
         let (mut data, mut row) = (NormalEquations::new(columns), Vec::with_capacity(columns));
         for (bin, value) in measured {
             row.clear();
             row.extend(curve.columns(*bin));
-            data.add(&row, value / curve.unit);
+            data.add(&row, if unit > 0.0 { value / unit } else { 0.0 });
         }
         let Greatest { coefficients, noise } = greatest(&data, columns, curve.changes_at.len())?;
         (curve.coefficients, curve.noise) = (coefficients, noise * curve.unit);

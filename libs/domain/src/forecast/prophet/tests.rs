@@ -26,7 +26,7 @@ fn numbers(of: &Value) -> Vec<f64> {
     of.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
 }
 
-/// Seen: σ off by 0.04 % and less, the curve by 0.05 σ at most; Stan stops a little short of the maximum.
+/// Seen: σ off by 0.04 % at most, the curve by 0.0501 σ within the history and by 0.0252 σ ahead of it.
 #[test]
 fn the_fit_is_that_of_the_package() {
     let golden: Value = serde_json::from_str(include_str!("../goldens/prophet.json")).unwrap();
