@@ -27,9 +27,9 @@ pub struct Config {
     /// built-in GRU knows 300, 900 and 3600.
     pub horizons_s: Vec<u32>,
     /// Families of models in order of preference: "gru", "exponential-smoothing", "seasonal-naive",
-    /// "last-value". Which of those with enough history makes a series' forecast is for `choice` to say; the
-    /// next ones step in where its numbers cannot be used. Without "last-value" a young series has no
-    /// forecast.
+    /// "last-value", "mstl", "arima", "prophet". Which of those with enough history makes a series' forecast
+    /// is for `choice` to say; the next ones step in where its numbers cannot be used. Without "last-value" a
+    /// young series has no forecast. The last three keep up to two weeks of history a series.
     pub models: Vec<String>,
     /// How a series' family is chosen among `models`: `loss`, the one whose forecasts lately lost clearly
     /// least, or `order`, the first with enough history, which takes half the memory.
@@ -39,12 +39,15 @@ pub struct Config {
     pub model_folder: String,
 }
 
+/// The families of the default, in order of preference.
+const MODELS: [Family; 4] = [Family::Gru, Family::ExponentialSmoothing, Family::SeasonalNaive, Family::LastValue];
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             resources: vec![kpi::CPU_CORES_USED.to_owned(), kpi::MEMORY_BYTES.to_owned()],
             horizons_s: vec![300, 900, 3600],
-            models: Family::ALL.map(|family| family.name().to_owned()).to_vec(),
+            models: MODELS.map(|family| family.name().to_owned()).to_vec(),
             choice: Choice::default(),
             model_folder: String::new(),
         }
@@ -135,7 +138,7 @@ mod tests {
     fn the_defaults_can_be_used() {
         let settings = Config::default().settings().unwrap();
         assert_eq!(settings.horizons_bins, [1, 3, 12]);
-        assert_eq!(settings.models, Family::ALL);
+        assert_eq!(settings.models, MODELS);
         assert_eq!(
             settings.resources.iter().map(KpiName::as_str).collect::<Vec<_>>(),
             ["cpu_cores_used", "memory_bytes"]

@@ -1,10 +1,11 @@
 //! Fingerprints in, predictions out: quantiles of each workload's demand at and up to each horizon.
 //!
-//! [`partition`] holds the work of one partition, [`series`] what is known of one demand, [`network`]
-//! and [`wave`] the GRU, [`stage`] puts all on the bus. The statistical families and the calibration
-//! are `prescale_domain`'s.
+//! [`partition`] holds the work of one partition, [`series`] and [`fitted`] what is known of one demand,
+//! [`network`] and [`wave`] the GRU, [`stage`] puts all on the bus. The statistical families and the
+//! calibration are `prescale_domain`'s.
 
 pub mod config;
+pub mod fitted;
 pub mod network;
 pub mod partition;
 pub mod series;

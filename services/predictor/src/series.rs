@@ -7,15 +7,19 @@
 //! such a series holds the state of one family in the long run.
 
 use crate::config::{Choice, Settings};
+use crate::fitted::Fitted;
 use bitcode::{Decode, Encode};
 use prescale_domain::calibration::pools::{PoolKey, Spreads};
 use prescale_domain::calibration::series::SeriesCalibration;
 use prescale_domain::calibration::{LOWER, NOMINAL_COVERAGE, Statistic, UPPER, conformal::Scores};
+use prescale_domain::forecast::arima::Arima;
 use prescale_domain::forecast::champion::{Both, Contest};
 use prescale_domain::forecast::demand::{DemandSeries, Due, usable};
 use prescale_domain::forecast::exponential_smoothing::{ExponentialSmoothing, Smoothed};
 use prescale_domain::forecast::features::{FEATURES, features};
 use prescale_domain::forecast::last_value::LastValue;
+use prescale_domain::forecast::mstl::Mstl;
+use prescale_domain::forecast::prophet::Prophet;
 use prescale_domain::forecast::residuals::at_least_uncertain;
 use prescale_domain::forecast::seasonal_naive::{DayBefore, SeasonalNaive};
 use prescale_domain::forecast::{Family, Forecaster, HorizonQuantiles};
@@ -33,6 +37,7 @@ pub struct Series {
     gru: Option<Carried>,
     smoothed: Option<Box<Smoothed>>,
     day_before: Option<Box<DayBefore>>,
+    fitted: Fitted,
     calibration: SeriesCalibration,
     contest: Contest,
 }
@@ -174,7 +179,7 @@ impl Series {
         let smoothed = self.smoothed.as_ref().map_or(0, |s| size_of::<Smoothed>() + s.heap_bytes());
         let day_before = self.day_before.as_ref().map_or(0, |d| size_of::<DayBefore>() + d.heap_bytes());
         let judged = self.calibration.heap_bytes() + self.contest.heap_bytes();
-        self.demand.heap_bytes() + carried + smoothed + day_before + judged
+        self.demand.heap_bytes() + carried + smoothed + day_before + self.fitted.heap_bytes() + judged
     }
 
     fn start(&mut self, settings: &Settings, at: EventTime, value: f64) {
@@ -184,6 +189,7 @@ impl Series {
         self.gru = Some(Carried::default());
         self.smoothed = Some(Box::default());
         self.day_before = Some(Box::default());
+        self.fitted = Fitted::starting();
     }
 
     fn close(&mut self, settings: &Settings, mut scored: impl FnMut((Family, usize, Statistic), Scores)) {
@@ -197,6 +203,7 @@ impl Series {
         if let Some(state) = &mut self.day_before {
             SeasonalNaive.close(state, &self.demand, &closed);
         }
+        self.fitted.close(&self.demand, &closed);
         self.demand.close();
     }
 
@@ -218,6 +225,7 @@ impl Series {
         self.gru.take_if(|_| !is_in_use(Family::Gru));
         self.smoothed.take_if(|_| !is_in_use(Family::ExponentialSmoothing));
         self.day_before.take_if(|_| !is_in_use(Family::SeasonalNaive));
+        self.fitted.retain(is_in_use);
     }
 
     /// The network's input for the open bin, while the series needs it.
@@ -235,6 +243,7 @@ impl Series {
             }
             Family::SeasonalNaive => SeasonalNaive.forecast(self.day_before.as_ref()?, &self.demand, bins)?,
             Family::LastValue => LastValue.forecast(&(), &self.demand, bins)?,
+            Family::Mstl | Family::Arima | Family::Prophet => self.fitted.forecast(family, &self.demand, bins)?,
         };
         let both = raw.iter().enumerate().map(|(horizon, raw)| {
             let of = |statistic: Statistic, raw: &Quantiles| {
@@ -272,6 +281,9 @@ fn bins_needed(family: Family) -> u64 {
         Family::ExponentialSmoothing => ExponentialSmoothing.bins_needed(),
         Family::SeasonalNaive => SeasonalNaive.bins_needed(),
         Family::LastValue => LastValue.bins_needed(),
+        Family::Mstl => Mstl.bins_needed(),
+        Family::Arima => Arima.bins_needed(),
+        Family::Prophet => Prophet.bins_needed(),
     }
 }
 

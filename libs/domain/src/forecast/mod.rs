@@ -5,12 +5,19 @@
 //! the mean of what it holds so far. "One bin ahead" is the bin after it. So a forecast for `h` bins
 //! ahead is one of the bin that holds `made_at + h * GRID_STEP_S`, wherever in its bin `made_at` is.
 
+pub mod arima;
 pub mod champion;
 pub mod day_ring;
 pub mod demand;
 pub mod exponential_smoothing;
 pub mod features;
+mod greatest;
+pub mod history;
 pub mod last_value;
+mod least_squares;
+pub mod mstl;
+pub mod prophet;
+pub mod refits;
 pub mod residuals;
 pub mod seasonal_naive;
 
@@ -24,6 +31,12 @@ pub const GRID_STEP_S: u32 = 300;
 
 /// Bins of a day: the season of the families that have one.
 pub const DAY_BINS: usize = 288;
+
+/// Bins of a week: the longer season of the families that have two.
+pub const WEEK_BINS: usize = 7 * DAY_BINS;
+
+/// Bins of two weeks: the history of the families that have the season of a week.
+pub const TWO_WEEKS_BINS: usize = 2 * WEEK_BINS;
 
 /// Most bins that a forecast may reach ahead: 6 hours.
 pub const HORIZON_BINS_MAX: usize = 72;
@@ -58,11 +71,25 @@ pub enum Family {
     SeasonalNaive,
     /// [`last_value::LastValue`].
     LastValue,
+    /// [`mstl::Mstl`].
+    Mstl,
+    /// [`arima::Arima`].
+    Arima,
+    /// [`prophet::Prophet`].
+    Prophet,
 }
 
 impl Family {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Gru, Self::ExponentialSmoothing, Self::SeasonalNaive, Self::LastValue];
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 7] = [
+        Self::Gru,
+        Self::ExponentialSmoothing,
+        Self::SeasonalNaive,
+        Self::LastValue,
+        Self::Mstl,
+        Self::Arima,
+        Self::Prophet,
+    ];
 
     /// Its name, as configuration and predictions have it.
     pub fn name(self) -> &'static str {
@@ -71,6 +98,9 @@ impl Family {
             Self::ExponentialSmoothing => "exponential-smoothing",
             Self::SeasonalNaive => "seasonal-naive",
             Self::LastValue => "last-value",
+            Self::Mstl => "mstl",
+            Self::Arima => "arima",
+            Self::Prophet => "prophet",
         }
     }
 }

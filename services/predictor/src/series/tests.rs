@@ -83,6 +83,22 @@ fn a_family_that_loses_less_takes_over() {
 }
 
 #[test]
+fn a_family_that_is_fitted_daily_makes_the_forecast_once_it_can_and_alone_keeps_its_state() {
+    for (name, family) in [("mstl", Family::Mstl), ("arima", Family::Arima), ("prophet", Family::Prophet)] {
+        let settings = settings(&[name, "last-value"]);
+        let needed = bins_needed(family) as i64;
+        assert_eq!(forecast(&settings, needed - 1, None), Some((Family::LastValue, vec![])), "{name}");
+        assert_eq!(forecast(&settings, needed, None), Some((family, vec![])), "{name}");
+        let (series, _) = run(&settings, needed);
+        assert!(series.fitted.heap_bytes() > 0, "{name}");
+        let snapshot: Series = bitcode::decode(&bitcode::encode(&series)).unwrap();
+        assert_eq!(snapshot, series);
+    }
+    let (without, _) = run(&self::settings(&["gru", "last-value"]), 400);
+    assert_eq!(without.fitted.heap_bytes(), 0);
+}
+
+#[test]
 fn each_bin_that_was_skipped_is_a_step_of_the_network() {
     let settings = settings(&["gru", "last-value"]);
     let (mut series, _) = run(&settings, 3);
