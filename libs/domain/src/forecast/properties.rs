@@ -28,7 +28,8 @@ fn bins() -> impl Strategy<Value = Vec<Option<f64>>> {
     })
 }
 
-/// Units that change no digit of a number: a search for orders ends elsewhere for the least rounding.
+/// Units that change no digit of a number: which of two equally good candidates or orders makes a forecast
+/// turns on the least rounding.
 fn exact_units() -> impl Strategy<Value = f64> {
     prop_oneof![Just(1.0 / 1024.0), Just(8.0), Just(f64::from(1u32 << 30))]
 }
@@ -113,11 +114,11 @@ proptest! {
     fn quantiles_are_in_the_unit_of_the_demand(bins in bins(), unit in units()) {
         follow_the_unit(&LastValue, &bins, unit)?;
         follow_the_unit(&SeasonalNaive, &bins, unit)?;
-        follow_the_unit(&ExponentialSmoothing, &bins, unit)?;
     }
 
     #[test]
-    fn quantiles_of_the_fitted_are_in_the_unit_of_the_demand(bins in bins(), unit in exact_units()) {
+    fn quantiles_by_choice_are_in_the_unit_of_the_demand(bins in bins(), unit in exact_units()) {
+        follow_the_unit(&ExponentialSmoothing, &bins, unit)?;
         follow_the_unit(&Mstl, &bins, unit)?;
         follow_the_unit(&Arima, &bins, unit)?;
         follow_the_unit(&Prophet, &bins, unit)?;
