@@ -26,6 +26,7 @@ use prescale_domain::forecast::Family;
 use prescale_domain::sample::Sample;
 use prescale_domain::time::EventTime;
 use prescale_predictor::config::{Choice, Settings as PredictorSettings};
+use prescale_predictor::registry::Registry;
 pub use report::Report;
 use std::fs;
 use std::ops::ControlFlow;
@@ -85,7 +86,7 @@ pub fn backtest(settings: &Settings, request: &Request) -> Result<Report> {
 
 /// The contenders by name, and what they share.
 struct Plan {
-    rows: Vec<(String, Arc<PredictorSettings>)>,
+    rows: Vec<(String, Arc<Registry>)>,
     kpis: Vec<String>,
     horizons_s: Vec<u32>,
     warm_up_bins: u32,
@@ -104,12 +105,13 @@ impl Plan {
             [] => configured.models.iter().map(|family| family.name().to_owned()).collect(),
             named => named.to_vec(),
         };
-        let mut rows = vec![(AS_CONFIGURED.to_owned(), Arc::clone(&configured))];
+        let open = |settings: &Arc<PredictorSettings>| Registry::open(Arc::clone(settings)).map(Arc::new);
+        let mut rows = vec![(AS_CONFIGURED.to_owned(), open(&configured)?)];
         for name in names {
             config.models = vec![name.clone(), Family::LastValue.name().to_owned()];
             config.models.dedup();
             config.choice = Choice::Order;
-            rows.push((name, Arc::new(config.settings()?)));
+            rows.push((name, open(&Arc::new(config.settings()?))?));
         }
         ensure!(request.every_bins > 0, "--every: at least one bin of 300 s");
         ensure!(request.block_days > 0, "--block-days: at least one day");
@@ -125,10 +127,10 @@ impl Plan {
 
     fn lane(&self) -> Result<Lane> {
         let Some((_, first)) = self.rows.first() else { anyhow::bail!("no contender") };
-        let mut contenders =
-            self.rows.iter().map(|(_, settings)| Contender::predictor(settings)).collect::<Result<Vec<_>>>()?;
-        contenders.push(Contender::textbook(first));
-        Ok(Lane::new(Arc::clone(first), contenders, self.warm_up_bins, self.every_bins))
+        let settings = first.settings();
+        let mut contenders: Vec<_> = self.rows.iter().map(|(_, models)| Contender::predictor(models)).collect();
+        contenders.push(Contender::textbook(settings));
+        Ok(Lane::new(Arc::clone(settings), contenders, self.warm_up_bins, self.every_bins))
     }
 
     /// Names of the rows, in the order of a lane's contenders.
