@@ -26,7 +26,7 @@ use prescale_collector::replay::read::read_samples;
 use prescale_domain::forecast::Family;
 use prescale_domain::sample::Sample;
 use prescale_predictor::config::{Choice, Settings as PredictorSettings};
-use prescale_predictor::network::Network;
+use prescale_predictor::registry::Registry;
 pub use report::Report;
 use std::fs;
 use std::ops::ControlFlow;
@@ -86,23 +86,9 @@ pub fn backtest(settings: &Settings, request: &Request) -> Result<Report> {
 
 /// The contenders (at least one row, the first as configured), and what they share.
 struct Plan {
-    rows: Vec<Row>,
+    rows: Vec<(String, Arc<Registry>)>,
     kpis: Vec<String>,
     horizons_s: Vec<u32>,
-}
-
-/// A contender that runs the predictor, with the network that its lanes share.
-struct Row {
-    name: String,
-    settings: Arc<PredictorSettings>,
-    network: Option<Network>,
-}
-
-impl Row {
-    fn of(name: String, settings: Arc<PredictorSettings>) -> Result<Self> {
-        let network = Network::load(&settings)?;
-        Ok(Self { name, settings, network })
-    }
 }
 
 impl Plan {
@@ -116,12 +102,13 @@ impl Plan {
             [] => configured.models.iter().map(|family| family.name().to_owned()).collect(),
             named => named.to_vec(),
         };
-        let mut rows = vec![Row::of(AS_CONFIGURED.to_owned(), Arc::clone(&configured))?];
+        let open = |settings: &Arc<PredictorSettings>| Registry::open(Arc::clone(settings)).map(Arc::new);
+        let mut rows = vec![(AS_CONFIGURED.to_owned(), open(&configured)?)];
         for name in names {
             config.models = vec![name.clone(), Family::LastValue.name().to_owned()];
             config.models.dedup();
             config.choice = Choice::Order;
-            rows.push(Row::of(name, Arc::new(config.settings()?))?);
+            rows.push((name, open(&Arc::new(config.settings()?))?));
         }
         ensure!(request.every_bins > 0, "--every: at least one bin of 300 s");
         ensure!(request.block_days > 0, "--block-days: at least one day");
@@ -133,15 +120,15 @@ impl Plan {
     }
 
     fn lane(&self, request: &Request) -> Lane {
-        let configured = &self.rows[0].settings;
-        let predictors = self.rows.iter().map(|row| Contender::predictor(&row.settings, row.network.clone()));
-        let contenders = predictors.chain([Contender::textbook(configured)]).collect();
-        Lane::new(Arc::clone(configured), contenders, request.warm_up_bins, request.every_bins)
+        let settings = self.rows[0].1.settings();
+        let predictors = self.rows.iter().map(|(_, models)| Contender::predictor(models));
+        let contenders = predictors.chain([Contender::textbook(settings)]).collect();
+        Lane::new(Arc::clone(settings), contenders, request.warm_up_bins, request.every_bins)
     }
 
     /// Names of the rows, in the order of a lane's contenders.
     fn names(&self) -> Vec<String> {
-        self.rows.iter().map(|row| row.name.clone()).chain([textbook::NAME.to_owned()]).collect()
+        self.rows.iter().map(|(name, _)| name.clone()).chain([textbook::NAME.to_owned()]).collect()
     }
 }
 

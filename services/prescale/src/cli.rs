@@ -4,6 +4,7 @@
 
 mod args;
 mod backtest;
+mod model;
 
 use crate::account;
 use crate::acls::{self, Configured};
@@ -87,6 +88,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Explain(args) => explain(config, &args),
         Verb::Account(args) => account(config, &args),
         Verb::Backtest(args) => backtest::run(config, &args),
+        Verb::Model { verb } => model::run(config, &verb),
         Verb::Health { address } => Ok(health::health(&address)?),
     }
 }

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod dead_letters;
 pub mod explain;
 pub mod health;
+pub mod models;
 pub mod settings;
 pub mod topics;
 pub mod up;

@@ -63,7 +63,7 @@ impl HorizonQuantiles {
 /// What makes forecasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum Family {
-    /// A recurrent neural network with carried state.
+    /// A gated recurrent unit, a neural network.
     Gru,
     /// [`exponential_smoothing::ExponentialSmoothing`].
     ExponentialSmoothing,
@@ -77,11 +77,17 @@ pub enum Family {
     Arima,
     /// [`prophet::Prophet`].
     Prophet,
+    /// A long short-term memory.
+    Lstm,
+    /// Support vector regression.
+    Svr,
+    /// A random forest.
+    RandomForest,
 }
 
 impl Family {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Gru,
         Self::ExponentialSmoothing,
         Self::SeasonalNaive,
@@ -89,12 +95,21 @@ impl Family {
         Self::Mstl,
         Self::Arima,
         Self::Prophet,
+        Self::Lstm,
+        Self::Svr,
+        Self::RandomForest,
     ];
+
+    /// Those whose models are trained elsewhere and loaded from files.
+    pub const TRAINED: [Self; 4] = [Self::Gru, Self::Lstm, Self::Svr, Self::RandomForest];
 
     /// Its name, as configuration and predictions have it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Gru => "gru",
+            Self::Lstm => "lstm",
+            Self::Svr => "svr",
+            Self::RandomForest => "random-forest",
             Self::ExponentialSmoothing => "exponential-smoothing",
             Self::SeasonalNaive => "seasonal-naive",
             Self::LastValue => "last-value",

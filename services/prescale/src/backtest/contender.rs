@@ -8,8 +8,8 @@ use prescale_domain::forecast::HorizonQuantiles;
 use prescale_domain::kpi::KpiName;
 use prescale_domain::sample::Sample;
 use prescale_predictor::config::Settings;
-use prescale_predictor::network::Network;
 use prescale_predictor::partition::{Enveloped, Fate, Partition};
+use prescale_predictor::registry::Registry;
 use std::sync::Arc;
 
 /// Per configured resource the quantiles of each horizon; `None` where there is no forecast.
@@ -24,9 +24,9 @@ pub(super) enum Contender {
 }
 
 impl Contender {
-    /// The predictor with these settings and their network.
-    pub(super) fn predictor(settings: &Arc<Settings>, network: Option<Network>) -> Self {
-        Self::Predictor(Box::new(Partition::new(Arc::clone(settings), network)), Arc::clone(settings))
+    /// The predictor with these models and their settings.
+    pub(super) fn predictor(registry: &Arc<Registry>) -> Self {
+        Self::Predictor(Box::new(Partition::new(Arc::clone(registry))), Arc::clone(registry.settings()))
     }
 
     /// The textbook's seasonal naive.

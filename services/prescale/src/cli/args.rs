@@ -1,6 +1,7 @@
 //! What the command line takes.
 
 use super::backtest::BacktestArgs;
+use super::model::ModelVerb;
 use crate::settings::Settings;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -50,6 +51,11 @@ pub(super) enum Verb {
     Explain(ExplainArgs),
     /// Score every forecaster on a trace, as it would have run.
     Backtest(BacktestArgs),
+    /// The models of trained families: check them, see which are in use, and change that.
+    Model {
+        #[command(subcommand)]
+        verb: ModelVerb,
+    },
     /// Read the whole log and account for every record of every stage.
     Account(AccountArgs),
     /// Ask a service whether it is ready.
