@@ -1,4 +1,4 @@
-"""`python -m prescale_training train|export|verify|evaluate`"""
+"""`python -m prescale_training train|cross-validate|export|verify|evaluate|compare`"""
 
 import argparse
 import sys
@@ -6,15 +6,30 @@ from pathlib import Path
 
 EXAMPLES = """examples:
   python -m prescale_training train recipes/gru-shipped.toml --data ../../../shared/data --out runs/gru
+  python -m prescale_training cross-validate recipes/gru-shipped.toml --by time --folds 3
   python -m prescale_training export recipes/gru-shipped.toml --run runs/gru --out ../gru
   python -m prescale_training verify ../gru
   python -m prescale_training evaluate ../gru --on held-out --data ../../../shared/data
+  python -m prescale_training compare ../gru --on bitbrains --statsforecast autoets autoarima
 """
 
 EVALUATE_EXAMPLES = """examples:
   evaluate ../gru --on held-out --recipe recipes/gru-shipped.toml
   evaluate ../gru --on bitbrains --json scores.json
   evaluate ../gru --on generated --series-max 40
+"""
+
+
+VALIDATE_EXAMPLES = """examples:
+  cross-validate recipes/gru-shipped.toml --by time --folds 3
+  cross-validate recipes/svr-shipped.toml --by workload --folds 5 --json folds.json
+  cross-validate recipes/gru-shipped.toml --by time --sliding-days 14 --steps 1000
+"""
+
+
+COMPARE_EXAMPLES = """examples:
+  compare ../gru ../lstm --on bitbrains --workloads 50 --points 4 --statsforecast autoets autoarima
+  compare ../gru --trace mine.csv --map entity=vm,time=ts,cpu=usage,cpu_capacity=cores
 """
 
 
@@ -31,12 +46,26 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--data", type=Path, default=Path("../../../shared/data"), help="folder of the traces")
     train.add_argument("--out", type=Path, required=True, help="folder for the weights")
     train.add_argument("--steps", type=int, help="in place of the recipe's number of steps")
+    train.add_argument("--rows", type=int, help="in place of a windowed recipe's number of bins")
 
-    export = command("export", "write a trained model as a model folder (ONNX, manifest, golden vectors)")
+    validate = command("cross-validate", "train and score a recipe fold by fold, by rolling origin or held-out workloads", VALIDATE_EXAMPLES)
+    validate.add_argument("recipe", type=Path)
+    validate.add_argument("--by", choices=("time", "workload", "time-and-workload"), default="time", help="time: rolling origin; workload: held-out workloads; or both at once")
+    validate.add_argument("--folds", type=int, default=3)
+    validate.add_argument("--first-share", type=float, default=0.5, help="share of each source's time before the first origin")
+    validate.add_argument("--sliding-days", type=float, help="train on so many days before an origin, not on all")
+    validate.add_argument("--data", type=Path, default=Path("../../../shared/data"), help="folder of the traces")
+    validate.add_argument("--steps", type=int, help="in place of the recipe's number of steps")
+    validate.add_argument("--rows", type=int, help="in place of a windowed recipe's number of bins")
+    validate.add_argument("--series-max", type=int, help="score only this many series a fold, evenly picked")
+    validate.add_argument("--processes", type=int, default=2)
+    validate.add_argument("--json", type=Path, help="write the figures here as well")
+
+    export = command("export", "write a trained model as a model folder (ONNX, manifest, golden vectors, card)")
     export.add_argument("recipe", type=Path)
     export.add_argument("--run", type=Path, required=True, help="folder that train wrote")
     export.add_argument("--out", type=Path, required=True, help="model folder to write")
-    export.add_argument("--scores", type=Path, nargs="*", default=[], help="files of evaluate --json, for the manifest")
+    export.add_argument("--scores", type=Path, nargs="*", default=[], help="files of evaluate --json, for manifest and card")
 
     verify = command("verify", "check a model folder: hash, shapes, golden vectors")
     verify.add_argument("model", type=Path, nargs="+")
@@ -48,23 +77,63 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--data", type=Path, default=Path("../../../shared/data"))
     evaluate.add_argument("--from-day", type=float, default=2.0, help="score from this day of a series on")
     evaluate.add_argument("--to-day", type=float, default=1e6, help="score to this day of a series")
-    evaluate.add_argument("--series-max", type=int, help="only this many series, evenly picked")
+    evaluate.add_argument("--series-max", type=int, help="only this many series, evenly picked; the set is then called so, as bitbrains-200")
     evaluate.add_argument("--processes", type=int, default=2)
     evaluate.add_argument("--json", type=Path, help="write the figures here as well")
+
+    against = command("compare", "compare models with statsforecast's and the textbook's, on the same points", COMPARE_EXAMPLES)
+    against.add_argument("model", type=Path, nargs="+")
+    against.add_argument("--on", choices=("held-out", "bitbrains", "generated"), default="bitbrains")
+    against.add_argument("--recipe", type=Path, default=Path("recipes/gru-shipped.toml"), help="for held-out: says who was held out")
+    against.add_argument("--data", type=Path, default=Path("../../../shared/data"))
+    against.add_argument("--trace", type=Path, help="in place of --on: a trace of one's own, read by --map")
+    against.add_argument("--map", help="its columns, as entity=vm,time=ts,cpu=usage")
+    against.add_argument("--time-unit", default="s", help="of a column of numbers: s, ms, us or ns")
+    against.add_argument("--workloads", type=int, default=50, help="how many, drawn by the seed")
+    against.add_argument("--points", type=int, default=4, help="how many of each series, drawn by the seed")
+    against.add_argument("--seed", type=int, default=1)
+    against.add_argument("--history-bins", type=int, default=2016, help="what statsforecast's models are fitted on")
+    against.add_argument("--statsforecast", nargs="*", default=[], metavar="NAME", help="autoets, autoarima, mstl_autoets, mstl_autoarima")
+    against.add_argument("--json", type=Path, help="write the figures here as well")
     return parser
 
 
-def _train(arguments) -> int:
+def _recipe(arguments):
+    """The recipe, with what the command line says in its place."""
     import dataclasses
-    import functools
 
     from .recipe import load_recipe
-    from .train import train
 
     recipe = load_recipe(arguments.recipe)
     if arguments.steps:
         recipe = dataclasses.replace(recipe, training=dataclasses.replace(recipe.training, steps=arguments.steps))
-    train(recipe, arguments.data, arguments.out, functools.partial(print, file=sys.stderr, flush=True))
+    if arguments.rows:
+        recipe = dataclasses.replace(recipe, windowed=dataclasses.replace(recipe.windowed, rows=arguments.rows))
+    return recipe
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _train(arguments) -> int:
+    from .fit import fit_and_save
+
+    fit_and_save(_recipe(arguments), arguments.data, arguments.out, _say)
+    return 0
+
+
+def _cross_validate(arguments) -> int:
+    import json
+
+    from .cross_validate import cross_validate, table
+    from .folds import Scheme
+
+    scheme = Scheme(arguments.by, arguments.folds, arguments.first_share, arguments.sliding_days)
+    figures = cross_validate(_recipe(arguments), arguments.data, scheme, arguments.series_max, arguments.processes, _say)
+    print(table(figures))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
     return 0
 
 
@@ -73,12 +142,10 @@ def _export(arguments) -> int:
 
     from .export import export
     from .recipe import load_recipe
-    from .train import load_weights
+    from .trained import load, used_in
 
-    scores = {}
-    for path in arguments.scores:
-        scores.update(json.loads(path.read_text())["manifest"])
-    export(load_weights(arguments.run), load_recipe(arguments.recipe), arguments.out, scores)
+    scores = [json.loads(path.read_text()) for path in arguments.scores]
+    export(load(arguments.run), load_recipe(arguments.recipe), arguments.out, scores, used_in(arguments.run))
     return _report([arguments.out])
 
 
@@ -102,7 +169,32 @@ def _evaluate(arguments) -> int:
     from .evaluate import evaluate, series_for, table
 
     series = series_for(arguments.on, arguments.recipe, arguments.data, arguments.series_max)
-    figures = evaluate(arguments.model, series, arguments.on, (arguments.from_day, arguments.to_day), arguments.processes)
+    on = f"{arguments.on}-{arguments.series_max}" if arguments.series_max else arguments.on
+    figures = evaluate(arguments.model, series, on, (arguments.from_day, arguments.to_day), arguments.processes)
+    print(table(figures))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+    return 0
+
+
+def _compare(arguments) -> int:
+    import json
+
+    from .compare import Sample, compare, table
+    from .evaluate import series_for
+    from .statsforecasters import NAMES
+    from .trace import parse_mapping, read_trace
+
+    unknown = set(arguments.statsforecast) - set(NAMES)
+    if unknown or bool(arguments.trace) != bool(arguments.map):
+        print(f"prescale_training: --statsforecast knows {', '.join(NAMES)}; --trace and --map go together", file=sys.stderr)
+        return 64
+    if arguments.trace:
+        series = read_trace(arguments.trace, parse_mapping(arguments.map), "trace", arguments.time_unit)
+    else:
+        series = series_for(arguments.on, arguments.recipe, arguments.data, None)
+    sample = Sample(arguments.workloads, arguments.points, arguments.seed, arguments.history_bins)
+    figures = compare(arguments.model, series, sample, arguments.statsforecast, _say)
     print(table(figures))
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
@@ -112,13 +204,13 @@ def _evaluate(arguments) -> int:
 def main(given: list[str] | None = None) -> int:
     """Runs one command; 0 well, 1 failure, 64 bad usage."""
     from .recipe import RecipeError
-    from .sources import SourceError
+    from .columns import SourceError
 
     try:
         arguments = _parser().parse_args(given)
     except SystemExit as stop:
         return 64 if stop.code else 0
-    commands = {"train": _train, "export": _export, "evaluate": _evaluate}
+    commands = {"train": _train, "cross-validate": _cross_validate, "export": _export, "evaluate": _evaluate, "compare": _compare}
     try:
         if arguments.command == "verify":
             return _report(arguments.model)

@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from . import baselines
-from .features import features
 from .generated import generated_fleet
-from .goldens import session_of
 from .pool import split
 from .recipe import load_recipe
+from .runner import model_quantiles
 from .schema import DAY_BINS, HORIZONS_S, KINDS, QUANTILE_LEVELS
 from .series import Series
 from .sources import bitbrains
@@ -41,27 +40,18 @@ def series_for(on: str, recipe: Path, data: Path, series_max: int | None) -> lis
     return series
 
 
-def model_quantiles(model: Path, values: np.ndarray, start_s: np.ndarray, capacity: np.ndarray) -> np.ndarray:
-    """The model's quantiles of demand [series, time, horizon, kind, level], stepped bin by bin."""
-    session = session_of(model / "model.onnx")
-    x, scale = features(values, start_s, capacity)
-    h = np.zeros((len(values), session.get_inputs()[1].shape[1]), dtype=np.float32)
-    out = np.empty((*values.shape, len(HORIZONS_S), len(KINDS), len(QUANTILE_LEVELS)), dtype=np.float32)
-    for t in range(values.shape[1]):
-        out[:, t], h = session.run(["q", "h_out"], {"x": np.ascontiguousarray(x[:, t]), "h": h})
-    return out * scale[..., None, None, None].astype(np.float32)
-
-
-def _batch_figures(model: Path, scored_bins: slice, series: list[Series]) -> list[dict]:
+def _batch_figures(model: Path, work: list[tuple[Series, slice]]) -> list[dict]:
     """Per series: CRPS [forecaster, horizon, kind], coverage of the model [horizon, kind, level], mean demand."""
+    series = [s for s, _ in work]
     values = np.full((len(series), max(len(s.values) for s in series)), np.nan)
     for i, s in enumerate(series):
         values[i, : len(s.values)] = s.values
     capacity = np.array([np.nan if s.capacity is None else s.capacity for s in series])
     y = targets(values)
     scored = ~np.isnan(values) & ~np.isnan(y).any(axis=(2, 3))
-    inside = np.zeros(values.shape[1], dtype=bool)
-    inside[scored_bins] = True
+    inside = np.zeros(values.shape, dtype=bool)
+    for i, (_, bins) in enumerate(work):
+        inside[i, bins] = True
     scored &= inside
     naive, last = baselines.seasonal_naive(values), baselines.last_value(values)
     made = {
@@ -92,26 +82,32 @@ def _batch_figures(model: Path, scored_bins: slice, series: list[Series]) -> lis
     return out
 
 
+def score(model: Path, work: list[tuple[Series, slice]], processes: int) -> list[dict]:
+    """Per series with scored bins its errors and coverage; the slice says which bins of the series are scored."""
+    work = sorted(work, key=lambda one: -len(one[0].values))
+    batches = [work[i : i + _BATCH] for i in range(0, len(work), _BATCH)]
+    of_batch = partial(_batch_figures, model)
+    if processes > 1 and len(batches) > 1:
+        with ProcessPoolExecutor(processes) as pool:
+            done = list(pool.map(of_batch, batches))
+    else:
+        done = [of_batch(b) for b in batches]
+    return [row for batch in done for row in batch]
+
+
 def evaluate(model: Path, series: list[Series], on: str, days: tuple[float, float], processes: int) -> dict:
     """Figures of `model` on `series`: per resource relative CRPS by horizon and kind, and coverage.
 
     Only bins from `days[0]` to before `days[1]` of each series are scored.
     """
-    series = sorted(series, key=lambda s: -len(s.values))
-    batches = [series[i : i + _BATCH] for i in range(0, len(series), _BATCH)]
-    work = partial(_batch_figures, model, slice(*(round(d * DAY_BINS) for d in days)))
-    if processes > 1 and len(batches) > 1:
-        with ProcessPoolExecutor(processes) as pool:
-            done = list(pool.map(work, batches))
-    else:
-        done = [work(b) for b in batches]
-    rows = [row for batch in done for row in batch]
+    scored = slice(*(round(d * DAY_BINS) for d in days))
+    rows = score(model, [(s, scored) for s in series], processes)
     resources = sorted({r["name"].rsplit("#", 1)[-1] for r in rows if "#" in r["name"]}) or [""]
     figures = {"on": on, "days": list(days), "resources": {}}
     for resource in resources:
-        figures["resources"][resource or "all"] = _summary([r for r in rows if r["name"].endswith(f"#{resource}") or not resource])
+        figures["resources"][resource or "all"] = summary([r for r in rows if r["name"].endswith(f"#{resource}") or not resource])
     if len(resources) > 1:
-        figures["resources"]["all"] = _summary(rows)
+        figures["resources"]["all"] = summary(rows)
     figures["manifest"] = {
         f"{on.replace('-', '_')}_{resource}_crps_vs_{against}": figures["resources"][resource]["vs"][against]["scaled"]["all"]
         for resource in figures["resources"]
@@ -120,7 +116,8 @@ def evaluate(model: Path, series: list[Series], on: str, days: tuple[float, floa
     return figures
 
 
-def _summary(rows: list[dict]) -> dict:
+def summary(rows: list[dict]) -> dict:
+    """The figures of all `rows` together; each series counts alike."""
     crps = np.stack([r["crps"] for r in rows])
     mean = np.array([r["mean"] for r in rows])[:, None, None]
     coverage = np.stack([r["coverage"] for r in rows]).mean(axis=0)

@@ -10,10 +10,12 @@ from .features import features
 from .generated import generated_fleet
 from .reference import reference_features
 from .schema import DAY_BINS, FEATURE_INDEX, FEATURES, GRID_STEP_S
+from .windows import windows_at
 
 _ROWS = 3
 _STEPS = 6
 _SEED = 77
+_TOLERANCE = 1e-4
 
 
 def session_of(model: Path | bytes, threads: int = 1) -> onnxruntime.InferenceSession:
@@ -26,20 +28,38 @@ def session_of(model: Path | bytes, threads: int = 1) -> onnxruntime.InferenceSe
 
 
 def model_golden(session: onnxruntime.InferenceSession) -> dict:
-    """Steps of three rows with carried state: generated demand, then random and unlikely inputs.
+    """Steps of three rows: generated demand, then random and unlikely inputs.
 
     They stay small, so that float32 rounding in another runtime stays far below the tolerance.
     """
-    state_size = session.get_inputs()[1].shape[1]
-    rng = np.random.default_rng(_SEED)
+    windowed = session.get_inputs()[0].name == "w"
+    return _windowed_golden(session) if windowed else _stateful_golden(session)
+
+
+_BINS = (0, 1, DAY_BINS, DAY_BINS + 1)
+
+
+def _demand() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(values, features, scales) of a small generated fleet."""
     fleet = generated_fleet(_ROWS, DAY_BINS + _STEPS, _SEED)
     capacity = np.array([np.nan if s.capacity is None else s.capacity for s in fleet])
-    x, _ = features(np.stack([s.values for s in fleet]), np.array([s.start_s for s in fleet]), capacity)
-    inputs = [x[:, t] for t in (0, 1, DAY_BINS, DAY_BINS + 1)]
-    inputs.append(rng.normal(0, 1, (_ROWS, FEATURES)).astype(np.float32))
-    inputs.append(np.stack([np.full(FEATURES, v, dtype=np.float32) for v in (3.0, -3.0, 0.0)]))
-    for wild in inputs[-2:]:
-        wild[:, [FEATURE_INDEX["missing"], FEATURE_INDEX["has_day"]]] = [[0, 1], [1, 0], [1, 1]]
+    values = np.stack([s.values for s in fleet])
+    return values, *features(values, np.array([s.start_s for s in fleet]), capacity)
+
+
+def _wild_features(rng: np.random.Generator) -> list[np.ndarray]:
+    """Two steps of features that no demand has."""
+    wild = [rng.normal(0, 1, (_ROWS, FEATURES)).astype(np.float32)]
+    wild.append(np.stack([np.full(FEATURES, v, dtype=np.float32) for v in (3.0, -3.0, 0.0)]))
+    for x in wild:
+        x[:, [FEATURE_INDEX["missing"], FEATURE_INDEX["has_day"]]] = [[0, 1], [1, 0], [1, 1]]
+    return wild
+
+
+def _stateful_golden(session: onnxruntime.InferenceSession) -> dict:
+    state_size = session.get_inputs()[1].shape[1]
+    _, x, _ = _demand()
+    inputs = [x[:, t] for t in _BINS] + _wild_features(np.random.default_rng(_SEED))
     h = np.zeros((_ROWS, state_size), dtype=np.float32)
     steps = []
     for row in inputs:
@@ -50,7 +70,27 @@ def model_golden(session: onnxruntime.InferenceSession) -> dict:
         "about": "h of the first step is zeros, h of each later step is h_out of the one before",
         "rows": _ROWS,
         "state_size": state_size,
-        "tolerance": 1e-4,
+        "tolerance": _TOLERANCE,
+        "steps": steps,
+    }
+
+
+def _windowed_golden(session: onnxruntime.InferenceSession) -> dict:
+    width = session.get_inputs()[0].shape[1]
+    rng = np.random.default_rng(_SEED)
+    values, x, scale = _demand()
+    rows = np.arange(_ROWS)
+    inputs = [(windows_at(values, scale, rows, np.full(_ROWS, t), width), x[:, t]) for t in _BINS]
+    inputs += [(rng.normal(0, 1, (_ROWS, width)).astype(np.float32), wild) for wild in _wild_features(rng)]
+    steps = []
+    for w, row in inputs:
+        (q,) = session.run(["q"], {"w": w, "x": row})
+        steps.append({"w": w.tolist(), "x": row.tolist(), "q": q.tolist()})
+    return {
+        "about": "each step stands alone",
+        "rows": _ROWS,
+        "window_bins": width,
+        "tolerance": _TOLERANCE,
         "steps": steps,
     }
 

@@ -1,72 +1,37 @@
 """Builds the ONNX graph of one step from a trained network's arrays, in plain operators.
 
-No GRU, Loop, Scan or CumSum: running sums are products with triangular constants, picking columns is
+No GRU, LSTM, Loop, Scan or CumSum: running sums are products with triangular constants, picking columns is
 Slice or a product with a 0/1 matrix. So that any runtime computes the same.
 """
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
 
 from . import layout
-from .network import DemandGru
+from .network import DemandNetwork
+from .nodes import Graph
 from .schema import FEATURE_INDEX, FEATURES, HORIZONS_BINS, KINDS
 
-OPSET = 17
-IR_VERSION = 8
 
-
-class _Graph:
-    """Collects nodes and constants; each method adds one operator and gives its output's name."""
-
-    def __init__(self):
-        self.nodes, self.constants, self._known = [], [], {}
-
-    def constant(self, array, integer: bool = False) -> str:
-        array = np.ascontiguousarray(array, dtype=np.int64 if integer else np.float32)
-        key = (array.dtype.str, array.shape, array.tobytes())
-        if key not in self._known:
-            self._known[key] = f"c{len(self._known)}"
-            self.constants.append(numpy_helper.from_array(array, self._known[key]))
-        return self._known[key]
-
-    def add(self, op: str, *inputs, output: str | None = None, **attributes) -> str:
-        names = [i if isinstance(i, str) else self.constant(i) for i in inputs]
-        output = output or f"n{len(self.nodes)}_{op.lower()}"
-        self.nodes.append(helper.make_node(op, names, [output], **attributes))
-        return output
-
-    def columns(self, name: str, begin: int, end: int) -> str:
-        bounds = [self.constant([b], integer=True) for b in (begin, end, 1)]
-        return self.add("Slice", name, *bounds)
-
-    def concat(self, *names: str, output: str | None = None) -> str:
-        return self.add("Concat", *names, output=output, axis=1)
-
-    def linear(self, name: str, weight: np.ndarray, bias: np.ndarray) -> str:
-        return self.add("Add", self.add("MatMul", name, weight.T), bias)
-
-    def silu(self, name: str) -> str:
-        return self.add("Mul", name, self.add("Sigmoid", name))
-
-
-def build_graph(network: DemandGru) -> onnx.ModelProto:
+def build_graph(network: DemandNetwork) -> onnx.ModelProto:
     """The step `(x [N, 18], h [N, S]) -> (q [N, 3, 2, 8], h_out [N, S])` as an ONNX model."""
     w = {k: v.detach().numpy() for k, v in {**network.state_dict(), **dict(network.named_buffers())}.items()}
-    hidden, size = network.hidden, network.state_size
-    g = _Graph()
-    memory = _memory(g, g.columns("h", hidden, size), w)
+    hidden, carried, size = network.hidden, network.carried, network.state_size
+    cell = _CELLS[network.cell]
+    g = Graph()
+    memory = _memory(g, g.columns("h", carried, size), w)
     seen, local, slow_mean = _seen(g, memory, w)
     u = g.silu(g.linear(seen, w["input.weight"], w["input.bias"]))
-    h = _gru(g, u, g.columns("h", 0, hidden), w, hidden)
+    h, state = cell(g, u, g.columns("h", 0, carried), w, hidden)
     z = g.silu(g.linear(g.concat(h, u), w["mix.weight"], w["mix.bias"]))
     q = _quantiles(g, z, local, slow_mean, w)
     g.add("Reshape", q, g.constant([-1, len(HORIZONS_BINS), len(KINDS), layout.LEVELS], integer=True), output="q")
-    g.concat(h, memory, output="h_out")
-    return _model(g, size)
+    g.concat(state, memory, output="h_out")
+    q_shape = [len(HORIZONS_BINS), len(KINDS), layout.LEVELS]
+    return g.model(f"prescale_demand_{network.cell}", {"x": FEATURES, "h": size}, {"q": q_shape, "h_out": [size]})
 
 
-def _memory(g: _Graph, memory: str, w: dict) -> str:
+def _memory(g: Graph, memory: str, w: dict) -> str:
     averages, maxima = len(layout.AVERAGES), len(layout.MAXIMA)
     value, change = FEATURE_INDEX["value"], FEATURE_INDEX["change"]
     names = ("value", "change", "seasonal_error", "one")
@@ -101,7 +66,7 @@ def _memory(g: _Graph, memory: str, w: dict) -> str:
     return g.concat(day_ago, has_day, average, peaks)
 
 
-def _seen(g: _Graph, memory: str, w: dict) -> tuple[str, str, str]:
+def _seen(g: Graph, memory: str, w: dict) -> tuple[str, str, str]:
     averages = g.columns(memory, 2, 2 + len(layout.AVERAGES))
     maxima = g.columns(memory, 2 + len(layout.AVERAGES), layout.MEMORY)
     counts = g.add("Max", g.add("MatMul", averages, w["count_pick"]), np.full((1, 1), 1e-6))
@@ -120,18 +85,39 @@ def _seen(g: _Graph, memory: str, w: dict) -> tuple[str, str, str]:
     return g.concat(g.add("Div", raw, weight), logs), local, g.columns(means, 1, 2)
 
 
-def _gru(g: _Graph, u: str, h: str, w: dict, hidden: int) -> str:
-    """PyTorch's gates: reset, update, new; the reset gate acts on the product with the hidden state."""
+def _gru(g: Graph, u: str, h: str, w: dict, hidden: int) -> tuple[str, str]:
+    """PyTorch's gates: reset, update, new; the reset gate acts on the product with the hidden state.
+
+    Gives the hidden vector and what is carried, which are the same.
+    """
     a = g.linear(u, w["gru.weight_ih_l0"], w["gru.bias_ih_l0"])
     b = g.linear(h, w["gru.weight_hh_l0"], w["gru.bias_hh_l0"])
     part = lambda name, i: g.columns(name, i * hidden, (i + 1) * hidden)  # noqa: E731
     reset = g.add("Sigmoid", g.add("Add", part(a, 0), part(b, 0)))
     update = g.add("Sigmoid", g.add("Add", part(a, 1), part(b, 1)))
     new = g.add("Tanh", g.add("Add", part(a, 2), g.add("Mul", reset, part(b, 2))))
-    return g.add("Add", new, g.add("Mul", update, g.add("Sub", h, new)))
+    h = g.add("Add", new, g.add("Mul", update, g.add("Sub", h, new)))
+    return h, h
 
 
-def _quantiles(g: _Graph, z: str, local: str, slow_mean: str, w: dict) -> str:
+def _lstm(g: Graph, u: str, carried: str, w: dict, hidden: int) -> tuple[str, str]:
+    """PyTorch's gates: input, forget, cell, output. Gives the hidden vector, and hidden and cell vector."""
+    h, c = g.columns(carried, 0, hidden), g.columns(carried, hidden, 2 * hidden)
+    a = g.linear(u, w["lstm.weight_ih_l0"], w["lstm.bias_ih_l0"])
+    b = g.linear(h, w["lstm.weight_hh_l0"], w["lstm.bias_hh_l0"])
+    gates = g.add("Add", a, b)
+    part = lambda i: g.columns(gates, i * hidden, (i + 1) * hidden)  # noqa: E731
+    kept = g.add("Mul", g.add("Sigmoid", part(1)), c)
+    new = g.add("Mul", g.add("Sigmoid", part(0)), g.add("Tanh", part(2)))
+    c = g.add("Add", kept, new)
+    h = g.add("Mul", g.add("Sigmoid", part(3)), g.add("Tanh", c))
+    return h, g.concat(h, c)
+
+
+_CELLS = {"gru": _gru, "lstm": _lstm}
+
+
+def _quantiles(g: Graph, z: str, local: str, slow_mean: str, w: dict) -> str:
     value = g.columns("x", FEATURE_INDEX["value"], FEATURE_INDEX["value"] + 1)
     leaning = g.add("Add", g.add("MatMul", "x", w["anchor_contrast"]), g.add("MatMul", slow_mean, w["slow_mean_row"]))
     gate = g.add("Add", g.add("MatMul", "x", w["anchor_gate"]), w["anchor_offset"][None])
@@ -143,20 +129,3 @@ def _quantiles(g: _Graph, z: str, local: str, slow_mean: str, w: dict) -> str:
     far = g.add("Softplus", g.linear(z, w["global_steps.weight"], w["global_steps.bias"]))
     around = g.add("MatMul", g.add("Add", near, far), w["increments_to_levels"])
     return g.add("Add", g.add("MatMul", median, w["median_to_levels"]), around)
-
-
-def _model(g: _Graph, state_size: int) -> onnx.ModelProto:
-    def tensor(name, shape):
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", *shape])
-
-    graph = helper.make_graph(
-        g.nodes,
-        "prescale_demand_gru",
-        [tensor("x", [FEATURES]), tensor("h", [state_size])],
-        [tensor("q", [len(HORIZONS_BINS), len(KINDS), layout.LEVELS]), tensor("h_out", [state_size])],
-        g.constants,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="prescale_training")
-    model.ir_version = IR_VERSION
-    onnx.checker.check_model(model, full_check=True)
-    return model

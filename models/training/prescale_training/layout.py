@@ -1,9 +1,9 @@
-"""The fixed numbers of the GRU model: how its state is laid out and which constants its graph holds.
+"""The fixed numbers of the recurrent models: how its state is laid out and which constants its graph holds.
 
 Network (PyTorch, for training) and graph (ONNX, for shipping) are both built from these arrays, so
 that they cannot disagree about them.
 
-The state of a workload is the GRU's hidden vector followed by a *memory*: running statistics that no
+The state of a workload is the cell's vector (an LSTM's two) followed by a *memory*: running statistics that no
 training decides (moving averages of change and of the day-ago forecast's error, decaying maxima). A
 memory slot moves as `m' = m + gate * rate * (value - m)`, or for a maximum `m' = max(value, keep * m)`.
 """
@@ -14,6 +14,8 @@ from .schema import FEATURE_INDEX, FEATURES, HORIZONS_BINS, KINDS, MEDIAN, QUANT
 
 HEADS = len(HORIZONS_BINS) * len(KINDS)
 LEVELS = len(QUANTILE_LEVELS)
+CARRIED_PER_HIDDEN = {"gru": 1, "lstm": 2}
+STATE_LIMIT = 160
 STEPS = LEVELS - 1
 
 # Memory: two slots that hold the last day-ago forecast and whether there was one, then averages

@@ -4,13 +4,10 @@ import hashlib
 import json
 from pathlib import Path
 
-from .graph import OPSET
+from .contract import Contract
+from .nodes import OPSET
 from .recipe import Recipe
-from .schema import FEATURES, GRID_STEP_S, HORIZONS_S, KINDS, QUANTILE_LEVELS, feature_schema_hash
-
-
-FREE_AXIS = -1
-"""Stands in a shape for the axis of any length: the rows of a batch."""
+from .schema import GRID_STEP_S, HORIZONS_S, QUANTILE_LEVELS, feature_schema_hash
 
 
 def sha256_of(path: Path) -> str:
@@ -18,24 +15,22 @@ def sha256_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def manifest_text(recipe: Recipe, model: Path, state_size: int, scores: dict[str, float]) -> str:
+def manifest_text(recipe: Recipe, model: Path, contract: Contract, scores: dict[str, float]) -> str:
     """The TOML of a model's manifest. `scores` are figures of `evaluate`, by name."""
     trained_on = [s for s in recipe.sources]
     lines = [
         _line("name", recipe.name),
         _line("version", recipe.version),
-        _line("kind", "stateful"),
+        _line("kind", contract.kind),
         _line("sha256", sha256_of(model)),
         _line("opset", OPSET),
         _line("feature_schema_hash", feature_schema_hash()),
         _line("grid_step_s", GRID_STEP_S),
         _line("horizons_s", list(HORIZONS_S)),
         _line("quantile_levels", list(QUANTILE_LEVELS)),
-        _line("state_size", state_size),
-        *_tensor("inputs", "x", [FREE_AXIS, FEATURES], "1 (see FEATURES.md)"),
-        *_tensor("inputs", "h", [FREE_AXIS, state_size], "1 (zeros before the first bin)"),
-        *_tensor("outputs", "q", [FREE_AXIS, len(HORIZONS_S), len(KINDS), len(QUANTILE_LEVELS)], "scale of the bin"),
-        *_tensor("outputs", "h_out", [FREE_AXIS, state_size], "1 (h of the next bin)"),
+        *(_line(name, number) for name, number in contract.numbers.items()),
+        *(line for tensor in contract.inputs for line in _tensor("inputs", *tensor)),
+        *(line for tensor in contract.outputs for line in _tensor("outputs", *tensor)),
         "",
         "[training]",
         _line("data", [s.reader or Path(s.path).name for s in trained_on] + ["generated"] * bool(recipe.generated.count)),

@@ -1,8 +1,9 @@
-"""The GRU in PyTorch, for training.
+"""The recurrent network in PyTorch, for training.
 
 One step takes the features of a bin and the state and gives quantiles and the next state; `forward`
-runs many steps. What is learned: an input layer, a GRU cell (Cho et al. 2014, "Learning Phrase
-Representations using RNN Encoder-Decoder"), and a head that says how far to lean from the last value
+runs many steps. What is learned: an input layer, a cell, which is a GRU (Cho et al. 2014, "Learning
+Phrase Representations using RNN Encoder-Decoder") or an LSTM with forget gate (Hochreiter and
+Schmidhuber 1997, "Long Short-Term Memory"; Gers et al. 2000), and a head that says how far to lean from the last value
 towards other anchors (the hour's mean, the value a day ago, ...) and how wide the quantiles lie.
 """
 
@@ -16,15 +17,22 @@ _VALUE, _MISSING, _CHANGE = FEATURE_INDEX["value"], FEATURE_INDEX["missing"], FE
 _DAY_AGO, _HAS_DAY = FEATURE_INDEX["day_ago_value_300s"], FEATURE_INDEX["has_day"]
 
 
-class DemandGru(nn.Module):
-    """`forward(x [N, T, 18], state [N, S]) -> (q [N, T, 3, 2, 8], state [N, S])`."""
+class DemandNetwork(nn.Module):
+    """`forward(x [N, T, 18], state [N, S]) -> (q [N, T, 3, 2, 8], state [N, S])`.
 
-    def __init__(self, hidden: int = 64):
+    The state is the hidden vector [H], an LSTM's cell vector [H] behind it, and the memory.
+    """
+
+    def __init__(self, hidden: int = 64, cell: str = "gru"):
         super().__init__()
-        self.hidden = hidden
-        self.state_size = hidden + layout.MEMORY
+        self.hidden, self.cell = hidden, cell
+        self.carried = layout.CARRIED_PER_HIDDEN[cell] * hidden
+        self.state_size = self.carried + layout.MEMORY
         self.input = nn.Linear(layout.INPUTS, hidden)
-        self.gru = nn.GRU(hidden, hidden, batch_first=True)
+        if cell == "lstm":
+            self.lstm = nn.LSTM(hidden, hidden, batch_first=True)
+        else:
+            self.gru = nn.GRU(hidden, hidden, batch_first=True)
         self.mix = nn.Linear(2 * hidden, hidden)
         width = layout.HEADS * len(layout.ANCHORS)
         self.lean = nn.Linear(hidden, width)
@@ -44,11 +52,11 @@ class DemandGru(nn.Module):
 
     def forward(self, x: torch.Tensor, state: torch.Tensor):
         with torch.no_grad():
-            memory, last_memory = self._memory(x, state[:, self.hidden :])
+            memory, last_memory = self._memory(x, state[:, self.carried :])
             seen, local, slow_mean = self._seen(x, memory)
         u = self.input(seen)
         u = u * torch.sigmoid(u)
-        h, last_h = self.gru(u, state[:, : self.hidden].unsqueeze(0).contiguous())
+        h, carried = self._recur(u, state[:, : self.carried])
         z = self.mix(torch.cat([h, u], dim=-1))
         z = z * torch.sigmoid(z)
         leaning = (x @ self.anchor_contrast + slow_mean @ self.slow_mean_row) * (
@@ -59,7 +67,16 @@ class DemandGru(nn.Module):
         steps = local * nn.functional.softplus(self.local_steps(z)) + nn.functional.softplus(self.global_steps(z))
         q = median @ self.median_to_levels + steps @ self.increments_to_levels
         q = q.reshape(*x.shape[:2], len(HORIZONS_BINS), len(KINDS), layout.LEVELS)
-        return q, torch.cat([last_h.squeeze(0), last_memory], dim=-1)
+        return q, torch.cat([carried, last_memory], dim=-1)
+
+    def _recur(self, u: torch.Tensor, carried: torch.Tensor):
+        """(hidden vector after each bin [N, T, H], what is carried after the last [N, carried])."""
+        if self.cell == "gru":
+            h, last = self.gru(u, carried.unsqueeze(0).contiguous())
+            return h, last.squeeze(0)
+        begin = tuple(part.unsqueeze(0).contiguous() for part in carried.split(self.hidden, dim=1))
+        h, last = self.lstm(u, begin)
+        return h, torch.cat([part.squeeze(0) for part in last], dim=-1)
 
     def _memory(self, x: torch.Tensor, memory: torch.Tensor):
         """Memory after each bin [N, T, MEMORY], and after the last."""

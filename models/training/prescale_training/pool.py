@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from . import sources
+from .columns import SourceError
 from .features import features
 from .generated import generated_fleet, with_gaps
 from .recipe import Recipe, Source
 from .schema import DAY_BINS, FEATURE_LIMIT, GRID_STEP_S, WEEK_BINS
 from .series import Series, bucket_of
 from .targets import targets
+from .trace import ARCHIVE_MAP, Mapping, parse_mapping, read_trace
 
 _SHORTEST_BINS = 2 * DAY_BINS
 
@@ -27,34 +29,55 @@ class Split:
 
 def _read(source: Source, data: Path) -> list[Series]:
     if source.path:
-        return sources.history(
-            Path(source.path),
-            source.workload_column,
-            source.instant_column,
-            source.value_column,
-            source.capacity_column or None,
-        )
+        mapping = parse_mapping(source.map) if source.map else _named_columns(source)
+        marked = Path(source.anomalies) if source.anomalies else None
+        series = read_trace(Path(source.path), mapping, "history", source.time_unit, marked)
+        wanted = [s for s in series if not source.kpis or s.name.rsplit("#", 1)[1] in source.kpis]
+        if not wanted:
+            raise SourceError(f"{source.path} has no series" + f" of {', '.join(source.kpis)}" * bool(source.kpis))
+        return wanted
     if source.reader not in sources.READERS:
-        raise sources.SourceError(f"no reader {source.reader!r}; there are {', '.join(sources.READERS)}")
+        raise SourceError(f"no reader {source.reader!r}; there are {', '.join(sources.READERS)}")
     return sources.READERS[source.reader](data)
 
 
+def _named_columns(source: Source) -> Mapping:
+    if source.reader == "archive":
+        return parse_mapping(ARCHIVE_MAP)
+    resources = {source.value_column: (source.value_column, source.capacity_column)}
+    return Mapping(source.workload_column, source.instant_column, resources)
+
+
 def _cut(series: Series, from_day: float, to_day: float) -> Series | None:
-    begin, end = int(from_day * DAY_BINS), int(min(to_day * DAY_BINS, len(series.values)))
-    values = series.values[begin:end]
-    seen = np.flatnonzero(~np.isnan(values))
+    return between(series, int(from_day * DAY_BINS), int(min(to_day * DAY_BINS, len(series.values))))
+
+
+def between(series: Series, begin: int, end: int) -> Series | None:
+    """Bins `begin` to before `end` of a series, from the first that is not missing; None if too short to train on."""
+    begin, end = max(0, begin), min(end, len(series.values))
+    seen = np.flatnonzero(~np.isnan(series.values[begin:end]))
     if len(seen) == 0 or end - begin - seen[0] < _SHORTEST_BINS:
         return None
     first = begin + int(seen[0])
     return Series(series.name, series.values[first:end], series.capacity, series.start_s + first * GRID_STEP_S)
 
 
+def read_sources(recipe: Recipe, data: Path) -> list[tuple[Source, list[Series]]]:
+    """Each source of the recipe with all its series."""
+    return [(source, _read(source, data)) for source in recipe.sources]
+
+
+def fleet_of(recipe: Recipe) -> list[Series]:
+    """The recipe's generated fleet."""
+    return generated_fleet(recipe.generated.count, recipe.generated.bins, recipe.seed)
+
+
 def split(recipe: Recipe, data: Path) -> Split:
     """Reads the recipe's sources and splits them by workload (and days, where the recipe says so)."""
     out = Split([], [], [])
-    for source in recipe.sources:
+    for source, all_series in read_sources(recipe, data):
         train = []
-        for series in _read(source, data):
+        for series in all_series:
             bucket = bucket_of(series.workload)
             if bucket < source.test_buckets:
                 out.test.append(series)
@@ -66,10 +89,9 @@ def split(recipe: Recipe, data: Path) -> Split:
         if train:
             out.train.append((source.weight, train))
     if recipe.generated.count:
-        fleet = generated_fleet(recipe.generated.count, recipe.generated.bins, recipe.seed)
-        out.train.append((recipe.generated.weight, fleet))
+        out.train.append((recipe.generated.weight, fleet_of(recipe)))
     if not out.train:
-        raise sources.SourceError("the recipe has nothing to train on: give it sources or a generated fleet")
+        raise SourceError("the recipe has nothing to train on: give it sources or a generated fleet")
     return out
 
 
@@ -85,6 +107,11 @@ class Segments:
 
     def draw(self, count: int):
         """Features [count, bins, 18], targets in units of scale [count, bins, 3, 2] (NaN: unknown), weight [count]."""
+        x, y, weight, _, _ = self.draw_whole(count)
+        return x, y, weight
+
+    def draw_whole(self, count: int):
+        """As `draw`, and behind it the values [count, bins] and scales [count, bins] that they were made of."""
         values = np.full((count, self._bins), np.nan)
         truth = np.full((count, self._bins), np.nan)
         start_s = np.zeros(count, dtype=np.int64)
@@ -98,7 +125,7 @@ class Segments:
             start_s[i] = GRID_STEP_S * self._rng.integers(WEEK_BINS)
         x, scale = features(values, start_s, capacity)
         y = np.clip(targets(truth) / scale[..., None, None], -FEATURE_LIMIT, FEATURE_LIMIT)
-        return x, y.astype(np.float32), _weights(values, scale)
+        return x, y.astype(np.float32), _weights(values, scale), values, scale
 
     def _varied(self, one: Series):
         """(values with bins taken out, the same values whole, capacity or None)."""

@@ -5,6 +5,9 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from . import layout
+from .schema import DAY_BINS
+
 
 class RecipeError(Exception):
     """A recipe that cannot be used; says the file, the key and the remedy."""
@@ -12,7 +15,12 @@ class RecipeError(Exception):
 
 @dataclass(frozen=True)
 class Source:
-    """One source of series: a `reader` of shared traces, or a Parquet `path` with named columns.
+    """One source of series: a `reader` of shared traces, or a `path` of one's own.
+
+    A `path` is a Parquet or CSV file or a folder of Parquet files. Its columns are told by `map` (see
+    `trace`), or one by one; with the reader "archive" it is the folder of fingerprints that the archiver
+    writes. Instants are timestamps, or numbers in `time_unit`. `kpis` says which resources are wanted
+    (all, if none). `anomalies` is a file of stretches to leave out (see `anomalies`).
 
     Per batch, sources are drawn in proportion to `weight`. Workloads whose bucket (0..99, by hash of
     their name) is below `test_buckets` are left for evaluation, the next `validation_buckets` choose
@@ -21,6 +29,10 @@ class Source:
 
     reader: str = ""
     path: str = ""
+    map: str = ""
+    time_unit: str = "s"
+    kpis: tuple[str, ...] = ()
+    anomalies: str = ""
     workload_column: str = "workload"
     instant_column: str = "at_s"
     value_column: str = ""
@@ -45,8 +57,9 @@ class Generated:
 
 @dataclass(frozen=True)
 class Training:
-    """Optimisation. A step is one chunk of `chunk_bins` bins of `batch` series."""
+    """Optimisation of a recurrent network. A step is one chunk of `chunk_bins` bins of `batch` series."""
 
+    cell: str = "gru"
     steps: int = 4000
     batch: int = 64
     chunk_bins: int = 288
@@ -62,8 +75,41 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Windowed:
+    """A windowed model in place of a recurrent network: its `family`, the sample of bins, the fit.
+
+    The first group of numbers is of both families, the second of the forest, the third of the SVR.
+    """
+
+    family: str = ""
+    window_bins: int = 72
+    bins_needed: int = 12
+    rows: int = 500_000
+    rows_per_segment: int = 96
+    segment_bins: int = 1728
+
+    trees: int = 12
+    leaves: int = 600
+    depth: int = 12
+    leaf_rows_min: int = 40
+    features_share: float = 0.6
+    rows_share: float = 0.7
+    lean_ridge: float = 20.0
+
+    vectors: int = 512
+    narrowness: float = 6.0
+    norm_penalty: float = 1e-6
+    batch: int = 2048
+    epochs: int = 12
+    learning_rate: float = 1e-2
+
+
+FAMILIES = ("random-forest", "svr")
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """A whole recipe."""
+    """A whole recipe. With `windowed.family` it is one for a windowed model, and `training` is not used."""
 
     name: str
     version: str
@@ -72,6 +118,7 @@ class Recipe:
     sources: tuple[Source, ...] = ()
     generated: Generated = field(default_factory=Generated)
     training: Training = field(default_factory=Training)
+    windowed: Windowed = field(default_factory=Windowed)
 
 
 def _filled(cls, table: dict, where: str):
@@ -96,9 +143,22 @@ def load_recipe(path: Path) -> Recipe:
     sources = tuple(_filled(Source, s, f"{path}, sources") for s in table.pop("sources", []))
     generated = _filled(Generated, table.pop("generated", {}), f"{path}, generated")
     training = _filled(Training, table.pop("training", {}), f"{path}, training")
-    recipe = _filled(Recipe, {**table, "sources": sources, "generated": generated, "training": training}, str(path))
-    if recipe.training.hidden > 79:
-        raise RecipeError(f"{path}, training.hidden: at most 79, so that the state stays within 96 numbers")
+    windowed = _filled(Windowed, table.pop("windowed", {}), f"{path}, windowed")
+    parts = {"sources": sources, "generated": generated, "training": training, "windowed": windowed}
+    recipe = _filled(Recipe, {**table, **parts}, str(path))
+    if windowed.family and windowed.family not in FAMILIES:
+        raise RecipeError(f"{path}, windowed.family: {windowed.family!r} is none of {', '.join(FAMILIES)}")
+    if not 1 < windowed.window_bins <= DAY_BINS:
+        raise RecipeError(f"{path}, windowed.window_bins: from 2 to {DAY_BINS}, the day that is kept of a series")
+    _check_state(recipe.training, path)
     if recipe.training.segment_chunks % recipe.training.groups:
         raise RecipeError(f"{path}, training.groups: must divide segment_chunks")
     return recipe
+
+
+def _check_state(training: Training, path: Path) -> None:
+    if training.cell not in layout.CARRIED_PER_HIDDEN:
+        raise RecipeError(f"{path}, training.cell: {training.cell!r} is none of {', '.join(layout.CARRIED_PER_HIDDEN)}")
+    most = (layout.STATE_LIMIT - layout.MEMORY) // layout.CARRIED_PER_HIDDEN[training.cell]
+    if training.hidden > most:
+        raise RecipeError(f"{path}, training.hidden: at most {most}, so that the state stays within {layout.STATE_LIMIT} numbers")

@@ -1,44 +1,23 @@
-"""Reads traces and histories into series. Every reader gives a list of `Series`, in a fixed order."""
+"""Reads the shared traces into series. Every reader gives a list of `Series`, in a fixed order."""
 
 from pathlib import Path
 
 import numpy as np
-import pyarrow.csv
-import pyarrow.parquet
 
+from .columns import by_entity, read_table
 from .series import Series, on_grid
 
 
-class SourceError(Exception):
-    """A source that cannot be read; says which, why, and what to do."""
-
-
 def _columns(path: Path) -> dict[str, np.ndarray]:
-    if not path.is_file():
-        raise SourceError(f"{path} is not there: pass the folder of the traces with --data")
-    if path.suffix == ".parquet":
-        table = pyarrow.parquet.read_table(path)
-    else:
-        import zstandard
-
-        with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as plain:
-            table = pyarrow.csv.read_csv(plain)
+    table = read_table(path)
     return {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
-
-
-def _by_entity(ids: np.ndarray):
-    """(id, row indices) of each entity, sorted by id."""
-    order = np.argsort(ids, kind="stable")
-    names, begins = np.unique(ids[order], return_index=True)
-    for name, rows in zip(names, np.split(order, begins[1:])):
-        yield name, np.sort(rows)
 
 
 def azure(data: Path) -> list[Series]:
     """CPU (mean and maximum, % of capacity) of 177 Azure VMs. CC-BY-4.0, Microsoft Azure."""
     c = _columns(data / "azure_v1_vm_cpu" / "azure_v1_vm_cpu_5min.parquet")
     out = []
-    for vm, rows in _by_entity(c["vm"].astype(str)):
+    for vm, rows in by_entity(c["vm"].astype(str)):
         for column, resource in (("cpu_avg_pct", "cpu"), ("cpu_max_pct", "cpu_max")):
             out.append(on_grid(f"azure/{vm}#{resource}", c["t"][rows], c[column][rows].astype(float), 100.0))
     return out
@@ -47,7 +26,7 @@ def azure(data: Path) -> list[Series]:
 def _metrics(columns, ids, prefix: str, skip: set[str], capacity: float | None) -> list[Series]:
     out = []
     names = [n for n in columns if n not in skip]
-    for entity, rows in _by_entity(ids):
+    for entity, rows in by_entity(ids):
         for name in names:
             values = columns[name][rows].astype(float)
             if np.nanmax(values) > np.nanmin(values) and np.nanmin(values) >= 0:
@@ -80,7 +59,7 @@ def ms_cloud(data: Path) -> list[Series]:
     """The 1-minute series of Microsoft's monitoring set (request and ingress rates). MIT."""
     c = _columns(data / "ms_cloud_monitoring" / "ms_cloud_monitoring.csv.zst")
     out = []
-    for name, rows in _by_entity(c["series"].astype(str)):
+    for name, rows in by_entity(c["series"].astype(str)):
         at_s = c["ts"][rows]
         if np.median(np.diff(at_s)) > 60:
             continue
@@ -92,7 +71,7 @@ def bitbrains(data: Path) -> list[Series]:
     """CPU (cores) and active memory (GiB) of 400 VMs. Licence unclear: evaluation and local training only."""
     c = _columns(data / "bitbrains_rnd" / "vms400_2013-07_08.parquet")
     out = []
-    for vm, rows in _by_entity(c["vm_id"]):
+    for vm, rows in by_entity(c["vm_id"]):
         rows = rows[c["cpu_cores"][rows] > 0]
         if len(rows) == 0:
             continue
@@ -103,19 +82,6 @@ def bitbrains(data: Path) -> list[Series]:
         out.append(on_grid(f"bitbrains/{vm}#cpu", c["ts"][rows], cpu, float(np.median(cores))))
         out.append(on_grid(f"bitbrains/{vm}#memory", c["ts"][rows], memory, memory_capacity or None))
     return out
-
-
-def history(path: Path, workload: str, at_s: str, value: str, capacity: str | None) -> list[Series]:
-    """Series of a user's own Parquet file: the four arguments name its columns."""
-    c = _columns(path)
-    for name in filter(None, (workload, at_s, value, capacity)):
-        if name not in c:
-            raise SourceError(f"{path} has no column {name!r}; it has {', '.join(c)}")
-    out = []
-    for entity, rows in _by_entity(c[workload].astype(str)):
-        limit = float(np.nanmedian(c[capacity][rows].astype(float))) if capacity else None
-        out.append(on_grid(f"history/{entity}#{value}", c[at_s][rows], c[value][rows].astype(float), limit))
-    return [s for s in out if s is not None]
 
 
 READERS = {

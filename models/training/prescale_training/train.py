@@ -1,16 +1,15 @@
-"""Trains the GRU by truncated backpropagation through time with carried state."""
+"""Trains a recurrent network by truncated backpropagation through time with carried state."""
 
 import copy
 import math
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from .features import features
-from .network import DemandGru
-from .pool import Segments, split
+from .network import DemandNetwork
+from .pool import Segments, Split
 from .recipe import Recipe
 from .schema import HOUR_BINS, QUANTILE_LEVELS
 from .series import Series
@@ -59,7 +58,7 @@ class _Streams:
         return x, y, weight, fresh
 
 
-def score(network: DemandGru, series: list[Series]) -> float:
+def score(network: DemandNetwork, series: list[Series]) -> float:
     """Mean pinball loss in units of scale over all series, each weighted alike."""
     total = 0.0
     with torch.no_grad():
@@ -73,15 +72,14 @@ def score(network: DemandGru, series: list[Series]) -> float:
     return total / max(1, len(series))
 
 
-def train(recipe: Recipe, data: Path, out: Path, say=print) -> DemandGru:
-    """Trains as the recipe says and writes `out`/weights.pt; gives the averaged network."""
+def train(recipe: Recipe, parts: Split, say=print) -> DemandNetwork:
+    """Trains as the recipe says; gives the averaged network."""
     t = recipe.training
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(t.threads)
-    parts = split(recipe, data)
     say(f"training on {sum(len(s) for _, s in parts.train)} series, {len(parts.validation)} for validation")
     streams = _Streams(Segments(parts, t.segment_chunks * t.chunk_bins, recipe.seed), recipe)
-    network = DemandGru(t.hidden)
+    network = DemandNetwork(t.hidden, t.cell)
     average = copy.deepcopy(network)
     optimiser = torch.optim.AdamW(network.parameters(), lr=t.learning_rate, weight_decay=t.weight_decay)
     state = network.initial_state(t.batch)
@@ -105,22 +103,7 @@ def train(recipe: Recipe, data: Path, out: Path, say=print) -> DemandGru:
             minutes = (time.monotonic() - begun) / 60
             say(f"step {step}/{t.steps}  loss {shown / shown_steps:.5f}  validation {held:.5f}  {minutes:.1f} min")
             shown, shown_steps = 0.0, 0
-            _write(average, recipe, out)
     return average
-
-
-def load_weights(folder: Path) -> DemandGru:
-    """The network that `train` wrote to `folder`."""
-    saved = torch.load(folder / "weights.pt", map_location="cpu")
-    network = DemandGru(saved["hidden"])
-    network.load_state_dict(saved["weights"])
-    return network
-
-
-def _write(network: DemandGru, recipe: Recipe, out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    saved = {"hidden": network.hidden, "weights": network.state_dict(), "recipe": recipe.name}
-    torch.save(saved, out / "weights.pt")
 
 
 def _set_rate(optimiser, peak: float, step: int, steps: int) -> None:
@@ -132,7 +115,7 @@ def _set_rate(optimiser, peak: float, step: int, steps: int) -> None:
         group["lr"] = rate
 
 
-def _move_average(average: DemandGru, network: DemandGru, keep: float) -> None:
+def _move_average(average: DemandNetwork, network: DemandNetwork, keep: float) -> None:
     with torch.no_grad():
         for a, p in zip(average.parameters(), network.parameters()):
             a.mul_(keep).add_(p, alpha=1 - keep)

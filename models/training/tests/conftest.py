@@ -1,6 +1,8 @@
 """Generated data that several tests use."""
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from prescale_training.generated import generated_fleet
@@ -16,3 +18,19 @@ def arrays(fleet):
     """(values, start_s, capacity) of the fleet as arrays."""
     capacity = np.array([np.nan if s.capacity is None else s.capacity for s in fleet])
     return np.stack([s.values for s in fleet]), np.array([s.start_s for s in fleet]), capacity
+
+
+@pytest.fixture(scope="session")
+def history(tmp_path_factory):
+    """A Parquet file of 20 workloads of 1000 bins."""
+    rng = np.random.default_rng(0)
+    vms, bins = 20, 1000
+    table = {
+        "workload": np.repeat([f"vm{i}" for i in range(vms)], bins),
+        "at_s": np.tile(1_704_067_200 + 300 * np.arange(bins), vms),
+        "cpu": np.abs(1 + 0.5 * np.sin(np.tile(np.arange(bins), vms) * 2 * np.pi / 288) + 0.1 * rng.normal(size=vms * bins)),
+        "cores": np.full(vms * bins, 4.0),
+    }
+    path = tmp_path_factory.mktemp("history") / "history.parquet"
+    pyarrow.parquet.write_table(pyarrow.table(table), path)
+    return path

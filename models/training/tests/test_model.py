@@ -12,18 +12,21 @@ from prescale_training.export import export
 from prescale_training.features import features
 from prescale_training.goldens import session_of
 from prescale_training.graph import build_graph
-from prescale_training.network import DemandGru
+from prescale_training.network import DemandNetwork
 from prescale_training.recipe import Generated, Recipe
 from prescale_training.verify import problems_of
 
-SHIPPED = Path(__file__).parents[2] / "gru"
+SHIPPED = sorted(path.parent for path in Path(__file__).parents[2].glob("*/manifest.toml"))
+SCORES = [{"on": "here", "resources": {}, "manifest": {"score": 0.5}}]
 PLAIN = {"Abs", "Add", "Concat", "Div", "Log", "MatMul", "Max", "Mul", "Reshape", "Sigmoid", "Slice", "Softplus", "Sub", "Tanh"}
 
+PLAIN_WINDOWED = {"Cast", "Exp", "Gather", "GatherElements", "Greater", "Min", "Neg", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "Relu", "Sinh", "Where"}
 
-@pytest.fixture(scope="module")
-def network():
+
+@pytest.fixture(scope="module", params=["gru", "lstm"])
+def network(request):
     torch.manual_seed(3)
-    network = DemandGru(hidden=24)
+    network = DemandNetwork(hidden=24, cell=request.param)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -65,21 +68,28 @@ def test_quantiles_ascend_and_are_finite_whatever_comes_in(network):
     assert (np.diff(q, axis=-1) >= -1e-5 * (1 + np.abs(q[..., 1:]))).all()
 
 
-def test_the_shipped_graph_has_plain_operators_only():
-    model = onnx.load(str(SHIPPED / "model.onnx"))
-    assert {n.op_type for n in model.graph.node} <= PLAIN
-    assert [d.dim_param for d in (model.graph.input[0].type.tensor_type.shape.dim)] == ["N", ""]
+@pytest.mark.parametrize("shipped", SHIPPED, ids=lambda folder: folder.name)
+def test_a_shipped_model_verifies_is_small_and_has_plain_operators_only(shipped):
+    assert problems_of(shipped) == []
+    path = shipped / "model.onnx"
+    assert path.stat().st_size < 1 << 20
+    model = onnx.load(str(path))
+    assert {n.op_type for n in model.graph.node} <= PLAIN | PLAIN_WINDOWED
+    assert [o.domain for o in model.opset_import] == [""]
+    assert all(i.type.tensor_type.shape.dim[0].dim_param == "N" for i in model.graph.input)
 
 
-def test_the_shipped_model_verifies():
-    assert problems_of(SHIPPED) == []
+@pytest.mark.parametrize("shipped", SHIPPED, ids=lambda folder: folder.name)
+def test_a_shipped_card_tells_of_data_and_limits(shipped):
+    card = (shipped / "MODEL_CARD.md").read_text()
+    assert "CC-BY-4.0" in card and "## Limits" in card and "## Scores" in card
 
 
 def test_export_is_repeatable_and_verifies(network, tmp_path):
     recipe = Recipe("tiny", "0.0.1", generated=Generated(count=1))
-    export(network, recipe, tmp_path / "a", {"score": 0.5})
-    export(network, recipe, tmp_path / "b", {"score": 0.5})
-    for name in ("model.onnx", "manifest.toml", "golden.json"):
+    export(network, recipe, tmp_path / "a", SCORES)
+    export(network, recipe, tmp_path / "b", SCORES)
+    for name in ("model.onnx", "manifest.toml", "golden.json", "MODEL_CARD.md"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert problems_of(tmp_path / "a") == []
 
@@ -87,7 +97,7 @@ def test_export_is_repeatable_and_verifies(network, tmp_path):
 @pytest.mark.parametrize("harm", ["truncate", "golden", "remove", "hash", "cut manifest", "cut golden", "no sha"])
 def test_a_harmed_folder_is_refused(network, tmp_path, harm):
     folder = tmp_path / "model"
-    export(network, Recipe("tiny", "0.0.1"), folder, {})
+    export(network, Recipe("tiny", "0.0.1"), folder, [])
     model, golden, manifest = folder / "model.onnx", folder / "golden.json", folder / "manifest.toml"
     if harm == "truncate":
         model.write_bytes(model.read_bytes()[:1000])

@@ -1,8 +1,8 @@
 """A short training run learns, resumes nothing hidden, and the command line runs from end to end."""
 
+from pathlib import Path
+
 import numpy as np
-import pyarrow
-import pyarrow.parquet
 import pytest
 import torch
 
@@ -40,19 +40,10 @@ validate_every = 6
 
 
 @pytest.fixture(scope="module")
-def recipe(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("recipe")
-    rng = np.random.default_rng(0)
-    vms, bins = 20, 700
-    table = {
-        "workload": np.repeat([f"vm{i}" for i in range(vms)], bins),
-        "at_s": np.tile(1_704_067_200 + 300 * np.arange(bins), vms),
-        "cpu": np.abs(1 + 0.5 * np.sin(np.tile(np.arange(bins), vms) * 2 * np.pi / 288) + 0.1 * rng.normal(size=vms * bins)),
-        "cores": np.full(vms * bins, 4.0),
-    }
-    pyarrow.parquet.write_table(pyarrow.table(table), folder / "history.parquet")
-    (folder / "recipe.toml").write_text(RECIPE.format(path=folder / "history.parquet"))
-    return folder / "recipe.toml"
+def recipe(history, tmp_path_factory):
+    path = tmp_path_factory.mktemp("recipe") / "recipe.toml"
+    path.write_text(RECIPE.format(path=history))
+    return path
 
 
 def test_train_export_verify_and_evaluate_from_the_command_line(recipe, tmp_path, capsys):
@@ -65,7 +56,24 @@ def test_train_export_verify_and_evaluate_from_the_command_line(recipe, tmp_path
     assert main(given) == 0
     assert "seasonal_naive" in capsys.readouterr().out
     assert main(["export", str(recipe), "--run", run, "--out", model, "--scores", str(scores)]) == 0
-    assert "generated_all_crps_vs_seasonal_naive" in (tmp_path / "model" / "manifest.toml").read_text()
+    assert "generated_3_all_crps_vs_seasonal_naive" in (tmp_path / "model" / "manifest.toml").read_text()
+    card = (tmp_path / "model" / "MODEL_CARD.md").read_text()
+    assert "| generated-3, all | 3 |" in card and "one GRU cell of 16 units" in card and "| history.parquet |" in card
+
+
+def test_what_people_wrote_into_a_card_stays(recipe, tmp_path):
+    from prescale_training.export import export
+    from prescale_training.network import DemandNetwork
+
+    for version in ("0.0.1", "0.0.2"):
+        export(DemandNetwork(16), recipes.Recipe("tiny", version, description=f"Told by {version}."), tmp_path, [])
+        card = tmp_path / "MODEL_CARD.md"
+        card.write_text(card.read_text() + "\nA limit.\n")
+    assert "Told by 0.0.2." in card.read_text() and "Told by 0.0.1." not in card.read_text()
+    assert card.read_text().count("A limit.") == 2
+    card.write_text("All by hand.\n")
+    export(DemandNetwork(16), recipes.Recipe("tiny", "0.0.3"), tmp_path, [])
+    assert card.read_text() == "All by hand.\n"
 
 
 def test_training_twice_gives_the_same_weights(recipe, tmp_path):
@@ -88,6 +96,14 @@ def test_an_unknown_key_is_refused(recipe, tmp_path):
     path.write_text(recipe.read_text() + "\nlearning_rte = 1\n")
     with pytest.raises(recipes.RecipeError, match="learning_rte"):
         load_recipe(path)
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "recipes").glob("*.toml")), ids=lambda p: p.stem)
+def test_every_recipe_of_the_kit_loads_and_has_its_licences(path):
+    loaded = load_recipe(path)
+    assert loaded.description and all(s.licence and s.attribution for s in loaded.sources)
+    if path.stem.endswith("-shipped"):
+        assert {s.licence for s in loaded.sources} == {"CC-BY-4.0", "MIT"}
 
 
 def test_workloads_are_split_whole_and_by_name(recipe, tmp_path):
@@ -136,8 +152,6 @@ def test_seasonal_naive_repeats_a_day_and_its_quantiles_follow_its_errors():
 
 
 def test_the_shipped_model_beats_the_baselines_on_a_generated_fleet_it_never_saw():
-    from pathlib import Path
-
     from prescale_training.generated import generated_fleet
 
     series = generated_fleet(16, 5 * 288, seed=4321)
