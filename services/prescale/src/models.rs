@@ -3,6 +3,7 @@
 //! A switch takes effect at an instant of event time, a while ahead: until then every predictor has heard of it
 //! and loaded the model, and no record of then has come yet. So it makes no difference when each of them did.
 
+use crate::pretty_json;
 use anyhow::{Context as _, Result, bail, ensure};
 use prescale_contracts::rfc3339;
 use prescale_domain::forecast::{Family, GRID_STEP_S};
@@ -90,7 +91,7 @@ pub fn listed(settings: &Settings, now: EventTime, as_json: bool) -> Result<Stri
         rows.extend(of_family(settings, family, now)?);
     }
     if as_json {
-        return Ok(serde_json::to_string_pretty(&rows).context("cannot write JSON")? + "\n");
+        return pretty_json(&rows);
     }
     let mut text = format!("{:<14} {:<12} {:<14} {:<13} from\n", "family", "version", "origin", "standing");
     for Listed { family, version, origin, from, standing, problem } in &rows {
