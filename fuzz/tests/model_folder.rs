@@ -2,7 +2,7 @@
 
 use bolero::check;
 use prescale_fuzz::{Numbers, changed};
-use prescale_inference::{Expected, Manifest, ModelFiles, StatefulModel};
+use prescale_inference::{Expected, Manifest, Model, ModelFiles};
 use sha2::{Digest, Sha256};
 
 const MODEL: &[u8] = include_bytes!("../../models/gru/model.onnx");
@@ -18,7 +18,7 @@ fn with_hash_of(manifest: &[u8], model: &[u8]) -> Vec<u8> {
 fn load(model: Vec<u8>, manifest: Vec<u8>, golden: Vec<u8>) {
     let expected = Manifest::parse(MANIFEST, "manifest.toml").expect("the shipped manifest is sound");
     let files = ModelFiles::from_bytes("fuzzed", model, manifest, golden);
-    if let Err(refusal) = StatefulModel::load(&files, &Expected::features(&expected.feature_schema_hash)) {
+    if let Err(refusal) = Model::load(&files, &Expected::features(&expected.feature_schema_hash)) {
         assert!(!refusal.to_string().is_empty());
     }
 }

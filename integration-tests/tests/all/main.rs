@@ -5,6 +5,7 @@ mod command;
 mod console;
 mod edges;
 mod input_faults;
+mod models;
 mod scenario;
 mod services;
 mod tidy;

@@ -1,5 +1,6 @@
 //! A prediction: quantiles of a workload's demand at and up to each horizon.
 
+use crate::calibration::Statistic;
 use crate::kpi::KpiName;
 use crate::quantiles::Quantiles;
 use crate::sample::{Capacity, Platform};
@@ -36,6 +37,16 @@ pub struct HorizonForecast {
     pub value_interval: Interval,
     /// Interval of the maximum.
     pub maximum_interval: Interval,
+}
+
+impl HorizonForecast {
+    /// Each statistic with its quantiles and interval.
+    pub fn statistics(&self) -> [(Statistic, &Quantiles, &Interval); 2] {
+        [
+            (Statistic::Value, &self.value, &self.value_interval),
+            (Statistic::Maximum, &self.maximum, &self.maximum_interval),
+        ]
+    }
 }
 
 /// Forecast of one resource.

@@ -1,9 +1,10 @@
-//! Runs a stateful model over any number of rows, in blocks of a fixed number of rows.
+//! Runs a model over any number of rows, in blocks of a fixed number of rows.
 //!
 //! The batch axis is fixed at [`BLOCK_ROWS`] when the plan is made, and the last block is filled up
 //! with zeros. So each row is computed by the same kernels in the same order of additions whatever
 //! other rows there are, and its result is the same to the bit. Manifests and gates are not known here.
 
+use crate::manifest::{Kind, Manifest};
 use std::sync::Arc;
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::{
@@ -13,17 +14,17 @@ use tract_onnx::prelude::{
 
 /// Rows in a block: a larger one gives more rows a second, a smaller one costs a single row less.
 /// The low bits may depend on it, so another number is a new version of every model.
-pub const BLOCK_ROWS: usize = 64;
+pub const BLOCK_ROWS: usize = 128;
 
 /// What a step gives, row-major. Keep one and hand it in again: its buffers are reused.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StepOutput {
     /// rows × horizons × statistics (value, maximum) × levels, in units of the row's scale.
     pub q: Vec<f32>,
-    /// rows × state size: `h` of the row's next step.
+    /// rows × state size: `h` of the row's next step. Empty for a windowed model.
     pub h_out: Vec<f32>,
-    /// One per row: whether all its numbers are finite, in `x` and `h` as well as in `q` and `h_out`
-    /// (the runtime's sigmoid and tanh turn NaN into a number). Use nothing of the row where not.
+    /// One per row: whether all its numbers are finite, in the inputs as well as in the outputs (the
+    /// runtime's sigmoid and tanh turn NaN into a number). Use nothing of the row where not.
     pub finite: Vec<bool>,
 }
 
@@ -31,14 +32,33 @@ pub struct StepOutput {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Widths {
     pub(crate) x: usize,
-    pub(crate) h: usize,
+    /// `h` or `w`.
+    pub(crate) past: usize,
     pub(crate) q: usize,
+    /// 0 for a windowed model.
+    pub(crate) h_out: usize,
 }
 
 impl Widths {
+    pub(crate) fn of(manifest: &Manifest) -> Self {
+        let past = manifest.kind.past_size();
+        let h_out = if matches!(manifest.kind, Kind::Stateful { .. }) { past } else { 0 };
+        Self { x: manifest.features, past, q: manifest.quantiles_per_row(), h_out }
+    }
+
     /// `q` and `h_out` of one row.
     pub(crate) fn row<'a>(&self, out: &'a StepOutput, row: usize) -> (&'a [f32], &'a [f32]) {
-        (&out.q[row * self.q..][..self.q], &out.h_out[row * self.h..][..self.h])
+        (&out.q[row * self.q..][..self.q], &out.h_out[row * self.h_out..][..self.h_out])
+    }
+
+    /// Those of the inputs in the order of the graph: `x, h` or `w, x`.
+    fn inputs(&self) -> [usize; 2] {
+        if self.h_out > 0 { [self.x, self.past] } else { [self.past, self.x] }
+    }
+
+    /// Those of the outputs, likewise: `q, h_out` or `q`.
+    fn outputs(&self) -> impl Iterator<Item = usize> {
+        [self.q, self.h_out].into_iter().filter(|width| *width > 0)
     }
 }
 
@@ -50,10 +70,11 @@ pub(crate) struct Blocks {
 }
 
 impl Blocks {
-    /// Optimises the graph for blocks. Its inputs must be `x, h` and its outputs `q, h_out`.
+    /// Optimises the graph for blocks. Its inputs must be `x, h` and its outputs `q, h_out`, or those of a
+    /// windowed model `w, x` and `q`.
     pub(crate) fn new(proto: &ModelProto, widths: Widths) -> TractResult<Self> {
         let mut model = tract_onnx::onnx().model_for_proto_model(proto)?;
-        for (input, width) in [widths.x, widths.h].into_iter().enumerate() {
+        for (input, width) in widths.inputs().into_iter().enumerate() {
             model.set_input_fact(input, f32::fact([BLOCK_ROWS, width]).into())?;
         }
         let mut model = model.into_typed()?;
@@ -61,7 +82,7 @@ impl Blocks {
         // into several wherever their results are sliced, which costs the shipped GRU a quarter of
         // its rows a second.
         model.optimize()?;
-        for (output, width) in [widths.q, widths.h].into_iter().enumerate() {
+        for (output, width) in widths.outputs().enumerate() {
             let shape = &model.output_fact(output)?.shape;
             let fits = |axes: &[usize]| {
                 axes.first() == Some(&BLOCK_ROWS) && axes.iter().product::<usize>() == BLOCK_ROWS * width
@@ -79,27 +100,31 @@ impl Blocks {
         self.widths
     }
 
-    /// One step of as many rows as `x` and `h` hold; they must hold the same number of whole rows.
-    pub(crate) fn step(&self, x: &[f32], h: &[f32], out: &mut StepOutput) -> TractResult<()> {
+    /// One step of as many rows as `x` and `past` hold; they must hold the same number of whole rows.
+    pub(crate) fn step(&self, x: &[f32], past: &[f32], out: &mut StepOutput) -> TractResult<()> {
         out.q.clear();
         out.h_out.clear();
         out.finite.clear();
         let mut scratch = self.plan.spawn()?;
-        let blocks = x.chunks(BLOCK_ROWS * self.widths.x).zip(h.chunks(BLOCK_ROWS * self.widths.h));
-        for (x, h) in blocks {
-            let inputs = tvec!(filled_up(x, self.widths.x)?.into(), filled_up(h, self.widths.h)?.into());
+        let blocks = x.chunks(BLOCK_ROWS * self.widths.x).zip(past.chunks(BLOCK_ROWS * self.widths.past));
+        for (x, past) in blocks {
+            let (own, before) = (filled_up(x, self.widths.x)?.into(), filled_up(past, self.widths.past)?.into());
+            let inputs = if self.widths.h_out > 0 { tvec!(own, before) } else { tvec!(before, own) };
             let outputs = scratch.run(inputs)?;
-            self.append(x, h, &outputs, out)?;
+            self.append([x, past], &outputs, out)?;
         }
         Ok(())
     }
 
-    fn append(&self, x: &[f32], h: &[f32], outputs: &[TValue], out: &mut StepOutput) -> TractResult<()> {
-        let Widths { x: x_width, h: h_width, q: q_width } = self.widths;
+    fn append(&self, [x, past]: [&[f32]; 2], outputs: &[TValue], out: &mut StepOutput) -> TractResult<()> {
+        let Widths { x: x_width, past: past_width, q: q_width, h_out: h_width } = self.widths;
         let rows = x.len() / x_width;
-        let (q, h_out) = (outputs[0].try_as_plain_ram()?, outputs[1].try_as_plain_ram()?);
-        let (q, h_out) = (&q.as_slice::<f32>()?[..rows * q_width], &h_out.as_slice::<f32>()?[..rows * h_width]);
-        let tensors = [(x, x_width), (h, h_width), (q, q_width), (h_out, h_width)];
+        let q = &outputs[0].try_as_plain_ram()?.as_slice::<f32>()?[..rows * q_width];
+        let h_out = match outputs.get(1) {
+            Some(h_out) => &h_out.try_as_plain_ram()?.as_slice::<f32>()?[..rows * h_width],
+            None => &[],
+        };
+        let tensors = [(x, x_width), (past, past_width), (q, q_width), (h_out, h_width)];
         let finite =
             |row: usize| tensors.iter().all(|(t, width)| t[row * width..][..*width].iter().all(|v| v.is_finite()));
         out.finite.extend((0..rows).map(finite));

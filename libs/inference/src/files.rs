@@ -1,7 +1,9 @@
 //! A model's files as bytes, from a folder or from the program itself. What the bytes mean is not known here.
 
 use crate::refusal::Refusal;
+use sha2::{Digest, Sha256};
 use std::borrow::Cow;
+use std::fmt::Write;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -92,6 +94,11 @@ impl ModelFiles {
         &self.manifest
     }
 
+    /// SHA-256 of the manifest, in lower-case hex. As the manifest holds the model's, it is the identity of both.
+    pub fn manifest_sha256(&self) -> String {
+        sha256_hex(&self.manifest)
+    }
+
     /// Contents of [`GOLDEN_FILE`].
     pub fn golden(&self) -> &[u8] {
         &self.golden
@@ -101,6 +108,14 @@ impl ModelFiles {
     pub(crate) fn name_of(&self, file: &str) -> String {
         format!("{}/{file}", self.origin)
     }
+}
+
+/// SHA-256 in lower-case hex.
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 fn resolve(path: &Path) -> Result<PathBuf, Refusal> {
@@ -125,4 +140,14 @@ fn read(folder: &Path, root: &Path, name: &str, bytes_max: u64) -> Result<Vec<u8
         return Err(Refusal::TooLarge { path, bytes_max });
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_lower_case_hex() {
+        assert_eq!(sha256_hex(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    }
 }

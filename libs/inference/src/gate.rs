@@ -1,15 +1,13 @@
-//! What a stateful model must pass before it is used, in order: manifest, hash, graph, golden vectors, trial.
+//! What a model must pass before it is used, in order: manifest, hash, graph, golden vectors, trial.
 
 use crate::blocks::{Blocks, Widths};
-use crate::files::{GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, ModelFiles};
+use crate::files::{GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, ModelFiles, sha256_hex};
 use crate::golden::Golden;
 use crate::graph;
-use crate::manifest::{Kind, Manifest};
+use crate::manifest::Manifest;
 use crate::refusal::Refusal;
 use crate::trial;
-use sha2::{Digest, Sha256};
 use std::any::Any;
-use std::fmt::Write;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -40,9 +38,6 @@ impl Expected {
 pub(crate) fn pass(files: &ModelFiles, expected: &Expected) -> Result<(Manifest, Blocks), Refusal> {
     let manifest_file = files.name_of(MANIFEST_FILE);
     let manifest = Manifest::parse(files.manifest(), &manifest_file)?;
-    let Kind::Stateful { state_size } = manifest.kind else {
-        return Err(Refusal::Kind { file: manifest_file, found: manifest.kind.name(), expected: "stateful" });
-    };
     if manifest.feature_schema_hash != expected.feature_schema_hash {
         return Err(Refusal::FeatureSchema {
             file: manifest_file,
@@ -57,9 +52,9 @@ pub(crate) fn pass(files: &ModelFiles, expected: &Expected) -> Result<(Manifest,
     }
     let proto = graph::decode(files.model(), &file)?;
     graph::check(&proto, &manifest, &file)?;
-    let golden = Golden::parse(files.golden(), &manifest, state_size)
+    let golden = Golden::parse(files.golden(), &manifest)
         .map_err(|problem| Refusal::GoldenVectors { file: files.name_of(GOLDEN_FILE), problem })?;
-    let widths = Widths { x: manifest.features, h: state_size, q: manifest.quantiles_per_row() };
+    let widths = Widths::of(&manifest);
     let block_deadline = expected.block_deadline;
     let blocks = within(expected.load_deadline, &file.clone(), move || {
         let blocks = Blocks::new(&proto, widths).map_err(|e| Refusal::not_runnable(&file, format!("{e:#}")))?;
@@ -67,13 +62,6 @@ pub(crate) fn pass(files: &ModelFiles, expected: &Expected) -> Result<(Manifest,
         Ok(blocks)
     })?;
     Ok((manifest, blocks))
-}
-
-fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 /// Does `work` on a thread of its own and waits at most `deadline`. The runtime cannot be
@@ -130,10 +118,5 @@ mod tests {
             Err("m/model.onnx: cannot be run (the runtime panicked: no such axis: 3): export it in plain operators"
                 .to_owned())
         );
-    }
-
-    #[test]
-    fn hashes_are_lower_case_hex() {
-        assert_eq!(sha256_hex(b""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     }
 }

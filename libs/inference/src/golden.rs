@@ -1,13 +1,14 @@
 //! Golden vectors: inputs, and what onnxruntime gave for them at export. Running the model is not done here.
 
-use crate::manifest::{Manifest, STATISTICS};
+use crate::manifest::{Kind, Manifest, STATISTICS};
 use prescale_domain::quantiles::LEVELS;
 use serde::Deserialize;
 
 /// A tolerance above this would let a wrong model pass.
 const TOLERANCE_MAX: f32 = 1e-3;
 
-/// Steps of a few rows with carried state: the first starts from zeros.
+/// Steps of a few rows. Those of a stateful model follow one another with carried state, the first from
+/// zeros; those of a windowed one stand alone.
 pub(crate) struct Golden {
     pub(crate) rows: usize,
     /// Largest absolute difference allowed.
@@ -19,9 +20,11 @@ pub(crate) struct Golden {
 pub(crate) struct GoldenStep {
     /// rows × features.
     pub(crate) x: Vec<f32>,
+    /// rows × bins of a windowed model; empty for a stateful one.
+    pub(crate) w: Vec<f32>,
     /// rows × horizons × statistics × levels.
     pub(crate) q: Vec<f32>,
-    /// rows × state size.
+    /// rows × state size of a stateful model; empty for a windowed one.
     pub(crate) h_out: Vec<f32>,
 }
 
@@ -31,7 +34,8 @@ struct Written {
     #[serde(rename = "about")]
     _about: String,
     rows: usize,
-    state_size: usize,
+    state_size: Option<usize>,
+    window_bins: Option<usize>,
     tolerance: f32,
     steps: Vec<WrittenStep>,
 }
@@ -40,19 +44,31 @@ struct Written {
 #[serde(deny_unknown_fields)]
 struct WrittenStep {
     x: Vec<Vec<f32>>,
+    #[serde(default)]
+    w: Vec<Vec<f32>>,
     q: Vec<Vec<Vec<Vec<f32>>>>,
+    #[serde(default)]
     h_out: Vec<Vec<f32>>,
 }
 
 impl Golden {
-    /// Reads the vectors of a model with `state_size` and holds them to the manifest. `Err` says what is wrong.
-    pub(crate) fn parse(text: &[u8], manifest: &Manifest, state_size: usize) -> Result<Self, String> {
+    /// Reads the vectors and holds them to the manifest. `Err` says what is wrong.
+    pub(crate) fn parse(text: &[u8], manifest: &Manifest) -> Result<Self, String> {
         let written: Written = serde_json::from_slice(text).map_err(|e| format!("not golden vectors ({e})"))?;
         if written.rows == 0 || written.steps.is_empty() {
             return Err("it holds no rows or no steps, so it shows nothing".to_owned());
         }
-        if written.state_size != state_size {
-            return Err(format!("state_size is {}, the manifest says {state_size}", written.state_size));
+        let (state_size, window_bins) = match manifest.kind {
+            Kind::Stateful { state_size } => (Some(state_size), None),
+            Kind::Windowed { bins } => (None, Some(bins)),
+        };
+        // The steps' shapes say it as well; the key need not.
+        let stated =
+            [("state_size", written.state_size, state_size), ("window_bins", written.window_bins, window_bins)];
+        for (key, found, wanted) in stated {
+            if found.is_some_and(|found| found != wanted.unwrap_or(0)) {
+                return Err(format!("{key} is {}, the manifest says {}", found.unwrap_or(0), wanted.unwrap_or(0)));
+            }
         }
         if !(written.tolerance > 0.0 && written.tolerance <= TOLERANCE_MAX) {
             return Err(format!("tolerance is {:e}: it must be above 0, at most {TOLERANCE_MAX:e}", written.tolerance));
@@ -61,14 +77,18 @@ impl Golden {
             .steps
             .into_iter()
             .enumerate()
-            .map(|(i, step)| step.flat(written.rows, manifest, state_size).map_err(|e| format!("step {i}: {e}")))
+            .map(|(i, step)| step.flat(written.rows, manifest).map_err(|e| format!("step {i}: {e}")))
             .collect::<Result<_, _>>()?;
         Ok(Self { rows: written.rows, tolerance: written.tolerance, steps })
     }
 }
 
 impl WrittenStep {
-    fn flat(self, rows: usize, manifest: &Manifest, state_size: usize) -> Result<GoldenStep, String> {
+    fn flat(self, rows: usize, manifest: &Manifest) -> Result<GoldenStep, String> {
+        let (windows, states) = match manifest.kind {
+            Kind::Stateful { state_size } => ((0, 0), (rows, state_size)),
+            Kind::Windowed { bins } => ((rows, bins), (0, 0)),
+        };
         Ok(GoldenStep {
             x: flat("x", self.x, rows, manifest.features)?,
             q: {
@@ -76,7 +96,8 @@ impl WrittenStep {
                 let statistics = flat("q", horizons, rows * manifest.horizons_s.len(), STATISTICS)?;
                 flat("q", statistics, rows * manifest.horizons_s.len() * STATISTICS, LEVELS)?
             },
-            h_out: flat("h_out", self.h_out, rows, state_size)?,
+            w: flat("w", self.w, windows.0, windows.1)?,
+            h_out: flat("h_out", self.h_out, states.0, states.1)?,
         })
     }
 }

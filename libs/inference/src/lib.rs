@@ -10,13 +10,16 @@ mod gate;
 mod golden;
 mod graph;
 mod manifest;
+mod model;
 mod refusal;
-mod stateful;
+pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod trial;
 
 pub use blocks::{BLOCK_ROWS, StepOutput};
 pub use files::{FileLimits, GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, ModelFiles};
 pub use gate::Expected;
-pub use manifest::{Axis, Kind, Manifest, STATISTICS, TensorSpec, Training};
+pub use manifest::{Axis, Kind, Manifest, STATISTICS, TensorSpec, Training, WINDOW_BINS_MAX};
+pub use model::{InferenceError, Model};
 pub use refusal::Refusal;
-pub use stateful::{InferenceError, StatefulModel};

@@ -10,6 +10,15 @@ use std::fmt;
 /// Statistics that a model forecasts at each horizon: the value, and the maximum up to then.
 pub const STATISTICS: usize = 2;
 
+/// Most bins of a window: a day of five minutes each, which is what is kept of a series.
+pub const WINDOW_BINS_MAX: usize = 288;
+
+/// Most bins that a model may ask for before its forecasts are used: a week of five minutes each.
+const BINS_NEEDED_MAX: u64 = 2016;
+
+/// Bins that a stateful model needs where its manifest does not say.
+const STATEFUL_BINS_NEEDED: u64 = 12;
+
 const AXIS_LENGTH_MAX: i64 = 1 << 16;
 
 /// How a model sees the past.
@@ -20,9 +29,9 @@ pub enum Kind {
         /// Numbers in the state of one row.
         state_size: usize,
     },
-    /// The features of the last bins in, nothing carried.
+    /// One bin's features and the demand of the last bins in, nothing carried.
     Windowed {
-        /// Bins in the window.
+        /// Bins in the window, the open one included: 1 to [`WINDOW_BINS_MAX`].
         bins: usize,
     },
 }
@@ -33,6 +42,14 @@ impl Kind {
         match self {
             Self::Stateful { .. } => "stateful",
             Self::Windowed { .. } => "windowed",
+        }
+    }
+
+    /// Numbers that a row has of its past: its state, or its window.
+    pub fn past_size(&self) -> usize {
+        match self {
+            Self::Stateful { state_size } => *state_size,
+            Self::Windowed { bins } => *bins,
         }
     }
 }
@@ -107,6 +124,8 @@ pub struct Manifest {
     pub version: String,
     /// How it sees the past.
     pub kind: Kind,
+    /// Bins that a series must have, the open one included, before the forecasts are of use.
+    pub bins_needed: u64,
     /// SHA-256 of the ONNX file, lower-case hex.
     pub sha256: String,
     /// Version of the ONNX operator set.
@@ -159,14 +178,15 @@ struct Written {
     name: String,
     version: String,
     kind: WrittenKind,
+    window_bins: Option<usize>,
+    bins_needed: Option<u64>,
     sha256: String,
     opset: i64,
     feature_schema_hash: String,
     grid_step_s: u32,
     horizons_s: Vec<u32>,
     quantile_levels: Vec<f64>,
-    #[serde(default)]
-    state_size: usize,
+    state_size: Option<usize>,
     inputs: Vec<TensorSpec>,
     outputs: Vec<TensorSpec>,
     training: Training,
@@ -183,10 +203,18 @@ impl Written {
             return Err(format!("quantile_levels = {:?}: they must be {QUANTILE_LEVELS:?}", self.quantile_levels));
         }
         let (kind, features) = self.kind()?;
+        let bins_needed = self.bins_needed.unwrap_or(match kind {
+            Kind::Stateful { .. } => STATEFUL_BINS_NEEDED,
+            Kind::Windowed { bins } => bins as u64,
+        });
+        if bins_needed == 0 || bins_needed > BINS_NEEDED_MAX {
+            return Err(format!("bins_needed = {bins_needed}: take from 1 to {BINS_NEEDED_MAX}"));
+        }
         Ok(Manifest {
             name: self.name,
             version: self.version,
             kind,
+            bins_needed,
             sha256: self.sha256,
             opset: self.opset,
             feature_schema_hash: self.feature_schema_hash,
@@ -202,35 +230,47 @@ impl Written {
     /// The kind and the number of features, which the shapes state as well.
     fn kind(&self) -> Result<(Kind, usize), String> {
         use Axis::{Length, Rows};
-        let shape = |of: &[TensorSpec], i: usize| of.get(i).map(|t| t.shape.clone()).unwrap_or_default();
-        let x = shape(&self.inputs, 0);
+        let found = self.inputs.iter().find(|input| input.name == "x").map(|x| x.shape.as_slice());
+        let Some(&[Rows, Length(features)]) = found else {
+            return Err("inputs: one must be x of shape [-1, features]".to_owned());
+        };
+        let x = ("x", vec![Rows, Length(features)]);
         let q = ("q", vec![Rows, Length(self.horizons_s.len()), Length(STATISTICS), Length(LEVELS)]);
-        let (kind, features, inputs, outputs) = match (&self.kind, x.as_slice()) {
-            (WrittenKind::Stateful, &[Rows, Length(features)]) => {
-                if self.state_size == 0 || self.state_size as i64 > AXIS_LENGTH_MAX {
-                    return Err(format!(
-                        "state_size = {}: a stateful model has from 1 to {AXIS_LENGTH_MAX}",
-                        self.state_size
-                    ));
-                }
-                let state = vec![Rows, Length(self.state_size)];
-                let kind = Kind::Stateful { state_size: self.state_size };
-                (kind, features, vec![("x", x), ("h", state.clone())], vec![q, ("h_out", state)])
-            }
-            (WrittenKind::Windowed, &[Rows, Length(bins), Length(features)]) => {
-                if self.state_size != 0 {
-                    return Err(format!("state_size = {}: a windowed model has none, leave it out", self.state_size));
-                }
-                (Kind::Windowed { bins }, features, vec![("x", x)], vec![q])
-            }
-            (WrittenKind::Stateful, _) => return Err("inputs: the first must be x of shape [-1, features]".to_owned()),
-            (WrittenKind::Windowed, _) => {
-                return Err("inputs: the first must be x of shape [-1, bins, features]".to_owned());
-            }
+        let kind = self.past()?;
+        let past = vec![Rows, Length(kind.past_size())];
+        let (inputs, outputs) = match kind {
+            Kind::Stateful { .. } => (vec![x, ("h", past.clone())], vec![q, ("h_out", past)]),
+            Kind::Windowed { .. } => (vec![("w", past), x], vec![q]),
         };
         tensors("inputs", &self.inputs, &inputs)?;
         tensors("outputs", &self.outputs, &outputs)?;
         Ok((kind, features))
+    }
+
+    /// The kind with its size.
+    fn past(&self) -> Result<Kind, String> {
+        match (&self.kind, self.state_size, self.window_bins) {
+            (WrittenKind::Stateful, _, Some(bins)) => {
+                Err(format!("window_bins = {bins}: a stateful model has no window, leave it out"))
+            }
+            (WrittenKind::Stateful, Some(state_size), None) if (1..=AXIS_LENGTH_MAX as usize).contains(&state_size) => {
+                Ok(Kind::Stateful { state_size })
+            }
+            (WrittenKind::Stateful, state_size, None) => {
+                let state_size = state_size.unwrap_or(0);
+                Err(format!("state_size = {state_size}: a stateful model has from 1 to {AXIS_LENGTH_MAX}"))
+            }
+            (WrittenKind::Windowed, Some(state_size), _) => {
+                Err(format!("state_size = {state_size}: a windowed model has none, leave it out"))
+            }
+            (WrittenKind::Windowed, None, Some(bins)) if (1..=WINDOW_BINS_MAX).contains(&bins) => {
+                Ok(Kind::Windowed { bins })
+            }
+            (WrittenKind::Windowed, None, bins) => {
+                let bins = bins.unwrap_or(0);
+                Err(format!("window_bins = {bins}: a windowed model has from 1 to {WINDOW_BINS_MAX}"))
+            }
+        }
     }
 }
 
@@ -253,7 +293,9 @@ fn tensors(table: &str, found: &[TensorSpec], expected: &[(&str, Vec<Axis>)]) ->
     }
     let found = signature(found.iter().map(|t| (t.name.as_str(), t.shape.as_slice())));
     let expected = signature(expected.iter().map(|(name, shape)| (*name, shape.as_slice())));
-    Err(format!("{table} are {found}: by kind, state_size, horizons_s and quantile_levels they must be {expected}"))
+    Err(format!(
+        "{table} are {found}: by kind, state_size or window_bins, horizons_s and quantile_levels they must be {expected}"
+    ))
 }
 
 fn named(key: &str, value: &str) -> Result<(), String> {

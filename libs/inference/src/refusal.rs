@@ -55,16 +55,6 @@ pub enum Refusal {
         /// What is wrong and, where it is not plain, what to do.
         problem: String,
     },
-    /// The model is of another kind than the caller can run.
-    #[error("{file}: kind is {found}, a {expected} model is needed here: configure it where {found} models run")]
-    Kind {
-        /// The manifest.
-        file: String,
-        /// The kind it states.
-        found: &'static str,
-        /// The kind that the caller runs.
-        expected: &'static str,
-    },
     /// The model was made for other features than the caller computes.
     #[error(
         "{file}: made for features {found}, this build computes {expected}: train it on the features of FEATURES.md"
@@ -199,7 +189,10 @@ pub enum Refusal {
         row: usize,
     },
     /// What a row gives depends on the other rows of the batch or on its place among them.
-    #[error("{file}: golden step {step}: the result of a row depends on {on}: use no operator across the batch axis")]
+    #[error(
+        "{file}: golden step {step}: the result of a row depends on {on}: use no operator across the batch axis, and \
+         write sums along a row as matrix products (the runtime's own sums go by where the row lies in memory)"
+    )]
     RowsDependent {
         /// The model.
         file: String,

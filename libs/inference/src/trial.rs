@@ -10,16 +10,17 @@ use tract_onnx::prelude::TractResult;
 /// How far a quantile may lie below the one before, per unit of magnitude: float32 rounding of sums.
 const CROSSING_TOLERANCE: f32 = 1e-5;
 
-/// Runs the golden steps with carried state: all rows together, each row alone, and each row at each
-/// place of a full block; times the full blocks.
+/// Runs the golden steps, a stateful model's with carried state: all rows together, each row alone, and
+/// each row at each place of a full block; times the full blocks.
 pub(crate) fn run(blocks: &Blocks, golden: &Golden, block_deadline: Duration, file: &str) -> Result<(), Refusal> {
     let failed = |e| Refusal::not_runnable(file, format!("{e:#}"));
-    let mut h = vec![0.0; golden.rows * blocks.widths().h];
+    let mut h = vec![0.0; golden.rows * blocks.widths().h_out];
     let mut fastest = Duration::MAX;
     for (step, vectors) in golden.steps.iter().enumerate() {
         let x = &vectors.x;
+        let past = if vectors.w.is_empty() { &h } else { &vectors.w };
         let mut together = StepOutput::default();
-        blocks.step(x, &h, &mut together).map_err(failed)?;
+        blocks.step(x, past, &mut together).map_err(failed)?;
         let file = file.to_owned();
         match outputs_of(&together, vectors, golden.tolerance, blocks.widths().q) {
             Outputs::Golden => {}
@@ -30,10 +31,10 @@ pub(crate) fn run(blocks: &Blocks, golden: &Golden, block_deadline: Duration, fi
                 return Err(Refusal::GoldenMismatch { file, step, output, apart: by, tolerance });
             }
         }
-        if !alone(blocks, x, &h, &together).map_err(failed)? {
+        if !alone(blocks, x, past, &together).map_err(failed)? {
             return Err(Refusal::RowsDependent { file, step, on: "which other rows there are" });
         }
-        match at_each_place(blocks, x, &h, &together).map_err(failed)? {
+        match at_each_place(blocks, x, past, &together).map_err(failed)? {
             Some(took) => fastest = fastest.min(took),
             None => return Err(Refusal::RowsDependent { file, step, on: "its place among them" }),
         }
@@ -70,11 +71,11 @@ fn outputs_of(got: &StepOutput, golden: &GoldenStep, tolerance: f32, quantiles_p
 }
 
 /// Whether each row alone gives the bits that it gave together with the others.
-fn alone(blocks: &Blocks, x: &[f32], h: &[f32], together: &StepOutput) -> TractResult<bool> {
+fn alone(blocks: &Blocks, x: &[f32], past: &[f32], together: &StepOutput) -> TractResult<bool> {
     let widths = blocks.widths();
     let mut out = StepOutput::default();
-    for (row, (x, h)) in x.chunks(widths.x).zip(h.chunks(widths.h)).enumerate() {
-        blocks.step(x, h, &mut out)?;
+    for (row, (x, past)) in x.chunks(widths.x).zip(past.chunks(widths.past)).enumerate() {
+        blocks.step(x, past, &mut out)?;
         if !same_bits(widths.row(&out, 0), widths.row(together, row)) {
             return Ok(false);
         }
@@ -84,7 +85,7 @@ fn alone(blocks: &Blocks, x: &[f32], h: &[f32], together: &StepOutput) -> TractR
 
 /// Fills blocks with the rows over and over, each time beginning with another one. Gives the
 /// fastest block's time, or `None` where a row's bits depend on its place.
-fn at_each_place(blocks: &Blocks, x: &[f32], h: &[f32], together: &StepOutput) -> TractResult<Option<Duration>> {
+fn at_each_place(blocks: &Blocks, x: &[f32], past: &[f32], together: &StepOutput) -> TractResult<Option<Duration>> {
     let widths = blocks.widths();
     let rows = together.finite.len();
     let mut out = StepOutput::default();
@@ -94,9 +95,9 @@ fn at_each_place(blocks: &Blocks, x: &[f32], h: &[f32], together: &StepOutput) -
         let full = |numbers: &[f32], width: usize| -> Vec<f32> {
             (0..BLOCK_ROWS).flat_map(|place| numbers[row_at(place) * width..][..width].to_vec()).collect()
         };
-        let (x, h) = (full(x, widths.x), full(h, widths.h));
+        let (x, past) = (full(x, widths.x), full(past, widths.past));
         let began = Instant::now();
-        blocks.step(&x, &h, &mut out)?;
+        blocks.step(&x, &past, &mut out)?;
         fastest = fastest.min(began.elapsed());
         let same = |place| same_bits(widths.row(&out, place), widths.row(together, row_at(place)));
         if !(0..BLOCK_ROWS).all(same) {

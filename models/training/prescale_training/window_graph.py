@@ -103,8 +103,8 @@ def _decoded(g: Graph, table: np.ndarray, leaves: str) -> str:
 def _kernel_machine(g: Graph, seen: str, machine: KernelMachine) -> tuple[str, str]:
     """(lean [N, heads * A], spread [N, heads * levels])."""
     z = g.add("Mul", g.add("Sub", seen, machine.shift[None]), machine.stretch[None])
-    # A product and no ReduceSum, whose rounding in tract depends on where in memory a row begins.
-    own = g.add("MatMul", g.add("Mul", z, z), np.ones((machine.vectors.shape[1], 1)))
+    # As a matrix product: a ReduceSum's order of adding may depend on where the row lies.
+    own = g.add("MatMul", g.add("Mul", z, z), np.ones((len(machine.shift), 1)))
     theirs = (machine.vectors**2).sum(axis=1)[None]
     apart = g.add("Sub", g.add("Add", own, theirs), g.add("MatMul", z, 2.0 * machine.vectors.T))
     near = g.add("Exp", g.add("Neg", g.add("Relu", apart)))

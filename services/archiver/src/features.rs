@@ -128,8 +128,17 @@ fn top_season(window: &WindowFeatures, rank: usize) -> [Option<f64>; 4] {
 pub(crate) enum Selection {
     /// Every one.
     All,
-    /// Those of these names.
-    Named(BTreeSet<String>),
+    /// Some of each window.
+    Some([OfWindow; 2]),
+}
+
+/// The features of one window that are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OfWindow {
+    /// In the order of [`NAMES`].
+    named: [bool; FEATURES],
+    /// Names of those that are added by SQL.
+    extra: BTreeSet<String>,
 }
 
 impl Selection {
@@ -141,43 +150,60 @@ impl Selection {
         if names.iter().any(|name| name == ALL) {
             return Ok(Self::All);
         }
+        let mut windows = [(); 2].map(|()| OfWindow { named: [false; FEATURES], extra: BTreeSet::new() });
         for name in names {
-            let feature = WINDOWS.iter().find_map(|window| name.strip_prefix(window)?.strip_prefix('_'));
-            let is_known = |f: &str| NAMES.contains(&f) || f.strip_prefix(EXTRA).is_some_and(|extra| !extra.is_empty());
-            if !feature.is_some_and(is_known) {
+            let taken = WINDOWS.iter().zip(&mut windows).any(|(window, features)| {
+                name.strip_prefix(window).and_then(|rest| rest.strip_prefix('_')).is_some_and(|rest| features.add(rest))
+            });
+            if !taken {
                 bail!(
                     "{name:?} is no feature: write short_ or long_ and one of {}, or {EXTRA}NAME for one that is added by SQL, or {ALL:?}",
                     NAMES.join(", ")
                 );
             }
         }
-        Ok(Self::Named(names.iter().cloned().collect()))
-    }
-
-    fn has(&self, name: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::Named(names) => names.contains(name),
-        }
+        Ok(Self::Some(windows))
     }
 
     /// Calls `take` with window, name and value of each selected feature that a KPI has.
     pub(crate) fn each<'a>(&self, kpi: &'a KpiFingerprint, mut take: impl FnMut(Feature<'a>)) {
-        for (window, features) in WINDOWS.into_iter().zip(windows(kpi)) {
-            for (name, value) in NAMES.into_iter().zip(values(features)) {
+        for (at, features) in windows(kpi).into_iter().enumerate() {
+            let window = WINDOWS[at];
+            let selected = match self {
+                Self::All => None,
+                Self::Some(windows) => Some(&windows[at]),
+            };
+            for (place, value) in values(features).into_iter().enumerate() {
                 if let Some(value) = value
-                    && self.has(&format!("{window}_{name}"))
+                    && selected.is_none_or(|s| s.named[place])
                 {
-                    take(Feature { window, name, is_extra: false, value });
+                    take(Feature { window, name: NAMES[place], is_extra: false, value });
                 }
             }
             for (name, value) in &features.extra {
                 if let Some(value) = *value
-                    && self.has(&format!("{window}_{EXTRA}{name}"))
+                    && selected.is_none_or(|s| s.extra.contains(name))
                 {
                     take(Feature { window, name, is_extra: true, value });
                 }
             }
+        }
+    }
+}
+
+impl OfWindow {
+    /// Adds a feature by its name, less the window's; false when none has that name.
+    fn add(&mut self, name: &str) -> bool {
+        if let Some(place) = NAMES.iter().position(|known| *known == name) {
+            self.named[place] = true;
+            return true;
+        }
+        match name.strip_prefix(EXTRA) {
+            Some(extra) if !extra.is_empty() => {
+                self.extra.insert(extra.to_owned());
+                true
+            }
+            _ => false,
         }
     }
 }

@@ -91,16 +91,14 @@ pub fn run(config: &Config, context: &Context, bus: Arc<dyn Bus>, shutdown: &Can
 fn starts(config: &Config) -> Result<Vec<(&'static str, usize, Start<'_>)>> {
     let mut starts: Vec<(&'static str, usize, Start<'_>)> = Vec::new();
     if config.prometheus.is_on() {
-        let [fingerprints, predictions] = [(); 2].map(|()| push::prometheus(&config.prometheus));
-        let (fingerprints, predictions) = (fingerprints?, predictions?);
-        starts.push(pushed::<Fingerprint>("archiver-prometheus-fingerprints", fingerprints.sinks()));
-        starts.push(pushed::<Prediction>("archiver-prometheus-predictions", predictions.sinks()));
+        let store = push::prometheus(&config.prometheus)?;
+        starts.push(pushed::<Fingerprint>("archiver-prometheus-fingerprints", store.sinks()));
+        starts.push(pushed::<Prediction>("archiver-prometheus-predictions", store.sinks()));
     }
     if config.influxdb.is_on() {
-        let [fingerprints, predictions] = [(); 2].map(|()| push::influxdb(&config.influxdb));
-        let (fingerprints, predictions) = (fingerprints?, predictions?);
-        starts.push(pushed::<Fingerprint>("archiver-influxdb-fingerprints", fingerprints.sinks()));
-        starts.push(pushed::<Prediction>("archiver-influxdb-predictions", predictions.sinks()));
+        let store = push::influxdb(&config.influxdb)?;
+        starts.push(pushed::<Fingerprint>("archiver-influxdb-fingerprints", store.sinks()));
+        starts.push(pushed::<Prediction>("archiver-influxdb-predictions", store.sinks()));
     }
     if config.parquet.is_on() {
         let files = &config.parquet;

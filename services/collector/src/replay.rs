@@ -56,12 +56,7 @@ pub(crate) fn run(
         name => name.to_owned(),
     };
     let retry = BusRetry::new(&format!("replay:{name}"), context.health.component(COMPONENT), shutdown);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(READERS)
-        .thread_name("replay reader")
-        .enable_all()
-        .build()
-        .context("cannot start the replay's readers")?;
+    let runtime = readers()?;
     let Some((appender, stored)) = Appender::open(bus, retry.clone())? else { return Ok(()) };
     let back_pressure =
         BackPressure { bus, group: context.group(STAGES[0].stage), lag_max_records: config.lag_max_records };
@@ -93,6 +88,16 @@ pub(crate) fn run(
     replay.retry.health().idle();
     observe(Event::ReplayEnded(report));
     Ok(())
+}
+
+/// The threads that a trace is read by.
+fn readers() -> Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(READERS)
+        .thread_name("trace reader")
+        .enable_all()
+        .build()
+        .context("cannot start the threads that read the trace")
 }
 
 /// Runs to the end, or to the shutdown: then `None`.

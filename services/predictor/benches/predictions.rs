@@ -16,9 +16,11 @@ use prescale_domain::kpi::{self, KpiName};
 use prescale_domain::sample::{Capacity, Platform};
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
+use prescale_inference::StepOutput;
 use prescale_predictor::Config;
 use prescale_predictor::network::Network;
 use prescale_predictor::partition::{Enveloped, Partition};
+use prescale_predictor::registry::Registry;
 use prescale_predictor::stage::Factory;
 use std::sync::Arc;
 use std::time::Instant;
@@ -98,9 +100,8 @@ fn resident_bytes() -> usize {
 fn main() -> anyhow::Result<()> {
     let count = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(2000);
     let fleet = Fleet::new(count);
-    let settings = Arc::new(Config::default().settings()?);
-    let network = Network::load(&settings)?;
-    let mut partition = Partition::new(Arc::clone(&settings), network.clone());
+    let registry = Arc::new(Registry::open(Arc::new(Config::default().settings()?))?);
+    let mut partition = Partition::new(Arc::clone(&registry));
     let before = resident_bytes();
     for bin in 0..HISTORY_BINS {
         for batch in fleet.at(300 * bin).chunks(BATCH) {
@@ -123,7 +124,7 @@ fn main() -> anyhow::Result<()> {
     }
     rate("partition alone", count, began);
     whole_stage(&fleet, &snapshot)?;
-    network.map_or(Ok(()), |network| network_alone(network, count))
+    registry.bases().values().try_for_each(|network| network_alone(network, count))
 }
 
 fn rate(what: &str, workloads: usize, began: Instant) {
@@ -155,13 +156,14 @@ fn whole_stage(fleet: &Fleet, snapshot: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn network_alone(mut network: Network, workloads: usize) -> anyhow::Result<()> {
+fn network_alone(network: &Network, workloads: usize) -> anyhow::Result<()> {
     let rows = 2 * BATCH.min(workloads);
-    let (x, h) = (vec![0.5; rows * FEATURES], vec![0.1; rows * network.state_size()]);
+    let (x, h) = (vec![0.5; rows * FEATURES], vec![0.1; rows * network.kind().past_size()]);
     let turns = workloads * MEASURED_MINUTES as usize / BATCH.min(workloads);
+    let mut out = StepOutput::default();
     let began = Instant::now();
     for _ in 0..turns {
-        std::hint::black_box(network.step(&x, &h)?);
+        network.step(std::hint::black_box(&x), &h, &mut out)?;
     }
     rate("network alone", workloads, began);
     Ok(())

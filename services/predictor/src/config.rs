@@ -1,8 +1,10 @@
 //! Configuration of the predictor: section `[predictor]`.
 
+use anyhow::Context as _;
 use prescale_domain::forecast::{Family, GRID_STEP_S, HORIZON_BINS_MAX};
 use prescale_domain::kpi::{self, KpiName};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// How a series' family is chosen.
@@ -26,27 +28,36 @@ pub struct Config {
     /// How far ahead to forecast, in seconds: multiples of 300, ascending, at most 21600 (6 h). The
     /// built-in GRU knows 300, 900 and 3600.
     pub horizons_s: Vec<u32>,
-    /// Families of models in order of preference: "gru", "exponential-smoothing", "seasonal-naive",
-    /// "last-value". Which of those with enough history makes a series' forecast is for `choice` to say; the
-    /// next ones step in where its numbers cannot be used. Without "last-value" a young series has no
-    /// forecast.
+    /// Families of models in order of preference: "gru", "lstm", "svr", "random-forest",
+    /// "exponential-smoothing", "seasonal-naive", "last-value", "mstl", "arima", "prophet". Which of those
+    /// with enough history makes a series' forecast is for `choice` to say; the next ones step in where its
+    /// numbers cannot be used. Without "last-value" a young series has no forecast. "mstl", "arima" and
+    /// "prophet" keep up to two weeks of history a series; "lstm", "svr" and "random-forest" need a model in
+    /// `model_folders` or `models_dir`.
     pub models: Vec<String>,
     /// How a series' family is chosen among `models`: `loss`, the one whose forecasts lately lost clearly
     /// least, or `order`, the first with enough history, which takes half the memory.
     pub choice: Choice,
-    /// Folder of a GRU to use in place of the built-in one; it is checked at the start, which a model
-    /// that fails the checks stops. Empty: the built-in one.
-    pub model_folder: String,
+    /// Folder of models by family and version, of which `prescale model promote` brings one into use while the
+    /// predictor runs. Empty: none.
+    pub models_dir: PathBuf,
+    /// Where the models of trained families are: folder by family, such as `lstm = "models/lstm"`. They are
+    /// checked at the start, which one that fails the checks stops. A GRU is built in.
+    pub model_folders: BTreeMap<String, PathBuf>,
 }
+
+/// The families of the default, in order of preference.
+const MODELS: [Family; 4] = [Family::Gru, Family::ExponentialSmoothing, Family::SeasonalNaive, Family::LastValue];
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             resources: vec![kpi::CPU_CORES_USED.to_owned(), kpi::MEMORY_BYTES.to_owned()],
             horizons_s: vec![300, 900, 3600],
-            models: Family::ALL.map(|family| family.name().to_owned()).to_vec(),
+            models: MODELS.map(|family| family.name().to_owned()).to_vec(),
             choice: Choice::default(),
-            model_folder: String::new(),
+            models_dir: PathBuf::new(),
+            model_folders: BTreeMap::new(),
         }
     }
 }
@@ -64,8 +75,10 @@ pub struct Settings {
     pub models: Vec<Family>,
     /// How one of them is chosen for a series.
     pub choice: Choice,
-    /// Folder of the GRU; `None` for the built-in one.
-    pub model_folder: Option<PathBuf>,
+    /// Folder of the models by family and version; `None` where there is none.
+    pub models_dir: Option<PathBuf>,
+    /// Folders of the trained families' models.
+    pub model_folders: BTreeMap<Family, PathBuf>,
 }
 
 impl Config {
@@ -80,7 +93,8 @@ impl Config {
             horizons_bins: self.horizons_bins()?,
             models: self.families()?,
             choice: self.choice,
-            model_folder: (!self.model_folder.is_empty()).then(|| PathBuf::from(&self.model_folder)),
+            models_dir: (!self.models_dir.as_os_str().is_empty()).then(|| self.models_dir.clone()),
+            model_folders: self.checked_folders()?,
         })
     }
 
@@ -112,6 +126,21 @@ impl Config {
         Ok(horizons.iter().map(|horizon_s| (horizon_s / GRID_STEP_S) as usize).collect())
     }
 
+    fn checked_folders(&self) -> anyhow::Result<BTreeMap<Family, PathBuf>> {
+        let folder = |(name, folder): (&String, &PathBuf)| {
+            let family = Family::TRAINED.into_iter().find(|family| family.name() == name).with_context(|| {
+                let known = Family::TRAINED.map(Family::name);
+                format!("[predictor] model_folders names {name:?}, which has no model to load: take of {known:?}")
+            })?;
+            anyhow::ensure!(
+                !folder.as_os_str().is_empty(),
+                "[predictor] model_folders: {name} is empty: give the folder of its model, or leave it out"
+            );
+            Ok((family, folder.clone()))
+        };
+        self.model_folders.iter().map(folder).collect()
+    }
+
     fn families(&self) -> anyhow::Result<Vec<Family>> {
         anyhow::ensure!(!self.models.is_empty(), "[predictor] models is empty: name at least \"last-value\"");
         let mut families = Vec::with_capacity(self.models.len());
@@ -135,12 +164,12 @@ mod tests {
     fn the_defaults_can_be_used() {
         let settings = Config::default().settings().unwrap();
         assert_eq!(settings.horizons_bins, [1, 3, 12]);
-        assert_eq!(settings.models, Family::ALL);
+        assert_eq!(settings.models, MODELS);
         assert_eq!(
             settings.resources.iter().map(KpiName::as_str).collect::<Vec<_>>(),
             ["cpu_cores_used", "memory_bytes"]
         );
-        assert_eq!(settings.model_folder, None);
+        assert_eq!(settings.model_folders, BTreeMap::new());
     }
 
     type Change = fn(&mut Config);
@@ -152,7 +181,7 @@ mod tests {
             change(&mut config);
             config.settings().unwrap_err().to_string()
         };
-        let cases: [(Change, &str); 9] = [
+        let cases: [(Change, &str); 11] = [
             (|c| c.resources.clear(), "[predictor] resources is empty"),
             (|c| c.resources = vec!["a".into(), "b".into(), "a".into()], "resources names \"a\" twice"),
             (|c| c.resources.push(String::new()), "resources holds an empty name"),
@@ -161,7 +190,12 @@ mod tests {
             (|c| c.horizons_s = vec![300, 21_900], "horizons_s holds 21900"),
             (|c| c.horizons_s = vec![900, 300], "sort it ascending"),
             (|c| c.models = vec!["gru".into(), "gru".into()], "models names \"gru\" twice"),
-            (|c| c.models = vec!["lstm".into()], "models holds \"lstm\", which nobody knows"),
+            (|c| c.models = vec!["lsdm".into()], "models holds \"lsdm\", which nobody knows"),
+            (
+                |c| c.model_folders = [("last-value".into(), "m".into())].into(),
+                "model_folders names \"last-value\", which has no model to load",
+            ),
+            (|c| c.model_folders = [("svr".into(), PathBuf::new())].into(), "model_folders: svr is empty"),
         ];
         for (change, wanted) in cases {
             let got = message(change);

@@ -1,12 +1,16 @@
 //! Fingerprints in, predictions out: quantiles of each workload's demand at and up to each horizon.
 //!
-//! [`partition`] holds the work of one partition, [`series`] what is known of one demand, [`network`]
-//! and [`wave`] the GRU, [`stage`] puts all on the bus. The statistical families and the calibration
-//! are `prescale_domain`'s.
+//! [`partition`] holds the work of one partition, [`series`] and [`fitted`] what is known of one demand;
+//! [`registry`] loads the models, [`lineup`] says which is in use when, [`wave`] runs them; [`stage`] puts all on
+//! the bus. The statistical families and the calibration are `prescale_domain`'s.
 
 pub mod config;
+pub mod fitted;
+pub mod job;
+pub mod lineup;
 pub mod network;
 pub mod partition;
+pub mod registry;
 pub mod series;
 pub mod stage;
 pub mod wave;
@@ -22,8 +26,16 @@ use tokio_util::sync::CancellationToken;
 /// Runs the predictor until shutdown. Blocks; call it outside of any async runtime.
 ///
 /// # Errors
-/// When the configuration cannot be used, the model is refused, or the bus is lost.
+/// When the configuration cannot be used, a model that it names is refused, or the bus is lost.
 pub fn run(config: &Config, context: &Context, bus: Arc<dyn Bus>, shutdown: &CancellationToken) -> anyhow::Result<()> {
-    let factory = stage_factory(stage::Factory::new(config.settings()?)?);
-    context.run_stage(bus.as_ref(), factory, shutdown).context("the predictor stopped")
+    let factory = stage::Factory::new(config.settings()?)?;
+    let registry = Arc::clone(factory.registry());
+    let ended = shutdown.child_token();
+    std::thread::scope(|scope| {
+        let watcher =
+            std::thread::Builder::new().name("models".to_owned()).spawn_scoped(scope, || registry.watch(&ended));
+        watcher.context("cannot start the thread that looks at the models")?;
+        let _guard = ended.clone().drop_guard();
+        context.run_stage(bus.as_ref(), stage_factory(factory), shutdown).context("the predictor stopped")
+    })
 }

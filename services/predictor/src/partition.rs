@@ -1,23 +1,24 @@
 //! One partition: fingerprints in, predictions out. Knows neither the bus nor Avro.
 //!
-//! Records are taken in one after another, up to where the network is needed; what a record's forecast
-//! depends on beside its own series (the pools' factors) is set down at that point. The network then
-//! runs over all series that wait, a wave. A wave holds a series once: a second record of it makes the
+//! Records are taken in one after another, up to where the models are needed; what a record's forecast
+//! depends on beside its own series (the pools' factors) is set down at that point. The models then
+//! run over all series that wait, a wave. A wave holds a series once: a second record of it makes the
 //! first wave run before it is taken in. So it does not matter where a batch or a wave ends.
 
 use crate::config::Settings;
-use crate::network::Network;
-use crate::series::{Making, Offer, Series};
-use crate::wave::{self, Buffers, Job};
+use crate::job::Job;
+use crate::lineup::ModelId;
+use crate::registry::{Models, Registry};
+use crate::series::{Making, Offer, Rules, Series};
+use crate::wave::{self, Buffers};
 use bitcode::{Decode, Encode};
 use metrics::counter;
 use prescale_contracts::Envelope;
 use prescale_domain::calibration::pools::{PoolKey, Pools, Spreads};
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint};
 use prescale_domain::forecast::{Family, GRID_STEP_S};
-use prescale_domain::kpi;
+use prescale_domain::policy::Resource;
 use prescale_domain::prediction::{Prediction, ResourceForecast};
-use prescale_domain::sample::Capacity;
 use prescale_domain::stream::silence::{SourceNumber, Sources};
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 /// Version of the statistical families, as predictions carry it; goes up when their numbers change.
 pub const STATISTICAL_VERSION: &str = "1";
 
-/// Rows for the network after which a wave runs; bounds its memory.
+/// Rows for the models after which a wave runs; bounds its memory.
 const WAVE_ROWS_MAX: usize = 8192;
 
 /// A fingerprint with the envelope that it came in.
@@ -64,12 +65,18 @@ struct State {
     sources: Sources,
     workloads: BTreeMap<WorkloadId, Workload>,
     pools: Pools,
+    /// Newest instant of all records.
+    newest_at: Option<EventTime>,
+    /// The models whose terms had begun by then, with the SHA-256 of each.
+    begun: Vec<(ModelId, String)>,
 }
 
 /// The stage of one partition.
 pub struct Partition {
     settings: Arc<Settings>,
-    network: Option<Network>,
+    registry: Arc<Registry>,
+    /// As the registry had them when the step began.
+    models: Arc<Models>,
     statistical_version: Arc<str>,
     family_names: [Arc<str>; Family::ALL.len()],
     state: State,
@@ -87,7 +94,7 @@ struct Wave {
     buffers: Buffers,
 }
 
-/// A record that waits for the network.
+/// A record that waits for the models.
 struct Waiting {
     input: usize,
     record: Enveloped,
@@ -97,35 +104,52 @@ struct Waiting {
 }
 
 impl Partition {
-    /// An empty partition. `network` is what [`Network::load`] gave for the same settings.
-    pub fn new(settings: Arc<Settings>, network: Option<Network>) -> Self {
+    /// An empty partition.
+    pub fn new(registry: Arc<Registry>) -> Self {
+        let settings = Arc::clone(registry.settings());
         let state = State {
             sources: Sources::default(),
             workloads: BTreeMap::new(),
             pools: Pools::new(settings.resources.len(), settings.horizons_s.len()),
+            newest_at: None,
+            begun: Vec::new(),
         };
-        Self {
+        let mut partition = Self {
             settings,
-            network,
+            models: registry.models(),
+            registry,
             statistical_version: STATISTICAL_VERSION.into(),
             family_names: Family::ALL.map(|family| family.name().into()),
             state,
             wave: Wave::default(),
-        }
+        };
+        partition.state.begun = partition.begun();
+        partition
     }
 
     /// A partition as it was when the snapshot was taken.
     ///
     /// # Errors
-    /// When the bytes are no snapshot.
-    pub fn restored(settings: Arc<Settings>, network: Option<Network>, snapshot: &[u8]) -> anyhow::Result<Self> {
-        let state = bitcode::decode(snapshot)?;
-        Ok(Self { state, ..Self::new(settings, network) })
+    /// When the bytes are no snapshot, or the models have changed that had been in use until then.
+    pub fn restored(registry: Arc<Registry>, snapshot: &[u8]) -> anyhow::Result<Self> {
+        let restored = Self { state: bitcode::decode(snapshot)?, ..Self::new(registry) };
+        anyhow::ensure!(
+            restored.state.begun == restored.begun(),
+            "other models had been in use until then than the configuration and the store name now"
+        );
+        Ok(restored)
     }
 
     /// The state as bytes.
     pub fn snapshot(&self) -> Vec<u8> {
         bitcode::encode(&self.state)
+    }
+
+    /// What [`State::begun`] is to be.
+    fn begun(&self) -> Vec<(ModelId, String)> {
+        let newest_bin = self.state.newest_at.map_or(i64::MIN, |at| at.bin(GRID_STEP_S));
+        let begun = self.models.networks().iter().filter(|(model, _)| model.from_bin <= newest_bin);
+        begun.map(|(model, network)| (*model, network.sha256().to_owned())).collect()
     }
 
     /// Workloads remembered.
@@ -143,8 +167,9 @@ impl Partition {
     /// Applies fingerprints in order; one fate each.
     ///
     /// # Errors
-    /// When the network's runtime fails.
+    /// When the models' runtime fails.
     pub fn apply(&mut self, batch: Vec<Enveloped>) -> anyhow::Result<Vec<Fate>> {
+        self.hear_of_switches();
         let mut fates = Vec::with_capacity(batch.len());
         for (input, record) in batch.into_iter().enumerate() {
             if self.wave.rows >= WAVE_ROWS_MAX || self.wave.workloads.contains(&record.fingerprint.workload) {
@@ -160,7 +185,26 @@ impl Partition {
             }
         }
         self.finish(&mut fates)?;
+        self.state.begun = self.begun();
         Ok(fates)
+    }
+
+    /// Takes the models as the registry has them now. A switch is promoted well ahead of its instant; one that is
+    /// heard of only after it is used from here on, and a replay would use it from its instant on.
+    fn hear_of_switches(&mut self) {
+        let models = self.registry.models();
+        if Arc::ptr_eq(&models, &self.models) {
+            return;
+        }
+        self.models = models;
+        if self.state.begun != self.begun() {
+            counter!("prescale_predictor_late_switches_total").increment(1);
+            tracing::warn!(
+                newest_at_ms = self.state.newest_at.map(EventTime::as_ms),
+                "a switch of models was heard of after its instant: a replay would forecast the bins since with \
+                 the other model; promote further ahead"
+            );
+        }
     }
 
     fn refusal(&self, fingerprint: &Fingerprint) -> Option<&'static str> {
@@ -198,30 +242,31 @@ impl Partition {
             series: vec![Series::default(); resources],
         });
         (workload.source, workload.last_at) = (observed.source, fingerprint.at);
+        self.state.newest_at = self.state.newest_at.max(Some(fingerprint.at));
         Ok(())
     }
 
-    /// Takes a record into its series and lets it wait for the network.
+    /// Takes a record into its series and lets it wait for the models.
     fn take_in(&mut self, input: usize, record: Enveloped) {
         let fingerprint = &record.fingerprint;
         let demands = self.demands(fingerprint);
         let Some(workload) = self.state.workloads.get_mut(&fingerprint.workload) else { return };
         let (pools, mut resources) = (&mut self.state.pools, Vec::with_capacity(demands.len()));
+        let rules = Rules { settings: &self.settings, lineup: self.models.lineup() };
         for (resource, kpi) in demands {
             let kpi_fingerprint = &fingerprint.kpis[kpi];
             let offer = Offer {
                 at: fingerprint.at,
                 value: kpi_fingerprint.last,
-                capacity: capacity_of(kpi_fingerprint.name.as_str(), fingerprint.capacity.as_ref()),
+                capacity: Resource::capacity_of_kpi(kpi_fingerprint.name.as_str(), fingerprint.capacity.as_ref()),
             };
             let series = &mut workload.series[resource];
-            let steps = series.take_in(&self.settings, &offer, |(family, horizon, statistic), scores| {
+            let job = series.take_in(rules, &offer, |(family, horizon, statistic), scores| {
                 pools.push(PoolKey { family, resource, horizon, statistic }, scores);
             });
-            let Some(steps) = steps else { continue };
-            self.wave.rows += steps.rows.len().max(1);
-            let carried = series.carried().map(std::mem::take).unwrap_or_default();
-            self.wave.jobs.push(Job { steps, carried, quantiles: None });
+            let Some(job) = job else { continue };
+            self.wave.rows += job.rows.len().max(1);
+            self.wave.jobs.push(job);
             resources.push((resource, kpi));
         }
         if !resources.is_empty() {
@@ -231,11 +276,11 @@ impl Partition {
         }
     }
 
-    /// Runs the network over all that wait and makes their predictions.
+    /// Runs the models over all that wait and makes their predictions.
     fn finish(&mut self, fates: &mut [Fate]) -> anyhow::Result<()> {
         let Wave { waiting, mut jobs, mut buffers, .. } = std::mem::take(&mut self.wave);
-        if let Some(network) = &mut self.network {
-            wave::run(network, &mut jobs, &mut buffers)?;
+        for (model, network) in self.models.networks() {
+            wave::run(*model, network, &mut jobs, &mut buffers)?;
         }
         let mut jobs = jobs.into_iter();
         for Waiting { input, record, spreads, resources } in waiting {
@@ -261,21 +306,20 @@ impl Partition {
     ) -> Option<ResourceForecast> {
         let workload = self.state.workloads.get_mut(&fingerprint.workload)?;
         let series = &mut workload.series[resource];
-        if let Some(carried) = series.carried() {
-            *carried = job.carried;
-        }
-        let network = self.network.as_ref();
-        let scale = job.steps.scale;
-        let from_network = network.zip(job.quantiles).and_then(|(network, q)| network.quantiles(&q, scale));
-        let made = series.forecast(Making { settings: &self.settings, resource, spreads, scale, from_network })?;
+        let networks = self.models.networks();
+        let scale = job.scale;
+        let in_unit = |(model, q): (ModelId, Option<Vec<f32>>)| {
+            (model, q.zip(networks.get(&model)).and_then(|(q, network)| network.quantiles(&q, scale)))
+        };
+        let from_networks = series.take_back(job.runs).into_iter().map(in_unit).collect();
+        let rules = Rules { settings: &self.settings, lineup: self.models.lineup() };
+        let made = series.forecast(Making { rules, resource, spreads, scale, from_networks })?;
         for family in &made.failed {
             counter!("prescale_predictor_fallbacks_total", "from" => family.name()).increment(1);
         }
         let kpi = &fingerprint.kpis[kpi];
-        let version = match (made.family, network) {
-            (Family::Gru, Some(network)) => network.version(),
-            _ => &self.statistical_version,
-        };
+        let network = made.model.and_then(|model| networks.get(&model));
+        let version = network.map_or(&self.statistical_version, |network| network.version());
         Some(ResourceForecast {
             resource: kpi.name.clone(),
             unit: Arc::clone(&kpi.unit),
@@ -299,15 +343,6 @@ fn predicted(record: Enveloped, resources: Vec<ResourceForecast>) -> Fate {
         platform: fingerprint.platform,
     };
     Fate::Predicted(envelope, prediction)
-}
-
-/// The capacity of the resource that a KPI is the demand of.
-fn capacity_of(kpi: &str, capacity: Option<&Capacity>) -> Option<f64> {
-    match kpi {
-        kpi::CPU_CORES_USED => capacity.map(Capacity::cpu_cores),
-        kpi::MEMORY_BYTES => capacity.map(Capacity::memory_bytes),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

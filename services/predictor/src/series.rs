@@ -1,5 +1,9 @@
 //! One resource of one workload: its demand, what each family remembers of it, and its calibration.
-//! Knows nothing of the network but the numbers that go in and come out.
+//! Knows nothing of the models but their terms and the numbers that go in and come out.
+//!
+//! When a model's term begins, it starts with a state of zeros; the one before goes on until the new one has
+//! seen as many bins of the series as it needs. A windowed model needs nothing but the demand's, and so
+//! takes over at once.
 //!
 //! With a choice by loss every family of the list is kept up, and the series' champion makes the
 //! forecast. With a choice by order a family that another one before it in the list has overtaken for good
@@ -7,43 +11,49 @@
 //! such a series holds the state of one family in the long run.
 
 use crate::config::{Choice, Settings};
+use crate::fitted::Fitted;
+use crate::job::{Carried, Job, Run};
+use crate::lineup::{Lineup, ModelId};
 use bitcode::{Decode, Encode};
 use prescale_domain::calibration::pools::{PoolKey, Spreads};
 use prescale_domain::calibration::series::SeriesCalibration;
 use prescale_domain::calibration::{LOWER, NOMINAL_COVERAGE, Statistic, UPPER, conformal::Scores};
+use prescale_domain::forecast::arima::Arima;
 use prescale_domain::forecast::champion::{Both, Contest};
 use prescale_domain::forecast::demand::{DemandSeries, Due, usable};
 use prescale_domain::forecast::exponential_smoothing::{ExponentialSmoothing, Smoothed};
-use prescale_domain::forecast::features::{FEATURES, features};
+use prescale_domain::forecast::features::{FEATURES, features, window};
 use prescale_domain::forecast::last_value::LastValue;
+use prescale_domain::forecast::mstl::Mstl;
+use prescale_domain::forecast::prophet::Prophet;
 use prescale_domain::forecast::residuals::at_least_uncertain;
 use prescale_domain::forecast::seasonal_naive::{DayBefore, SeasonalNaive};
 use prescale_domain::forecast::{Family, Forecaster, HorizonQuantiles};
 use prescale_domain::prediction::{HorizonForecast, Interval};
 use prescale_domain::quantiles::Quantiles;
 use prescale_domain::time::EventTime;
-
-/// Bins that a series must have before the GRU's forecast is used.
-pub const GRU_BINS_NEEDED: u64 = 12;
+use prescale_inference::Kind;
 
 /// What is remembered of one series.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 pub struct Series {
     demand: DemandSeries,
-    gru: Option<Carried>,
+    /// What the stateful models carry: of a family the one that serves, and the one that is to take over.
+    networks: Vec<(ModelId, Carried)>,
     smoothed: Option<Box<Smoothed>>,
     day_before: Option<Box<DayBefore>>,
+    fitted: Fitted,
     calibration: SeriesCalibration,
     contest: Contest,
 }
 
-/// The network's state of one series, carried from bin to bin.
-#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
-pub struct Carried {
-    /// After all closed bins; empty stands for zeros.
-    pub closed: Vec<f32>,
-    /// After the open bin as it is now.
-    pub open: Vec<f32>,
+/// What a series goes by.
+#[derive(Clone, Copy)]
+pub struct Rules<'a> {
+    /// The settings.
+    pub settings: &'a Settings,
+    /// The models' terms.
+    pub lineup: &'a Lineup,
 }
 
 /// What one record says of a resource.
@@ -57,20 +67,13 @@ pub struct Offer {
     pub capacity: Option<f64>,
 }
 
-/// What the network is to do for a series: one step a row, the open bin's last.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Steps {
-    /// Features; no rows when the series does without the network.
-    pub rows: Vec<[f32; FEATURES]>,
-    /// Scale of the open bin.
-    pub scale: f64,
-}
-
 /// A forecast and what made it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forecast {
     /// The family.
     pub family: Family,
+    /// Its model, where it is a trained one.
+    pub model: Option<ModelId>,
     /// One a horizon, ascending.
     pub horizons: Vec<HorizonForecast>,
     /// Families that had enough history and yet gave nothing that can be used.
@@ -79,67 +82,88 @@ pub struct Forecast {
 
 /// What a forecast is made with.
 pub struct Making<'a> {
-    /// The settings.
-    pub settings: &'a Settings,
+    /// The settings and the terms.
+    pub rules: Rules<'a>,
     /// Index of the resource.
     pub resource: usize,
     /// The pools' factors as of the record.
     pub spreads: &'a Spreads,
     /// Scale of the open bin.
     pub scale: f64,
-    /// What the network gave, in the unit of the demand; `None` when that cannot be used.
-    pub from_network: Option<Vec<HorizonQuantiles>>,
+    /// What the models that ran gave, in the unit of the demand; `None` where that cannot be used.
+    pub from_networks: Vec<(ModelId, Option<Vec<HorizonQuantiles>>)>,
 }
 
 impl Series {
-    /// Takes a record in, up to the point where the network is needed: closes the bins before it,
-    /// handing out what of earlier forecasts could be scored, and adds its demand. `None` when the
-    /// series has not begun.
+    /// Takes a record in, up to the point where the models are needed: closes the bins before it,
+    /// handing out what of earlier forecasts could be scored, and adds its demand. What the models carry goes
+    /// into the job, and comes back by [`Self::take_back`]. `None` when the series has not begun.
     pub fn take_in(
         &mut self,
-        settings: &Settings,
+        rules: Rules<'_>,
         offer: &Offer,
         mut scored: impl FnMut((Family, usize, Statistic), Scores),
-    ) -> Option<Steps> {
+    ) -> Option<Job> {
         let value = usable(offer.value);
         let mut rows = Vec::new();
         match self.demand.due(offer.at) {
-            Due::Start => self.start(settings, offer.at, value?),
+            Due::Start => self.start(rules, offer.at, value?),
             Due::Close(bins) => {
                 for nth in 0..bins {
-                    if nth > 0 {
+                    if nth > 0 && !self.networks.is_empty() {
                         rows.extend(self.row(offer.capacity));
                     }
-                    self.close(settings, &mut scored);
+                    self.close(rules, &mut scored);
                 }
-                if let Some(carried) = &mut self.gru {
-                    std::mem::swap(&mut carried.closed, &mut carried.open);
-                }
+                self.networks.iter_mut().for_each(|(_, carried)| carried.close(bins));
                 value.into_iter().for_each(|v| self.demand.add(v));
             }
             Due::Nothing => value.into_iter().for_each(|v| self.demand.add(v)),
         }
-        self.drop_overtaken(settings);
-        self.demand.open()?;
-        match self.row(offer.capacity) {
-            Some(row) => rows.push(row),
-            None => rows.clear(),
+        self.settle(rules);
+        let open = self.demand.open()?;
+        let scale = self.demand.scale(offer.capacity);
+        let mut job = Job { rows, window: Vec::new(), scale, runs: self.runs(rules, open.bin) };
+        if job.runs.is_empty() {
+            return Some(job);
         }
-        Some(Steps { rows, scale: self.demand.scale(offer.capacity) })
+        job.rows.push(self.row(offer.capacity)?);
+        let last = job.rows.len() - 1;
+        for run in &mut job.runs {
+            let is_new = run.carried.as_ref().is_some_and(|carried| carried.bins == 1);
+            run.first_row = if is_new { last } else { 0 };
+        }
+        let windows = job.runs.iter().filter_map(|run| match rules.lineup.term(run.model)?.kind {
+            Kind::Windowed { bins } => Some(bins),
+            Kind::Stateful { .. } => None,
+        });
+        if let Some(bins) = windows.max() {
+            job.window = window(&self.demand, scale, bins)?;
+        }
+        Some(job)
     }
 
-    /// The network's state, while the series needs it.
-    pub fn carried(&mut self) -> Option<&mut Carried> {
-        self.gru.as_mut()
+    /// Takes back what the models carry; gives what those that serve made.
+    pub fn take_back(&mut self, runs: Vec<Run>) -> Vec<(ModelId, Option<Vec<f32>>)> {
+        let mut made = Vec::new();
+        for run in runs {
+            self.networks.extend(run.carried.map(|carried| (run.model, carried)));
+            if run.serves {
+                made.push((run.model, run.quantiles));
+            }
+        }
+        made
     }
 
     /// Makes the forecast as of the open bin by the champion, or else by the first family that can, and
     /// keeps it to be scored; when a round of the contest is due, those of the other families as well.
     pub fn forecast(&mut self, making: Making<'_>) -> Option<Forecast> {
-        let settings = making.settings;
+        let Rules { settings, .. } = making.rules;
         let mut failed = Vec::new();
         let mut made = None;
-        for family in self.by_preference(settings) {
+        let ran = |family: &Family| !Family::TRAINED.contains(family) || making.from(*family).is_some();
+        let families: Vec<Family> = self.by_preference(making.rules).filter(ran).collect();
+        for family in families.iter().copied() {
             made = self.both(family, &making);
             if made.is_some() {
                 break;
@@ -150,7 +174,7 @@ impl Series {
         let open = self.demand.open()?;
         if settings.choice == Choice::Loss && self.contest.is_due(open.bin, &settings.horizons_bins) {
             let mut entries = vec![(family, both.clone())];
-            let others = self.by_preference(settings).filter(|other| *other != family && !failed.contains(other));
+            let others = families.into_iter().filter(|other| *other != family && !failed.contains(other));
             entries.extend(others.filter_map(|other| self.both(other, &making)));
             if entries.len() > 1 {
                 self.contest.begin(open.bin, making.scale, &entries);
@@ -165,76 +189,160 @@ impl Series {
             value_interval: self.interval(i, Statistic::Value, &published.value),
             maximum_interval: self.interval(i, Statistic::Maximum, &published.maximum),
         });
-        Some(Forecast { family, horizons: horizons.collect(), failed })
+        let model = making.from(family).map(|(model, _)| *model);
+        Some(Forecast { family, model, horizons: horizons.collect(), failed })
+    }
+
+    /// What the newest model of a family carries.
+    #[cfg(test)]
+    pub(crate) fn carried(&self, family: Family) -> Option<&Carried> {
+        self.networks.iter().filter(|(model, _)| model.family == family).max_by_key(|(model, _)| *model).map(|(_, c)| c)
     }
 
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
-        let carried = self.gru.as_ref().map_or(0, |c| (c.closed.capacity() + c.open.capacity()) * size_of::<f32>());
+        let carried: usize = self.networks.iter().map(|(_, carried)| carried.heap_bytes()).sum();
+        let networks = self.networks.capacity() * size_of::<(ModelId, Carried)>() + carried;
         let smoothed = self.smoothed.as_ref().map_or(0, |s| size_of::<Smoothed>() + s.heap_bytes());
         let day_before = self.day_before.as_ref().map_or(0, |d| size_of::<DayBefore>() + d.heap_bytes());
         let judged = self.calibration.heap_bytes() + self.contest.heap_bytes();
-        self.demand.heap_bytes() + carried + smoothed + day_before + judged
+        self.demand.heap_bytes() + networks + smoothed + day_before + self.fitted.heap_bytes() + judged
     }
 
-    fn start(&mut self, settings: &Settings, at: EventTime, value: f64) {
+    fn start(&mut self, rules: Rules<'_>, at: EventTime, value: f64) {
         self.demand.start(at, value);
-        self.calibration.start(&settings.horizons_bins);
+        self.calibration.start(&rules.settings.horizons_bins);
         self.contest.start();
-        self.gru = Some(Carried::default());
+        self.networks.clear();
         self.smoothed = Some(Box::default());
         self.day_before = Some(Box::default());
+        self.fitted = Fitted::starting();
     }
 
-    fn close(&mut self, settings: &Settings, mut scored: impl FnMut((Family, usize, Statistic), Scores)) {
+    fn close(&mut self, rules: Rules<'_>, mut scored: impl FnMut((Family, usize, Statistic), Scores)) {
         let Some(closed) = self.demand.open() else { return };
-        self.calibration.close(&settings.horizons_bins, &self.demand, &mut scored);
-        let preferred = self.by_preference(settings).next();
-        self.contest.close(&settings.horizons_bins, &self.demand, preferred, &mut scored);
+        let horizons_bins = &rules.settings.horizons_bins;
+        self.calibration.close(horizons_bins, &self.demand, &mut scored);
+        let preferred = self.by_preference(rules).next();
+        self.contest.close(horizons_bins, &self.demand, preferred, &mut scored);
         if let Some(state) = &mut self.smoothed {
             ExponentialSmoothing.close(state, &self.demand, &closed);
         }
         if let Some(state) = &mut self.day_before {
             SeasonalNaive.close(state, &self.demand, &closed);
         }
+        self.fitted.close(&self.demand, &closed);
         self.demand.close();
     }
 
     /// The families that have enough history: the champion, then the others in the order of the list.
-    fn by_preference<'a>(&self, settings: &'a Settings) -> impl Iterator<Item = Family> + use<'a> {
-        let bins = self.demand.bins();
-        let champion = self.contest.champion().filter(|champion| settings.models.contains(champion));
-        let others = settings.models.iter().copied().filter(move |family| Some(*family) != champion);
-        champion.into_iter().chain(others).filter(move |family| bins_needed(*family) <= bins)
+    fn by_preference<'a>(&self, rules: Rules<'a>) -> impl Iterator<Item = Family> + use<'a, '_> {
+        let listed = &rules.settings.models;
+        let champion = self.contest.champion().filter(|champion| listed.contains(champion));
+        let others = listed.iter().copied().filter(move |family| Some(*family) != champion);
+        champion.into_iter().chain(others).filter(move |family| self.is_ready(rules, *family))
     }
 
-    fn drop_overtaken(&mut self, settings: &Settings) {
-        let bins = self.demand.bins();
-        let is_in_use = |family: Family| {
-            let rank = settings.models.iter().position(|listed| *listed == family);
-            let is_first = |rank: usize| settings.models[..rank].iter().all(|earlier| bins_needed(*earlier) > bins);
-            rank.is_some_and(|rank| settings.choice == Choice::Loss || is_first(rank))
+    fn is_ready(&self, rules: Rules<'_>, family: Family) -> bool {
+        let bins_needed = match family {
+            Family::Gru | Family::Lstm | Family::Svr | Family::RandomForest => {
+                return self.serving(rules, family).is_some();
+            }
+            Family::ExponentialSmoothing => ExponentialSmoothing.bins_needed(),
+            Family::SeasonalNaive => SeasonalNaive.bins_needed(),
+            Family::LastValue => LastValue.bins_needed(),
+            Family::Mstl => Mstl.bins_needed(),
+            Family::Arima => Arima.bins_needed(),
+            Family::Prophet => Prophet.bins_needed(),
         };
-        self.gru.take_if(|_| !is_in_use(Family::Gru));
+        bins_needed <= self.demand.bins()
+    }
+
+    /// The model that makes a trained family's forecasts: that of the term which holds the open bin, or while
+    /// it has not seen enough of the series, the one before.
+    fn serving(&self, rules: Rules<'_>, family: Family) -> Option<ModelId> {
+        let bin = self.demand.open()?.bin;
+        let term = rules.lineup.at(family, bin)?;
+        if !term.is_stateful() && self.demand.bins() >= term.bins_needed {
+            return Some(term.model);
+        }
+        let carried = self.networks.iter().filter(|(model, _)| model.family == family);
+        let is_ready = |(model, carried): &&(ModelId, Carried)| {
+            rules.lineup.term(*model).is_some_and(|term| carried.bins >= term.bins_needed)
+        };
+        carried.filter(is_ready).map(|(model, _)| *model).max()
+    }
+
+    /// Begins the states that the open bin asks for, and drops those that nobody will ask for any more.
+    fn settle(&mut self, rules: Rules<'_>) {
+        let Some(open) = self.demand.open() else { return };
+        let mut in_use = [false; Family::ALL.len()];
+        for family in rules.settings.models.iter().copied() {
+            in_use[family as usize] = true;
+            if Family::TRAINED.contains(&family) {
+                self.settle_models(rules, family, open.bin);
+            }
+            if rules.settings.choice == Choice::Order && self.is_ready(rules, family) {
+                break;
+            }
+        }
+        let is_in_use = |family: Family| in_use[family as usize];
+        self.networks.retain(|(model, _)| is_in_use(model.family));
         self.smoothed.take_if(|_| !is_in_use(Family::ExponentialSmoothing));
         self.day_before.take_if(|_| !is_in_use(Family::SeasonalNaive));
+        self.fitted.retain(is_in_use);
     }
 
-    /// The network's input for the open bin, while the series needs it.
+    fn settle_models(&mut self, rules: Rules<'_>, family: Family, bin: i64) {
+        let Some(term) = rules.lineup.at(family, bin) else { return };
+        if term.is_stateful() && self.networks.iter().all(|(model, _)| *model != term.model) {
+            self.networks.push((term.model, Carried::default()));
+        }
+        let serving = self.serving(rules, family);
+        let is_of_use = |model: ModelId| model == term.model || Some(model) == serving;
+        self.networks.retain(|(model, _)| model.family != family || is_of_use(*model));
+    }
+
+    /// Who is to run for the open bin: all that carry state, and of the windowed ones those whose forecast may
+    /// be used.
+    fn runs(&mut self, rules: Rules<'_>, bin: i64) -> Vec<Run> {
+        let first = self.by_preference(rules).next();
+        let Settings { models, choice, horizons_bins, .. } = rules.settings;
+        let all = *choice == Choice::Loss && self.contest.is_due(bin, horizons_bins);
+        let serving: Vec<ModelId> = models
+            .iter()
+            .filter(|family| Family::TRAINED.contains(family))
+            .filter_map(|family| self.serving(rules, *family))
+            .collect();
+        let run =
+            |model, carried| Run { model, serves: serving.contains(&model), first_row: 0, carried, quantiles: None };
+        let carry = std::mem::take(&mut self.networks);
+        let mut runs: Vec<Run> = carry.into_iter().map(|(model, carried)| run(model, Some(carried))).collect();
+        for model in &serving {
+            let is_of_use = all || Some(model.family) == first;
+            if is_of_use && runs.iter().all(|run| run.model != *model) {
+                runs.push(run(*model, None));
+            }
+        }
+        runs
+    }
+
+    /// The models' input for the open bin.
     fn row(&self, capacity: Option<f64>) -> Option<[f32; FEATURES]> {
-        self.gru.as_ref().and_then(|_| features(&self.demand, capacity)).map(|features| features.values)
+        features(&self.demand, capacity).map(|features| features.values)
     }
 
     /// Quantiles of a family, raw and as they are published.
     fn both(&self, family: Family, making: &Making<'_>) -> Option<(Family, Vec<Both>)> {
-        let bins = &making.settings.horizons_bins;
+        let bins = &making.rules.settings.horizons_bins;
         let raw = match family {
-            Family::Gru => making.from_network.clone()?,
+            Family::Gru | Family::Lstm | Family::Svr | Family::RandomForest => making.from(family)?.1.clone()?,
             Family::ExponentialSmoothing => {
                 ExponentialSmoothing.forecast(self.smoothed.as_ref()?, &self.demand, bins)?
             }
             Family::SeasonalNaive => SeasonalNaive.forecast(self.day_before.as_ref()?, &self.demand, bins)?,
             Family::LastValue => LastValue.forecast(&(), &self.demand, bins)?,
+            Family::Mstl | Family::Arima | Family::Prophet => self.fitted.forecast(family, &self.demand, bins)?,
         };
         let both = raw.iter().enumerate().map(|(horizon, raw)| {
             let of = |statistic: Statistic, raw: &Quantiles| {
@@ -266,12 +374,10 @@ impl Series {
     }
 }
 
-fn bins_needed(family: Family) -> u64 {
-    match family {
-        Family::Gru => GRU_BINS_NEEDED,
-        Family::ExponentialSmoothing => ExponentialSmoothing.bins_needed(),
-        Family::SeasonalNaive => SeasonalNaive.bins_needed(),
-        Family::LastValue => LastValue.bins_needed(),
+impl Making<'_> {
+    /// What a trained family's model gave; `None` when none ran.
+    fn from(&self, family: Family) -> Option<&(ModelId, Option<Vec<HorizonQuantiles>>)> {
+        self.from_networks.iter().find(|(model, _)| model.family == family)
     }
 }
 

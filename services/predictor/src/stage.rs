@@ -3,6 +3,7 @@
 use crate::config::Settings;
 use crate::network::Network;
 use crate::partition::{Enveloped, Fate, Partition, STATISTICAL_VERSION};
+use crate::registry::Registry;
 use prescale_bus::StageFailure;
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::topics;
@@ -13,12 +14,11 @@ use std::sync::Arc;
 pub const NAME: &str = "predictor";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 2;
+const STATE_LAYOUT: u32 = 5;
 
 /// Makes the stage's instances.
 pub struct Factory {
-    settings: Arc<Settings>,
-    network: Option<Network>,
+    registry: Arc<Registry>,
 }
 
 /// The stage on one partition.
@@ -27,13 +27,17 @@ pub struct PredictorStage {
 }
 
 impl Factory {
-    /// Loads the model that the settings ask for.
+    /// Loads the models that the settings ask for.
     ///
     /// # Errors
-    /// When it is refused, with the reason.
+    /// As [`Registry::open`].
     pub fn new(settings: Settings) -> anyhow::Result<Self> {
-        let network = Network::load(&settings)?;
-        Ok(Self { settings: Arc::new(settings), network })
+        Ok(Self { registry: Arc::new(Registry::open(Arc::new(settings))?) })
+    }
+
+    /// Where the models come from.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
     }
 }
 
@@ -49,21 +53,21 @@ impl TypedStageFactory for Factory {
     }
 
     fn state_schema(&self) -> String {
-        let Settings { resources, horizons_s, models, choice, .. } = &*self.settings;
-        let network = self.network.as_ref().map_or("none", Network::sha256);
+        let Settings { resources, horizons_s, models, choice, .. } = &**self.registry.settings();
         let resources: Vec<&str> = resources.iter().map(|name| name.as_str()).collect();
+        let bases: Vec<&str> = self.registry.bases().values().map(Network::sha256).collect();
         format!(
-            "{NAME} {STATE_LAYOUT} network {network} statistical {STATISTICAL_VERSION} {resources:?} {horizons_s:?} {models:?} \
-             {choice:?}"
+            "{NAME} {STATE_LAYOUT} networks {bases:?} statistical {STATISTICAL_VERSION} {resources:?} {horizons_s:?} \
+             {models:?} {choice:?}"
         )
     }
 
     fn create(&self, _partition: u32) -> PredictorStage {
-        PredictorStage { partition: Partition::new(Arc::clone(&self.settings), self.network.clone()) }
+        PredictorStage { partition: Partition::new(Arc::clone(&self.registry)) }
     }
 
     fn restore(&self, _partition: u32, snapshot: &[u8]) -> Result<PredictorStage, String> {
-        let partition = Partition::restored(Arc::clone(&self.settings), self.network.clone(), snapshot);
+        let partition = Partition::restored(Arc::clone(&self.registry), snapshot);
         Ok(PredictorStage { partition: partition.map_err(|e| format!("{e:#}"))? })
     }
 }

@@ -1,6 +1,7 @@
 //! `prescale topics acls`: the least rights on Kafka that each service needs, as `kafka-acls.sh`
 //! commands or JSON. What one use of the bus needs is the bus's to say; here stands who uses what.
 
+use crate::pretty_json;
 use anyhow::Result;
 use prescale_bus::kafka::acls::{Acl, AclTool, BusUse, Resource, commands, needed};
 use prescale_chassis::pipeline::outputs_of;
@@ -89,7 +90,7 @@ pub fn rendered(services: &[ServiceAcls], tool: &AclTool, principal_prefix: &str
                        "pattern_type": if *prefixed { "Prefixed" } else { "Literal" }})
             })
             .collect();
-        return Ok(serde_json::to_string_pretty(&list)? + "\n");
+        return pretty_json(&list);
     }
     let mut text = String::new();
     for ServiceAcls { service, acls } in services {

@@ -13,19 +13,20 @@ mod report;
 mod tests;
 mod textbook;
 
+use crate::pretty_json;
 use crate::settings::Settings;
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 use contender::Contender;
 use indicatif::{ProgressBar, ProgressStyle};
 use lane::{Lane, LaneScores};
 use prescale_bus::partitioner::partition_of;
+use prescale_collector::ReplayReport;
 use prescale_collector::config::ReplayConfig;
 use prescale_collector::replay::read::read_samples;
-use prescale_collector::{Mapping, ReplayReport};
 use prescale_domain::forecast::Family;
 use prescale_domain::sample::Sample;
-use prescale_domain::time::EventTime;
 use prescale_predictor::config::{Choice, Settings as PredictorSettings};
+use prescale_predictor::registry::Registry;
 pub use report::Report;
 use std::fs;
 use std::ops::ControlFlow;
@@ -67,7 +68,7 @@ pub const AS_CONFIGURED: &str = "as-configured";
 pub fn backtest(settings: &Settings, request: &Request) -> Result<Report> {
     let plan = Plan::of(settings, request)?;
     let lanes_count = settings.bus.partitions.max(1);
-    let lanes: Vec<Lane> = (0..lanes_count).map(|_| plan.lane()).collect::<Result<_>>()?;
+    let lanes: Vec<Lane> = (0..lanes_count).map(|_| plan.lane(request)).collect();
     let (scores, read) = run(lanes, &request.trace)?;
     ensure!(
         scores.iter().any(|lane| !lane.series.is_empty()),
@@ -83,14 +84,11 @@ pub fn backtest(settings: &Settings, request: &Request) -> Result<Report> {
     Ok(report)
 }
 
-/// The contenders by name, and what they share.
+/// The contenders (at least one row, the first as configured), and what they share.
 struct Plan {
-    rows: Vec<(String, Arc<PredictorSettings>)>,
+    rows: Vec<(String, Arc<Registry>)>,
     kpis: Vec<String>,
     horizons_s: Vec<u32>,
-    warm_up_bins: u32,
-    every_bins: u32,
-    block_days: u32,
 }
 
 impl Plan {
@@ -104,12 +102,13 @@ impl Plan {
             [] => configured.models.iter().map(|family| family.name().to_owned()).collect(),
             named => named.to_vec(),
         };
-        let mut rows = vec![(AS_CONFIGURED.to_owned(), Arc::clone(&configured))];
+        let open = |settings: &Arc<PredictorSettings>| Registry::open(Arc::clone(settings)).map(Arc::new);
+        let mut rows = vec![(AS_CONFIGURED.to_owned(), open(&configured)?)];
         for name in names {
             config.models = vec![name.clone(), Family::LastValue.name().to_owned()];
             config.models.dedup();
             config.choice = Choice::Order;
-            rows.push((name, Arc::new(config.settings()?)));
+            rows.push((name, open(&Arc::new(config.settings()?))?));
         }
         ensure!(request.every_bins > 0, "--every: at least one bin of 300 s");
         ensure!(request.block_days > 0, "--block-days: at least one day");
@@ -117,18 +116,14 @@ impl Plan {
             rows,
             kpis: configured.resources.iter().map(|name| name.as_str().to_owned()).collect(),
             horizons_s: configured.horizons_s.clone(),
-            warm_up_bins: request.warm_up_bins,
-            every_bins: request.every_bins,
-            block_days: request.block_days,
         })
     }
 
-    fn lane(&self) -> Result<Lane> {
-        let Some((_, first)) = self.rows.first() else { anyhow::bail!("no contender") };
-        let mut contenders =
-            self.rows.iter().map(|(_, settings)| Contender::predictor(settings)).collect::<Result<Vec<_>>>()?;
-        contenders.push(Contender::textbook(first));
-        Ok(Lane::new(Arc::clone(first), contenders, self.warm_up_bins, self.every_bins))
+    fn lane(&self, request: &Request) -> Lane {
+        let settings = self.rows[0].1.settings();
+        let predictors = self.rows.iter().map(|(_, models)| Contender::predictor(models));
+        let contenders = predictors.chain([Contender::textbook(settings)]).collect();
+        Lane::new(Arc::clone(settings), contenders, request.warm_up_bins, request.every_bins)
     }
 
     /// Names of the rows, in the order of a lane's contenders.
@@ -195,31 +190,7 @@ fn write(folder: &Path, report: &Report) -> Result<()> {
     let cannot = |file: &Path| format!("cannot write {}", file.display());
     fs::create_dir_all(folder).with_context(|| cannot(folder))?;
     let json = folder.join("report.json");
-    let text = serde_json::to_string_pretty(report).context("cannot write JSON")?;
-    fs::write(&json, text + "\n").with_context(|| cannot(&json))?;
+    fs::write(&json, pretty_json(report)?).with_context(|| cannot(&json))?;
     let page = folder.join("report.html");
     fs::write(&page, html::page(report)?).with_context(|| cannot(&page))
-}
-
-/// A trace with the mapping as the command line has it.
-///
-/// # Errors
-/// When the mapping or a bound cannot be read.
-pub fn trace(file: &Path, map: Option<&str>, from: Option<&str>, to: Option<&str>) -> Result<ReplayConfig> {
-    let mut config = ReplayConfig { file: file.to_owned(), ..ReplayConfig::default() };
-    if let Some(map) = map {
-        config.mapping = Mapping::parse(map).context("--map")?;
-    }
-    if let Some(from) = from {
-        config.from = from.parse().map_err(|e: String| anyhow!("--from {from:?}: {e}"))?;
-    }
-    if let Some(to) = to {
-        config.to = to.parse().map_err(|e: String| anyhow!("--to {to:?}: {e}"))?;
-    }
-    Ok(config)
-}
-
-/// When a bin begins, for a report.
-fn instant(at: Option<EventTime>) -> Option<String> {
-    at.map(prescale_contracts::rfc3339)
 }

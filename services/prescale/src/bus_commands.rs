@@ -1,5 +1,6 @@
 //! `prescale bus`: read what is on the bus, and how far each stage is behind.
 
+use crate::pretty_json;
 use anyhow::{Context, Result};
 use prescale_bus::{Bus, CaughtUp, ConsumedRecord, ReadFrom};
 use prescale_contracts::record_json;
@@ -105,7 +106,7 @@ pub fn lag(bus: &dyn Bus, inputs: &[GroupInput], as_json: bool) -> Result<String
                        "position": lag.position, "end": lag.end, "lag": lag.behind()})
             })
             .collect();
-        return Ok(serde_json::to_string_pretty(&list)?);
+        return pretty_json(&list);
     }
     let mut text =
         format!("{:<28} {:<16} {:>9} {:>12} {:>12} {:>10}\n", "group", "topic", "partition", "position", "end", "lag");

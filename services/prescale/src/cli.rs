@@ -4,6 +4,7 @@
 
 mod args;
 mod backtest;
+mod model;
 
 use crate::account;
 use crate::acls::{self, Configured};
@@ -11,7 +12,7 @@ use crate::bus_commands::{self, GroupInput, Tail};
 use crate::dead_letters::{self, Listing};
 use crate::explain::{self, Question};
 use crate::settings::Settings;
-use crate::{check_config, health, topics, up};
+use crate::{check_config, health, pretty_json, topics, up};
 use anyhow::{Context as _, Result};
 use args::{
     AccountArgs, AclsArgs, BusVerb, Cli, DlqListArgs, DlqReplayArgs, DlqVerb, ExplainArgs, Format, StartFrom, TailArgs,
@@ -87,6 +88,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Explain(args) => explain(config, &args),
         Verb::Account(args) => account(config, &args),
         Verb::Backtest(args) => backtest::run(config, &args),
+        Verb::Model { verb } => model::run(config, &verb),
         Verb::Health { address } => Ok(health::health(&address)?),
     }
 }
@@ -109,11 +111,17 @@ fn open(config: Option<&Path>) -> Result<(Settings, Arc<dyn Bus>), Failure> {
     Ok((settings, bus))
 }
 
-/// The configuration and the bus with the records' bytes as they lie there. Verbs log warnings alone.
-fn open_bytes(config: Option<&Path>) -> Result<(Settings, Arc<dyn Bus>), Failure> {
+/// The configuration, for the verbs that end by themselves: they log warnings alone.
+fn load_quietly(config: Option<&Path>) -> Result<Settings, Failure> {
     let mut settings = load(config)?;
     settings.telemetry.log_level = "warn".to_owned();
     telemetry::init_logs(&settings.telemetry).map_err(Failure::Usage)?;
+    Ok(settings)
+}
+
+/// The configuration and the bus with the records' bytes as they lie there.
+fn open_bytes(config: Option<&Path>) -> Result<(Settings, Arc<dyn Bus>), Failure> {
+    let settings = load_quietly(config)?;
     let bus = open_bus(&settings.bus)?;
     Ok((settings, bus))
 }
@@ -252,7 +260,7 @@ fn account(config: Option<&Path>, args: &AccountArgs) -> Result<(), Failure> {
     let shutdown = shutdown::on_signals().context("cannot set up the signal handlers")?;
     let accounts = account::account(bus.as_ref(), |stage| context.group(stage), &shutdown)?;
     match args.format {
-        Format::Json => say(&(serde_json::to_string_pretty(&accounts).context("cannot write JSON")? + "\n"))?,
+        Format::Json => say(&pretty_json(&accounts)?)?,
         Format::Text => say(&account::table(&accounts))?,
     }
     let repeated: u64 = accounts.iter().map(|a| a.repeated_outputs).sum();

@@ -1,6 +1,7 @@
 //! `prescale dlq`: what is in the dead letter queues, and the way back to the topics.
 
 use crate::bus_commands::{key_text, value_json};
+use crate::pretty_json;
 use anyhow::{Context as _, Result, bail};
 use prescale_bus::dlq::{self, DeadLetter, LetterFilter, ReplayReport, ReplayRequest};
 use prescale_bus::{Bus, BusError};
@@ -103,7 +104,7 @@ fn heaps_json(heaps: &BTreeMap<(String, String, String), Heap>) -> Result<String
                    "example": heap.example})
         })
         .collect();
-    Ok(serde_json::to_string_pretty(&list)? + "\n")
+    pretty_json(&list)
 }
 
 fn heaps_text(heaps: &BTreeMap<(String, String, String), Heap>) -> String {

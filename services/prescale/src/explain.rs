@@ -3,6 +3,7 @@
 //! Actions carry their reasons. A decision to leave the capacity as it is leaves no record, so it is
 //! made again from the predictions on the log, by the rules of the configuration.
 
+use crate::pretty_json;
 use anyhow::{Context as _, Result, bail};
 use prescale_bus::{Bus, CaughtUp, ConsumedRecord, ReadFrom};
 use prescale_contracts::{Contract, Envelope, record_json, rfc3339, topics};
@@ -158,5 +159,5 @@ fn as_json(workload: &str, answer: &Answer) -> Result<String> {
         })
         .collect::<Result<Vec<Value>>>()?;
     let document = json!({"workload": workload, "newest_decision": newest, "actions": actions});
-    Ok(serde_json::to_string_pretty(&document)? + "\n")
+    pretty_json(&document)
 }

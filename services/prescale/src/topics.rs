@@ -1,5 +1,6 @@
 //! `prescale topics`: the topics that the pipeline needs, as the contracts' table says, shown or made.
 
+use crate::pretty_json;
 use anyhow::Result;
 use prescale_bus::{Bus, Cleanup, TopicSpec};
 use prescale_contracts::topics::{Retention, TopicContract, table};
@@ -49,7 +50,7 @@ pub fn plan(bus: &dyn Bus, wanted: &[TopicSpec], as_json: bool) -> Result<String
                        "cleanup": cleanup_text(spec.cleanup), "change": change})
             })
             .collect();
-        return Ok(serde_json::to_string_pretty(&list)?);
+        return pretty_json(&list);
     }
     let mut text = format!("{:<24} {:>10} {:>11}  {:<14} change\n", "topic", "partitions", "replication", "cleanup");
     for (spec, change) in rows {

@@ -5,7 +5,8 @@
 //! Learning in a Random World" (2005), each side for itself as in Romano, Patterson, Candès 2019,
 //! "Conformalized Quantile Regression", with the newest scores only, for demand drifts.
 
-use super::{FACTOR_MAX, FACTOR_MIN, LOWER_LEVEL, Spread};
+use super::{FACTOR_MAX, FACTOR_MIN, LOWER, LOWER_LEVEL, Spread, UPPER};
+use crate::quantiles::{MEDIAN, Quantiles};
 use bitcode::{Decode, Encode};
 
 /// Scores held on each side: the newest ones.
@@ -26,6 +27,14 @@ pub struct RawInterval {
     pub median: f32,
     /// The 95 % quantile.
     pub upper: f32,
+}
+
+impl RawInterval {
+    /// Of a forecast's quantiles.
+    pub fn of(quantiles: &Quantiles) -> Self {
+        let values = quantiles.values().map(|v| v as f32);
+        Self { lower: values[LOWER], median: values[MEDIAN], upper: values[UPPER] }
+    }
 }
 
 /// How far a truth was below and above the median; negative on the side where it was not.

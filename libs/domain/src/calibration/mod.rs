@@ -1,8 +1,8 @@
 //! Calibration of forecasts: intervals that hold the truth as often as they say.
 //!
-//! Two corrections, one on the other, both on each side of the median alone. The first is split
-//! conformal and shared: by how much the workloads of a partition lately missed ([`conformal`]). The
-//! second is a workload's own and online ([`tracking`]). What was forecast is kept until its truth is
+//! Two corrections, one on the other. The first is split conformal and shared: by how much the workloads
+//! of a partition lately missed on either side of the median ([`conformal`]). The second is a series' own,
+//! online, and of each quantile ([`tracking`]). What was forecast is kept until its truth is
 //! known ([`series`]). Nothing here knows how a forecast is made.
 
 pub mod conformal;
@@ -43,6 +43,14 @@ pub enum Statistic {
 impl Statistic {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Value, Self::Maximum];
+
+    /// Its name in reports and archives.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Value => "value",
+            Self::Maximum => "maximum",
+        }
+    }
 }
 
 /// Factors by which quantiles are drawn away from their median, below it and above.
@@ -57,12 +65,6 @@ pub struct Spread {
 impl Spread {
     /// Leaves quantiles as they are.
     pub const NONE: Self = Self { lower: 1.0, upper: 1.0 };
-
-    /// Both factors one after the other, each within [`FACTOR_MIN`] to [`FACTOR_MAX`].
-    pub fn then(&self, other: &Self) -> Self {
-        let product = |a: f32, b: f32| f64::from(a * b).clamp(FACTOR_MIN, FACTOR_MAX) as f32;
-        Self { lower: product(self.lower, other.lower), upper: product(self.upper, other.upper) }
-    }
 
     /// The quantiles at their new distances from the median, which stays. `None` when a number is not
     /// finite any more.
@@ -103,11 +105,11 @@ mod tests {
         #[test]
         fn quantiles_keep_their_order(
             values in proptest::array::uniform8(-1e30f64..1e30),
-            lower in 0.0f32..1e9,
-            upper in 0.0f32..1e9,
+            lower in 0.05f32..20.0,
+            upper in 0.05f32..20.0,
         ) {
             let plain = Quantiles::rearranged(values).unwrap();
-            let got = Spread { lower, upper }.then(&Spread::NONE).apply(&plain).unwrap();
+            let got = Spread { lower, upper }.apply(&plain).unwrap();
             prop_assert!(got.values().is_sorted());
             prop_assert_eq!(got.median(), plain.median());
         }

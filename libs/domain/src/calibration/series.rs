@@ -8,18 +8,17 @@ use super::conformal::{RawInterval, Scores};
 use super::coverage::TrailingCoverage;
 use super::pools::{PoolKey, Spreads};
 use super::tracking::Tracker;
-use super::{LOWER, Spread, Statistic, UPPER};
+use super::{LOWER, Statistic, UPPER};
 use crate::forecast::demand::DemandSeries;
 use crate::forecast::{Family, HorizonQuantiles};
-use crate::quantiles::{MEDIAN, Quantiles};
+use crate::quantiles::{LEVELS, Quantiles};
 use bitcode::{Decode, Encode};
 
 /// A forecast of one horizon and statistic.
 #[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
 struct Made {
     raw: RawInterval,
-    lower: f32,
-    upper: f32,
+    published: [f32; LEVELS],
 }
 
 /// A forecast of one horizon.
@@ -95,11 +94,14 @@ impl SeriesCalibration {
         }
     }
 
-    /// The quantiles of one horizon and statistic as they are published: spread by the pool's factors
-    /// and the series' own. `None` when a number is not finite any more.
+    /// The quantiles of one horizon and statistic as they are published: spread by the pool's factors,
+    /// then moved by the series' own tracking. `None` when a number is not finite any more.
     pub fn calibrated(&self, raw: &Quantiles, spreads: &Spreads, key: PoolKey) -> Option<Quantiles> {
-        let own = self.records.get(key.horizon).map_or(Spread::NONE, |r| r[key.statistic as usize].tracker.spread());
-        spreads.of(key).then(&own).apply(raw)
+        let spread = spreads.of(key).apply(raw)?;
+        match self.records.get(key.horizon) {
+            Some(records) => records[key.statistic as usize].tracker.apply(&spread),
+            None => Some(spread),
+        }
     }
 
     /// Keeps the forecast made as of the open bin `bin`, per horizon raw and as published, in place of
@@ -131,12 +133,7 @@ impl SeriesCalibration {
 
 impl Made {
     fn of(raw: &Quantiles, published: &Quantiles) -> Self {
-        let (raw, published) = (raw.values().map(|v| v as f32), published.values().map(|v| v as f32));
-        Self {
-            raw: RawInterval { lower: raw[LOWER], median: raw[MEDIAN], upper: raw[UPPER] },
-            lower: published[LOWER],
-            upper: published[UPPER],
-        }
+        Self { raw: RawInterval::of(raw), published: published.values().map(|v| v as f32) }
     }
 }
 
@@ -150,12 +147,11 @@ impl MadeForHorizon {
 }
 
 impl Record {
-    /// Bounds and truth are compared as they were kept, so that a truth on the bound is held.
+    /// Quantiles and truth are compared as they were kept, so that a truth on a bound is held.
     fn push(&mut self, made: &Made, truth: f64, bins_ahead: usize) {
         let truth = truth as f32;
-        let (was_below, was_above) = (truth < made.lower, truth > made.upper);
-        self.coverage.push(!was_below && !was_above);
-        self.tracker.push(was_below, was_above, bins_ahead);
+        self.coverage.push((made.published[LOWER]..=made.published[UPPER]).contains(&truth));
+        self.tracker.push(&made.published, truth, bins_ahead);
     }
 }
 

@@ -10,9 +10,9 @@
 
 use super::demand::DemandSeries;
 use super::{Family, HorizonQuantiles};
+use crate::calibration::Statistic;
 use crate::calibration::conformal::{RawInterval, Scores};
-use crate::calibration::{LOWER, Statistic, UPPER};
-use crate::quantiles::{LEVELS, MEDIAN, QUANTILE_LEVELS, Quantiles};
+use crate::quantiles::{LEVELS, QUANTILE_LEVELS};
 use crate::score::pinball_loss;
 use bitcode::{Decode, Encode};
 
@@ -181,15 +181,10 @@ impl Contest {
 
 impl Shadow {
     fn both(raw: &HorizonQuantiles, published: &HorizonQuantiles) -> [Self; 2] {
-        [Self::of(&raw.value, &published.value), Self::of(&raw.maximum, &published.maximum)]
-    }
-
-    fn of(raw: &Quantiles, published: &Quantiles) -> Self {
-        let raw = raw.values().map(|v| v as f32);
-        Self {
-            raw: RawInterval { lower: raw[LOWER], median: raw[MEDIAN], upper: raw[UPPER] },
-            published: published.values().map(|v| v as f32),
-        }
+        Statistic::ALL.map(|statistic| Self {
+            raw: RawInterval::of(raw.of(statistic)),
+            published: published.of(statistic).values().map(|v| v as f32),
+        })
     }
 
     fn loss(&self, truth: f64) -> f64 {
@@ -235,6 +230,7 @@ impl Record {
 mod tests {
     use super::*;
     use crate::forecast::GRID_STEP_S;
+    use crate::quantiles::Quantiles;
     use crate::time::EventTime;
 
     const HORIZONS: [usize; 2] = [1, 4];

@@ -85,6 +85,20 @@ pub fn features(demand: &DemandSeries, capacity: Option<f64>) -> Option<Features
     Some(Features { values: values.map(|v| v.clamp(-FEATURE_LIMIT, FEATURE_LIMIT) as f32), scale })
 }
 
+/// The demand of the last bins, the open one last, in units of `scale` and each within -20 to 20: what a
+/// windowed model sees beside the features. At most [`DAY_BINS`] bins; those before the series began hold the
+/// oldest demand that is kept of it. `None` before the series began.
+pub fn window(demand: &DemandSeries, scale: f64, bins: usize) -> Option<Vec<f32>> {
+    demand.open()?;
+    let mut day = [0.0; DAY_BINS];
+    let count = demand.recent(&mut day);
+    let bins = bins.min(DAY_BINS);
+    let known = &day[count.saturating_sub(bins)..count];
+    let before = std::iter::repeat_n(&day[0], bins - known.len());
+    let in_scale = |demand: &f64| (demand / scale).clamp(-FEATURE_LIMIT, FEATURE_LIMIT) as f32;
+    Some(before.chain(known).map(in_scale).collect())
+}
+
 /// Mean, population standard deviation and maximum.
 fn moments(values: &[f64]) -> (f64, f64, f64) {
     let count = values.len() as f64;
@@ -148,6 +162,23 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_window_ends_with_the_open_bin_and_begins_with_the_first_value() {
+        let mut demand = DemandSeries::default();
+        assert_eq!(window(&demand, 1.0, 4), None);
+        demand.start(EventTime::from_s(0), 2.0);
+        assert_eq!(window(&demand, 2.0, 3).unwrap(), [1.0; 3]);
+        demand.close();
+        demand.close();
+        demand.add(1e6);
+        assert_eq!(window(&demand, 2.0, 5).unwrap(), [1.0, 1.0, 1.0, 1.0, 20.0]);
+        assert_eq!(window(&demand, 2.0, 2).unwrap(), [1.0, 20.0]);
+        (0..DAY_BINS).for_each(|_| demand.close());
+        demand.add(-4e6);
+        let day = window(&demand, 1e6, DAY_BINS).unwrap();
+        assert_eq!((day.len(), day[0], day[DAY_BINS - 1]), (DAY_BINS, 1.0, -4.0));
     }
 
     proptest! {

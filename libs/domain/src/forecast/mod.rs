@@ -5,15 +5,23 @@
 //! the mean of what it holds so far. "One bin ahead" is the bin after it. So a forecast for `h` bins
 //! ahead is one of the bin that holds `made_at + h * GRID_STEP_S`, wherever in its bin `made_at` is.
 
+pub mod arima;
 pub mod champion;
 pub mod day_ring;
 pub mod demand;
 pub mod exponential_smoothing;
 pub mod features;
+mod greatest;
+pub mod history;
 pub mod last_value;
+mod least_squares;
+pub mod mstl;
+pub mod prophet;
+pub mod refits;
 pub mod residuals;
 pub mod seasonal_naive;
 
+use crate::calibration::Statistic;
 use crate::forecast::demand::{ClosedBin, DemandSeries};
 use crate::quantiles::Quantiles;
 use bitcode::{Decode, Encode};
@@ -23,6 +31,12 @@ pub const GRID_STEP_S: u32 = 300;
 
 /// Bins of a day: the season of the families that have one.
 pub const DAY_BINS: usize = 288;
+
+/// Bins of a week: the longer season of the families that have two.
+pub const WEEK_BINS: usize = 7 * DAY_BINS;
+
+/// Bins of two weeks: the history of the families that have the season of a week.
+pub const TWO_WEEKS_BINS: usize = 2 * WEEK_BINS;
 
 /// Most bins that a forecast may reach ahead: 6 hours.
 pub const HORIZON_BINS_MAX: usize = 72;
@@ -36,10 +50,20 @@ pub struct HorizonQuantiles {
     pub maximum: Quantiles,
 }
 
+impl HorizonQuantiles {
+    /// Those of one statistic.
+    pub fn of(&self, statistic: Statistic) -> &Quantiles {
+        match statistic {
+            Statistic::Value => &self.value,
+            Statistic::Maximum => &self.maximum,
+        }
+    }
+}
+
 /// What makes forecasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum Family {
-    /// A recurrent neural network with carried state.
+    /// A gated recurrent unit, a neural network.
     Gru,
     /// [`exponential_smoothing::ExponentialSmoothing`].
     ExponentialSmoothing,
@@ -47,19 +71,51 @@ pub enum Family {
     SeasonalNaive,
     /// [`last_value::LastValue`].
     LastValue,
+    /// [`mstl::Mstl`].
+    Mstl,
+    /// [`arima::Arima`].
+    Arima,
+    /// [`prophet::Prophet`].
+    Prophet,
+    /// A long short-term memory.
+    Lstm,
+    /// Support vector regression.
+    Svr,
+    /// A random forest.
+    RandomForest,
 }
 
 impl Family {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Gru, Self::ExponentialSmoothing, Self::SeasonalNaive, Self::LastValue];
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 10] = [
+        Self::Gru,
+        Self::ExponentialSmoothing,
+        Self::SeasonalNaive,
+        Self::LastValue,
+        Self::Mstl,
+        Self::Arima,
+        Self::Prophet,
+        Self::Lstm,
+        Self::Svr,
+        Self::RandomForest,
+    ];
+
+    /// Those whose models are trained elsewhere and loaded from files.
+    pub const TRAINED: [Self; 4] = [Self::Gru, Self::Lstm, Self::Svr, Self::RandomForest];
 
     /// Its name, as configuration and predictions have it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Gru => "gru",
+            Self::Lstm => "lstm",
+            Self::Svr => "svr",
+            Self::RandomForest => "random-forest",
             Self::ExponentialSmoothing => "exponential-smoothing",
             Self::SeasonalNaive => "seasonal-naive",
             Self::LastValue => "last-value",
+            Self::Mstl => "mstl",
+            Self::Arima => "arima",
+            Self::Prophet => "prophet",
         }
     }
 }

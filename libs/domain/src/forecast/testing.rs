@@ -3,6 +3,9 @@
 use crate::forecast::demand::DemandSeries;
 use crate::forecast::{DAY_BINS, Forecaster, GRID_STEP_S};
 use crate::time::EventTime;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rand_distr::{Distribution, StandardNormal};
 
 /// Bin `t` of a positive daily wave with a little reproducible noise.
 pub(crate) fn wave(t: i64, noise: f64) -> Option<f64> {
@@ -39,4 +42,43 @@ pub(crate) fn step<F: Forecaster>(family: &F, (demand, state): (&mut DemandSerie
 /// A series of such bins.
 pub(crate) fn series(values: impl IntoIterator<Item = Option<f64>>) -> DemandSeries {
     run(&crate::forecast::last_value::LastValue, values).0
+}
+
+/// Mean absolute error of the median 12 bins ahead over the last half of `bins` bins of a noisy daily
+/// wave, as a share of that of the last value.
+pub(crate) fn error_against_last_value<F: Forecaster>(family: &F, bins: i64) -> f64 {
+    const AHEAD: i64 = 12;
+    let (mut demand, mut state) = run(family, (0..bins / 2).map(|t| wave(t, 0.5)));
+    let (mut own, mut last) = (0.0, 0.0);
+    for t in bins / 2..bins {
+        step(family, (&mut demand, &mut state), wave(t, 0.5));
+        let truth = wave(t + AHEAD, 0.5).unwrap();
+        let forecast = family.forecast(&state, &demand, &[AHEAD as usize]).unwrap();
+        own += (forecast[0].value.median() - truth).abs();
+        last += (demand.filled() - truth).abs();
+    }
+    own / last
+}
+
+/// Numbers from the standard normal distribution, the same for a seed.
+pub(crate) fn normals(seed: u64, count: usize) -> Vec<f64> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (0..count).map(|_| StandardNormal.sample(&mut rng)).collect()
+}
+
+/// Share of `bins` bins of a daily wave with normal noise that lie between the 5 % and the 95 % quantile
+/// of the forecast one bin before.
+pub(crate) fn share_within_90<F: Forecaster>(family: &F, bins: i64) -> f64 {
+    let first = family.bins_needed() as i64;
+    let noise = normals(11, (first + bins) as usize);
+    let noisy = |t: i64| wave(t, 0.0).map(|v| v + 0.3 * noise[t as usize]);
+    let (mut demand, mut state) = run(family, (0..first).map(noisy));
+    let mut within = 0;
+    for t in first..first + bins {
+        let forecast = family.forecast(&state, &demand, &[1]).unwrap();
+        let (truth, quantiles) = (noisy(t), *forecast[0].value.values());
+        within += usize::from(truth.is_some_and(|truth| quantiles[0] <= truth && truth <= quantiles[6]));
+        step(family, (&mut demand, &mut state), truth);
+    }
+    within as f64 / bins as f64
 }

@@ -30,6 +30,11 @@ impl Resource {
         Self::ALL.into_iter().find(|r| r.kpi() == name)
     }
 
+    /// The capacity that the demand measured by the KPI of that name draws on, in cores or bytes.
+    pub fn capacity_of_kpi(name: &str, capacity: Option<&Capacity>) -> Option<f64> {
+        capacity.zip(Self::of_kpi(name)).map(|(capacity, resource)| resource.of(capacity))
+    }
+
     /// How much of it a capacity has, over all replicas, in cores or bytes.
     pub fn of(self, capacity: &Capacity) -> f64 {
         match self {

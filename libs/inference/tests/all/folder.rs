@@ -1,7 +1,7 @@
 //! Model folders: complete, incomplete, oversized, and with links.
 
 use crate::shipped::{expected, folder};
-use prescale_inference::{FileLimits, GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, ModelFiles, Refusal, StatefulModel};
+use prescale_inference::{FileLimits, GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, Model, ModelFiles, Refusal};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -27,8 +27,8 @@ fn refusal(folder: &Path) -> Refusal {
 fn the_shipped_folder_loads() {
     let files = read(&folder()).expect("it is complete");
     assert_eq!(files.model(), fs::read(folder().join(MODEL_FILE)).expect("it is there"));
-    let model = StatefulModel::load(&files, &expected()).expect("it passes the gate");
-    assert_eq!((model.features(), model.state_size(), model.quantiles_per_row()), (18, 96, 48));
+    let model = Model::load(&files, &expected()).expect("it passes the gate");
+    assert_eq!((model.features(), model.past_size(), model.quantiles_per_row()), (18, 96, 48));
     assert_eq!(model.horizons_s(), [300, 900, 3600]);
 }
 

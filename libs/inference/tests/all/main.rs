@@ -5,3 +5,5 @@ mod gate;
 mod manifest;
 mod rows;
 mod shipped;
+mod store;
+mod windowed;

@@ -1,6 +1,7 @@
 //! Manifests: the shipped one, and each way to contradict oneself.
 
 use crate::shipped::Changed;
+use prescale_inference::testing::Formula;
 use prescale_inference::{Axis, Kind, Manifest};
 
 fn parse(text: &str) -> Result<Manifest, String> {
@@ -17,6 +18,7 @@ fn the_shipped_manifest_is_typed() {
     let manifest = parse(&Changed::none().manifest).expect("it is good");
     assert_eq!((manifest.name.as_str(), manifest.version.as_str()), ("gru", "0.1.0"));
     assert_eq!(manifest.kind, Kind::Stateful { state_size: 96 });
+    assert_eq!(manifest.bins_needed, 12);
     assert_eq!((manifest.features, manifest.opset, manifest.grid_step_s), (18, 17, 300));
     assert_eq!(manifest.horizons_s, [300, 900, 3600]);
     assert_eq!(manifest.quantiles_per_row(), 48);
@@ -28,9 +30,24 @@ fn the_shipped_manifest_is_typed() {
 
 #[test]
 fn a_windowed_manifest_is_known() {
-    let manifest = parse(&Changed::none().windowed_manifest()).expect("it is good");
+    let text = Formula::new("svr", "1", Kind::Windowed { bins: 288 }).contents().manifest;
+    let manifest = parse(&text).expect("it is good");
     assert_eq!((manifest.kind, manifest.features), (Kind::Windowed { bins: 288 }, 18));
-    assert_eq!((manifest.inputs.len(), manifest.outputs.len()), (1, 1));
+    assert_eq!((manifest.inputs.len(), manifest.outputs.len()), (2, 1));
+    assert_eq!(manifest.bins_needed, 2);
+    let silent = parse(&text.replace("bins_needed = 2\n", "")).expect("it is good");
+    assert_eq!(silent.bins_needed, 288);
+    let problem = |from: &str, to: &str| parse(&text.replacen(from, to, 1)).expect_err("the change is refused");
+    for (from, to, says) in [
+        ("window_bins = 288", "window_bins = 289", "window_bins = 289: a windowed model has from 1 to 288"),
+        ("window_bins = 288\n", "", "window_bins = 0"),
+        ("window_bins = 288", "window_bins = 12", "must be w [-1, 12], x [-1, 18]"),
+        ("bins_needed = 2\n", "bins_needed = 0\n", "bins_needed = 0"),
+        ("bins_needed = 2\n", "bins_needed = 2017\n", "bins_needed = 2017"),
+    ] {
+        let text = problem(from, to);
+        assert!(text.contains(says), "{to}: {text}");
+    }
 }
 
 #[test]
@@ -73,7 +90,9 @@ fn values_that_contradict_each_other_are_refused() {
         ("feature_schema_hash = \"ae", "feature_schema_hash = \"", "64 lower-case"),
         ("name = \"gru\"", "name = \" \"", "name = \" \""),
         ("version = \"0.1.0\"", "version = \"0\\u0007\"", "version"),
-        ("\"stateful\"", "\"windowed\"", "[-1, bins, features]"),
+        ("\"stateful\"", "\"windowed\"", "state_size = 96: a windowed model has none"),
+        ("state_size = 96", "state_size = 96\nwindow_bins = 12", "a stateful model has no window"),
+        ("name = \"x\"", "name = \"features\"", "one must be x of shape [-1, features]"),
     ];
     for (from, to, says) in cases {
         let text = problem(from, to);

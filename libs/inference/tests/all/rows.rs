@@ -1,7 +1,7 @@
 //! A row's result: onnxruntime's numbers, and the same bits whatever is computed beside it.
 
 use crate::shipped::{Changed, model};
-use prescale_inference::{BLOCK_ROWS, InferenceError, StatefulModel, StepOutput};
+use prescale_inference::{BLOCK_ROWS, InferenceError, Model, StepOutput};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ const FEATURES: usize = 18;
 const STATE: usize = 96;
 const QUANTILES: usize = 48;
 
-fn step(model: &StatefulModel, x: &[f32], h: &[f32]) -> StepOutput {
+fn step(model: &Model, x: &[f32], h: &[f32]) -> StepOutput {
     let mut out = StepOutput::default();
     model.step(x, h, &mut out).expect("the lengths fit");
     out
@@ -168,6 +168,6 @@ fn lengths_that_do_not_fit_are_refused() {
     let (x, h) = some_rows(2);
     for (x, h) in [(&x[1..], &h[..]), (&x[..], &h[1..]), (&x[..FEATURES], &h[..]), (&x[..], &h[..0])] {
         let error = model.step(x, h, &mut StepOutput::default()).expect_err("they do not fit");
-        assert!(matches!(error, InferenceError::Lengths { features: FEATURES, state_size: STATE, .. }), "{error}");
+        assert!(matches!(error, InferenceError::Lengths { features: FEATURES, past_size: STATE, .. }), "{error}");
     }
 }

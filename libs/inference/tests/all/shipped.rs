@@ -1,6 +1,6 @@
 //! The model that ships, whole, or changed in one place.
 
-use prescale_inference::{Expected, GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, ModelFiles, Refusal, StatefulModel};
+use prescale_inference::{Expected, GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, Model, ModelFiles, Refusal};
 use prost::Message;
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -20,8 +20,8 @@ pub(crate) fn expected() -> Expected {
 }
 
 /// The shipped model, loaded once.
-pub(crate) fn model() -> &'static StatefulModel {
-    static MODEL: OnceLock<StatefulModel> = OnceLock::new();
+pub(crate) fn model() -> &'static Model {
+    static MODEL: OnceLock<Model> = OnceLock::new();
     MODEL.get_or_init(|| Changed::none().load().expect("the shipped model passes the gate"))
 }
 
@@ -73,40 +73,22 @@ impl Changed {
         self
     }
 
-    /// The manifest as if the model took a day's bins and carried no state.
-    pub(crate) fn windowed_manifest(&self) -> String {
-        let changed = self
-            .manifest
-            .replace("\"stateful\"", "\"windowed\"")
-            .replace("state_size = 96\n", "")
-            .replace("shape = [-1, 18]", "shape = [-1, 288, 18]");
-        let stateless = without(&changed, "[[inputs]]\nname = \"h\"", "[[outputs]]");
-        without(&stateless, "[[outputs]]\nname = \"h_out\"", "[training]")
-    }
-
     fn set_manifest(&mut self, from: &str, to: &str) {
         assert!(self.manifest.contains(from), "the shipped manifest says {from:?}");
         self.manifest = self.manifest.replacen(from, to, 1);
     }
 
-    pub(crate) fn load(self) -> Result<StatefulModel, Refusal> {
+    pub(crate) fn load(self) -> Result<Model, Refusal> {
         self.load_for(&expected())
     }
 
-    pub(crate) fn load_for(self, expected: &Expected) -> Result<StatefulModel, Refusal> {
+    pub(crate) fn load_for(self, expected: &Expected) -> Result<Model, Refusal> {
         let files = ModelFiles::from_bytes("m", self.model, self.manifest.into_bytes(), self.golden.into_bytes());
-        StatefulModel::load(&files, expected)
+        Model::load(&files, expected)
     }
 
     /// Why the changed model is refused.
     pub(crate) fn refusal(self) -> Refusal {
         self.load().expect_err("the change is refused")
     }
-}
-
-/// `text` without what begins with `from` and ends before the next `to`.
-fn without(text: &str, from: &str, to: &str) -> String {
-    let (before, rest) = text.split_once(from).expect("from is there");
-    let (_, after) = rest.split_once(to).expect("to is there");
-    format!("{before}{to}{after}")
 }

@@ -8,11 +8,15 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use prescale_contracts::Contract;
+use prescale_domain::calibration::Statistic;
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint};
+use prescale_domain::kpi::KpiName;
 use prescale_domain::policy::Resource;
-use prescale_domain::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
+use prescale_domain::prediction::{Interval, Prediction, ResourceForecast};
 use prescale_domain::quantiles::{LEVELS, QUANTILE_LEVELS, Quantiles};
 use prescale_domain::sample::Capacity;
+use prescale_domain::time::EventTime;
+use prescale_domain::workload::WorkloadId;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -90,33 +94,69 @@ fn capped(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-fn of_kpi(capacity: Option<&Capacity>, kpi: &str) -> Option<f64> {
-    capacity.zip(Resource::of_kpi(kpi)).map(|(capacity, resource)| resource.of(capacity))
+/// What both tables begin with: which demand, of whom and when.
+struct Subject<'a> {
+    workload: &'a WorkloadId,
+    source: &'a str,
+    at: EventTime,
+    step_s: u32,
+    kpi: &'a KpiName,
+    unit: &'a str,
+    last: Option<f64>,
+    capacity: Option<&'a Capacity>,
 }
 
-/// Whose and of when a row is.
 #[derive(Default)]
-struct WhoseBuilders {
+struct SubjectBuilders {
+    rows: usize,
     workload: StringBuilder,
     source: StringBuilder,
     at: TimestampMillisecondBuilder,
     step_s: Int32Builder,
+    kpi: StringBuilder,
+    unit: StringBuilder,
+    last: Float64Builder,
+    capacity: Float64Builder,
 }
 
-impl WhoseBuilders {
-    fn append(&mut self, workload: &str, source: &str, at_ms: i64, step_s: u32) {
-        self.workload.append_value(workload);
-        self.source.append_value(source);
-        self.at.append_value(at_ms);
-        self.step_s.append_value(capped(step_s));
+impl SubjectBuilders {
+    /// The columns; `kpi` is what the table calls the KPI.
+    fn fields(kpi: &str) -> Vec<Field> {
+        vec![
+            text("workload"),
+            text("source"),
+            instant("at"),
+            count("step_s"),
+            text(kpi),
+            text("unit"),
+            number("last"),
+            number("capacity"),
+        ]
     }
 
-    fn finish(&mut self) -> [ArrayRef; 4] {
-        [
+    fn append(&mut self, subject: &Subject<'_>) {
+        self.rows += 1;
+        self.workload.append_value(subject.workload.as_str());
+        self.source.append_value(subject.source);
+        self.at.append_value(subject.at.as_ms());
+        self.step_s.append_value(capped(subject.step_s));
+        self.kpi.append_value(subject.kpi.as_str());
+        self.unit.append_value(subject.unit);
+        self.last.append_option(subject.last);
+        self.capacity.append_option(Resource::capacity_of_kpi(subject.kpi.as_str(), subject.capacity));
+    }
+
+    fn finish(&mut self) -> Vec<ArrayRef> {
+        self.rows = 0;
+        vec![
             Arc::new(self.workload.finish()),
             Arc::new(self.source.finish()),
             Arc::new(self.at.finish().with_timezone(UTC)),
             Arc::new(self.step_s.finish()),
+            Arc::new(self.kpi.finish()),
+            Arc::new(self.unit.finish()),
+            Arc::new(self.last.finish()),
+            Arc::new(self.capacity.finish()),
         ]
     }
 }
@@ -124,12 +164,7 @@ impl WhoseBuilders {
 /// The table of fingerprints.
 #[derive(Default)]
 pub(crate) struct FingerprintRows {
-    rows: usize,
-    whose: WhoseBuilders,
-    kpi: StringBuilder,
-    unit: StringBuilder,
-    last: Float64Builder,
-    capacity: Float64Builder,
+    subject: SubjectBuilders,
     anomaly: BooleanBuilder,
     /// By window, its features and those added by SQL.
     features: [Vec<Float64Builder>; 2],
@@ -166,17 +201,8 @@ impl Rows<Fingerprint> for FingerprintRows {
     }
 
     fn schema(&self) -> SchemaRef {
-        let mut fields = vec![
-            text("workload"),
-            text("source"),
-            instant("at"),
-            count("step_s"),
-            text("kpi"),
-            text("unit"),
-            number("last"),
-            number("capacity"),
-            Field::new("anomaly", DataType::Boolean, false),
-        ];
+        let mut fields = SubjectBuilders::fields("kpi");
+        fields.push(Field::new("anomaly", DataType::Boolean, false));
         for (window, extra) in WINDOWS.into_iter().zip(&self.extra_names) {
             fields.extend(NAMES.iter().map(|name| number(format!("{window}_{name}"))));
             fields.extend(extra.iter().map(|name| number(format!("{window}_{EXTRA}{name}"))));
@@ -187,28 +213,27 @@ impl Rows<Fingerprint> for FingerprintRows {
     fn append(&mut self, fingerprint: &Fingerprint) {
         let f = fingerprint;
         for kpi in &f.kpis {
-            self.rows += 1;
-            self.whose.append(f.workload.as_str(), &f.source, f.at.as_ms(), f.step_s);
-            self.kpi.append_value(kpi.name.as_str());
-            self.unit.append_value(&kpi.unit);
-            self.last.append_option(kpi.last);
-            self.capacity.append_option(of_kpi(f.capacity.as_ref(), kpi.name.as_str()));
+            self.subject.append(&Subject {
+                workload: &f.workload,
+                source: &f.source,
+                at: f.at,
+                step_s: f.step_s,
+                kpi: &kpi.name,
+                unit: &kpi.unit,
+                last: kpi.last,
+                capacity: f.capacity.as_ref(),
+            });
             self.anomaly.append_value(false);
             self.append_features(kpi);
         }
     }
 
     fn len(&self) -> usize {
-        self.rows
+        self.subject.rows
     }
 
     fn finish(&mut self) -> Result<RecordBatch> {
-        self.rows = 0;
-        let mut columns: Vec<ArrayRef> = self.whose.finish().into();
-        columns.push(Arc::new(self.kpi.finish()));
-        columns.push(Arc::new(self.unit.finish()));
-        columns.push(Arc::new(self.last.finish()));
-        columns.push(Arc::new(self.capacity.finish()));
+        let mut columns = self.subject.finish();
         columns.push(Arc::new(self.anomaly.finish()));
         let extra_counts = [0, 1].map(|at| self.extra_names[at].len());
         for ((features, extra), extra_count) in self.features.iter_mut().zip(&mut self.extra).zip(extra_counts) {
@@ -228,12 +253,7 @@ impl Rows<Fingerprint> for FingerprintRows {
 /// The table of predictions.
 #[derive(Default)]
 pub(crate) struct PredictionRows {
-    rows: usize,
-    whose: WhoseBuilders,
-    resource: StringBuilder,
-    unit: StringBuilder,
-    last: Float64Builder,
-    capacity: Float64Builder,
+    subject: SubjectBuilders,
     horizon_s: Int32Builder,
     statistic: StringBuilder,
     quantiles: [Float64Builder; LEVELS],
@@ -252,17 +272,21 @@ impl PredictionRows {
         prediction: &Prediction,
         forecast: &ResourceForecast,
         horizon_s: u32,
-        (statistic, quantiles, interval): (&str, &Quantiles, &Interval),
+        (statistic, quantiles, interval): (Statistic, &Quantiles, &Interval),
     ) {
         let p = prediction;
-        self.rows += 1;
-        self.whose.append(p.workload.as_str(), &p.source, p.made_at.as_ms(), p.step_s);
-        self.resource.append_value(forecast.resource.as_str());
-        self.unit.append_value(&forecast.unit);
-        self.last.append_option(forecast.last);
-        self.capacity.append_option(of_kpi(p.capacity.as_ref(), forecast.resource.as_str()));
+        self.subject.append(&Subject {
+            workload: &p.workload,
+            source: &p.source,
+            at: p.made_at,
+            step_s: p.step_s,
+            kpi: &forecast.resource,
+            unit: &forecast.unit,
+            last: forecast.last,
+            capacity: p.capacity.as_ref(),
+        });
         self.horizon_s.append_value(capped(horizon_s));
-        self.statistic.append_value(statistic);
+        self.statistic.append_value(statistic.name());
         for (column, value) in self.quantiles.iter_mut().zip(quantiles.values()) {
             column.append_value(*value);
         }
@@ -280,18 +304,8 @@ impl Rows<Prediction> for PredictionRows {
     fn learn(&mut self, _: &Prediction) {}
 
     fn schema(&self) -> SchemaRef {
-        let mut fields = vec![
-            text("workload"),
-            text("source"),
-            instant("at"),
-            count("step_s"),
-            text("resource"),
-            text("unit"),
-            number("last"),
-            number("capacity"),
-            count("horizon_s"),
-            text("statistic"),
-        ];
+        let mut fields = SubjectBuilders::fields("resource");
+        fields.extend([count("horizon_s"), text("statistic")]);
         fields.extend(QUANTILE_LEVELS.iter().map(|level| number(format!("q{:02.0}", level * 100.0))));
         fields.extend(["nominal_coverage", "lower", "upper", "trailing_coverage"].map(number));
         fields.extend([count("scored"), text("model"), text("model_version")]);
@@ -300,24 +314,20 @@ impl Rows<Prediction> for PredictionRows {
 
     fn append(&mut self, prediction: &Prediction) {
         for forecast in &prediction.resources {
-            for HorizonForecast { horizon_s, value, maximum, value_interval, maximum_interval } in &forecast.horizons {
-                self.append_statistic(prediction, forecast, *horizon_s, ("value", value, value_interval));
-                self.append_statistic(prediction, forecast, *horizon_s, ("maximum", maximum, maximum_interval));
+            for horizon in &forecast.horizons {
+                for statistic in horizon.statistics() {
+                    self.append_statistic(prediction, forecast, horizon.horizon_s, statistic);
+                }
             }
         }
     }
 
     fn len(&self) -> usize {
-        self.rows
+        self.subject.rows
     }
 
     fn finish(&mut self) -> Result<RecordBatch> {
-        self.rows = 0;
-        let mut columns: Vec<ArrayRef> = self.whose.finish().into();
-        columns.push(Arc::new(self.resource.finish()));
-        columns.push(Arc::new(self.unit.finish()));
-        columns.push(Arc::new(self.last.finish()));
-        columns.push(Arc::new(self.capacity.finish()));
+        let mut columns = self.subject.finish();
         columns.push(Arc::new(self.horizon_s.finish()));
         columns.push(Arc::new(self.statistic.finish()));
         columns.extend(self.quantiles.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef));

@@ -10,7 +10,7 @@ use super::pieces::{Encode, Encoder, Pieces};
 use crate::features::{EXTRA, Selection};
 use prescale_domain::fingerprint::Fingerprint;
 use prescale_domain::policy::Resource;
-use prescale_domain::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
+use prescale_domain::prediction::{Interval, Prediction, ResourceForecast};
 use prescale_domain::quantiles::{QUANTILE_LEVELS, Quantiles};
 use std::io::Write as _;
 use std::sync::Arc;
@@ -122,8 +122,8 @@ impl Encode<Fingerprint> for LineProtocol {
                 .tag("unit", &kpi.unit)
                 .tag("workload", fingerprint.workload.as_str());
             line.number("last", kpi.last);
-            let resource = Resource::of_kpi(kpi.name.as_str());
-            line.number("capacity", fingerprint.capacity.as_ref().zip(resource).map(|(c, r)| r.of(c)));
+            let capacity = Resource::capacity_of_kpi(kpi.name.as_str(), fingerprint.capacity.as_ref());
+            line.number("capacity", capacity);
             self.features.each(kpi, |f| {
                 let extra = if f.is_extra { EXTRA } else { "" };
                 line.number(&format!("{}_{extra}{}", f.window, f.name), Some(f.value));
@@ -136,14 +136,13 @@ impl Encode<Fingerprint> for LineProtocol {
 impl Encode<Prediction> for LineProtocol {
     fn encode(&self, prediction: &Prediction, pieces: &mut Pieces) {
         for forecast in &prediction.resources {
-            for HorizonForecast { horizon_s, value, maximum, value_interval, maximum_interval } in &forecast.horizons {
-                let statistics = [("value", value, value_interval), ("maximum", maximum, maximum_interval)];
-                for (statistic, quantiles, interval) in statistics {
+            for horizon in &forecast.horizons {
+                for (statistic, quantiles, interval) in horizon.statistics() {
                     let mut line = Line::of("prescale_prediction")
-                        .tag("horizon_s", &horizon_s.to_string())
+                        .tag("horizon_s", &horizon.horizon_s.to_string())
                         .tag("resource", forecast.resource.as_str())
                         .tag("source", &prediction.source)
-                        .tag("statistic", statistic)
+                        .tag("statistic", statistic.name())
                         .tag("unit", &forecast.unit)
                         .tag("workload", prediction.workload.as_str());
                     put_forecast(&mut line, forecast, quantiles, interval);

@@ -27,14 +27,14 @@ pub(crate) struct Store<E> {
 
 impl<E: Encoder + Clone + 'static> Store<E> {
     /// What makes its sinks.
-    pub(crate) fn sinks<C>(self) -> Box<SinkOf<C>>
+    pub(crate) fn sinks<C>(&self) -> Box<SinkOf<C>>
     where
         E: Encode<C>,
         C: Send + 'static,
     {
-        Box::new(move |_| {
-            Box::new(Sender::new(self.encoder.clone(), Arc::clone(&self.endpoint), self.pieces_per_request_max))
-        })
+        let Self { encoder, endpoint, pieces_per_request_max } = self;
+        let (encoder, endpoint, most) = (encoder.clone(), Arc::clone(endpoint), *pieces_per_request_max);
+        Box::new(move |_| Box::new(Sender::new(encoder.clone(), Arc::clone(&endpoint), most)))
     }
 }
 

@@ -13,9 +13,10 @@
 
 use super::pieces::{Encode, Encoder, Pieces};
 use crate::features::Selection;
+use prescale_domain::calibration::Statistic;
 use prescale_domain::fingerprint::Fingerprint;
 use prescale_domain::policy::Resource;
-use prescale_domain::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
+use prescale_domain::prediction::{Interval, Prediction, ResourceForecast};
 use prescale_domain::quantiles::{QUANTILE_LEVELS, Quantiles};
 use prost::Message;
 use std::sync::Arc;
@@ -113,9 +114,8 @@ impl Encode<Fingerprint> for RemoteWrite {
             if let Some(last) = kpi.last {
                 samples.push("prescale_fingerprint_last", &[], last);
             }
-            let capacity = fingerprint.capacity.as_ref().zip(Resource::of_kpi(kpi.name.as_str()));
-            if let Some((capacity, resource)) = capacity {
-                samples.push("prescale_fingerprint_capacity", &[], resource.of(capacity));
+            if let Some(capacity) = Resource::capacity_of_kpi(kpi.name.as_str(), fingerprint.capacity.as_ref()) {
+                samples.push("prescale_fingerprint_capacity", &[], capacity);
             }
             self.features.each(kpi, |f| {
                 if f.is_extra {
@@ -147,21 +147,22 @@ impl Encode<Prediction> for RemoteWrite {
 fn push_forecast(samples: &mut Samples<'_>, forecast: &ResourceForecast) {
     let model = [("model", &*forecast.model), ("model_version", &*forecast.model_version)];
     samples.push("prescale_prediction_info", &model, 1.0);
-    for HorizonForecast { horizon_s, value, maximum, value_interval, maximum_interval } in &forecast.horizons {
-        let horizon_s = horizon_s.to_string();
-        push_statistic(samples, &horizon_s, "value", value, value_interval);
-        push_statistic(samples, &horizon_s, "maximum", maximum, maximum_interval);
+    for horizon in &forecast.horizons {
+        let horizon_s = horizon.horizon_s.to_string();
+        for (statistic, quantiles, interval) in horizon.statistics() {
+            push_statistic(samples, &horizon_s, statistic, quantiles, interval);
+        }
     }
 }
 
 fn push_statistic(
     samples: &mut Samples<'_>,
     horizon_s: &str,
-    statistic: &str,
+    statistic: Statistic,
     quantiles: &Quantiles,
     interval: &Interval,
 ) {
-    let [horizon, statistic] = [("horizon_s", horizon_s), ("statistic", statistic)];
+    let [horizon, statistic] = [("horizon_s", horizon_s), ("statistic", statistic.name())];
     for (level, value) in QUANTILE_LEVELS.iter().zip(quantiles.values()) {
         samples.push("prescale_prediction", &[horizon, statistic, ("quantile", &level.to_string())], *value);
     }

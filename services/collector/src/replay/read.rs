@@ -3,10 +3,10 @@
 use super::position::Progress;
 use super::rows::SampleMaker;
 use super::trace::Range;
-use super::{Plan, READERS, cannot_order};
+use super::{Plan, cannot_order, readers};
 use crate::config::ReplayConfig;
 use crate::event::ReplayReport;
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use futures::StreamExt as _;
 use prescale_domain::sample::Sample;
 use std::ops::ControlFlow;
@@ -31,13 +31,7 @@ pub fn read_samples(
     opened: impl FnOnce(TraceExtent),
     mut take: impl FnMut(Vec<Sample>) -> ControlFlow<()>,
 ) -> Result<ReplayReport> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(READERS)
-        .thread_name("trace reader")
-        .enable_all()
-        .build()
-        .context("cannot start the trace's readers")?;
-    runtime.block_on(async {
+    readers()?.block_on(async {
         let plan = Plan::make(config).await?;
         opened(TraceExtent { rows: plan.rows_in_range, step_s: plan.step_s });
         let Range { from_ms, to_ms } = plan.range;

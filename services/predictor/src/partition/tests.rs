@@ -6,14 +6,16 @@ use crate::config::{Choice, Config};
 use prescale_domain::fingerprint::WindowFeatures;
 use prescale_domain::forecast::features::features;
 use prescale_domain::forecast::{DAY_BINS, demand::DemandSeries};
-use prescale_domain::kpi::KpiName;
+use prescale_domain::kpi::{self, KpiName};
 use prescale_domain::prediction::HorizonForecast;
 use prescale_domain::quantiles::{QUANTILE_LEVELS, Quantiles};
-use prescale_domain::sample::Platform;
+use prescale_domain::sample::{Capacity, Platform};
+use prescale_inference::testing::Formula;
+use prescale_inference::{Kind, StepOutput};
 use proptest::prelude::*;
 
 /// Begins a bin, and a day.
-const START_S: i64 = 1_699_920_000;
+pub(crate) const START_S: i64 = 1_699_920_000;
 
 pub(crate) fn fingerprint(workload: &str, at_s: i64, demands: [Option<f64>; 2]) -> Fingerprint {
     let kpi = |(name, last): (&str, Option<f64>)| KpiFingerprint {
@@ -71,9 +73,8 @@ fn record(workload: i64, at_s: i64) -> Enveloped {
 fn partition_of(change: impl FnOnce(&mut Config)) -> Partition {
     let mut config = Config::default();
     change(&mut config);
-    let settings = Arc::new(config.settings().unwrap());
-    let network = Network::load(&settings).unwrap();
-    Partition::new(settings, network)
+    let registry = Registry::open(Arc::new(config.settings().unwrap())).unwrap();
+    Partition::new(Arc::new(registry))
 }
 
 fn partition() -> Partition {
@@ -81,7 +82,7 @@ fn partition() -> Partition {
 }
 
 fn again(partition: &Partition) -> Partition {
-    Partition::restored(Arc::clone(&partition.settings), partition.network.clone(), &partition.snapshot()).unwrap()
+    Partition::restored(Arc::clone(&partition.registry), &partition.snapshot()).unwrap()
 }
 
 fn apply(partition: &mut Partition, records: Vec<Enveloped>) -> Vec<Prediction> {
@@ -172,8 +173,44 @@ fn the_first_family_with_enough_history_makes_the_forecast() {
     // Bins 0 and 1 hold five samples together: bin 1 begins with the fourth.
     assert!(models[..3].iter().all(|model| model == "last-value"), "{models:?}");
     assert!(models[3..gru_from].iter().all(|model| model == "exponential-smoothing"), "{models:?}");
-    assert_eq!(gru_from as i64, (crate::series::GRU_BINS_NEEDED as i64 - 1) * 300 / 120 + 1);
+    let bins_needed = partition.registry.bases()[&Family::Gru].bins_needed() as i64;
+    assert_eq!(gru_from as i64, (bins_needed - 1) * 300 / 120 + 1);
     assert!(models[gru_from..].iter().all(|model| model == "gru"), "{models:?}");
+}
+
+#[test]
+fn models_of_both_kinds_forecast_side_by_side_and_any_cut_gives_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let kinds = [
+        ("svr", Kind::Windowed { bins: 40 }),
+        ("random-forest", Kind::Windowed { bins: 12 }),
+        ("lstm", Kind::Stateful { state_size: 6 }),
+    ];
+    for (family, kind) in kinds {
+        Formula::new(family, "7", kind).contents().write(&folder.path().join(family)).unwrap();
+    }
+    let of = |models: &[&str]| {
+        partition_of(|c| {
+            c.models = models.iter().map(|m| (*m).to_owned()).collect();
+            c.model_folders = kinds.map(|(family, _)| (family.to_owned(), folder.path().join(family))).into();
+        })
+    };
+    for models in
+        [["svr", "gru", "lstm", "random-forest", "last-value"], ["lstm", "random-forest", "svr", "gru", "last-value"]]
+    {
+        let records: Vec<Enveloped> = (0..600).map(|nth| record(nth % 2, 200 * (nth / 2))).collect();
+        let mut whole = of(&models);
+        let wanted = apply(&mut whole, records.clone());
+        let last = &wanted.last().unwrap().resources[0];
+        assert_eq!((&*last.model, &*last.model_version), (models[0], "7"));
+        let mut cut = of(&models);
+        let mut got = Vec::new();
+        for part in records.chunks(37) {
+            got.extend(apply(&mut cut, part.to_vec()));
+            cut = again(&cut);
+        }
+        assert!(got == wanted && cut.snapshot() == whole.snapshot(), "{models:?}");
+    }
 }
 
 #[test]
@@ -238,10 +275,11 @@ fn the_networks_state_is_that_of_a_plain_run_over_the_closed_bins() {
         (0..bins).filter(|bin| is_there(*bin)).flat_map(|bin| [0, 70, 200].map(|s| 300 * bin + s)).collect();
     apply(&mut partition, at.iter().map(|at_s| record(3, *at_s)).collect());
     let workload = WorkloadId::new("vm-3").unwrap();
-    let got = partition.state.workloads.get_mut(&workload).unwrap().series[0].carried().unwrap().clone();
+    let got = partition.state.workloads[&workload].series[0].carried(Family::Gru).unwrap().clone();
 
-    let mut network = partition.network.clone().unwrap();
-    let (mut series, mut state) = (DemandSeries::default(), vec![0.0; network.state_size()]);
+    let network = &partition.registry.bases()[&Family::Gru];
+    let (mut series, mut state) = (DemandSeries::default(), vec![0.0; network.kind().past_size()]);
+    let mut out = StepOutput::default();
     let last_bin = at[at.len() - 1] / 300;
     let mut before = Vec::new();
     for bin in 0..=last_bin {
@@ -258,7 +296,8 @@ fn the_networks_state_is_that_of_a_plain_run_over_the_closed_bins() {
         }
         let row = features(&series, Some(8.0)).unwrap().values;
         before = std::mem::take(&mut state);
-        state = network.step(&row, &before).unwrap().h_out.clone();
+        network.step(&row, &before, &mut out).unwrap();
+        state = out.h_out.clone();
     }
     assert!(got.closed == before && got.open == state);
 }

@@ -2,12 +2,27 @@
 
 use super::*;
 use crate::config::{Choice, Config};
+use crate::lineup::{FROM_THE_BEGINNING, Term};
 use prescale_domain::calibration::pools::Pools;
 use prescale_domain::quantiles::LEVELS;
 
 fn settings(models: &[&str]) -> Settings {
     let models = models.iter().map(|m| (*m).to_owned()).collect();
     Config { models, choice: Choice::Order, ..Config::default() }.settings().unwrap()
+}
+
+const GRU_BINS_NEEDED: u64 = 12;
+
+const fn model(family: Family, from_bin: i64) -> ModelId {
+    ModelId { family, from_bin }
+}
+
+const GRU: ModelId = model(Family::Gru, FROM_THE_BEGINNING);
+
+/// A GRU from the beginning, and these.
+fn lineup(others: &[Term]) -> Lineup {
+    let gru = Term { model: GRU, kind: Kind::Stateful { state_size: 4 }, bins_needed: GRU_BINS_NEEDED };
+    Lineup::new([&[gru], others].concat())
 }
 
 /// A series of so many bins, and the scale of the open one.
@@ -17,9 +32,16 @@ fn run(settings: &Settings, bins: i64) -> (Series, f64) {
     for bin in 0..bins {
         let at = EventTime::from_s(300 * bin);
         let offer = Offer { at, value: Some(3.0 + (bin % 5) as f64), capacity: None };
-        scale = series.take_in(settings, &offer, |_, _| ()).unwrap().scale;
+        scale = through(&mut series, settings, &lineup(&[]), &offer).unwrap().scale;
     }
     (series, scale)
+}
+
+/// Takes a record in, and what the models carry back. The job is as it was before that.
+fn through(series: &mut Series, settings: &Settings, lineup: &Lineup, offer: &Offer) -> Option<Job> {
+    let job = series.take_in(Rules { settings, lineup }, offer, |_, _| ())?;
+    series.take_back(job.runs.clone());
+    Some(job)
 }
 
 fn forecast(settings: &Settings, bins: i64, from_network: Option<f64>) -> Option<(Family, Vec<Family>)> {
@@ -29,8 +51,9 @@ fn forecast(settings: &Settings, bins: i64, from_network: Option<f64>) -> Option
         vec![HorizonQuantiles { value: quantiles, maximum: quantiles }; settings.horizons_s.len()]
     };
     let spreads = Pools::new(2, 3).spreads();
-    let from_network = from_network.map(quantiles);
-    let made = series.forecast(Making { settings, resource: 0, spreads: &spreads, scale, from_network })?;
+    let from_networks = vec![(GRU, from_network.map(quantiles))];
+    let rules = Rules { settings, lineup: &lineup(&[]) };
+    let made = series.forecast(Making { rules, resource: 0, spreads: &spreads, scale, from_networks })?;
     assert!(made.horizons.iter().all(|h| h.value.values().iter().chain(h.maximum.values()).all(|v| v.is_finite())));
     Some((made.family, made.failed))
 }
@@ -58,9 +81,9 @@ fn without_last_value_a_young_series_has_no_forecast() {
 fn a_family_that_is_overtaken_keeps_no_state() {
     let settings = settings(&["gru", "exponential-smoothing", "seasonal-naive", "last-value"]);
     let (young, _) = run(&settings, GRU_BINS_NEEDED as i64 - 1);
-    assert!(young.gru.is_some() && young.smoothed.is_some() && young.day_before.is_none());
+    assert!(young.carried(Family::Gru).is_some() && young.smoothed.is_some() && young.day_before.is_none());
     let (old, _) = run(&settings, GRU_BINS_NEEDED as i64);
-    assert!(old.gru.is_some() && old.smoothed.is_none());
+    assert!(old.carried(Family::Gru).is_some() && old.smoothed.is_none());
 }
 
 /// The GRU says ten times the demand: another family makes the forecast after a day or two, and it is kept
@@ -72,14 +95,35 @@ fn a_family_that_loses_less_takes_over() {
     let (mut series, mut families) = (Series::default(), Vec::new());
     for bin in 0..600 {
         let offer = Offer { at: EventTime::from_s(300 * bin), value: Some(3.0 + (bin % 5) as f64), capacity: None };
-        let scale = series.take_in(&settings, &offer, |_, _| ()).unwrap().scale;
+        let scale = through(&mut series, &settings, &lineup(&[]), &offer).unwrap().scale;
         let quantiles = Quantiles::rearranged([30.0; LEVELS]).unwrap();
-        let from_network = Some(vec![HorizonQuantiles { value: quantiles, maximum: quantiles }; 3]);
-        let made = series.forecast(Making { settings: &settings, resource: 0, spreads: &spreads, scale, from_network });
+        let from_networks = vec![(GRU, Some(vec![HorizonQuantiles { value: quantiles, maximum: quantiles }; 3]))];
+        let rules = Rules { settings: &settings, lineup: &lineup(&[]) };
+        let made = series.forecast(Making { rules, resource: 0, spreads: &spreads, scale, from_networks });
         families.push(made.unwrap().family);
     }
     families.dedup();
     assert_eq!(families, [Family::LastValue, Family::Gru, Family::LastValue]);
+}
+
+#[test]
+fn a_family_that_is_fitted_daily_makes_the_forecast_once_it_can_and_alone_keeps_its_state() {
+    for (name, family, needed) in [
+        ("mstl", Family::Mstl, Mstl.bins_needed()),
+        ("arima", Family::Arima, Arima.bins_needed()),
+        ("prophet", Family::Prophet, Prophet.bins_needed()),
+    ] {
+        let settings = settings(&[name, "last-value"]);
+        let needed = needed as i64;
+        assert_eq!(forecast(&settings, needed - 1, None), Some((Family::LastValue, vec![])), "{name}");
+        assert_eq!(forecast(&settings, needed, None), Some((family, vec![])), "{name}");
+        let (series, _) = run(&settings, needed);
+        assert!(series.fitted.heap_bytes() > 0, "{name}");
+        let snapshot: Series = bitcode::decode(&bitcode::encode(&series)).unwrap();
+        assert_eq!(snapshot, series);
+    }
+    let (without, _) = run(&self::settings(&["gru", "last-value"]), 400);
+    assert_eq!(without.fitted.heap_bytes(), 0);
 }
 
 #[test]
@@ -88,11 +132,84 @@ fn each_bin_that_was_skipped_is_a_step_of_the_network() {
     let (mut series, _) = run(&settings, 3);
     let mut steps = |at_s: i64, value| {
         let offer = Offer { at: EventTime::from_s(at_s), value, capacity: None };
-        series.take_in(&settings, &offer, |_, _| ()).map(|steps| steps.rows.len())
+        through(&mut series, &settings, &lineup(&[]), &offer).map(|job| job.rows.len())
     };
     assert_eq!(steps(650, Some(1.0)), Some(1));
     assert_eq!(steps(900, None), Some(1));
     assert_eq!(steps(900 + 4 * 300, Some(1.0)), Some(4));
     assert_eq!(steps(40 * 86_400, None), None);
     assert_eq!(steps(40 * 86_400 + 1, Some(1.0)), Some(1));
+}
+
+/// Bins of a series that is forecast by GRUs of two terms, as of which model serves each.
+fn served(settings: &Settings, lineup: &Lineup, bins: std::ops::Range<i64>) -> Vec<(i64, Option<i64>, usize)> {
+    let mut series = Series::default();
+    let mut seen = Vec::new();
+    for bin in bins {
+        let offer = Offer { at: EventTime::from_s(300 * bin), value: Some(2.0), capacity: None };
+        let job = through(&mut series, settings, lineup, &offer).unwrap();
+        let serving = job.runs.iter().find(|run| run.serves).map(|run| run.model.from_bin);
+        let last = seen.last().map(|(_, serving, runs)| (*serving, *runs));
+        if last != Some((serving, job.runs.len())) {
+            seen.push((bin, serving, job.runs.len()));
+        }
+    }
+    seen
+}
+
+#[test]
+fn the_model_before_goes_on_until_the_new_one_has_seen_enough() {
+    let settings = settings(&["gru", "last-value"]);
+    let (before, needed) = (Some(FROM_THE_BEGINNING), GRU_BINS_NEEDED as i64);
+    let next = Term { model: model(Family::Gru, 40), kind: Kind::Stateful { state_size: 6 }, bins_needed: 5 };
+    let wanted = [(0, None, 1), (needed - 1, before, 1), (40, before, 2), (44, Some(40), 1)];
+    assert_eq!(served(&settings, &lineup(&[next]), 0..80), wanted);
+    // A third one before the second is through: the first goes on.
+    let third = Term { model: model(Family::Gru, 42), ..next };
+    let wanted = [(0, None, 1), (needed - 1, before, 1), (40, before, 2), (46, Some(42), 1)];
+    assert_eq!(served(&settings, &lineup(&[next, third]), 0..80), wanted);
+    // A series that begins in the new term has nothing before it.
+    assert_eq!(served(&settings, &lineup(&[next]), 41..80), [(41, None, 1), (45, Some(40), 1)]);
+    // A windowed one takes over at once.
+    let windowed = Term { kind: Kind::Windowed { bins: 7 }, ..next };
+    let wanted = [(0, None, 1), (needed - 1, before, 1), (40, Some(40), 1)];
+    assert_eq!(served(&settings, &lineup(&[windowed]), 0..80), wanted);
+}
+
+#[test]
+fn a_new_model_gets_no_bins_of_before_its_term() {
+    let settings = settings(&["gru", "last-value"]);
+    let next = Term { model: model(Family::Gru, 40), kind: Kind::Stateful { state_size: 6 }, bins_needed: 5 };
+    let (mut series, _) = run(&settings, 30);
+    let offer = Offer { at: EventTime::from_s(300 * 50), value: Some(2.0), capacity: None };
+    let job = through(&mut series, &settings, &lineup(&[next]), &offer).unwrap();
+    let runs: Vec<_> = job.runs.iter().map(|run| (run.model.from_bin, run.first_row, run.serves)).collect();
+    assert_eq!((job.rows.len(), runs), (21, vec![(FROM_THE_BEGINNING, 0, true), (40, 20, false)]));
+}
+
+#[test]
+fn windowed_models_run_where_their_forecast_may_be_used() {
+    let listed = ["gru", "svr", "random-forest", "last-value"];
+    let windowed = |family, bins| Term {
+        model: model(family, FROM_THE_BEGINNING),
+        kind: Kind::Windowed { bins },
+        bins_needed: bins as u64,
+    };
+    let lineup = lineup(&[windowed(Family::Svr, 20), windowed(Family::RandomForest, 30)]);
+    let runs = |choice, models: &[&str]| {
+        let settings = Settings { choice, ..settings(models) };
+        let mut series = Series::default();
+        let mut families = Vec::new();
+        for bin in 0..40 {
+            let offer = Offer { at: EventTime::from_s(300 * bin), value: Some(2.0), capacity: None };
+            let job = through(&mut series, &settings, &lineup, &offer).unwrap();
+            families = job.runs.iter().map(|run| run.model.family).collect();
+            assert_eq!(job.window.len(), if families.contains(&Family::RandomForest) { 30 } else { job.window.len() });
+        }
+        families
+    };
+    assert_eq!(runs(Choice::Order, &listed), [Family::Gru]);
+    assert_eq!(runs(Choice::Order, &["svr", "gru", "last-value"]), [Family::Svr]);
+    // A round of the contest is due, as none was begun.
+    assert_eq!(runs(Choice::Loss, &listed), [Family::Gru, Family::Svr, Family::RandomForest]);
 }

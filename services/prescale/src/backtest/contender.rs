@@ -5,10 +5,11 @@ use anyhow::{Context as _, Result};
 use prescale_contracts::Envelope;
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, WindowFeatures};
 use prescale_domain::forecast::HorizonQuantiles;
+use prescale_domain::kpi::KpiName;
 use prescale_domain::sample::Sample;
 use prescale_predictor::config::Settings;
-use prescale_predictor::network::Network;
 use prescale_predictor::partition::{Enveloped, Fate, Partition};
+use prescale_predictor::registry::Registry;
 use std::sync::Arc;
 
 /// Per configured resource the quantiles of each horizon; `None` where there is no forecast.
@@ -23,10 +24,9 @@ pub(super) enum Contender {
 }
 
 impl Contender {
-    /// The predictor with these settings.
-    pub(super) fn predictor(settings: &Arc<Settings>) -> Result<Self> {
-        let network = Network::load(settings)?;
-        Ok(Self::Predictor(Box::new(Partition::new(Arc::clone(settings), network)), Arc::clone(settings)))
+    /// The predictor with these models and their settings.
+    pub(super) fn predictor(registry: &Arc<Registry>) -> Self {
+        Self::Predictor(Box::new(Partition::new(Arc::clone(registry))), Arc::clone(registry.settings()))
     }
 
     /// The textbook's seasonal naive.
@@ -49,7 +49,7 @@ impl Contender {
 
 fn forecasts(settings: &Settings, fate: Fate) -> Forecasts {
     let Fate::Predicted(_, prediction) = fate else { return vec![None; settings.resources.len()] };
-    let of = |resource: &prescale_domain::kpi::KpiName| {
+    let of = |resource: &KpiName| {
         let made = prediction.resources.iter().find(|made| made.resource == *resource)?;
         let horizons = made.horizons.iter().map(|h| HorizonQuantiles { value: h.value, maximum: h.maximum });
         Some(horizons.collect())

@@ -4,6 +4,7 @@ use super::plots;
 use super::report::{Figures, Relative, Report, baselines};
 use anyhow::Result;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use prescale_domain::calibration::Statistic;
 
 const STYLE: &str = "
 body{font:15px/1.45 system-ui,sans-serif;max-width:76rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}
@@ -47,7 +48,7 @@ fn section(report: &Report, kpi: &str) -> Result<Markup> {
     let baselines = baselines(&report.contenders);
     let first = baselines.first().map_or("", |(_, name)| name.as_str());
     let mut pictures = Vec::new();
-    for statistic in ["value", "maximum"] {
+    for statistic in Statistic::ALL.map(Statistic::name) {
         pictures.push((statistic, plots::relative(report, kpi, statistic, first)?));
         pictures.push((statistic, plots::reliability(report, kpi, statistic)?));
     }

@@ -191,7 +191,7 @@ fn score(
             for ((made, tally), day) in made.zip(tallies).zip(day) {
                 let Some(made) = made.get(horizon) else { continue };
                 let before = tally.decile_loss;
-                tally.push(if statistic == Statistic::Value { &made.value } else { &made.maximum }, truth);
+                tally.push(made.of(statistic), truth);
                 *day += tally.decile_loss - before;
             }
         }

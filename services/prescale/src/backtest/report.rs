@@ -1,9 +1,10 @@
 //! The scores as figures: what `report.json` holds and the page and the table are made of.
 
 use super::lane::{LaneScores, SeriesScores};
-use super::{AS_CONFIGURED, Plan, Request, instant, textbook};
+use super::{AS_CONFIGURED, Plan, Request, textbook};
 use prescale_collector::ReplayReport;
-use prescale_domain::calibration::NOMINAL_COVERAGE;
+use prescale_contracts::rfc3339;
+use prescale_domain::calibration::{NOMINAL_COVERAGE, Statistic};
 use prescale_domain::forecast::Family;
 use prescale_domain::quantiles::QUANTILE_LEVELS;
 use prescale_domain::score::bootstrap::ratio_interval;
@@ -11,9 +12,6 @@ use prescale_domain::score::geometric_mean;
 use prescale_domain::score::tally::Tally;
 use serde::Serialize;
 use std::collections::BTreeMap;
-
-/// Names of the statistics, by their number.
-const STATISTICS: [&str; 2] = ["value", "maximum"];
 
 /// A workload's coverage is near enough the nominal one within so much.
 const COVERAGE_TOLERANCE: f64 = 0.08;
@@ -131,8 +129,8 @@ impl Report {
             }
             let begin = figures.len();
             for (horizon, horizon_s) in plan.horizons_s.iter().enumerate() {
-                for statistic in 0..STATISTICS.len() {
-                    let cell = Cell::of(&of_kpi, horizon, statistic, plan.block_days);
+                for statistic in Statistic::ALL {
+                    let cell = Cell::of(&of_kpi, horizon, statistic, request.block_days);
                     let made = names.iter().enumerate().filter_map(|(i, _)| cell.figures(i, &names, kpi, *horizon_s));
                     figures.extend(made);
                 }
@@ -141,13 +139,13 @@ impl Report {
         }
         Self {
             trace: request.trace.file.display().to_string(),
-            from: instant(read.first_at),
-            to: instant(read.last_at),
+            from: read.first_at.map(rfc3339),
+            to: read.last_at.map(rfc3339),
             rows_read: read.rows_read,
             rows_dropped: read.rows_dropped.clone(),
-            warm_up_bins: plan.warm_up_bins,
-            every_bins: plan.every_bins,
-            block_days: plan.block_days,
+            warm_up_bins: request.warm_up_bins,
+            every_bins: request.every_bins,
+            block_days: request.block_days,
             contenders: names,
             summary,
             figures,
@@ -186,15 +184,15 @@ impl Report {
 /// One KPI, horizon and statistic.
 struct Cell<'a> {
     horizon: usize,
-    statistic: usize,
+    statistic: Statistic,
     block_days: i64,
     scored: Vec<Scored<'a>>,
 }
 
 impl<'a> Cell<'a> {
-    fn of(series: &[&'a SeriesScores], horizon: usize, statistic: usize, block_days: u32) -> Self {
+    fn of(series: &[&'a SeriesScores], horizon: usize, statistic: Statistic, block_days: u32) -> Self {
         let scored = series.iter().filter_map(|series| {
-            let tally = series.tallies.get(horizon)?[statistic].first()?;
+            let tally = series.tallies.get(horizon)?[statistic as usize].first()?;
             let mean = tally.mean(tally.magnitude)?;
             (mean > 0.0).then_some(Scored { series, mean })
         });
@@ -202,15 +200,12 @@ impl<'a> Cell<'a> {
     }
 
     fn tally(&self, scored: &Scored<'a>, contender: usize) -> &'a Tally {
-        &scored.series.tallies[self.horizon][self.statistic][contender]
+        &scored.series.tallies[self.horizon][self.statistic as usize][contender]
     }
 
     /// Mean over the series of a figure in units of their mean demand.
-    fn scaled(&self, contender: usize, sum: impl Fn(&Tally) -> f64) -> f64 {
-        let each = self.scored.iter().map(|s| {
-            let tally = self.tally(s, contender);
-            tally.mean(sum(tally)).unwrap_or(0.0) / s.mean
-        });
+    fn scaled(&self, contender: usize, figure: impl Fn(&Tally) -> Option<f64>) -> f64 {
+        let each = self.scored.iter().map(|s| figure(self.tally(s, contender)).unwrap_or(0.0) / s.mean);
         each.sum::<f64>() / self.scored.len() as f64
     }
 
@@ -223,21 +218,25 @@ impl<'a> Cell<'a> {
         };
         let level = |(i, level): (usize, f64)| {
             let share_below = pooled.mean(pooled.below[i])?;
-            Some(QuantileFigures { level, scaled_pinball: self.scaled(contender, |t| t.pinball[i]), share_below })
+            Some(QuantileFigures {
+                level,
+                scaled_pinball: self.scaled(contender, |t| t.mean(t.pinball[i])),
+                share_below,
+            })
         };
         let relative = baselines(names).into_iter().map(|(i, name)| (name, self.relative(contender, i)));
         Some(Figures {
             contender: names[contender].clone(),
             kpi: kpi.to_owned(),
             horizon_s,
-            statistic: STATISTICS[self.statistic],
+            statistic: self.statistic.name(),
             scored: pooled.scored,
             weighted_quantile_loss: pooled.weighted_quantile_loss()?,
-            scaled_crps: self.scaled(contender, |t| t.decile_loss / 9.0),
+            scaled_crps: self.scaled(contender, Tally::crps),
             mase: self.mase(contender),
             coverage: pooled.coverage()?,
             series_within_8_points: self.scored.iter().filter(near).count() as f64 / self.scored.len() as f64,
-            scaled_width: self.scaled(contender, |t| t.width),
+            scaled_width: self.scaled(contender, |t| t.mean(t.width)),
             quantiles: QUANTILE_LEVELS.into_iter().enumerate().map(level).collect::<Option<_>>()?,
             relative: relative.collect(),
         })
@@ -263,7 +262,7 @@ impl<'a> Cell<'a> {
             ((loss(s, contender) + tiny) / (loss(s, baseline) + tiny)).clamp(0.01, 100.0)
         });
         Relative {
-            scaled: self.scaled(contender, |t| t.decile_loss) / self.scaled(baseline, |t| t.decile_loss),
+            scaled: self.scaled(contender, Tally::crps) / self.scaled(baseline, Tally::crps),
             scaled_95: ratio_interval(&self.blocks(contender, baseline)),
             pooled: pooled(contender) / pooled(baseline),
             series_geometric_mean: geometric_mean(ratios).unwrap_or(f64::NAN),
@@ -275,10 +274,8 @@ impl<'a> Cell<'a> {
         let mut blocks = BTreeMap::<i64, (f64, f64)>::new();
         for s in &self.scored {
             let weight = 1.0 / (s.mean * self.tally(s, contender).scored as f64);
-            let days = s
-                .series
-                .days
-                .range((self.horizon, self.statistic, i64::MIN)..=(self.horizon, self.statistic, i64::MAX));
+            let of = |day: i64| (self.horizon, self.statistic as usize, day);
+            let days = s.series.days.range(of(i64::MIN)..=of(i64::MAX));
             for ((_, _, day), losses) in days {
                 let block = blocks.entry(day.div_euclid(self.block_days)).or_default();
                 block.0 += weight * losses[contender];

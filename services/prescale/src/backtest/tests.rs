@@ -1,6 +1,7 @@
 //! A backtest of a small generated trace, from the file to the report.
 
 use super::*;
+use prescale_collector::Mapping;
 use prescale_domain::forecast::DAY_BINS;
 use std::fmt::Write as _;
 
@@ -24,7 +25,11 @@ fn ramp(folder: &Path) -> PathBuf {
 
 fn request(file: &Path, report: Option<PathBuf>) -> Request {
     Request {
-        trace: trace(file, Some("entity=vm,time=ts,cpu=used"), None, None).unwrap(),
+        trace: ReplayConfig {
+            file: file.to_owned(),
+            mapping: Mapping::parse("entity=vm,time=ts,cpu=used").unwrap(),
+            ..ReplayConfig::default()
+        },
         families: vec!["seasonal-naive".to_owned(), "last-value".to_owned()],
         kpis: vec!["cpu_cores_used".to_owned()],
         warm_up_bins: 2 * DAY_BINS as u32,

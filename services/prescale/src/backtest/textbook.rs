@@ -5,6 +5,7 @@
 
 use super::contender::Forecasts;
 use prescale_domain::forecast::{DAY_BINS, GRID_STEP_S, HorizonQuantiles};
+use prescale_domain::kpi::KpiName;
 use prescale_domain::quantiles::{LEVELS, Quantiles};
 use prescale_domain::sample::Sample;
 use prescale_domain::workload::WorkloadId;
@@ -27,7 +28,7 @@ const NORMAL: [f64; LEVELS] = [
 ];
 
 pub(super) struct Textbook {
-    resources: Vec<prescale_domain::kpi::KpiName>,
+    resources: Vec<KpiName>,
     horizons_bins: Vec<usize>,
     series: BTreeMap<WorkloadId, Vec<Series>>,
 }

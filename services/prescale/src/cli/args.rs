@@ -1,6 +1,7 @@
 //! What the command line takes.
 
 use super::backtest::BacktestArgs;
+use super::model::ModelVerb;
 use crate::settings::Settings;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -50,6 +51,11 @@ pub(super) enum Verb {
     Explain(ExplainArgs),
     /// Score every forecaster on a trace, as it would have run.
     Backtest(BacktestArgs),
+    /// The models of trained families: check them, see which are in use, and change that.
+    Model {
+        #[command(subcommand)]
+        verb: ModelVerb,
+    },
     /// Read the whole log and account for every record of every stage.
     Account(AccountArgs),
     /// Ask a service whether it is ready.
@@ -139,21 +145,32 @@ impl UpArgs {
     }
 
     fn apply_to_replay(&self, replay: &mut ReplayConfig) -> Result<()> {
-        if let Some(mapping) = &self.map {
-            replay.mapping = Mapping::parse(mapping).context("--map")?;
-        }
-        let parsed = |flag: &str, text: &str| text.parse().map_err(|e: String| anyhow!("{flag} {text:?}: {e}"));
-        if let Some(from) = &self.from {
-            replay.from = parsed("--from", from)?;
-        }
-        if let Some(to) = &self.to {
-            replay.to = parsed("--to", to)?;
-        }
+        map_and_limit(replay, self.map.as_deref(), self.from.as_deref(), self.to.as_deref())?;
         if let Some(speed) = &self.speed {
             replay.speed = speed.parse().map_err(|e: String| anyhow!("--speed {speed:?}: {e}"))?;
         }
         Ok(())
     }
+}
+
+/// Applies `--map`, `--from` and `--to` where they are given.
+pub(super) fn map_and_limit(
+    replay: &mut ReplayConfig,
+    map: Option<&str>,
+    from: Option<&str>,
+    to: Option<&str>,
+) -> Result<()> {
+    if let Some(map) = map {
+        replay.mapping = Mapping::parse(map).context("--map")?;
+    }
+    let parsed = |flag: &str, text: &str| text.parse().map_err(|e: String| anyhow!("{flag} {text:?}: {e}"));
+    if let Some(from) = from {
+        replay.from = parsed("--from", from)?;
+    }
+    if let Some(to) = to {
+        replay.to = parsed("--to", to)?;
+    }
+    Ok(())
 }
 
 #[derive(Debug, Subcommand)]

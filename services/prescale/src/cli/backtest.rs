@@ -1,11 +1,11 @@
 //! `prescale backtest` as the command line has it.
 
-use super::args::Format;
-use super::{Failure, load, say};
+use super::args::{Format, map_and_limit};
+use super::{Failure, load_quietly, say};
 use crate::backtest::{self, Request};
-use anyhow::Context as _;
+use crate::pretty_json;
 use clap::Args;
-use prescale_chassis::telemetry;
+use prescale_collector::config::ReplayConfig;
 use prescale_collector::replay::mapping::long_name;
 use prescale_domain::forecast::GRID_STEP_S;
 use std::path::{Path, PathBuf};
@@ -52,15 +52,14 @@ pub(super) struct BacktestArgs {
 }
 
 pub(super) fn run(config: Option<&Path>, args: &BacktestArgs) -> Result<(), Failure> {
-    let mut settings = load(config)?;
-    settings.telemetry.log_level = "warn".to_owned();
-    telemetry::init_logs(&settings.telemetry).map_err(Failure::Usage)?;
-    let trace = backtest::trace(&args.data, args.map.as_deref(), args.from.as_deref(), args.to.as_deref());
+    let settings = load_quietly(config)?;
+    let mut trace = ReplayConfig { file: args.data.clone(), ..ReplayConfig::default() };
+    map_and_limit(&mut trace, args.map.as_deref(), args.from.as_deref(), args.to.as_deref()).map_err(Failure::Usage)?;
     if !(0.0..=3660.0).contains(&args.warm_up_days) {
         return Err(Failure::Usage(anyhow::anyhow!("--warm-up-days {}: 0 to 3660 are possible", args.warm_up_days)));
     }
     let request = Request {
-        trace: trace.map_err(Failure::Usage)?,
+        trace,
         families: args.models.clone(),
         kpis: args.kpis.iter().map(|name| long_name(name).to_owned()).collect(),
         warm_up_bins: (args.warm_up_days * 86_400.0 / f64::from(GRID_STEP_S)).round() as u32,
@@ -70,7 +69,7 @@ pub(super) fn run(config: Option<&Path>, args: &BacktestArgs) -> Result<(), Fail
     };
     let report = backtest::backtest(&settings, &request)?;
     match args.format {
-        Format::Json => say(&(serde_json::to_string_pretty(&report).context("cannot write JSON")? + "\n")),
+        Format::Json => say(&pretty_json(&report)?),
         Format::Text => say(&report.table()),
     }
 }

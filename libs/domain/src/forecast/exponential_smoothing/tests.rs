@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::forecast::testing::{noise_of, run, wave};
+use crate::quantiles::Quantiles;
 use serde_json::Value;
 
 const GOLDEN: &str = include_str!("../goldens/ets.json");
@@ -57,7 +58,7 @@ fn a_level_with_a_season_is_that_of_statsmodels() {
             state.observe(value);
         }
         near("squares", squares, &wanted["squares"], 1e-6);
-        state.plain_weight = f64::MIN_POSITIVE;
+        state.plain.weight = f64::MIN_POSITIVE;
         let chosen = state.chosen().unwrap();
         assert!(chosen.has_season);
         (state.seasonal[i].squares, state.seasonal_weight) = (1.0, 1.0);

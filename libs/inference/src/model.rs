@@ -1,4 +1,5 @@
-//! A stateful model that has passed the gate: one step a bin, with the state carried by the caller.
+//! A model that has passed the gate: one row a series and bin, with what the row has of the past, a carried
+//! state or a window, in the caller's hands.
 
 use crate::blocks::{Blocks, StepOutput};
 use crate::files::ModelFiles;
@@ -11,20 +12,20 @@ use crate::refusal::Refusal;
 pub enum InferenceError {
     /// The slices do not hold the same number of whole rows.
     #[error(
-        "model {model}: x holds {x} numbers and h {h}: give the same number of rows, \
-         of {features} features and of {state_size} state numbers"
+        "model {model}: x holds {x} numbers and the past {past}: give the same number of rows, \
+         of {features} features and of {past_size} numbers of the past"
     )]
     Lengths {
         /// Name of the model.
         model: String,
         /// Length of x.
         x: usize,
-        /// Length of h.
-        h: usize,
+        /// Length of the past.
+        past: usize,
         /// Features of one row.
         features: usize,
-        /// State numbers of one row.
-        state_size: usize,
+        /// Numbers of the past of one row.
+        past_size: usize,
     },
     /// The runtime failed on a plan that had passed the gate.
     #[error("model {model}: the runtime failed: {problem}")]
@@ -36,18 +37,18 @@ pub enum InferenceError {
     },
 }
 
-/// A stateful model, ready to run. Threads may share it: a step changes nothing in it.
+/// A model, ready to run. Threads may share it: a step changes nothing in it.
 ///
 /// On one kind of processor the result of a row is the same to the bit whatever other rows are in the
 /// call, wherever the row stands among them, and however often the model was loaded. Other kinds of
 /// processor have other kernels, whose low bits may differ.
 #[derive(Debug)]
-pub struct StatefulModel {
+pub struct Model {
     manifest: Manifest,
     blocks: Blocks,
 }
 
-impl StatefulModel {
+impl Model {
     /// Passes the files through the gate and prepares the model.
     ///
     /// Takes wall-clock time, up to `expected.load_deadline`: keep it off the path of the data.
@@ -70,9 +71,10 @@ impl StatefulModel {
         self.blocks.widths().x
     }
 
-    /// State numbers of one row. The state before a series' first bin is all zeros.
-    pub fn state_size(&self) -> usize {
-        self.blocks.widths().h
+    /// Numbers that a row has of the past: of its state, which is all zeros before a series' first bin, or
+    /// of its window.
+    pub fn past_size(&self) -> usize {
+        self.blocks.widths().past
     }
 
     /// Numbers in the quantiles of one row: horizons × statistics (value, maximum) × levels.
@@ -85,23 +87,23 @@ impl StatefulModel {
         &self.manifest.horizons_s
     }
 
-    /// One step of any number of rows: `x` is rows × features, `h` rows × state size, both row-major.
-    /// `out` is overwritten.
+    /// One step of any number of rows: `x` is rows × features, `past` rows × state size or rows × bins of
+    /// the window, both row-major. `out` is overwritten.
     ///
     /// A row whose inputs or results are not finite is marked in [`StepOutput::finite`] and does not
     /// touch the others.
     ///
     /// # Errors
     /// The lengths do not fit, or the runtime failed; `out` is then of no use.
-    pub fn step(&self, x: &[f32], h: &[f32], out: &mut StepOutput) -> Result<(), InferenceError> {
-        let (features, state_size) = (self.features(), self.state_size());
-        let whole = x.len().is_multiple_of(features) && h.len().is_multiple_of(state_size);
-        if !whole || x.len() / features != h.len() / state_size {
+    pub fn step(&self, x: &[f32], past: &[f32], out: &mut StepOutput) -> Result<(), InferenceError> {
+        let (features, past_size) = (self.features(), self.past_size());
+        let whole = x.len().is_multiple_of(features) && past.len().is_multiple_of(past_size);
+        if !whole || x.len() / features != past.len() / past_size {
             let model = self.manifest.name.clone();
-            return Err(InferenceError::Lengths { model, x: x.len(), h: h.len(), features, state_size });
+            return Err(InferenceError::Lengths { model, x: x.len(), past: past.len(), features, past_size });
         }
         self.blocks
-            .step(x, h, out)
+            .step(x, past, out)
             .map_err(|e| InferenceError::Runtime { model: self.manifest.name.clone(), problem: format!("{e:#}") })
     }
 }

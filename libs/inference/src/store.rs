@@ -1,0 +1,246 @@
+//! Models by family and version in a folder, and which version is in use from when on.
+//!
+//! `<root>/<family>/<version>/` is the folder of a model, `<root>/<family>/switches.toml` the history of what
+//! was and will be in use. Nothing is loaded here, and no clock is read: a switch takes effect at an instant
+//! of event time.
+
+use crate::files::{FileLimits, ModelFiles};
+use crate::refusal::Refusal;
+use prescale_domain::time::EventTime;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// Name of the history of switches in a family's folder.
+pub const SWITCHES_FILE: &str = "switches.toml";
+
+const LOCK_FILE: &str = ".lock";
+
+const HEADER: &str = "# Which version is in use, from which instant of event time on (Unix seconds).\n\
+    # Written by `prescale model promote` and `prescale model rollback`. Keep the folders of versions that were in\n\
+    # use for as long as the log is kept: state is rebuilt with them.\n\n";
+
+/// A folder of models.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelStore {
+    root: PathBuf,
+}
+
+/// From an instant on another version is in use.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Switch {
+    /// The instant, in event time; `None` for a family's first version, which is in use from the beginning.
+    pub from: Option<EventTime>,
+    /// The version; `None` for the model that was in use before there was any of the store.
+    pub to: Option<Pinned>,
+}
+
+/// A version, with what its folder held when it was promoted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pinned {
+    /// Name of the folder, and version in the manifest.
+    pub version: String,
+    /// SHA-256 of the manifest, which holds that of the model, in lower-case hex.
+    pub manifest_sha256: String,
+}
+
+/// Why the store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The operating system refused.
+    #[error("{}: cannot be {verb} ({source}): check the folder and its rights", path.display())]
+    Io {
+        /// File or folder.
+        path: PathBuf,
+        /// `read` or `written`.
+        verb: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The history of switches contradicts itself.
+    #[error("{}: {problem}", path.display())]
+    Switches {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A version's name could lead out of the store.
+    #[error("version {version:?}: take letters, digits, '.', '_', '+' and '-', the first one no dot")]
+    Name {
+        /// The name.
+        version: String,
+    },
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    #[serde(default)]
+    switch: Vec<WrittenSwitch>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenSwitch {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_s: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manifest_sha256: Option<String>,
+}
+
+impl ModelStore {
+    /// The store in a folder, which need not exist yet.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The folder of one version.
+    ///
+    /// # Errors
+    /// [`StoreError::Name`].
+    pub fn folder(&self, family: &str, version: &str) -> Result<PathBuf, StoreError> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
+        if version.is_empty() || version.starts_with('.') || !version.chars().all(plain) {
+            return Err(StoreError::Name { version: version.to_owned() });
+        }
+        Ok(self.family(family).join(version))
+    }
+
+    /// The files of one version, read and unchecked.
+    ///
+    /// # Errors
+    /// As [`ModelFiles::from_folder`]; a bad name is [`Refusal::Manifest`].
+    pub fn files(&self, family: &str, version: &str) -> Result<ModelFiles, Refusal> {
+        let folder = self.folder(family, version);
+        let folder = folder.map_err(|e| Refusal::Manifest {
+            file: self.family(family).display().to_string(),
+            problem: e.to_string(),
+        })?;
+        ModelFiles::from_folder(&folder, &FileLimits::default())
+    }
+
+    /// Names of the folders of a family, ascending by their bytes.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]. A family without a folder has no versions.
+    pub fn versions(&self, family: &str) -> Result<Vec<String>, StoreError> {
+        let folder = self.family(family);
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(cannot(&folder, "read"))?,
+        };
+        let mut versions = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(cannot(&folder, "read"))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if entry.path().is_dir() && self.folder(family, &name).is_ok() {
+                versions.push(name);
+            }
+        }
+        versions.sort();
+        Ok(versions)
+    }
+
+    /// The switches of a family, by their instants ascending; the last of several at one instant holds. None
+    /// when nothing was ever promoted.
+    ///
+    /// # Errors
+    /// The file cannot be read, or contradicts itself.
+    pub fn switches(&self, family: &str) -> Result<Vec<Switch>, StoreError> {
+        let path = self.family(family).join(SWITCHES_FILE);
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            text => text.map_err(cannot(&path, "read"))?,
+        };
+        let problem = |problem: String| StoreError::Switches { path: path.clone(), problem };
+        let written: Written = toml::from_str(&text).map_err(|e| problem(e.to_string()))?;
+        let switches = written.switch.into_iter().map(|switch| switch.read()).collect::<Result<Vec<_>, _>>();
+        let switches = switches.map_err(problem)?;
+        if !switches.is_sorted_by_key(|switch| switch.from) {
+            return Err(problem("the switches are not in the order of their instants: sort them by from_s".to_owned()));
+        }
+        for Pinned { version, .. } in switches.iter().filter_map(|switch| switch.to.as_ref()) {
+            self.folder(family, version)?;
+        }
+        Ok(switches)
+    }
+
+    /// Adds a switch. Those that were to take effect at its instant or later go; if that alone brings about what the
+    /// switch asks for, it is left out. The file is replaced whole, under a lock.
+    ///
+    /// # Errors
+    /// As [`Self::switches`], or the file cannot be written.
+    pub fn add(&self, family: &str, switch: Switch) -> Result<(), StoreError> {
+        let folder = self.family(family);
+        let lock = folder.join(LOCK_FILE);
+        let locked = File::create(&lock).and_then(|file| file.lock().map(|()| file));
+        let _held = locked.map_err(cannot(&lock, "written"))?;
+        let mut switches = self.switches(family)?;
+        let known = switches.len();
+        switches.retain(|earlier| earlier.from < switch.from);
+        let is_back = switches.len() < known && switches.last().and_then(|last| last.to.as_ref()) == switch.to.as_ref();
+        if !is_back {
+            switches.push(switch);
+        }
+        let written = Written { switch: switches.into_iter().map(WrittenSwitch::of).collect() };
+        let path = folder.join(SWITCHES_FILE);
+        let text = toml::to_string(&written)
+            .map_err(|e| StoreError::Switches { path: path.clone(), problem: format!("it has no TOML form ({e})") })?;
+        replace(&folder, &path, &(HEADER.to_owned() + &text)).map_err(cannot(&path, "written"))
+    }
+
+    fn family(&self, family: &str) -> PathBuf {
+        self.root.join(family)
+    }
+}
+
+/// What was in use before the version that is promoted last, each way back counted as such; `Some(None)` for the
+/// model that was in use before there was any of the store, `None` when nothing was in use.
+pub fn predecessor(switches: &[Switch]) -> Option<Option<Pinned>> {
+    let mut standing: Vec<Option<Pinned>> = Vec::new();
+    if switches.first().is_some_and(|first| first.from.is_some()) {
+        standing.push(None);
+    }
+    for Switch { to, .. } in switches {
+        match standing.as_slice() {
+            [.., before, _] if before == to => drop(standing.pop()),
+            _ => standing.push(to.clone()),
+        }
+    }
+    standing.pop();
+    standing.pop()
+}
+
+impl WrittenSwitch {
+    fn of(switch: Switch) -> Self {
+        let (version, manifest_sha256) = switch.to.map(|to| (to.version, to.manifest_sha256)).unzip();
+        Self { from_s: switch.from.map(|from| from.as_ms() / 1000), version, manifest_sha256 }
+    }
+
+    fn read(self) -> Result<Switch, String> {
+        let to = match (self.version, self.manifest_sha256) {
+            (Some(version), Some(manifest_sha256)) => Some(Pinned { version, manifest_sha256 }),
+            (None, None) if self.from_s.is_some() => None,
+            _ => return Err("a switch has version and manifest_sha256, or from_s alone: promote it anew".to_owned()),
+        };
+        Ok(Switch { from: self.from_s.map(EventTime::from_s), to })
+    }
+}
+
+fn replace(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
+    let partial = path.with_extension("toml.partial");
+    let mut file = File::create(&partial)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&partial, path)?;
+    File::open(folder)?.sync_all()
+}
+
+fn cannot(path: &Path, verb: &'static str) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::Io { path, verb, source }
+}

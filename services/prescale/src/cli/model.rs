@@ -1,0 +1,103 @@
+//! `prescale model` as the command line has it.
+
+use super::args::Format;
+use super::{Failure, say};
+use crate::models::{self, Change};
+use crate::settings::Settings;
+use anyhow::{Context as _, Result, anyhow};
+use clap::{Args, Subcommand};
+use prescale_chassis::telemetry;
+use prescale_collector::config::Moment;
+use prescale_domain::time::EventTime;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ModelVerb {
+    /// Check the folder of a model as the predictor does before it uses one.
+    Verify {
+        /// The folder, with model.onnx, manifest.toml and golden.json.
+        folder: PathBuf,
+    },
+    /// The models that there are, which of them are in use, and what is wrong with the others.
+    List {
+        /// How.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Bring a version of the models folder into use; the predictor goes on running.
+    Promote(PromoteArgs),
+    /// Bring back into use what was before the version that was promoted last.
+    Rollback(RollbackArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The version is checked first; one that is refused changes nothing. It takes over at an instant of the records'
+time, 10 to 15 minutes from now if none is given, so that every predictor has heard of it by then. A stateful
+model first runs beside the one before, until it has seen as many bins of a series as it needs.
+
+Examples:
+  prescale model promote lstm 0.2.0
+  prescale model promote gru 0.3.0 --from 2026-12-01T00:00:00Z"
+)]
+pub(super) struct PromoteArgs {
+    /// gru, lstm, svr or random-forest.
+    family: String,
+    /// Name of the folder in [predictor] models_dir, below the family's.
+    version: String,
+    #[command(flatten)]
+    when: When,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RollbackArgs {
+    /// gru, lstm, svr or random-forest.
+    family: String,
+    #[command(flatten)]
+    when: When,
+}
+
+#[derive(Debug, Args)]
+struct When {
+    /// From when on: RFC 3339, Unix seconds, or a length from now such as +1h.
+    #[arg(long, value_name = "INSTANT")]
+    from: Option<String>,
+}
+
+pub(super) fn run(config: Option<&Path>, verb: &ModelVerb) -> Result<(), Failure> {
+    // Not checked whole: a model that is refused must not keep one from finding out why, or from taking another.
+    let mut settings = Settings::load(config).map_err(|e| Failure::Usage(e.into()))?;
+    settings.telemetry.log_level = "warn".to_owned();
+    telemetry::init_logs(&settings.telemetry).map_err(Failure::Usage)?;
+    let settings = settings.predictor.settings().map_err(Failure::Usage)?;
+    let now = now()?;
+    let change = |name: &str, when: &When| -> Result<_> {
+        Ok((models::family_named(name)?, models::store(&settings)?, when.instant(now)?))
+    };
+    match verb {
+        ModelVerb::Verify { folder } => say(&models::verified(&settings, folder)?),
+        ModelVerb::List { format } => say(&models::listed(&settings, now, *format == Format::Json)?),
+        ModelVerb::Promote(PromoteArgs { family, version, when }) => {
+            let (family, store, from) = change(family, when).map_err(Failure::Usage)?;
+            say(&Change { settings: &settings, store: &store, family, now, from }.promote(version)?)
+        }
+        ModelVerb::Rollback(RollbackArgs { family, when }) => {
+            let (family, store, from) = change(family, when).map_err(Failure::Usage)?;
+            say(&Change { settings: &settings, store: &store, family, now, from }.roll_back()?)
+        }
+    }
+}
+
+impl When {
+    fn instant(&self, now: EventTime) -> Result<Option<EventTime>> {
+        let Some(text) = &self.from else { return Ok(None) };
+        let moment: Moment = text.parse().map_err(|e: String| anyhow!("--from {e}"))?;
+        Ok(moment.after(Some(now)))
+    }
+}
+
+fn now() -> Result<EventTime> {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("the clock stands before 1970")?;
+    Ok(EventTime::from_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
+}
