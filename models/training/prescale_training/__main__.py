@@ -38,28 +38,30 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="prescale_training", description=__doc__, epilog=EXAMPLES, formatter_class=raw)
     commands = parser.add_subparsers(dest="command", required=True)
 
-    def command(name, about, epilog=EXAMPLES):
-        return commands.add_parser(name, help=about, description=about, epilog=epilog, formatter_class=raw)
+    traces, trains, scores, sets = (argparse.ArgumentParser(add_help=False) for _ in range(4))
+    traces.add_argument("--data", type=Path, default=Path("../../../shared/data"), help="folder of the traces")
+    trains.add_argument("recipe", type=Path)
+    trains.add_argument("--steps", type=int, help="in place of the recipe's number of steps")
+    trains.add_argument("--rows", type=int, help="in place of a windowed recipe's number of bins")
+    scores.add_argument("--json", type=Path, help="write the figures here as well")
+    sets.add_argument("--recipe", type=Path, default=Path("recipes/gru-shipped.toml"), help="for held-out: says who was held out")
 
-    train = command("train", "train a model as a recipe says; writes weights.pt")
-    train.add_argument("recipe", type=Path)
-    train.add_argument("--data", type=Path, default=Path("../../../shared/data"), help="folder of the traces")
+    def command(name, about, *shared, epilog=EXAMPLES):
+        return commands.add_parser(
+            name, parents=shared, help=about, description=about, epilog=epilog, formatter_class=raw
+        )
+
+    train = command("train", "train a model as a recipe says; writes weights.pt", traces, trains)
     train.add_argument("--out", type=Path, required=True, help="folder for the weights")
-    train.add_argument("--steps", type=int, help="in place of the recipe's number of steps")
-    train.add_argument("--rows", type=int, help="in place of a windowed recipe's number of bins")
 
-    validate = command("cross-validate", "train and score a recipe fold by fold, by rolling origin or held-out workloads", VALIDATE_EXAMPLES)
-    validate.add_argument("recipe", type=Path)
+    about = "train and score a recipe fold by fold, by rolling origin or held-out workloads"
+    validate = command("cross-validate", about, traces, trains, scores, epilog=VALIDATE_EXAMPLES)
     validate.add_argument("--by", choices=("time", "workload", "time-and-workload"), default="time", help="time: rolling origin; workload: held-out workloads; or both at once")
     validate.add_argument("--folds", type=int, default=3)
     validate.add_argument("--first-share", type=float, default=0.5, help="share of each source's time before the first origin")
     validate.add_argument("--sliding-days", type=float, help="train on so many days before an origin, not on all")
-    validate.add_argument("--data", type=Path, default=Path("../../../shared/data"), help="folder of the traces")
-    validate.add_argument("--steps", type=int, help="in place of the recipe's number of steps")
-    validate.add_argument("--rows", type=int, help="in place of a windowed recipe's number of bins")
     validate.add_argument("--series-max", type=int, help="score only this many series a fold, evenly picked")
     validate.add_argument("--processes", type=int, default=2)
-    validate.add_argument("--json", type=Path, help="write the figures here as well")
 
     export = command("export", "write a trained model as a model folder (ONNX, manifest, golden vectors, card)")
     export.add_argument("recipe", type=Path)
@@ -70,22 +72,19 @@ def _parser() -> argparse.ArgumentParser:
     verify = command("verify", "check a model folder: hash, shapes, golden vectors")
     verify.add_argument("model", type=Path, nargs="+")
 
-    evaluate = command("evaluate", "score a model folder against seasonal naive and last value", EVALUATE_EXAMPLES)
+    about = "score a model folder against seasonal naive and last value"
+    evaluate = command("evaluate", about, traces, sets, scores, epilog=EVALUATE_EXAMPLES)
     evaluate.add_argument("model", type=Path)
     evaluate.add_argument("--on", choices=("held-out", "bitbrains", "generated"), required=True)
-    evaluate.add_argument("--recipe", type=Path, default=Path("recipes/gru-shipped.toml"), help="for held-out: says who was held out")
-    evaluate.add_argument("--data", type=Path, default=Path("../../../shared/data"))
     evaluate.add_argument("--from-day", type=float, default=2.0, help="score from this day of a series on")
     evaluate.add_argument("--to-day", type=float, default=1e6, help="score to this day of a series")
     evaluate.add_argument("--series-max", type=int, help="only this many series, evenly picked; the set is then called so, as bitbrains-200")
     evaluate.add_argument("--processes", type=int, default=2)
-    evaluate.add_argument("--json", type=Path, help="write the figures here as well")
 
-    against = command("compare", "compare models with statsforecast's and the textbook's, on the same points", COMPARE_EXAMPLES)
+    about = "compare models with statsforecast's and the textbook's, on the same points"
+    against = command("compare", about, traces, sets, scores, epilog=COMPARE_EXAMPLES)
     against.add_argument("model", type=Path, nargs="+")
     against.add_argument("--on", choices=("held-out", "bitbrains", "generated"), default="bitbrains")
-    against.add_argument("--recipe", type=Path, default=Path("recipes/gru-shipped.toml"), help="for held-out: says who was held out")
-    against.add_argument("--data", type=Path, default=Path("../../../shared/data"))
     against.add_argument("--trace", type=Path, help="in place of --on: a trace of one's own, read by --map")
     against.add_argument("--map", help="its columns, as entity=vm,time=ts,cpu=usage")
     against.add_argument("--time-unit", default="s", help="of a column of numbers: s, ms, us or ns")
@@ -94,7 +93,6 @@ def _parser() -> argparse.ArgumentParser:
     against.add_argument("--seed", type=int, default=1)
     against.add_argument("--history-bins", type=int, default=2016, help="what statsforecast's models are fitted on")
     against.add_argument("--statsforecast", nargs="*", default=[], metavar="NAME", help="autoets, autoarima, mstl_autoets, mstl_autoarima")
-    against.add_argument("--json", type=Path, help="write the figures here as well")
     return parser
 
 
@@ -116,6 +114,16 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def _tell(arguments, figures: dict, table) -> int:
+    """Prints the figures as a table and writes them where `--json` says."""
+    import json
+
+    print(table(figures))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+    return 0
+
+
 def _train(arguments) -> int:
     from .fit import fit_and_save
 
@@ -124,17 +132,12 @@ def _train(arguments) -> int:
 
 
 def _cross_validate(arguments) -> int:
-    import json
-
     from .cross_validate import cross_validate, table
     from .folds import Scheme
 
     scheme = Scheme(arguments.by, arguments.folds, arguments.first_share, arguments.sliding_days)
     figures = cross_validate(_recipe(arguments), arguments.data, scheme, arguments.series_max, arguments.processes, _say)
-    print(table(figures))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
-    return 0
+    return _tell(arguments, figures, table)
 
 
 def _export(arguments) -> int:
@@ -164,22 +167,15 @@ def _report(folders: list[Path]) -> int:
 
 
 def _evaluate(arguments) -> int:
-    import json
-
     from .evaluate import evaluate, series_for, table
 
     series = series_for(arguments.on, arguments.recipe, arguments.data, arguments.series_max)
     on = f"{arguments.on}-{arguments.series_max}" if arguments.series_max else arguments.on
     figures = evaluate(arguments.model, series, on, (arguments.from_day, arguments.to_day), arguments.processes)
-    print(table(figures))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
-    return 0
+    return _tell(arguments, figures, table)
 
 
 def _compare(arguments) -> int:
-    import json
-
     from .compare import Sample, compare, table
     from .evaluate import series_for
     from .statsforecasters import NAMES
@@ -195,10 +191,7 @@ def _compare(arguments) -> int:
         series = series_for(arguments.on, arguments.recipe, arguments.data, None)
     sample = Sample(arguments.workloads, arguments.points, arguments.seed, arguments.history_bins)
     figures = compare(arguments.model, series, sample, arguments.statsforecast, _say)
-    print(table(figures))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
-    return 0
+    return _tell(arguments, figures, table)
 
 
 def main(given: list[str] | None = None) -> int:

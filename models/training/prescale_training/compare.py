@@ -16,8 +16,9 @@ from . import baselines, statsforecasters, textbook
 from .columns import SourceError
 from .features import forward_filled
 from .runner import model_quantiles
-from .schema import HORIZONS_BINS, HORIZONS_S, KINDS, QUANTILE_LEVELS
-from .series import Series
+from .schema import HORIZONS_BINS
+from .scores import HEADS, by_head, crps, rounded, size
+from .series import Series, capacities
 from .targets import targets
 
 REFERENCES = ("textbook_seasonal_naive", "textbook_last_value")
@@ -63,7 +64,6 @@ def _points(one: Series, sample: Sample, rng: np.random.Generator) -> np.ndarray
 def _row(models: list[Path], one: Series, points: np.ndarray, sample: Sample, with_statsforecast: list[str]) -> dict:
     """CRPS [horizon, kind] of each forecaster on one series, in units of its mean demand, and seconds a point."""
     values = one.values[None, : points[-1] + max(HORIZONS_BINS) + 1]
-    capacity = np.array([np.nan if one.capacity is None else one.capacity])
     y = targets(values)[0, points]
     naive, last = baselines.seasonal_naive(values), baselines.last_value(values)
     made = {
@@ -73,7 +73,7 @@ def _row(models: list[Path], one: Series, points: np.ndarray, sample: Sample, wi
         "last_value": baselines.with_residual_quantiles(last, values)[0, points],
     }
     for model in models:
-        made[model.name] = model_quantiles(model, values, np.array([one.start_s]), capacity)[0, points]
+        made[model.name] = model_quantiles(model, values, np.array([one.start_s]), capacities([one]))[0, points]
     filled, seconds, failed = forward_filled(values)[0], {}, {}
     for name in with_statsforecast:
         begun = time.monotonic()
@@ -82,17 +82,9 @@ def _row(models: list[Path], one: Series, points: np.ndarray, sample: Sample, wi
         made[name] = np.stack([q for q, _ in told])
         failed[name] = sum(not fitted for _, fitted in told)
         seconds[name] = (time.monotonic() - begun) / len(points)
-    mean = max(float(np.nanmean(np.abs(values))), 0.001 * (one.capacity or 0.0), 1e-12)
     most = np.inf if one.capacity is None else _CAPACITIES_MOST * one.capacity
-    crps = {name: _crps(np.clip(q, 0.0, most), y).mean(axis=0) / mean for name, q in made.items()}
-    return {"name": one.name, "points": len(points), "crps": crps, "seconds": seconds, "failed": failed}
-
-
-def _crps(q: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """[points, horizon, kind]: twice the mean pinball loss over the levels."""
-    levels = np.array(QUANTILE_LEVELS)
-    over = y[..., None] - q
-    return 2.0 * np.maximum(levels * over, (levels - 1.0) * over).mean(axis=-1)
+    errors = {name: crps(np.clip(q, 0.0, most), y).mean(axis=0) / size(one, values) for name, q in made.items()}
+    return {"name": one.name, "points": len(points), "crps": errors, "seconds": seconds, "failed": failed}
 
 
 def _figures(rows: list[dict], sample: Sample) -> dict:
@@ -121,29 +113,23 @@ def _resource(name: str) -> str:
 def _ratios(rows: list[dict], seed: int) -> dict:
     """Of each forecaster the CRPS relative to each reference, by head; for the values together with its standard error."""
     names = list(rows[0]["crps"])
-    crps = {name: np.stack([r["crps"][name] for r in rows]) for name in names}
+    errors = {name: np.stack([r["crps"][name] for r in rows]) for name in names}
     draws = np.random.default_rng(seed).integers(len(rows), size=(_DRAWS, len(rows)))
     out = {"series": len(rows)}
     for reference in REFERENCES:
-        theirs = crps[reference]
+        theirs = errors[reference]
         out[reference] = {}
         for name in names:
-            ratio = crps[name].mean(axis=0) / theirs.mean(axis=0)
-            heads = {f"{kind}_{h}s": _rounded(ratio[i, k]) for k, kind in enumerate(KINDS) for i, h in enumerate(HORIZONS_S)}
-            ours, against = crps[name][:, :, 0].mean(axis=1), theirs[:, :, 0].mean(axis=1)
+            ratio = errors[name].mean(axis=0) / theirs.mean(axis=0)
+            ours, against = errors[name][:, :, 0].mean(axis=1), theirs[:, :, 0].mean(axis=1)
             again = ours[draws].mean(axis=1) / against[draws].mean(axis=1)
-            values = {"values": _rounded(ours.mean() / against.mean()), "standard_error": _rounded(again.std())}
-            out[reference][name] = {**values, **heads}
+            values = {"values": rounded(ours.mean() / against.mean()), "standard_error": rounded(again.std())}
+            out[reference][name] = {**values, **by_head(ratio)}
     return out
-
-
-def _rounded(value: float) -> float | None:
-    return None if np.isnan(value) else round(float(value), 4)
 
 
 def table(figures: dict) -> str:
     """The figures as text."""
-    heads = [f"{kind}_{h}s" for kind in KINDS for h in HORIZONS_S]
     s = figures["sample"]
     lines = [
         f"CRPS relative to each reference (below 1: better) on {figures['points']} points of {figures['workloads']} workloads, "
@@ -152,10 +138,10 @@ def table(figures: dict) -> str:
     for kpi, by_reference in figures["kpis"].items():
         for reference in REFERENCES:
             lines += ["", f"{kpi}, {by_reference['series']} series, relative to {reference}"]
-            lines.append(f"  {'':24}{'values ± error':>16}" + "".join(f"{h:>15}" for h in heads))
+            lines.append(f"  {'':24}{'values ± error':>16}" + "".join(f"{h:>15}" for h in HEADS))
             for name, row in by_reference[reference].items():
                 told = f"{row['values']:.3f} ± {row['standard_error']:.3f}"
-                lines.append(f"  {name:24}{told:>16}" + "".join(f"{'-' if row[h] is None else format(row[h], '.3f'):>15}" for h in heads))
+                lines.append(f"  {name:24}{told:>16}" + "".join(f"{'-' if row[h] is None else format(row[h], '.3f'):>15}" for h in HEADS))
     for name, took in figures["seconds_a_point"].items():
         lines += ["", f"{name}: {took} s a point; {figures['fits_failed'][name]} fits failed, the last value stood in"]
     return "\n".join(lines)

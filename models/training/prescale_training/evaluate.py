@@ -17,8 +17,9 @@ from .generated import generated_fleet
 from .pool import split
 from .recipe import load_recipe
 from .runner import model_quantiles
-from .schema import DAY_BINS, HORIZONS_S, KINDS, QUANTILE_LEVELS
-from .series import Series
+from .schema import DAY_BINS, QUANTILE_LEVELS
+from .scores import HEADS, by_head, crps, rounded, size
+from .series import Series, capacities
 from .sources import bitbrains
 from .targets import targets
 
@@ -46,7 +47,6 @@ def _batch_figures(model: Path, work: list[tuple[Series, slice]]) -> list[dict]:
     values = np.full((len(series), max(len(s.values) for s in series)), np.nan)
     for i, s in enumerate(series):
         values[i, : len(s.values)] = s.values
-    capacity = np.array([np.nan if s.capacity is None else s.capacity for s in series])
     y = targets(values)
     scored = ~np.isnan(values) & ~np.isnan(y).any(axis=(2, 3))
     inside = np.zeros(values.shape, dtype=bool)
@@ -55,30 +55,29 @@ def _batch_figures(model: Path, work: list[tuple[Series, slice]]) -> list[dict]:
     scored &= inside
     naive, last = baselines.seasonal_naive(values), baselines.last_value(values)
     made = {
-        "model": lambda: model_quantiles(model, values, np.array([s.start_s for s in series]), capacity),
+        "model": lambda: model_quantiles(model, values, np.array([s.start_s for s in series]), capacities(series)),
         "seasonal_naive": lambda: baselines.with_residual_quantiles(naive, values),
         "seasonal_naive_point": lambda: naive[..., None],
         "last_value": lambda: baselines.with_residual_quantiles(last, values),
         "last_value_point": lambda: last[..., None],
     }
-    crps = np.zeros((len(series), len(FORECASTERS), *y.shape[2:]))
+    errors = np.zeros((len(series), len(FORECASTERS), *y.shape[2:]))
     coverage = np.zeros((len(series), *y.shape[2:], len(QUANTILE_LEVELS)))
-    levels = np.array(QUANTILE_LEVELS)
     for j, name in enumerate(FORECASTERS):
         q = np.maximum(made[name](), 0.0)
         for i in range(len(series)):
             if not scored[i].any():
                 continue
-            truth, quantiles = y[i, scored[i], ..., None], q[i, scored[i]]
-            over = truth - quantiles
-            crps[i, j] = 2.0 * np.maximum(levels * over, (levels - 1.0) * over).mean(axis=(0, -1))
+            truth, quantiles = y[i, scored[i]], q[i, scored[i]]
+            errors[i, j] = crps(quantiles, truth).mean(axis=0)
             if name == "model":
+                over = truth[..., None] - quantiles
                 coverage[i] = 0.5 * ((over <= 0).mean(axis=0) + (over < 0).mean(axis=0))
     out = []
     for i, s in enumerate(series):
         if scored[i].any():
-            mean = max(float(np.abs(values[i, scored[i]]).mean()), 0.001 * (s.capacity or 0.0), 1e-12)
-            out.append({"name": s.name, "mean": mean, "crps": crps[i], "coverage": coverage[i], "bins": int(scored[i].sum())})
+            mean = size(s, values[i, scored[i]])
+            out.append({"name": s.name, "mean": mean, "crps": errors[i], "coverage": coverage[i], "bins": int(scored[i].sum())})
     return out
 
 
@@ -118,53 +117,45 @@ def evaluate(model: Path, series: list[Series], on: str, days: tuple[float, floa
 
 def summary(rows: list[dict]) -> dict:
     """The figures of all `rows` together; each series counts alike."""
-    crps = np.stack([r["crps"] for r in rows])
+    errors = np.stack([r["crps"] for r in rows])
     mean = np.array([r["mean"] for r in rows])[:, None, None]
     coverage = np.stack([r["coverage"] for r in rows]).mean(axis=0)
     out = {"series": len(rows), "bins": int(sum(r["bins"] for r in rows)), "vs": {}}
     for j, name in enumerate(FORECASTERS[1:], start=1):
-        ours, theirs = crps[:, 0], crps[:, j]
+        ours, theirs = errors[:, 0], errors[:, j]
         tiny = 1e-9 * mean
         ratio = (ours + tiny) / (theirs + tiny)
         per_series = (ours.mean(axis=(1, 2)) + tiny[:, 0, 0]) / (theirs.mean(axis=(1, 2)) + tiny[:, 0, 0])
         out["vs"][name] = {
-            "scaled": _by_head((ours / mean).mean(axis=0), (theirs / mean).mean(axis=0)),
-            "in_units": _by_head(ours.mean(axis=0), theirs.mean(axis=0)),
-            "geometric_mean": {"all": _rounded(np.exp(np.log(np.clip(ratio, 0.01, 100)).mean()))},
-            "share_of_series_better": _rounded((per_series < 1).mean()),
+            "scaled": _ratios((ours / mean).mean(axis=0), (theirs / mean).mean(axis=0)),
+            "in_units": _ratios(ours.mean(axis=0), theirs.mean(axis=0)),
+            "geometric_mean": {"all": rounded(np.exp(np.log(np.clip(ratio, 0.01, 100)).mean()))},
+            "share_of_series_better": rounded((per_series < 1).mean()),
         }
-    out["model_crps_scaled"] = _rounded((crps[:, 0] / mean).mean())
-    out["coverage"] = {
-        f"{kind}_{h}s": [_rounded(c) for c in coverage[i, k]] for i, h in enumerate(HORIZONS_S) for k, kind in enumerate(KINDS)
-    }
+    out["model_crps_scaled"] = rounded((errors[:, 0] / mean).mean())
+    out["coverage"] = by_head(coverage)
     return out
 
 
-def _by_head(ours: np.ndarray, theirs: np.ndarray) -> dict:
-    heads = {f"{kind}_{h}s": _rounded(ours[i, k] / theirs[i, k]) for i, h in enumerate(HORIZONS_S) for k, kind in enumerate(KINDS)}
-    return {"all": _rounded(ours.mean() / theirs.mean()), **heads}
-
-
-def _rounded(value: float) -> float:
-    return round(float(value), 4)
+def _ratios(ours: np.ndarray, theirs: np.ndarray) -> dict:
+    return {"all": rounded(ours.mean() / theirs.mean()), **by_head(ours / theirs)}
 
 
 def table(figures: dict) -> str:
     """The figures as text."""
-    heads = [f"{kind}_{h}s" for kind in KINDS for h in HORIZONS_S]
     begin, end = figures["days"]
     days = f"from day {begin:g}" + (f" to {end:g}" if end < _ENDLESS_DAYS else " on")
     lines = [f"CRPS of the model relative to each baseline on {figures['on']} (below 1: better), scored {days}"]
     for resource, s in figures["resources"].items():
         lines += ["", f"{resource}: {s['series']} series, {s['bins']} bins, CRPS / mean demand {s['model_crps_scaled']}"]
-        lines.append(f"  {'':22}{'all':>8}" + "".join(f"{h:>15}" for h in heads) + f"{'in units':>10}{'geo. mean':>11}{'better':>8}")
+        lines.append(f"  {'':22}{'all':>8}" + "".join(f"{h:>15}" for h in HEADS) + f"{'in units':>10}{'geo. mean':>11}{'better':>8}")
         for name, vs in s["vs"].items():
             scaled = vs["scaled"]
             lines.append(
                 f"  {name:22}{scaled['all']:8.3f}"
-                + "".join(f"{scaled[h]:15.3f}" for h in heads)
+                + "".join(f"{scaled[h]:15.3f}" for h in HEADS)
                 + f"{vs['in_units']['all']:10.3f}{vs['geometric_mean']['all']:11.3f}{vs['share_of_series_better']:8.2f}"
             )
         lines.append("  share of truths below each quantile (nominal " + " ".join(f"{q:g}" for q in QUANTILE_LEVELS) + ")")
-        lines += [f"    {h:16}" + " ".join(f"{c:.3f}" for c in s["coverage"][h]) for h in heads]
+        lines += [f"    {h:16}" + " ".join(f"{c:.3f}" for c in s["coverage"][h]) for h in HEADS]
     return "\n".join(lines)

@@ -10,6 +10,7 @@ from .features import features
 from .generated import generated_fleet
 from .reference import reference_features
 from .schema import DAY_BINS, FEATURE_INDEX, FEATURES, GRID_STEP_S
+from .series import capacities
 from .windows import windows_at
 
 _ROWS = 3
@@ -42,9 +43,8 @@ _BINS = (0, 1, DAY_BINS, DAY_BINS + 1)
 def _demand() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(values, features, scales) of a small generated fleet."""
     fleet = generated_fleet(_ROWS, DAY_BINS + _STEPS, _SEED)
-    capacity = np.array([np.nan if s.capacity is None else s.capacity for s in fleet])
     values = np.stack([s.values for s in fleet])
-    return values, *features(values, np.array([s.start_s for s in fleet]), capacity)
+    return values, *features(values, np.array([s.start_s for s in fleet]), capacities(fleet))
 
 
 def _wild_features(rng: np.random.Generator) -> list[np.ndarray]:

@@ -17,7 +17,6 @@ def sha256_of(path: Path) -> str:
 
 def manifest_text(recipe: Recipe, model: Path, contract: Contract, scores: dict[str, float]) -> str:
     """The TOML of a model's manifest. `scores` are figures of `evaluate`, by name."""
-    trained_on = [s for s in recipe.sources]
     lines = [
         _line("name", recipe.name),
         _line("version", recipe.version),
@@ -33,9 +32,9 @@ def manifest_text(recipe: Recipe, model: Path, contract: Contract, scores: dict[
         *(line for tensor in contract.outputs for line in _tensor("outputs", *tensor)),
         "",
         "[training]",
-        _line("data", [s.reader or Path(s.path).name for s in trained_on] + ["generated"] * bool(recipe.generated.count)),
-        _line("licence", sorted({s.licence for s in trained_on if s.licence})),
-        _line("attribution", [s.attribution for s in trained_on if s.attribution]),
+        _line("data", [s.reader or Path(s.path).name for s in recipe.sources] + ["generated"] * bool(recipe.generated.count)),
+        _line("licence", sorted({s.licence for s in recipe.sources if s.licence})),
+        _line("attribution", [s.attribution for s in recipe.sources if s.attribution]),
     ]
     if scores:
         lines += ["", "[training.scores]", *(_line(name, value) for name, value in scores.items())]

@@ -28,6 +28,11 @@ class Series:
         return self.name.rsplit("#", 1)[0]
 
 
+def capacities(series: list[Series]) -> np.ndarray:
+    """The capacity of each; NaN where it is not known."""
+    return np.array([np.nan if s.capacity is None else s.capacity for s in series])
+
+
 def on_grid(name: str, at_s: np.ndarray, values: np.ndarray, capacity: float | None) -> Series | None:
     """The mean of the samples in each bin; None where there is no sample. NaN values are no samples."""
     keep = np.isfinite(values)

@@ -12,7 +12,7 @@ from .network import DemandNetwork
 from .pool import Segments, Split
 from .recipe import Recipe
 from .schema import HOUR_BINS, QUANTILE_LEVELS
-from .series import Series
+from .series import Series, capacities
 from .targets import targets
 
 _LEVELS = torch.tensor(QUANTILE_LEVELS)
@@ -63,8 +63,7 @@ def score(network: DemandNetwork, series: list[Series]) -> float:
     total = 0.0
     with torch.no_grad():
         for one in series:
-            capacity = np.array([np.nan if one.capacity is None else one.capacity])
-            x, scale = features(one.values[None], np.array([one.start_s]), capacity)
+            x, scale = features(one.values[None], np.array([one.start_s]), capacities([one]))
             q, _ = network(torch.from_numpy(x), network.initial_state(1))
             y = torch.from_numpy((targets(one.values[None]) / scale[..., None, None]).astype(np.float32))
             losses = pinball(q, y)

@@ -6,6 +6,7 @@ import pyarrow.parquet
 import pytest
 
 from prescale_training.generated import generated_fleet
+from prescale_training.series import capacities
 
 
 @pytest.fixture(scope="session")
@@ -16,8 +17,7 @@ def fleet():
 @pytest.fixture(scope="session")
 def arrays(fleet):
     """(values, start_s, capacity) of the fleet as arrays."""
-    capacity = np.array([np.nan if s.capacity is None else s.capacity for s in fleet])
-    return np.stack([s.values for s in fleet]), np.array([s.start_s for s in fleet]), capacity
+    return np.stack([s.values for s in fleet]), np.array([s.start_s for s in fleet]), capacities(fleet)
 
 
 @pytest.fixture(scope="session")
@@ -33,4 +33,12 @@ def history(tmp_path_factory):
     }
     path = tmp_path_factory.mktemp("history") / "history.parquet"
     pyarrow.parquet.write_table(pyarrow.table(table), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def recipe(request, history, tmp_path_factory):
+    """The module's RECIPE as a file."""
+    path = tmp_path_factory.mktemp("recipe") / "recipe.toml"
+    path.write_text(request.module.RECIPE.format(path=history))
     return path

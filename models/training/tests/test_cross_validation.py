@@ -31,19 +31,12 @@ window_bins = 24
 """
 
 
-@pytest.fixture(scope="module")
-def recipe_path(history, tmp_path_factory):
-    path = tmp_path_factory.mktemp("folds") / "recipe.toml"
-    path.write_text(RECIPE.format(path=history))
-    return path
-
-
 def _ends(series):
     return max(s.start_s + GRID_STEP_S * len(s.values) for s in series)
 
 
-def test_by_time_nothing_trained_on_is_later_than_what_is_scored(recipe_path, tmp_path):
-    made = folds(load_recipe(recipe_path), tmp_path, Scheme("time", 2))
+def test_by_time_nothing_trained_on_is_later_than_what_is_scored(recipe, tmp_path):
+    made = folds(load_recipe(recipe), tmp_path, Scheme("time", 2))
     origins = []
     for fold in made:
         trained = fold.parts.train[0][1]
@@ -53,13 +46,13 @@ def test_by_time_nothing_trained_on_is_later_than_what_is_scored(recipe_path, tm
     assert origins[0][1] <= origins[1][0] and origins[0][0] < origins[1][0]
 
 
-def test_by_time_a_sliding_window_forgets(recipe_path, tmp_path):
-    fold = folds(load_recipe(recipe_path), tmp_path, Scheme("time", 2, sliding_days=2.0))[1]
+def test_by_time_a_sliding_window_forgets(recipe, tmp_path):
+    fold = folds(load_recipe(recipe), tmp_path, Scheme("time", 2, sliding_days=2.0))[1]
     assert all(len(s.values) <= 576 for s in fold.parts.train[0][1])
 
 
-def test_by_workload_each_is_scored_once_and_never_trained_on_then(recipe_path, tmp_path):
-    made = folds(load_recipe(recipe_path), tmp_path, Scheme("workload", 3))
+def test_by_workload_each_is_scored_once_and_never_trained_on_then(recipe, tmp_path):
+    made = folds(load_recipe(recipe), tmp_path, Scheme("workload", 3))
     scored = [s.workload for fold in made for s, _ in fold.scored]
     assert len(scored) == len(set(scored)) > 5
     assert all(bucket_of(w) >= 30 for w in scored)
@@ -67,27 +60,27 @@ def test_by_workload_each_is_scored_once_and_never_trained_on_then(recipe_path, 
         assert not {s.workload for s in fold.parts.train[0][1]} & {s.workload for s, _ in fold.scored}
 
 
-def test_by_both_neither_workload_nor_time_was_seen(recipe_path, tmp_path):
-    for fold in folds(load_recipe(recipe_path), tmp_path, Scheme("time-and-workload", 2)):
+def test_by_both_neither_workload_nor_time_was_seen(recipe, tmp_path):
+    for fold in folds(load_recipe(recipe), tmp_path, Scheme("time-and-workload", 2)):
         trained, scored = fold.parts.train[0][1], [s for s, _ in fold.scored]
         assert not {s.workload for s in trained} & {s.workload for s in scored}
         assert _ends(trained) <= min(s.start_s + GRID_STEP_S * bins.start for s, bins in fold.scored)
 
 
-def test_the_generated_fleet_is_trained_on_but_not_scored(recipe_path, tmp_path):
-    fold = folds(load_recipe(recipe_path), tmp_path, Scheme("workload", 3))[0]
+def test_the_generated_fleet_is_trained_on_but_not_scored(recipe, tmp_path):
+    fold = folds(load_recipe(recipe), tmp_path, Scheme("workload", 3))[0]
     assert len(fold.parts.train) == 2 and all(s.name.startswith("history/") for s, _ in fold.scored)
 
 
 @pytest.mark.parametrize("by", ["time", "workload"])
-def test_from_the_command_line(recipe_path, tmp_path, capsys, by):
-    given = ["cross-validate", str(recipe_path), "--by", by, "--folds", "2", "--processes", "1", "--json", str(tmp_path / "f.json")]
+def test_from_the_command_line(recipe, tmp_path, capsys, by):
+    given = ["cross-validate", str(recipe), "--by", by, "--folds", "2", "--processes", "1", "--json", str(tmp_path / "f.json")]
     assert main(given) == 0
     assert "mean and deviation over the folds" in capsys.readouterr().out
     figures = json.loads((tmp_path / "f.json").read_text())
     assert len(figures["folds"]) == 2 and np.isfinite(figures["over_folds"]["seasonal_naive"]["mean"])
 
 
-def test_too_many_folds_is_a_failure_that_says_so(recipe_path, tmp_path, capsys):
-    assert main(["cross-validate", str(recipe_path), "--by", "workload", "--folds", "400", "--rows", "300"]) == 1
+def test_too_many_folds_is_a_failure_that_says_so(recipe, tmp_path, capsys):
+    assert main(["cross-validate", str(recipe), "--by", "workload", "--folds", "400", "--rows", "300"]) == 1
     assert "fewer folds" in capsys.readouterr().err

@@ -39,13 +39,6 @@ validate_every = 6
 """
 
 
-@pytest.fixture(scope="module")
-def recipe(history, tmp_path_factory):
-    path = tmp_path_factory.mktemp("recipe") / "recipe.toml"
-    path.write_text(RECIPE.format(path=history))
-    return path
-
-
 def test_train_export_verify_and_evaluate_from_the_command_line(recipe, tmp_path, capsys):
     run, model = str(tmp_path / "run"), str(tmp_path / "model")
     assert main(["train", str(recipe), "--data", str(tmp_path), "--out", run]) == 0

@@ -103,7 +103,7 @@ def test_it_learns_more_than_the_last_value(model, parts):
     unseen = Split([(1.0, generated_fleet(20, 1000, seed=99))], [], [])
     samples = draw_samples(unseen, SMALL, 4000, 1)
     flat = np.repeat(samples.given.value[:, None, None], 8, axis=2)
-    assert _pinball(model.quantiles(samples.given), samples.targets) < 0.75 * _pinball(flat, samples.targets)
+    assert _pinball(model.quantiles(samples.given), samples.targets) < 0.7 * _pinball(flat, samples.targets)
 
 
 def test_training_twice_gives_the_same(model, parts):
