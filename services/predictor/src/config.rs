@@ -81,6 +81,13 @@ pub struct Settings {
     pub model_folders: BTreeMap<Family, PathBuf>,
 }
 
+impl Settings {
+    /// The trained ones of the families, in order of preference.
+    pub fn trained(&self) -> impl Iterator<Item = Family> {
+        self.models.iter().copied().filter(|family| family.is_trained())
+    }
+}
+
 impl Config {
     /// Checks the values, all but what the model's folder holds.
     ///
@@ -128,7 +135,7 @@ impl Config {
 
     fn checked_folders(&self) -> anyhow::Result<BTreeMap<Family, PathBuf>> {
         let folder = |(name, folder): (&String, &PathBuf)| {
-            let family = Family::TRAINED.into_iter().find(|family| family.name() == name).with_context(|| {
+            let family = Family::named(name).filter(|family| family.is_trained()).with_context(|| {
                 let known = Family::TRAINED.map(Family::name);
                 format!("[predictor] model_folders names {name:?}, which has no model to load: take of {known:?}")
             })?;
@@ -145,7 +152,7 @@ impl Config {
         anyhow::ensure!(!self.models.is_empty(), "[predictor] models is empty: name at least \"last-value\"");
         let mut families = Vec::with_capacity(self.models.len());
         for name in &self.models {
-            let Some(family) = Family::ALL.into_iter().find(|family| family.name() == name) else {
+            let Some(family) = Family::named(name) else {
                 let known = Family::ALL.map(Family::name);
                 anyhow::bail!("[predictor] models holds {name:?}, which nobody knows: take of {known:?}");
             };

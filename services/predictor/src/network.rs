@@ -31,9 +31,8 @@ impl Network {
     /// # Errors
     /// When one is refused or lacks a configured horizon; with key and reason.
     pub fn load_bases(settings: &Settings) -> anyhow::Result<BTreeMap<Family, Self>> {
-        let trained = settings.models.iter().copied().filter(|family| Family::TRAINED.contains(family));
         let mut bases = BTreeMap::new();
-        for family in trained {
+        for family in settings.trained() {
             let (files, key) = match settings.model_folders.get(&family) {
                 Some(folder) => {
                     let key = format!("[predictor.model_folders] {} = {folder:?}", family.name());

@@ -67,9 +67,10 @@ struct State {
     pools: Pools,
     /// Newest instant of all records.
     newest_at: Option<EventTime>,
-    /// The models whose terms had begun by then, with the SHA-256 of each.
-    begun: Vec<(ModelId, String)>,
 }
+
+/// Models whose terms had begun, with the SHA-256 of each.
+type Begun = Vec<(ModelId, String)>;
 
 /// The stage of one partition.
 pub struct Partition {
@@ -112,9 +113,8 @@ impl Partition {
             workloads: BTreeMap::new(),
             pools: Pools::new(settings.resources.len(), settings.horizons_s.len()),
             newest_at: None,
-            begun: Vec::new(),
         };
-        let mut partition = Self {
+        Self {
             settings,
             models: registry.models(),
             registry,
@@ -122,9 +122,7 @@ impl Partition {
             family_names: Family::ALL.map(|family| family.name().into()),
             state,
             wave: Wave::default(),
-        };
-        partition.state.begun = partition.begun();
-        partition
+        }
     }
 
     /// A partition as it was when the snapshot was taken.
@@ -132,9 +130,10 @@ impl Partition {
     /// # Errors
     /// When the bytes are no snapshot, or the models have changed that had been in use until then.
     pub fn restored(registry: Arc<Registry>, snapshot: &[u8]) -> anyhow::Result<Self> {
-        let restored = Self { state: bitcode::decode(snapshot)?, ..Self::new(registry) };
+        let (state, begun): (Vec<u8>, Begun) = bitcode::decode(snapshot)?;
+        let restored = Self { state: bitcode::decode(&state)?, ..Self::new(registry) };
         anyhow::ensure!(
-            restored.state.begun == restored.begun(),
+            begun == restored.begun(),
             "other models had been in use until then than the configuration and the store name now"
         );
         Ok(restored)
@@ -142,11 +141,11 @@ impl Partition {
 
     /// The state as bytes.
     pub fn snapshot(&self) -> Vec<u8> {
-        bitcode::encode(&self.state)
+        bitcode::encode(&(bitcode::encode(&self.state), self.begun()))
     }
 
-    /// What [`State::begun`] is to be.
-    fn begun(&self) -> Vec<(ModelId, String)> {
+    /// The models whose terms had begun by the newest record.
+    fn begun(&self) -> Begun {
         let newest_bin = self.state.newest_at.map_or(i64::MIN, |at| at.bin(GRID_STEP_S));
         let begun = self.models.networks().iter().filter(|(model, _)| model.from_bin <= newest_bin);
         begun.map(|(model, network)| (*model, network.sha256().to_owned())).collect()
@@ -185,7 +184,6 @@ impl Partition {
             }
         }
         self.finish(&mut fates)?;
-        self.state.begun = self.begun();
         Ok(fates)
     }
 
@@ -196,8 +194,9 @@ impl Partition {
         if Arc::ptr_eq(&models, &self.models) {
             return;
         }
+        let before = self.begun();
         self.models = models;
-        if self.state.begun != self.begun() {
+        if before != self.begun() {
             counter!("prescale_predictor_late_switches_total").increment(1);
             tracing::warn!(
                 newest_at_ms = self.state.newest_at.map(EventTime::as_ms),

@@ -80,14 +80,14 @@ impl Registry {
         let (heard, current) = Default::default();
         let registry = Self { settings, store, bases, heard: Mutex::new(heard), current: Mutex::new(current) };
         let mut heard = locked(&registry.heard);
-        for family in registry.trained() {
+        for family in registry.settings.trained() {
             let switches = registry.switches(family)?;
             heard.switches.insert(family, switches);
         }
         registry.load_and_publish(&mut heard);
         drop(heard);
         let models = registry.models();
-        for family in registry.trained() {
+        for family in registry.settings.trained() {
             let has_one = models.networks.keys().any(|model| model.family == family);
             anyhow::ensure!(has_one, "{}", without_a_model(family));
         }
@@ -120,7 +120,7 @@ impl Registry {
     pub fn refresh(&self) {
         let heard = &mut *locked(&self.heard);
         let mut is_new = false;
-        for family in self.trained() {
+        for family in self.settings.trained() {
             match self.switches(family) {
                 Ok(switches) => {
                     heard.unreadable.remove(&family);
@@ -139,10 +139,6 @@ impl Registry {
         if is_new {
             self.load_and_publish(heard);
         }
-    }
-
-    fn trained(&self) -> impl Iterator<Item = Family> {
-        self.settings.models.iter().copied().filter(|family| Family::TRAINED.contains(family))
     }
 
     fn switches(&self, family: Family) -> anyhow::Result<Vec<Switch>> {

@@ -146,6 +146,7 @@ impl Series {
     /// Takes back what the models carry; gives what those that serve made.
     pub fn take_back(&mut self, runs: Vec<Run>) -> Vec<(ModelId, Option<Vec<f32>>)> {
         let mut made = Vec::new();
+        self.networks.reserve_exact(runs.iter().filter(|run| run.carried.is_some()).count());
         for run in runs {
             self.networks.extend(run.carried.map(|carried| (run.model, carried)));
             if run.serves {
@@ -161,7 +162,7 @@ impl Series {
         let Rules { settings, .. } = making.rules;
         let mut failed = Vec::new();
         let mut made = None;
-        let ran = |family: &Family| !Family::TRAINED.contains(family) || making.from(*family).is_some();
+        let ran = |family: &Family| !family.is_trained() || making.from(*family).is_some();
         let families: Vec<Family> = self.by_preference(making.rules).filter(ran).collect();
         for family in families.iter().copied() {
             made = self.both(family, &making);
@@ -279,7 +280,7 @@ impl Series {
         let mut in_use = [false; Family::ALL.len()];
         for family in rules.settings.models.iter().copied() {
             in_use[family as usize] = true;
-            if Family::TRAINED.contains(&family) {
+            if family.is_trained() {
                 self.settle_models(rules, family, open.bin);
             }
             if rules.settings.choice == Choice::Order && self.is_ready(rules, family) {
@@ -296,6 +297,7 @@ impl Series {
     fn settle_models(&mut self, rules: Rules<'_>, family: Family, bin: i64) {
         let Some(term) = rules.lineup.at(family, bin) else { return };
         if term.is_stateful() && self.networks.iter().all(|(model, _)| *model != term.model) {
+            self.networks.reserve_exact(1);
             self.networks.push((term.model, Carried::default()));
         }
         let serving = self.serving(rules, family);
@@ -307,13 +309,9 @@ impl Series {
     /// be used.
     fn runs(&mut self, rules: Rules<'_>, bin: i64) -> Vec<Run> {
         let first = self.by_preference(rules).next();
-        let Settings { models, choice, horizons_bins, .. } = rules.settings;
+        let Settings { choice, horizons_bins, .. } = rules.settings;
         let all = *choice == Choice::Loss && self.contest.is_due(bin, horizons_bins);
-        let serving: Vec<ModelId> = models
-            .iter()
-            .filter(|family| Family::TRAINED.contains(family))
-            .filter_map(|family| self.serving(rules, *family))
-            .collect();
+        let serving: Vec<ModelId> = rules.settings.trained().filter_map(|family| self.serving(rules, family)).collect();
         let run =
             |model, carried| Run { model, serves: serving.contains(&model), first_row: 0, carried, quantiles: None };
         let carry = std::mem::take(&mut self.networks);

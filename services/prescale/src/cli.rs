@@ -113,7 +113,11 @@ fn open(config: Option<&Path>) -> Result<(Settings, Arc<dyn Bus>), Failure> {
 
 /// The configuration, for the verbs that end by themselves: they log warnings alone.
 fn load_quietly(config: Option<&Path>) -> Result<Settings, Failure> {
-    let mut settings = load(config)?;
+    quietly(load(config)?)
+}
+
+/// Begins to log warnings alone.
+fn quietly(mut settings: Settings) -> Result<Settings, Failure> {
     settings.telemetry.log_level = "warn".to_owned();
     telemetry::init_logs(&settings.telemetry).map_err(Failure::Usage)?;
     Ok(settings)

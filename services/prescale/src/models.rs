@@ -244,7 +244,7 @@ pub fn store(settings: &Settings) -> Result<ModelStore> {
 /// # Errors
 /// When there is none.
 pub fn family_named(name: &str) -> Result<Family> {
+    let family = Family::named(name).filter(|family| family.is_trained());
     let known = Family::TRAINED.map(Family::name);
-    let family = Family::TRAINED.into_iter().find(|family| family.name() == name);
     family.with_context(|| format!("{name:?} is no family of trained models: take of {known:?}"))
 }

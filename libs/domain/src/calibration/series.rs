@@ -14,19 +14,19 @@ use crate::forecast::{Family, HorizonQuantiles};
 use crate::quantiles::{LEVELS, Quantiles};
 use bitcode::{Decode, Encode};
 
-/// A forecast of one horizon and statistic.
+/// A forecast of one horizon and statistic, kept until its truth is known.
 #[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
-struct Made {
-    raw: RawInterval,
-    published: [f32; LEVELS],
+pub(crate) struct Made {
+    pub(crate) raw: RawInterval,
+    pub(crate) published: [f32; LEVELS],
 }
 
 /// A forecast of one horizon.
 #[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
 struct MadeForHorizon {
     family: Family,
-    value: Made,
-    maximum: Made,
+    /// By [`Statistic`].
+    made: [Made; 2],
 }
 
 /// The newest forecast of all horizons, and the bin as of which it was made.
@@ -83,7 +83,7 @@ impl SeriesCalibration {
                 let truths = [(Statistic::Value, Some(truth)), (Statistic::Maximum, demand.maximum_over(*bins))];
                 for (statistic, truth) in truths {
                     let Some(truth) = truth else { continue };
-                    let made_of = made.of(statistic);
+                    let made_of = &made.made[statistic as usize];
                     self.records[i][statistic as usize].push(made_of, truth, *bins);
                     if let Some(scores) = Scores::of(&made_of.raw, truth) {
                         scored((made.family, i, statistic), scores);
@@ -110,11 +110,9 @@ impl SeriesCalibration {
         let mut horizons = self.newest.take().map(|newest| newest.horizons).unwrap_or_default();
         horizons.clear();
         horizons.reserve_exact(forecasts.len());
-        horizons.extend(forecasts.iter().map(|(raw, published)| MadeForHorizon {
-            family,
-            value: Made::of(&raw.value, &published.value),
-            maximum: Made::of(&raw.maximum, &published.maximum),
-        }));
+        horizons.extend(
+            forecasts.iter().map(|(raw, published)| MadeForHorizon { family, made: Made::both(raw, published) }),
+        );
         self.newest = Some(Newest { bin, horizons });
     }
 
@@ -132,17 +130,13 @@ impl SeriesCalibration {
 }
 
 impl Made {
+    /// By [`Statistic`].
+    pub(crate) fn both(raw: &HorizonQuantiles, published: &HorizonQuantiles) -> [Self; 2] {
+        Statistic::ALL.map(|statistic| Self::of(raw.of(statistic), published.of(statistic)))
+    }
+
     fn of(raw: &Quantiles, published: &Quantiles) -> Self {
         Self { raw: RawInterval::of(raw), published: published.values().map(|v| v as f32) }
-    }
-}
-
-impl MadeForHorizon {
-    fn of(&self, statistic: Statistic) -> &Made {
-        match statistic {
-            Statistic::Value => &self.value,
-            Statistic::Maximum => &self.maximum,
-        }
     }
 }
 

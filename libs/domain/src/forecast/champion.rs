@@ -11,7 +11,8 @@
 use super::demand::DemandSeries;
 use super::{Family, HorizonQuantiles};
 use crate::calibration::Statistic;
-use crate::calibration::conformal::{RawInterval, Scores};
+use crate::calibration::conformal::Scores;
+use crate::calibration::series::Made;
 use crate::quantiles::{LEVELS, QUANTILE_LEVELS};
 use crate::score::pinball_loss;
 use bitcode::{Decode, Encode};
@@ -31,17 +32,11 @@ pub const LEAD_STANDARD_ERRORS_MIN: f64 = 3.0;
 /// A family's forecast of one horizon, raw and as it would be published.
 pub type Both = (HorizonQuantiles, HorizonQuantiles);
 
-#[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
-struct Shadow {
-    raw: RawInterval,
-    published: [f32; LEVELS],
-}
-
 /// The forecasts of one family, per horizon value and maximum.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 struct Entry {
     family: Family,
-    shadows: Vec<[Shadow; 2]>,
+    forecasts: Vec<[Made; 2]>,
     loss: f64,
     scored: u32,
 }
@@ -95,7 +90,7 @@ impl Contest {
     pub fn begin(&mut self, bin: i64, scale: f64, forecasts: &[(Family, Vec<Both>)]) {
         let entry = |(family, both): &(Family, Vec<Both>)| Entry {
             family: *family,
-            shadows: both.iter().map(|(raw, published)| Shadow::both(raw, published)).collect(),
+            forecasts: both.iter().map(|(raw, published)| Made::both(raw, published)).collect(),
             loss: 0.0,
             scored: 0,
         };
@@ -119,14 +114,14 @@ impl Contest {
         if let (Some(horizon), Some(truth)) = (due, closed.value) {
             let truths = [Some(truth), demand.maximum_over(horizons_bins[horizon])];
             for entry in &mut round.entries {
-                let Some(shadows) = entry.shadows.get(horizon) else { continue };
+                let Some(forecasts) = entry.forecasts.get(horizon) else { continue };
                 for (statistic, truth) in Statistic::ALL.into_iter().zip(truths) {
                     let Some(truth) = truth else { continue };
-                    let shadow = &shadows[statistic as usize];
-                    entry.loss += shadow.loss(truth) / round.scale;
+                    let made = &forecasts[statistic as usize];
+                    entry.loss += loss(made, truth) / round.scale;
                     entry.scored += 1;
                     if Some(entry.family) != reigning
-                        && let Some(scores) = Scores::of(&shadow.raw, truth)
+                        && let Some(scores) = Scores::of(&made.raw, truth)
                     {
                         scored((entry.family, horizon, statistic), scores);
                     }
@@ -173,24 +168,16 @@ impl Contest {
 
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
-        let entry = |entry: &Entry| size_of::<Entry>() + entry.shadows.capacity() * size_of::<[Shadow; 2]>();
+        let entry = |entry: &Entry| size_of::<Entry>() + entry.forecasts.capacity() * size_of::<[Made; 2]>();
         let round = self.round.as_ref().map_or(0, |round| round.entries.iter().map(entry).sum());
         round + self.records.capacity() * size_of::<Record>()
     }
 }
 
-impl Shadow {
-    fn both(raw: &HorizonQuantiles, published: &HorizonQuantiles) -> [Self; 2] {
-        Statistic::ALL.map(|statistic| Self {
-            raw: RawInterval::of(raw.of(statistic)),
-            published: published.of(statistic).values().map(|v| v as f32),
-        })
-    }
-
-    fn loss(&self, truth: f64) -> f64 {
-        let each = QUANTILE_LEVELS.into_iter().zip(self.published);
-        each.map(|(level, value)| pinball_loss(level, value.into(), truth)).sum::<f64>() / LEVELS as f64
-    }
+/// Mean pinball loss of a forecast over its levels.
+fn loss(made: &Made, truth: f64) -> f64 {
+    let each = QUANTILE_LEVELS.into_iter().zip(made.published);
+    each.map(|(level, value)| pinball_loss(level, value.into(), truth)).sum::<f64>() / LEVELS as f64
 }
 
 impl Entry {

@@ -100,8 +100,18 @@ impl Family {
         Self::RandomForest,
     ];
 
-    /// Those whose models are trained elsewhere and loaded from files.
+    /// Those that [`Self::is_trained`] says so of.
     pub const TRAINED: [Self; 4] = [Self::Gru, Self::Lstm, Self::Svr, Self::RandomForest];
+
+    /// Whether its models are trained elsewhere and loaded from files.
+    pub fn is_trained(self) -> bool {
+        Self::TRAINED.contains(&self)
+    }
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| family.name() == name)
+    }
 
     /// Its name, as configuration and predictions have it.
     pub fn name(self) -> &'static str {

@@ -1,12 +1,11 @@
 //! `prescale model` as the command line has it.
 
 use super::args::Format;
-use super::{Failure, say};
+use super::{Failure, quietly, say};
 use crate::models::{self, Change};
 use crate::settings::Settings;
 use anyhow::{Context as _, Result, anyhow};
 use clap::{Args, Subcommand};
-use prescale_chassis::telemetry;
 use prescale_collector::config::Moment;
 use prescale_domain::time::EventTime;
 use std::path::{Path, PathBuf};
@@ -67,9 +66,7 @@ struct When {
 
 pub(super) fn run(config: Option<&Path>, verb: &ModelVerb) -> Result<(), Failure> {
     // Not checked whole: a model that is refused must not keep one from finding out why, or from taking another.
-    let mut settings = Settings::load(config).map_err(|e| Failure::Usage(e.into()))?;
-    settings.telemetry.log_level = "warn".to_owned();
-    telemetry::init_logs(&settings.telemetry).map_err(Failure::Usage)?;
+    let settings = quietly(Settings::load(config).map_err(|e| Failure::Usage(e.into()))?)?;
     let settings = settings.predictor.settings().map_err(Failure::Usage)?;
     let now = now()?;
     let change = |name: &str, when: &When| -> Result<_> {
