@@ -14,6 +14,8 @@ mod cluster;
 mod ends;
 mod member;
 mod messages;
+#[cfg(test)]
+mod mock_tests;
 mod options;
 mod provenance;
 mod reader;

@@ -1,0 +1,86 @@
+//! What librdkafka does in moments that a real broker can hardly be brought to, on its own mock of a cluster.
+//! Must not rest on transactions: the mock shows aborted records to everybody.
+
+use super::attempt::positions_list;
+use super::cluster::Cluster;
+use super::messages::CommittedLog;
+use super::options::KafkaOptions;
+use super::provenance::Position;
+use super::transaction::{GroupInput, Transactional};
+use crate::error::BusError;
+use rdkafka::mocking::{MockCluster, MockCoordinator};
+use rdkafka::producer::{DefaultProducerContext, Producer};
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+const TOPIC: &str = "in";
+const GROUP: &str = "copying";
+/// Longest wait for a call that has a bound of its own of some seconds.
+const COMES_BACK_WITHIN: Duration = Duration::from_secs(60);
+
+fn mocked(brokers: i32) -> (MockCluster<'static, DefaultProducerContext>, Cluster) {
+    let mock = MockCluster::new(brokers).expect("the mock starts");
+    mock.create_topic(TOPIC, 1, 1).expect("the topic is made");
+    let cluster = Cluster::connect(KafkaOptions {
+        bootstrap_servers: mock.bootstrap_servers(),
+        request_timeout: Duration::from_secs(1),
+        transaction_timeout_ms: 1000,
+        ..KafkaOptions::default()
+    });
+    (mock, cluster.expect("the mock answers"))
+}
+
+/// A client that has heard once that a partition has no leader answers so by itself from then on, until it
+/// looks the topic up.
+#[test]
+fn ends_are_asked_for_anew_after_a_leaderless_moment() {
+    let (mock, cluster) = mocked(1);
+    let places = cluster.places(TOPIC).expect("the topic is known");
+    let log = CommittedLog::open(&cluster, TOPIC).expect("the log opens");
+    let askers: [&dyn Fn() -> Result<(), BusError>; 3] =
+        [&|| cluster.stable_ends(&places).map(drop), &|| log.bounds(0).map(drop), &|| {
+            cluster.bounds(TOPIC, 0).map(drop)
+        }];
+    for ask in askers {
+        mock.partition_leader(TOPIC, 0, None).expect("the leader is gone");
+        assert!(matches!(ask(), Err(BusError::Backend { retryable: true, .. })), "there is nobody to tell the end");
+        mock.partition_leader(TOPIC, 0, Some(1)).expect("the leader is back");
+        ask().expect("the leader tells the end");
+    }
+}
+
+/// When the group's coordinator cannot be found for a moment, librdkafka never comes back from moving positions.
+#[test]
+fn a_call_that_librdkafka_forgets_comes_back_as_a_failure() {
+    let (mock, cluster) = mocked(2);
+    let id = cluster.options.transactional_id("stage", GROUP);
+    mock.coordinator(MockCoordinator::Transaction(id.clone()), 1).expect("the coordinator is set");
+    mock.coordinator(MockCoordinator::Group(GROUP.to_owned()), 2).expect("the coordinator is set");
+    let group = GroupInput { group: GROUP.to_owned(), topic: TOPIC.to_owned() };
+    let start = || {
+        let started = Transactional::start(&cluster, &id, Some(group.clone()));
+        let producer = Arc::new(started.unwrap_or_else(|e| panic!("{e}")));
+        producer.producer.begin_transaction().expect("a transaction begins");
+        producer
+    };
+    let metadata = cluster.metadata_of_no_member(GROUP).expect("the client has metadata");
+    let moving = |producer: Arc<Transactional>| {
+        let position = Position { offset: 3, ..Position::default() };
+        let positions = positions_list(&cluster, TOPIC, &BTreeMap::from([(0, position)])).expect("positions");
+        let metadata = Arc::clone(&metadata);
+        move || producer.send_offsets(positions, &metadata)
+    };
+    let producer = start();
+    let nowhere = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE; 3];
+    mock.request_errors(RDKafkaApiKey::FindCoordinator, &nowhere);
+    let (call, (done, told)) = (moving(producer), channel());
+    thread::spawn(move || drop(done.send(call())));
+    let told = told.recv_timeout(COMES_BACK_WITHIN).expect("the call comes back");
+    told.expect_err("the coordinator was not to be found");
+    mock.clear_request_errors(RDKafkaApiKey::FindCoordinator);
+    moving(start())().expect("the next producer moves positions");
+}
