@@ -91,13 +91,13 @@ impl BusUnderTest for Embedded {
 }
 
 /// The shared Kafka broker, under a prefix and with a folder for snapshots of one's own.
-struct Kafka {
+pub(super) struct Kafka {
     state_dir: TempDir,
-    prefix: String,
+    pub(super) prefix: String,
 }
 
 impl Kafka {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let state_dir = tempfile::tempdir().expect("a folder for snapshots");
         Self { state_dir, prefix: TestBroker::unique_prefix() }
     }

@@ -2,5 +2,6 @@
 
 mod acls;
 mod conformance;
+mod fences;
 mod security;
 mod simulation;
