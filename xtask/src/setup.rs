@@ -17,6 +17,7 @@ const TOOLS: &[Tool] = &[
         debian_packages: &["openjdk-17-jre-headless"],
     },
     Tool { needed_for: "fetching Kafka and Apicurio", probe: &["mvn", "--version"], debian_packages: &["maven"] },
+    Tool { needed_for: "fetching toxiproxy", probe: &["go", "version"], debian_packages: &["golang-go"] },
     Tool { needed_for: "the console's test", probe: &["chromium", "--version"], debian_packages: &["chromium"] },
     Tool {
         needed_for: "the console's test",

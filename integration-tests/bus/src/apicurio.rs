@@ -1,19 +1,22 @@
 //! A real Apicurio Registry for tests, from its Maven artefact: one process on loopback, with its data
 //! in a file, so that it can be killed and started again.
 
+use crate::cache::{from_maven, require};
 use crate::guarded::Guarded;
-use crate::maven::{fetched, require};
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use ureq::Agent;
+use ureq::http::Request;
 
 /// The last that runs on Java 17 and that Maven Central has whole.
 const VERSION: &str = "3.0.9";
 /// Longest wait for the registry to answer.
 const READY_WITHIN: Duration = Duration::from_secs(120);
+/// Longest wait for one answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 const API: &str = "/apis/ccompat/v7";
 
 /// A registry of one's own; it is killed when this is dropped.
@@ -86,20 +89,15 @@ impl TestRegistry {
 
     /// Sends a request to the API, as any other client would; `None` when it does not answer.
     pub fn request(&self, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a time-out above zero");
-        // 1.0: the answer ends with the connection.
-        write!(
-            stream,
-            "{method} {API}{path} HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Type: application/vnd.schemaregistry.v1+json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let status = answer.split(' ').nth(1)?.parse().ok()?;
-        let (_, body) = answer.split_once("\r\n\r\n")?;
-        Some((status, body.to_owned()))
+        let config = Agent::config_builder().timeout_global(Some(ANSWER_WITHIN)).http_status_as_error(false);
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.url()))
+            .header("Content-Type", "application/vnd.schemaregistry.v1+json")
+            .body(body.to_owned())
+            .expect("the request is well formed");
+        let mut answer = Agent::from(config.build()).run(request).ok()?;
+        Some((answer.status().as_u16(), answer.body_mut().read_to_string().ok()?))
     }
 }
 
@@ -112,5 +110,5 @@ impl Drop for TestRegistry {
 /// The app in the user's cache, fetched through Maven the first time.
 fn app() -> PathBuf {
     let artifact = format!("-Dartifact=io.apicurio:apicurio-registry-app:{VERSION}:tar.gz:all");
-    fetched(&format!("apicurio-{VERSION}"), &artifact, &["dependency:unpack", &artifact])
+    from_maven(&format!("apicurio-{VERSION}"), &artifact, &["dependency:unpack", &artifact])
 }

@@ -2,7 +2,7 @@
 //! also a controller, and each to be killed, stopped, paused and started again on its own.
 //! librdkafka's mock cluster would not do: it shows aborted records to read_committed readers.
 
-use crate::faults::link::Link;
+use crate::faults::toxiproxy::{Link, Toxiproxy};
 use crate::guarded::Guarded;
 use crate::kafka_libraries::java;
 use crate::kafka_listeners::SecureListeners;
@@ -34,6 +34,7 @@ pub enum Reach {
 /// A cluster of one's own; it is killed when this is dropped.
 pub struct TestCluster {
     brokers: Vec<Broker>,
+    _network: Option<Toxiproxy>,
     _folder: TempDir,
 }
 
@@ -70,19 +71,20 @@ impl TestCluster {
         let folder = tempfile::tempdir().expect("a folder for the brokers");
         let heap_mb = if brokers == 1 { 512 } else { 320 };
         let ports_each = if is_secured { 3 + SecureListeners::PORTS } else { 3 };
+        let network = (reach == Reach::Linked).then(Toxiproxy::start);
         let reserved = reserve_ports(ports_each * brokers);
         let ports: Vec<u16> = reserved.iter().map(|l| l.local_addr().expect("a bound port").port()).collect();
         let broker = |(number, ports): (usize, &[u16])| {
             let folder = folder.path().join(format!("broker-{number}"));
             fs::create_dir(&folder).expect("the folder is writable");
-            let link = (reach == Reach::Linked).then(|| Link::to(ports[0]));
+            let link = network.as_ref().map(|network| network.link(ports[0]));
             let (client_port, internal_port, controller_port) = (ports[0], ports[1], ports[2]);
             let secure = is_secured.then(|| SecureListeners::new(&folder, &ports[3..]));
             Broker { folder, client_port, internal_port, controller_port, heap_mb, link, secure, server: None }
         };
         let brokers: Vec<Broker> = ports.chunks(ports_each).enumerate().map(broker).collect();
         drop(reserved);
-        let mut cluster = Self { brokers, _folder: folder };
+        let mut cluster = Self { brokers, _network: network, _folder: folder };
         cluster.format();
         cluster.run_all();
         cluster

@@ -1,6 +1,6 @@
 //! Apache Kafka's libraries.
 
-use crate::maven::fetched;
+use crate::cache::from_maven;
 use crate::repository;
 use std::fs;
 use std::path::PathBuf;
@@ -25,5 +25,9 @@ fn folder() -> PathBuf {
         .map(|(version, _)| version)
         .expect("the pom names kafka.version");
     let pom = pom.display().to_string();
-    fetched(&format!("kafka-{version}"), &text, &["dependency:copy-dependencies", "-DincludeScope=runtime", "-f", &pom])
+    from_maven(
+        &format!("kafka-{version}"),
+        &text,
+        &["dependency:copy-dependencies", "-DincludeScope=runtime", "-f", &pom],
+    )
 }

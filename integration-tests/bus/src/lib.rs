@@ -2,6 +2,7 @@
 //! not know the stages: without them it is built in seconds.
 
 pub mod apicurio;
+mod cache;
 pub mod conformance;
 pub mod counters;
 pub mod faults;
@@ -10,7 +11,6 @@ pub mod kafka_broker;
 pub mod kafka_cluster;
 mod kafka_libraries;
 pub mod kafka_listeners;
-mod maven;
 pub mod signals;
 
 use std::path::PathBuf;

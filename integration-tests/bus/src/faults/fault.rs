@@ -1,9 +1,9 @@
 //! What happens to a pipeline and its cluster, and how it is mended.
 
 use super::copy::{SESSION_TIMEOUT, TRANSACTION_TIMEOUT};
-use super::link::Way;
 use super::pipeline::Pipeline;
 use super::seed::Chance;
+use super::toxiproxy::{Link, Way};
 use crate::conformance::fixture::pass;
 use crate::kafka_cluster::TestCluster;
 use std::time::Duration;
@@ -27,10 +27,12 @@ pub enum Fault {
     PauseBroker(usize, Duration),
     /// A broker, or all, cannot be reached by clients for so long.
     Cut(Option<usize>, Duration),
-    /// Nothing goes one way between clients and brokers for so long.
+    /// Nothing goes one way between clients and brokers for so long; then all that was sent arrives.
     Hold(Way, Duration),
-    /// All traffic is slow for so long: latency each way, bytes a second on each connection.
-    Slow(Duration, f64, Duration),
+    /// What goes one way between clients and brokers is lost for so long.
+    Lose(Way, Duration),
+    /// All traffic is slow for so long: latency each way, kilobytes a second on each connection.
+    Slow(Duration, u32, Duration),
 }
 
 impl Fault {
@@ -47,7 +49,8 @@ impl Fault {
     pub fn any(chance: &mut Chance, members: usize, brokers: usize) -> Self {
         let beyond_session = SESSION_TIMEOUT + chance.millis(1000..4000);
         let around_transaction = TRANSACTION_TIMEOUT + chance.millis(0..4000) - Duration::from_secs(2);
-        match chance.among(0..16) {
+        let way = if chance.among(0..2) == 0 { Way::ToServer } else { Way::ToClient };
+        match chance.among(0..17) {
             0..7 => Self::of_processes(chance, members),
             7 => Self::PauseProcess(chance.among(0..members), beyond_session),
             8 | 9 => Self::KillBroker(chance.among(0..brokers)),
@@ -55,11 +58,9 @@ impl Fault {
             11 => Self::PauseBroker(chance.among(0..brokers), around_transaction),
             12 => Self::Cut(None, around_transaction),
             13 => Self::Cut(Some(chance.among(0..brokers)), around_transaction),
-            14 => {
-                let way = if chance.among(0..2) == 0 { Way::ToServer } else { Way::ToClient };
-                Self::Hold(way, around_transaction)
-            }
-            _ => Self::Slow(chance.millis(20..200), chance.among(20_000..200_000) as f64, around_transaction),
+            14 => Self::Hold(way, around_transaction),
+            15 => Self::Lose(way, around_transaction),
+            _ => Self::Slow(chance.millis(20..200), 20 + chance.among(0..180) as u32, around_transaction),
         }
     }
 
@@ -98,7 +99,7 @@ impl Fault {
             Some(broker) => broker..broker + 1,
             None => 0..cluster.size(),
         };
-        let each = |cluster: &TestCluster, which, time, change: &dyn Fn(&super::link::Link)| {
+        let each = |cluster: &TestCluster, which, time, change: &dyn Fn(&Link)| {
             links(cluster, which).for_each(|broker| change(cluster.link(broker)));
             pass(time);
             links(cluster, which).for_each(|broker| cluster.link(broker).mend());
@@ -122,10 +123,8 @@ impl Fault {
             }
             Self::Cut(which, time) => each(cluster, which, time, &|link| link.cut()),
             Self::Hold(way, time) => each(cluster, None, time, &|link| link.hold(way)),
-            Self::Slow(latency, bytes_per_second, time) => each(cluster, None, time, &|link| {
-                link.slow(Way::ToServer, latency, bytes_per_second);
-                link.slow(Way::ToClient, latency, bytes_per_second);
-            }),
+            Self::Lose(way, time) => each(cluster, None, time, &|link| link.lose(way)),
+            Self::Slow(latency, rate, time) => each(cluster, None, time, &|link| link.slow(latency, rate)),
             of_processes => of_processes.strike_processes(pipeline),
         }
     }

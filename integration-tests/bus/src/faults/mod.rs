@@ -4,8 +4,8 @@
 pub mod copy;
 pub mod fault;
 pub mod follower;
-pub mod link;
 pub mod pipeline;
 pub mod process;
 pub mod seed;
+pub mod toxiproxy;
 pub mod verdict;

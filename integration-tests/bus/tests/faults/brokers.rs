@@ -1,13 +1,13 @@
 //! Brokers of a cluster of three are killed, bounced and paused, and the network to them is cut,
-//! held one way and slowed, while sources and stages are at work.
+//! held and lossy one way, and slowed, while sources and stages are at work.
 
 use crate::{Extent, cluster, on};
 use bus_tests::conformance::fixture::pass;
 use bus_tests::faults::copy::TRANSACTION_TIMEOUT;
 use bus_tests::faults::fault::Fault;
-use bus_tests::faults::link::Way;
 use bus_tests::faults::pipeline::Pipeline;
 use bus_tests::faults::seed::Chance;
+use bus_tests::faults::toxiproxy::Way;
 use std::time::Duration;
 
 /// One pipeline through these faults; after each it is back at work.
@@ -49,14 +49,15 @@ fn a_paused_broker_loses_and_repeats_nothing() {
 }
 
 #[test]
-fn a_network_cut_held_and_slowed_loses_and_repeats_nothing() {
+fn a_network_cut_held_lossy_and_slowed_loses_and_repeats_nothing() {
     endure("network", |chance| {
         let longer = TRANSACTION_TIMEOUT + Duration::from_secs(2);
         vec![
             Fault::Cut(None, chance.millis(1000..2000)),
             Fault::Cut(Some(chance.among(0..3)), longer),
             Fault::Hold(Way::ToClient, longer),
-            Fault::Slow(Duration::from_millis(100), 50_000.0, longer),
+            Fault::Lose(Way::ToServer, longer),
+            Fault::Slow(Duration::from_millis(100), 50, longer),
         ]
     });
 }

@@ -1,4 +1,4 @@
-//! What tests start that comes from Maven: kept in the user's cache, fetched the first time.
+//! What tests start that is not of this repository: kept in the user's cache, fetched the first time.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -16,9 +16,9 @@ pub(crate) fn require(command: &[&str], what: &str) {
     assert!(answers, "the tests need {what}; `{}` does not answer", command.join(" "));
 }
 
-/// A folder of the user's cache that this run of Maven fills the first time, and again when `what` it
-/// asks for has changed.
-pub(crate) fn fetched(name: &str, what: &str, maven: &[&str]) -> PathBuf {
+/// A folder of the user's cache, after `fetch` has filled it the first time, and again when `what` it holds
+/// has changed.
+pub(crate) fn folder(name: &str, what: &str, fetch: impl FnOnce(&Path)) -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
@@ -29,6 +29,15 @@ pub(crate) fn fetched(name: &str, what: &str, maven: &[&str]) -> PathBuf {
     lock.lock().expect("the cache's file system has locks");
     let complete = folder.join(".complete");
     if fs::read_to_string(&complete).ok().as_deref() != Some(what) {
+        fetch(&folder);
+        fs::write(complete, what).expect("the cache is writable");
+    }
+    folder
+}
+
+/// As [`folder`], filled by a run of Maven.
+pub(crate) fn from_maven(name: &str, what: &str, maven: &[&str]) -> PathBuf {
+    folder(name, what, |folder| {
         require(&["java", "-version"], "Java 17 or newer (Debian: openjdk-17-jre-headless)");
         require(&["mvn", "--version"], "Maven (Debian: maven)");
         let status = Command::new("mvn")
@@ -36,12 +45,24 @@ pub(crate) fn fetched(name: &str, what: &str, maven: &[&str]) -> PathBuf {
             .args(maven)
             .arg(format!("-DoutputDirectory={}", folder.display()))
             // Without a project Maven's plugins leave files where they are called.
-            .current_dir(&folder)
+            .current_dir(folder)
             .stdin(Stdio::null())
             .status()
             .expect("mvn starts");
         assert!(status.success(), "Maven could not fetch {name}: run `mvn {}` by hand", maven.join(" "));
-        fs::write(complete, what).expect("the cache is writable");
-    }
-    folder
+    })
+}
+
+/// As [`folder`], filled with the program that a Go package makes.
+pub(crate) fn from_go(name: &str, package: &str) -> PathBuf {
+    folder(name, package, |folder| {
+        require(&["go", "version"], "Go 1.21 or newer (Debian: golang-go)");
+        let status = Command::new("go")
+            .args(["install", package])
+            .env("GOBIN", folder)
+            .stdin(Stdio::null())
+            .status()
+            .expect("go starts");
+        assert!(status.success(), "Go could not fetch {name}: run `go install {package}` by hand");
+    })
 }
