@@ -125,9 +125,17 @@ impl ProducerContext for Reporting {
     fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
 }
 
-/// An end that lies before the one that was asked for is believed after this long without a record:
-/// compaction and retention leave such gaps.
+/// An end that lies before the one that was asked for is asked for again after this long without a record, and
+/// believed when it comes again: compaction and retention leave such gaps. Silence alone tells nothing; it may
+/// be the network's.
 const GAP_AFTER: Duration = Duration::from_secs(2);
+
+/// What was heard of an end that lies before the one that was asked for.
+enum EarlyEnd {
+    Unheard,
+    HeardAt(Instant),
+    AskedAgain,
+}
 
 /// One event of a log.
 pub(super) enum LogEvent {
@@ -251,24 +259,25 @@ impl CommittedLog {
         }
         self.assign([(partition, from)])?;
         let mut heard = Instant::now();
-        let mut ended_early = None;
+        let mut early_end = EarlyEnd::Unheard;
         loop {
             match self.poll(Duration::from_millis(100))? {
                 Some(LogEvent::Record(record)) if record.offset < until => {
-                    ended_early = None;
+                    early_end = EarlyEnd::Unheard;
                     each(record)?;
                 }
                 Some(LogEvent::Record(_)) => break,
                 Some(LogEvent::End(ended)) if ended == partition => {
-                    if self.reached(partition, from)? >= until {
+                    if self.reached(partition, from)? >= until || matches!(early_end, EarlyEnd::AskedAgain) {
                         break;
                     }
-                    ended_early.get_or_insert_with(Instant::now);
+                    early_end = EarlyEnd::HeardAt(Instant::now());
                 }
                 Some(LogEvent::End(_)) => {}
                 None => {
-                    if ended_early.is_some_and(|at| at.elapsed() > GAP_AFTER) {
-                        break;
+                    if matches!(early_end, EarlyEnd::HeardAt(at) if at.elapsed() > GAP_AFTER) {
+                        self.assign([(partition, self.reached(partition, from)?)])?;
+                        early_end = EarlyEnd::AskedAgain;
                     }
                     if heard.elapsed() > self.request_timeout * 3 {
                         let context = format!("cannot read {}/{partition} from {from} to {until}", self.topic);
