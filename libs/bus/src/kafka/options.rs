@@ -142,6 +142,8 @@ impl KafkaOptions {
             .set("auto.offset.reset", "error")
             .set("allow.auto.create.topics", "false")
             .set("enable.partition.eof", "true")
+            // Off by default; TCP's own checksum is too weak to rest on.
+            .set("check.crcs", "true")
             .set("session.timeout.ms", self.session_timeout_ms.to_string());
         let committed = used_for != ConsumerUse::Inspection;
         config.set("isolation.level", if committed { "read_committed" } else { "read_uncommitted" });
@@ -185,9 +187,12 @@ mod tests {
     #[test]
     fn extra_properties_tune_but_do_not_undo_what_correctness_rests_on() {
         let mut options = KafkaOptions::default();
-        for (key, value) in
-            [("linger.ms", "50"), ("isolation.level", "read_uncommitted"), ("enable.idempotence", "false")]
-        {
+        for (key, value) in [
+            ("linger.ms", "50"),
+            ("isolation.level", "read_uncommitted"),
+            ("enable.idempotence", "false"),
+            ("check.crcs", "false"),
+        ] {
             options.extra.insert(key.to_owned(), value.to_owned());
         }
         let producer = options.producer("t");
@@ -196,6 +201,7 @@ mod tests {
         let member = options.consumer("g", ConsumerUse::Member);
         assert_eq!(member.get("isolation.level"), Some("read_committed"));
         assert_eq!(member.get("auto.offset.reset"), Some("error"));
+        assert_eq!(member.get("check.crcs"), Some("true"));
     }
 
     #[test]
