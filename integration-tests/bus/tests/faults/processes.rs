@@ -114,22 +114,24 @@ fn add_partitions(installation: &Installation, topic: &str, partitions: usize) {
     assert!(results.iter().all(Result::is_ok), "{results:?}");
 }
 
-/// Keys would move to partitions that do not hold their state: a stage whose input gets partitions
-/// ends and says why, at once and when it is started again.
+/// Keys would move to partitions that do not hold their state: a stage whose input gets partitions, and a source
+/// whose output does, end and say why, the stage also when it is started again.
 #[test]
-fn partitions_added_under_a_stage_are_refused() {
+fn partitions_added_under_a_stage_and_a_source_are_refused() {
     let mut installation = one_broker();
     installation.extra.insert("topic.metadata.refresh.interval.ms".to_owned(), "1000".to_owned());
     installation.make_topics();
     let (source, stage) = (installation.source(), installation.stage("a", 0));
-    let (_source, mut running) = (installation.start(&source), installation.start(&stage));
+    let (mut writing, mut running) = (installation.start(&source), installation.start(&stage));
     let bus = installation.observer();
     until("some output", || {
         bus.lag(&CopySettings::group(CHAIN[0]), CHAIN[0]).ok()?.iter().any(|l| l.position > 0).then_some(())
     });
     add_partitions(&installation, CHAIN[0], 2 * PARTITIONS as usize);
-    assert!(!running.ended().success());
-    assert!(running.log().contains("partition counts cannot change"), "{}", running.log());
+    for process in [&mut running, &mut writing] {
+        assert!(!process.ended().success());
+        assert!(process.log().contains("partition counts cannot change"), "{}", process.log());
+    }
     let mut again = installation.start(&CopySettings { instance: "again".to_owned(), ..stage });
     assert!(!again.ended().success());
     assert!(again.log().contains("has 8 partitions"), "{}", again.log());

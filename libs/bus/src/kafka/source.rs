@@ -18,7 +18,10 @@ use crate::record::OutputRecord;
 use crate::step::{Placement, Write};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// How often a source looks whether a topic has got partitions.
+const COUNTED_EVERY: Duration = Duration::from_secs(5);
 
 /// Where a source stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,6 +61,8 @@ pub(super) struct KafkaSource {
     scope: BTreeSet<Place>,
     fenced: bool,
     standing: Standing,
+    /// When the partitions of its topics were counted last.
+    counted: Instant,
 }
 
 impl KafkaSource {
@@ -71,6 +76,7 @@ impl KafkaSource {
             scope,
             fenced: false,
             standing: Standing::default(),
+            counted: Instant::now(),
         };
         source.own()?;
         Ok(source)
@@ -179,6 +185,7 @@ impl KafkaSource {
             records.iter().filter(|r| !self.scope.contains(&r.place)).map(|r| &r.place.topic).collect();
         let mut new = BTreeSet::new();
         for topic in topics {
+            self.check_partitions(topic)?;
             new.extend(self.cluster.places(topic)?);
         }
         if new.is_empty() {
@@ -193,11 +200,32 @@ impl KafkaSource {
         Ok(())
     }
 
+    /// Refuses a topic that has got partitions since it was first written: a key would go on in another one than
+    /// that which holds what came before.
+    fn check_partitions(&self, topic: &Arc<str>) -> Result<(), BusError> {
+        let wanted = self.scope.iter().filter(|place| place.topic == *topic).count();
+        let found = self.cluster.partitions_now(topic)?;
+        match u32::try_from(wanted).unwrap_or(u32::MAX) {
+            wanted if wanted == 0 || wanted == found => Ok(()),
+            wanted => Err(BusError::PartitionMismatch { topic: topic.to_string(), found, wanted }),
+        }
+    }
+
+    fn count_partitions(&mut self) -> Result<(), BusError> {
+        if self.counted.elapsed() >= COUNTED_EVERY {
+            let topics: BTreeSet<&Arc<str>> = self.scope.iter().map(|place| &place.topic).collect();
+            topics.into_iter().try_for_each(|topic| self.check_partitions(topic))?;
+            self.counted = Instant::now();
+        }
+        Ok(())
+    }
+
     fn write(&mut self, records: Vec<OutputRecord>, position: &[u8]) -> Result<(), BusError> {
         if self.fenced {
             return Err(self.fenced());
         }
         self.resume()?;
+        self.count_partitions()?;
         let Standing { generation, sequence, .. } = self.standing;
         let next = Standing { generation, sequence: sequence + 1, position: Some(position.to_vec()) };
         let mut writes: Vec<Write> = records.into_iter().map(Write::from).collect();
