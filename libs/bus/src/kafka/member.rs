@@ -31,6 +31,11 @@ pub(super) enum MemberEvent {
     Assigned(u32, Position),
     /// It no longer has the partition.
     Revoked(u32),
+    /// In this rebalance it keeps the partition, at which the group stands here.
+    Kept(u32, i64),
+    /// The rebalance is over. What a transaction needs from now on to move the group's positions: it carries the
+    /// generation, so that a member that was left behind cannot.
+    Joined(Arc<ConsumerGroupMetadata>),
     /// The connection must be made anew.
     Broken(String),
     /// A right is missing.
@@ -119,6 +124,7 @@ impl Rebalances {
     }
 
     fn assigned(&self, consumer: &BaseConsumer<Self>, new: &TopicPartitionList) -> KafkaResult<()> {
+        let kept = consumer.assignment()?;
         let starts = match self.starts(consumer, new) {
             Ok(starts) => starts,
             Err(error) => {
@@ -136,6 +142,19 @@ impl Rebalances {
             if let Ok(partition) = u32::try_from(partition) {
                 self.push(MemberEvent::Assigned(partition, position));
             }
+        }
+        if kept.count() > 0 {
+            for element in consumer.committed_offsets(kept, self.request_timeout * 3)?.elements() {
+                element.error()?;
+                if let (Ok(partition), Offset::Offset(position)) =
+                    (u32::try_from(element.partition()), element.offset())
+                {
+                    self.push(MemberEvent::Kept(partition, position));
+                }
+            }
+        }
+        if let Some(membership) = consumer.group_metadata() {
+            self.push(MemberEvent::Joined(Arc::new(membership)));
         }
         Ok(())
     }
@@ -206,11 +225,11 @@ impl Member {
 
     /// The next event, if one comes within `wait`.
     pub(super) fn poll(&self, wait: Duration) -> Option<MemberEvent> {
-        if let Some(event) = self.consumer.context().pop() {
+        if let Some(event) = self.told() {
             return Some(event);
         }
         match self.consumer.poll(wait) {
-            None => self.consumer.context().pop(),
+            None => self.told(),
             Some(Ok(message)) => Some(MemberEvent::Record(consumed(&self.topic, &message))),
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 Some(MemberEvent::End(u32::try_from(partition).unwrap_or_default()))
@@ -228,14 +247,13 @@ impl Member {
         }
     }
 
+    /// The next event of those that the last rebalances brought.
+    pub(super) fn told(&self) -> Option<MemberEvent> {
+        self.consumer.context().pop()
+    }
+
     /// Whether the broker told that another instance has this one's name.
     pub(super) fn is_fenced(&self) -> bool {
         self.consumer.client().fatal_error().is_some_and(|(code, _)| code == RDKafkaErrorCode::FencedInstanceId)
-    }
-
-    /// What a transaction needs to move the group's positions: it carries the generation, so that
-    /// a member that was left behind cannot.
-    pub(super) fn metadata(&self) -> Option<Arc<ConsumerGroupMetadata>> {
-        self.consumer.group_metadata().map(Arc::new)
     }
 }

@@ -3,19 +3,22 @@
 
 use super::attempt::positions_list;
 use super::cluster::Cluster;
+use super::member::{Member, MemberEvent};
 use super::messages::CommittedLog;
-use super::options::KafkaOptions;
+use super::options::{ConsumerUse, KafkaOptions};
 use super::provenance::Position;
 use super::transaction::{GroupInput, Transactional};
 use crate::error::BusError;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::mocking::{MockCluster, MockCoordinator};
 use rdkafka::producer::{DefaultProducerContext, Producer};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const TOPIC: &str = "in";
 const GROUP: &str = "copying";
@@ -83,4 +86,41 @@ fn a_call_that_librdkafka_forgets_comes_back_as_a_failure() {
     told.expect_err("the coordinator was not to be found");
     mock.clear_request_errors(RDKafkaApiKey::FindCoordinator);
     moving(start())().expect("the next producer moves positions");
+}
+
+/// librdkafka revokes nothing when a member that joins again is told that nobody knows it.
+#[test]
+fn what_a_member_keeps_although_the_group_had_given_it_up_is_told() {
+    let (mock, cluster) = mocked(1);
+    let plain = || {
+        let mut config = cluster.options.consumer(GROUP, ConsumerUse::Member);
+        config.remove("group.instance.id");
+        config.create::<BaseConsumer>().expect("a consumer is made")
+    };
+    let mut position = TopicPartitionList::new();
+    position.add_partition_offset(TOPIC, 0, Offset::Offset(0)).expect("an offset");
+    plain().commit(&position, CommitMode::Sync).expect("the position is committed");
+    let member = Member::join(&cluster, GROUP, TOPIC).expect("the member joins");
+    let await_event = |what: &str, is_it: &dyn Fn(&MemberEvent) -> bool, meanwhile: &dyn Fn()| {
+        let deadline = Instant::now() + COMES_BACK_WITHIN;
+        let mut before = Vec::new();
+        loop {
+            meanwhile();
+            match member.poll(Duration::from_millis(20)) {
+                Some(event) if is_it(&event) => return before,
+                other => before.extend(other),
+            }
+            assert!(Instant::now() < deadline, "waited for {what}");
+        }
+    };
+    let is_joined = |event: &MemberEvent| matches!(event, MemberEvent::Joined(_));
+    let before = await_event("the first assignment", &is_joined, &|| {});
+    assert!(matches!(before[..], [MemberEvent::Assigned(0, _)]));
+    mock.request_errors(RDKafkaApiKey::JoinGroup, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID]);
+    let other = plain();
+    other.subscribe(&[TOPIC]).expect("it subscribes");
+    let before = await_event("the second assignment", &is_joined, &|| drop(other.poll(Duration::ZERO)));
+    let told = |wanted: fn(&MemberEvent) -> bool| before.iter().any(wanted);
+    assert!(told(|event| matches!(event, MemberEvent::Kept(0, 0))), "it keeps the partition");
+    assert!(!told(|event| matches!(event, MemberEvent::Revoked(_))), "and is told of no loss");
 }

@@ -21,8 +21,10 @@ use crate::record::ConsumedRecord;
 use crate::stage::{Stage, StageFactory};
 use crate::step::{StepContext, Tally, Write};
 use crate::wait::cancelled_within;
+use rdkafka::consumer::ConsumerGroupMetadata;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -94,6 +96,9 @@ pub(super) struct Session<'a> {
     snapshots: SnapshotFiles,
     // Dropped in this order: the membership ends before the producer.
     member: Member,
+    /// What positions are moved with: the right of the last rebalance that was taken in whole, and of no later one.
+    /// So whatever the group has decided since, work that it takes away is not committed.
+    membership: Option<Arc<ConsumerGroupMetadata>>,
     log: CommittedLog,
     producer: Transactional,
     partitions: BTreeMap<u32, Partition>,
@@ -151,6 +156,7 @@ impl<'a> Session<'a> {
             owner: Owner::new(),
             snapshots,
             member,
+            membership: None,
             log,
             producer,
             partitions: BTreeMap::new(),
@@ -214,6 +220,10 @@ impl<'a> Session<'a> {
                 None => {}
             }
         }
+        // A rebalance is taken in whole: nothing is committed for a partition that is gone.
+        while let Some(event) = self.member.told() {
+            self.take(event)?;
+        }
         Ok(())
     }
 
@@ -233,22 +243,40 @@ impl<'a> Session<'a> {
             }
             MemberEvent::Assigned(partition, position) => {
                 same_partitions(&self.context, self.input_partitions.max(partition + 1), self.input_partitions)?;
+                let (stage, from) = (self.context.stage, position.offset);
+                tracing::info!(stage, partition, from, "has the partition");
                 let restored = self.restored(partition, position)?;
                 self.partitions.insert(partition, restored);
                 self.last_progress = Instant::now();
             }
             MemberEvent::Revoked(partition) => {
+                tracing::info!(stage = self.context.stage, partition, "no longer has the partition");
                 self.snapshot(partition);
                 self.prepared.remove(&partition);
                 self.partitions.remove(&partition);
                 self.ended.remove(&partition);
                 self.pending_records -= self.pending.remove(&partition).map_or(0, |records| records.len());
             }
+            MemberEvent::Joined(membership) => self.membership = Some(membership),
+            MemberEvent::Kept(partition, position) => self.check_kept(partition, position)?,
             MemberEvent::Broken(why) => return Err(SessionEnd::Reconnect(why)),
             MemberEvent::Denied(error) => return Err(SessionEnd::Failed(error)),
             MemberEvent::Fenced => return Err(self.member_fenced()),
         }
         Ok(())
+    }
+
+    /// A member whom the group had given up, and who joins again, keeps the partitions that it had: librdkafka
+    /// (2.12) revokes nothing when the answer to its request to join is that nobody knows it. Another may have had
+    /// them since.
+    fn check_kept(&self, partition: u32, position: i64) -> Result<(), SessionEnd> {
+        match self.partitions.get(&partition) {
+            Some(kept) if kept.position != position => Err(SessionEnd::Reconnect(format!(
+                "{}/{partition} stands at {position}, and this instance left it at {}: it was out of the group",
+                self.context.input, kept.position
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// The broker tells a member that its name is taken also when the member itself has joined
@@ -328,10 +356,10 @@ impl<'a> Session<'a> {
             (*partition, Position { offset: work.position, provenance })
         };
         let positions: BTreeMap<u32, Position> = self.prepared.iter().map(moved).collect();
-        let Some(metadata) = self.member.metadata() else {
-            return Err(SessionEnd::Reconnect("the consumer has no group metadata".to_owned()));
+        let Some(metadata) = &self.membership else {
+            return Err(SessionEnd::Reconnect("the group has not taken this instance in".to_owned()));
         };
-        let moves = Moves { positions: &positions, metadata: &metadata };
+        let moves = Moves { positions: &positions, metadata };
         match self.producer.commit(cluster, &located, Some(moves)) {
             Ok(()) => self.committed(),
             Err(TransactionFailure::Refused(error)) => return Err(SessionEnd::Failed(error)),
