@@ -2,7 +2,9 @@
 //! thread of its own, so that a busy stage cannot keep it from answering.
 
 use crate::health::{HealthRegistry, STUCK_AFTER};
-use crate::telemetry::Metrics;
+use crate::listen;
+use crate::listen_tls::ListenTls;
+use crate::telemetry::{Metrics, TelemetryConfig};
 use anyhow::{Context as _, Result};
 use axum::Router;
 use axum::http::{StatusCode, header};
@@ -54,12 +56,18 @@ impl TelemetryServer {
     /// Starts to listen on `listen` (`host:port`, port 0 for any free one).
     ///
     /// # Errors
-    /// When the address cannot be bound.
-    pub fn start(listen: &str, health: HealthRegistry, metrics: Metrics, shutdown: &CancellationToken) -> Result<Self> {
+    /// When the address cannot be bound, or the files for TLS cannot be used.
+    pub fn start(
+        config: &TelemetryConfig,
+        health: HealthRegistry,
+        metrics: Metrics,
+        shutdown: &CancellationToken,
+    ) -> Result<Self> {
+        let tls = config.tls.read("telemetry.tls")?;
+        let listen = &config.listen;
         let listener = TcpListener::bind(listen).with_context(|| {
             format!("cannot listen on {listen}: set [telemetry] listen to a free address, or to \"\" for none")
         })?;
-        listener.set_nonblocking(true).context("cannot make the telemetry listener non-blocking")?;
         let address = listener.local_addr().context("the telemetry listener has no address")?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -67,8 +75,10 @@ impl TelemetryServer {
             .context("cannot start the telemetry server's runtime")?;
         let shutdown = shutdown.clone();
         let serve = move || {
-            if let Err(error) = runtime.block_on(serve(listener, health, metrics, shutdown)) {
-                tracing::error!(%error, "the telemetry server ended");
+            if let Err(error) =
+                runtime.block_on(serve(listener, tls, router(health, metrics.clone()), metrics, shutdown))
+            {
+                tracing::error!(error = format!("{error:#}"), "the telemetry server ended");
             }
         };
         let thread = std::thread::Builder::new()
@@ -93,27 +103,17 @@ impl TelemetryServer {
 
 async fn serve(
     listener: TcpListener,
-    health: HealthRegistry,
+    tls: Option<ListenTls>,
+    app: Router,
     metrics: Metrics,
     shutdown: CancellationToken,
-) -> std::io::Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let upkeep = {
-        let (metrics, shutdown) = (metrics.clone(), shutdown.clone());
-        async move {
-            while tokio::time::timeout(UPKEEP_EVERY, shutdown.cancelled()).await.is_err() {
-                metrics.upkeep();
-            }
+) -> Result<()> {
+    let upkeep = async {
+        while tokio::time::timeout(UPKEEP_EVERY, shutdown.cancelled()).await.is_err() {
+            metrics.upkeep();
         }
     };
-    let app = router(health, metrics);
-    let server = async move {
-        tokio::select! {
-            done = axum::serve(listener, app) => done,
-            () = shutdown.cancelled() => Ok(()),
-        }
-    };
-    let (served, ()) = tokio::join!(server, upkeep);
+    let (served, ()) = tokio::join!(listen::serve(listener, tls, app, &shutdown, Duration::ZERO), upkeep);
     served
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use ureq::Agent;
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// Keys of a section that say how to reach an HTTP service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,7 +119,8 @@ impl HttpAccessConfig {
             .max_redirects(redirects_max)
             .max_redirects_will_error(false);
         if !self.ca_file.as_os_str().is_empty() {
-            agent = agent.tls_config(TlsConfig::builder().root_certs(certificates(section, &self.ca_file)?).build());
+            let trusted = certificates(&self.ca_file).with_context(|| format!("[{section}] ca_file"))?;
+            agent = agent.tls_config(TlsConfig::builder().root_certs(RootCerts::from(trusted)).build());
         }
         Ok(agent.build().into())
     }
@@ -139,10 +140,10 @@ fn secret(section: &str, value: &Secret, key: &str, file: &Path) -> Result<Optio
     Ok(Some(Secret::new(text)))
 }
 
-fn certificates(section: &str, file: &Path) -> Result<RootCerts> {
-    let said = || format!("[{section}] ca_file: {}", file.display());
-    let pem = std::fs::read(file).with_context(said)?;
-    let items = parse_pem(&pem).collect::<Result<Vec<_>, _>>().with_context(said)?;
+/// The certificates that a file in PEM holds; at least one.
+pub(crate) fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>> {
+    let pem = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let items = parse_pem(&pem).collect::<Result<Vec<_>, _>>().with_context(|| format!("{}", file.display()))?;
     let certificates: Vec<_> = items
         .into_iter()
         .filter_map(|item| match item {
@@ -150,8 +151,8 @@ fn certificates(section: &str, file: &Path) -> Result<RootCerts> {
             _ => None,
         })
         .collect();
-    ensure!(!certificates.is_empty(), "{} has no certificate", said());
-    Ok(RootCerts::from(certificates))
+    ensure!(!certificates.is_empty(), "{} has no certificate", file.display());
+    Ok(certificates)
 }
 
 #[cfg(test)]

@@ -94,7 +94,7 @@ fn serve<C>(name: &str, run: Run<C>, settings: &Settings<C>) -> anyhow::Result<(
     let served = CancellationToken::new();
     let server = match settings.telemetry.listen.as_str() {
         "" => None,
-        listen => Some(TelemetryServer::start(listen, context.health.clone(), metrics, &served)?),
+        _ => Some(TelemetryServer::start(&settings.telemetry, context.health.clone(), metrics, &served)?),
     };
     if let Some(server) = &server {
         tracing::info!("{name} {}: telemetry on http://{}", env!("CARGO_PKG_VERSION"), server.address());

@@ -1,5 +1,6 @@
 //! Logs through `tracing`, metrics through a Prometheus recorder.
 
+use crate::listen_tls::ListenTlsConfig;
 use anyhow::{Context as _, Result, anyhow};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::{Deserialize, Serialize};
@@ -37,11 +38,18 @@ pub struct TelemetryConfig {
     pub log_level: String,
     /// Address of `/livez`, `/readyz` and `/metrics`; empty for none.
     pub listen: String,
+    /// TLS there.
+    pub tls: ListenTlsConfig,
 }
 
 impl Default for TelemetryConfig {
     fn default() -> Self {
-        Self { log_format: LogFormat::Auto, log_level: "info".to_owned(), listen: "127.0.0.1:9095".to_owned() }
+        Self {
+            log_format: LogFormat::Auto,
+            log_level: "info".to_owned(),
+            listen: "127.0.0.1:9095".to_owned(),
+            tls: ListenTlsConfig::default(),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Section `[console]`.
 
 use anyhow::{Context as _, Result, bail};
-use prescale_chassis::Secret;
+use prescale_chassis::{ListenTlsConfig, Secret};
 use serde::{Deserialize, Serialize};
 use std::net::{SocketAddr, ToSocketAddrs};
 
@@ -11,7 +11,8 @@ use std::net::{SocketAddr, ToSocketAddrs};
 pub struct Config {
     /// Address of the page and its JSON, `host:port`.
     pub listen: String,
-    /// Bearer token that the JSON and the metrics ask for; needed where `listen` is open to other machines.
+    /// Bearer token that the JSON and the metrics ask for. Where `listen` is open to other machines it is needed, or
+    /// `tls` with a `client_ca_file`.
     pub token: Secret,
     /// Most workloads kept in memory.
     pub workloads_max: usize,
@@ -19,6 +20,8 @@ pub struct Config {
     pub points_max: usize,
     /// Records of each topic read back at the start.
     pub history_records: u64,
+    /// TLS, and who gets in by a certificate.
+    pub tls: ListenTlsConfig,
 }
 
 impl Default for Config {
@@ -29,16 +32,22 @@ impl Default for Config {
             workloads_max: 5_000,
             points_max: 600,
             history_records: 200_000,
+            tls: ListenTlsConfig::default(),
         }
     }
 }
 
 impl Config {
-    /// The address to listen on, after checking that others cannot reach it without a token.
+    /// `https` or `http`.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls == ListenTlsConfig::default() { "http" } else { "https" }
+    }
+
+    /// The address to listen on, after checking that others cannot reach it without a token or a certificate.
     ///
     /// # Errors
     /// When a setting is out of range, the address does not resolve, or it is open to other
-    /// machines and no token is set.
+    /// machines and there is neither a token nor `client_ca_file`.
     pub fn checked_address(&self) -> Result<SocketAddr> {
         if self.workloads_max == 0 {
             bail!("[console] workloads_max = 0: at least 1 is needed");
@@ -52,9 +61,9 @@ impl Config {
             .with_context(|| format!("[console] listen = {:?} is no host:port", self.listen))?
             .next()
             .with_context(|| format!("[console] listen = {:?} has no address", self.listen))?;
-        if !address.ip().is_loopback() && self.token.expose().is_empty() {
+        if !address.ip().is_loopback() && self.token.expose().is_empty() && !self.tls.knows_its_clients() {
             bail!(
-                "[console] listen = {:?} is open to other machines: set [console] token (or PRESCALE__CONSOLE__TOKEN), or listen on 127.0.0.1",
+                "[console] listen = {:?} is open to other machines: set [console] token (or PRESCALE__CONSOLE__TOKEN) or [console.tls] client_ca_file, or listen on 127.0.0.1",
                 self.listen
             );
         }
@@ -78,10 +87,15 @@ mod tests {
     }
 
     #[test]
-    fn an_open_address_needs_a_token() {
+    fn an_open_address_needs_a_token_or_clients_with_certificates() {
         let error = config("0.0.0.0:0", "").checked_address().unwrap_err();
         assert!(error.to_string().contains("[console] token"), "{error}");
         assert!(config("0.0.0.0:0", "swordfish").checked_address().is_ok());
+        let mut certified = config("0.0.0.0:0", "");
+        certified.tls.certificate_file = "tls.crt".into();
+        assert!(certified.checked_address().is_err(), "it says who the console is, not who asks");
+        certified.tls.client_ca_file = "ca.crt".into();
+        assert!(certified.checked_address().is_ok());
     }
 
     #[test]

@@ -3,6 +3,8 @@
 mod assets;
 mod guard;
 
+pub(crate) use guard::Door;
+
 use crate::follow::Shared;
 use crate::view::json;
 use crate::view::status::status;
@@ -24,15 +26,15 @@ const ACTIONS_LIMIT_MAX: usize = 2_000;
 #[derive(Clone)]
 pub(crate) struct Server {
     shared: Arc<Shared>,
-    token: Arc<str>,
+    door: Arc<Door>,
     /// Names this run, so that revisions of an earlier one are not taken for its own.
     run: Arc<str>,
 }
 
 impl Server {
-    pub(crate) fn new(shared: Arc<Shared>, token: &str) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, door: Door) -> Self {
         let began = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Self { shared, token: token.into(), run: format!("{:x}", began.as_millis()).into() }
+        Self { shared, door: Arc::new(door), run: format!("{:x}", began.as_millis()).into() }
     }
 
     fn version(&self, revision: u64) -> String {
@@ -59,8 +61,8 @@ pub(crate) fn router(server: Server, health: HealthRegistry, metrics: Option<Met
     if let Some(metrics) = metrics {
         app = app.merge(prescale_chassis::http::router(health, metrics));
     }
-    let token = server.token.clone();
-    app.layer(middleware::from_fn(move |request, next| guard::guard(token.clone(), request, next)))
+    let door = server.door.clone();
+    app.layer(middleware::from_fn(move |request, next| guard::guard(door.clone(), request, next)))
 }
 
 /// An error as JSON.

@@ -2,12 +2,12 @@
 
 use crate::config::Config;
 use crate::follow::{Follower, Shared};
-use crate::http::{self, Server};
+use crate::http::{self, Door, Server};
 use crate::view::{Bounds, View};
 use anyhow::{Context as _, Result};
 use prescale_bus::Bus;
-use prescale_chassis::Context;
 use prescale_chassis::telemetry::Metrics;
+use prescale_chassis::{Context, listen};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,8 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// # Errors
 /// When a setting is out of range or the address cannot be bound.
 pub fn run(config: &Config, context: &Context, bus: Arc<dyn Bus>, shutdown: &CancellationToken) -> Result<()> {
-    run_reporting(config, context, bus, shutdown, |address| tracing::info!("console at http://{address}"))
+    let scheme = config.scheme();
+    run_reporting(config, context, bus, shutdown, |address| tracing::info!("console at {scheme}://{address}"))
 }
 
 /// As [`run`]; `bound` is told the address once it is listened on, which `[console] listen` leaves
@@ -37,14 +38,14 @@ pub fn run_reporting(
     bound: impl FnOnce(SocketAddr),
 ) -> Result<()> {
     let address = config.checked_address()?;
+    let tls = config.tls.read("console.tls")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("console http")
         .enable_all()
         .build()
         .context("cannot start the console's runtime")?;
-    let listener = runtime
-        .block_on(tokio::net::TcpListener::bind(address))
+    let listener = std::net::TcpListener::bind(address)
         .with_context(|| format!("cannot listen on {address}: set [console] listen to a free address"))?;
     let address = listener.local_addr().context("the console's listener has no address")?;
     let stop = shutdown.child_token();
@@ -59,10 +60,10 @@ pub fn run_reporting(
         history_records: config.history_records,
     };
     let threads = follower.start().context("cannot start the console's readers")?;
-    let app = http::router(Server::new(shared, config.token.expose()), context.health.clone(), Metrics::install().ok());
+    let app = http::router(Server::new(shared, Door::of(config)), context.health.clone(), Metrics::install().ok());
     context.health.component("console").ready();
     bound(address);
-    let served = runtime.block_on(serve(listener, app, &stop));
+    let served = runtime.block_on(listen::serve(listener, tls, app, &stop, DRAIN));
     // The threads use the runtime: they end before it does, also after a failure.
     stop.cancel();
     for thread in threads {
@@ -71,12 +72,4 @@ pub fn run_reporting(
         }
     }
     served
-}
-
-async fn serve(listener: tokio::net::TcpListener, app: axum::Router, stop: &CancellationToken) -> Result<()> {
-    let serving = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
-    tokio::select! {
-        done = serving.into_future() => done.context("the console's server ended"),
-        () = async { stop.cancelled().await; tokio::time::sleep(DRAIN).await } => Ok(()),
-    }
 }

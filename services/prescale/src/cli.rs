@@ -12,7 +12,7 @@ use crate::bus_commands::{self, GroupInput, Tail};
 use crate::dead_letters::{self, Listing};
 use crate::explain::{self, Question};
 use crate::settings::Settings;
-use crate::{check_config, health, pretty_json, topics, up};
+use crate::{check_config, pretty_json, topics, up};
 use anyhow::{Context as _, Result};
 use args::{
     AccountArgs, AclsArgs, BusVerb, Cli, DlqListArgs, DlqReplayArgs, DlqVerb, ExplainArgs, Format, StartFrom, TailArgs,
@@ -22,6 +22,7 @@ use clap::Parser as _;
 use prescale_bus::dlq::ReplayRequest;
 use prescale_bus::kafka::acls::AclTool;
 use prescale_bus::{Bus, ReadFrom, TopicSpec};
+use prescale_chassis::ready::ask_ready;
 use prescale_chassis::service::EXIT_USAGE;
 use prescale_chassis::{Context, HealthRegistry, STAGES, open_bus, shutdown, telemetry, with_registry};
 use std::io::Write;
@@ -89,7 +90,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Account(args) => account(config, &args),
         Verb::Backtest(args) => backtest::run(config, &args),
         Verb::Model { verb } => model::run(config, &verb),
-        Verb::Health { address } => Ok(health::health(&address)?),
+        Verb::Health(health) => Ok(ask_ready(&health.address, health.tls().as_ref())?),
     }
 }
 

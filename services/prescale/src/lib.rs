@@ -9,7 +9,6 @@ pub mod check_config;
 pub mod cli;
 pub mod dead_letters;
 pub mod explain;
-pub mod health;
 pub mod models;
 pub mod settings;
 pub mod topics;

@@ -76,6 +76,8 @@ impl Settings {
         self.actuator.cloud_rules()?;
         self.archiver.check()?;
         self.console.checked_address()?;
+        self.console.tls.read("console.tls")?;
+        self.telemetry.tls.read("telemetry.tls")?;
         Ok(())
     }
 }

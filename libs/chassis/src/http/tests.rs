@@ -13,11 +13,15 @@ fn get(address: SocketAddr, path: &str) -> (u16, String) {
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
+fn listening(listen: &str) -> TelemetryConfig {
+    TelemetryConfig { listen: listen.to_owned(), ..TelemetryConfig::default() }
+}
+
 #[test]
 fn health_and_metrics_are_served() {
     let (health, shutdown) = (HealthRegistry::default(), CancellationToken::new());
     let metrics = Metrics::install().unwrap();
-    let server = TelemetryServer::start("127.0.0.1:0", health.clone(), metrics, &shutdown).unwrap();
+    let server = TelemetryServer::start(&listening("127.0.0.1:0"), health.clone(), metrics, &shutdown).unwrap();
     let at = server.address();
 
     let planner = health.component("planner");
@@ -44,7 +48,7 @@ fn a_taken_address_is_an_error_that_names_the_key() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let error = TelemetryServer::start(
-        &address,
+        &listening(&address),
         HealthRegistry::default(),
         Metrics::install().unwrap(),
         &CancellationToken::new(),

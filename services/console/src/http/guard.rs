@@ -2,10 +2,12 @@
 //! set, and a loopback host name where none is.
 
 use super::problem;
+use crate::config::Config;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use prescale_chassis::Secret;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -20,8 +22,22 @@ const HEADERS: [(HeaderName, &str); 5] = [
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
 ];
 
-pub(super) async fn guard(token: Arc<str>, request: Request, next: Next) -> Response {
-    let mut response = match refusal(&token, request.uri().path(), request.headers()) {
+/// What requests must have to get in.
+#[derive(Clone, Debug)]
+pub(crate) struct Door {
+    /// Empty for none.
+    pub(crate) token: Secret,
+    pub(crate) is_tls: bool,
+}
+
+impl Door {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self { token: config.token.clone(), is_tls: config.scheme() == "https" }
+    }
+}
+
+pub(super) async fn guard(door: Arc<Door>, request: Request, next: Next) -> Response {
+    let mut response = match refusal(&door, request.uri().path(), request.headers()) {
         Some(refusal) => refusal,
         None => next.run(request).await,
     };
@@ -31,9 +47,14 @@ pub(super) async fn guard(token: Arc<str>, request: Request, next: Next) -> Resp
     response
 }
 
-fn refusal(token: &str, path: &str, headers: &HeaderMap) -> Option<Response> {
+fn refusal(door: &Door, path: &str, headers: &HeaderMap) -> Option<Response> {
+    let token = door.token.expose();
+    if token.is_empty() && door.is_tls {
+        return None;
+    }
     if token.is_empty() {
-        // A page elsewhere can make its own name resolve to 127.0.0.1 and read what is served here.
+        // A page elsewhere can make its own name resolve to 127.0.0.1 and read what is served here. Over TLS it
+        // cannot: the certificate does not have that name.
         let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
         return (!is_loopback(host)).then(|| {
             problem(
@@ -79,6 +100,23 @@ mod tests {
         for bad in ["", "evil.example:8080", "localhost.evil.example", "10.0.0.1", "[::2]:1", "127.0.0.1.evil.example"]
         {
             assert!(!is_loopback(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn foreign_names_get_in_over_tls_or_with_the_token_alone() {
+        let headers = |authorization: &str| {
+            let named = [(header::HOST, "console.example"), (header::AUTHORIZATION, authorization)];
+            named.into_iter().map(|(name, value)| (name, HeaderValue::from_str(value).unwrap())).collect::<HeaderMap>()
+        };
+        let gets_in = |token: &str, is_tls, authorization: &str| {
+            let door = Door { token: Secret::new(token), is_tls };
+            refusal(&door, "/api/fleet", &headers(authorization)).is_none()
+        };
+        assert!(!gets_in("", false, "") && gets_in("", true, ""));
+        for is_tls in [false, true] {
+            assert!(gets_in("swordfish", is_tls, "Bearer swordfish"));
+            assert!(!gets_in("swordfish", is_tls, "Bearer marlin") && !gets_in("swordfish", is_tls, ""));
         }
     }
 

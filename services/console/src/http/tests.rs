@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::view::{Bounds, Fact, View};
+use prescale_chassis::Secret;
 use prescale_domain::sample::{Platform, Sample};
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
@@ -10,7 +11,8 @@ use std::net::{SocketAddr, TcpStream};
 
 fn serve(runtime: &tokio::runtime::Runtime, token: &str) -> (SocketAddr, Arc<Shared>) {
     let shared = Arc::new(Shared::new(View::new(Bounds { workloads_max: 10, points_max: 100 })));
-    let app = router(Server::new(shared.clone(), token), HealthRegistry::default(), Metrics::install().ok());
+    let door = Door { token: Secret::new(token), is_tls: false };
+    let app = router(Server::new(shared.clone(), door), HealthRegistry::default(), Metrics::install().ok());
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap();
     runtime.spawn(async move { axum::serve(listener, app).await });

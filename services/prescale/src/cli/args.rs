@@ -6,6 +6,7 @@ use crate::settings::Settings;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use prescale_bus::dlq::LetterFilter;
+use prescale_chassis::ready::AskTls;
 use prescale_collector::Mapping;
 use prescale_collector::config::ReplayConfig;
 use std::path::PathBuf;
@@ -59,11 +60,34 @@ pub(super) enum Verb {
     /// Read the whole log and account for every record of every stage.
     Account(AccountArgs),
     /// Ask a service whether it is ready.
-    Health {
-        /// Its telemetry address.
-        #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9095")]
-        address: String,
-    },
+    Health(HealthArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  prescale health --address 127.0.0.1:9095
+  prescale health --ca-file ca.crt --certificate-file me.crt --key-file me.key
+      a port with [telemetry.tls] client_ca_file")]
+pub(super) struct HealthArgs {
+    /// Its telemetry address.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9095")]
+    pub(super) address: String,
+    /// Ask over TLS, and check the service's certificate against these (PEM).
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// Certificate (PEM) to show.
+    #[arg(long, value_name = "FILE", requires_all = ["ca_file", "key_file"])]
+    certificate_file: Option<PathBuf>,
+    /// Its private key (PEM).
+    #[arg(long, value_name = "FILE", requires = "certificate_file")]
+    key_file: Option<PathBuf>,
+}
+
+impl HealthArgs {
+    pub(super) fn tls(&self) -> Option<AskTls> {
+        let own = self.certificate_file.clone().zip(self.key_file.clone());
+        self.ca_file.clone().map(|ca_file| AskTls { ca_file, own })
+    }
 }
 
 #[derive(Debug, Args)]
