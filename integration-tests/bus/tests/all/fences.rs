@@ -121,6 +121,8 @@ fn a_partition_whose_position_another_has_moved_is_not_kept_over_a_rebalance() {
     let second = start(&under_test.open("b"));
     read_count(bus.as_ref(), OUTPUT, 100);
     await_no_lag(bus.as_ref(), GROUP);
-    [first, second].map(|stage| stage.stop().expect("the stage stops"));
+    for stage in [first, second] {
+        stage.stop().expect("the stage stops");
+    }
     read_count(bus.as_ref(), OUTPUT, 100);
 }
