@@ -2,9 +2,10 @@
 
 use bus_tests::apicurio::TestRegistry;
 use bus_tests::conformance::fixture::{read_all, read_count, until};
+use bus_tests::kafka_broker::TestBroker;
 use prescale_bus::dlq::{ReplayRequest, replay};
 use prescale_bus::{Bus, BusError, Cleanup, ConsumedRecord, OutputRecord, Source, StageFailure, TopicSpec};
-use prescale_chassis::bus_access::EmbeddedConfig;
+use prescale_chassis::bus_access::Backend;
 use prescale_chassis::stage::{UNDECODABLE, decode_record};
 use prescale_chassis::{
     BusConfig, Context, HealthRegistry, Input, Outgoing, Reply, SchemaRegistryConfig, TypedStage, TypedStageFactory,
@@ -83,9 +84,10 @@ impl TypedStageFactory for Seer {
     }
 }
 
-/// An embedded log in a folder of its own, with a registry configured.
+/// A bus of its own, with a registry configured.
 struct Installation {
     folder: TempDir,
+    bus: BusConfig,
     registry: SchemaRegistryConfig,
 }
 
@@ -99,15 +101,49 @@ struct Process {
 }
 
 impl Installation {
-    fn new(url: &str) -> Self {
+    fn new(backend: Backend, url: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut bus = BusConfig { backend, ..Default::default() };
+        match backend {
+            Backend::Embedded => bus.embedded.path = folder.path().join("bus.db"),
+            Backend::Kafka => {
+                bus.kafka.bootstrap_servers = TestBroker::shared().bootstrap_servers();
+                bus.kafka.topic_prefix = TestBroker::unique_prefix();
+                bus.kafka.state_dir = folder.path().join("state");
+            }
+        }
         let registry = SchemaRegistryConfig { url: url.to_owned(), timeout_s: 5, ..Default::default() };
-        Self { folder: tempfile::tempdir().expect("a folder"), registry }
+        Self { folder, bus, registry }
+    }
+
+    /// What the registry calls a topic: by its whole name on the cluster.
+    fn subject(&self, topic: &str) -> String {
+        format!("{}{}", self.bus.kafka.topic_prefix, topics::subject_of(topic))
+    }
+
+    /// The id that the registry has for this build's schema of a topic.
+    fn registered(&self, registry: &TestRegistry, topic: &str) -> u32 {
+        let path = format!("/subjects/{}", self.subject(topic));
+        let found = said(registry, "POST", &path, &json!({"schema": newest_schema(topic)}));
+        u32::try_from(found["id"].as_u64().expect("an id")).expect("a small one")
+    }
+
+    /// Another team's version of the samples' schema: one field more, at the front. A sample under its id.
+    fn evolved(&self, registry: &TestRegistry, minute: i64) -> OutputRecord {
+        let mut schema: Value = serde_json::from_str(newest_schema(topics::RAW_KPIS).expect("a schema")).expect("JSON");
+        let region = json!({"name": "region", "type": "string", "default": "", "doc": "Where it runs."});
+        schema["fields"].as_array_mut().expect("fields").insert(0, region);
+        let body = json!({"schema": schema.to_string()});
+        let answer = said(registry, "POST", &format!("/subjects/{}/versions", self.subject(topics::RAW_KPIS)), &body);
+        let id = u32::try_from(answer["id"].as_u64().expect("an id")).expect("a small one");
+        let own = sample(minute);
+        let bytes = with_schema_id(own.value.clone().expect("a value"), id);
+        let value = [&bytes[..5], b"\x04eu", &bytes[5..]].concat();
+        OutputRecord { value: Some(value), ..own }
     }
 
     fn process(&self) -> Process {
-        let embedded = EmbeddedConfig { path: self.folder.path().join("bus.db"), ..Default::default() };
-        let config = BusConfig { embedded, ..Default::default() };
-        let raw = open_bus(&config).expect("the log opens");
+        let raw = open_bus(&self.bus).expect("the bus opens");
         let results_dlq = topics::dlq_of(topics::RAW_KPIS);
         for name in [topics::RAW_KPIS, &results_dlq, topics::ACTION_RESULTS] {
             let cleanup = Cleanup::Delete { retention_ms: i64::MAX };
@@ -115,7 +151,7 @@ impl Installation {
             raw.ensure_topics(&[spec]).expect("the topic is made");
         }
         let (context, stop) = (Context::default(), CancellationToken::new());
-        let bus = with_registry(Arc::clone(&raw), &config, &self.registry, &context.health, &stop);
+        let bus = with_registry(Arc::clone(&raw), &self.bus, &self.registry, &context.health, &stop);
         Process { raw, bus: bus.expect("the section is sound"), context, stop }
     }
 }
@@ -178,34 +214,12 @@ fn said(registry: &TestRegistry, method: &str, path: &str, body: &Value) -> Valu
     serde_json::from_str(&text).expect("JSON")
 }
 
-/// The id that the registry has for this build's schema of a topic.
-fn registered(registry: &TestRegistry, topic: &str) -> u32 {
-    let path = format!("/subjects/{}", topics::subject_of(topic));
-    let found = said(registry, "POST", &path, &json!({"schema": newest_schema(topic)}));
-    u32::try_from(found["id"].as_u64().expect("an id")).expect("a small one")
-}
-
 /// Takes the registry's first ids, so that its ids are not ours.
 fn shift_ids(registry: &TestRegistry) {
     for i in 0..12 {
         let schema = json!({"type": "record", "name": format!("Other{i}"), "fields": []}).to_string();
         said(registry, "POST", &format!("/subjects/other-{i}/versions"), &json!({"schema": schema}));
     }
-}
-
-/// Another team's version of the samples' schema: one field more, at the front. Its id, and a sample
-/// under it.
-fn evolved(registry: &TestRegistry, minute: i64) -> OutputRecord {
-    let mut schema: Value = serde_json::from_str(newest_schema(topics::RAW_KPIS).expect("a schema")).expect("JSON");
-    let region = json!({"name": "region", "type": "string", "default": "", "doc": "Where it runs."});
-    schema["fields"].as_array_mut().expect("fields").insert(0, region);
-    let body = json!({"schema": schema.to_string()});
-    let answer = said(registry, "POST", "/subjects/raw-kpis-value/versions", &body);
-    let id = u32::try_from(answer["id"].as_u64().expect("an id")).expect("a small one");
-    let own = sample(minute);
-    let bytes = with_schema_id(own.value.clone().expect("a value"), id);
-    let value = [&bytes[..5], b"\x04eu", &bytes[5..]].concat();
-    OutputRecord { value: Some(value), ..own }
 }
 
 fn written_by_others(bus: &dyn Bus, records: Vec<OutputRecord>) {
@@ -216,27 +230,27 @@ fn waits(health: &HealthRegistry) -> bool {
     health.not_ready().iter().any(|(_, why)| why.contains("waits for the schema registry"))
 }
 
-#[test]
-fn records_carry_the_registrys_ids_and_other_versions_are_read() {
+fn records_carry_the_registrys_ids_and_other_versions_are_read(backend: Backend) {
     let registry = TestRegistry::start();
     shift_ids(&registry);
-    let installation = Installation::new(&registry.url());
+    let installation = Installation::new(backend, &registry.url());
     let process = installation.process();
     let mut source = process.bus.source("meter").expect("the source opens");
     append(source.as_mut(), 0..5);
-    let samples_id = registered(&registry, topics::RAW_KPIS);
+    let samples_id = installation.registered(&registry, topics::RAW_KPIS);
     assert!(samples_id > 12, "{samples_id}");
     assert_eq!(ids(&read_count(process.raw.as_ref(), topics::RAW_KPIS, 5)), [samples_id; 5]);
-    let compatibility = said(&registry, "GET", "/config/raw-kpis-value", &json!({}));
+    let compatibility =
+        said(&registry, "GET", &format!("/config/{}", installation.subject(topics::RAW_KPIS)), &json!({}));
     assert_eq!(compatibility["compatibilityLevel"], "FULL_TRANSITIVE");
 
     let stage = process.run();
     process.results(5);
-    let results_id = registered(&registry, topics::ACTION_RESULTS);
+    let results_id = installation.registered(&registry, topics::ACTION_RESULTS);
     assert_eq!(ids(&read_all(process.raw.as_ref(), topics::ACTION_RESULTS)), [results_id; 5]);
     assert_ne!(results_id, samples_id);
 
-    written_by_others(process.raw.as_ref(), vec![evolved(&registry, 5)]);
+    written_by_others(process.raw.as_ref(), vec![installation.evolved(&registry, 5)]);
     process.results(6);
     let read = read_count(process.bus.as_ref(), topics::RAW_KPIS, 6);
     assert_eq!(read[5].value, sample(5).value, "readers see it as one of ours");
@@ -263,10 +277,9 @@ fn records_carry_the_registrys_ids_and_other_versions_are_read() {
     process.stop(stage);
 }
 
-#[test]
-fn a_registry_that_is_down_is_waited_for_and_nothing_is_lost() {
+fn a_registry_that_is_down_is_waited_for_and_nothing_is_lost(backend: Backend) {
     let mut registry = TestRegistry::stopped();
-    let installation = Installation::new(&registry.url());
+    let installation = Installation::new(backend, &registry.url());
     let process = installation.process();
 
     // It is down at the first start: nobody knows an id to write under.
@@ -284,7 +297,7 @@ fn a_registry_that_is_down_is_waited_for_and_nothing_is_lost() {
     until("the stage to be ready", || process.context.health.not_ready().is_empty().then_some(()));
 
     // It goes down: what is known goes on, what is not is waited for.
-    let unseen = evolved(&registry, 10);
+    let unseen = installation.evolved(&registry, 10);
     registry.kill();
     append(source.as_mut(), 3..6);
     process.results(6);
@@ -318,9 +331,8 @@ fn a_registry_that_is_down_is_waited_for_and_nothing_is_lost() {
     process.stop(stage);
 }
 
-#[test]
-fn without_a_registry_the_bytes_are_ours() {
-    let installation = Installation::new("");
+fn without_a_registry_the_bytes_are_ours(backend: Backend) {
+    let installation = Installation::new(backend, "");
     let process = installation.process();
     assert!(Arc::ptr_eq(&process.raw, &process.bus));
     append(process.bus.source("meter").expect("the source opens").as_mut(), 0..3);
@@ -328,5 +340,25 @@ fn without_a_registry_the_bytes_are_ours() {
     process.results(3);
     assert_eq!(read_all(process.raw.as_ref(), topics::RAW_KPIS)[2].value, sample(2).value);
     process.stop(stage);
-    assert!(!installation.folder.path().join("bus.db.schema-ids.json").exists());
+    for file in ["bus.db.schema-ids.json", "state/schema-ids.json"] {
+        assert!(!installation.folder.path().join(file).exists());
+    }
 }
+
+/// One test a property, on each kind of bus.
+macro_rules! on_each_bus {
+    ($($property:ident),* $(,)?) => {
+        mod embedded {
+            $(#[test] fn $property() { super::$property(super::Backend::Embedded); })*
+        }
+        mod kafka {
+            $(#[test] fn $property() { super::$property(super::Backend::Kafka); })*
+        }
+    };
+}
+
+on_each_bus!(
+    records_carry_the_registrys_ids_and_other_versions_are_read,
+    a_registry_that_is_down_is_waited_for_and_nothing_is_lost,
+    without_a_registry_the_bytes_are_ours,
+);
