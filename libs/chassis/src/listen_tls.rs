@@ -41,6 +41,11 @@ pub struct ListenTls {
 }
 
 impl ListenTlsConfig {
+    /// `https` or `http`.
+    pub fn scheme(&self) -> &'static str {
+        if self == &Self::default() { "http" } else { "https" }
+    }
+
     /// Whether only clients with a certificate get in.
     pub fn knows_its_clients(&self) -> bool {
         !self.client_ca_file.as_os_str().is_empty()

@@ -97,7 +97,8 @@ fn serve<C>(name: &str, run: Run<C>, settings: &Settings<C>) -> anyhow::Result<(
         _ => Some(TelemetryServer::start(&settings.telemetry, context.health.clone(), metrics, &served)?),
     };
     if let Some(server) = &server {
-        tracing::info!("{name} {}: telemetry on http://{}", env!("CARGO_PKG_VERSION"), server.address());
+        let scheme = settings.telemetry.tls.scheme();
+        tracing::info!("{name} {}: telemetry on {scheme}://{}", env!("CARGO_PKG_VERSION"), server.address());
     }
     let done = open_bus(&settings.bus)
         .and_then(|bus| with_registry(bus, &settings.bus, &settings.schema_registry, &context.health, &shutdown))

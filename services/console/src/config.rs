@@ -40,7 +40,7 @@ impl Default for Config {
 impl Config {
     /// `https` or `http`.
     pub fn scheme(&self) -> &'static str {
-        if self.tls == ListenTlsConfig::default() { "http" } else { "https" }
+        self.tls.scheme()
     }
 
     /// The address to listen on, after checking that others cannot reach it without a token or a certificate.

@@ -73,7 +73,9 @@ impl Services<'_> {
             });
         }
         self.start(scope, "console", |s| {
-            prescale_console::run_reporting(&s.settings.console, &s.context, s.bus(), &s.stop, said_bound)
+            let console = &s.settings.console;
+            let bound = |address: SocketAddr| println!("console: {}://{address}", console.scheme());
+            prescale_console::run_reporting(console, &s.context, s.bus(), &s.stop, bound)
         });
         self.start(scope, "collector", move |s| {
             let progress = Progress::new();
@@ -128,8 +130,4 @@ impl Services<'_> {
         print!("{text}");
         Ok(())
     }
-}
-
-fn said_bound(address: SocketAddr) {
-    println!("console: http://{address}");
 }

@@ -14,6 +14,8 @@ use ureq::Agent;
 const PACKAGE: &str = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0";
 /// Longest wait for it to answer.
 const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Longest wait for a link to be mended as it is.
+const MENDED_WITHIN: Duration = Duration::from_secs(5);
 /// So late that it is held until the link is mended.
 const HELD: Duration = Duration::from_secs(24 * 3600);
 
@@ -131,14 +133,28 @@ impl Link {
     /// Makes everything as it was.
     ///
     /// # Panics
-    /// When toxiproxy does not answer.
+    /// When it cannot.
     pub fn mend(&self) {
-        let mut answer = self.agent.get(format!("{}/toxics", self.url)).call().expect("toxiproxy answers");
-        let toxics: Value = answer.body_mut().read_json().expect("toxiproxy answers in JSON");
+        let deadline = Instant::now() + READY_WITHIN;
+        while let Err(error) = self.try_to_mend() {
+            assert!(Instant::now() < deadline, "the link is not mended within {READY_WITHIN:?}: {error}");
+            // It stands still where it hands on what it held to an end that does not read: that connection has to go.
+            for enabled in [false, true] {
+                let asked = self.agent.post(&self.url).config().timeout_global(Some(MENDED_WITHIN)).build();
+                drop(asked.send_json(json!({ "enabled": enabled })));
+            }
+        }
+    }
+
+    fn try_to_mend(&self) -> Result<(), ureq::Error> {
+        let url = format!("{}/toxics", self.url);
+        let mut answer = self.agent.get(&url).config().timeout_global(Some(MENDED_WITHIN)).build().call()?;
+        let toxics: Value = answer.body_mut().read_json()?;
         for toxic in toxics.as_array().into_iter().flatten() {
             let name = toxic["name"].as_str().expect("a toxic has a name");
-            self.agent.delete(format!("{}/toxics/{name}", self.url)).call().expect("the link is mended");
+            self.agent.delete(format!("{url}/{name}")).config().timeout_global(Some(MENDED_WITHIN)).build().call()?;
         }
+        Ok(())
     }
 }
 
