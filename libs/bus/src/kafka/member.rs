@@ -63,6 +63,9 @@ impl ClientContext for Rebalances {
     }
 }
 
+/// Where partitions begin, by topic and number.
+type Starts = Vec<(String, i32, Position)>;
+
 impl Rebalances {
     fn new(cluster: &Cluster) -> Self {
         let request_timeout = cluster.options.request_timeout;
@@ -77,13 +80,9 @@ impl Rebalances {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
-    /// Where to start on new partitions: at the group's position, never silently at the end. A
+    /// Where the group stands on partitions: at its position, never silently at the end. A
     /// position that waits for an open transaction is waited for.
-    fn starts(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        new: &TopicPartitionList,
-    ) -> KafkaResult<Vec<(String, i32, Position)>> {
+    fn starts(&self, consumer: &BaseConsumer<Self>, new: &TopicPartitionList) -> KafkaResult<Starts> {
         if new.count() == 0 {
             return Ok(Vec::new());
         }
@@ -123,10 +122,21 @@ impl Rebalances {
         Ok(starts)
     }
 
-    fn assigned(&self, consumer: &BaseConsumer<Self>, new: &TopicPartitionList) -> KafkaResult<()> {
+    /// What there is to know of an assignment. It is asked for before the assignment is answered: until then the
+    /// group cannot go on, so it is all of one generation.
+    fn told_of(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        new: &TopicPartitionList,
+    ) -> KafkaResult<(Starts, Starts, Option<ConsumerGroupMetadata>)> {
+        let membership = consumer.group_metadata();
         let kept = consumer.assignment()?;
-        let starts = match self.starts(consumer, new) {
-            Ok(starts) => starts,
+        Ok((self.starts(consumer, new)?, self.starts(consumer, &kept)?, membership))
+    }
+
+    fn assigned(&self, consumer: &BaseConsumer<Self>, new: &TopicPartitionList) -> KafkaResult<()> {
+        let (starts, kept, membership) = match self.told_of(consumer, new) {
+            Ok(told) => told,
             Err(error) => {
                 // The assignment must be answered all the same, or the client cannot be closed.
                 consumer.incremental_assign(new)?;
@@ -138,22 +148,14 @@ impl Rebalances {
             from.add_partition_offset(topic, *partition, Offset::Offset(position.offset))?;
         }
         consumer.incremental_assign(&from)?;
-        for (_, partition, position) in starts {
-            if let Ok(partition) = u32::try_from(partition) {
-                self.push(MemberEvent::Assigned(partition, position));
-            }
+        let partition = |partition| u32::try_from(partition).unwrap_or_default();
+        for (_, kept, position) in kept {
+            self.push(MemberEvent::Kept(partition(kept), position.offset));
         }
-        if kept.count() > 0 {
-            for element in consumer.committed_offsets(kept, self.request_timeout * 3)?.elements() {
-                element.error()?;
-                if let (Ok(partition), Offset::Offset(position)) =
-                    (u32::try_from(element.partition()), element.offset())
-                {
-                    self.push(MemberEvent::Kept(partition, position));
-                }
-            }
+        for (_, new, position) in starts {
+            self.push(MemberEvent::Assigned(partition(new), position));
         }
-        if let Some(membership) = consumer.group_metadata() {
+        if let Some(membership) = membership {
             self.push(MemberEvent::Joined(Arc::new(membership)));
         }
         Ok(())

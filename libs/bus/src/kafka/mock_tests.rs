@@ -32,6 +32,7 @@ fn mocked(brokers: i32) -> (MockCluster<'static, DefaultProducerContext>, Cluste
         bootstrap_servers: mock.bootstrap_servers(),
         request_timeout: Duration::from_secs(1),
         transaction_timeout_ms: 1000,
+        session_timeout_ms: 3000,
         ..KafkaOptions::default()
     });
     (mock, cluster.expect("the mock answers"))
