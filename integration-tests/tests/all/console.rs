@@ -7,6 +7,7 @@ use prescale_chassis::{Context, output_record};
 use prescale_console::{Config, run_reporting};
 use prescale_contracts::{Contract, Envelope};
 use prescale_domain::action::{Action, ActionOutcome, ActionResult, Evidence, Mechanism, Reason, Verdict};
+use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, WindowFeatures};
 use prescale_domain::kpi::{CPU_CORES_USED, Kpi, KpiKind, KpiName, MEMORY_BYTES, REQUESTS_PER_S};
 use prescale_domain::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
@@ -92,6 +93,8 @@ fn prediction(name: &str, minutes: i64, cores: f64) -> Prediction {
         last: Some(cores * scale),
         model: "gru".into(),
         model_version: "1.0.0".into(),
+        drift: Some(DriftState::Stable),
+        started_from: Vec::new(),
         horizons: [(300, 0.08), (900, 0.12), (3600, 0.2)]
             .map(|(h, s)| horizon(h, cores * scale * (1.0 + f64::from(h) / 7200.0), s * scale))
             .to_vec(),

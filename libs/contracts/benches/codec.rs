@@ -3,6 +3,7 @@
 //! `cargo bench -p prescale-contracts`
 
 use prescale_contracts::Contract;
+use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, Season, WindowFeatures};
 use prescale_domain::kpi::KpiName;
 use prescale_domain::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
@@ -92,6 +93,8 @@ fn prediction() -> Prediction {
         last: Some(4.0),
         model: "gru".into(),
         model_version: "1".into(),
+        drift: Some(DriftState::Stable),
+        started_from: Vec::new(),
         horizons: [300, 900, 3600].map(horizon).to_vec(),
     };
     Prediction {

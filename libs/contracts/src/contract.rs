@@ -11,7 +11,7 @@ pub trait Contract: Sized {
     /// CloudEvents type: the full name of the Avro record.
     const EVENT_TYPE: &'static str;
 
-    /// Whom it is about; also the record's key.
+    /// Which workload or group it is about; also the record's key.
     fn workload(&self) -> &WorkloadId;
 
     /// Its instant in event time.

@@ -4,7 +4,10 @@ use crate::contract::Contract;
 use crate::error::ContractError;
 use crate::json::record_json;
 use prescale_domain::action::*;
+use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::fingerprint::*;
+use prescale_domain::group::sum::{QuantileSum, Rise};
+use prescale_domain::group::{GroupPart, GroupPrediction, HorizonSum, MemberCount, ResourceSum};
 use prescale_domain::kpi::*;
 use prescale_domain::prediction::*;
 use prescale_domain::quantiles::Quantiles;
@@ -169,7 +172,11 @@ fn prediction() -> impl Strategy<Value = Prediction> {
         };
         horizons.into_iter().map(forecast).collect::<Vec<_>>()
     });
-    let resources = prop::collection::btree_map(text(), (text(), maybe(), text(), text(), horizons), 1..3);
+    let states = [DriftState::Stable, DriftState::Widened, DriftState::Reset, DriftState::FallenBack];
+    let drift = prop::option::of(prop::sample::select(states.to_vec()));
+    let started_from = prop::collection::vec(workload(), 0..3);
+    let forecast = (text(), maybe(), text(), text(), drift, started_from, horizons);
+    let resources = prop::collection::btree_map(text(), forecast, 1..3);
     (workload(), text(), instant(), seconds(), resources, prop::option::of(capacity()), platform()).prop_map(
         |(workload, source, made_at, step_s, resources, capacity, platform)| Prediction {
             workload,
@@ -178,19 +185,52 @@ fn prediction() -> impl Strategy<Value = Prediction> {
             step_s,
             resources: resources
                 .into_iter()
-                .map(|(resource, (unit, last, model, model_version, horizons))| ResourceForecast {
-                    resource: KpiName::new(&resource),
-                    unit,
-                    last,
-                    model,
-                    model_version,
-                    horizons,
+                .map(|(resource, (unit, last, model, model_version, drift, started_from, horizons))| {
+                    let resource = KpiName::new(&resource);
+                    ResourceForecast { resource, unit, last, model, model_version, drift, started_from, horizons }
                 })
                 .collect(),
             capacity,
             platform,
         },
     )
+}
+
+fn member_count() -> impl Strategy<Value = MemberCount> {
+    (any::<u32>(), any::<u32>()).prop_map(|(reported, carried)| MemberCount { reported, carried })
+}
+
+fn horizon_sum() -> impl Strategy<Value = HorizonSum> {
+    let term = || prop::array::uniform8(-1e9f64..1e9).prop_map(|v| QuantileSum::of(&Quantiles::rearranged(v).unwrap()));
+    (any::<u32>(), term(), term(), -1e9f64..1e9).prop_map(|(forecasts, value, maximum, rise)| HorizonSum {
+        forecasts,
+        value,
+        maximum,
+        rise: Rise::of(rise),
+    })
+}
+
+fn group_part() -> impl Strategy<Value = GroupPart> {
+    let horizons = prop::collection::btree_map(seconds(), horizon_sum(), 0..4);
+    let sum = (text(), number(), maybe(), horizons).prop_map(|(unit, last, closed, horizons)| ResourceSum {
+        unit,
+        last,
+        closed,
+        horizons,
+    });
+    let resources = prop::collection::btree_map(text().prop_map(|name| KpiName::new(&name)), sum, 0..3);
+    (workload(), any::<u32>(), instant(), member_count(), resources).prop_map(
+        |(group, partition, made_at, members, resources)| GroupPart { group, partition, made_at, members, resources },
+    )
+}
+
+fn group_prediction() -> impl Strategy<Value = GroupPrediction> {
+    (prediction(), member_count()).prop_map(|(prediction, members)| GroupPrediction {
+        group: prediction.workload,
+        made_at: prediction.made_at,
+        members,
+        resources: prediction.resources,
+    })
 }
 
 fn evidence() -> impl Strategy<Value = Evidence> {
@@ -292,6 +332,16 @@ proptest! {
     }
 
     #[test]
+    fn group_parts_round_trip(value in group_part()) {
+        round_trips(&value)?;
+    }
+
+    #[test]
+    fn group_predictions_round_trip(value in group_prediction()) {
+        round_trips(&value)?;
+    }
+
+    #[test]
     fn actions_round_trip(value in action()) {
         round_trips(&value)?;
     }
@@ -302,7 +352,7 @@ proptest! {
     }
 
     #[test]
-    fn bytes_from_anywhere_are_read_or_refused(id in 0u8..10, datum in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn bytes_from_anywhere_are_read_or_refused(id in 0u8..12, datum in prop::collection::vec(any::<u8>(), 0..400)) {
         let mut framed = vec![0, 0, 0, 0, id];
         framed.extend(datum);
         decode_all(&framed);
@@ -320,6 +370,7 @@ proptest! {
 fn decode_all(framed: &[u8]) {
     let _ = (Sample::decode(framed), Fingerprint::decode(framed), Prediction::decode(framed));
     let _ = (Action::decode(framed), ActionResult::decode(framed));
+    let _ = (GroupPart::decode(framed), GroupPrediction::decode(framed));
     for topic in crate::topics::table() {
         let _ = record_json(&topic.name, framed);
     }
@@ -355,6 +406,8 @@ fn a_prediction() -> Prediction {
             last: None,
             model: "last-value".into(),
             model_version: "1".into(),
+            drift: Some(DriftState::Stable),
+            started_from: Vec::new(),
             horizons: vec![HorizonForecast {
                 horizon_s: 300,
                 value: quantiles,

@@ -119,6 +119,8 @@ fn decodes_as_its_contract(topic: &str, framed: &[u8]) {
         topics::RAW_KPIS => same::<prescale_domain::sample::Sample>(framed),
         topics::FINGERPRINTS => same::<prescale_domain::fingerprint::Fingerprint>(framed),
         topics::PREDICTIONS => same::<prescale_domain::prediction::Prediction>(framed),
+        topics::GROUP_PARTS => same::<prescale_domain::group::GroupPart>(framed),
+        topics::GROUP_PREDICTIONS => same::<prescale_domain::group::GroupPrediction>(framed),
         topics::ACTIONS => same::<prescale_domain::action::Action>(framed),
         topics::ACTION_RESULTS => same::<prescale_domain::action::ActionResult>(framed),
         topics::FORECAST_SCORES | topics::ANOMALIES => {}

@@ -8,6 +8,10 @@ pub const FINGERPRINTS: &str = "fingerprints";
 pub const PREDICTIONS: &str = "predictions";
 /// The newest forecast of each workload.
 pub const PREDICTIONS_LATEST: &str = "predictions-latest";
+/// What the members of a group in one partition add up to; the key is the group's name.
+pub const GROUP_PARTS: &str = "group-parts";
+/// Forecasts of groups of workloads; the key is the group's name.
+pub const GROUP_PREDICTIONS: &str = "group-predictions";
 /// Capacity that workloads should have, and why.
 pub const ACTIONS: &str = "actions";
 /// What the cloud said to the actions.
@@ -32,7 +36,7 @@ pub enum Retention {
     Compact,
 }
 
-/// One topic; every key is the workload id.
+/// One topic; every key is the workload id, or of topics about groups the group's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicContract {
     /// Name.
@@ -69,6 +73,12 @@ pub fn table() -> Vec<TopicContract> {
         (FINGERPRINTS, days(7), "the feature vector over the short and the long window ending at an instant"),
         (PREDICTIONS, days(7), "per resource and horizon: quantiles, interval, model, its trailing coverage"),
         (PREDICTIONS_LATEST, Retention::Compact, "the newest prediction of each workload"),
+        (GROUP_PARTS, days(7), "what the members of a group that lie in one partition add up to, as of one bin"),
+        (
+            GROUP_PREDICTIONS,
+            days(7),
+            "per resource and horizon of a group: quantiles, interval, members, trailing coverage",
+        ),
         (ACTIONS, days(30), "the desired capacity, why, by which policy, from which prediction, valid until when"),
         (ACTION_RESULTS, days(30), "what the cloud said and when it took effect"),
         (FORECAST_SCORES, days(30), "realised against predicted, pinball loss, coverage, drift state"),
@@ -98,7 +108,7 @@ mod tests {
         let table = table();
         let names: BTreeSet<&str> = table.iter().map(|t| t.name.as_str()).collect();
         assert_eq!(names.len(), table.len());
-        assert_eq!(table.len(), 16);
+        assert_eq!(table.len(), 20);
         for topic in table.iter().filter(|t| t.subject.is_some()) {
             assert!(names.contains(dlq_of(&topic.name).as_str()), "{}", topic.name);
             assert_eq!(topic.subject.as_deref(), Some(subject_of(&topic.name).as_str()));

@@ -1,6 +1,7 @@
 //! A prediction: quantiles of a workload's demand at and up to each horizon.
 
 use crate::calibration::Statistic;
+use crate::calibration::drift::DriftState;
 use crate::kpi::KpiName;
 use crate::quantiles::Quantiles;
 use crate::sample::{Capacity, Platform};
@@ -62,6 +63,11 @@ pub struct ResourceForecast {
     pub model: Arc<str>,
     /// Version of the model.
     pub model_version: Arc<str>,
+    /// What drift of the series has led to; `None` where the record does not say.
+    pub drift: Option<DriftState>,
+    /// Workloads with the nearest fingerprints, whose corrections a young series started from, the nearest
+    /// first; empty where it goes by its own.
+    pub started_from: Vec<WorkloadId>,
     /// One forecast a horizon, ascending.
     pub horizons: Vec<HorizonForecast>,
 }

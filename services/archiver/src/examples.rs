@@ -1,5 +1,6 @@
 //! Records for the tests of this crate.
 
+use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, Season, WindowFeatures};
 use prescale_domain::kpi::{CPU_CORES_USED, KpiName};
 use prescale_domain::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
@@ -68,6 +69,8 @@ pub(crate) fn prediction(workload: &str, at_s: i64) -> Prediction {
             last: Some(2.5),
             model: "gru".into(),
             model_version: "1".into(),
+            drift: Some(DriftState::Stable),
+            started_from: Vec::new(),
             horizons: vec![HorizonForecast {
                 horizon_s: 300,
                 value: quantiles(1.0),

@@ -325,6 +325,8 @@ impl Partition {
             last: kpi.last,
             model: Arc::clone(&self.family_names[made.family as usize]),
             model_version: Arc::clone(version),
+            drift: Some(made.drift),
+            started_from: Vec::new(),
             horizons: made.horizons,
         })
     }

@@ -15,9 +15,11 @@ use crate::fitted::Fitted;
 use crate::job::{Carried, Job, Run};
 use crate::lineup::{Lineup, ModelId};
 use bitcode::{Decode, Encode};
+use metrics::counter;
+use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::calibration::pools::{PoolKey, Spreads};
 use prescale_domain::calibration::series::SeriesCalibration;
-use prescale_domain::calibration::{LOWER, NOMINAL_COVERAGE, Statistic, UPPER, conformal::Scores};
+use prescale_domain::calibration::{Statistic, conformal::Scores};
 use prescale_domain::forecast::arima::Arima;
 use prescale_domain::forecast::champion::{Both, Contest};
 use prescale_domain::forecast::demand::{DemandSeries, Due, usable};
@@ -29,7 +31,7 @@ use prescale_domain::forecast::prophet::Prophet;
 use prescale_domain::forecast::residuals::at_least_uncertain;
 use prescale_domain::forecast::seasonal_naive::{DayBefore, SeasonalNaive};
 use prescale_domain::forecast::{Family, Forecaster, HorizonQuantiles};
-use prescale_domain::prediction::{HorizonForecast, Interval};
+use prescale_domain::prediction::HorizonForecast;
 use prescale_domain::quantiles::Quantiles;
 use prescale_domain::time::EventTime;
 use prescale_inference::Kind;
@@ -76,6 +78,8 @@ pub struct Forecast {
     pub model: Option<ModelId>,
     /// One a horizon, ascending.
     pub horizons: Vec<HorizonForecast>,
+    /// What drift of the series has led to.
+    pub drift: DriftState,
     /// Families that had enough history and yet gave nothing that can be used.
     pub failed: Vec<Family>,
 }
@@ -187,11 +191,13 @@ impl Series {
             horizon_s: *horizon_s,
             value: published.value,
             maximum: published.maximum,
-            value_interval: self.interval(i, Statistic::Value, &published.value),
-            maximum_interval: self.interval(i, Statistic::Maximum, &published.maximum),
+            value_interval: self.calibration.interval(i, Statistic::Value, &published.value),
+            maximum_interval: self.calibration.interval(i, Statistic::Maximum, &published.maximum),
         });
         let model = making.from(family).map(|(model, _)| *model);
-        Some(Forecast { family, model, horizons: horizons.collect(), failed })
+        let led_to = if family == Family::SeasonalNaive { DriftState::FallenBack } else { DriftState::Reset };
+        let drift = self.calibration.drift().min(led_to);
+        Some(Forecast { family, model, horizons: horizons.collect(), drift, failed })
     }
 
     /// What the newest model of a family carries.
@@ -223,9 +229,18 @@ impl Series {
     fn close(&mut self, rules: Rules<'_>, mut scored: impl FnMut((Family, usize, Statistic), Scores)) {
         let Some(closed) = self.demand.open() else { return };
         let horizons_bins = &rules.settings.horizons_bins;
-        self.calibration.close(horizons_bins, &self.demand, &mut scored);
-        let preferred = self.by_preference(rules).next();
-        self.contest.close(horizons_bins, &self.demand, preferred, &mut scored);
+        let reigning = self.by_preference(rules).next();
+        let can_fall_back = self.day_before.is_some() && self.is_ready(rules, Family::SeasonalNaive);
+        let last_state = if can_fall_back { DriftState::FallenBack } else { DriftState::Reset };
+        let had_fallen_back = self.calibration.drift() == DriftState::FallenBack;
+        if let Some(state) = self.calibration.close(horizons_bins, &self.demand, last_state, &mut scored) {
+            counter!("prescale_predictor_drift_alarms_total", "led_to" => state.name()).increment(1);
+        }
+        self.contest.close(horizons_bins, &self.demand, reigning, &mut scored);
+        if had_fallen_back && self.calibration.drift() != DriftState::FallenBack {
+            let next = self.by_preference(rules).next();
+            next.into_iter().for_each(|next| self.contest.end_stand_in(Family::SeasonalNaive, next));
+        }
         if let Some(state) = &mut self.smoothed {
             ExponentialSmoothing.close(state, &self.demand, &closed);
         }
@@ -236,12 +251,14 @@ impl Series {
         self.demand.close();
     }
 
-    /// The families that have enough history: the champion, then the others in the order of the list.
+    /// The families that have enough history: the champion, then the others in the order of the list. Seasonal
+    /// naive comes before them where drift has led to it.
     fn by_preference<'a>(&self, rules: Rules<'a>) -> impl Iterator<Item = Family> + use<'a, '_> {
         let listed = &rules.settings.models;
-        let champion = self.contest.champion().filter(|champion| listed.contains(champion));
-        let others = listed.iter().copied().filter(move |family| Some(*family) != champion);
-        champion.into_iter().chain(others).filter(move |family| self.is_ready(rules, *family))
+        let fallback = (self.calibration.drift() == DriftState::FallenBack).then_some(Family::SeasonalNaive);
+        let first = fallback.or(self.contest.champion()).filter(|first| listed.contains(first));
+        let others = listed.iter().copied().filter(move |family| Some(*family) != first);
+        first.into_iter().chain(others).filter(move |family| self.is_ready(rules, *family))
     }
 
     fn is_ready(&self, rules: Rules<'_>, family: Family) -> bool {
@@ -345,8 +362,8 @@ impl Series {
         let both = raw.iter().enumerate().map(|(horizon, raw)| {
             let of = |statistic: Statistic, raw: &Quantiles| {
                 let raw = at_least_uncertain(raw, making.scale)?;
-                let key = PoolKey { family, resource: making.resource, horizon, statistic };
-                Some((raw, self.within_reach(self.calibration.calibrated(&raw, making.spreads, key)?)))
+                let spread = making.spreads.of(PoolKey { family, resource: making.resource, horizon, statistic });
+                Some((raw, self.within_reach(self.calibration.calibrated(&raw, spread, horizon, statistic)?)))
             };
             let (value, maximum) = (of(Statistic::Value, &raw.value)?, of(Statistic::Maximum, &raw.maximum)?);
             let raw = HorizonQuantiles { value: value.0, maximum: maximum.0 };
@@ -358,17 +375,6 @@ impl Series {
     /// Demand that was never negative is not forecast to be.
     fn within_reach(&self, quantiles: Quantiles) -> Quantiles {
         if self.demand.is_non_negative() { quantiles.at_least(0.0) } else { quantiles }
-    }
-
-    fn interval(&self, horizon: usize, statistic: Statistic, published: &Quantiles) -> Interval {
-        let coverage = self.calibration.coverage(horizon, statistic);
-        Interval {
-            nominal_coverage: NOMINAL_COVERAGE,
-            lower: published.values()[LOWER],
-            upper: published.values()[UPPER],
-            trailing_coverage: coverage.share(),
-            scored: coverage.scored(),
-        }
     }
 }
 

@@ -73,6 +73,10 @@ pub(crate) fn workload(text: &str) -> Result<WorkloadId, Fault> {
     WorkloadId::new(text).map_err(|e| Fault::new("workload", e.to_string()))
 }
 
+pub(crate) fn group(text: &str) -> Result<WorkloadId, Fault> {
+    WorkloadId::new(text).map_err(|e| Fault::new("group", e.to_string()))
+}
+
 pub(crate) fn count(field: &str, value: i64) -> Result<u32, Fault> {
     u32::try_from(value).map_err(|_| Fault::new(field, format!("{value} is not within 0 to {}", u32::MAX)))
 }

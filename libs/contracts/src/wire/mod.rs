@@ -5,6 +5,7 @@ mod action;
 mod capacity;
 mod check;
 mod fingerprint;
+mod group;
 mod prediction;
 pub(crate) mod sample;
 
@@ -38,13 +39,13 @@ pub(crate) trait Wire: Serialize + DeserializeOwned {
 }
 
 macro_rules! contract {
-    ($wire:ty, $domain:ty, $topic:expr, $name:literal, $at:ident) => {
+    ($wire:ty, $domain:ty, $topic:expr, $name:literal, $key:ident, $at:ident) => {
         impl Contract for $domain {
             const TOPIC: &'static str = $topic;
             const EVENT_TYPE: &'static str = concat!("io.prescale.v1.", $name);
 
             fn workload(&self) -> &WorkloadId {
-                &self.workload
+                &self.$key
             }
 
             fn at(&self) -> EventTime {
@@ -62,8 +63,38 @@ macro_rules! contract {
     };
 }
 
-contract!(sample::Sample, prescale_domain::sample::Sample, topics::RAW_KPIS, "Sample", at);
-contract!(fingerprint::Fingerprint, prescale_domain::fingerprint::Fingerprint, topics::FINGERPRINTS, "Fingerprint", at);
-contract!(prediction::Prediction, prescale_domain::prediction::Prediction, topics::PREDICTIONS, "Prediction", made_at);
-contract!(action::Action, prescale_domain::action::Action, topics::ACTIONS, "Action", decided_at);
-contract!(action::ActionResult, prescale_domain::action::ActionResult, topics::ACTION_RESULTS, "ActionResult", at);
+contract!(sample::Sample, prescale_domain::sample::Sample, topics::RAW_KPIS, "Sample", workload, at);
+contract!(
+    fingerprint::Fingerprint,
+    prescale_domain::fingerprint::Fingerprint,
+    topics::FINGERPRINTS,
+    "Fingerprint",
+    workload,
+    at
+);
+contract!(
+    prediction::Prediction,
+    prescale_domain::prediction::Prediction,
+    topics::PREDICTIONS,
+    "Prediction",
+    workload,
+    made_at
+);
+contract!(group::GroupPart, prescale_domain::group::GroupPart, topics::GROUP_PARTS, "GroupPart", group, made_at);
+contract!(
+    group::GroupPrediction,
+    prescale_domain::group::GroupPrediction,
+    topics::GROUP_PREDICTIONS,
+    "GroupPrediction",
+    group,
+    made_at
+);
+contract!(action::Action, prescale_domain::action::Action, topics::ACTIONS, "Action", workload, decided_at);
+contract!(
+    action::ActionResult,
+    prescale_domain::action::ActionResult,
+    topics::ACTION_RESULTS,
+    "ActionResult",
+    workload,
+    at
+);

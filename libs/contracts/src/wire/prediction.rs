@@ -3,6 +3,7 @@
 use super::Wire;
 use super::capacity::{Capacity, Platform};
 use super::check::{self, Fault, Within};
+use prescale_domain::calibration::drift as domain_drift;
 use prescale_domain::kpi::KpiName;
 use prescale_domain::prediction as domain;
 use prescale_domain::quantiles as quantiles_domain;
@@ -130,23 +131,59 @@ impl HorizonForecast {
 }
 
 #[derive(Serialize, Deserialize)]
-struct ResourceForecast {
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+enum DriftState {
+    Unknown,
+    Stable,
+    Widened,
+    Reset,
+    FallenBack,
+}
+
+impl DriftState {
+    fn of(state: Option<domain_drift::DriftState>) -> Self {
+        match state {
+            None => Self::Unknown,
+            Some(domain_drift::DriftState::Stable) => Self::Stable,
+            Some(domain_drift::DriftState::Widened) => Self::Widened,
+            Some(domain_drift::DriftState::Reset) => Self::Reset,
+            Some(domain_drift::DriftState::FallenBack) => Self::FallenBack,
+        }
+    }
+
+    fn into_domain(self) -> Option<domain_drift::DriftState> {
+        match self {
+            Self::Unknown => None,
+            Self::Stable => Some(domain_drift::DriftState::Stable),
+            Self::Widened => Some(domain_drift::DriftState::Widened),
+            Self::Reset => Some(domain_drift::DriftState::Reset),
+            Self::FallenBack => Some(domain_drift::DriftState::FallenBack),
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct ResourceForecast {
     resource: String,
     unit: String,
     last: Option<f64>,
     model: String,
     model_version: String,
+    drift_state: DriftState,
+    started_from: Vec<String>,
     horizons: Vec<HorizonForecast>,
 }
 
 impl ResourceForecast {
-    fn of(forecast: &domain::ResourceForecast) -> Self {
+    pub(super) fn of(forecast: &domain::ResourceForecast) -> Self {
         Self {
             resource: forecast.resource.as_str().to_owned(),
             unit: forecast.unit.as_ref().to_owned(),
             last: forecast.last,
             model: forecast.model.as_ref().to_owned(),
             model_version: forecast.model_version.as_ref().to_owned(),
+            drift_state: DriftState::of(forecast.drift),
+            started_from: forecast.started_from.iter().map(|workload| workload.as_str().to_owned()).collect(),
             horizons: forecast.horizons.iter().map(HorizonForecast::of).collect(),
         }
     }
@@ -169,6 +206,13 @@ impl ResourceForecast {
             last: self.last,
             model: self.model.into(),
             model_version: self.model_version.into(),
+            drift: self.drift_state.into_domain(),
+            started_from: self
+                .started_from
+                .iter()
+                .enumerate()
+                .map(|(i, workload)| check::workload(workload).within_item("started_from", i))
+                .collect::<Result<_, _>>()?,
             horizons: self
                 .horizons
                 .into_iter()
@@ -177,6 +221,22 @@ impl ResourceForecast {
                 .collect::<Result<_, _>>()?,
         })
     }
+}
+
+pub(super) fn check_resources(resources: &[ResourceForecast]) -> Result<(), Fault> {
+    if resources.is_empty() {
+        return Err(Fault::new("resources", "is empty: a prediction is of at least one resource"));
+    }
+    for (i, resource) in resources.iter().enumerate() {
+        resource.check().within_item("resources", i)?;
+    }
+    let names: Vec<&str> = resources.iter().map(|r| r.resource.as_str()).collect();
+    check::ascending("resources", "resource", &names)
+}
+
+pub(super) fn resources_into_domain(resources: Vec<ResourceForecast>) -> Result<Vec<domain::ResourceForecast>, Fault> {
+    let each = resources.into_iter().enumerate();
+    each.map(|(i, resource)| resource.into_domain().within_item("resources", i)).collect()
 }
 
 #[derive(Serialize, Deserialize)]
@@ -214,14 +274,7 @@ impl Wire for Prediction {
         check::not_empty("source", &self.source)?;
         check::instant("made_at", self.made_at)?;
         check::positive("step_s", self.step_s)?;
-        if self.resources.is_empty() {
-            return Err(Fault::new("resources", "is empty: a prediction is of at least one resource"));
-        }
-        for (i, resource) in self.resources.iter().enumerate() {
-            resource.check().within_item("resources", i)?;
-        }
-        let names: Vec<&str> = self.resources.iter().map(|r| r.resource.as_str()).collect();
-        check::ascending("resources", "resource", &names)?;
+        check_resources(&self.resources)?;
         self.capacity.as_ref().map_or(Ok(()), Capacity::check).within("capacity")
     }
 
@@ -231,12 +284,7 @@ impl Wire for Prediction {
             source: self.source.into(),
             made_at: EventTime::from_ms(self.made_at),
             step_s: check::positive("step_s", self.step_s)?,
-            resources: self
-                .resources
-                .into_iter()
-                .enumerate()
-                .map(|(i, resource)| resource.into_domain().within_item("resources", i))
-                .collect::<Result<_, _>>()?,
+            resources: resources_into_domain(self.resources)?,
             capacity: self.capacity.map(Capacity::into_domain).transpose().within("capacity")?,
             platform: self.platform.into(),
         })

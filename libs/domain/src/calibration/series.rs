@@ -1,17 +1,19 @@
 //! What calibration keeps of one demand series: the forecasts whose truth is not known yet, how often
-//! the published intervals held it, and the series' own correction.
+//! the published intervals held it, the series' own correction, and its drift.
 //!
 //! Forecasts are scored once a bin: the one that was made as of a bin when it closed. A bin without
 //! samples has no truth, and no maximum over it has.
 
 use super::conformal::{RawInterval, Scores};
 use super::coverage::TrailingCoverage;
-use super::pools::{PoolKey, Spreads};
+use super::drift::{Drift, DriftState};
 use super::tracking::Tracker;
-use super::{LOWER, Statistic, UPPER};
+use super::{LOWER, NOMINAL_COVERAGE, Spread, Statistic, UPPER};
 use crate::forecast::demand::DemandSeries;
 use crate::forecast::{Family, HorizonQuantiles};
-use crate::quantiles::{LEVELS, Quantiles};
+use crate::prediction::Interval;
+use crate::quantiles::{LEVELS, QUANTILE_LEVELS, Quantiles};
+use crate::score::pinball_loss;
 use bitcode::{Decode, Encode};
 
 /// A forecast of one horizon and statistic, kept until its truth is known.
@@ -23,17 +25,17 @@ pub(crate) struct Made {
 
 /// A forecast of one horizon.
 #[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
-struct MadeForHorizon {
-    family: Family,
+struct MadeForHorizon<M> {
+    maker: M,
     /// By [`Statistic`].
     made: [Made; 2],
 }
 
 /// The newest forecast of all horizons, and the bin as of which it was made.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
-struct Newest {
+struct Newest<M> {
     bin: i64,
-    horizons: Vec<MadeForHorizon>,
+    horizons: Vec<MadeForHorizon<M>>,
 }
 
 /// How one horizon and statistic did.
@@ -43,19 +45,27 @@ struct Record {
     tracker: Tracker,
 }
 
-/// What is kept of one series.
-#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
-pub struct SeriesCalibration {
-    newest: Option<Newest>,
+/// What is kept of one series. `M` says what made a forecast.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct SeriesCalibration<M = Family> {
+    newest: Option<Newest<M>>,
     /// Per horizon a ring as long as the horizon has bins, by the bin that a forecast was made as of.
-    pending: Vec<Option<MadeForHorizon>>,
+    pending: Vec<Option<MadeForHorizon<M>>>,
     records: Vec<[Record; 2]>,
+    drift: Drift,
 }
 
-impl SeriesCalibration {
+impl<M> Default for SeriesCalibration<M> {
+    fn default() -> Self {
+        Self { newest: None, pending: Vec::new(), records: Vec::new(), drift: Drift::default() }
+    }
+}
+
+impl<M: Copy> SeriesCalibration<M> {
     /// Forgets what is pending: the series began anew.
     pub fn start(&mut self, horizons_bins: &[usize]) {
         self.newest = None;
+        self.drift = Drift::default();
         let pending = horizons_bins.iter().sum();
         self.pending.clear();
         self.pending.reserve_exact(pending);
@@ -65,15 +75,18 @@ impl SeriesCalibration {
     }
 
     /// Closes a bin, which is still the open one of `demand`: scores what was forecast for it, handing
-    /// out each forecast's family, horizon (its index), statistic and scores, and lets the newest
-    /// forecast wait for its truth if it was made as of this bin.
+    /// out each forecast's maker, horizon (its index), statistic and scores, and lets the newest
+    /// forecast wait for its truth if it was made as of this bin. Gives what an alarm of drift led to;
+    /// `last_state` is the furthest that there is for the series.
     pub fn close(
         &mut self,
         horizons_bins: &[usize],
         demand: &DemandSeries,
-        mut scored: impl FnMut((Family, usize, Statistic), Scores),
-    ) {
-        let Some(closed) = demand.open() else { return };
+        last_state: DriftState,
+        mut scored: impl FnMut((M, usize, Statistic), Scores),
+    ) -> Option<DriftState> {
+        let closed = demand.open()?;
+        let (mut loss, mut losses) = (0.0, 0u32);
         let newest = self.newest.take_if(|newest| newest.bin == closed.bin);
         let mut begins = 0;
         for (i, bins) in horizons_bins.iter().enumerate() {
@@ -85,33 +98,52 @@ impl SeriesCalibration {
                     let Some(truth) = truth else { continue };
                     let made_of = &made.made[statistic as usize];
                     self.records[i][statistic as usize].push(made_of, truth, *bins);
+                    (loss, losses) = (loss + made_of.loss(truth), losses + 1);
                     if let Some(scores) = Scores::of(&made_of.raw, truth) {
-                        scored((made.family, i, statistic), scores);
+                        scored((made.maker, i, statistic), scores);
                     }
                 }
             }
             self.pending[place] = newest.as_ref().and_then(|newest| newest.horizons.get(i)).copied();
         }
+        let alarm =
+            (losses > 0).then(|| self.drift.push(loss / f64::from(losses) / demand.scale(None), last_state)).flatten();
+        if alarm.is_some_and(|state| state >= DriftState::Reset) {
+            self.records.iter_mut().flatten().for_each(|record| record.tracker = Tracker::default());
+        }
+        alarm
     }
 
-    /// The quantiles of one horizon and statistic as they are published: spread by the pool's factors,
-    /// then moved by the series' own tracking. `None` when a number is not finite any more.
-    pub fn calibrated(&self, raw: &Quantiles, spreads: &Spreads, key: PoolKey) -> Option<Quantiles> {
-        let spread = spreads.of(key).apply(raw)?;
-        match self.records.get(key.horizon) {
-            Some(records) => records[key.statistic as usize].tracker.apply(&spread),
-            None => Some(spread),
-        }
+    /// What drift has led to.
+    pub fn drift(&self) -> DriftState {
+        self.drift.state()
+    }
+
+    /// The quantiles of one horizon and statistic as they are published: drawn out by `spread`, moved by the
+    /// series' own tracking, and widened while there is drift. `None` when a number is not finite any more.
+    pub fn calibrated(
+        &self,
+        raw: &Quantiles,
+        spread: Spread,
+        horizon: usize,
+        statistic: Statistic,
+    ) -> Option<Quantiles> {
+        let spread = spread.apply(raw)?;
+        let tracked = match self.records.get(horizon) {
+            Some(records) => records[statistic as usize].tracker.apply(&spread)?,
+            None => spread,
+        };
+        self.drift().spread().apply(&tracked)
     }
 
     /// Keeps the forecast made as of the open bin `bin`, per horizon raw and as published, in place of
     /// an earlier one of the same bin.
-    pub fn made(&mut self, bin: i64, family: Family, forecasts: &[(HorizonQuantiles, HorizonQuantiles)]) {
+    pub fn made(&mut self, bin: i64, maker: M, forecasts: &[(HorizonQuantiles, HorizonQuantiles)]) {
         let mut horizons = self.newest.take().map(|newest| newest.horizons).unwrap_or_default();
         horizons.clear();
         horizons.reserve_exact(forecasts.len());
         horizons.extend(
-            forecasts.iter().map(|(raw, published)| MadeForHorizon { family, made: Made::both(raw, published) }),
+            forecasts.iter().map(|(raw, published)| MadeForHorizon { maker, made: Made::both(raw, published) }),
         );
         self.newest = Some(Newest { bin, horizons });
     }
@@ -121,10 +153,22 @@ impl SeriesCalibration {
         self.records.get(horizon).map_or(TrailingCoverage::default(), |r| r[statistic as usize].coverage)
     }
 
+    /// The central interval of quantiles as they are published, with how well such intervals did.
+    pub fn interval(&self, horizon: usize, statistic: Statistic, published: &Quantiles) -> Interval {
+        let coverage = self.coverage(horizon, statistic);
+        Interval {
+            nominal_coverage: NOMINAL_COVERAGE,
+            lower: published.values()[LOWER],
+            upper: published.values()[UPPER],
+            trailing_coverage: coverage.share(),
+            scored: coverage.scored(),
+        }
+    }
+
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
         let newest = self.newest.as_ref().map_or(0, |newest| newest.horizons.capacity());
-        (self.pending.capacity() + newest) * size_of::<Option<MadeForHorizon>>()
+        (self.pending.capacity() + newest) * size_of::<Option<MadeForHorizon<M>>>()
             + self.records.capacity() * size_of::<[Record; 2]>()
     }
 }
@@ -137,6 +181,12 @@ impl Made {
 
     fn of(raw: &Quantiles, published: &Quantiles) -> Self {
         Self { raw: RawInterval::of(raw), published: published.values().map(|v| v as f32) }
+    }
+
+    /// Mean pinball loss over the levels, in the unit of the demand.
+    pub(crate) fn loss(&self, truth: f64) -> f64 {
+        let each = QUANTILE_LEVELS.into_iter().zip(self.published);
+        each.map(|(level, value)| pinball_loss(level, value.into(), truth)).sum::<f64>() / LEVELS as f64
     }
 }
 

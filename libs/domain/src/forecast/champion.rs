@@ -13,8 +13,6 @@ use super::{Family, HorizonQuantiles};
 use crate::calibration::Statistic;
 use crate::calibration::conformal::Scores;
 use crate::calibration::series::Made;
-use crate::quantiles::{LEVELS, QUANTILE_LEVELS};
-use crate::score::pinball_loss;
 use bitcode::{Decode, Encode};
 
 /// Half-life of a round's weight, in rounds.
@@ -53,9 +51,9 @@ struct Round {
 struct Record {
     loss: f64,
     weight: f64,
-    /// Sums of the lead, of its square, of the weights and of their squares, since the champion reigns.
+    /// Sums of the lead, of its square, of the weights and of their squares, since the same one reigns.
     lead: [f64; 4],
-    /// Rounds since the champion reigns.
+    /// Rounds since then.
     rounds: u32,
 }
 
@@ -66,6 +64,8 @@ pub struct Contest {
     /// By [`Family`], those that were never scored at the end left out.
     records: Vec<Record>,
     champion: Option<Family>,
+    /// Who made the series' forecasts in the rounds that the leads are of.
+    reigning: Option<Family>,
 }
 
 impl Contest {
@@ -98,18 +98,18 @@ impl Contest {
     }
 
     /// Closes a bin, which is still the open one of `demand`: scores what was forecast for it, and at the
-    /// round's end sees who is champion. `preferred` is who forecasts while nobody has won. Hands out the
-    /// challengers' calibration scores with horizon (its index) and statistic.
+    /// round's end sees who is champion. `reigning` is who makes the series' forecasts: the champion, or another
+    /// while there is none or its turn is not yet. Hands out the other families' calibration scores with horizon
+    /// (its index) and statistic.
     pub fn close(
         &mut self,
         horizons_bins: &[usize],
         demand: &DemandSeries,
-        preferred: Option<Family>,
+        reigning: Option<Family>,
         mut scored: impl FnMut((Family, usize, Statistic), Scores),
     ) {
         let (Some(closed), Some(round)) = (demand.open(), &mut self.round) else { return };
         let ahead = closed.bin - round.bin;
-        let reigning = self.champion.or(preferred);
         let due = horizons_bins.iter().position(|bins| *bins as i64 == ahead);
         if let (Some(horizon), Some(truth)) = (due, closed.value) {
             let truths = [Some(truth), demand.maximum_over(horizons_bins[horizon])];
@@ -118,7 +118,7 @@ impl Contest {
                 for (statistic, truth) in Statistic::ALL.into_iter().zip(truths) {
                     let Some(truth) = truth else { continue };
                     let made = &forecasts[statistic as usize];
-                    entry.loss += loss(made, truth) / round.scale;
+                    entry.loss += made.loss(truth) / round.scale;
                     entry.scored += 1;
                     if Some(entry.family) != reigning
                         && let Some(scores) = Scores::of(&made.raw, truth)
@@ -136,6 +136,15 @@ impl Contest {
         }
     }
 
+    /// Ends a time in which `stand_in` made the forecasts: it goes on as the champion if `next`, whose turn it
+    /// would be, lost more than it did.
+    pub fn end_stand_in(&mut self, stand_in: Family, next: Family) {
+        let lead = self.records.get(next as usize).and_then(Record::lead);
+        if self.reigning == Some(stand_in) && lead.is_some_and(|(mean, _)| mean < 0.0) {
+            self.champion = Some(stand_in);
+        }
+    }
+
     /// Forgets the round under way: the series began anew.
     pub fn start(&mut self) {
         self.round = None;
@@ -143,12 +152,15 @@ impl Contest {
 
     /// Books a round that is through.
     fn settle(&mut self, round: &Round, reigning: Family) {
-        let champion = round.entries.iter().find(|entry| entry.family == reigning).and_then(Entry::mean_loss);
+        if self.reigning.replace(reigning) != Some(reigning) {
+            self.records.iter_mut().for_each(|record| (record.lead, record.rounds) = ([0.0; 4], 0));
+        }
+        let held = round.entries.iter().find(|entry| entry.family == reigning).and_then(Entry::mean_loss);
         for entry in &round.entries {
             let Some(loss) = entry.mean_loss() else { continue };
             let place = entry.family as usize;
             self.records.resize(self.records.len().max(place + 1), Record::default());
-            self.records[place].push(loss, champion.map(|champion| champion - loss));
+            self.records[place].push(loss, held.map(|held| held - loss));
         }
     }
 
@@ -162,7 +174,6 @@ impl Contest {
         let winner = leads.max_by(|a, b| a.1.total_cmp(&b.1)).and_then(|(place, _)| Family::ALL.get(place));
         if let Some(winner) = winner.filter(|winner| **winner != reigning) {
             self.champion = Some(*winner);
-            self.records.iter_mut().for_each(|record| (record.lead, record.rounds) = ([0.0; 4], 0));
         }
     }
 
@@ -172,12 +183,6 @@ impl Contest {
         let round = self.round.as_ref().map_or(0, |round| round.entries.iter().map(entry).sum());
         round + self.records.capacity() * size_of::<Record>()
     }
-}
-
-/// Mean pinball loss of a forecast over its levels.
-fn loss(made: &Made, truth: f64) -> f64 {
-    let each = QUANTILE_LEVELS.into_iter().zip(made.published);
-    each.map(|(level, value)| pinball_loss(level, value.into(), truth)).sum::<f64>() / LEVELS as f64
 }
 
 impl Entry {
@@ -217,7 +222,7 @@ impl Record {
 mod tests {
     use super::*;
     use crate::forecast::GRID_STEP_S;
-    use crate::quantiles::Quantiles;
+    use crate::quantiles::{QUANTILE_LEVELS, Quantiles};
     use crate::time::EventTime;
 
     const HORIZONS: [usize; 2] = [1, 4];
@@ -239,8 +244,8 @@ mod tests {
                 contest.begin(bin, 1.0, &forecasts);
                 round += 1;
             }
-            contest
-                .close(&HORIZONS, &demand, Some(Family::Gru), |(family, horizon, _), _| scored.push((family, horizon)));
+            let reigning = contest.champion().or(Some(Family::Gru));
+            contest.close(&HORIZONS, &demand, reigning, |(family, horizon, _), _| scored.push((family, horizon)));
             demand.close();
             demand.add(0.0);
         }
@@ -292,6 +297,28 @@ mod tests {
             last = contest.champion();
         }
         assert_eq!(changes, 0);
+    }
+
+    #[test]
+    fn a_stand_in_goes_on_where_the_other_lost_more() {
+        for (miss, wanted) in [(3.0, Some(Family::SeasonalNaive)), (1.0, None)] {
+            let mut contest = Contest::default();
+            let (mut demand, horizons) = (DemandSeries::default(), [1]);
+            demand.start(EventTime::of_bin(0, GRID_STEP_S), 0.0);
+            for bin in 0..40 {
+                if contest.is_due(bin, &horizons) {
+                    let entry = |(family, miss)| (family, vec![around(miss)]);
+                    contest.begin(bin, 1.0, &[(Family::SeasonalNaive, 2.0), (Family::Gru, miss)].map(entry));
+                }
+                contest.close(&horizons, &demand, Some(Family::SeasonalNaive), |_, _| ());
+                demand.close();
+                demand.add(0.0);
+            }
+            contest.end_stand_in(Family::LastValue, Family::Gru);
+            assert_eq!(contest.champion(), None, "somebody else stood in");
+            contest.end_stand_in(Family::SeasonalNaive, Family::Gru);
+            assert_eq!(contest.champion(), wanted);
+        }
     }
 
     #[test]

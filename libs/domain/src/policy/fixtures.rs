@@ -1,6 +1,7 @@
 //! Made-up predictions and actions for this crate's tests.
 
 use crate::action::{Action, Mechanism, Verdict};
+use crate::calibration::drift::DriftState;
 use crate::kpi::{CPU_CORES_USED, KpiName, MEMORY_BYTES};
 use crate::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
 use crate::quantiles::{QUANTILE_LEVELS, Quantiles};
@@ -46,6 +47,8 @@ pub(crate) fn forecast(kpi: &str, median: f64, relative_width: f64) -> ResourceF
         last: Some(0.0),
         model: "gru".into(),
         model_version: "1".into(),
+        drift: Some(DriftState::Stable),
+        started_from: Vec::new(),
         horizons: vec![at(300, median * 0.9), at(900, median), at(3600, median * 1.1)],
     }
 }

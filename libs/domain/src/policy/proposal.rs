@@ -4,7 +4,7 @@
 use super::outlook::{Chosen, ForecastChoice};
 use super::resource::Resource;
 use super::threshold::{Call, Outlook, Threshold};
-use super::wording::{number, reason};
+use super::wording::{model, number, reason};
 use crate::action::{Evidence, Reason};
 use crate::prediction::Prediction;
 use crate::sample::Capacity;
@@ -118,7 +118,7 @@ fn judgement(rule: &Threshold, choice: &ForecastChoice, resource: Resource, chos
         resource.kpi(),
         resource.amount(predicted),
         choice.words(chosen.horizon_s),
-        chosen.forecast.model,
+        model(chosen.forecast),
         resource.amount(capacity),
     );
     let above = |factor: f64| format!("{} ({} × capacity)", resource.amount(capacity * factor), number(factor));

@@ -1,6 +1,8 @@
 //! Numbers and capacities as readers want them. Used for reasons and explanations only.
 
 use crate::action::Reason;
+use crate::calibration::drift::DriftState;
+use crate::prediction::ResourceForecast;
 use crate::sample::Capacity;
 use crate::time::EventTime;
 
@@ -33,6 +35,17 @@ pub(crate) fn capacity(c: &Capacity) -> String {
     match &c.instance_type {
         Some(name) => format!("{} of {name} ({size})", replicas(c.replicas)),
         None => format!("{} of {size}", replicas(c.replicas)),
+    }
+}
+
+/// What made a forecast, and what drift has done to it.
+pub(crate) fn model(forecast: &ResourceForecast) -> String {
+    let model = &forecast.model;
+    match forecast.drift {
+        None | Some(DriftState::Stable) => model.as_ref().to_owned(),
+        Some(DriftState::Widened) => format!("{model}, its interval widened after drift"),
+        Some(DriftState::Reset) => format!("{model}, its interval widened and calibrated anew after drift"),
+        Some(DriftState::FallenBack) => format!("{model} in place of another model after drift, its interval widened"),
     }
 }
 

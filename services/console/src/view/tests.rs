@@ -3,6 +3,7 @@
 use super::*;
 use crate::view::status::{Status, status};
 use prescale_domain::action::{ActionOutcome, Evidence, Mechanism, Reason, Verdict};
+use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::kpi::{CPU_CORES_USED, Kpi, KpiKind, KpiName, MEMORY_BYTES};
 use prescale_domain::prediction::{HorizonForecast, Interval, ResourceForecast};
 use prescale_domain::quantiles::{LEVELS, Quantiles};
@@ -67,6 +68,8 @@ fn prediction(name: &str, at_s: i64, cpu: (f64, f64), memory: (f64, f64)) -> Fac
         last: Some(1.0),
         model: "gru".into(),
         model_version: "1".into(),
+        drift: Some(DriftState::Stable),
+        started_from: Vec::new(),
         horizons: [300, 900, 3600].map(|h| horizon(h, median, spread)).to_vec(),
     };
     let prediction = Prediction {

@@ -4,6 +4,7 @@ use super::*;
 use crate::Config;
 use prescale_contracts::{Contract, Envelope};
 use prescale_domain::action::Verdict;
+use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::kpi::{CPU_CORES_USED, KpiName, MEMORY_BYTES};
 use prescale_domain::prediction::{HorizonForecast, Interval, ResourceForecast};
 use prescale_domain::quantiles::{LEVELS, Quantiles};
@@ -32,6 +33,8 @@ fn forecast(kpi: &str, demand: f64) -> ResourceForecast {
         last: Some(demand),
         model: "gru".into(),
         model_version: "1".into(),
+        drift: Some(DriftState::Stable),
+        started_from: Vec::new(),
         horizons: [300, 900, 3600].map(at).to_vec(),
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::{Choice, Config};
 use crate::lineup::{FROM_THE_BEGINNING, Term};
 use prescale_domain::calibration::pools::Pools;
-use prescale_domain::quantiles::LEVELS;
+use prescale_domain::quantiles::{LEVELS, QUANTILE_LEVELS};
 
 fn settings(models: &[&str]) -> Settings {
     let models = models.iter().map(|m| (*m).to_owned()).collect();
@@ -212,4 +212,52 @@ fn windowed_models_run_where_their_forecast_may_be_used() {
     assert_eq!(runs(Choice::Order, &["svr", "gru", "last-value"]), [Family::Svr]);
     // A round of the contest is due, as none was begun.
     assert_eq!(runs(Choice::Loss, &listed), [Family::Gru, Family::Svr, Family::RandomForest]);
+}
+
+/// Drift and family of the forecasts, each with the first bin of it, of a GRU that says ten times the demand in
+/// some of a thousand bins.
+fn drifting(off: std::ops::Range<i64>) -> Vec<(i64, DriftState, Family)> {
+    let settings = Settings { choice: Choice::Loss, ..settings(&["gru", "seasonal-naive", "last-value"]) };
+    let rules = Rules { settings: &settings, lineup: &lineup(&[]) };
+    let spreads = Pools::new(2, 3).spreads();
+    let demand_at = |bin: i64| 3.0 + (bin % 5) as f64;
+    let around = |median: f64| Quantiles::rearranged(QUANTILE_LEVELS.map(|level| median + level - 0.5)).unwrap();
+    let (mut series, mut seen) = (Series::default(), Vec::new());
+    for bin in 0..1000 {
+        let offer = Offer { at: EventTime::from_s(300 * bin), value: Some(demand_at(bin)), capacity: None };
+        let scale = through(&mut series, &settings, rules.lineup, &offer).unwrap().scale;
+        let factor = if off.contains(&bin) { 10.0 } else { 1.0 };
+        let horizons = settings.horizons_bins.iter().map(|ahead| {
+            let maximum = (1..=*ahead as i64).map(|ahead| demand_at(bin + ahead)).fold(0.0, f64::max);
+            let value = demand_at(bin + *ahead as i64);
+            HorizonQuantiles { value: around(factor * value), maximum: around(factor * maximum) }
+        });
+        let from_networks = vec![(GRU, Some(horizons.collect()))];
+        let made = series.forecast(Making { rules, resource: 0, spreads: &spreads, scale, from_networks }).unwrap();
+        if seen.last().is_none_or(|(_, drift, family)| (*drift, *family) != (made.drift, made.family)) {
+            seen.push((bin, made.drift, made.family));
+        }
+    }
+    seen
+}
+
+/// Long before another family could win the contest, intervals are widened, then the correction is begun anew, then
+/// seasonal naive forecasts. A day later the GRU has its turn again, unless it is still the worse.
+#[test]
+fn drift_leads_to_wider_intervals_then_to_a_new_correction_then_to_seasonal_naive() {
+    for (off, then) in [(600..634, Family::Gru), (600..1000, Family::SeasonalNaive)] {
+        let seen = drifting(off);
+        let order: Vec<_> = seen.iter().map(|(_, drift, family)| (*drift, *family)).collect();
+        let wanted = [
+            (DriftState::Stable, Family::LastValue),
+            (DriftState::Stable, Family::Gru),
+            (DriftState::Widened, Family::Gru),
+            (DriftState::Reset, Family::Gru),
+            (DriftState::FallenBack, Family::SeasonalNaive),
+            (DriftState::Stable, then),
+        ];
+        assert_eq!(order, wanted, "{seen:?}");
+        let bins: Vec<i64> = seen.iter().map(|(bin, ..)| *bin).collect();
+        assert!(bins[2] > 600 && bins[4] <= 650 && bins[5] - bins[4] == 288, "{seen:?}");
+    }
 }

@@ -1,7 +1,7 @@
 //! Tests of [`super`]: each forecast meets its own truth.
 
 use super::*;
-use crate::calibration::pools::Pools;
+use crate::calibration::pools::{PoolKey, Pools};
 use crate::forecast::GRID_STEP_S;
 use crate::quantiles::QUANTILE_LEVELS;
 use crate::time::EventTime;
@@ -31,7 +31,7 @@ fn run(values: &[Option<i8>], is_made: impl Fn(i64) -> bool) -> (Scored, SeriesC
             calibration.made(bin, Family::Gru, &forecasts(bin));
         }
         let truth = [demand.open().unwrap().value, demand.maximum_over(12)];
-        calibration.close(&HORIZONS, &demand, |(family, horizon, statistic), scores| {
+        calibration.close(&HORIZONS, &demand, DriftState::FallenBack, |(family, horizon, statistic), scores| {
             assert_eq!(family, Family::Gru);
             let truth = match (statistic, HORIZONS[horizon]) {
                 (Statistic::Value, _) | (_, 1) => truth[0],
@@ -92,18 +92,18 @@ fn only_the_last_forecast_of_a_bin_counts_and_a_new_start_forgets() {
     calibration.start(&HORIZONS);
     calibration.made(7, Family::LastValue, &forecasts(99));
     calibration.made(7, Family::LastValue, &forecasts(8));
-    calibration.close(&HORIZONS, &demand, |_, _| panic!("nothing is pending"));
+    calibration.close(&HORIZONS, &demand, DriftState::FallenBack, |_, _| panic!("nothing is pending"));
     demand.close();
     demand.add(8.5);
     let mut scored = Vec::new();
-    calibration.close(&HORIZONS, &demand, |key, scores| scored.push((key, scores)));
+    calibration.close(&HORIZONS, &demand, DriftState::FallenBack, |key, scores| scored.push((key, scores)));
     assert_eq!(scored.len(), 2);
     assert!((scored[0].1.upper - 0.5 / 0.9).abs() < 1e-5 && scored[1].1.upper == 0.0);
     assert_eq!(calibration.coverage(0, Statistic::Value).share(), Some(1.0));
     calibration.start(&HORIZONS);
     demand.close();
     demand.add(8.5);
-    calibration.close(&HORIZONS, &demand, |_, _| panic!("it was forgotten"));
+    calibration.close(&HORIZONS, &demand, DriftState::FallenBack, |_, _| panic!("it was forgotten"));
     assert_eq!(calibration.coverage(0, Statistic::Value).scored(), 1);
 }
 
@@ -112,13 +112,13 @@ fn published_quantiles_are_spread_by_the_pool_and_moved_by_the_series_own_misses
     let key = PoolKey { family: Family::Gru, resource: 0, horizon: 0, statistic: Statistic::Value };
     let mut pools = Pools::new(1, HORIZONS.len());
     (0..256).for_each(|_| pools.push(key, Scores { lower: 2.0, upper: 3.0 }));
-    let mut calibration = SeriesCalibration::default();
+    let mut calibration = SeriesCalibration::<Family>::default();
     let raw = around(10.0);
-    let got = calibration.calibrated(&raw, &pools.spreads(), key).unwrap();
+    let got = calibration.calibrated(&raw, pools.spreads().of(key), 0, Statistic::Value).unwrap();
     assert!((got.values()[LOWER] - (10.0 - 1.8)).abs() < 1e-6 && (got.values()[UPPER] - (10.0 + 2.7)).abs() < 1e-6);
     calibration.start(&HORIZONS);
     calibration.records[0][0].push(&Made::of(&raw, &raw), 100.0, 1);
-    let moved = calibration.calibrated(&raw, &pools.spreads(), key).unwrap();
+    let moved = calibration.calibrated(&raw, pools.spreads().of(key), 0, Statistic::Value).unwrap();
     assert!(moved.values().iter().zip(got.values()).all(|(moved, got)| moved > got), "{moved:?} {got:?}");
     assert!(calibration.heap_bytes() <= 16 * 92 + 3 * 112, "{}", calibration.heap_bytes());
 }

@@ -2,9 +2,11 @@
 
 use crate::view::workload::KeptAction;
 use prescale_domain::action::{ActionOutcome, ActionResult, Evidence, Mechanism, Verdict};
+use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, Season, WindowFeatures};
 use prescale_domain::prediction::{HorizonForecast, Interval, Prediction};
 use prescale_domain::sample::{Capacity, Platform};
+use prescale_domain::workload::WorkloadId;
 use serde_json::{Value, json};
 
 pub(super) fn platform_name(platform: Platform) -> &'static str {
@@ -108,7 +110,9 @@ pub(super) fn prediction_json(id: &str, prediction: &Prediction) -> Value {
         .iter()
         .map(|r| {
             json!({"resource": r.resource.as_str(), "unit": &*r.unit, "last": r.last, "model": &*r.model,
-                   "model_version": &*r.model_version, "horizons": r.horizons.iter().map(horizon_json).collect::<Vec<_>>()})
+                   "model_version": &*r.model_version, "drift": r.drift.map(DriftState::name),
+                   "started_from": r.started_from.iter().map(WorkloadId::as_str).collect::<Vec<_>>(),
+                   "horizons": r.horizons.iter().map(horizon_json).collect::<Vec<_>>()})
         })
         .collect();
     json!({"id": id, "made_at_ms": prediction.made_at.as_ms(), "resources": resources})

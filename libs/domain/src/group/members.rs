@@ -1,0 +1,220 @@
+//! The members of one group in one partition, and what they add up to.
+//!
+//! A part is told of a bin once: when all members that had reported in the bin before have reported in it, or
+//! else with the first record of a later bin. While nobody had reported in the bin before, as when a group
+//! begins, there is nobody to wait for, and the part comes at the end of the bin.
+
+use super::sum::{QuantileSum, Rise};
+use super::{CARRIED_BINS_MAX, GroupPart, HorizonSum, MemberCount, ResourceSum};
+use crate::forecast::GRID_STEP_S;
+use crate::kpi::KpiName;
+use crate::prediction::{Prediction, ResourceForecast};
+use crate::quantiles::Quantiles;
+use crate::time::EventTime;
+use crate::workload::WorkloadId;
+use bitcode::{Decode, Encode};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Members by workload, and the bin that is open.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub struct Members {
+    open: Option<Open>,
+    members: BTreeMap<WorkloadId, Member>,
+}
+
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+struct Open {
+    bin: i64,
+    newest_at: EventTime,
+    /// Source of the newest record.
+    source: Arc<str>,
+    is_told: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+struct Member {
+    made_at: EventTime,
+    /// The bin before its newest one that it reported in.
+    bin_before: Option<i64>,
+    resources: BTreeMap<KpiName, MemberResource>,
+}
+
+/// What is known of one resource of a member.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+struct MemberResource {
+    unit: Arc<str>,
+    last: Option<f64>,
+    /// Sum and count of the samples in the member's newest bin.
+    open: (f64, u32),
+    /// Mean of the newest bin before that.
+    closed: Option<f64>,
+    /// Horizon in seconds, value and maximum.
+    horizons: Vec<(u32, Quantiles, Quantiles)>,
+}
+
+impl Members {
+    /// Takes a member's prediction in. Gives the parts that follow, oldest first: at most that of the bin
+    /// before and that of its own.
+    pub fn take(&mut self, group: &WorkloadId, partition: u32, prediction: &Prediction) -> Vec<GroupPart> {
+        let (bin, at) = (bin_of(prediction.made_at), prediction.made_at);
+        let mut parts = Vec::new();
+        if self.open.as_ref().is_none_or(|open| bin > open.bin) {
+            parts.extend(self.tell(group, partition));
+            self.open = Some(Open { bin, newest_at: at, source: Arc::clone(&prediction.source), is_told: false });
+        }
+        match self.members.get_mut(&prediction.workload) {
+            Some(member) if member.made_at < at => member.take(prediction),
+            Some(_) => {}
+            None => {
+                self.members.insert(prediction.workload.clone(), Member::of(prediction));
+            }
+        }
+        if let Some(open) = &mut self.open
+            && bin == open.bin
+        {
+            (open.newest_at, open.source) = (open.newest_at.max(at), Arc::clone(&prediction.source));
+        }
+        if self.is_complete() {
+            parts.extend(self.tell(group, partition));
+        }
+        parts
+    }
+
+    /// Hears that `source` has come to `at`. If the members were of it and are silent for too long, their
+    /// group has none here any more: gives the part that says so, after which this is to be dropped.
+    pub fn hear(
+        &mut self,
+        group: &WorkloadId,
+        partition: u32,
+        source: &Arc<str>,
+        at: EventTime,
+    ) -> Option<Vec<GroupPart>> {
+        let open = self.open.as_ref().filter(|open| open.source == *source)?;
+        let over = open.bin + 1 + CARRIED_BINS_MAX;
+        (bin_of(at) >= over).then(|| {
+            let left = GroupPart {
+                group: group.clone(),
+                partition,
+                made_at: EventTime::of_bin(over, GRID_STEP_S),
+                members: MemberCount::default(),
+                resources: BTreeMap::new(),
+            };
+            self.tell(group, partition).into_iter().chain([left]).collect()
+        })
+    }
+
+    fn is_complete(&self) -> bool {
+        let Some(open) = self.open.as_ref().filter(|open| !open.is_told) else { return false };
+        let before = open.bin - 1;
+        let is_waited_for = self.members.values().any(|member| bin_of(member.made_at) == before);
+        !is_waited_for && self.members.values().any(|member| member.bin_before == Some(before))
+    }
+
+    /// The part of the open bin, if it is not told yet.
+    fn tell(&mut self, group: &WorkloadId, partition: u32) -> Option<GroupPart> {
+        let open = self.open.as_mut().filter(|open| !open.is_told)?;
+        open.is_told = true;
+        let bin = open.bin;
+        self.members.retain(|_, member| bin_of(member.made_at) >= bin - CARRIED_BINS_MAX);
+        let mut part = GroupPart {
+            group: group.clone(),
+            partition,
+            made_at: open.newest_at,
+            members: MemberCount::default(),
+            resources: BTreeMap::new(),
+        };
+        for member in self.members.values() {
+            let has_reported = bin_of(member.made_at) == bin;
+            part.members.add(MemberCount { reported: has_reported.into(), carried: (!has_reported).into() });
+            for (name, resource) in &member.resources {
+                resource.add_to(&mut part, name, has_reported);
+            }
+        }
+        Some(part)
+    }
+}
+
+impl Member {
+    fn of(prediction: &Prediction) -> Self {
+        let resources = prediction.resources.iter();
+        Self {
+            made_at: prediction.made_at,
+            bin_before: None,
+            resources: resources.map(|r| (r.resource.clone(), MemberResource::of(r))).collect(),
+        }
+    }
+
+    fn take(&mut self, prediction: &Prediction) {
+        let is_next_bin = bin_of(prediction.made_at) > bin_of(self.made_at);
+        if is_next_bin {
+            self.bin_before = Some(bin_of(self.made_at));
+        }
+        self.made_at = prediction.made_at;
+        let mut before = std::mem::take(&mut self.resources);
+        for forecast in &prediction.resources {
+            let mut resource = MemberResource::of(forecast);
+            if let Some(before) = before.remove(&forecast.resource) {
+                resource.follow(&before, is_next_bin);
+            }
+            self.resources.insert(forecast.resource.clone(), resource);
+        }
+    }
+}
+
+impl MemberResource {
+    fn of(forecast: &ResourceForecast) -> Self {
+        Self {
+            unit: Arc::clone(&forecast.unit),
+            last: forecast.last,
+            open: (forecast.last.unwrap_or(0.0), forecast.last.is_some().into()),
+            closed: None,
+            horizons: forecast.horizons.iter().map(|h| (h.horizon_s, h.value, h.maximum)).collect(),
+        }
+    }
+
+    fn follow(&mut self, before: &Self, is_next_bin: bool) {
+        self.last = self.last.or(before.last);
+        if is_next_bin {
+            self.closed = before.open_mean().or(before.closed);
+        } else {
+            self.closed = before.closed;
+            self.open = (self.open.0 + before.open.0, self.open.1 + before.open.1);
+        }
+    }
+
+    fn open_mean(&self) -> Option<f64> {
+        (self.open.1 > 0).then(|| self.open.0 / f64::from(self.open.1))
+    }
+
+    fn add_to(&self, part: &mut GroupPart, name: &KpiName, has_reported: bool) {
+        let Some(last) = self.last else { return };
+        let closed = if has_reported { self.closed } else { self.open_mean().or(self.closed) };
+        let term = |(horizon_s, value, maximum): &(u32, Quantiles, Quantiles)| {
+            let rise = Rise::of(maximum.median() - value.median());
+            let (value, maximum) = (QuantileSum::of(value), QuantileSum::of(maximum));
+            (*horizon_s, HorizonSum { forecasts: 1, value, maximum, rise })
+        };
+        let term = ResourceSum {
+            unit: Arc::clone(&self.unit),
+            last,
+            closed,
+            horizons: self.horizons.iter().map(term).collect(),
+        };
+        match part.resources.get_mut(name) {
+            // What is measured otherwise cannot be added.
+            Some(sum) if sum.unit != term.unit => {}
+            Some(sum) => sum.add(&term),
+            None => {
+                part.resources.insert(name.clone(), term);
+            }
+        }
+    }
+}
+
+pub(super) fn bin_of(at: EventTime) -> i64 {
+    at.bin(GRID_STEP_S)
+}
+
+#[cfg(test)]
+mod tests;

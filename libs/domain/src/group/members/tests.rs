@@ -1,0 +1,146 @@
+use super::*;
+use crate::calibration::NOMINAL_COVERAGE;
+use crate::prediction::{HorizonForecast, Interval};
+use crate::quantiles::QUANTILE_LEVELS;
+use crate::sample::Platform;
+
+const PARTITION: u32 = 3;
+
+fn group() -> WorkloadId {
+    WorkloadId::new("web").unwrap()
+}
+
+/// A prediction around ten times the demand, with a maximum that is 5 above it.
+fn prediction(workload: &str, at_s: i64, demand: f64) -> Prediction {
+    let around = |median: f64| Quantiles::rearranged(QUANTILE_LEVELS.map(|level| median + level - 0.5)).unwrap();
+    let interval =
+        Interval { nominal_coverage: NOMINAL_COVERAGE, lower: 0.0, upper: 0.0, trailing_coverage: None, scored: 0 };
+    let horizon = HorizonForecast {
+        horizon_s: 300,
+        value: around(10.0 * demand),
+        maximum: around(10.0 * demand + 5.0),
+        value_interval: interval,
+        maximum_interval: interval,
+    };
+    Prediction {
+        workload: WorkloadId::new(workload).unwrap(),
+        source: "fleet:test".into(),
+        made_at: EventTime::from_s(at_s),
+        step_s: 60,
+        resources: vec![ResourceForecast {
+            resource: KpiName::new("cpu_cores_used"),
+            unit: "cores".into(),
+            last: Some(demand),
+            model: "gru".into(),
+            model_version: "1".into(),
+            drift: None,
+            started_from: Vec::new(),
+            horizons: vec![horizon],
+        }],
+        capacity: None,
+        platform: Platform::Simulated,
+    }
+}
+
+/// Instant of the newest forecast, members reported and carried, sum of last and of closed demands.
+type Told = (i64, u32, u32, f64, Option<f64>);
+
+fn told(part: &GroupPart) -> Told {
+    let cpu = part.resources.values().next();
+    (
+        part.made_at.as_ms() / 1000,
+        part.members.reported,
+        part.members.carried,
+        cpu.map_or(0.0, |sum| sum.last),
+        cpu.and_then(|sum| sum.closed),
+    )
+}
+
+fn take(members: &mut Members, workload: &str, at_s: i64, demand: f64) -> Vec<Told> {
+    members.take(&group(), PARTITION, &prediction(workload, at_s, demand)).iter().map(told).collect()
+}
+
+#[test]
+fn a_part_comes_when_the_last_of_those_who_had_reported_has() {
+    let mut members = Members::default();
+    assert_eq!(take(&mut members, "a", 0, 1.0), []);
+    assert_eq!(take(&mut members, "b", 0, 2.0), []);
+    assert_eq!(take(&mut members, "a", 240, 3.0), []);
+    // The first bin's comes at its end, a's first record of the next.
+    assert_eq!(take(&mut members, "a", 300, 4.0), [(240, 2, 0, 5.0, None)]);
+    assert_eq!(take(&mut members, "a", 360, 6.0), []);
+    assert_eq!(take(&mut members, "b", 300, 8.0), [(360, 2, 0, 14.0, Some(2.0 + 2.0))]);
+    assert_eq!(take(&mut members, "b", 420, 9.0), []);
+    // A new one is not waited for, and is in the next part.
+    assert_eq!(take(&mut members, "c", 540, 10.0), []);
+    assert_eq!(take(&mut members, "a", 600, 1.0), []);
+    assert_eq!(take(&mut members, "b", 600, 1.0), []);
+    assert_eq!(take(&mut members, "c", 600, 1.0), [(600, 3, 0, 3.0, Some(5.0 + 8.5 + 10.0))]);
+}
+
+#[test]
+fn who_is_silent_counts_as_before_for_a_while() {
+    let mut members = Members::default();
+    for bin in 0..3 {
+        take(&mut members, "a", 300 * bin, 1.0);
+        take(&mut members, "b", 300 * bin, 2.0);
+    }
+    let parts: Vec<Told> = (3..8).flat_map(|bin| take(&mut members, "a", 300 * bin, 4.0)).collect();
+    let wanted = [
+        (900, 1, 1, 6.0, Some(1.0 + 2.0)),
+        (1200, 1, 1, 6.0, Some(4.0 + 2.0)),
+        (1500, 1, 1, 6.0, Some(4.0 + 2.0)),
+        (1800, 1, 0, 4.0, Some(4.0)),
+        (2100, 1, 0, 4.0, Some(4.0)),
+    ];
+    // The first of them ends the bin in which b is missed; from then on nobody waits for b.
+    assert_eq!(parts, wanted);
+}
+
+#[test]
+fn the_forecasts_add_up() {
+    let mut members = Members::default();
+    take(&mut members, "a", 0, 1.0);
+    take(&mut members, "b", 0, 2.0);
+    let parts = members.take(&group(), PARTITION, &prediction("a", 300, 1.0));
+    let sum = &parts[0].resources[&KpiName::new("cpu_cores_used")].horizons[&300];
+    assert_eq!((sum.forecasts, sum.value.median, sum.maximum.median), (2, 30.0, 40.0));
+    assert_eq!((sum.rise.sum, sum.rise.squares), (10.0, 50.0));
+    assert!((sum.value.deviations[0] + 0.9).abs() < 1e-9 && (sum.value.squares[0] - 2.0 * 0.45 * 0.45).abs() < 1e-9);
+    assert_eq!((parts[0].partition, parts[0].group.as_str()), (PARTITION, "web"));
+}
+
+#[test]
+fn a_record_that_is_not_newer_changes_nothing() {
+    let mut members = Members::default();
+    take(&mut members, "a", 600, 1.0);
+    let before = members.clone();
+    assert_eq!(take(&mut members, "a", 600, 7.0), []);
+    assert_eq!(take(&mut members, "a", 0, 7.0), []);
+    assert_eq!(members, before);
+}
+
+#[test]
+fn a_group_whose_members_are_gone_says_so() {
+    let mut members = Members::default();
+    take(&mut members, "a", 0, 1.0);
+    let source: Arc<str> = "fleet:test".into();
+    let mut hear = |source: &Arc<str>, at_s| members.hear(&group(), PARTITION, source, EventTime::from_s(at_s));
+    assert_eq!(hear(&source, 1199), None);
+    assert_eq!(hear(&"fleet:other".into(), 1200), None);
+    let parts = hear(&source, 1200).unwrap();
+    let parts: Vec<Told> = parts.iter().map(told).collect();
+    assert_eq!(parts, [(0, 1, 0, 1.0, None), (1200, 0, 0, 0.0, None)]);
+}
+
+#[test]
+fn what_is_measured_in_other_units_is_not_added() {
+    let mut members = Members::default();
+    take(&mut members, "a", 0, 1.0);
+    let mut other = prediction("b", 0, 2.0);
+    other.resources[0].unit = "percent".into();
+    members.take(&group(), PARTITION, &other);
+    assert_eq!(take(&mut members, "a", 300, 1.0), [(0, 2, 0, 1.0, None)]);
+    let restored: Members = bitcode::decode(&bitcode::encode(&members)).unwrap();
+    assert_eq!(restored, members);
+}
