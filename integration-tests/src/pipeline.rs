@@ -5,20 +5,23 @@ use bus_tests::conformance::fixture::read_all;
 use prescale::settings::Settings;
 use prescale::topics::specs;
 use prescale_bus::{Bus, ConsumedRecord, Header};
-use prescale_chassis::{Context, Settled};
+use prescale_chassis::{Context, STAGES, Settled};
 use prescale_collector::Event;
-use prescale_contracts::topics;
+use prescale_contracts::{Contract, topics};
+use prescale_domain::group::GroupPart;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// The topics that the stages write to, and the one they begin with.
-const WRITTEN: [&str; 6] = [
+const WRITTEN: [&str; 8] = [
     topics::RAW_KPIS,
     topics::FINGERPRINTS,
     topics::PREDICTIONS,
     topics::PREDICTIONS_LATEST,
+    topics::GROUP_PARTS,
+    topics::GROUP_PREDICTIONS,
     topics::ACTIONS,
     topics::ACTION_RESULTS,
 ];
@@ -46,6 +49,9 @@ impl Pipeline {
         pipeline.spawn("fingerprinter", |s, c, b, t| prescale_fingerprinter::run(&s.fingerprinter, c, b, t));
         pipeline.spawn("predictor", |s, c, b, t| prescale_predictor::run(&s.predictor, c, b, t));
         pipeline.spawn("planner", |s, c, b, t| prescale_planner::run(&s.planner, c, b, t));
+        if !settings.grouper.inputs().is_empty() {
+            pipeline.spawn("grouper", |s, c, b, t| prescale_grouper::run(&s.grouper, c, b, t));
+        }
         pipeline.spawn("actuator", |s, c, b, t| prescale_actuator::run(&s.actuator, c, b, t));
         pipeline
     }
@@ -86,7 +92,10 @@ impl Pipeline {
 
     /// Waits until the stages have worked through all that is written.
     pub fn settle(&self) {
-        assert_eq!(self.context.settled(self.bus.as_ref(), &self.stop).expect("the bus answers"), Settled::Yes);
+        for stages in [STAGES.as_slice(), &self.settings.grouper.inputs()] {
+            let settled = self.context.settled_through(stages, self.bus.as_ref(), &self.stop);
+            assert_eq!(settled.expect("the bus answers"), Settled::Yes);
+        }
     }
 
     /// Stops the stages; each must have ended well.
@@ -113,13 +122,32 @@ pub struct Said {
 }
 
 /// What the topics hold, by topic; of a compacted one only the newest record of each key, since when
-/// the older ones go is the bus's own affair.
+/// the older ones go is the bus's own affair. Parts of groups meet in a partition from several, and so come sorted:
+/// by group, partition and instant.
 pub type Outputs = BTreeMap<&'static str, Vec<Said>>;
 
 /// What is on the topics that the stages write to.
 pub fn outputs(bus: &dyn Bus) -> Outputs {
-    let held = |topic| if topic == topics::PREDICTIONS_LATEST { newest(said(bus, topic)) } else { said(bus, topic) };
+    let held = |topic| match topic {
+        topics::PREDICTIONS_LATEST => newest(said(bus, topic)),
+        topics::GROUP_PARTS => sorted_parts(said(bus, topic)),
+        topics::GROUP_PREDICTIONS => by_key(said(bus, topic)),
+        _ => said(bus, topic),
+    };
     WRITTEN.into_iter().map(|topic| (topic, held(topic))).collect()
+}
+
+fn by_key(mut said: Vec<Said>) -> Vec<Said> {
+    said.sort_by(|a, b| a.key.cmp(&b.key));
+    said
+}
+
+fn sorted_parts(mut said: Vec<Said>) -> Vec<Said> {
+    said.sort_by_cached_key(|said| {
+        let part = GroupPart::decode(said.value.as_deref().expect("a value")).expect("it can be decoded");
+        (part.group, part.partition, part.made_at)
+    });
+    said
 }
 
 fn newest(said: Vec<Said>) -> Vec<Said> {

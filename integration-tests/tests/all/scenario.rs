@@ -12,7 +12,10 @@ use prescale_chassis::Context;
 use prescale_collector::Event;
 use prescale_contracts::{Contract, topics};
 use prescale_domain::action::{ActionOutcome, ActionResult};
+use prescale_domain::forecast::GRID_STEP_S;
+use prescale_domain::group::GroupPrediction;
 use prescale_domain::prediction::Prediction;
+use prescale_grouper::config::GroupConfig;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -30,6 +33,10 @@ fn settings() -> Settings {
     fleet.workloads = WORKLOADS;
     fleet.start = "2026-03-02T00:00:00Z".parse().expect("an instant");
     fleet.until = "+1d".parse().expect("a length");
+    for (name, pattern) in [("all", "*"), ("web", "*web*")] {
+        let group = GroupConfig { workloads: vec![pattern.to_owned()], sources: Vec::new() };
+        settings.grouper.groups.insert(name.to_owned(), group);
+    }
     settings
 }
 
@@ -93,6 +100,31 @@ fn a_day_of_a_fleet_is_fingerprinted_forecast_planned_and_acted_on() {
     assert!(applied > 20, "{applied} of {} actions were applied", results.len());
     let felt = predictions.iter().filter_map(|p| p.capacity.as_ref()).map(|c| c.replicas).collect::<BTreeSet<_>>();
     assert!(felt.len() > 3, "the fleet feels its capacity: {felt:?}");
+}
+
+/// Each bin of a group has the sum of the forecasts that its members had made in it, as of the instant when the last
+/// member had reported.
+#[test]
+fn groups_are_the_sums_of_their_members() {
+    let outputs = reference();
+    let (groups, members) = (decoded::<GroupPrediction>(outputs), decoded::<Prediction>(outputs));
+    for (group, is_member) in [("all", (|_| true) as fn(&str) -> bool), ("web", |name| name.contains("web"))] {
+        let of_group: Vec<_> = groups.iter().filter(|p| p.group.as_str() == group).collect();
+        assert!(of_group.len() > 270, "{} of 288 bins, without the first half hour", of_group.len());
+        let known = members.iter().filter(|m| is_member(m.workload.as_str()));
+        let count = known.clone().map(|m| m.workload.as_str()).collect::<BTreeSet<_>>().len();
+        let complete = of_group.iter().filter(|p| p.members.reported as usize == count).count();
+        assert!(complete > of_group.len() * 9 / 10, "{complete} of {} are complete", of_group.len());
+        let bin = |at: prescale_domain::time::EventTime| at.bin(GRID_STEP_S);
+        let in_the_middle = of_group[of_group.len() / 2];
+        let firsts: BTreeMap<_, _> =
+            known.filter(|m| bin(m.made_at) == bin(in_the_middle.made_at)).map(|m| (&m.workload, m)).rev().collect();
+        let upper: f64 = firsts.values().map(|m| m.resources[0].horizons[2].value.values()[6]).sum();
+        let lower: f64 = firsts.values().map(|m| m.resources[0].horizons[2].value.values()[0]).sum();
+        let made = &in_the_middle.resources[0].horizons[2].value;
+        assert!((lower..upper).contains(&made.median()), "{lower} {made:?} {upper}");
+        assert!(made.values()[0] > lower && made.values()[6] < upper, "it is surer than its members: {made:?}");
+    }
 }
 
 #[test]

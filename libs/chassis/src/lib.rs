@@ -20,6 +20,7 @@ pub mod shutdown;
 pub mod stage;
 pub mod stage_run;
 pub mod telemetry;
+pub mod together;
 
 pub use bus_access::{BusConfig, open_bus};
 pub use config::{ConfigError, Loader, PricesConfig, Secret};
@@ -27,8 +28,9 @@ pub use context::Context;
 pub use health::{ComponentHealth, HealthRegistry};
 pub use http_access::{Credentials, HttpAccessConfig};
 pub use listen_tls::{ListenTls, ListenTlsConfig};
-pub use pipeline::{SINKS, STAGES, Settled, StageInput};
+pub use pipeline::{GROUP_STAGES, SINKS, STAGES, Settled, StageInput};
 pub use schema_registry::{SchemaRegistryConfig, with_registry};
 pub use service::service_main;
 pub use stage::{Input, Outgoing, Reply, TypedStage, TypedStageFactory, output_record, stage_factory};
 pub use telemetry::TelemetryConfig;
+pub use together::{Running, run_together};

@@ -26,6 +26,12 @@ pub const STAGES: [StageInput; 4] = [
     StageInput { stage: "actuator", topic: topics::ACTIONS },
 ];
 
+/// The stages of the grouper, where there are groups. The pipeline does not wait for them.
+pub const GROUP_STAGES: [StageInput; 2] = [
+    StageInput { stage: "grouper", topic: topics::PREDICTIONS },
+    StageInput { stage: "group-forecaster", topic: topics::GROUP_PARTS },
+];
+
 /// What the archiver may run: a stage for each store and topic, so that a store that is down holds up
 /// no other. Nothing waits for them.
 pub const SINKS: [StageInput; 6] = [
@@ -43,6 +49,8 @@ pub fn outputs_of(stage: &str) -> &'static [&'static str] {
     match stage {
         "fingerprinter" => &[topics::FINGERPRINTS],
         "predictor" => &[topics::PREDICTIONS, topics::PREDICTIONS_LATEST],
+        "grouper" => &[topics::GROUP_PARTS],
+        "group-forecaster" => &[topics::GROUP_PREDICTIONS],
         "planner" => &[topics::ACTIONS],
         "actuator" => &[topics::ACTION_RESULTS],
         _ => &[],
@@ -65,7 +73,21 @@ impl Context {
     /// # Errors
     /// When the bus cannot be read or a topic is missing.
     pub fn settled(&self, bus: &dyn Bus, shutdown: &CancellationToken) -> Result<Settled, BusError> {
-        Ok(self.settled_while_moving(bus, shutdown, Duration::MAX)?.unwrap_or(Settled::Shutdown))
+        self.settled_through(&STAGES, bus, shutdown)
+    }
+
+    /// As [`Context::settled`], of these stages: each is to write all that follows from what is on its topic when
+    /// those before it are through.
+    ///
+    /// # Errors
+    /// As [`Context::settled`].
+    pub fn settled_through(
+        &self,
+        stages: &[StageInput],
+        bus: &dyn Bus,
+        shutdown: &CancellationToken,
+    ) -> Result<Settled, BusError> {
+        Ok(self.wait_through(stages, bus, shutdown, Duration::MAX)?.unwrap_or(Settled::Shutdown))
     }
 
     /// As [`Context::settled`], but gives up, with `None`, when the stage that is waited for has not
@@ -79,7 +101,17 @@ impl Context {
         shutdown: &CancellationToken,
         patience: Duration,
     ) -> Result<Option<Settled>, BusError> {
-        for StageInput { stage, topic } in STAGES {
+        self.wait_through(&STAGES, bus, shutdown, patience)
+    }
+
+    fn wait_through(
+        &self,
+        stages: &[StageInput],
+        bus: &dyn Bus,
+        shutdown: &CancellationToken,
+        patience: Duration,
+    ) -> Result<Option<Settled>, BusError> {
+        for StageInput { stage, topic } in stages {
             let group = self.group(stage);
             let mut lags = bus.lag(&group, topic)?;
             let ends: Vec<i64> = lags.iter().map(|l| l.end).collect();

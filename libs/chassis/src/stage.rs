@@ -49,9 +49,21 @@ impl Outgoing {
         topics: &[&str],
         value: &C,
     ) -> Result<Self, StageFailure> {
-        let envelope = parent.following(stage, C::EVENT_TYPE, value.workload(), value.at(), ordinal);
+        Self::with(&parent.following(stage, C::EVENT_TYPE, value.workload(), value.at(), ordinal), stage, topics, value)
+    }
+
+    /// A value that `stage` makes of several records, to each of `topics`; it begins a trace of its own. The
+    /// same stage, key, instant and `position` always give the same id.
+    ///
+    /// # Errors
+    /// As [`Outgoing::following`].
+    pub fn root<C: Contract>(stage: &str, position: &str, topics: &[&str], value: &C) -> Result<Self, StageFailure> {
+        Self::with(&Envelope::root(stage, C::EVENT_TYPE, value.workload(), value.at(), position), stage, topics, value)
+    }
+
+    fn with<C: Contract>(envelope: &Envelope, stage: &str, topics: &[&str], value: &C) -> Result<Self, StageFailure> {
         let bytes = value.encode().map_err(|e| StageFailure { message: format!("{stage} made a bad record: {e}") })?;
-        let records = topics.iter().map(|topic| record(&envelope, topic, value, bytes.clone())).collect();
+        let records = topics.iter().map(|topic| record(envelope, topic, value, bytes.clone())).collect();
         Ok(Self { records })
     }
 

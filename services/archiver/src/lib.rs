@@ -16,9 +16,9 @@ mod examples;
 
 pub use config::Config;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use prescale_bus::{Bus, cancelled_within};
-use prescale_chassis::Context;
+use prescale_chassis::{Context, Running, run_together};
 use prescale_contracts::Contract;
 use prescale_domain::fingerprint::Fingerprint;
 use prescale_domain::prediction::Prediction;
@@ -49,42 +49,17 @@ pub fn run(config: &Config, context: &Context, bus: Arc<dyn Bus>, shutdown: &Can
         tracing::info!(
             "no store is configured: set [archiver.prometheus] url, [archiver.influxdb] url or [archiver.parquet] folder"
         );
+        while !cancelled_within(shutdown, LOOK_EVERY) {}
     }
-    let stop = shutdown.child_token();
-    std::thread::scope(|scope| {
-        let running: Vec<_> = starts
-            .into_iter()
-            .map(|(stage, batch_records_max, start)| {
-                let (bus, stop) = (Arc::clone(&bus), &stop);
-                let run = move || {
-                    // One that fails or panics must not leave the others running without it.
-                    let stop_all = stop.clone().drop_guard();
-                    let sink = SinkRun { context, bus: bus.as_ref(), stage, batch_records_max, shutdown: stop };
-                    let ended = start(&sink).with_context(|| format!("{stage} stopped"));
-                    if ended.is_ok() {
-                        stop_all.disarm();
-                    }
-                    ended
-                };
-                std::thread::Builder::new().name(stage.to_owned()).spawn_scoped(scope, run)
-            })
-            .collect();
-        if running.is_empty() {
-            while !cancelled_within(&stop, LOOK_EVERY) {}
-        }
-        if running.iter().any(Result::is_err) {
-            stop.cancel();
-        }
-        let mut ended = Ok(());
-        for thread in running {
-            let one = match thread {
-                Ok(thread) => thread.join().unwrap_or_else(|_| Err(anyhow!("a stage of the archiver panicked"))),
-                Err(error) => Err(anyhow::Error::new(error).context("cannot start a thread")),
-            };
-            ended = ended.and(one);
-        }
-        ended
-    })
+    let running = starts.into_iter().map(|(stage, batch_records_max, start)| {
+        let bus = bus.as_ref();
+        let run = move |shutdown: &CancellationToken| {
+            let sink = SinkRun { context, bus, stage, batch_records_max, shutdown };
+            start(&sink).with_context(|| format!("{stage} stopped"))
+        };
+        Running { name: stage, run: Box::new(run) }
+    });
+    run_together(running.collect(), shutdown)
 }
 
 /// The stages that the configuration asks for: name, records at a time, and how to run it.

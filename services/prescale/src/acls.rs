@@ -20,6 +20,8 @@ pub struct Configured {
     pub replay: bool,
     /// The stages that the archiver runs.
     pub sinks: Vec<StageInput>,
+    /// The stages that the grouper runs.
+    pub group_stages: Vec<StageInput>,
 }
 
 /// The rights of one service.
@@ -57,20 +59,25 @@ pub fn service_acls(context: &Context, configured: &Configured, topic_prefix: &s
         .map(|topic| BusUse::Reader { topic })
         .chain(lags())
         .collect();
-    let sinks = &configured.sinks;
-    let sink_groups: Vec<String> = sinks.iter().map(|s| context.group(s.stage)).collect();
-    let sinks = || sinks.iter().zip(&sink_groups);
-    let sink_lags = sinks().map(|(s, group)| BusUse::Lag { group, topic: s.topic });
+    let with_groups = |inputs: &[StageInput]| -> Vec<(StageInput, String)> {
+        inputs.iter().map(|s| (*s, context.group(s.stage))).collect()
+    };
+    let (group_stages, sinks) = (with_groups(&configured.group_stages), with_groups(&configured.sinks));
+    let other_lags = group_stages.iter().chain(&sinks).map(|(s, group)| BusUse::Lag { group, topic: s.topic });
     let operator = table
         .iter()
         .flat_map(|topic| [BusUse::Maker { topic }, BusUse::Reader { topic }])
         .chain(lags())
-        .chain(sink_lags)
+        .chain(other_lags)
         .collect();
-    let archiver = sinks().map(|(s, group)| BusUse::Stage { input: s.topic, outputs: &[], group }).collect::<Vec<_>>();
-    let archiver = (!archiver.is_empty()).then(|| service("archiver", archiver));
+    let optional = |name, stages: &[(StageInput, String)]| {
+        let stage = |s: &StageInput, group| BusUse::Stage { input: s.topic, outputs: outputs_of(s.stage), group };
+        let uses: Vec<_> = stages.iter().map(|(s, group)| stage(s, group)).collect();
+        (!uses.is_empty()).then(|| service(name, uses))
+    };
+    let (grouper, archiver) = (optional("grouper", &group_stages), optional("archiver", &sinks));
     let ends = [service("console", console), service("operator", operator)];
-    std::iter::once(service("collector", collector)).chain(stages).chain(archiver).chain(ends).collect()
+    std::iter::once(service("collector", collector)).chain(stages).chain(grouper).chain(archiver).chain(ends).collect()
 }
 
 /// The rights as commands for a shell, or JSON; a service's principal is `principal_prefix` and its
@@ -106,7 +113,7 @@ pub fn rendered(services: &[ServiceAcls], tool: &AclTool, principal_prefix: &str
 mod tests {
     use super::*;
     use crate::settings::Settings;
-    use prescale_chassis::{SINKS, TypedStageFactory};
+    use prescale_chassis::{GROUP_STAGES, SINKS, TypedStageFactory};
     use std::sync::Arc;
 
     const PREFIX: &str = "User:prescale-";
@@ -159,6 +166,17 @@ mod tests {
             of(&services, "collector").contains(&"Read on topic \"action-results\"".to_owned())
         };
         assert!(reads(true) && !reads(false));
+    }
+
+    #[test]
+    fn the_grouper_writes_what_groups_have() {
+        let configured = Configured { group_stages: GROUP_STAGES.to_vec(), ..Configured::default() };
+        let services = service_acls(&Context::default(), &configured, "eu.");
+        let rights = of(&services, "grouper");
+        for topic in [topics::GROUP_PARTS, topics::GROUP_PREDICTIONS] {
+            assert!(rights.contains(&format!("Write on topic \"eu.{topic}\"")), "{rights:?}");
+        }
+        assert!(!rights.contains(&"Write on topic \"eu.predictions\"".to_owned()));
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub fn in_force(settings: &Settings) -> Result<String> {
     put("collector", section(&settings.collector)?);
     put("fingerprinter", section(&settings.fingerprinter)?);
     put("predictor", section(&settings.predictor)?);
+    put("grouper", section(&settings.grouper)?);
     put("planner", section(&settings.planner)?);
     put("actuator", section(&settings.actuator)?);
     put("archiver", section(&settings.archiver)?);

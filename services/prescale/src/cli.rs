@@ -173,6 +173,7 @@ fn acls(config: Option<&Path>, args: &AclsArgs) -> Result<(), Failure> {
         fleet: collector.fleet.enabled,
         replay: collector.replay.is_enabled(),
         sinks: settings.archiver.inputs(),
+        group_stages: settings.grouper.inputs(),
     };
     let kafka = &settings.bus.kafka;
     let mut services = acls::service_acls(&Context::new(&settings.bus), &configured, &kafka.topic_prefix);
@@ -213,6 +214,7 @@ fn lag(config: Option<&Path>, format: Format) -> Result<(), Failure> {
     let context = Context::new(&settings.bus);
     let inputs: Vec<GroupInput> = STAGES
         .iter()
+        .chain(&settings.grouper.inputs())
         .chain(&settings.archiver.inputs())
         .map(|s| GroupInput { group: context.group(s.stage), topic: s.topic })
         .collect();

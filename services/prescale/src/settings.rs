@@ -20,6 +20,8 @@ pub struct Settings {
     pub fingerprinter: prescale_fingerprinter::Config,
     /// `[predictor]`.
     pub predictor: prescale_predictor::Config,
+    /// `[grouper]`.
+    pub grouper: prescale_grouper::Config,
     /// `[planner]`.
     pub planner: prescale_planner::Config,
     /// `[actuator]`.
@@ -51,6 +53,7 @@ impl Settings {
             collector: loader.section("collector")?,
             fingerprinter: loader.section("fingerprinter")?,
             predictor: loader.section("predictor")?,
+            grouper: loader.section("grouper")?,
             planner: loader.section("planner")?,
             actuator: loader.section("actuator")?,
             archiver: loader.section("archiver")?,
@@ -72,6 +75,7 @@ impl Settings {
         prescale_fingerprinter::sql::query::FeatureQuery::new(&features.features)
             .context("[fingerprinter.features]")?;
         prescale_predictor::stage::Factory::new(self.predictor.settings()?)?;
+        self.grouper.groups()?;
         self.planner.rules()?;
         self.actuator.cloud_rules()?;
         self.archiver.check()?;

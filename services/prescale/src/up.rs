@@ -10,7 +10,7 @@ use crate::topics;
 use anyhow::{Context as _, Result};
 use prescale_bus::Bus;
 use prescale_chassis::telemetry::Metrics;
-use prescale_chassis::{Context, open_bus, with_registry};
+use prescale_chassis::{Context, STAGES, open_bus, with_registry};
 use prescale_collector::{Event, ReplayReport};
 use progress::Progress;
 use std::net::SocketAddr;
@@ -67,6 +67,9 @@ impl Services<'_> {
         self.start(scope, "fingerprinter", |s| {
             prescale_fingerprinter::run(&s.settings.fingerprinter, &s.context, s.bus(), &s.stop)
         });
+        if !self.settings.grouper.inputs().is_empty() {
+            self.start(scope, "grouper", |s| prescale_grouper::run(&s.settings.grouper, &s.context, s.bus(), &s.stop));
+        }
         if !self.settings.archiver.inputs().is_empty() {
             self.start(scope, "archiver", |s| {
                 prescale_archiver::run(&s.settings.archiver, &s.context, s.bus(), &s.stop)
@@ -124,7 +127,10 @@ impl Services<'_> {
     }
 
     fn finish_replay(&self, report: &ReplayReport, metrics: &Metrics) -> Result<()> {
-        self.context.settled(self.bus.as_ref(), &self.stop).context("cannot wait for the stages")?;
+        for stages in [STAGES.as_slice(), &self.settings.grouper.inputs()] {
+            let settled = self.context.settled_through(stages, self.bus.as_ref(), &self.stop);
+            settled.context("cannot wait for the stages")?;
+        }
         let counted = rendered::Rendered::parse(&metrics.render());
         let text = replay_end::account(self.bus.as_ref(), &self.context, report, &counted, &self.stop)?;
         print!("{text}");

@@ -18,13 +18,14 @@ use std::path::PathBuf;
 
 /// Every section that `prescale.toml` may have. A service's own binary reads its own, `bus`,
 /// `schema_registry` and `telemetry`, and lets the others be.
-pub const SECTIONS: [&str; 10] = [
+pub const SECTIONS: [&str; 11] = [
     "bus",
     "schema_registry",
     "telemetry",
     "collector",
     "fingerprinter",
     "predictor",
+    "grouper",
     "planner",
     "actuator",
     "archiver",

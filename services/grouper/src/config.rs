@@ -1,0 +1,135 @@
+//! Configuration of the grouper: section `[grouper]`.
+
+use anyhow::{Context as _, Result, ensure};
+use glob::Pattern;
+use prescale_chassis::{GROUP_STAGES, StageInput};
+use prescale_domain::workload::WorkloadId;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Section `[grouper]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// The groups by name, as `[grouper.groups.NAME]`. A workload may be in several.
+    pub groups: BTreeMap<String, GroupConfig>,
+}
+
+/// Section `[grouper.groups.NAME]`: which workloads are in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GroupConfig {
+    /// Patterns of workload names, such as `web-*`: one of them must match. `?` is any one character, `*` any
+    /// number of them, `[abc]` one of these.
+    pub workloads: Vec<String>,
+    /// Patterns of sources, such as `fleet:*`: one of them must match. Empty for all.
+    pub sources: Vec<String>,
+}
+
+/// Groups by name, checked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Groups(Vec<Group>);
+
+#[derive(Clone, Debug, PartialEq)]
+struct Group {
+    name: WorkloadId,
+    workloads: Vec<Pattern>,
+    sources: Vec<Pattern>,
+}
+
+impl Config {
+    /// Checks the groups.
+    ///
+    /// # Errors
+    /// With the key of a name or pattern that cannot be used.
+    pub fn groups(&self) -> Result<Groups> {
+        let group = |(name, config): (&String, &GroupConfig)| {
+            let key = format!("[grouper.groups.{name}]");
+            let patterns = |what: &str, patterns: &[String]| {
+                let pattern = |text: &String| Pattern::new(text).with_context(|| format!("{key} {what}: {text:?}"));
+                patterns.iter().map(pattern).collect::<Result<Vec<_>>>()
+            };
+            ensure!(!config.workloads.is_empty(), "{key} workloads is empty: give a pattern, \"*\" for all");
+            Ok(Group {
+                name: WorkloadId::new(name).with_context(|| key.clone())?,
+                workloads: patterns("workloads", &config.workloads)?,
+                sources: patterns("sources", &config.sources)?,
+            })
+        };
+        Ok(Groups(self.groups.iter().map(group).collect::<Result<_>>()?))
+    }
+
+    /// The stages that it runs, each with the topic that it reads; none without a group.
+    pub fn inputs(&self) -> Vec<StageInput> {
+        if self.groups.is_empty() { Vec::new() } else { GROUP_STAGES.to_vec() }
+    }
+}
+
+/// All of it, one group after another.
+impl fmt::Display for Groups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Group { name, workloads, sources } in &self.0 {
+            let texts = |patterns: &[Pattern]| patterns.iter().map(|p| p.as_str().to_owned()).collect::<Vec<_>>();
+            write!(f, "{name:?} {:?} {:?};", texts(workloads), texts(sources))?;
+        }
+        Ok(())
+    }
+}
+
+impl Groups {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The groups that a workload is in.
+    pub fn of<'a>(&'a self, workload: &'a WorkloadId, source: &'a str) -> impl Iterator<Item = &'a WorkloadId> {
+        let matches = |patterns: &[Pattern], text: &str| patterns.iter().any(|pattern| pattern.matches(text));
+        let holds = move |group: &&Group| {
+            matches(&group.workloads, workload.as_str())
+                && (group.sources.is_empty() || matches(&group.sources, source))
+        };
+        self.0.iter().filter(holds).map(|group| &group.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_workload_is_in_every_group_whose_patterns_match() {
+        let groups = config(
+            r#"
+            [groups.web]
+            workloads = ["web-*", "proxy-?"]
+            [groups.demo]
+            workloads = ["*"]
+            sources = ["fleet:*"]
+            "#,
+        );
+        let groups = groups.groups().unwrap();
+        let of = |workload: &str, source| -> Vec<String> {
+            groups.of(&WorkloadId::new(workload).unwrap(), source).map(ToString::to_string).collect()
+        };
+        assert_eq!(of("web-1", "fleet:demo"), ["demo", "web"]);
+        assert_eq!(of("proxy-1", "host:a"), ["web"]);
+        assert_eq!(of("proxy-12", "host:a"), [""; 0]);
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused_with_its_key() {
+        let message = |text| format!("{:#}", config(text).groups().unwrap_err());
+        assert!(message("[groups.web]\n").contains("[grouper.groups.web] workloads is empty"));
+        let pattern = message("[groups.web]\nworkloads = [\"web-[\"]\n");
+        assert!(pattern.contains("[grouper.groups.web] workloads: \"web-[\""), "{pattern}");
+        assert!(message("[groups.\"\"]\nworkloads = [\"*\"]\n").contains("[grouper.groups.]"));
+        assert_eq!(Config::default().inputs(), []);
+        assert_eq!(config("[groups.web]\n").inputs().len(), 2);
+    }
+}

@@ -1,0 +1,47 @@
+//! Forecasts of groups of workloads: predictions in, predictions of groups out.
+//!
+//! Two stages, since a group's members lie in several partitions: [`parts`] sums up those of one partition,
+//! [`forecaster`] joins the parts. What a sum of forecasts is worth is `prescale_domain::group`'s to say;
+//! [`config`] says which workloads are a group.
+
+pub mod config;
+pub mod forecaster;
+pub mod parts;
+
+pub use config::Config;
+
+use anyhow::Context as _;
+use prescale_bus::{Bus, StageFactory, cancelled_within};
+use prescale_chassis::{Context, Running, run_together, stage_factory};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How long a wait for the shutdown is at a time.
+const LOOK_EVERY: Duration = Duration::from_secs(3600);
+
+/// Runs both stages until shutdown, or until one of them loses the bus. Blocks; call it outside of any async
+/// runtime. Without a group it does nothing and waits.
+///
+/// # Errors
+/// When the configuration cannot be used, or the bus is lost.
+pub fn run(config: &Config, context: &Context, bus: Arc<dyn Bus>, shutdown: &CancellationToken) -> anyhow::Result<()> {
+    let groups = config.groups()?;
+    if groups.is_empty() {
+        tracing::info!("no group is configured: name one in [grouper.groups]");
+        while !cancelled_within(shutdown, LOOK_EVERY) {}
+        return Ok(());
+    }
+    let running = |factory: Arc<dyn StageFactory>| -> Running<'_> {
+        let (name, bus) = (factory.name(), bus.as_ref());
+        let run = move |stop: &CancellationToken| {
+            context.run_stage(bus, factory, stop).with_context(|| format!("{name} stopped"))
+        };
+        Running { name, run: Box::new(run) }
+    };
+    let stages = vec![
+        running(stage_factory(parts::Factory::new(Arc::new(groups)))),
+        running(stage_factory(forecaster::Factory)),
+    ];
+    run_together(stages, shutdown)
+}
