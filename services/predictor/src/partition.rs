@@ -14,9 +14,10 @@ use crate::wave::{self, Buffers};
 use bitcode::{Decode, Encode};
 use metrics::counter;
 use prescale_contracts::Envelope;
+use prescale_domain::calibration::cold_start::{EXEMPLARY_BINS_MIN, Exemplars, START_BINS, Traits};
 use prescale_domain::calibration::pools::{PoolKey, Pools, Spreads};
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint};
-use prescale_domain::forecast::{Family, GRID_STEP_S};
+use prescale_domain::forecast::{DAY_BINS, Family, GRID_STEP_S};
 use prescale_domain::policy::Resource;
 use prescale_domain::prediction::{Prediction, ResourceForecast};
 use prescale_domain::stream::silence::{SourceNumber, Sources};
@@ -65,6 +66,8 @@ struct State {
     sources: Sources,
     workloads: BTreeMap<WorkloadId, Workload>,
     pools: Pools,
+    /// By resource.
+    exemplars: Vec<Exemplars>,
     /// Newest instant of all records.
     newest_at: Option<EventTime>,
 }
@@ -112,6 +115,7 @@ impl Partition {
             sources: Sources::default(),
             workloads: BTreeMap::new(),
             pools: Pools::new(settings.resources.len(), settings.horizons_s.len()),
+            exemplars: vec![Exemplars::default(); settings.resources.len()],
             newest_at: None,
         };
         Self {
@@ -260,8 +264,13 @@ impl Partition {
                 capacity: Resource::capacity_of_kpi(kpi_fingerprint.name.as_str(), fingerprint.capacity.as_ref()),
             };
             let series = &mut workload.series[resource];
+            let bins_before = series.bins();
             let job = series.take_in(rules, &offer, |(family, horizon, statistic), scores| {
                 pools.push(PoolKey { family, resource, horizon, statistic }, scores);
+            });
+            let of = (&fingerprint.workload, fingerprint.at.bin(GRID_STEP_S));
+            learn_from_others(series, bins_before, &mut self.state.exemplars[resource], of, || {
+                Traits::of(kpi_fingerprint, offer.capacity)
             });
             let Some(job) = job else { continue };
             self.wave.rows += job.rows.len().max(1);
@@ -326,9 +335,30 @@ impl Partition {
             model: Arc::clone(&self.family_names[made.family as usize]),
             model_version: Arc::clone(version),
             drift: Some(made.drift),
-            started_from: Vec::new(),
+            started_from: series.neighbours().to_vec(),
             horizons: made.horizons,
         })
+    }
+}
+
+/// Lets a series that has come to its first hour start from its neighbours, and others start from one that has
+/// come to the end of a further day.
+fn learn_from_others(
+    series: &mut Series,
+    bins_before: u64,
+    exemplars: &mut Exemplars,
+    (workload, bin): (&WorkloadId, i64),
+    traits: impl FnOnce() -> Traits,
+) {
+    let (bins, day_bins) = (series.bins(), DAY_BINS as u64);
+    if bins_before < START_BINS && bins >= START_BINS {
+        if series.is_inexperienced()
+            && let Some((corrections, neighbours)) = exemplars.start(&traits())
+        {
+            series.start_from(&corrections, neighbours);
+        }
+    } else if bins >= EXEMPLARY_BINS_MIN && bins / day_bins != bins_before / day_bins && exemplars.wants(workload) {
+        exemplars.keep(workload, bin, traits(), series.corrections());
     }
 }
 

@@ -16,6 +16,7 @@ use crate::job::{Carried, Job, Run};
 use crate::lineup::{Lineup, ModelId};
 use bitcode::{Decode, Encode};
 use metrics::counter;
+use prescale_domain::calibration::cold_start::{Corrections, START_BINS};
 use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::calibration::pools::{PoolKey, Spreads};
 use prescale_domain::calibration::series::SeriesCalibration;
@@ -30,10 +31,11 @@ use prescale_domain::forecast::mstl::Mstl;
 use prescale_domain::forecast::prophet::Prophet;
 use prescale_domain::forecast::residuals::at_least_uncertain;
 use prescale_domain::forecast::seasonal_naive::{DayBefore, SeasonalNaive};
-use prescale_domain::forecast::{Family, Forecaster, HorizonQuantiles};
+use prescale_domain::forecast::{DAY_BINS, Family, Forecaster, HorizonQuantiles};
 use prescale_domain::prediction::HorizonForecast;
 use prescale_domain::quantiles::Quantiles;
 use prescale_domain::time::EventTime;
+use prescale_domain::workload::WorkloadId;
 use prescale_inference::Kind;
 
 /// What is remembered of one series.
@@ -47,6 +49,8 @@ pub struct Series {
     fitted: Fitted,
     calibration: SeriesCalibration,
     contest: Contest,
+    /// The workloads that a young series started from, for as long as it is young.
+    neighbours: Box<[WorkloadId]>,
 }
 
 /// What a series goes by.
@@ -200,6 +204,33 @@ impl Series {
         Some(Forecast { family, model, horizons: horizons.collect(), drift, failed })
     }
 
+    /// Bins since it began.
+    pub fn bins(&self) -> u64 {
+        self.demand.bins()
+    }
+
+    /// Whether it has next to no experience of its own.
+    pub fn is_inexperienced(&self) -> bool {
+        u64::from(self.calibration.coverage(0, Statistic::Value).scored()) < 2 * START_BINS
+    }
+
+    /// How its forecasts are corrected, for others to start from.
+    pub fn corrections(&self) -> Corrections {
+        Corrections { trackers: self.calibration.trackers(), champion: self.contest.champion() }
+    }
+
+    /// Starts from what its neighbours have found.
+    pub fn start_from(&mut self, corrections: &Corrections, neighbours: Vec<WorkloadId>) {
+        self.calibration.start_from(&corrections.trackers);
+        self.contest.start_from(corrections.champion);
+        self.neighbours = neighbours.into();
+    }
+
+    /// The neighbours that it started from; none once it is a day old.
+    pub fn neighbours(&self) -> &[WorkloadId] {
+        &self.neighbours
+    }
+
     /// What the newest model of a family carries.
     #[cfg(test)]
     pub(crate) fn carried(&self, family: Family) -> Option<&Carried> {
@@ -212,7 +243,8 @@ impl Series {
         let networks = self.networks.capacity() * size_of::<(ModelId, Carried)>() + carried;
         let smoothed = self.smoothed.as_ref().map_or(0, |s| size_of::<Smoothed>() + s.heap_bytes());
         let day_before = self.day_before.as_ref().map_or(0, |d| size_of::<DayBefore>() + d.heap_bytes());
-        let judged = self.calibration.heap_bytes() + self.contest.heap_bytes();
+        let neighbours: usize = self.neighbours.iter().map(|n| size_of::<WorkloadId>() + n.as_str().len()).sum();
+        let judged = self.calibration.heap_bytes() + self.contest.heap_bytes() + neighbours;
         self.demand.heap_bytes() + networks + smoothed + day_before + self.fitted.heap_bytes() + judged
     }
 
@@ -230,16 +262,17 @@ impl Series {
         let Some(closed) = self.demand.open() else { return };
         let horizons_bins = &rules.settings.horizons_bins;
         let reigning = self.by_preference(rules).next();
-        let can_fall_back = self.day_before.is_some() && self.is_ready(rules, Family::SeasonalNaive);
-        let last_state = if can_fall_back { DriftState::FallenBack } else { DriftState::Reset };
-        let had_fallen_back = self.calibration.drift() == DriftState::FallenBack;
+        let can_fall_back = self.day_before.is_some()
+            && self.is_ready(rules, Family::SeasonalNaive)
+            && self.contest.lately_lost_less(Family::SeasonalNaive) == Some(true);
+        let has_fallen_back = self.calibration.drift() == DriftState::FallenBack;
+        let last_state = if can_fall_back || has_fallen_back { DriftState::FallenBack } else { DriftState::Reset };
         if let Some(state) = self.calibration.close(horizons_bins, &self.demand, last_state, &mut scored) {
             counter!("prescale_predictor_drift_alarms_total", "led_to" => state.name()).increment(1);
         }
         self.contest.close(horizons_bins, &self.demand, reigning, &mut scored);
-        if had_fallen_back && self.calibration.drift() != DriftState::FallenBack {
-            let next = self.by_preference(rules).next();
-            next.into_iter().for_each(|next| self.contest.end_stand_in(Family::SeasonalNaive, next));
+        if has_fallen_back {
+            self.end_fallback(rules);
         }
         if let Some(state) = &mut self.smoothed {
             ExponentialSmoothing.close(state, &self.demand, &closed);
@@ -249,14 +282,32 @@ impl Series {
         }
         self.fitted.close(&self.demand, &closed);
         self.demand.close();
+        if self.demand.bins() > DAY_BINS as u64 {
+            self.neighbours = Box::default();
+        }
+    }
+
+    /// Seasonal naive makes the forecasts until it is the worse again; a day later, for good if it is not.
+    fn end_fallback(&mut self, rules: Rules<'_>) {
+        let next = self.by_turn(rules, self.contest.champion()).next();
+        let Some(next) = next.filter(|next| *next != Family::SeasonalNaive) else { return };
+        if self.calibration.drift() != DriftState::FallenBack {
+            self.contest.end_stand_in(Family::SeasonalNaive, next);
+        } else if self.contest.lately_lost_less(next) == Some(true) {
+            self.calibration.end_drift();
+        }
     }
 
     /// The families that have enough history: the champion, then the others in the order of the list. Seasonal
     /// naive comes before them where drift has led to it.
     fn by_preference<'a>(&self, rules: Rules<'a>) -> impl Iterator<Item = Family> + use<'a, '_> {
-        let listed = &rules.settings.models;
         let fallback = (self.calibration.drift() == DriftState::FallenBack).then_some(Family::SeasonalNaive);
-        let first = fallback.or(self.contest.champion()).filter(|first| listed.contains(first));
+        self.by_turn(rules, fallback.or(self.contest.champion()))
+    }
+
+    fn by_turn<'a>(&self, rules: Rules<'a>, first: Option<Family>) -> impl Iterator<Item = Family> + use<'a, '_> {
+        let listed = &rules.settings.models;
+        let first = first.filter(|first| listed.contains(first));
         let others = listed.iter().copied().filter(move |family| Some(*family) != first);
         first.into_iter().chain(others).filter(move |family| self.is_ready(rules, *family))
     }

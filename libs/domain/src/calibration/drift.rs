@@ -4,7 +4,8 @@
 //! as in Gama and others 2014, "A Survey on Concept Drift Adaptation"), on the pinball loss in units of its own
 //! mean: what it exceeds the mean by, less a tolerance, is summed up and never goes below 0. Each time that the
 //! sum passes its bound one more thing is done: intervals are widened, then the series' own correction is begun
-//! anew, then seasonal naive forecasts. Meanwhile the mean is that of before. A day without an alarm ends it.
+//! anew, then seasonal naive forecasts, if it is any better. Meanwhile the mean is that of before. A day without an
+//! alarm ends it.
 
 use super::Spread;
 use bitcode::{Decode, Encode};
@@ -92,6 +93,11 @@ impl Drift {
     /// What it has led to so far.
     pub fn state(&self) -> DriftState {
         self.state
+    }
+
+    /// Ends it: what it was about is over, and the mean is learnt anew.
+    pub fn end(&mut self) {
+        *self = Self::default();
     }
 
     /// Takes in the loss of one bin, in units of the demand's size. Gives the state that an alarm led to;

@@ -3,9 +3,11 @@
 //! Two corrections, one on the other. The first is split conformal and shared: by how much the workloads
 //! of a partition lately missed on either side of the median ([`conformal`]). The second is a series' own,
 //! online, and of each quantile ([`tracking`]). What was forecast is kept until its truth is
-//! known ([`series`]). Where forecasts get worse for good, more is done ([`drift`]). Nothing here knows how a
+//! known ([`series`]). A young series starts
+//! from the corrections of others ([`cold_start`]); where forecasts get worse for good, more is done ([`drift`]). Nothing here knows how a
 //! forecast is made.
 
+pub mod cold_start;
 pub mod conformal;
 pub mod coverage;
 pub mod drift;

@@ -114,6 +114,25 @@ impl<M: Copy> SeriesCalibration<M> {
         alarm
     }
 
+    /// The series' own correction of each horizon and statistic.
+    pub fn trackers(&self) -> Vec<[Tracker; 2]> {
+        self.records.iter().map(|records| records.map(|record| record.tracker)).collect()
+    }
+
+    /// Begins with corrections that others found, in place of its own, if they are of as many horizons.
+    pub fn start_from(&mut self, trackers: &[[Tracker; 2]]) {
+        if trackers.len() == self.records.len() {
+            for (records, trackers) in self.records.iter_mut().zip(trackers) {
+                records.iter_mut().zip(trackers).for_each(|(record, tracker)| record.tracker = *tracker);
+            }
+        }
+    }
+
+    /// Ends the drift.
+    pub fn end_drift(&mut self) {
+        self.drift.end();
+    }
+
     /// What drift has led to.
     pub fn drift(&self) -> DriftState {
         self.drift.state()

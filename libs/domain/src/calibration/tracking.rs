@@ -25,6 +25,16 @@ pub struct Tracker {
 }
 
 impl Tracker {
+    /// The mean of several; the default one of none.
+    pub fn mean<'a>(trackers: impl ExactSizeIterator<Item = &'a Self>) -> Self {
+        let count = trackers.len().max(1) as f32;
+        let mut mean = Self::default();
+        for tracker in trackers {
+            mean.shifts.iter_mut().zip(tracker.shifts).for_each(|(sum, shift)| *sum += shift / count);
+        }
+        mean
+    }
+
     /// Takes a truth in, with the quantiles that were published for it `bins_ahead` bins before. A
     /// quantile goes up by (level - [truth below it]) steps, and stays where it is the truth itself.
     /// Forecasts for several bins ahead overlap, and so do their misses: the step is smaller by the root

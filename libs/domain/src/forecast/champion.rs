@@ -18,6 +18,9 @@ use bitcode::{Decode, Encode};
 /// Half-life of a round's weight, in rounds.
 pub const HALF_LIFE_ROUNDS: f64 = 48.0;
 
+/// The same for what was lately, in rounds.
+pub const RECENT_HALF_LIFE_ROUNDS: f64 = 3.0;
+
 /// Rounds under the same champion that a challenger must have been scored in before it can win.
 pub const ROUNDS_MIN: u32 = 24;
 
@@ -55,6 +58,8 @@ struct Record {
     lead: [f64; 4],
     /// Rounds since then.
     rounds: u32,
+    /// Sums of the lead and of the weights, likewise, with the short half-life.
+    recent: [f32; 2],
 }
 
 /// What is kept of one series.
@@ -136,6 +141,17 @@ impl Contest {
         }
     }
 
+    /// Whether a family lately lost less than the one whose forecasts are published. `None` before both were scored.
+    pub fn lately_lost_less(&self, family: Family) -> Option<bool> {
+        let [sum, weight] = self.records.get(family as usize)?.recent;
+        (weight > 0.0).then_some(sum > 0.0)
+    }
+
+    /// Begins with a champion that others have, while there is none yet.
+    pub fn start_from(&mut self, champion: Option<Family>) {
+        self.champion = self.champion.or(champion);
+    }
+
     /// Ends a time in which `stand_in` made the forecasts: it goes on as the champion if `next`, whose turn it
     /// would be, lost more than it did.
     pub fn end_stand_in(&mut self, stand_in: Family, next: Family) {
@@ -153,7 +169,10 @@ impl Contest {
     /// Books a round that is through.
     fn settle(&mut self, round: &Round, reigning: Family) {
         if self.reigning.replace(reigning) != Some(reigning) {
-            self.records.iter_mut().for_each(|record| (record.lead, record.rounds) = ([0.0; 4], 0));
+            let anew = |record: &mut Record| {
+                *record = Record { loss: record.loss, weight: record.weight, ..Record::default() }
+            };
+            self.records.iter_mut().for_each(anew);
         }
         let held = round.entries.iter().find(|entry| entry.family == reigning).and_then(Entry::mean_loss);
         for entry in &round.entries {
@@ -205,6 +224,9 @@ impl Record {
                 keep * keep * weight_squares + 1.0,
             ];
             self.rounds = self.rounds.saturating_add(1);
+            let [sum, weight] = self.recent;
+            let keep = 0.5f32.powf(1.0 / RECENT_HALF_LIFE_ROUNDS as f32);
+            self.recent = [keep * sum + lead as f32, keep * weight + 1.0];
         }
     }
 
@@ -314,6 +336,8 @@ mod tests {
                 demand.close();
                 demand.add(0.0);
             }
+            assert_eq!(contest.lately_lost_less(Family::Gru), Some(wanted.is_none()));
+            assert_eq!(contest.lately_lost_less(Family::Arima), None);
             contest.end_stand_in(Family::LastValue, Family::Gru);
             assert_eq!(contest.champion(), None, "somebody else stood in");
             contest.end_stand_in(Family::SeasonalNaive, Family::Gru);

@@ -376,3 +376,50 @@ fn two_days_on(partition: &mut Partition) {
     let bins = 2 * DAY_BINS as i64..3 * DAY_BINS as i64;
     apply(partition, bins.map(|bin| record(0, 300 * bin)).collect());
 }
+
+/// Busy and idle workloads for more than two days, and then a new busy one, which starts from five of its kind for
+/// as long as it is young.
+#[test]
+fn a_young_workload_starts_from_the_nearest_fingerprints() {
+    let record = |kind: &str, nth: i64, bin: i64| {
+        let level = if kind == "busy" { 6.0 } else { 0.1 };
+        let cpu = level * (1.0 + 0.2 * noise(nth, bin));
+        let mut made = enveloped(fingerprint(&format!("{kind}-{nth}"), START_S + 300 * bin, [Some(cpu), None]));
+        let short = &mut made.fingerprint.kpis[0].short;
+        (short.mean, short.std_dev) = (Some(level), Some(0.06 * level));
+        (short.p95, short.max) = (Some(1.2 * level), Some(1.2 * level + 0.01 * nth as f64));
+        made
+    };
+    let days = 2 * DAY_BINS as i64 + 2;
+    let all = || ["busy", "idle"].into_iter().flat_map(|kind| (0..12).map(move |nth| (kind, nth)));
+    let old = (0..days).flat_map(|bin| all().map(move |(kind, nth)| record(kind, nth, bin)));
+    let mut whole = partition();
+    apply(&mut whole, old.collect());
+    let mut cut = again(&whole);
+    let young: Vec<Enveloped> = (days..days + 300).map(|bin| record("busy", 99, bin)).collect();
+    let made = apply(&mut whole, young.clone());
+    let (first, rest) = young.split_at(11);
+    let mut again_made = apply(&mut cut, first.to_vec());
+    cut = again(&cut);
+    again_made.extend(apply(&mut cut, rest.to_vec()));
+    assert!(made == again_made && cut.snapshot() == whole.snapshot(), "a restart changes something");
+    let started_from = |nth: usize| &made[nth].resources[0].started_from;
+    assert_eq!((started_from(10).len(), started_from(299).len()), (0, 0));
+    for nth in [11, 200] {
+        let neighbours = started_from(nth);
+        assert!(neighbours.len() == 5 && neighbours.iter().all(|w| w.as_str().starts_with("busy")), "{neighbours:?}");
+    }
+    // What it starts from is the mean of theirs, as it was when each came to its second day's end.
+    let mut starting = partition();
+    starting.state.exemplars = whole.state.exemplars.clone();
+    apply(&mut starting, young[..12].to_vec());
+    let corrections = |partition: &Partition, name: &str| {
+        partition.state.workloads[&WorkloadId::new(name).unwrap()].series[0].corrections()
+    };
+    let traits = Traits::of(&young[11].fingerprint.kpis[0], Some(8.0));
+    let (wanted, _) = whole.state.exemplars[0].start(&traits).unwrap();
+    assert_eq!(corrections(&starting, "busy-99"), wanted);
+    let mut alone = partition();
+    apply(&mut alone, young[..12].to_vec());
+    assert_ne!(corrections(&alone, "busy-99"), wanted);
+}

@@ -242,10 +242,10 @@ fn drifting(off: std::ops::Range<i64>) -> Vec<(i64, DriftState, Family)> {
 }
 
 /// Long before another family could win the contest, intervals are widened, then the correction is begun anew, then
-/// seasonal naive forecasts. A day later the GRU has its turn again, unless it is still the worse.
+/// seasonal naive forecasts: until the GRU loses less again, or for good where it has not within a day.
 #[test]
 fn drift_leads_to_wider_intervals_then_to_a_new_correction_then_to_seasonal_naive() {
-    for (off, then) in [(600..634, Family::Gru), (600..1000, Family::SeasonalNaive)] {
+    for (off, then, within_bins) in [(600..634, Family::Gru, 26), (600..1000, Family::SeasonalNaive, 288)] {
         let seen = drifting(off);
         let order: Vec<_> = seen.iter().map(|(_, drift, family)| (*drift, *family)).collect();
         let wanted = [
@@ -258,6 +258,6 @@ fn drift_leads_to_wider_intervals_then_to_a_new_correction_then_to_seasonal_naiv
         ];
         assert_eq!(order, wanted, "{seen:?}");
         let bins: Vec<i64> = seen.iter().map(|(bin, ..)| *bin).collect();
-        assert!(bins[2] > 600 && bins[4] <= 650 && bins[5] - bins[4] == 288, "{seen:?}");
+        assert!(bins[2] > 600 && bins[4] <= 650 && bins[5] - bins[4] <= within_bins, "{seen:?}");
     }
 }
