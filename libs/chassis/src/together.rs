@@ -39,13 +39,15 @@ pub fn run_together(all: Vec<Running<'_>>, shutdown: &CancellationToken) -> Resu
         if threads.iter().any(|(_, thread)| thread.is_err()) {
             stop.cancel();
         }
-        threads.into_iter().fold(Ok(()), |ended, (name, thread)| {
+        let mut ended = Ok(());
+        for (name, thread) in threads {
             let one = match thread {
                 Ok(thread) => thread.join().unwrap_or_else(|_| Err(anyhow!("{name} panicked"))),
                 Err(error) => Err(Error::new(error).context(format!("cannot start the thread of {name}"))),
             };
-            ended.and(one)
-        })
+            ended = ended.and(one);
+        }
+        ended
     })
 }
 

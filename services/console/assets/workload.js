@@ -104,12 +104,20 @@ export class WorkloadView {
     setTime(at, data.at_ms);
     setText(capacity, capacityText(data.capacity));
     const cpu = data.prediction?.resources.find((r) => r.resource === "cpu_cores_used") ?? data.prediction?.resources[0];
-    setText(model, cpu ? `${cpu.model} ${cpu.model_version}` : "no forecast yet");
+    setText(model, cpu ? modelText(cpu) : "no forecast yet");
     if (data.prediction) setTime(made, data.prediction.made_at_ms);
     else setText(made, "–");
     const interval = cpu?.horizons.find((x) => x.horizon_s === 900)?.value_interval;
     setText(coverage, interval?.trailing_coverage == null ? "not scored yet" : `${percent(interval.trailing_coverage, 1)} of ${number(interval.scored)}`);
   }
+}
+
+/** The model of a resource's forecast, and what drift or its youth did to it. */
+function modelText({ model, model_version, drift, started_from }) {
+  const notes = [];
+  if (drift && drift !== "stable") notes.push(`drift: ${drift}`);
+  if (started_from.length) notes.push(`started from ${started_from.join(", ")}`);
+  return [`${model} ${model_version}`, ...notes].join(" · ");
 }
 
 /** Points of the fan: the demand at `made_at`, then each horizon's quantiles of `kind`. */

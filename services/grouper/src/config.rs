@@ -3,17 +3,28 @@
 use anyhow::{Context as _, Result, ensure};
 use glob::Pattern;
 use prescale_chassis::{GROUP_STAGES, StageInput};
+use prescale_domain::forecast::GRID_STEP_S;
 use prescale_domain::workload::WorkloadId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
 /// Section `[grouper]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
+    /// A group waits for members in a partition whose predictions are behind the others' by no more than so many
+    /// seconds of the records' time, 300 to 86400; and so long it takes until new members count that lie in a partition
+    /// where there were none. `up` with a replay waits for a day.
+    pub patience_s: u32,
     /// The groups by name, as `[grouper.groups.NAME]`. A workload may be in several.
     pub groups: BTreeMap<String, GroupConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { patience_s: 1800, groups: BTreeMap::new() }
+    }
 }
 
 /// Section `[grouper.groups.NAME]`: which workloads are in it.
@@ -58,6 +69,16 @@ impl Config {
             })
         };
         Ok(Groups(self.groups.iter().map(group).collect::<Result<_>>()?))
+    }
+
+    /// The patience in bins of the grid.
+    ///
+    /// # Errors
+    /// When it is out of range.
+    pub fn patience_bins(&self) -> Result<i64> {
+        let patience_s = self.patience_s;
+        ensure!((300..=86_400).contains(&patience_s), "[grouper] patience_s = {patience_s}: 300 to 86400 are possible");
+        Ok(i64::from(patience_s / GRID_STEP_S))
     }
 
     /// The stages that it runs, each with the topic that it reads; none without a group.
@@ -129,6 +150,9 @@ mod tests {
         let pattern = message("[groups.web]\nworkloads = [\"web-[\"]\n");
         assert!(pattern.contains("[grouper.groups.web] workloads: \"web-[\""), "{pattern}");
         assert!(message("[groups.\"\"]\nworkloads = [\"*\"]\n").contains("[grouper.groups.]"));
+        let short = config("patience_s = 299\n").patience_bins().unwrap_err().to_string();
+        assert!(short.contains("[grouper] patience_s = 299: 300 to 86400"), "{short}");
+        assert_eq!(Config::default().patience_bins().unwrap(), 6);
         assert_eq!(Config::default().inputs(), []);
         assert_eq!(config("[groups.web]\n").inputs().len(), 2);
     }

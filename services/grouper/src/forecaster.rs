@@ -21,11 +21,13 @@ pub const LATE: &str = "late";
 const STATE_LAYOUT: u32 = 1;
 
 /// Makes the stage's instances.
-pub struct Factory;
+pub struct Factory {
+    patience_bins: i64,
+}
 
 /// The stage on one partition.
-#[derive(Default)]
 pub struct ForecasterStage {
+    patience_bins: i64,
     state: State,
 }
 
@@ -33,6 +35,13 @@ pub struct ForecasterStage {
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 struct State {
     groups: BTreeMap<WorkloadId, Join>,
+}
+
+impl Factory {
+    /// A bin waits for a partition that is behind by no more than `patience_bins`.
+    pub fn new(patience_bins: i64) -> Self {
+        Self { patience_bins }
+    }
 }
 
 impl TypedStageFactory for Factory {
@@ -47,16 +56,16 @@ impl TypedStageFactory for Factory {
     }
 
     fn state_schema(&self) -> String {
-        format!("{NAME} {STATE_LAYOUT} model {MODEL_VERSION}")
+        format!("{NAME} {STATE_LAYOUT} model {MODEL_VERSION} patience {}", self.patience_bins)
     }
 
     fn create(&self, _partition: u32) -> ForecasterStage {
-        ForecasterStage::default()
+        ForecasterStage { patience_bins: self.patience_bins, state: State::default() }
     }
 
     fn restore(&self, _partition: u32, snapshot: &[u8]) -> Result<ForecasterStage, String> {
         let state = bitcode::decode(snapshot).map_err(|e| format!("it is no state of the {NAME}: {e}"))?;
-        Ok(ForecasterStage { state })
+        Ok(ForecasterStage { patience_bins: self.patience_bins, state })
     }
 }
 
@@ -77,7 +86,7 @@ impl ForecasterStage {
         if !self.state.groups.contains_key(&part.group) {
             self.forget_silent(part.made_at);
         }
-        match self.state.groups.entry(part.group.clone()).or_default().take(part) {
+        match self.state.groups.entry(part.group.clone()).or_default().take(part, self.patience_bins) {
             Joined::Late => Ok(Reply::Drop(LATE)),
             Joined::Made(predictions) => {
                 // Its id is that of group and instant, whichever part it was that completed the bin.

@@ -41,7 +41,7 @@ pub fn run(config: &Config, context: &Context, bus: Arc<dyn Bus>, shutdown: &Can
     };
     let stages = vec![
         running(stage_factory(parts::Factory::new(Arc::new(groups)))),
-        running(stage_factory(forecaster::Factory)),
+        running(stage_factory(forecaster::Factory::new(config.patience_bins()?))),
     ];
     run_together(stages, shutdown)
 }

@@ -1,6 +1,7 @@
 //! Configuration of the predictor: section `[predictor]`.
 
 use anyhow::Context as _;
+use prescale_domain::calibration::cold_start::NEIGHBOURS;
 use prescale_domain::forecast::{Family, GRID_STEP_S, HORIZON_BINS_MAX};
 use prescale_domain::kpi::{self, KpiName};
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,9 @@ pub struct Config {
     /// How a series' family is chosen among `models`: `loss`, the one whose forecasts lately lost clearly
     /// least, or `order`, the first with enough history, which takes half the memory.
     pub choice: Choice,
+    /// How many workloads with the nearest fingerprints a new one's corrections and choice start from, once it is
+    /// an hour old; 0 for none, 50 at most.
+    pub neighbours: usize,
     /// Folder of models by family and version, of which `prescale model promote` brings one into use while the
     /// predictor runs. Empty: none.
     pub models_dir: PathBuf,
@@ -56,6 +60,7 @@ impl Default for Config {
             horizons_s: vec![300, 900, 3600],
             models: MODELS.map(|family| family.name().to_owned()).to_vec(),
             choice: Choice::default(),
+            neighbours: NEIGHBOURS,
             models_dir: PathBuf::new(),
             model_folders: BTreeMap::new(),
         }
@@ -75,6 +80,8 @@ pub struct Settings {
     pub models: Vec<Family>,
     /// How one of them is chosen for a series.
     pub choice: Choice,
+    /// How many neighbours a young series starts from.
+    pub neighbours: usize,
     /// Folder of the models by family and version; `None` where there is none.
     pub models_dir: Option<PathBuf>,
     /// Folders of the trained families' models.
@@ -100,9 +107,16 @@ impl Config {
             horizons_bins: self.horizons_bins()?,
             models: self.families()?,
             choice: self.choice,
+            neighbours: self.checked_neighbours()?,
             models_dir: (!self.models_dir.as_os_str().is_empty()).then(|| self.models_dir.clone()),
             model_folders: self.checked_folders()?,
         })
+    }
+
+    fn checked_neighbours(&self) -> anyhow::Result<usize> {
+        let neighbours = self.neighbours;
+        anyhow::ensure!(neighbours <= 50, "[predictor] neighbours = {neighbours}: 0 to 50 are possible");
+        Ok(neighbours)
     }
 
     fn checked_resources(&self) -> anyhow::Result<Vec<KpiName>> {
@@ -208,6 +222,7 @@ mod tests {
             let got = message(change);
             assert!(got.contains(wanted), "{got}");
         }
+        assert!(message(|c| c.neighbours = 51).contains("[predictor] neighbours = 51: 0 to 50"));
         assert!(message(|c| c.models.clear()).contains("[predictor] models is empty"));
         assert!(message(|c| c.horizons_s = vec![0]).contains("horizons_s holds 0"));
     }

@@ -269,7 +269,8 @@ impl Partition {
                 pools.push(PoolKey { family, resource, horizon, statistic }, scores);
             });
             let of = (&fingerprint.workload, fingerprint.at.bin(GRID_STEP_S));
-            learn_from_others(series, bins_before, &mut self.state.exemplars[resource], of, || {
+            let neighbours = self.settings.neighbours;
+            learn_from_others(series, bins_before, &mut self.state.exemplars[resource], of, neighbours, || {
                 Traits::of(kpi_fingerprint, offer.capacity)
             });
             let Some(job) = job else { continue };
@@ -348,12 +349,13 @@ fn learn_from_others(
     bins_before: u64,
     exemplars: &mut Exemplars,
     (workload, bin): (&WorkloadId, i64),
+    neighbours: usize,
     traits: impl FnOnce() -> Traits,
 ) {
     let (bins, day_bins) = (series.bins(), DAY_BINS as u64);
     if bins_before < START_BINS && bins >= START_BINS {
         if series.is_inexperienced()
-            && let Some((corrections, neighbours)) = exemplars.start(&traits())
+            && let Some((corrections, neighbours)) = exemplars.start(&traits(), neighbours)
         {
             series.start_from(&corrections, neighbours);
         }

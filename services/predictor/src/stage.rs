@@ -53,12 +53,12 @@ impl TypedStageFactory for Factory {
     }
 
     fn state_schema(&self) -> String {
-        let Settings { resources, horizons_s, models, choice, .. } = &**self.registry.settings();
+        let Settings { resources, horizons_s, models, choice, neighbours, .. } = &**self.registry.settings();
         let resources: Vec<&str> = resources.iter().map(|name| name.as_str()).collect();
         let bases: Vec<&str> = self.registry.bases().values().map(Network::sha256).collect();
         format!(
             "{NAME} {STATE_LAYOUT} networks {bases:?} statistical {STATISTICAL_VERSION} {resources:?} {horizons_s:?} \
-             {models:?} {choice:?}"
+             {models:?} {choice:?} neighbours {neighbours}"
         )
     }
 

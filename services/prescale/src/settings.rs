@@ -76,6 +76,7 @@ impl Settings {
             .context("[fingerprinter.features]")?;
         prescale_predictor::stage::Factory::new(self.predictor.settings()?)?;
         self.grouper.groups()?;
+        self.grouper.patience_bins()?;
         self.planner.rules()?;
         self.actuator.cloud_rules()?;
         self.archiver.check()?;

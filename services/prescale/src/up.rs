@@ -18,6 +18,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Scope;
 use tokio_util::sync::CancellationToken;
 
+/// While a trace goes through as fast as it can, partitions are further apart than the records of a day that
+/// passes: the grouper's patience then.
+const REPLAY_PATIENCE_S: u32 = 86_400;
+
 /// Runs until `shutdown`, until a service fails, or with `until_done` until the replay is through.
 /// Blocks; prints what goes on to standard output.
 ///
@@ -68,7 +72,11 @@ impl Services<'_> {
             prescale_fingerprinter::run(&s.settings.fingerprinter, &s.context, s.bus(), &s.stop)
         });
         if !self.settings.grouper.inputs().is_empty() {
-            self.start(scope, "grouper", |s| prescale_grouper::run(&s.settings.grouper, &s.context, s.bus(), &s.stop));
+            let mut config = self.settings.grouper.clone();
+            if self.settings.collector.replay.is_enabled() {
+                config.patience_s = REPLAY_PATIENCE_S;
+            }
+            self.start(scope, "grouper", move |s| prescale_grouper::run(&config, &s.context, s.bus(), &s.stop));
         }
         if !self.settings.archiver.inputs().is_empty() {
             self.start(scope, "archiver", |s| {

@@ -20,7 +20,7 @@ pub const START_BINS: u64 = 12;
 /// Bins of a series before which it is no example: two days.
 pub const EXEMPLARY_BINS_MIN: u64 = 2 * DAY_BINS as u64;
 
-/// How many neighbours.
+/// How many neighbours by default.
 pub const NEIGHBOURS: usize = 5;
 
 /// Most series kept of one resource and partition.
@@ -96,16 +96,17 @@ impl Exemplars {
         }
     }
 
-    /// What a series is to start from, with the neighbours, the nearest first. `None` while too few are known.
-    pub fn start(&self, traits: &Traits) -> Option<(Corrections, Vec<WorkloadId>)> {
-        if self.0.len() < EXEMPLARS_MIN {
+    /// What a series is to start from, with that many neighbours, the nearest first. `None` while too few are
+    /// known, and where none are asked for.
+    pub fn start(&self, traits: &Traits, neighbours: usize) -> Option<(Corrections, Vec<WorkloadId>)> {
+        if self.0.len() < EXEMPLARS_MIN || neighbours == 0 {
             return None;
         }
         let weights = self.weights();
         let mut by_distance: Vec<(f64, &Exemplar)> =
             self.0.values().map(|exemplar| (distance(&weights, traits, &exemplar.traits), exemplar)).collect();
         by_distance.sort_by(|a, b| a.0.total_cmp(&b.0));
-        by_distance.truncate(NEIGHBOURS);
+        by_distance.truncate(neighbours);
         let nearest: Vec<&Exemplar> = by_distance.into_iter().map(|(_, exemplar)| exemplar).collect();
         let corrections = Corrections {
             trackers: mean_trackers(&nearest)?,
@@ -227,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_young_series_starts_from_the_nearest() {
-        let (start, neighbours) = exemplars().start(&traits(0.75, 0.1)).unwrap();
+        let (start, neighbours) = exemplars().start(&traits(0.75, 0.1), NEIGHBOURS).unwrap();
         let names: Vec<&str> = neighbours.iter().map(WorkloadId::as_str).collect();
         assert_eq!(names[0], "busy-10");
         assert!(names.contains(&"busy-8") && names.contains(&"busy-12") && names.len() == NEIGHBOURS, "{names:?}");
@@ -235,7 +236,7 @@ mod tests {
         let [value, maximum] = start.trackers[0];
         assert_ne!(value, Tracker::default());
         assert_eq!(maximum, Tracker::default());
-        let (idle, _) = exemplars().start(&traits(0.012, 0.9)).unwrap();
+        let (idle, _) = exemplars().start(&traits(0.012, 0.9), NEIGHBOURS).unwrap();
         assert_eq!(idle, corrections(0, None));
     }
 
@@ -252,10 +253,10 @@ mod tests {
             None,
         );
         assert!(unknown.0.iter().all(Option::is_none));
-        assert_eq!(exemplars().start(&unknown).unwrap().1.len(), NEIGHBOURS);
+        assert_eq!(exemplars().start(&unknown, NEIGHBOURS).unwrap().1.len(), NEIGHBOURS);
         let mut busy = traits(0.75, 0.1);
         busy.0[0] = None;
-        let (_, neighbours) = exemplars().start(&busy).unwrap();
+        let (_, neighbours) = exemplars().start(&busy, NEIGHBOURS).unwrap();
         assert!(neighbours.iter().all(|workload| workload.as_str().starts_with("busy")), "{neighbours:?}");
     }
 
@@ -264,7 +265,7 @@ mod tests {
         let mut few = Exemplars::default();
         for i in 0..EXEMPLARS_MIN as i64 {
             few.keep(&id(&format!("vm-{i}")), i, traits(0.5, 0.5), corrections(1, None));
-            assert_eq!(few.start(&traits(0.5, 0.5)).is_some(), i + 1 == EXEMPLARS_MIN as i64);
+            assert_eq!(few.start(&traits(0.5, 0.5), NEIGHBOURS).is_some(), i + 1 == EXEMPLARS_MIN as i64);
         }
         few.keep(&id("vm-later"), STALE_BINS + 10, traits(0.5, 0.5), corrections(1, None));
         assert_eq!(few.0.len(), EXEMPLARS_MIN - 10 + 1);

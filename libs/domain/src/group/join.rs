@@ -1,6 +1,6 @@
 //! One group's parts of all partitions, joined bin by bin.
 //!
-//! Which partitions a bin waits for follows from bins that lie [`WAIT_BINS_MAX`] before it. So the forecasts are the
+//! Which partitions a bin waits for follows from what lies a patience before it. So the forecasts are the
 //! same however the partitions' parts interleave, as long as none falls behind by more than that; and members in a
 //! partition that had none before count after that time.
 
@@ -11,9 +11,6 @@ use crate::kpi::KpiName;
 use crate::time::EventTime;
 use bitcode::{Decode, Encode};
 use std::collections::BTreeMap;
-
-/// A bin waits for a partition that is behind by no more than so many bins: half an hour.
-pub const WAIT_BINS_MAX: i64 = 6;
 
 /// What became of a part.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,11 +43,12 @@ pub struct Join {
 }
 
 impl Join {
-    /// Takes a part in. Those of one partition must come in the order of their bins.
-    pub fn take(&mut self, part: GroupPart) -> Joined {
+    /// Takes a part in. Those of one partition must come in the order of their bins. A bin waits for a partition
+    /// that is behind by no more than `patience_bins`, which must stay the same.
+    pub fn take(&mut self, part: GroupPart, patience_bins: i64) -> Joined {
         let bin = bin_of(part.made_at);
         let standing = self.standing.entry(part.partition).or_insert(Standing { since: bin, until: bin });
-        if bin > standing.until + WAIT_BINS_MAX {
+        if bin > standing.until + patience_bins {
             standing.since = bin;
         }
         standing.until = bin;
@@ -60,10 +58,10 @@ impl Join {
         }
         self.waiting.entry(bin).or_default().insert(part.partition, part);
         let mut made = Vec::new();
-        while self.is_first_complete()
+        while self.is_first_complete(patience_bins)
             && let Some((bin, parts)) = self.waiting.pop_first()
         {
-            made.extend(self.close(bin, parts));
+            made.extend(self.close(bin, parts, patience_bins));
         }
         Joined::Made(made)
     }
@@ -75,20 +73,20 @@ impl Join {
     }
 
     /// Whether the oldest bin that waits has all that it waits for.
-    fn is_first_complete(&self) -> bool {
+    fn is_first_complete(&self, patience_bins: i64) -> bool {
         let Some((bin, parts)) = self.waiting.first_key_value() else { return false };
         let newest = self.waiting.last_key_value().map_or(*bin, |(newest, _)| *newest);
         let is_past = |partition: u32| {
             parts.contains_key(&partition) || self.waiting.values().any(|later| later.contains_key(&partition))
         };
-        newest > bin + WAIT_BINS_MAX || self.expected(*bin).all(is_past)
+        newest > bin + patience_bins || self.expected(*bin, patience_bins).all(is_past)
     }
 
     /// The partitions that `bin` waits for.
-    fn expected(&self, bin: i64) -> impl Iterator<Item = u32> {
-        let is_live = move |part: &GroupPart| part.members.known() > 0 && bin_of(part.made_at) >= bin - WAIT_BINS_MAX;
+    fn expected(&self, bin: i64, patience_bins: i64) -> impl Iterator<Item = u32> {
+        let is_live = move |part: &GroupPart| part.members.known() > 0 && bin_of(part.made_at) >= bin - patience_bins;
         let is_long_known = move |partition: &u32| {
-            self.standing.get(partition).is_some_and(|standing| standing.since <= bin - WAIT_BINS_MAX)
+            self.standing.get(partition).is_some_and(|standing| standing.since <= bin - patience_bins)
         };
         let live = self.known.iter().filter(move |(_, part)| is_live(part)).map(|(partition, _)| *partition);
         live.filter(is_long_known)
@@ -102,8 +100,8 @@ impl Join {
     }
 
     /// Ends a bin: the sum over the partitions that it waited for.
-    fn close(&mut self, bin: i64, parts: BTreeMap<u32, GroupPart>) -> Option<GroupPrediction> {
-        let expected: Vec<u32> = self.expected(bin).collect();
+    fn close(&mut self, bin: i64, parts: BTreeMap<u32, GroupPart>, patience_bins: i64) -> Option<GroupPrediction> {
+        let expected: Vec<u32> = self.expected(bin, patience_bins).collect();
         for part in parts.values().cloned() {
             self.know(part);
         }
@@ -128,8 +126,8 @@ impl Join {
                 }
             }
         }
-        self.known.retain(|_, part| part.members.known() > 0 && bin_of(part.made_at) > bin - WAIT_BINS_MAX);
-        self.standing.retain(|_, standing| standing.until > bin - WAIT_BINS_MAX);
+        self.known.retain(|_, part| part.members.known() > 0 && bin_of(part.made_at) > bin - patience_bins);
+        self.standing.retain(|_, standing| standing.until > bin - patience_bins);
         self.series.retain(|name, _| sums.contains_key(name));
         let series = &mut self.series;
         let resources: Vec<_> =

@@ -9,6 +9,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use prescale_contracts::Contract;
 use prescale_domain::calibration::Statistic;
+use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint};
 use prescale_domain::kpi::KpiName;
 use prescale_domain::policy::Resource;
@@ -264,6 +265,7 @@ pub(crate) struct PredictionRows {
     scored: Int32Builder,
     model: StringBuilder,
     model_version: StringBuilder,
+    drift: StringBuilder,
 }
 
 impl PredictionRows {
@@ -297,6 +299,7 @@ impl PredictionRows {
         self.scored.append_value(capped(interval.scored));
         self.model.append_value(&forecast.model);
         self.model_version.append_value(&forecast.model_version);
+        self.drift.append_option(forecast.drift.map(DriftState::name));
     }
 }
 
@@ -309,6 +312,7 @@ impl Rows<Prediction> for PredictionRows {
         fields.extend(QUANTILE_LEVELS.iter().map(|level| number(format!("q{:02.0}", level * 100.0))));
         fields.extend(["nominal_coverage", "lower", "upper", "trailing_coverage"].map(number));
         fields.extend([count("scored"), text("model"), text("model_version")]);
+        fields.push(Field::new("drift", DataType::Utf8, true));
         Arc::new(Schema::new(fields))
     }
 
@@ -338,6 +342,7 @@ impl Rows<Prediction> for PredictionRows {
         columns.push(Arc::new(self.scored.finish()));
         columns.push(Arc::new(self.model.finish()));
         columns.push(Arc::new(self.model_version.finish()));
+        columns.push(Arc::new(self.drift.finish()));
         Ok(RecordBatch::try_new(self.schema(), columns)?)
     }
 

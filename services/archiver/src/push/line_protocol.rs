@@ -4,7 +4,7 @@
 //!   `capacity` and the features by the names of the Parquet columns;
 //! - `prescale_prediction`, a line for each resource, horizon and statistic: tags `workload`, `source`,
 //!   `resource`, `unit`, `horizon_s`, `statistic`; fields `q05` to `q99`, `nominal_coverage`, `lower`,
-//!   `upper`, `trailing_coverage`, `scored`, and the texts `model` and `model_version`.
+//!   `upper`, `trailing_coverage`, `scored`, and the texts `model`, `model_version` and `drift`.
 
 use super::pieces::{Encode, Encoder, Pieces};
 use crate::features::{EXTRA, Selection};
@@ -164,6 +164,7 @@ fn put_forecast(line: &mut Line, forecast: &ResourceForecast, quantiles: &Quanti
     line.number("scored", Some(f64::from(interval.scored)));
     line.text("model", &forecast.model);
     line.text("model_version", &forecast.model_version);
+    forecast.drift.into_iter().for_each(|drift| line.text("drift", drift.name()));
 }
 
 #[cfg(test)]
@@ -208,7 +209,7 @@ mod tests {
         let got = lines(&LineProtocol::new(Selection::All), &prediction);
         assert_eq!(got.len(), 2);
         let tags = "horizon_s=300,resource=cpu_cores_used,source=fleet:demo,statistic=maximum,unit=cores,workload=web";
-        let fields = "q05=2,q10=3,q25=4,q50=5,q75=6,q90=7,q95=8,q99=9,nominal_coverage=0.9,lower=2,upper=8,scored=240,model=\"gru\",model_version=\"1 \\\"b\\\" \\\\\"";
+        let fields = "q05=2,q10=3,q25=4,q50=5,q75=6,q90=7,q95=8,q99=9,nominal_coverage=0.9,lower=2,upper=8,scored=240,model=\"gru\",model_version=\"1 \\\"b\\\" \\\\\",drift=\"stable\"";
         assert_eq!(got[1], format!("prescale_prediction,{tags} {fields} 60000\n"));
         assert!(got[0].contains("trailing_coverage=0.91"));
     }

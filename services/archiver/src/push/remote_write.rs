@@ -6,8 +6,8 @@
 //!   `window` (`short`, `long`); one that is added by SQL is `prescale_fingerprint_extra` with `feature`;
 //! - `prescale_prediction` with `resource`, `unit`, `horizon_s`, `statistic` (`value`, `maximum`) and
 //!   `quantile`; `prescale_prediction_bound` with `coverage` and `bound` (`lower`, `upper`);
-//!   `prescale_prediction_trailing_coverage`; and `prescale_prediction_info`, always 1, with `model` and
-//!   `model_version`.
+//!   `prescale_prediction_trailing_coverage`; and `prescale_prediction_info`, always 1, with `model`,
+//!   `model_version` and `drift`.
 //!
 //! The timestamp is the sample's, or the instant that the prediction was made for.
 
@@ -145,8 +145,9 @@ impl Encode<Prediction> for RemoteWrite {
 }
 
 fn push_forecast(samples: &mut Samples<'_>, forecast: &ResourceForecast) {
-    let model = [("model", &*forecast.model), ("model_version", &*forecast.model_version)];
-    samples.push("prescale_prediction_info", &model, 1.0);
+    let mut labels = vec![("model", &*forecast.model), ("model_version", &*forecast.model_version)];
+    labels.extend(forecast.drift.map(|drift| ("drift", drift.name())));
+    samples.push("prescale_prediction_info", &labels, 1.0);
     for horizon in &forecast.horizons {
         let horizon_s = horizon.horizon_s.to_string();
         for (statistic, quantiles, interval) in horizon.statistics() {
@@ -254,7 +255,7 @@ mod tests {
         assert_eq!((count("prescale_prediction_bound"), count("prescale_prediction_trailing_coverage")), (4, 1));
         let p99 = "__name__=prescale_prediction,horizon_s=300,quantile=0.99,resource=cpu_cores_used,source=fleet:demo,statistic=maximum,unit=cores,workload=web";
         assert!(got.contains(&(p99.to_owned(), 9.0, 60_000)), "{got:#?}");
-        assert!(got[0].0.starts_with("__name__=prescale_prediction_info,model=gru,model_version=1,"));
+        assert!(got[0].0.starts_with("__name__=prescale_prediction_info,drift=stable,model=gru,model_version=1,"));
         assert_eq!(got.iter().map(|s| &s.0).collect::<BTreeSet<_>>().len(), got.len(), "series are distinct");
     }
 

@@ -64,7 +64,10 @@ fn emitted<C: Contract>(replies: &[Reply]) -> Vec<Input<C>> {
 
 fn parts_factory() -> parts::Factory {
     let group = |pattern: &str| GroupConfig { workloads: vec![pattern.to_owned()], sources: Vec::new() };
-    let config = Config { groups: [("all".to_owned(), group("*")), ("web".to_owned(), group("web-*"))].into() };
+    let config = Config {
+        groups: [("all".to_owned(), group("*")), ("web".to_owned(), group("web-*"))].into(),
+        ..Config::default()
+    };
     parts::Factory::new(Arc::new(config.groups().unwrap()))
 }
 
@@ -72,14 +75,14 @@ fn parts_factory() -> parts::Factory {
 fn run(bins: i64) -> (Vec<Reply>, Vec<GroupPrediction>) {
     let factory = parts_factory();
     let mut stages = [factory.create(0), factory.create(1)];
-    let mut forecaster = Factory.create(0);
+    let mut forecaster = Factory::new(6).create(0);
     let (mut part_replies, mut made) = (Vec::new(), Vec::new());
     for bin in 0..bins {
         for (partition, workload, demand) in [(0, "web-1", 1.0), (1, "web-2", 2.0), (1, "db", 4.0)] {
             let replies = stages[partition].apply(vec![prediction(workload, 300 * bin, demand)]).unwrap();
             stages[1] = factory.restore(1, &stages[1].snapshot()).unwrap();
             let replies_2 = forecaster.apply(emitted::<GroupPart>(&replies)).unwrap();
-            forecaster = Factory.restore(0, &forecaster.snapshot()).unwrap();
+            forecaster = Factory::new(6).restore(0, &forecaster.snapshot()).unwrap();
             made.extend(emitted::<GroupPrediction>(&replies_2).into_iter().map(|input| input.value));
             part_replies.extend(replies);
         }
@@ -101,7 +104,7 @@ fn a_groups_median_is_the_sum_of_its_members() {
 
 #[test]
 fn ids_are_those_of_group_and_instant() {
-    let (mut parts, mut forecaster) = (parts_factory().create(0), Factory.create(0));
+    let (mut parts, mut forecaster) = (parts_factory().create(0), Factory::new(6).create(0));
     let mut ids = Vec::new();
     for bin in 0..9 {
         let replies = parts.apply(vec![prediction("db", 300 * bin, 1.0)]).unwrap();
@@ -117,12 +120,13 @@ fn ids_are_those_of_group_and_instant() {
 fn who_is_in_no_group_is_counted_and_late_parts_are_too() {
     let config = Config {
         groups: [("web".to_owned(), GroupConfig { workloads: vec!["web-*".to_owned()], sources: Vec::new() })].into(),
+        ..Config::default()
     };
     let mut parts = parts::Factory::new(Arc::new(config.groups().unwrap())).create(0);
     assert_eq!(parts.apply(vec![prediction("db", 0, 1.0)]).unwrap(), [Reply::Drop(parts::NO_GROUP)]);
     let (replies, _) = run(3);
     let told = emitted::<GroupPart>(&replies);
-    let mut forecaster = Factory.create(0);
+    let mut forecaster = Factory::new(6).create(0);
     forecaster.apply(vec![told[0].clone()]).unwrap();
     assert_eq!(forecaster.apply(vec![told[0].clone()]).unwrap(), [Reply::Drop(LATE)]);
 }

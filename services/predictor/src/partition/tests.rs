@@ -417,7 +417,7 @@ fn a_young_workload_starts_from_the_nearest_fingerprints() {
         partition.state.workloads[&WorkloadId::new(name).unwrap()].series[0].corrections()
     };
     let traits = Traits::of(&young[11].fingerprint.kpis[0], Some(8.0));
-    let (wanted, _) = whole.state.exemplars[0].start(&traits).unwrap();
+    let (wanted, _) = whole.state.exemplars[0].start(&traits, 5).unwrap();
     assert_eq!(corrections(&starting, "busy-99"), wanted);
     let mut alone = partition();
     apply(&mut alone, young[..12].to_vec());
