@@ -1,5 +1,6 @@
 //! The project's own commands: `cargo xtask test` sets up what the tests need and runs them all.
 
+mod python;
 mod setup;
 
 use anyhow::{Context, Result, bail};
@@ -8,10 +9,11 @@ use std::process::{Command, ExitCode};
 const HELP: &str = "\
 cargo xtask COMMAND
 
-  test     set up, then lint, then rust
-  setup    only the set-up: Java, Maven, Chromium, Prometheus, VictoriaMetrics, InfluxDB
+  test     set up, then lint, then rust, then python
+  setup    only the set-up: Java, Maven, Go, Chromium, Prometheus, VictoriaMetrics, InfluxDB, PyTorch
   lint     formatting and clippy
   rust     all Rust tests
+  python   the tests of the training kit
 ";
 
 fn main() -> ExitCode {
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
         Some("setup") => setup::everything(),
         Some("lint") => lint(),
         Some("rust") => rust(),
+        Some("python") => python::test(),
         Some("help" | "--help" | "-h") => {
             print!("{HELP}");
             Ok(())
@@ -42,7 +45,8 @@ fn main() -> ExitCode {
 fn test() -> Result<()> {
     setup::everything()?;
     lint()?;
-    rust()
+    rust()?;
+    python::test()
 }
 
 fn lint() -> Result<()> {

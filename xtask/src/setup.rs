@@ -1,5 +1,6 @@
 //! Gets what the tests start: on Debian as root it installs the packages, elsewhere it says which.
 
+use crate::python::SYSTEM_PYTHON;
 use crate::run;
 use anyhow::{Result, bail};
 use std::process::{Command, Stdio};
@@ -31,6 +32,11 @@ const TOOLS: &[Tool] = &[
         debian_packages: &["victoria-metrics"],
     },
     Tool { needed_for: "the archiver's tests", probe: &["influxd", "version"], debian_packages: &["influxdb"] },
+    Tool {
+        needed_for: "the training kit's tests",
+        probe: &[SYSTEM_PYTHON, "-c", "import ensurepip, numpy, torch, venv"],
+        debian_packages: &["python3-venv", "python3-torch", "python3-numpy", "libopenblas0-pthread"],
+    },
 ];
 
 /// Checks for every tool and installs or names the missing ones.

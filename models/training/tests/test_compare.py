@@ -47,7 +47,6 @@ def test_the_textbook_by_hand():
 
 
 def test_statsforecast_on_the_same_points():
-    pytest.importorskip("statsforecast")
     series = generated_fleet(3, 700, seed=8)
     figures = compare([GRU], series, Sample(1, 2, 1, 400), ["autoets"], lambda _: None)
     row = next(iter(figures["kpis"].values()))["textbook_last_value"]["autoets"]

@@ -252,6 +252,7 @@ impl Series {
         self.demand.start(at, value);
         self.calibration.start(&rules.settings.horizons_bins);
         self.contest.start();
+        self.neighbours = Box::default();
         self.networks.clear();
         self.smoothed = Some(Box::default());
         self.day_before = Some(Box::default());

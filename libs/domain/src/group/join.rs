@@ -51,7 +51,7 @@ impl Join {
         if bin > standing.until + patience_bins {
             standing.since = bin;
         }
-        standing.until = bin;
+        standing.until = standing.until.max(bin);
         if self.over.is_some_and(|over| bin <= over) {
             self.know(part);
             return Joined::Late;
