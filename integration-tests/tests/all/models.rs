@@ -1,10 +1,12 @@
 //! Models as an operator handles them, by the `prescale` binary, while the predictor runs as a process of its own.
 
+use bus_tests::kafka_broker::TestBroker;
 use integration_tests::pipeline::{Said, said};
-use integration_tests::processes::{binary, count, terminate, until};
+use integration_tests::processes::{binary, terminate, until};
 use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
+use prescale_bus::kafka::{KafkaBus, KafkaOptions};
 use prescale_bus::{Bus, OutputRecord};
-use prescale_chassis::output_record;
+use prescale_chassis::{BusConfig, Context, output_record};
 use prescale_contracts::{Contract, Envelope, topics};
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, WindowFeatures};
 use prescale_domain::kpi::{self, KpiName};
@@ -29,14 +31,16 @@ const TAKEOVER_S: i64 = START_S + 3 * 3600;
 
 const WORKLOADS: i64 = 5;
 
-/// A folder with a configuration and a store with these versions of an LSTM.
+/// A folder with a configuration and a store with these versions of an LSTM; on the embedded log, or on Kafka under
+/// this topic prefix.
 struct Installation {
     folder: TempDir,
+    kafka: Option<String>,
 }
 
 impl Installation {
     fn with(versions: &[&str]) -> Self {
-        let installation = Self { folder: tempfile::tempdir().expect("a folder") };
+        let installation = Self { folder: tempfile::tempdir().expect("a folder"), kafka: None };
         let config = "[predictor]\nmodels = [\"lstm\", \"last-value\"]\nchoice = \"order\"\nmodels_dir = \"models\"\n";
         fs::write(installation.path().join("prescale.toml"), config).expect("the folder is writable");
         fs::create_dir(installation.path().join("models")).expect("the folder is writable");
@@ -45,6 +49,11 @@ impl Installation {
             formula.contents().write(&installation.version(version)).expect("the folder is writable");
         }
         installation
+    }
+
+    fn on_kafka(mut self) -> Self {
+        self.kafka = Some(TestBroker::unique_prefix());
+        self
     }
 
     fn path(&self) -> &Path {
@@ -63,6 +72,13 @@ impl Installation {
             .env_remove("PRESCALE_CONFIG")
             .env("PRESCALE__BUS__SNAPSHOT_EVERY_RECORDS", "40")
             .env("PRESCALE__TELEMETRY__LISTEN", "127.0.0.1:0");
+        if let Some(prefix) = &self.kafka {
+            command
+                .env("PRESCALE__BUS__BACKEND", "kafka")
+                .env("PRESCALE__BUS__KAFKA__BOOTSTRAP_SERVERS", TestBroker::shared().bootstrap_servers())
+                .env("PRESCALE__BUS__KAFKA__TOPIC_PREFIX", prefix)
+                .env("PRESCALE__BUS__KAFKA__STATE_DIR", self.path().join("state"));
+        }
         command
     }
 
@@ -94,9 +110,18 @@ impl Installation {
         Predictor { child, of: self }
     }
 
-    fn bus(&self) -> EmbeddedBus {
-        let options = EmbeddedOptions { maintenance_every: None, ..EmbeddedOptions::default() };
-        EmbeddedBus::open(self.path().join("prescale.db"), options).expect("the log opens")
+    fn bus(&self) -> Box<dyn Bus> {
+        let Some(prefix) = &self.kafka else {
+            let options = EmbeddedOptions { maintenance_every: None, ..EmbeddedOptions::default() };
+            return Box::new(EmbeddedBus::open(self.path().join("prescale.db"), options).expect("the log opens"));
+        };
+        let options = KafkaOptions {
+            bootstrap_servers: TestBroker::shared().bootstrap_servers(),
+            topic_prefix: prefix.clone(),
+            state_dir: self.path().join("state-of-test"),
+            ..KafkaOptions::default()
+        };
+        Box::new(KafkaBus::connect(options).expect("the broker answers"))
     }
 }
 
@@ -161,15 +186,18 @@ fn fingerprints(minute: i64) -> Vec<OutputRecord> {
     (0..WORKLOADS).map(of).collect()
 }
 
-fn append(bus: &EmbeddedBus, minutes: std::ops::Range<i64>) {
+fn append(bus: &dyn Bus, minutes: std::ops::Range<i64>) {
     let mut source = bus.source("test").expect("a source");
     for minute in minutes {
         source.append(fingerprints(minute), minute.to_string().as_bytes()).expect("they are appended");
     }
 }
 
-fn are_predicted(bus: &EmbeddedBus, minutes: i64) {
-    until("the predictions", || count(bus, topics::PREDICTIONS) == minutes * WORKLOADS);
+/// Waits until all fingerprints are predicted.
+fn are_predicted(bus: &dyn Bus) {
+    let group = Context::new(&BusConfig::default()).group("predictor");
+    let lag = || bus.lag(&group, topics::FINGERPRINTS).expect("the lag is readable");
+    until("the predictions", || lag().iter().all(|lag| lag.behind() == 0));
 }
 
 /// Instant, in seconds after the start, and model version of each prediction of a workload.
@@ -182,24 +210,32 @@ fn versions(predictions: &[Said]) -> Vec<(i64, String)> {
 
 #[test]
 fn a_version_takes_over_while_the_predictor_runs_and_is_killed_and_nothing_is_lost() {
-    let installation = Installation::with(&["1", "2"]);
+    a_version_takes_over(&Installation::with(&["1", "2"]));
+}
+
+#[test]
+fn a_version_takes_over_on_kafka_as_well() {
+    a_version_takes_over(&Installation::with(&["1", "2"]).on_kafka());
+}
+
+fn a_version_takes_over(installation: &Installation) {
     assert!(installation.said(&["model", "promote", "lstm", "1"]).contains("in use from the beginning"));
     installation.said(&["topics", "apply"]);
     let bus = installation.bus();
     let predictor = installation.start();
-    append(&bus, 0..170);
-    are_predicted(&bus, 170);
+    append(bus.as_ref(), 0..170);
+    are_predicted(bus.as_ref());
     let promoted = installation.said(&["model", "promote", "lstm", "2", "--from", TAKEOVER]);
     assert!(promoted.contains(&format!("lstm: 2 is in use from {TAKEOVER}")), "{promoted}");
     until("the predictor to hear of it", || {
         installation.log().lines().any(|line| line.contains("in the line-up") && line.contains("\"version\":\"2\""))
     });
-    append(&bus, 170..186);
-    are_predicted(&bus, 186);
+    append(bus.as_ref(), 170..186);
+    are_predicted(bus.as_ref());
     predictor.kill();
-    append(&bus, 186..240);
+    append(bus.as_ref(), 186..240);
     let predictor = installation.start();
-    are_predicted(&bus, 240);
+    are_predicted(bus.as_ref());
     predictor.terminate();
     assert!(!installation.log().contains("heard of after its instant"), "{}", installation.log());
 
@@ -208,11 +244,12 @@ fn a_version_takes_over_while_the_predictor_runs_and_is_killed_and_nothing_is_lo
     at_once.said(&["model", "promote", "lstm", "2", "--from", TAKEOVER]);
     at_once.said(&["topics", "apply"]);
     let other = at_once.bus();
-    append(&other, 0..240);
+    append(other.as_ref(), 0..240);
     let predictor = at_once.start();
-    are_predicted(&other, 240);
+    are_predicted(other.as_ref());
     predictor.terminate();
-    let (got, wanted) = (said(&bus, topics::PREDICTIONS), said(&other, topics::PREDICTIONS));
+    let (got, wanted) = (said(bus.as_ref(), topics::PREDICTIONS), said(other.as_ref(), topics::PREDICTIONS));
+    assert_eq!(got.len() as i64, 240 * WORKLOADS);
     assert!(got == wanted, "as if the second version had been known from the beginning");
     // Each needs two bins of its own.
     let second_from = TAKEOVER_S - START_S + 300;
