@@ -3,6 +3,7 @@
 use super::fixtures::{GIB, capacity, forecast, prediction};
 use super::*;
 use crate::action::{Action, Mechanism, Verdict};
+use crate::calibration::drift::DriftState;
 use crate::guardrail::History;
 use crate::kpi::{CPU_CORES_USED, MEMORY_BYTES};
 use crate::prediction::Prediction;
@@ -236,6 +237,22 @@ fn other_mechanisms_are_a_matter_of_configuration() {
     assert_eq!(smaller.desired.instance_type.as_deref(), Some("general-2"), "half is as far as one step goes");
     for action in [limits, larger, smaller] {
         assert_eq!(violations(&action), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_reason_says_what_drift_did_to_the_forecast() {
+    for (drift, wanted) in [
+        (None, "900 s, gru) with"),
+        (Some(DriftState::Stable), "900 s, gru) with"),
+        (Some(DriftState::Widened), "900 s, gru, its interval widened after drift) with"),
+        (Some(DriftState::Reset), "900 s, gru, its interval widened and calibrated anew after drift) with"),
+        (Some(DriftState::FallenBack), "900 s, gru in place of another model after drift, its interval widened) with"),
+    ] {
+        let mut p = prediction("web", 0, 10.0, 20.0, 4);
+        p.resources[0].drift = drift;
+        let text = explain(&acted(decide_first(&Rules::default(), &p)));
+        assert!(text.contains(wanted), "{wanted:?} is not in\n{text}");
     }
 }
 
