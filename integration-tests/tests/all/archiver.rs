@@ -15,10 +15,12 @@ use prescale_chassis::{BusConfig, Context};
 use prescale_collector::Event;
 use prescale_contracts::Contract;
 use prescale_domain::fingerprint::Fingerprint;
+use prescale_domain::group::GroupPrediction;
 use prescale_domain::policy::Resource;
-use prescale_domain::prediction::Prediction;
+use prescale_domain::prediction::{Prediction, ResourceForecast};
 use prescale_domain::quantiles::QUANTILE_LEVELS;
 use prescale_domain::time::EventTime;
+use prescale_grouper::config::GroupConfig;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
@@ -32,7 +34,7 @@ const WORKLOADS: u32 = 6;
 /// Signal with which an aborted process ends.
 const SIGABRT: i32 = 6;
 
-/// A log with four hours of a fleet, over a midnight, made once for all tests of this file.
+/// A log with four hours of a fleet and of the group of all its workloads, over a midnight, made once for all tests of this file.
 fn log() -> &'static Path {
     static LOG: OnceLock<TempDir> = OnceLock::new();
     let folder = LOG.get_or_init(|| {
@@ -44,6 +46,8 @@ fn log() -> &'static Path {
         fleet.workloads = WORKLOADS;
         fleet.start = "2024-03-04T22:00:00Z".parse().expect("an instant");
         fleet.until = "+4h".parse().expect("a length");
+        let all = GroupConfig { workloads: vec!["*".to_owned()], sources: Vec::new() };
+        settings.grouper.groups.insert("all".to_owned(), all);
         let bus: Arc<dyn Bus> = Arc::new(open(&folder.path().join("log.db")));
         let pipeline = Pipeline::start(&bus, &settings);
         pipeline.collect_until(|event| matches!(event, Event::FleetEnded { .. }));
@@ -76,7 +80,7 @@ fn lags(bus: &dyn Bus, config: &Config, context: &Context) -> Vec<Lag> {
 }
 
 fn is_done(lags: &[Lag]) -> bool {
-    lags.iter().all(|lag| lag.end > 0 && lag.behind() == 0)
+    lags.iter().any(|lag| lag.end > 0) && lags.iter().all(|lag| lag.behind() == 0)
 }
 
 /// Archives the log into a store that is absent at first and stopped in the middle.
@@ -130,18 +134,27 @@ fn expected_samples(bus: &dyn Bus) -> Samples {
         }
     }
     for p in decoded::<Prediction>(bus) {
-        for r in &p.resources {
-            for h in &r.horizons {
-                for (statistic, quantiles) in [("value", &h.value), ("maximum", &h.maximum)] {
-                    for (level, value) in QUANTILE_LEVELS.iter().zip(quantiles.values()) {
-                        let series = format!("{} {} {} {statistic} {level}", p.workload, r.resource, h.horizon_s);
-                        samples.insert((series, p.made_at.as_ms()), *value);
-                    }
+        expect_quantiles(&mut samples, p.workload.as_str(), p.made_at, &p.resources);
+    }
+    let groups = decoded::<GroupPrediction>(bus);
+    assert!(groups.len() > 30, "{} predictions of the group", groups.len());
+    for p in groups {
+        expect_quantiles(&mut samples, &format!("group {}", p.group), p.made_at, &p.resources);
+    }
+    samples
+}
+
+fn expect_quantiles(samples: &mut Samples, of: &str, made_at: EventTime, resources: &[ResourceForecast]) {
+    for r in resources {
+        for h in &r.horizons {
+            for (statistic, quantiles, _) in h.statistics() {
+                for (level, value) in QUANTILE_LEVELS.iter().zip(quantiles.values()) {
+                    let series = format!("{of} {} {} {} {level}", r.resource, h.horizon_s, statistic.name());
+                    samples.insert((series, made_at.as_ms()), *value);
                 }
             }
         }
     }
-    samples
 }
 
 /// Names a series by its labels.
@@ -150,11 +163,14 @@ type SeriesOf = fn(&Value) -> String;
 /// What a store with Prometheus' API has.
 fn prometheus_samples(store: &Store) -> Samples {
     let mut samples = Samples::new();
-    let selectors: [(&str, SeriesOf); 4] = [
+    let selectors: [(&str, SeriesOf); 5] = [
         ("prescale_fingerprint_last", |m| format!("{} last", labels(m, &["workload", "kpi"]))),
         ("prescale_fingerprint_capacity", |m| format!("{} capacity", labels(m, &["workload", "kpi"]))),
         ("prescale_fingerprint_p95", |m| format!("{} p95 {}", labels(m, &["workload", "kpi"]), labels(m, &["window"]))),
         ("prescale_prediction", |m| labels(m, &["workload", "resource", "horizon_s", "statistic", "quantile"])),
+        ("prescale_group_prediction", |m| {
+            format!("group {}", labels(m, &["group", "resource", "horizon_s", "statistic", "quantile"]))
+        }),
     ];
     for (selector, series_of) in selectors {
         let query = [("query", &*format!("{selector}[6h]")), ("time", "2024-03-05T03:00:00Z")];
@@ -197,10 +213,13 @@ fn influxdb_samples(store: &Store) -> Samples {
         format!("{} {column}", labels(tags, &["workload", "kpi"]))
     });
     let fields: Vec<String> = QUANTILE_LEVELS.iter().map(|level| format!("q{:02.0}", level * 100.0)).collect();
-    let query = format!("SELECT {} FROM prescale_prediction GROUP BY *", fields.join(", "));
-    take(ask(&query), &|tags, column| {
-        let level = QUANTILE_LEVELS[fields.iter().position(|field| field == column).expect("a quantile")];
-        format!("{} {level}", labels(tags, &["workload", "resource", "horizon_s", "statistic"]))
+    let level = |column: &str| QUANTILE_LEVELS[fields.iter().position(|field| field == column).expect("a quantile")];
+    let query = |measurement: &str| format!("SELECT {} FROM {measurement} GROUP BY *", fields.join(", "));
+    take(ask(&query("prescale_prediction")), &|tags, column| {
+        format!("{} {}", labels(tags, &["workload", "resource", "horizon_s", "statistic"]), level(column))
+    });
+    take(ask(&query("prescale_group_prediction")), &|tags, column| {
+        format!("group {} {}", labels(tags, &["group", "resource", "horizon_s", "statistic"]), level(column))
     });
     samples
 }

@@ -34,11 +34,13 @@ pub const GROUP_STAGES: [StageInput; 2] = [
 
 /// What the archiver may run: a stage for each store and topic, so that a store that is down holds up
 /// no other. Nothing waits for them.
-pub const SINKS: [StageInput; 6] = [
+pub const SINKS: [StageInput; 8] = [
     StageInput { stage: "archiver-prometheus-fingerprints", topic: topics::FINGERPRINTS },
     StageInput { stage: "archiver-prometheus-predictions", topic: topics::PREDICTIONS },
+    StageInput { stage: "archiver-prometheus-groups", topic: topics::GROUP_PREDICTIONS },
     StageInput { stage: "archiver-influxdb-fingerprints", topic: topics::FINGERPRINTS },
     StageInput { stage: "archiver-influxdb-predictions", topic: topics::PREDICTIONS },
+    StageInput { stage: "archiver-influxdb-groups", topic: topics::GROUP_PREDICTIONS },
     StageInput { stage: "archiver-parquet-fingerprints", topic: topics::FINGERPRINTS },
     StageInput { stage: "archiver-parquet-predictions", topic: topics::PREDICTIONS },
 ];

@@ -2,6 +2,7 @@
 
 use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, Season, WindowFeatures};
+use prescale_domain::group::{GroupPrediction, MemberCount};
 use prescale_domain::kpi::{CPU_CORES_USED, KpiName};
 use prescale_domain::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
 use prescale_domain::quantiles::Quantiles;
@@ -46,6 +47,12 @@ pub(crate) fn fingerprint(workload: &str, at_s: i64) -> Fingerprint {
         capacity: capacity(),
         platform: Platform::Simulated,
     }
+}
+
+/// That of [`prediction`], of a group of ten, one of them silent.
+pub(crate) fn group_prediction(group: &str, at_s: i64) -> GroupPrediction {
+    let Prediction { workload, made_at, resources, .. } = prediction(group, at_s);
+    GroupPrediction { group: workload, made_at, members: MemberCount { reported: 9, carried: 1 }, resources }
 }
 
 /// A prediction of one resource at one horizon.

@@ -21,6 +21,7 @@ use prescale_bus::{Bus, cancelled_within};
 use prescale_chassis::{Context, Running, run_together};
 use prescale_contracts::Contract;
 use prescale_domain::fingerprint::Fingerprint;
+use prescale_domain::group::GroupPrediction;
 use prescale_domain::prediction::Prediction;
 use stage::{SinkOf, SinkRun};
 use std::sync::Arc;
@@ -69,11 +70,13 @@ fn starts(config: &Config) -> Result<Vec<(&'static str, usize, Start<'_>)>> {
         let store = push::prometheus(&config.prometheus)?;
         starts.push(pushed::<Fingerprint>("archiver-prometheus-fingerprints", store.sinks()));
         starts.push(pushed::<Prediction>("archiver-prometheus-predictions", store.sinks()));
+        starts.push(pushed::<GroupPrediction>("archiver-prometheus-groups", store.sinks()));
     }
     if config.influxdb.is_on() {
         let store = push::influxdb(&config.influxdb)?;
         starts.push(pushed::<Fingerprint>("archiver-influxdb-fingerprints", store.sinks()));
         starts.push(pushed::<Prediction>("archiver-influxdb-predictions", store.sinks()));
+        starts.push(pushed::<GroupPrediction>("archiver-influxdb-groups", store.sinks()));
     }
     if config.parquet.is_on() {
         let files = &config.parquet;

@@ -4,11 +4,14 @@
 //!   `capacity` and the features by the names of the Parquet columns;
 //! - `prescale_prediction`, a line for each resource, horizon and statistic: tags `workload`, `source`,
 //!   `resource`, `unit`, `horizon_s`, `statistic`; fields `q05` to `q99`, `nominal_coverage`, `lower`,
-//!   `upper`, `trailing_coverage`, `scored`, and the texts `model`, `model_version` and `drift`.
+//!   `upper`, `trailing_coverage`, `scored`, and the texts `model`, `model_version` and `drift`;
+//! - `prescale_group_prediction` likewise, with the tag `group` in place of `workload` and `source`, and the fields
+//!   `reported` and `carried`.
 
 use super::pieces::{Encode, Encoder, Pieces};
 use crate::features::{EXTRA, Selection};
 use prescale_domain::fingerprint::Fingerprint;
+use prescale_domain::group::GroupPrediction;
 use prescale_domain::policy::Resource;
 use prescale_domain::prediction::{Interval, Prediction, ResourceForecast};
 use prescale_domain::quantiles::{QUANTILE_LEVELS, Quantiles};
@@ -153,6 +156,28 @@ impl Encode<Prediction> for LineProtocol {
     }
 }
 
+impl Encode<GroupPrediction> for LineProtocol {
+    fn encode(&self, prediction: &GroupPrediction, pieces: &mut Pieces) {
+        let members = prediction.members;
+        for forecast in &prediction.resources {
+            for horizon in &forecast.horizons {
+                for (statistic, quantiles, interval) in horizon.statistics() {
+                    let mut line = Line::of("prescale_group_prediction")
+                        .tag("group", prediction.group.as_str())
+                        .tag("horizon_s", &horizon.horizon_s.to_string())
+                        .tag("resource", forecast.resource.as_str())
+                        .tag("statistic", statistic.name())
+                        .tag("unit", &forecast.unit);
+                    put_forecast(&mut line, forecast, quantiles, interval);
+                    line.number("reported", Some(f64::from(members.reported)));
+                    line.number("carried", Some(f64::from(members.carried)));
+                    line.end(prediction.made_at.as_ms(), pieces);
+                }
+            }
+        }
+    }
+}
+
 fn put_forecast(line: &mut Line, forecast: &ResourceForecast, quantiles: &Quantiles, interval: &Interval) {
     for (level, value) in QUANTILE_LEVELS.iter().zip(quantiles.values()) {
         line.number(&format!("q{:02.0}", level * 100.0), Some(*value));
@@ -200,6 +225,15 @@ mod tests {
         );
         let none = LineProtocol::new(Selection::of(&[]).unwrap());
         assert_eq!(lines(&none, &examples::fingerprint("web", 60)).len(), 1, "a line without a field is left out");
+    }
+
+    #[test]
+    fn a_groups_lines_are_a_measurement_of_their_own() {
+        let got = lines(&LineProtocol::new(Selection::All), &examples::group_prediction("my web", 60));
+        assert_eq!(got.len(), 2);
+        let tags = "group=my\\ web,horizon_s=300,resource=cpu_cores_used,statistic=value,unit=cores";
+        assert!(got[0].starts_with(&format!("prescale_group_prediction,{tags} q05=")), "{}", got[0]);
+        assert!(got[0].ends_with(",reported=9,carried=1 60000\n"), "{}", got[0]);
     }
 
     #[test]

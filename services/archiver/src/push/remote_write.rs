@@ -7,7 +7,9 @@
 //! - `prescale_prediction` with `resource`, `unit`, `horizon_s`, `statistic` (`value`, `maximum`) and
 //!   `quantile`; `prescale_prediction_bound` with `coverage` and `bound` (`lower`, `upper`);
 //!   `prescale_prediction_trailing_coverage`; and `prescale_prediction_info`, always 1, with `model`,
-//!   `model_version` and `drift`.
+//!   `model_version` and `drift`;
+//! - of groups, with `group` in place of `workload` and `source`, `prescale_group_prediction` and so on, and
+//!   `prescale_group_members` with `standing` (`reported`, `carried`).
 //!
 //! The timestamp is the sample's, or the instant that the prediction was made for.
 
@@ -15,6 +17,7 @@ use super::pieces::{Encode, Encoder, Pieces};
 use crate::features::Selection;
 use prescale_domain::calibration::Statistic;
 use prescale_domain::fingerprint::Fingerprint;
+use prescale_domain::group::GroupPrediction;
 use prescale_domain::policy::Resource;
 use prescale_domain::prediction::{Interval, Prediction, ResourceForecast};
 use prescale_domain::quantiles::{QUANTILE_LEVELS, Quantiles};
@@ -139,41 +142,80 @@ impl Encode<Prediction> for RemoteWrite {
                 ("unit", forecast.unit.to_string()),
             ];
             let mut samples = Samples { pieces: &mut *pieces, common, at_ms: prediction.made_at.as_ms() };
-            push_forecast(&mut samples, forecast);
+            push_forecast(&mut samples, &WORKLOAD_SERIES, forecast);
         }
     }
 }
 
-fn push_forecast(samples: &mut Samples<'_>, forecast: &ResourceForecast) {
+impl Encode<GroupPrediction> for RemoteWrite {
+    fn encode(&self, prediction: &GroupPrediction, pieces: &mut Pieces) {
+        let at_ms = prediction.made_at.as_ms();
+        let group = ("group", prediction.group.to_string());
+        let mut samples = Samples { pieces: &mut *pieces, common: vec![group.clone()], at_ms };
+        let members = prediction.members;
+        for (standing, count) in [("reported", members.reported), ("carried", members.carried)] {
+            samples.push("prescale_group_members", &[("standing", standing)], f64::from(count));
+        }
+        for forecast in &prediction.resources {
+            let resource = ("resource", forecast.resource.to_string());
+            let common = vec![group.clone(), resource, ("unit", forecast.unit.to_string())];
+            push_forecast(&mut Samples { pieces: &mut *pieces, common, at_ms }, &GROUP_SERIES, forecast);
+        }
+    }
+}
+
+/// Names of a forecast's series.
+struct SeriesNames {
+    quantile: &'static str,
+    bound: &'static str,
+    trailing_coverage: &'static str,
+    info: &'static str,
+}
+
+const WORKLOAD_SERIES: SeriesNames = SeriesNames {
+    quantile: "prescale_prediction",
+    bound: "prescale_prediction_bound",
+    trailing_coverage: "prescale_prediction_trailing_coverage",
+    info: "prescale_prediction_info",
+};
+
+/// Others than the workloads', so that a sum over those holds nothing twice.
+const GROUP_SERIES: SeriesNames = SeriesNames {
+    quantile: "prescale_group_prediction",
+    bound: "prescale_group_prediction_bound",
+    trailing_coverage: "prescale_group_prediction_trailing_coverage",
+    info: "prescale_group_prediction_info",
+};
+
+fn push_forecast(samples: &mut Samples<'_>, names: &SeriesNames, forecast: &ResourceForecast) {
     let mut labels = vec![("model", &*forecast.model), ("model_version", &*forecast.model_version)];
     labels.extend(forecast.drift.map(|drift| ("drift", drift.name())));
-    samples.push("prescale_prediction_info", &labels, 1.0);
+    samples.push(names.info, &labels, 1.0);
     for horizon in &forecast.horizons {
         let horizon_s = horizon.horizon_s.to_string();
         for (statistic, quantiles, interval) in horizon.statistics() {
-            push_statistic(samples, &horizon_s, statistic, quantiles, interval);
+            push_statistic(samples, names, &horizon_s, (statistic, quantiles, interval));
         }
     }
 }
 
 fn push_statistic(
     samples: &mut Samples<'_>,
+    names: &SeriesNames,
     horizon_s: &str,
-    statistic: Statistic,
-    quantiles: &Quantiles,
-    interval: &Interval,
+    (statistic, quantiles, interval): (Statistic, &Quantiles, &Interval),
 ) {
     let [horizon, statistic] = [("horizon_s", horizon_s), ("statistic", statistic.name())];
     for (level, value) in QUANTILE_LEVELS.iter().zip(quantiles.values()) {
-        samples.push("prescale_prediction", &[horizon, statistic, ("quantile", &level.to_string())], *value);
+        samples.push(names.quantile, &[horizon, statistic, ("quantile", &level.to_string())], *value);
     }
     let coverage = interval.nominal_coverage.to_string();
     for (bound, value) in [("lower", interval.lower), ("upper", interval.upper)] {
         let labels = [horizon, statistic, ("coverage", &coverage), ("bound", bound)];
-        samples.push("prescale_prediction_bound", &labels, value);
+        samples.push(names.bound, &labels, value);
     }
     if let Some(coverage) = interval.trailing_coverage {
-        samples.push("prescale_prediction_trailing_coverage", &[horizon, statistic], coverage);
+        samples.push(names.trailing_coverage, &[horizon, statistic], coverage);
     }
 }
 
@@ -245,6 +287,20 @@ mod tests {
         assert!(got[3].0.contains("__name__=prescale_fingerprint_extra,feature=peak_to_mean,"), "{:?}", got[3]);
         let of_latency: Vec<_> = got.iter().filter(|s| s.0.contains("latency_ms")).collect();
         assert_eq!(of_latency.len(), 2, "neither a value nor a capacity: {of_latency:?}");
+    }
+
+    #[test]
+    fn a_groups_series_have_names_of_their_own() {
+        let got = decoded(&RemoteWrite::new(Selection::All), &examples::group_prediction("web", 60));
+        let all = decoded(&RemoteWrite::new(Selection::All), &examples::prediction("web", 60));
+        assert_eq!(got.len(), all.len() + 2);
+        assert!(got.iter().all(|s| s.0.starts_with("__name__=prescale_group_") && !s.0.contains("workload=")));
+        assert_eq!(
+            got[1].clone(),
+            ("__name__=prescale_group_members,group=web,standing=carried".to_owned(), 1.0, 60_000)
+        );
+        let p99 = "__name__=prescale_group_prediction,group=web,horizon_s=300,quantile=0.99,resource=cpu_cores_used,statistic=maximum,unit=cores";
+        assert!(got.contains(&(p99.to_owned(), 9.0, 60_000)), "{got:#?}");
     }
 
     #[test]
