@@ -3,7 +3,7 @@
 use bus_tests::conformance::fixture::until_within;
 use bus_tests::signals::{self, Signal};
 use prescale_bus::Bus;
-use prescale_chassis::{Context, STAGES};
+use prescale_chassis::{Context, StageInput};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::time::Duration;
@@ -36,8 +36,8 @@ pub fn count(bus: &dyn Bus, topic: &str) -> i64 {
     bus.lag("nobody", topic).map_or(0, |lags| lags.iter().map(|l| l.end).sum())
 }
 
-/// Whether every stage has read all there is.
-pub fn is_worked_off(bus: &dyn Bus, context: &Context) -> bool {
+/// Whether each of the stages has read all there is.
+pub fn is_worked_off(bus: &dyn Bus, context: &Context, stages: &[StageInput]) -> bool {
     let lag = |stage: &str, topic: &str| bus.lag(&context.group(stage), topic).expect("the lag is readable");
-    STAGES.iter().all(|s| lag(s.stage, s.topic).iter().all(|l| l.behind() == 0))
+    stages.iter().all(|s| lag(s.stage, s.topic).iter().all(|l| l.behind() == 0))
 }

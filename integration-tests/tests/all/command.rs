@@ -3,7 +3,7 @@
 use integration_tests::pipeline::{assert_same, outputs};
 use integration_tests::processes::{binary, count, is_worked_off, terminate, until};
 use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
-use prescale_chassis::{BusConfig, Context};
+use prescale_chassis::{BusConfig, Context, STAGES};
 use prescale_contracts::topics;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -95,7 +95,7 @@ fn log_of(folder: &Path) -> EmbeddedBus {
 }
 
 fn is_through(log: &EmbeddedBus) -> bool {
-    is_worked_off(log, &Context::new(&BusConfig::default()))
+    is_worked_off(log, &Context::new(&BusConfig::default()), &STAGES)
 }
 
 /// The span in one go: its folder, and the number of samples.

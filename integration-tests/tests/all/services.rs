@@ -2,10 +2,13 @@
 //! drained by SIGTERM.
 
 use bus_tests::kafka_broker::TestBroker;
+use integration_tests::pipeline::{Said, said};
 use integration_tests::processes::{binary, count, is_worked_off, terminate, until};
 use prescale_bus::kafka::{KafkaBus, KafkaOptions};
-use prescale_chassis::{BusConfig, Context};
-use prescale_contracts::topics;
+use prescale_chassis::{BusConfig, Context, GROUP_STAGES, STAGES};
+use prescale_contracts::{Contract, topics};
+use prescale_domain::forecast::GRID_STEP_S;
+use prescale_domain::group::GroupPrediction;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -44,7 +47,8 @@ impl Installation {
             .env("PRESCALE__COLLECTOR__FLEET__ENABLED", "true")
             .env("PRESCALE__COLLECTOR__FLEET__WORKLOADS", WORKLOADS.to_string())
             .env("PRESCALE__COLLECTOR__FLEET__START", "2026-03-02T00:00:00Z")
-            .env("PRESCALE__COLLECTOR__FLEET__UNTIL", format!("+{HOURS}h"));
+            .env("PRESCALE__COLLECTOR__FLEET__UNTIL", format!("+{HOURS}h"))
+            .env("PRESCALE__GROUPER__GROUPS__ALL__WORKLOADS", r#"["*"]"#);
         command
     }
 
@@ -111,20 +115,22 @@ fn services_that_are_killed_and_started_again_account_for_every_record() {
         ..KafkaOptions::default()
     })
     .expect("the broker answers");
-    for service in STAGE_SERVICES {
+    for service in STAGE_SERVICES.into_iter().chain(["grouper"]) {
         installation.start(service);
     }
     installation.start("collector");
     let samples = i64::from(WORKLOADS * HOURS * 60);
-    for (share, victim) in (1..).zip(["planner", "fingerprinter", "collector", "actuator", "predictor"]) {
-        until("some more samples", || count(&bus, topics::RAW_KPIS) > samples * share / 7);
+    let victims = ["planner", "fingerprinter", "grouper", "collector", "actuator", "predictor", "grouper"];
+    for (share, victim) in (1..).zip(victims) {
+        until("some more samples", || count(&bus, topics::RAW_KPIS) > samples * share / 9);
         installation.kill(victim);
         installation.start(victim);
     }
     until("the fleet's span to be written", || installation.log("collector").contains("the fleet's span is written"));
     let context = Context::new(&BusConfig::default());
-    until("the stages to be through", || is_worked_off(&bus, &context));
-    for service in STAGE_SERVICES {
+    until("the stages to be through", || is_worked_off(&bus, &context, &STAGES));
+    until("the group to be through", || is_worked_off(&bus, &context, &GROUP_STAGES));
+    for service in STAGE_SERVICES.into_iter().chain(["grouper"]) {
         let address = installation.telemetry(service).expect("it says where its telemetry is");
         installation.prescale(&["health", "--address", &address]);
     }
@@ -144,4 +150,13 @@ fn services_that_are_killed_and_started_again_account_for_every_record() {
     assert!(read > samples * 98 / 100 && read <= samples, "{read} of {samples} samples");
     let tail = installation.prescale(&["bus", "tail", "action-results", "--from", "earliest", "--format", "json"]);
     assert!(String::from_utf8_lossy(&tail.stdout).contains("\"key\""), "something was applied");
+
+    let groups = said(&bus, topics::GROUP_PREDICTIONS);
+    let decode = |said: &Said| GroupPrediction::decode(said.value.as_deref().expect("a value")).expect("it is whole");
+    let bins: Vec<i64> = groups.iter().map(|said| decode(said).made_at.bin(GRID_STEP_S)).collect();
+    assert!(bins.windows(2).all(|pair| pair[0] < pair[1]), "none is twice, and they ascend: {bins:?}");
+    // 12 bins an hour, without the first half hour and the last bin, which nothing has ended.
+    assert!(bins.len() as i64 >= i64::from(HOURS) * 12 - 8, "{} bins", bins.len());
+    let all = groups.iter().filter(|said| decode(said).members.known() == WORKLOADS).count();
+    assert!(all * 10 > bins.len() * 9, "{all} of {} are of all members", bins.len());
 }
