@@ -33,7 +33,7 @@ fn settings() -> Settings {
     fleet.workloads = WORKLOADS;
     fleet.start = "2026-03-02T00:00:00Z".parse().expect("an instant");
     fleet.until = "+1d".parse().expect("a length");
-    for (name, pattern) in [("all", "*"), ("web", "*web*")] {
+    for (name, pattern) in [("all", "*"), ("office", "*-office-*")] {
         let group = GroupConfig { workloads: vec![pattern.to_owned()], sources: Vec::new() };
         settings.grouper.groups.insert(name.to_owned(), group);
     }
@@ -108,7 +108,7 @@ fn a_day_of_a_fleet_is_fingerprinted_forecast_planned_and_acted_on() {
 fn groups_are_the_sums_of_their_members() {
     let outputs = reference();
     let (groups, members) = (decoded::<GroupPrediction>(outputs), decoded::<Prediction>(outputs));
-    for (group, is_member) in [("all", (|_| true) as fn(&str) -> bool), ("web", |name| name.contains("web"))] {
+    for (group, is_member) in [("all", (|_| true) as fn(&str) -> bool), ("office", |name| name.contains("-office-"))] {
         let of_group: Vec<_> = groups.iter().filter(|p| p.group.as_str() == group).collect();
         assert!(of_group.len() > 270, "{} of 288 bins, without the first half hour", of_group.len());
         let members: Vec<_> = members.iter().filter(|m| is_member(m.workload.as_str())).collect();

@@ -1,3 +1,5 @@
+//! Parts in, predictions of the group out.
+
 use super::*;
 use crate::forecast::GRID_STEP_S;
 use crate::group::HorizonSum;

@@ -1,3 +1,5 @@
+//! What members say, and the part that follows.
+
 use super::*;
 use crate::calibration::NOMINAL_COVERAGE;
 use crate::prediction::{HorizonForecast, Interval};

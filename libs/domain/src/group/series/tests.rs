@@ -1,3 +1,5 @@
+//! Sums in, calibrated forecasts out.
+
 use super::*;
 use crate::calibration::LOWER;
 use crate::forecast::residuals::NORMAL_QUANTILES;
