@@ -4,4 +4,3 @@ mod acls;
 mod conformance;
 mod fences;
 mod security;
-mod simulation;

@@ -4,9 +4,10 @@
 //! `IdempotentWrite` on the cluster is not among them: since Kafka 2.8 the right to write a topic
 //! includes it. A right to read or write includes the one to describe.
 
-use super::claim::name_prefix;
-use super::cluster::{READERS, SOURCE_POSITIONS};
+use super::cluster::READERS;
 use super::options::transactional_id_prefix;
+use super::protocol::claim::name_prefix;
+use super::protocol::source::SOURCE_POSITIONS;
 use crate::dlq::dlq_topic;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -4,6 +4,7 @@ use super::access::{Access, backend_needing};
 use super::acls::{Acl, Operation};
 use super::messages::Reporting;
 use super::options::{ConsumerUse, KafkaOptions};
+use super::protocol::source::SOURCE_POSITIONS;
 use super::security::is_secret;
 use crate::bus::Lag;
 use crate::error::BusError;
@@ -18,9 +19,6 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-/// Topic that keeps the positions of sources.
-pub(super) const SOURCE_POSITIONS: &str = "prescale-source-positions";
 
 /// Group of the clients that ask or read without being a member of one; its positions are not used.
 pub(super) const READERS: &str = "readers";
@@ -112,7 +110,7 @@ impl Cluster {
     }
 
     /// Identifies the cluster; empty when it does not say.
-    pub(super) fn id(&self) -> Result<String, BusError> {
+    pub(super) fn cluster_id(&self) -> Result<String, BusError> {
         Ok(self.inspector(READERS)?.client().fetch_cluster_id(self.options.request_timeout).unwrap_or_default())
     }
 
@@ -129,22 +127,18 @@ impl Cluster {
         })
     }
 
-    /// Number of partitions of a topic.
-    ///
-    /// # Errors
-    /// When there is no such topic.
-    pub(super) fn partitions(&self, topic: &str) -> Result<u32, BusError> {
+    /// Number of partitions of a topic, as it was learned once.
+    pub(super) fn known_partitions(&self, topic: &str) -> Result<u32, BusError> {
         let known =
             |cluster: &Self| cluster.partitions.lock().unwrap_or_else(PoisonError::into_inner).get(topic).copied();
         if let Some(partitions) = known(self) {
             return Ok(partitions);
         }
-        self.partitions_now(topic)
+        self.look_up_partitions(topic)
     }
 
-    /// As [`Self::partitions`], without what was learned earlier. A broker that has just started
-    /// may not know a topic's leaders yet; that does not make the topic unknown.
-    pub(super) fn partitions_now(&self, topic: &str) -> Result<u32, BusError> {
+    /// A broker that has just started may not know a topic's leaders yet; that does not make the topic unknown.
+    pub(super) fn look_up_partitions(&self, topic: &str) -> Result<u32, BusError> {
         let found = self.metadata(Some(&self.options.prefixed(topic)), |topics| {
             match topics.first().map(|t| (t.error().map(RDKafkaErrorCode::from), count(t))) {
                 None | Some((Some(RDKafkaErrorCode::UnknownTopicOrPartition), _) | (None, 0)) => Ok(None),
@@ -179,10 +173,10 @@ impl Cluster {
         })
     }
 
-    /// Lag of a group, counted against everything written: records of a transaction that is
-    /// still open are yet to be read. At rest nothing is open, and the lag is exactly 0.
-    pub(super) fn lag(&self, group: &str, topic: &str) -> Result<Vec<Lag>, BusError> {
-        let partitions = self.partitions_now(topic)?;
+    /// Records of a transaction that is still open are yet to be read. At rest nothing is open, and the lag is
+    /// exactly 0.
+    pub(super) fn lag_of(&self, group: &str, topic: &str) -> Result<Vec<Lag>, BusError> {
+        let partitions = self.look_up_partitions(topic)?;
         let name = self.options.prefixed(topic);
         let mut asked = TopicPartitionList::new();
         for partition in 0..partitions {

@@ -8,9 +8,9 @@ use super::acls::{Acl, Operation};
 use super::cluster::{Cluster, backend};
 use super::messages::{consumed, passes_by_itself, report};
 use super::options::ConsumerUse;
-use super::provenance::{Position, Provenance};
+use super::protocol::port::{self, Member};
+use super::protocol::provenance::{Position, Provenance};
 use crate::error::BusError;
-use crate::record::ConsumedRecord;
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -21,28 +21,7 @@ use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What a poll brought.
-pub(super) enum MemberEvent {
-    /// A committed record of a partition that this instance has.
-    Record(ConsumedRecord),
-    /// The end of a partition's committed records.
-    End(u32),
-    /// This instance now has the partition, and reads it from here on.
-    Assigned(u32, Position),
-    /// It no longer has the partition.
-    Revoked(u32),
-    /// In this rebalance it keeps the partition, at which the group stands here.
-    Kept(u32, i64),
-    /// The rebalance is over. What a transaction needs from now on to move the group's positions: it carries the
-    /// generation, so that a member that was left behind cannot.
-    Joined(Arc<ConsumerGroupMetadata>),
-    /// The connection must be made anew.
-    Broken(String),
-    /// A right is missing.
-    Denied(BusError),
-    /// Another instance has taken this one's name.
-    Fenced,
-}
+type MemberEvent = port::MemberEvent<Arc<ConsumerGroupMetadata>>;
 
 struct Rebalances {
     events: Mutex<VecDeque<MemberEvent>>,
@@ -202,14 +181,14 @@ pub(super) fn share_out_again(cluster: &Cluster, group: &str, topic: &str) -> Re
     Ok(())
 }
 
-/// A member of a stage's group.
-pub(super) struct Member {
+/// A member of a stage's group, by a client of its own.
+pub(super) struct ClientMember {
     consumer: BaseConsumer<Rebalances>,
     topic: Arc<str>,
     needed: [Acl; 2],
 }
 
-impl Member {
+impl ClientMember {
     pub(super) fn join(cluster: &Cluster, group: &str, topic: &str) -> Result<Self, BusError> {
         let options = &cluster.options;
         let context = format!("cannot join group {group}");
@@ -225,8 +204,16 @@ impl Member {
         Ok(Self { consumer, topic: Arc::from(topic), needed })
     }
 
-    /// The next event, if one comes within `wait`.
-    pub(super) fn poll(&self, wait: Duration) -> Option<MemberEvent> {
+    /// Whether the broker told that another instance has this one's name.
+    fn is_fenced(&self) -> bool {
+        self.consumer.client().fatal_error().is_some_and(|(code, _)| code == RDKafkaErrorCode::FencedInstanceId)
+    }
+}
+
+impl Member for ClientMember {
+    type Membership = Arc<ConsumerGroupMetadata>;
+
+    fn poll(&self, wait: Duration) -> Option<MemberEvent> {
         if let Some(event) = self.told() {
             return Some(event);
         }
@@ -249,13 +236,7 @@ impl Member {
         }
     }
 
-    /// The next event of those that the last rebalances brought.
-    pub(super) fn told(&self) -> Option<MemberEvent> {
+    fn told(&self) -> Option<MemberEvent> {
         self.consumer.context().pop()
-    }
-
-    /// Whether the broker told that another instance has this one's name.
-    pub(super) fn is_fenced(&self) -> bool {
-        self.consumer.client().fatal_error().is_some_and(|(code, _)| code == RDKafkaErrorCode::FencedInstanceId)
     }
 }

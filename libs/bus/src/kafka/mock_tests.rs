@@ -1,17 +1,16 @@
 //! What librdkafka does in moments that a real broker can hardly be brought to, on its own mock of a cluster.
 //! Must not rest on transactions: the mock shows aborted records to everybody.
 
-use super::attempt::positions_list;
 use super::cluster::Cluster;
-use super::member::{Member, MemberEvent};
-use super::messages::CommittedLog;
 use super::options::{ConsumerUse, KafkaOptions};
-use super::provenance::Position;
-use super::transaction::{GroupInput, Transactional};
+use super::producer::ClientProducer;
+use super::protocol::log::CommittedLog as _;
+use super::protocol::port::{Kafka as _, Member as _, MemberEvent, Producer as _};
+use super::protocol::provenance::Position;
 use crate::error::BusError;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
 use rdkafka::mocking::{MockCluster, MockCoordinator};
-use rdkafka::producer::{DefaultProducerContext, Producer};
+use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
@@ -19,6 +18,8 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
+
+type Event = MemberEvent<Arc<ConsumerGroupMetadata>>;
 
 const TOPIC: &str = "in";
 const GROUP: &str = "copying";
@@ -44,7 +45,7 @@ fn mocked(brokers: i32) -> (MockCluster<'static, DefaultProducerContext>, Cluste
 fn ends_are_asked_for_anew_after_a_leaderless_moment() {
     let (mock, cluster) = mocked(1);
     let places = cluster.places(TOPIC).expect("the topic is known");
-    let log = CommittedLog::open(&cluster, TOPIC).expect("the log opens");
+    let log = cluster.open_log(TOPIC).expect("the log opens");
     let askers: [&dyn Fn() -> Result<(), BusError>; 3] =
         [&|| cluster.stable_ends(&places).map(drop), &|| log.bounds(0).map(drop), &|| {
             cluster.bounds(TOPIC, 0).map(drop)
@@ -64,19 +65,16 @@ fn a_call_that_librdkafka_forgets_comes_back_as_a_failure() {
     let id = cluster.options.transactional_id("stage", GROUP);
     mock.coordinator(MockCoordinator::Transaction(id.clone()), 1).expect("the coordinator is set");
     mock.coordinator(MockCoordinator::Group(GROUP.to_owned()), 2).expect("the coordinator is set");
-    let group = GroupInput { group: GROUP.to_owned(), topic: TOPIC.to_owned() };
     let start = || {
-        let started = Transactional::start(&cluster, &id, Some(group.clone()));
-        let producer = Arc::new(started.unwrap_or_else(|e| panic!("{e}")));
-        producer.producer.begin_transaction().expect("a transaction begins");
+        let producer = cluster.producer(&id).unwrap_or_else(|e| panic!("{e}"));
+        producer.begin(0).expect("a transaction begins");
         producer
     };
-    let metadata = cluster.metadata_of_no_member(GROUP).expect("the client has metadata");
-    let moving = |producer: Arc<Transactional>| {
-        let position = Position { offset: 3, ..Position::default() };
-        let positions = positions_list(&cluster, TOPIC, &BTreeMap::from([(0, position)])).expect("positions");
-        let metadata = Arc::clone(&metadata);
-        move || producer.send_offsets(positions, &metadata)
+    let membership = cluster.membership_of_none(GROUP).expect("the client has metadata");
+    let moving = |producer: ClientProducer| {
+        let positions = BTreeMap::from([(0, Position { offset: 3, ..Position::default() })]);
+        let membership = Arc::clone(&membership);
+        move || producer.send_positions(TOPIC, &positions, &membership)
     };
     let producer = start();
     let nowhere = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE; 3];
@@ -101,8 +99,8 @@ fn what_a_member_keeps_although_the_group_had_given_it_up_is_told() {
     let mut position = TopicPartitionList::new();
     position.add_partition_offset(TOPIC, 0, Offset::Offset(0)).expect("an offset");
     plain().commit(&position, CommitMode::Sync).expect("the position is committed");
-    let member = Member::join(&cluster, GROUP, TOPIC).expect("the member joins");
-    let await_event = |what: &str, is_it: &dyn Fn(&MemberEvent) -> bool, meanwhile: &dyn Fn()| {
+    let member = cluster.join(GROUP, TOPIC).expect("the member joins");
+    let await_event = |what: &str, is_it: &dyn Fn(&Event) -> bool, meanwhile: &dyn Fn()| {
         let deadline = Instant::now() + COMES_BACK_WITHIN;
         let mut before = Vec::new();
         loop {
@@ -114,14 +112,14 @@ fn what_a_member_keeps_although_the_group_had_given_it_up_is_told() {
             assert!(Instant::now() < deadline, "waited for {what}");
         }
     };
-    let is_joined = |event: &MemberEvent| matches!(event, MemberEvent::Joined(_));
+    let is_joined = |event: &Event| matches!(event, MemberEvent::Joined(_));
     let before = await_event("the first assignment", &is_joined, &|| {});
     assert!(matches!(before[..], [MemberEvent::Assigned(0, _)]));
     mock.request_errors(RDKafkaApiKey::JoinGroup, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID]);
     let other = plain();
     other.subscribe(&[TOPIC]).expect("it subscribes");
     let before = await_event("the second assignment", &is_joined, &|| drop(other.poll(Duration::ZERO)));
-    let told = |wanted: fn(&MemberEvent) -> bool| before.iter().any(wanted);
+    let told = |wanted: fn(&Event) -> bool| before.iter().any(wanted);
     assert!(told(|event| matches!(event, MemberEvent::Kept(0, 0))), "it keeps the partition");
     assert!(!told(|event| matches!(event, MemberEvent::Revoked(_))), "and is told of no loss");
 }

@@ -1,23 +1,25 @@
 //! A reader of a Kafka topic that is part of no group.
 
 use super::cluster::Cluster;
-use super::messages::{CommittedLog, LogEvent};
+use super::log::ClientLog;
+use super::protocol::log::{CommittedLog, LogEvent};
 use crate::bus::{CaughtUp, ReadFrom, RecordReader};
 use crate::error::BusError;
 use crate::record::ConsumedRecord;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 pub(super) struct KafkaReader {
-    log: CommittedLog,
+    log: ClientLog,
     /// By partition, whether its end was reached and nothing came since.
     ended: Vec<bool>,
 }
 
 impl KafkaReader {
     pub(super) fn open(cluster: &Cluster, topic: &str, from: ReadFrom) -> Result<Self, BusError> {
-        let partitions = cluster.partitions_now(topic)?;
-        let log = CommittedLog::open(cluster, topic)?;
-        let starts: Vec<(u32, i64)> = (0..partitions)
+        let partitions = cluster.look_up_partitions(topic)?;
+        let log = ClientLog::open(cluster, topic)?;
+        let starts: BTreeMap<u32, i64> = (0..partitions)
             .map(|partition| {
                 let (oldest, end) = cluster.bounds(topic, partition)?;
                 let start = match from {
@@ -28,7 +30,7 @@ impl KafkaReader {
                 Ok((partition, start))
             })
             .collect::<Result<_, BusError>>()?;
-        log.assign(starts)?;
+        log.assign(&starts)?;
         Ok(Self { log, ended: vec![false; partitions as usize] })
     }
 }

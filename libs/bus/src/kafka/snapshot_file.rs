@@ -1,5 +1,6 @@
 //! Snapshots as files. One is written whole or not at all; a bad or foreign one is put aside.
 
+use super::protocol::port::Snapshots;
 use crate::crash_point::CrashPoint;
 use crate::snapshot::{self, SnapshotOf};
 use std::fs::{self, File};
@@ -38,9 +39,10 @@ impl SnapshotFiles {
     fn of(&self, partition: u32) -> SnapshotOf {
         SnapshotOf { identity: format!("{}/{partition}", self.identity), state_schema: self.state_schema.clone() }
     }
+}
 
-    /// Stores the state after all records before `offset`, which must be committed.
-    pub(super) fn store(&self, partition: u32, offset: i64, state: &[u8]) -> io::Result<()> {
+impl Snapshots for SnapshotFiles {
+    fn store(&self, partition: u32, offset: i64, state: &[u8]) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
         let path = self.path(partition);
         let temporary = path.with_extension("snapshot.partial");
@@ -53,9 +55,8 @@ impl SnapshotFiles {
         File::open(&self.folder)?.sync_all()
     }
 
-    /// What `restore` makes of the stored snapshot, and its offset; `None` when there is no good
-    /// one. A bad one is renamed to `*.rejected`.
-    pub(super) fn load<T>(
+    /// A bad one is renamed to `*.rejected`.
+    fn load<T>(
         &self,
         partition: u32,
         committed: i64,

@@ -6,9 +6,9 @@
 //! long, as when the broker itself was down. What the log says of a source is believed once nothing
 //! before its end is open: the open transaction of another source hides what comes behind it.
 
-use super::cluster::{Cluster, SOURCE_POSITIONS};
-use super::ends::Place;
-use super::messages::CommittedLog;
+use super::ends::{await_settled, open_places};
+use super::log::CommittedLog;
+use super::port::{Kafka, Place};
 use super::settle::Settling;
 use super::transaction::{Located, TransactionFailure, Transactional, Unsettled, locate};
 use crate::bus::Source;
@@ -20,17 +20,20 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Topic that keeps the positions of sources.
+pub(crate) const SOURCE_POSITIONS: &str = "prescale-source-positions";
+
 /// How often a source looks whether a topic has got partitions.
 const COUNTED_EVERY: Duration = Duration::from_secs(5);
 
 /// Where a source stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Standing {
+pub(crate) struct Standing {
     /// Counts who opened it.
     generation: u64,
     /// Counts the appends, so that it can be told whether one with unknown outcome took effect.
     sequence: u64,
-    position: Option<Vec<u8>>,
+    pub(crate) position: Option<Vec<u8>>,
 }
 
 impl Standing {
@@ -44,18 +47,18 @@ impl Standing {
         bytes
     }
 
-    fn decode(mut bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn decode(mut bytes: &[u8]) -> Option<Self> {
         let generation = u64::from_be_bytes(take_array(&mut bytes)?);
         let sequence = u64::from_be_bytes(take_array(&mut bytes)?);
         Some(Self { generation, sequence, position: bytes.split_first().map(|(_, position)| position.to_vec()) })
     }
 }
 
-pub(super) struct KafkaSource {
-    cluster: Arc<Cluster>,
+pub(crate) struct KafkaSource<K: Kafka> {
+    kafka: Arc<K>,
     id: String,
     /// None after a call whose outcome is not known, until a new one has settled it.
-    producer: Option<Transactional>,
+    producer: Option<Transactional<K>>,
     unsettled: Option<Unsettled>,
     /// Where its transactions may have gone.
     scope: BTreeSet<Place>,
@@ -65,18 +68,19 @@ pub(super) struct KafkaSource {
     counted: Instant,
 }
 
-impl KafkaSource {
-    pub(super) fn open(cluster: Arc<Cluster>, id: &str) -> Result<Self, BusError> {
-        let scope = cluster.places(SOURCE_POSITIONS)?;
+impl<K: Kafka> KafkaSource<K> {
+    pub(crate) fn open(kafka: Arc<K>, id: &str) -> Result<Self, BusError> {
+        let scope = kafka.places(SOURCE_POSITIONS)?;
+        let counted = kafka.now();
         let mut source = Self {
-            cluster,
+            kafka,
             id: id.to_owned(),
             producer: None,
             unsettled: None,
             scope,
             fenced: false,
             standing: Standing::default(),
-            counted: Instant::now(),
+            counted,
         };
         source.own()?;
         Ok(source)
@@ -85,13 +89,13 @@ impl KafkaSource {
     /// Makes the source this one's. Whether the claim took effect is only believed of a commit
     /// that was seen, since another opener may have made the same claim.
     fn own(&mut self) -> Result<(), BusError> {
-        let deadline = Instant::now() + self.cluster.options.request_timeout * 3;
+        let deadline = self.kafka.now() + self.kafka.options().request_timeout * 3;
         loop {
             let producer = self.settled()?;
             let mut claimed = self.stored()?;
             claimed.generation += 1;
             let claim = [self.standing_record(&claimed)];
-            let failure = match producer.commit(&self.cluster, &locate(&self.cluster, &claim)?, None) {
+            let failure = match producer.commit(&self.kafka, &locate(&*self.kafka, &claim)?, None) {
                 Ok(()) => {
                     self.standing = claimed;
                     self.producer = Some(producer);
@@ -100,18 +104,19 @@ impl KafkaSource {
                 Err(failure) => failure,
             };
             let error = self.keep(failure);
-            if Instant::now() > deadline {
+            if self.kafka.now() > deadline {
                 return Err(error);
             }
         }
     }
 
     /// A new producer; what the last one left is settled.
-    fn settled(&mut self) -> Result<Transactional, BusError> {
+    fn settled(&mut self) -> Result<Transactional<K>, BusError> {
         let settling = Settling {
-            cluster: &self.cluster,
-            transactional_id: self.cluster.options.transactional_id("source", &self.id),
+            kafka: &*self.kafka,
+            transactional_id: self.kafka.options().transactional_id("source", &self.id),
             group: None,
+            claims: None,
             scope: self.scope.clone(),
         };
         settling.settle(&mut self.unsettled)
@@ -119,9 +124,9 @@ impl KafkaSource {
 
     /// Where the source stands by the log, when nothing in it is open.
     fn stored(&self) -> Result<Standing, BusError> {
-        let at_most = self.cluster.options.transaction_timeout() * 2;
-        self.cluster.await_settled(&BTreeSet::from([home(&self.cluster, &self.id)?]), at_most)?;
-        seen(&self.cluster, &self.id)
+        let at_most = self.kafka.options().transaction_timeout() * 2;
+        await_settled(&*self.kafka, &BTreeSet::from([home(&*self.kafka, &self.id)?]), at_most)?;
+        seen(&*self.kafka, &self.id)
     }
 
     /// Goes on after a call whose outcome was not known: settles it and reads back where the source
@@ -130,7 +135,7 @@ impl KafkaSource {
         if self.producer.is_some() || self.fenced {
             return Ok(());
         }
-        self.check_owner(&seen(&self.cluster, &self.id)?)?;
+        self.check_owner(&seen(&*self.kafka, &self.id)?)?;
         let producer = self.settled()?;
         let stored = self.stored()?;
         self.check_owner(&stored)?;
@@ -186,12 +191,12 @@ impl KafkaSource {
         let mut new = BTreeSet::new();
         for topic in topics {
             self.check_partitions(topic)?;
-            new.extend(self.cluster.places(topic)?);
+            new.extend(self.kafka.places(topic)?);
         }
         if new.is_empty() {
             return Ok(());
         }
-        let open = !self.cluster.open_places(&new)?.is_empty();
+        let open = !open_places(&*self.kafka, &new)?.is_empty();
         self.scope.extend(new);
         if open {
             self.producer = None;
@@ -204,7 +209,7 @@ impl KafkaSource {
     /// that which holds what came before.
     fn check_partitions(&self, topic: &Arc<str>) -> Result<(), BusError> {
         let wanted = self.scope.iter().filter(|place| place.topic == *topic).count();
-        let found = self.cluster.partitions_now(topic)?;
+        let found = self.kafka.partitions_now(topic)?;
         match u32::try_from(wanted).unwrap_or(u32::MAX) {
             wanted if wanted == 0 || wanted == found => Ok(()),
             wanted => Err(BusError::PartitionMismatch { topic: topic.to_string(), found, wanted }),
@@ -212,15 +217,16 @@ impl KafkaSource {
     }
 
     fn count_partitions(&mut self) -> Result<(), BusError> {
-        if self.counted.elapsed() >= COUNTED_EVERY {
+        if self.kafka.now() - self.counted >= COUNTED_EVERY {
             let topics: BTreeSet<&Arc<str>> = self.scope.iter().map(|place| &place.topic).collect();
             topics.into_iter().try_for_each(|topic| self.check_partitions(topic))?;
-            self.counted = Instant::now();
+            self.counted = self.kafka.now();
         }
         Ok(())
     }
 
-    fn write(&mut self, records: Vec<OutputRecord>, position: &[u8]) -> Result<(), BusError> {
+    /// As [`Source::append`].
+    pub(crate) fn write(&mut self, records: Vec<OutputRecord>, position: &[u8]) -> Result<(), BusError> {
         if self.fenced {
             return Err(self.fenced());
         }
@@ -230,10 +236,10 @@ impl KafkaSource {
         let next = Standing { generation, sequence: sequence + 1, position: Some(position.to_vec()) };
         let mut writes: Vec<Write> = records.into_iter().map(Write::from).collect();
         writes.push(self.standing_record(&next));
-        let located = locate(&self.cluster, &writes)?;
+        let located = locate(&*self.kafka, &writes)?;
         self.widen(&located)?;
         let Some(producer) = &self.producer else { return Err(self.fenced()) };
-        let failure = match producer.commit(&self.cluster, &located, None) {
+        let failure = match producer.commit(&self.kafka, &located, None) {
             Ok(()) => {
                 self.standing = next;
                 return Ok(());
@@ -244,19 +250,25 @@ impl KafkaSource {
         self.resume()?;
         if self.standing.sequence == next.sequence { Ok(()) } else { Err(error) }
     }
+
+    /// As [`Source::position`].
+    pub(crate) fn stands_at(&mut self) -> Result<Option<Vec<u8>>, BusError> {
+        self.resume()?;
+        Ok(self.standing.position.clone())
+    }
 }
 
 /// The partition in which a source's standing is.
-fn home(cluster: &Cluster, id: &str) -> Result<Place, BusError> {
-    let partitions = cluster.partitions(SOURCE_POSITIONS)?;
+fn home(kafka: &impl Kafka, id: &str) -> Result<Place, BusError> {
+    let partitions = kafka.partitions(SOURCE_POSITIONS)?;
     let partition = crate::partitioner::partition_of(id.as_bytes(), partitions);
     Ok(Place { topic: SOURCE_POSITIONS.into(), partition })
 }
 
 /// Where a source stands by what can be seen of the log now.
-fn seen(cluster: &Cluster, id: &str) -> Result<Standing, BusError> {
-    let partition = home(cluster, id)?.partition;
-    let log = CommittedLog::open(cluster, SOURCE_POSITIONS)?;
+fn seen(kafka: &impl Kafka, id: &str) -> Result<Standing, BusError> {
+    let partition = home(kafka, id)?.partition;
+    let log = kafka.open_log(SOURCE_POSITIONS)?;
     let end = log.bounds(partition)?.1;
     let mut standing = Standing::default();
     log.each_until(partition, 0, end, |record| {
@@ -271,18 +283,20 @@ fn seen(cluster: &Cluster, id: &str) -> Result<Standing, BusError> {
 }
 
 /// The position of a source, whoever has it open.
-pub(super) fn position(cluster: &Cluster, id: &str) -> Result<Option<Vec<u8>>, BusError> {
-    Ok(seen(cluster, id)?.position)
+pub(crate) fn position(kafka: &impl Kafka, id: &str) -> Result<Option<Vec<u8>>, BusError> {
+    Ok(seen(kafka, id)?.position)
 }
 
-impl Source for KafkaSource {
+impl<K: Kafka> Source for KafkaSource<K>
+where
+    Self: Send,
+{
     fn position(&mut self) -> Result<Option<Vec<u8>>, BusError> {
-        self.resume().map_err(|error| self.cluster.access.explain(error))?;
-        Ok(self.standing.position.clone())
+        self.stands_at().map_err(|error| self.kafka.explain(error))
     }
 
     fn append(&mut self, records: Vec<OutputRecord>, position: &[u8]) -> Result<(), BusError> {
-        self.write(records, position).map_err(|error| self.cluster.access.explain(error))
+        self.write(records, position).map_err(|error| self.kafka.explain(error))
     }
 }
 

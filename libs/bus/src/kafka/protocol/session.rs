@@ -8,23 +8,19 @@
 //! the partitions that it was to give up stay without an owner. [`Session::watch`] mends that case.
 
 use super::claim::Claims;
-use super::cluster::Cluster;
-use super::member::{self, Member, MemberEvent};
-use super::messages::CommittedLog;
+use super::log::CommittedLog;
+use super::port::{GroupInput, Kafka, Member, MemberEvent, Snapshots};
 use super::provenance::{Owner, Position, Provenance};
 use super::settle::Settling;
-use super::snapshot_file::SnapshotFiles;
-use super::transaction::{GroupInput, Moves, TransactionFailure, Transactional, Unsettled, locate};
+use super::transaction::{Moves, TransactionFailure, Transactional, Unsettled, locate};
 use crate::bus::StageOptions;
 use crate::error::BusError;
 use crate::record::ConsumedRecord;
 use crate::stage::{Stage, StageFactory};
 use crate::step::{StepContext, Tally, Write};
-use crate::wait::cancelled_within;
-use rdkafka::consumer::ConsumerGroupMetadata;
+use crate::wait::Pauses;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +31,7 @@ const CLAIMED_WITHIN: Duration = Duration::from_secs(6);
 const CLAIM_LOOKED_AT_EVERY: Duration = Duration::from_millis(200);
 
 /// Why a session ended before the shutdown.
-pub(super) enum SessionEnd {
+pub(crate) enum SessionEnd {
     /// A new session may help.
     Reconnect(String),
     /// It will not.
@@ -52,13 +48,64 @@ impl From<BusError> for SessionEnd {
 }
 
 /// What a stage runs with.
-pub(super) struct Running<'a> {
-    pub(super) cluster: &'a Cluster,
-    pub(super) factory: &'a dyn StageFactory,
-    pub(super) options: &'a StageOptions,
-    pub(super) shutdown: &'a CancellationToken,
+pub(crate) struct Running<'a, K> {
+    pub(crate) kafka: &'a K,
+    pub(crate) factory: &'a dyn StageFactory,
+    pub(crate) options: &'a StageOptions,
+    pub(crate) shutdown: &'a CancellationToken,
     /// This instance's claim to its name, once it has made it.
-    pub(super) claim: Cell<Option<i64>>,
+    pub(crate) claim: Cell<Option<i64>>,
+}
+
+impl<'a, K: Kafka> Running<'a, K> {
+    fn claims<'s>(&'s self, context: &'s StepContext) -> Claims<'s, K> {
+        Claims { kafka: self.kafka, group: &self.options.group, topic: &context.input }
+    }
+
+    /// A producer before which nothing of this instance is open.
+    fn settled(&self, context: &StepContext, unsettled: &mut Option<Unsettled>) -> Result<Transactional<K>, BusError> {
+        let Self { kafka, options, .. } = self;
+        let mut scope = BTreeSet::new();
+        for written in context.topics_written() {
+            scope.extend(kafka.places(&written)?);
+        }
+        let settling = Settling {
+            kafka: *kafka,
+            transactional_id: kafka.options().transactional_id("stage", &options.group),
+            group: Some(GroupInput { group: options.group.clone(), topic: context.input.to_string() }),
+            claims: Some(self.claims(context).held_by()),
+            scope,
+        };
+        settling.settle(unsettled)
+    }
+
+    /// Whether another process has this one's name by now, as far as is known.
+    fn is_claimed_by_another(&self, context: &StepContext) -> bool {
+        let latest = self.claims(context).latest();
+        latest.is_ok_and(|latest| self.claim.get().is_some_and(|mine| latest > mine))
+    }
+
+    /// Settles, before the process ends, what only its memory knows how to complete.
+    ///
+    /// # Errors
+    /// When that does not succeed in time, or another has this one's name.
+    pub(crate) fn settle_at_last(&self, unsettled: &mut Option<Unsettled>) -> Result<(), BusError> {
+        let deadline = self.kafka.now() + self.kafka.options().transaction_timeout() * 4;
+        let context = StepContext::new(self.factory);
+        let mut pauses = Pauses::default();
+        while unsettled.as_ref().is_some_and(Unsettled::may_be_committed) {
+            match self.settled(&context, unsettled) {
+                Err(_) if self.is_claimed_by_another(&context) => {
+                    return Err(BusError::Fenced { stage: context.stage.to_owned() });
+                }
+                Err(BusError::Backend { retryable: true, .. }) if self.kafka.now() < deadline => {
+                    self.kafka.pause(&mut pauses);
+                }
+                settled => drop(settled?),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Refuses an input whose partitions do not correspond to those of what the stage writes: a key
@@ -88,19 +135,19 @@ struct Prepared {
     position: i64,
 }
 
-pub(super) struct Session<'a> {
-    running: &'a Running<'a>,
+pub(crate) struct Session<'a, K: Kafka> {
+    running: &'a Running<'a, K>,
     context: StepContext,
     input_partitions: u32,
     owner: Owner,
-    snapshots: SnapshotFiles,
+    snapshots: K::Snapshots,
     // Dropped in this order: the membership ends before the producer.
-    member: Member,
+    member: K::Member,
     /// What positions are moved with: the right of the last rebalance that was taken in whole, and of no later one.
     /// So whatever the group has decided since, work that it takes away is not committed.
-    membership: Option<Arc<ConsumerGroupMetadata>>,
-    log: CommittedLog,
-    producer: Transactional,
+    membership: Option<K::Membership>,
+    log: K::Log,
+    producer: Transactional<K>,
     partitions: BTreeMap<u32, Partition>,
     pending: BTreeMap<u32, Vec<ConsumedRecord>>,
     pending_records: usize,
@@ -108,47 +155,33 @@ pub(super) struct Session<'a> {
     /// Since when transactions were aborted without one committed.
     aborting_since: Option<Instant>,
     /// The transaction that ended the session, if its outcome is not known.
-    pub(super) unsettled: Option<Unsettled>,
+    pub(crate) unsettled: Option<Unsettled>,
     /// Partitions whose end was reached and whose position may lie before transaction markers.
     ended: BTreeSet<u32>,
     last_progress: Instant,
     /// Positions of the whole group when they were last looked at.
     group_positions: BTreeMap<u32, i64>,
     /// Steps committed in this session.
-    pub(super) steps: u64,
+    pub(crate) steps: u64,
 }
 
-impl<'a> Session<'a> {
+impl<'a, K: Kafka> Session<'a, K> {
     /// Fences and settles first, and only then reads.
-    pub(super) fn start(running: &'a Running<'a>, unsettled: &mut Option<Unsettled>) -> Result<Self, BusError> {
-        let Running { cluster, factory, options, .. } = running;
+    pub(crate) fn start(running: &'a Running<'a, K>, unsettled: &mut Option<Unsettled>) -> Result<Self, BusError> {
+        let Running { kafka, factory, options, .. } = running;
         let context = StepContext::new(*factory);
-        let input_partitions = cluster.partitions_now(&context.input)?;
-        let mut scope = BTreeSet::new();
+        let input_partitions = kafka.partitions_now(&context.input)?;
         for written in context.topics_written() {
-            same_partitions(&context, input_partitions, cluster.partitions_now(&written)?)?;
-            scope.extend(cluster.places(&written)?);
+            same_partitions(&context, input_partitions, kafka.partitions_now(&written)?)?;
         }
-        let snapshots = SnapshotFiles::new(
-            &cluster.options.state_dir,
-            &cluster.id()?,
-            &cluster.options.prefixed(&options.group),
-            &cluster.options.prefixed(&context.input),
-            factory.state_schema(),
-        );
-        let settling = Settling {
-            cluster,
-            transactional_id: cluster.options.transactional_id("stage", &options.group),
-            group: Some(GroupInput { group: options.group.clone(), topic: context.input.to_string() }),
-            scope,
-        };
-        let producer = settling.settle(unsettled)?;
+        let snapshots = kafka.snapshots(&options.group, &context.input, factory.state_schema())?;
+        let producer = running.settled(&context, unsettled)?;
+        let claims = running.claims(&context);
         if running.claim.get().is_none() {
-            let claims = Claims { cluster, group: &options.group, topic: &context.input };
             running.claim.set(Some(claims.make(&producer)?));
         }
-        let log = CommittedLog::open(cluster, &context.input)?;
-        let member = Member::join(cluster, &options.group, &context.input)?;
+        let log = kafka.open_log(&context.input)?;
+        let member = kafka.join(&options.group, &context.input)?;
         Ok(Self {
             running,
             context,
@@ -166,14 +199,18 @@ impl<'a> Session<'a> {
             aborting_since: None,
             unsettled: None,
             ended: BTreeSet::new(),
-            last_progress: Instant::now(),
+            last_progress: kafka.now(),
             group_positions: BTreeMap::new(),
             steps: 0,
         })
     }
 
+    fn now(&self) -> Instant {
+        self.running.kafka.now()
+    }
+
     /// Runs until the shutdown, then stores snapshots.
-    pub(super) fn run(&mut self) -> Result<(), SessionEnd> {
+    pub(crate) fn run(&mut self) -> Result<(), SessionEnd> {
         while !self.running.shutdown.is_cancelled() {
             self.gather()?;
             self.log.tend()?;
@@ -202,21 +239,21 @@ impl<'a> Session<'a> {
         let mut wait = IDLE_AFTER;
         if self.prepared.is_empty() {
             room = room.saturating_sub(self.pending_records);
-        } else if cancelled_within(self.running.shutdown, IDLE_AFTER) {
+        } else if self.running.kafka.cancelled_within(self.running.shutdown, IDLE_AFTER) {
             return Ok(());
         }
         if self.pending_records > 0 || !self.prepared.is_empty() {
             wait = Duration::ZERO;
         }
-        let deadline = Instant::now() + wait;
+        let deadline = self.now() + wait;
         for _ in 0..room.max(1) {
             let left = match self.pending_records {
-                0 => deadline.saturating_duration_since(Instant::now()),
+                0 => deadline.saturating_duration_since(self.now()),
                 _ => Duration::ZERO,
             };
             match self.member.poll(left) {
                 Some(event) => self.take(event)?,
-                None if self.pending_records > 0 || Instant::now() >= deadline => break,
+                None if self.pending_records > 0 || self.now() >= deadline => break,
                 None => {}
             }
         }
@@ -227,7 +264,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn take(&mut self, event: MemberEvent) -> Result<(), SessionEnd> {
+    fn take(&mut self, event: MemberEvent<K::Membership>) -> Result<(), SessionEnd> {
         match event {
             MemberEvent::Record(record) => {
                 if self.partitions.contains_key(&record.partition) {
@@ -247,7 +284,7 @@ impl<'a> Session<'a> {
                 tracing::info!(stage, partition, from, "has the partition");
                 let restored = self.restored(partition, position)?;
                 self.partitions.insert(partition, restored);
-                self.last_progress = Instant::now();
+                self.last_progress = self.now();
             }
             MemberEvent::Revoked(partition) => {
                 tracing::info!(stage = self.context.stage, partition, "no longer has the partition");
@@ -283,17 +320,10 @@ impl<'a> Session<'a> {
     /// twice, because the answer to the first try was lost. Whoever else takes the name has claimed
     /// it before it joins.
     fn member_fenced(&self) -> SessionEnd {
-        if self.is_claimed_by_another() {
+        if self.running.is_claimed_by_another(&self.context) {
             return self.taken_over();
         }
         SessionEnd::Reconnect("the membership was lost, and no other instance has this one's name".to_owned())
-    }
-
-    fn is_claimed_by_another(&self) -> bool {
-        let Running { cluster, options, claim, .. } = self.running;
-        Claims { cluster, group: &options.group, topic: &self.context.input }
-            .latest()
-            .is_ok_and(|latest| claim.get().is_some_and(|mine| latest > mine))
     }
 
     fn taken_over(&self) -> SessionEnd {
@@ -345,10 +375,10 @@ impl<'a> Session<'a> {
     /// the work stays prepared: outputs and state follow from the log, so they are as good for the
     /// next attempt.
     fn commit(&mut self) -> Result<(), SessionEnd> {
-        let cluster = self.running.cluster;
+        let kafka = self.running.kafka;
         let mut located = Vec::new();
         for prepared in self.prepared.values() {
-            located.extend(locate(cluster, &prepared.writes)?);
+            located.extend(locate(kafka, &prepared.writes)?);
         }
         let moved = |(partition, work): (&u32, &Prepared)| {
             let known = self.partitions.get(partition).map(|state| state.provenance.clone()).unwrap_or_default();
@@ -356,11 +386,11 @@ impl<'a> Session<'a> {
             (*partition, Position { offset: work.position, provenance })
         };
         let positions: BTreeMap<u32, Position> = self.prepared.iter().map(moved).collect();
-        let Some(metadata) = &self.membership else {
+        let Some(membership) = &self.membership else {
             return Err(SessionEnd::Reconnect("the group has not taken this instance in".to_owned()));
         };
-        let moves = Moves { positions: &positions, metadata };
-        match self.producer.commit(cluster, &located, Some(moves)) {
+        let moves = Moves { positions: &positions, membership };
+        match self.producer.commit(kafka, &located, Some(moves)) {
             Ok(()) => self.committed(),
             Err(TransactionFailure::Refused(error)) => return Err(SessionEnd::Failed(error)),
             Err(TransactionFailure::Unknown(why, left)) => {
@@ -373,8 +403,9 @@ impl<'a> Session<'a> {
             }
             Err(TransactionFailure::Aborted(why)) => {
                 tracing::info!(stage = self.context.stage, why, "the step was aborted and is tried again");
-                let since = *self.aborting_since.get_or_insert_with(Instant::now);
-                if since.elapsed() > Duration::from_millis(u64::from(cluster.options.session_timeout_ms)) * 2 {
+                let now = self.now();
+                let since = *self.aborting_since.get_or_insert(now);
+                if now - since > Duration::from_millis(u64::from(kafka.options().session_timeout_ms)) * 2 {
                     return Err(SessionEnd::Reconnect(why));
                 }
             }
@@ -385,7 +416,7 @@ impl<'a> Session<'a> {
     fn committed(&mut self) {
         self.steps += 1;
         self.aborting_since = None;
-        self.last_progress = Instant::now();
+        self.last_progress = self.now();
         for (partition, work) in std::mem::take(&mut self.prepared) {
             work.tally.count(self.context.stage);
             let Some(state) = self.partitions.get_mut(&partition) else { continue };
@@ -401,12 +432,14 @@ impl<'a> Session<'a> {
     /// up a transaction that was open for too long. In the first case the other has claimed the
     /// name, or is about to.
     fn fenced(&self, why: String) -> SessionEnd {
-        let deadline = Instant::now() + CLAIMED_WITHIN;
+        let deadline = self.now() + CLAIMED_WITHIN;
         loop {
-            if self.is_claimed_by_another() {
+            if self.running.is_claimed_by_another(&self.context) {
                 return self.taken_over();
             }
-            if Instant::now() >= deadline || cancelled_within(self.running.shutdown, CLAIM_LOOKED_AT_EVERY) {
+            if self.now() >= deadline
+                || self.running.kafka.cancelled_within(self.running.shutdown, CLAIM_LOOKED_AT_EVERY)
+            {
                 return SessionEnd::Reconnect(why);
             }
         }
@@ -421,7 +454,7 @@ impl<'a> Session<'a> {
         for (partition, position) in self.log.ends_behind_markers(&positions)? {
             self.prepared.insert(partition, Prepared { writes: Vec::new(), tally: Tally::default(), position });
         }
-        self.last_progress = Instant::now();
+        self.last_progress = self.now();
         Ok(())
     }
 
@@ -429,12 +462,12 @@ impl<'a> Session<'a> {
     /// read. If this instance has one, the session ends. If no living instance seems to have it,
     /// the group is made to share its partitions out again.
     fn watch(&mut self) -> Result<(), SessionEnd> {
-        let Running { cluster, options, .. } = self.running;
-        if self.last_progress.elapsed() < cluster.options.stall_after {
+        let Running { kafka, options, .. } = self.running;
+        if self.now() - self.last_progress < kafka.options().stall_after {
             return Ok(());
         }
-        self.last_progress = Instant::now();
-        let lags = cluster.lag(&options.group, &self.context.input)?;
+        self.last_progress = self.now();
+        let lags = kafka.lag(&options.group, &self.context.input)?;
         let stalled: Vec<u32> = lags
             .iter()
             .filter(|l| l.behind() > 0 && self.group_positions.get(&l.partition) == Some(&l.position))
@@ -452,7 +485,7 @@ impl<'a> Session<'a> {
         if !orphans.is_empty() {
             let group = &options.group;
             tracing::warn!(group, ?orphans, "no instance reads these partitions; they are shared out again");
-            member::share_out_again(cluster, group, &self.context.input)?;
+            kafka.share_out_again(group, &self.context.input)?;
         }
         Ok(())
     }

@@ -19,43 +19,48 @@
 //! be written anew: where it ended with a transaction unsettled, that is aborted wherever it is
 //! still open, also if another part of it is committed.
 
-use super::cluster::{Cluster, SOURCE_POSITIONS};
-use super::ends::Place;
-use super::messages::CommittedLog;
+use super::ends::{await_stable_ends, open_places};
+use super::log::CommittedLog;
+use super::port::{GroupInput, Kafka, Place};
 use super::provenance::Position;
-use super::transaction::{GroupInput, Moves, Reached, TransactionFailure, Transactional, Unsettled};
+use super::transaction::{Moves, Reached, TransactionFailure, Transactional, Unsettled};
 use crate::crash_point::CrashPoint;
 use crate::error::BusError;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
-
-/// How long a group that answers may leave a position open before it counts as held.
-const HELD_AFTER: Duration = Duration::from_secs(2);
 
 /// Whose transactions are settled, and where they may have gone.
-pub(super) struct Settling<'a> {
-    pub(super) cluster: &'a Cluster,
-    pub(super) transactional_id: String,
-    pub(super) group: Option<GroupInput>,
-    pub(super) scope: BTreeSet<Place>,
+pub(crate) struct Settling<'a, K> {
+    pub(crate) kafka: &'a K,
+    pub(crate) transactional_id: String,
+    pub(crate) group: Option<GroupInput>,
+    /// The group that holds the claims to the name of a stage's instance, which are transactions of the same id.
+    pub(crate) claims: Option<GroupInput>,
+    pub(crate) scope: BTreeSet<Place>,
 }
 
-impl Settling<'_> {
+impl<K: Kafka> Settling<'_, K> {
     /// A producer before which nothing is open; `left` is taken once it is settled.
-    pub(super) fn settle(mut self, left: &mut Option<Unsettled>) -> Result<Transactional, BusError> {
-        let producer = Transactional::start(self.cluster, &self.transactional_id, self.group.clone())?;
+    pub(crate) fn settle(mut self, left: &mut Option<Unsettled>) -> Result<Transactional<K>, BusError> {
+        let producer = Transactional {
+            producer: self.kafka.producer(&self.transactional_id)?,
+            timeout: self.kafka.options().transaction_timeout(),
+            group: self.group.clone(),
+        };
         CrashPoint::KafkaFenced.pass();
         if let Some(left) = left {
             self.scope.extend(left.records.iter().map(|r| r.place.clone()));
         }
-        let open = self.cluster.open_places(&self.scope)?;
+        let open = open_places(self.kafka, &self.scope)?;
         if !open.is_empty() {
             tracing::warn!(id = self.transactional_id, ?open, "ending what was left open");
         }
-        match left.as_mut().filter(|left| left.reached != Reached::Written) {
-            None => self.done(producer.close(self.cluster, &open, true))?,
+        match left.as_mut().filter(|left| left.may_be_committed()) {
+            None => {
+                let groups: Vec<GroupInput> = self.claims.iter().chain(&self.group).cloned().collect();
+                self.done(producer.close(self.kafka, &open, &groups))?;
+            }
             Some(left) => {
-                self.done(producer.close(self.cluster, &open, false))?;
+                self.done(producer.close(self.kafka, &open, self.claims.as_slice()))?;
                 self.agree(&producer, left)?;
             }
         }
@@ -65,10 +70,10 @@ impl Settling<'_> {
     }
 
     /// Completes a transaction that is committed in part, and closes one that is not at all.
-    fn agree(&self, producer: &Transactional, left: &mut Unsettled) -> Result<(), BusError> {
+    fn agree(&self, producer: &Transactional<K>, left: &mut Unsettled) -> Result<(), BusError> {
         left.keep_missing(&self.applied_places(left)?, &self.seen_positions(left)?);
         if left.reached != Reached::Committed || (left.records.is_empty() && left.positions.is_empty()) {
-            return self.done(producer.close(self.cluster, &BTreeSet::new(), true));
+            return self.done(producer.close(self.kafka, &BTreeSet::new(), self.group.as_slice()));
         }
         tracing::warn!(
             id = self.transactional_id,
@@ -76,12 +81,12 @@ impl Settling<'_> {
             positions = ?left.positions,
             "writing the missing parts of a committed transaction anew"
         );
-        let metadata = self.group.as_ref().map(|g| self.cluster.metadata_of_no_member(&g.group)).transpose()?;
-        let moves = metadata
+        let membership = self.group.as_ref().map(|g| self.kafka.membership_of_none(&g.group)).transpose()?;
+        let moves = membership
             .as_ref()
             .filter(|_| !left.positions.is_empty())
-            .map(|metadata| Moves { positions: &left.positions, metadata });
-        let completed = producer.commit(self.cluster, &left.records, moves);
+            .map(|membership| Moves { positions: &left.positions, membership });
+        let completed = producer.commit(self.kafka, &left.records, moves);
         if let Err(TransactionFailure::Unknown(_, again) | TransactionFailure::Fenced(_, again)) = &completed {
             left.offsets.clone_from(&again.offsets);
         }
@@ -100,8 +105,8 @@ impl Settling<'_> {
         for (place, offset) in first {
             let Some(offset) = offset else { continue };
             let written = BTreeMap::from([(place.clone(), offset + 1)]);
-            self.cluster.await_stable_ends(&written, self.cluster.options.transaction_timeout() * 2)?;
-            if CommittedLog::open(self.cluster, &place.topic)?.holds(place.partition, offset)? {
+            await_stable_ends(self.kafka, &written, self.kafka.options().transaction_timeout() * 2)?;
+            if self.kafka.open_log(&place.topic)?.holds(place.partition, offset)? {
                 applied.insert(place.clone());
             }
         }
@@ -114,11 +119,9 @@ impl Settling<'_> {
         let Some(GroupInput { group, topic }) = self.group.as_ref().filter(|_| !left.positions.is_empty()) else {
             return Ok(SeenPositions::default());
         };
-        let ask = |topic, partitions, at_most| self.cluster.stable_positions(group, topic, partitions, at_most);
-        let probe: Vec<u32> = vec![0];
-        ask(SOURCE_POSITIONS, probe, self.cluster.options.request_timeout)?;
-        let held = ask(topic, left.positions.keys().copied().collect(), HELD_AFTER);
-        Ok(SeenPositions::of(&left.positions, &held.unwrap_or_default()))
+        let partitions: Vec<u32> = left.positions.keys().copied().collect();
+        let found = self.kafka.positions(group, topic, &partitions)?;
+        Ok(SeenPositions::of(&left.positions, &found))
     }
 
     fn done(&self, result: Result<(), TransactionFailure>) -> Result<(), BusError> {

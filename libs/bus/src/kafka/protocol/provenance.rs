@@ -6,11 +6,11 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// A session of a stage; no two have the same, also across processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Owner(u64);
+pub(crate) struct Owner(u64);
 
 impl Owner {
     /// One that nobody had before.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(RandomState::new().build_hasher().finish())
     }
 }
@@ -22,11 +22,11 @@ const OWNERS_MAX: usize = 16;
 
 /// The owners of a partition, in order, each with the position that it moved to last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Provenance(Vec<(Owner, i64)>);
+pub(crate) struct Provenance(Vec<(Owner, i64)>);
 
 impl Provenance {
     /// As it is once `owner` has moved the position there.
-    pub(super) fn moved(&self, owner: Owner, to: i64) -> Self {
+    pub(crate) fn moved(&self, owner: Owner, to: i64) -> Self {
         let mut owners = self.0.clone();
         match owners.last_mut().filter(|(last, _)| *last == owner) {
             Some(last) => last.1 = to,
@@ -38,18 +38,18 @@ impl Provenance {
     }
 
     /// Whether whoever made the last move of `other` has moved this position there, or further.
-    pub(super) fn includes(&self, other: &Self) -> bool {
+    pub(crate) fn includes(&self, other: &Self) -> bool {
         let Some((owner, to)) = other.0.last() else { return false };
         self.0.iter().any(|(known, reached)| known == owner && reached >= to)
     }
 
-    pub(super) fn encode(&self) -> String {
+    pub(crate) fn encode(&self) -> String {
         let owners = self.0.iter().map(|(Owner(owner), to)| format!(" {owner:x}@{to}"));
         [FORMAT.to_owned()].into_iter().chain(owners).collect()
     }
 
     /// What [`Self::encode`] made; nothing is known of a position with other metadata.
-    pub(super) fn decode(metadata: &str) -> Self {
+    pub(crate) fn decode(metadata: &str) -> Self {
         let mut words = metadata.split(' ');
         if words.next() != Some(FORMAT) {
             return Self::default();
@@ -64,9 +64,9 @@ impl Provenance {
 
 /// A group's position on a partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Position {
-    pub(super) offset: i64,
-    pub(super) provenance: Provenance,
+pub(crate) struct Position {
+    pub(crate) offset: i64,
+    pub(crate) provenance: Provenance,
 }
 
 #[cfg(test)]

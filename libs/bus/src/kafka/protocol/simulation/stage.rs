@@ -1,0 +1,80 @@
+//! The stage that is simulated: each output depends on everything its key had before, so that one lost, repeated
+//! or reordered input shows in every later output.
+
+use crate::record::{ConsumedRecord, OutputRecord};
+use crate::stage::{Outcome, Stage, StageFactory, StageFailure};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub(super) const INPUT: &str = "in";
+pub(super) const OUTPUT: &str = "out";
+
+/// The n-th output of a key that had these payloads.
+fn value(n: u64, sum: u64, payload: &[u8]) -> Vec<u8> {
+    [&n.to_be_bytes(), &sum.to_be_bytes(), payload].concat()
+}
+
+fn summed((n, sum): (u64, u64), payload: &[u8]) -> (u64, u64) {
+    let step = |sum: u64, byte: &u8| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    (n + 1, payload.iter().fold(sum, step))
+}
+
+/// What the stage writes for these payloads of one key.
+pub(super) fn expected<'a>(payloads: impl IntoIterator<Item = &'a [u8]>) -> Vec<Vec<u8>> {
+    let mut chain = (0, 0);
+    let each = |payload: &'a [u8]| {
+        chain = summed(chain, payload);
+        value(chain.0, chain.1, payload)
+    };
+    payloads.into_iter().map(each).collect()
+}
+
+/// Makes [`Summing`] stages.
+pub(super) struct SummingFactory;
+
+#[derive(Default)]
+struct Summing(BTreeMap<Vec<u8>, (u64, u64)>);
+
+impl StageFactory for SummingFactory {
+    fn name(&self) -> &'static str {
+        "summing"
+    }
+
+    fn input_topic(&self) -> Arc<str> {
+        INPUT.into()
+    }
+
+    fn output_topics(&self) -> Vec<Arc<str>> {
+        vec![OUTPUT.into()]
+    }
+
+    fn state_schema(&self) -> String {
+        "sums".to_owned()
+    }
+
+    fn create(&self, _: u32) -> Box<dyn Stage> {
+        Box::new(Summing::default())
+    }
+
+    fn restore(&self, _: u32, snapshot: &[u8]) -> Result<Box<dyn Stage>, String> {
+        let sums = serde_json::from_slice::<Vec<_>>(snapshot).map_err(|e| e.to_string())?;
+        Ok(Box::new(Summing(sums.into_iter().collect())))
+    }
+}
+
+impl Stage for Summing {
+    fn apply(&mut self, batch: &[ConsumedRecord]) -> Result<Vec<Outcome>, StageFailure> {
+        let each = |record: &ConsumedRecord| {
+            let (key, payload) = (record.key.clone().unwrap_or_default(), record.value.as_deref().unwrap_or_default());
+            let chain = self.0.entry(key.clone()).or_default();
+            *chain = summed(*chain, payload);
+            let value = Some(value(chain.0, chain.1, payload));
+            Outcome::Emit(vec![OutputRecord { topic: OUTPUT.into(), key, value, headers: Vec::new() }])
+        };
+        Ok(batch.iter().map(each).collect())
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        serde_json::to_vec(&self.0.iter().collect::<Vec<_>>()).unwrap_or_default()
+    }
+}
