@@ -23,14 +23,15 @@ class Graph:
         return self._known[key]
 
     def table(self, array: np.ndarray) -> str:
-        """A constant of whole numbers as small as may be: int8 where given so, else int32. To be cast when picked."""
+        """A constant of whole numbers: int8 where given so, else int32."""
         array = np.ascontiguousarray(array, dtype=np.int8 if array.dtype == np.int8 else np.int32)
         name = f"t{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(array, name))
         return name
 
     def index(self, name: str) -> str:
-        return self.add("Cast", name, to=TensorProto.INT64)
+        """Whole numbers as int32: tract takes int64 for sizes that may be symbols, and is slow with them."""
+        return self.add("Cast", name, to=TensorProto.INT32)
 
     def add(self, op: str, *inputs, output: str | None = None, **attributes) -> str:
         names = [i if isinstance(i, str) else self.constant(i) for i in inputs]

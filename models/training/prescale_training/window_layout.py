@@ -28,14 +28,6 @@ def change_weights(width: int) -> np.ndarray:
     return np.stack([c / c.sum() for c in columns], axis=1).astype(np.float32)
 
 
-def difference(width: int) -> np.ndarray:
-    """[width, width - 1]: from a window to its changes from bin to bin."""
-    out = np.zeros((width, width - 1), dtype=np.float32)
-    out[np.arange(1, width), np.arange(width - 1)] = 1.0
-    out[np.arange(width - 1), np.arange(width - 1)] = -1.0
-    return out
-
-
 def phase_lags(horizon_bins: int, width: int) -> np.ndarray:
     """How many bins before the newest the bins lie that stand whole hours before the target."""
     lags = np.arange(-horizon_bins % HOUR_BINS, width, HOUR_BINS)

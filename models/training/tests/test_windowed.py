@@ -26,9 +26,8 @@ from prescale_training.window_graph import build_window_graph, merge_exchanges
 from prescale_training.windows import windows_at
 
 PLAIN = {
-    *("Abs", "Add", "Cast", "Concat", "Div", "Exp", "Gather", "GatherElements", "Greater", "Log", "MatMul"),
-    *("Max", "Min", "Mul", "Neg", "ReduceMean", "Sinh", "Where"),
-    *("ReduceMax", "ReduceMin", "Relu", "Reshape", "Slice", "Sub"),
+    *("Abs", "Add", "Cast", "Concat", "Div", "Exp", "Gather", "GatherElements", "Log", "MatMul", "Max", "Min", "Mul"),
+    *("ReduceSum", "Relu", "Reshape", "Sign", "Sinh", "Slice", "Sub"),
 }
 SMALL = Windowed(rows=6000, segment_bins=700, trees=3, depth=4, vectors=40, narrowness=1.0, epochs=40, batch=512, window_bins=48)
 RECIPE = Recipe("small", "0.0.1", seed=3, generated=Generated(count=30, bins=1000))
