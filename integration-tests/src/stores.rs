@@ -93,6 +93,9 @@ impl Store {
                 "--storage.tsdb.retention.time=100y".to_owned(),
                 format!("--web.listen-address=127.0.0.1:{port}"),
                 "--web.enable-remote-write-receiver".to_owned(),
+                // One that is killed while it makes a block of its head can lose out-of-order samples that it has
+                // acknowledged (prometheus/prometheus issue 19744), so it is to make none in a test.
+                "--storage.tsdb.min-block-duration=1d".to_owned(),
             ],
             StoreKind::VictoriaMetrics => vec![
                 format!("-storageDataPath={}", path("data")),
