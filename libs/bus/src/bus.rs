@@ -71,7 +71,8 @@ pub trait Source: Send {
     /// Writes all records and the new position, or nothing.
     ///
     /// # Errors
-    /// When the bus refuses; the source may call again with the same records.
+    /// When the bus refuses. Where that is not known to be before it took effect, [`Self::position`] tells, so ask for
+    /// that before you append the same records again.
     fn append(&mut self, records: Vec<OutputRecord>, position: &[u8]) -> Result<(), BusError>;
 }
 

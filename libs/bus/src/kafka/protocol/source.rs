@@ -16,6 +16,7 @@ use crate::error::BusError;
 use crate::framing::take_array;
 use crate::record::OutputRecord;
 use crate::step::{Placement, Write};
+use crate::wait::Pauses;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -144,6 +145,25 @@ impl<K: Kafka> KafkaSource<K> {
         Ok(())
     }
 
+    /// Settles, before the process ends, what only its memory knows how to complete.
+    fn settle_at_last(&mut self) {
+        let deadline = self.kafka.now() + self.kafka.options().transaction_timeout() * 4;
+        let mut pauses = Pauses::default();
+        while !self.fenced && self.unsettled.as_ref().is_some_and(Unsettled::may_be_committed) {
+            match self.resume() {
+                Ok(()) => {}
+                Err(BusError::Backend { retryable: true, .. }) if self.kafka.now() < deadline => {
+                    self.kafka.pause(&mut pauses);
+                }
+                Err(error) => {
+                    let source = self.id.as_str();
+                    tracing::error!(source, %error, "what was written last may stay in the log in part");
+                    return;
+                }
+            }
+        }
+    }
+
     fn check_owner(&mut self, stored: &Standing) -> Result<(), BusError> {
         if stored.generation > self.standing.generation {
             self.fenced = true;
@@ -255,6 +275,14 @@ impl<K: Kafka> KafkaSource<K> {
     pub(crate) fn stands_at(&mut self) -> Result<Option<Vec<u8>>, BusError> {
         self.resume()?;
         Ok(self.standing.position.clone())
+    }
+}
+
+impl<K: Kafka> Drop for KafkaSource<K> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.settle_at_last();
+        }
     }
 }
 

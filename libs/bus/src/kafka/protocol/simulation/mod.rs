@@ -240,7 +240,7 @@ impl Simulation {
             }
             // Another one is started in its place, and it goes on.
             (1, _) if !is_needed && self.processes.len() < PROCESSES_MAX => self.start(actor),
-            (2, _) if !is_needed => {
+            (2, _) => {
                 if let Some(newest) = newest {
                     self.processes[newest].shutdown.cancel();
                 }
