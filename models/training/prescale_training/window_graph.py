@@ -27,7 +27,7 @@ def build_window_graph(model: Forest | KernelMachine) -> onnx.ModelProto:
         lean, spread = _forest(g, seen, model)
     else:
         lean, spread = _kernel_machine(g, seen, model)
-    to_levels = np.kron(np.eye(layout.HEADS), np.ones((_ANCHORS, 1))) @ layout.median_to_levels()
+    to_levels = np.kron(np.eye(layout.HEADS), np.ones((_ANCHORS, layout.LEVELS)))
     middle = g.add("Add", g.add("MatMul", g.add("Mul", anchors, lean), to_levels), value)
     q = g.add("Add", middle, g.add("Mul", spread, local))
     if isinstance(model, KernelMachine):
@@ -66,8 +66,8 @@ def _feature(g: Graph, name: str) -> str:
 
 def _split(g: Graph, name: str, widths: list[int]) -> list[str]:
     """The columns of `name` in parts. They are gathered, for tract computes a product anew for each slice of it."""
-    ends = np.cumsum(widths)
-    return [_picked(g, name, np.arange(end - width, end)) for width, end in zip(widths, ends)]
+    parts = np.split(np.arange(sum(widths)), np.cumsum(widths)[:-1])
+    return [_picked(g, name, columns) for columns in parts]
 
 
 def _picked(g: Graph, name: str, columns: np.ndarray) -> str:
