@@ -6,7 +6,6 @@ use super::messages::Reporting;
 use super::options::{ConsumerUse, KafkaOptions};
 use super::protocol::source::SOURCE_POSITIONS;
 use super::security::is_secret;
-use crate::bus::Lag;
 use crate::error::BusError;
 use crate::topic::{Cleanup, TopicSpec};
 use crate::wait::{asked_again, block_on};
@@ -14,7 +13,6 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
-use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -171,31 +169,6 @@ impl Cluster {
                 .map_err(|e| backend(format!("cannot read the ends of {topic}/{partition}"), &e))
                 .inspect_err(|_| self.look_up(&inspector, [topic].into_iter()))
         })
-    }
-
-    /// Records of a transaction that is still open are yet to be read. At rest nothing is open, and the lag is
-    /// exactly 0.
-    pub(super) fn lag_of(&self, group: &str, topic: &str) -> Result<Vec<Lag>, BusError> {
-        let partitions = self.look_up_partitions(topic)?;
-        let name = self.options.prefixed(topic);
-        let mut asked = TopicPartitionList::new();
-        for partition in 0..partitions {
-            asked.add_partition(&name, raw(partition));
-        }
-        let committed = self
-            .inspector(group)?
-            .committed_offsets(asked, self.options.request_timeout)
-            .map_err(|e| self.positions_error(group, topic, &e))?;
-        (0..partitions)
-            .map(|partition| {
-                let (oldest, end) = self.bounds(topic, partition)?;
-                let position = match committed.find_partition(&name, raw(partition)).map(|e| e.offset()) {
-                    Some(Offset::Offset(position)) => position,
-                    _ => oldest,
-                };
-                Ok(Lag { topic: topic.to_owned(), partition, position, end })
-            })
-            .collect()
     }
 
     /// Why a group's positions on a topic cannot be read.

@@ -1,6 +1,6 @@
 //! The cluster as the protocol asks it, through the clients of librdkafka.
 
-use super::cluster::Cluster;
+use super::cluster::{Cluster, READERS, raw};
 use super::log::ClientLog;
 use super::member::{ClientMember, share_out_again};
 use super::options::KafkaOptions;
@@ -11,7 +11,8 @@ use super::snapshot_file::SnapshotFiles;
 use crate::bus::Lag;
 use crate::error::BusError;
 use crate::wait::{Pauses, cancelled_within};
-use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
+use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -62,11 +63,11 @@ impl Kafka for Cluster {
     }
 
     fn ends(&self, places: &BTreeSet<Place>) -> Result<BTreeMap<Place, i64>, BusError> {
-        self.read_ends(places)
+        self.ends_seen_by(&*self.inspector(READERS)?, places)
     }
 
     fn stable_ends(&self, places: &BTreeSet<Place>) -> Result<BTreeMap<Place, i64>, BusError> {
-        self.read_stable_ends(places)
+        self.ends_seen_by(&*self.committed_inspector(READERS)?, places)
     }
 
     fn stable_positions(
@@ -76,19 +77,44 @@ impl Kafka for Cluster {
         partitions: &[u32],
         at_most: Duration,
     ) -> Result<BTreeMap<u32, Position>, BusError> {
-        self.read_stable_positions(group, topic, partitions, at_most)
+        self.positions_seen_by(&*self.committed_inspector(group)?, group, topic, partitions, at_most)
     }
 
     fn positions(&self, group: &str, topic: &str, partitions: &[u32]) -> Result<BTreeMap<u32, Position>, BusError> {
-        self.read_positions(group, topic, partitions)
+        let at_most = self.options.request_timeout;
+        self.positions_seen_by(&*self.inspector(group)?, group, topic, partitions, at_most)
     }
 
     fn membership_of_none(&self, group: &str) -> Result<Self::Membership, BusError> {
-        self.metadata_of_no_member(group)
+        self.committed_inspector(group)?.group_metadata().map(Arc::new).ok_or_else(|| BusError::Backend {
+            context: format!("cannot move the positions of group {group}"),
+            message: "the consumer has no group metadata".to_owned(),
+            retryable: true,
+        })
     }
 
+    /// At rest nothing is open, and the lag is exactly 0.
     fn lag(&self, group: &str, topic: &str) -> Result<Vec<Lag>, BusError> {
-        self.lag_of(group, topic)
+        let partitions = self.look_up_partitions(topic)?;
+        let name = self.options.prefixed(topic);
+        let mut asked = TopicPartitionList::new();
+        for partition in 0..partitions {
+            asked.add_partition(&name, raw(partition));
+        }
+        let committed = self
+            .inspector(group)?
+            .committed_offsets(asked, self.options.request_timeout)
+            .map_err(|e| self.positions_error(group, topic, &e))?;
+        (0..partitions)
+            .map(|partition| {
+                let (oldest, end) = self.bounds(topic, partition)?;
+                let position = match committed.find_partition(&name, raw(partition)).map(|e| e.offset()) {
+                    Some(Offset::Offset(position)) => position,
+                    _ => oldest,
+                };
+                Ok(Lag { topic: topic.to_owned(), partition, position, end })
+            })
+            .collect()
     }
 
     fn producer(&self, transactional_id: &str) -> Result<Self::Producer, BusError> {

@@ -1,33 +1,25 @@
 //! Ends of logs and positions of groups, as clients are told them: those that see only what is committed are told
 //! stable ones.
 
-use super::cluster::{Cluster, Inspector, READERS, backend, raw};
+use super::cluster::{Cluster, Inspector, backend, raw};
 use super::protocol::port::Place;
 use super::protocol::provenance::{Position, Provenance};
 use crate::error::BusError;
 use crate::wait::asked_again;
-use rdkafka::consumer::{Consumer, ConsumerGroupMetadata};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 impl Cluster {
-    /// Ends that include records of open transactions.
-    pub(super) fn read_ends(&self, places: &BTreeSet<Place>) -> Result<BTreeMap<Place, i64>, BusError> {
-        let inspector = self.inspector(READERS)?;
-        self.ends_seen_by(&inspector, places)
-    }
-
-    pub(super) fn read_stable_ends(&self, places: &BTreeSet<Place>) -> Result<BTreeMap<Place, i64>, BusError> {
-        let inspector = self.committed_inspector(READERS)?;
-        self.ends_seen_by(&inspector, places)
-    }
-
     /// Asks until there is an answer. A client that once heard that a partition has no leader takes
     /// that for the answer from then on, so before it is asked again it looks the topics up anew.
-    fn ends_seen_by(&self, client: &Inspector, places: &BTreeSet<Place>) -> Result<BTreeMap<Place, i64>, BusError> {
+    pub(super) fn ends_seen_by(
+        &self,
+        client: &Inspector,
+        places: &BTreeSet<Place>,
+    ) -> Result<BTreeMap<Place, i64>, BusError> {
         asked_again(self.options.request_timeout, || {
             self.ask_ends(client, places).inspect_err(|_| self.look_up(client, places.iter().map(|p| &*p.topic)))
         })
@@ -73,40 +65,13 @@ impl Cluster {
         places.iter().map(|place| Ok((place.clone(), end_of(place)?))).collect()
     }
 
-    pub(super) fn metadata_of_no_member(&self, group: &str) -> Result<Arc<ConsumerGroupMetadata>, BusError> {
-        self.committed_inspector(group)?.group_metadata().map(Arc::new).ok_or_else(|| BusError::Backend {
-            context: format!("cannot move the positions of group {group}"),
-            message: "the consumer has no group metadata".to_owned(),
-            retryable: true,
-        })
-    }
-
-    pub(super) fn read_stable_positions(
-        &self,
-        group: &str,
-        topic: &str,
-        partitions: &[u32],
-        at_most: Duration,
-    ) -> Result<BTreeMap<u32, Position>, BusError> {
-        let inspector = self.committed_inspector(group)?;
-        self.positions_seen_by(&inspector, group, (topic, partitions), at_most)
-    }
-
-    pub(super) fn read_positions(
-        &self,
-        group: &str,
-        topic: &str,
-        partitions: &[u32],
-    ) -> Result<BTreeMap<u32, Position>, BusError> {
-        let inspector = self.inspector(group)?;
-        self.positions_seen_by(&inspector, group, (topic, partitions), self.options.request_timeout)
-    }
-
-    fn positions_seen_by(
+    /// A group's positions on partitions of a topic, without those that it has none on.
+    pub(super) fn positions_seen_by(
         &self,
         inspector: &Inspector,
         group: &str,
-        (topic, partitions): (&str, &[u32]),
+        topic: &str,
+        partitions: &[u32],
         at_most: Duration,
     ) -> Result<BTreeMap<u32, Position>, BusError> {
         let failed = |e: &KafkaError| self.positions_error(group, topic, e);

@@ -100,6 +100,6 @@ impl Bus for KafkaBus {
     }
 
     fn lag(&self, group: &str, topic: &str) -> Result<Vec<Lag>, BusError> {
-        self.explained(self.cluster.lag_of(group, topic))
+        self.explained(self.cluster.lag(group, topic))
     }
 }

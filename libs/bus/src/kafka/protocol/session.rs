@@ -11,14 +11,13 @@ use super::claim::Claims;
 use super::log::CommittedLog;
 use super::port::{GroupInput, Kafka, Member, MemberEvent, Snapshots};
 use super::provenance::{Owner, Position, Provenance};
-use super::settle::Settling;
+use super::settle::{Settling, settle_at_last};
 use super::transaction::{Moves, TransactionFailure, Transactional, Unsettled, locate};
 use crate::bus::StageOptions;
 use crate::error::BusError;
 use crate::record::ConsumedRecord;
 use crate::stage::{Stage, StageFactory};
 use crate::step::{StepContext, Tally, Write};
-use crate::wait::Pauses;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -90,21 +89,14 @@ impl<'a, K: Kafka> Running<'a, K> {
     /// # Errors
     /// When that does not succeed in time, or another has this one's name.
     pub(crate) fn settle_at_last(&self, unsettled: &mut Option<Unsettled>) -> Result<(), BusError> {
-        let deadline = self.kafka.now() + self.kafka.options().transaction_timeout() * 4;
-        let context = StepContext::new(self.factory);
-        let mut pauses = Pauses::default();
-        while unsettled.as_ref().is_some_and(Unsettled::may_be_committed) {
-            match self.settled(&context, unsettled) {
-                Err(_) if self.is_claimed_by_another(&context) => {
-                    return Err(BusError::Fenced { stage: context.stage.to_owned() });
-                }
-                Err(BusError::Backend { retryable: true, .. }) if self.kafka.now() < deadline => {
-                    self.kafka.pause(&mut pauses);
-                }
-                settled => drop(settled?),
-            }
+        if !unsettled.as_ref().is_some_and(Unsettled::may_be_committed) {
+            return Ok(());
         }
-        Ok(())
+        let context = StepContext::new(self.factory);
+        settle_at_last(self.kafka, || match self.settled(&context, unsettled) {
+            Err(_) if self.is_claimed_by_another(&context) => Err(BusError::Fenced { stage: context.stage.to_owned() }),
+            settled => settled.map(drop),
+        })
     }
 }
 

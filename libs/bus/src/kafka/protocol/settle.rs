@@ -26,6 +26,7 @@ use super::provenance::Position;
 use super::transaction::{Moves, Reached, TransactionFailure, Transactional, Unsettled};
 use crate::crash_point::CrashPoint;
 use crate::error::BusError;
+use crate::wait::Pauses;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Whose transactions are settled, and where they may have gone.
@@ -136,6 +137,24 @@ impl<K: Kafka> Settling<'_, K> {
         };
         let context = format!("cannot settle the transactions of {:?}", self.transactional_id);
         Err(BusError::Backend { context, message, retryable: true })
+    }
+}
+
+/// Tries, before the process ends, until what only its memory knows how to complete is settled.
+///
+/// # Errors
+/// When that is not so in time, or trying again cannot help.
+pub(crate) fn settle_at_last<K: Kafka>(
+    kafka: &K,
+    mut settle: impl FnMut() -> Result<(), BusError>,
+) -> Result<(), BusError> {
+    let deadline = kafka.now() + kafka.options().transaction_timeout() * 4;
+    let mut pauses = Pauses::default();
+    loop {
+        match settle() {
+            Err(BusError::Backend { retryable: true, .. }) if kafka.now() < deadline => kafka.pause(&mut pauses),
+            settled => return settled,
+        }
     }
 }
 

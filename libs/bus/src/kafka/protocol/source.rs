@@ -9,14 +9,13 @@
 use super::ends::{await_settled, open_places};
 use super::log::CommittedLog;
 use super::port::{Kafka, Place};
-use super::settle::Settling;
+use super::settle::{Settling, settle_at_last};
 use super::transaction::{Located, TransactionFailure, Transactional, Unsettled, locate};
 use crate::bus::Source;
 use crate::error::BusError;
 use crate::framing::take_array;
 use crate::record::OutputRecord;
 use crate::step::{Placement, Write};
-use crate::wait::Pauses;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -145,25 +144,6 @@ impl<K: Kafka> KafkaSource<K> {
         Ok(())
     }
 
-    /// Settles, before the process ends, what only its memory knows how to complete.
-    fn settle_at_last(&mut self) {
-        let deadline = self.kafka.now() + self.kafka.options().transaction_timeout() * 4;
-        let mut pauses = Pauses::default();
-        while !self.fenced && self.unsettled.as_ref().is_some_and(Unsettled::may_be_committed) {
-            match self.resume() {
-                Ok(()) => {}
-                Err(BusError::Backend { retryable: true, .. }) if self.kafka.now() < deadline => {
-                    self.kafka.pause(&mut pauses);
-                }
-                Err(error) => {
-                    let source = self.id.as_str();
-                    tracing::error!(source, %error, "what was written last may stay in the log in part");
-                    return;
-                }
-            }
-        }
-    }
-
     fn check_owner(&mut self, stored: &Standing) -> Result<(), BusError> {
         if stored.generation > self.standing.generation {
             self.fenced = true;
@@ -280,8 +260,13 @@ impl<K: Kafka> KafkaSource<K> {
 
 impl<K: Kafka> Drop for KafkaSource<K> {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.settle_at_last();
+        let is_needed = !self.fenced && self.unsettled.as_ref().is_some_and(Unsettled::may_be_committed);
+        if !is_needed || std::thread::panicking() {
+            return;
+        }
+        let kafka = Arc::clone(&self.kafka);
+        if let Err(error) = settle_at_last(&*kafka, || self.resume()) {
+            tracing::error!(source = self.id, %error, "what was written last may stay in the log in part");
         }
     }
 }

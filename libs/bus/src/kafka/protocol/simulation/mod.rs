@@ -1,7 +1,7 @@
 //! The protocol's own code, a source and a stage of two instances with all below them, under a seeded scheduler over
-//! a model of Kafka: thousands of orders in which calls, markers, rebalances, kills, stops and lost answers can come. What comes out
-//! must be exactly what the inputs ask for. That the checks notice is shown by breaking, one by one, the promises
-//! that the protocol rests on.
+//! a model of Kafka: thousands of orders in which calls, markers, rebalances, kills, stops and lost answers can come.
+//! What comes out must be exactly what the inputs ask for. That the checks notice is shown by breaking, one by one,
+//! the promises that the protocol rests on.
 //!
 //! `SIMULATION_SEEDS=100000 cargo test --release -p prescale-bus simulation` tries more of them, and
 //! `SIMULATION_SEED=17` that one alone, with what happens in it.
