@@ -40,23 +40,25 @@ impl<K: Kafka> Attempt<'_, K> {
                 .map_err(|e| self.failed("move the position in", &e))?;
             CrashPoint::KafkaPositionsSent.pass();
         }
-        self.of.producer.flush().map_err(|e| self.lost(&e, Reached::Written))?;
-        if self.of.producer.offsets().contains(&None) {
-            return Err(self.not_delivered());
-        }
+        self.deliver_all()?;
         CrashPoint::KafkaDelivered.pass();
         Ok(())
     }
 
-    /// The failure of a transaction of which not all records were delivered.
-    fn not_delivered(&self) -> TransactionFailure {
-        match self.denied_cause() {
-            Some(denied) => self.refused(denied),
-            None => match self.abort() {
-                Ok(()) => TransactionFailure::Aborted("not all records were delivered".to_owned()),
-                Err(failure) => failure,
-            },
+    /// Waits until it is known where each record lies.
+    pub(crate) fn deliver_all(&self) -> Result<(), TransactionFailure> {
+        self.of.producer.flush().map_err(|e| self.lost(&e, Reached::Written))?;
+        if !self.has_undelivered() {
+            return Ok(());
         }
+        Err(match self.denied_cause() {
+            Some(denied) => self.refused(denied),
+            None => self.aborted("not all records were delivered".to_owned()),
+        })
+    }
+
+    fn has_undelivered(&self) -> bool {
+        self.of.producer.offsets().contains(&None)
     }
 
     pub(crate) fn begin(&self) -> Result<(), TransactionFailure> {
@@ -76,6 +78,15 @@ impl<K: Kafka> Attempt<'_, K> {
         let refused = backend(format!("cannot write to {topic}/{}", place.partition), &failed.error);
         self.abort()?;
         Err(TransactionFailure::Refused(refused))
+    }
+
+    /// The failure of a transaction that can be aborted.
+    fn aborted(&self, why: String) -> TransactionFailure {
+        match self.abort() {
+            Ok(()) if self.has_undelivered() => TransactionFailure::Spent(why),
+            Ok(()) => TransactionFailure::Aborted(why),
+            Err(failure) => failure,
+        }
     }
 
     /// Aborts the transaction and sees it end.
@@ -190,9 +201,6 @@ impl<K: Kafka> Attempt<'_, K> {
         if !failed.requires_abort {
             return self.lost(failed, Reached::Written);
         }
-        match self.abort() {
-            Ok(()) => TransactionFailure::Aborted(format!("cannot {doing} the transaction: {}", failed.error)),
-            Err(failure) => failure,
-        }
+        self.aborted(format!("cannot {doing} the transaction: {}", failed.error))
     }
 }

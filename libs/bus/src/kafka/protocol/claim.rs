@@ -49,6 +49,7 @@ impl<K: Kafka> Claims<'_, K> {
         made.map_err(|failure| match failure {
             TransactionFailure::Refused(error) => error,
             TransactionFailure::Aborted(why)
+            | TransactionFailure::Spent(why)
             | TransactionFailure::Fenced(why, _)
             | TransactionFailure::Unknown(why, _) => unmade(why),
         })?;

@@ -393,16 +393,22 @@ impl<'a, K: Kafka> Session<'a, K> {
                 self.unsettled = Some(*left);
                 return Err(self.fenced(why));
             }
-            Err(TransactionFailure::Aborted(why)) => {
-                tracing::info!(stage = self.context.stage, why, "the step was aborted and is tried again");
-                let now = self.now();
-                let since = *self.aborting_since.get_or_insert(now);
-                if now - since > Duration::from_millis(u64::from(kafka.options().session_timeout_ms)) * 2 {
-                    return Err(SessionEnd::Reconnect(why));
-                }
+            Err(TransactionFailure::Aborted(why)) => return self.keep_prepared(why),
+            Err(TransactionFailure::Spent(why)) => {
+                self.producer = self.running.settled(&self.context, &mut None)?;
+                return self.keep_prepared(why);
             }
         }
         Ok(())
+    }
+
+    /// What was prepared is tried again, until that has failed for too long.
+    fn keep_prepared(&mut self, why: String) -> Result<(), SessionEnd> {
+        tracing::info!(stage = self.context.stage, why, "the step was aborted and is tried again");
+        let now = self.now();
+        let since = *self.aborting_since.get_or_insert(now);
+        let session_timeout = Duration::from_millis(u64::from(self.running.kafka.options().session_timeout_ms));
+        if now - since > session_timeout * 2 { Err(SessionEnd::Reconnect(why)) } else { Ok(()) }
     }
 
     fn committed(&mut self) {

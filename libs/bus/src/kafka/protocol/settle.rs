@@ -131,6 +131,7 @@ impl<K: Kafka> Settling<'_, K> {
             Err(TransactionFailure::Refused(error)) => return Err(error),
             Err(
                 TransactionFailure::Aborted(why)
+                | TransactionFailure::Spent(why)
                 | TransactionFailure::Fenced(why, _)
                 | TransactionFailure::Unknown(why, _),
             ) => why,

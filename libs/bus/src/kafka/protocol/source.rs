@@ -165,6 +165,10 @@ impl<K: Kafka> KafkaSource<K> {
                 error
             }
             TransactionFailure::Aborted(message) => BusError::Backend { context, message, retryable: true },
+            TransactionFailure::Spent(message) => {
+                self.producer = None;
+                BusError::Backend { context, message, retryable: true }
+            }
             TransactionFailure::Fenced(message, left) | TransactionFailure::Unknown(message, left) => {
                 self.unsettled = Some(*left);
                 self.producer = None;

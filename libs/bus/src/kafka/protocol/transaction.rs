@@ -21,6 +21,10 @@ use std::time::Duration;
 pub(crate) enum TransactionFailure {
     /// It was aborted: nothing took effect, and the producer is usable.
     Aborted(String),
+    /// It was aborted, and the producer must be destroyed: of some records it never learned whether they arrived.
+    /// librdkafka (2.12) gives their sequence numbers to the records that come next, and the broker takes those for
+    /// the ones that it has: it says where they lie, and does not write them.
+    Spent(String),
     /// A record cannot be written, now or later. It was aborted.
     Refused(BusError),
     /// Another producer has taken over the transactional id, or the broker gave the transaction up.
@@ -156,10 +160,7 @@ impl<K: Kafka> Transactional<K> {
                 .send_positions(&unread, &BTreeMap::from([(0, Position::default())]), &membership)
                 .map_err(|e| attempt.not_moved(&e, group, &unread))?;
         }
-        self.producer.flush().map_err(|e| attempt.lost(&e, Reached::Written))?;
-        if let Some(denied) = attempt.denied_cause() {
-            return Err(attempt.refused(denied));
-        }
+        attempt.deliver_all()?;
         attempt.abort()?;
         for GroupInput { group, topic } in groups {
             kafka

@@ -217,7 +217,9 @@ impl<'y> Kafka for Node<'y> {
             .until_not_busy(self.options.transaction_timeout() * 2, |world| world.init(&id))
             .map_err(|_| unanswered("cannot start the producer"))?;
         let (unsent, offsets) = (RefCell::default(), RefCell::default());
-        Ok(ModelProducer { node: self.clone(), id, epoch, unsent, offsets, has_failed: Cell::new(false) })
+        let (unacknowledged, numbered_again) = (RefCell::default(), RefCell::default());
+        let has_failed = Cell::new(false);
+        Ok(ModelProducer { node: self.clone(), id, epoch, unsent, offsets, has_failed, unacknowledged, numbered_again })
     }
 
     fn join(&self, group: &str, topic: &str) -> Result<ModelMember<'y>, BusError> {
@@ -261,6 +263,10 @@ pub(super) struct ModelProducer<'y> {
     offsets: RefCell<Vec<Option<i64>>>,
     /// A record was not delivered, so none after it is.
     has_failed: Cell<bool>,
+    /// Where a record was written of which this producer does not know that it was.
+    unacknowledged: RefCell<Option<(Place, usize)>>,
+    /// The same of an aborted transaction: the next record to that place gets its number, and passes for it.
+    numbered_again: RefCell<BTreeMap<Place, VecDeque<usize>>>,
 }
 
 impl ModelProducer<'_> {
@@ -269,12 +275,21 @@ impl ModelProducer<'_> {
         if self.has_failed.get() {
             return;
         }
+        if let Some(at) = self.numbered_again.borrow_mut().get_mut(&place).and_then(VecDeque::pop_front) {
+            self.offsets.borrow_mut()[index] = Some(offset(at));
+            return;
+        }
+        let mut written = None;
         let delivered = self.node.until_not_busy(self.node.options.transaction_timeout(), |world| {
-            world.produce(&self.id, self.epoch, &place, content.clone())
+            written = Some(world.produce(&self.id, self.epoch, &place, content.clone())?);
+            Ok(written)
         });
         match delivered {
-            Ok(at) => self.offsets.borrow_mut()[index] = Some(offset(at)),
-            Err(_) => self.has_failed.set(true),
+            Ok(at) => self.offsets.borrow_mut()[index] = at.map(offset),
+            Err(_) => {
+                self.has_failed.set(true);
+                *self.unacknowledged.borrow_mut() = written.map(|at| (place, at));
+            }
         }
     }
 
@@ -335,6 +350,9 @@ impl Producer for ModelProducer<'_> {
 
     fn abort(&self) -> Result<(), CallFailed> {
         self.unsent.borrow_mut().clear();
+        if let Some((place, at)) = self.unacknowledged.take() {
+            self.numbered_again.borrow_mut().entry(place).or_default().push_back(at);
+        }
         self.end(false)
     }
 
