@@ -4,6 +4,7 @@ use crate::error::BusError;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -48,6 +49,19 @@ pub fn cancelled_within(shutdown: &CancellationToken, at_most: Duration) -> bool
     }
 }
 
+/// What a call answers that may never come back. It is made on a thread of its own, which is left behind after
+/// `at_most`, with all that the call has taken; `None` then.
+pub(crate) fn answered_within<T: Send + 'static>(
+    at_most: Duration,
+    thread_name: &str,
+    call: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (done, answer) = sync_channel(1);
+    let calling = move || drop(done.send(call()));
+    thread::Builder::new().name(thread_name.to_owned()).spawn(calling).ok()?;
+    answer.recv_timeout(at_most).ok()
+}
+
 /// Pauses of a millisecond first, then of twice as long each time, up to 16 ms: what one waits for
 /// mostly comes at once.
 pub(crate) struct Pauses(Duration);
@@ -85,6 +99,17 @@ pub(crate) fn asked_again<T>(at_most: Duration, mut ask: impl FnMut() -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_that_does_not_come_back_is_left_behind() {
+        assert_eq!(answered_within(Duration::from_secs(60), "answers", || 7), Some(7));
+        assert_eq!(
+            answered_within(Duration::from_millis(1), "parks", || loop {
+                thread::park()
+            }),
+            None::<()>
+        );
+    }
 
     #[test]
     fn it_ends_at_the_bound_or_with_the_cancellation() {

@@ -11,6 +11,7 @@ use super::options::ConsumerUse;
 use super::protocol::port::{self, Member};
 use super::protocol::provenance::{Position, Provenance};
 use crate::error::BusError;
+use crate::wait::answered_within;
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -183,7 +184,10 @@ pub(super) fn share_out_again(cluster: &Cluster, group: &str, topic: &str) -> Re
 
 /// A member of a stage's group, by a client of its own.
 pub(super) struct ClientMember {
-    consumer: BaseConsumer<Rebalances>,
+    consumer: Option<BaseConsumer<Rebalances>>,
+    group: String,
+    /// After this the group has given up a member of which it has not heard.
+    session_timeout: Duration,
     topic: Arc<str>,
     needed: [Acl; 2],
 }
@@ -201,12 +205,17 @@ impl ClientMember {
             Acl::group(Operation::Read, options.prefixed(group)),
             Acl::topic(Operation::Read, options.prefixed(topic)),
         ];
-        Ok(Self { consumer, topic: Arc::from(topic), needed })
+        let session_timeout = Duration::from_millis(u64::from(options.session_timeout_ms));
+        Ok(Self { consumer: Some(consumer), group: group.to_owned(), session_timeout, topic: Arc::from(topic), needed })
+    }
+
+    fn consumer(&self) -> &BaseConsumer<Rebalances> {
+        self.consumer.as_ref().expect("only the drop takes it")
     }
 
     /// Whether the broker told that another instance has this one's name.
     fn is_fenced(&self) -> bool {
-        self.consumer.client().fatal_error().is_some_and(|(code, _)| code == RDKafkaErrorCode::FencedInstanceId)
+        self.consumer().client().fatal_error().is_some_and(|(code, _)| code == RDKafkaErrorCode::FencedInstanceId)
     }
 }
 
@@ -217,7 +226,7 @@ impl Member for ClientMember {
         if let Some(event) = self.told() {
             return Some(event);
         }
-        match self.consumer.poll(wait) {
+        match self.consumer().poll(wait) {
             None => self.told(),
             Some(Ok(message)) => Some(MemberEvent::Record(consumed(&self.topic, &message))),
             Some(Err(KafkaError::PartitionEOF(partition))) => {
@@ -237,6 +246,17 @@ impl Member for ClientMember {
     }
 
     fn told(&self) -> Option<MemberEvent> {
-        self.consumer.context().pop()
+        self.consumer().context().pop()
+    }
+}
+
+/// librdkafka can be so long in closing a member, or for ever, that the instance would be lost with it. So that is
+/// done on a thread of its own, which is left behind then, and the member with it: the group gives it up.
+impl Drop for ClientMember {
+    fn drop(&mut self) {
+        let Some(consumer) = self.consumer.take() else { return };
+        if answered_within(self.session_timeout, "bus-leaving", move || drop(consumer)).is_none() {
+            tracing::warn!(group = self.group, "the client does not close, and is left behind");
+        }
     }
 }

@@ -9,6 +9,7 @@ use super::protocol::port::{CallFailed, Place, Producer};
 use super::protocol::provenance::Position;
 use crate::error::BusError;
 use crate::step::Write;
+use crate::wait::answered_within;
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -17,9 +18,7 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerConte
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// A call that is so much over its own bound will not come back.
@@ -120,15 +119,13 @@ impl ClientProducer {
     /// producer with it.
     fn send_list(&self, positions: TopicPartitionList, membership: &Arc<ConsumerGroupMetadata>) -> KafkaResult<()> {
         let (producer, membership, timeout) = (Arc::clone(&self.producer), Arc::clone(membership), self.timeout);
-        let (done, outcome) = sync_channel(1);
         let call = move || {
             let result = producer.send_offsets_to_transaction(&positions, membership.as_ref(), timeout);
             drop(producer);
-            drop(done.send(result));
+            result
         };
-        let forgotten = || KafkaError::MessageProduction(RDKafkaErrorCode::OperationTimedOut);
-        thread::Builder::new().name("bus-positions".to_owned()).spawn(call).map_err(|_| forgotten())?;
-        outcome.recv_timeout(timeout + FORGOTTEN_AFTER).unwrap_or_else(|_| Err(forgotten()))
+        answered_within(timeout + FORGOTTEN_AFTER, "bus-positions", call)
+            .unwrap_or(Err(KafkaError::MessageProduction(RDKafkaErrorCode::OperationTimedOut)))
     }
 }
 
