@@ -8,6 +8,7 @@ mod brokers;
 mod crash_points;
 mod disk;
 mod processes;
+mod sequences;
 
 use bus_tests::faults::copy::BusAt;
 use bus_tests::faults::pipeline::Installation;
