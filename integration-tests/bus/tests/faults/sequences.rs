@@ -3,16 +3,14 @@
 //! guard (`TransactionFailure::Spent`) can go.
 
 use crate::{cluster, on};
-use bus_tests::conformance::fixture::{pass, until};
+use bus_tests::conformance::fixture::{pass, read_all, until};
 use bus_tests::faults::copy::BusAt;
 use bus_tests::faults::toxiproxy::Way;
 use bus_tests::faults::verdict::CHAIN;
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
-use rdkafka::{Offset, TopicPartitionList};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -47,37 +45,13 @@ fn deliveries(producer: &TestProducer) -> Vec<Option<i64>> {
     producer.context().0.lock().expect("nobody panics").clone()
 }
 
-fn consumer(servers: &str, isolation: &str) -> BaseConsumer {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", servers).set("isolation.level", isolation).set("enable.partition.eof", "true");
-    config.set("group.id", "sequences").create().expect("the consumer starts")
-}
-
-/// What is committed in the topic.
-fn committed(servers: &str, topic: &str) -> Vec<String> {
-    let consumer = consumer(servers, "read_committed");
-    let mut from = TopicPartitionList::new();
-    from.add_partition_offset(topic, 0, Offset::Beginning).expect("the list takes it");
-    consumer.assign(&from).expect("it is assigned");
-    let mut found = Vec::new();
-    until("the end of the topic", || match consumer.poll(Duration::from_millis(100)) {
-        Some(Ok(message)) => {
-            found.push(String::from_utf8_lossy(message.payload().unwrap_or_default()).into_owned());
-            None
-        }
-        Some(Err(_)) => Some(()),
-        None => None,
-    });
-    found
-}
-
 #[test]
 fn librdkafka_takes_a_record_for_an_aborted_one_that_had_its_number() {
     let cluster = cluster();
     let installation = on(&cluster);
     installation.make_topics();
     let BusAt::Kafka { prefix, .. } = &installation.bus else { panic!("it is on the cluster") };
-    let (servers, topic) = (cluster.direct_servers(), format!("{prefix}{}", CHAIN[0]));
+    let (observer, topic) = (installation.observer(), format!("{prefix}{}", CHAIN[0]));
     let producer: TestProducer = ClientConfig::new()
         .set("bootstrap.servers", cluster.bootstrap_servers())
         .set("transactional.id", &topic)
@@ -93,9 +67,9 @@ fn librdkafka_takes_a_record_for_an_aborted_one_that_had_its_number() {
     let links = || (0..cluster.size()).map(|broker| cluster.link(broker));
     links().for_each(|link| link.lose(Way::ToClient));
     send(&producer, &topic, "aborted");
-    let observer = consumer(&servers, "read_uncommitted");
     until("the record to be written", || {
-        observer.fetch_watermarks(&topic, 0, PATIENCE).ok().filter(|(_, end)| *end == 2)
+        let lags = observer.lag("nobody", CHAIN[0]).ok()?;
+        lags.iter().any(|lag| lag.partition == 0 && lag.end == 2).then_some(())
     });
     // The connections end, and the record waits to be sent again.
     links().for_each(|link| link.mend());
@@ -108,5 +82,5 @@ fn librdkafka_takes_a_record_for_an_aborted_one_that_had_its_number() {
     producer.flush(PATIENCE).expect("it is delivered");
     producer.commit_transaction(PATIENCE).expect("it is committed");
     assert_eq!(deliveries(&producer).last(), Some(&Some(1)), "it is said to lie where the aborted one lies");
-    assert_eq!(committed(&servers, &topic), Vec::<String>::new());
+    assert_eq!(read_all(observer.as_ref(), CHAIN[0]), []);
 }

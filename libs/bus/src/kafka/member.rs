@@ -13,8 +13,10 @@ use super::protocol::provenance::{Position, Provenance};
 use crate::error::BusError;
 use crate::wait::answered_within;
 use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::VecDeque;
@@ -166,17 +168,66 @@ impl ConsumerContext for Rebalances {
     }
 }
 
+/// A client that has joined a group.
+///
+/// librdkafka can be so long in closing one, or for ever, that the instance would be lost with it. So that is done
+/// on a thread of its own, which is left behind then, and the member with it: the group gives it up.
+struct GroupClient {
+    /// Only the drop takes it.
+    consumer: Option<BaseConsumer<Rebalances>>,
+    group: String,
+    /// After this the group has given up a member of which it has not heard.
+    session_timeout: Duration,
+}
+
+impl GroupClient {
+    fn join(
+        cluster: &Cluster,
+        config: &ClientConfig,
+        group: &str,
+        topic: &str,
+        context: &str,
+    ) -> Result<Self, BusError> {
+        let consumer: BaseConsumer<Rebalances> =
+            config.create_with_context(Rebalances::new(cluster)).map_err(|e| backend(context, &e))?;
+        let options = &cluster.options;
+        consumer.subscribe(&[&options.prefixed(topic)]).map_err(|e| backend(context, &e))?;
+        Ok(Self { consumer: Some(consumer), group: group.to_owned(), session_timeout: options.session_timeout() })
+    }
+
+    fn poll(&self, wait: Duration) -> Option<KafkaResult<BorrowedMessage<'_>>> {
+        self.consumer.as_ref()?.poll(wait)
+    }
+
+    fn told(&self) -> Option<MemberEvent> {
+        self.consumer.as_ref()?.context().pop()
+    }
+
+    /// Whether the broker told that another instance has this one's name.
+    fn is_fenced(&self) -> bool {
+        let fatal = self.consumer.as_ref().and_then(|consumer| consumer.client().fatal_error());
+        fatal.is_some_and(|(code, _)| code == RDKafkaErrorCode::FencedInstanceId)
+    }
+}
+
+impl Drop for GroupClient {
+    fn drop(&mut self) {
+        let Some(consumer) = self.consumer.take() else { return };
+        if answered_within(self.session_timeout, "bus-leaving", move || drop(consumer)).is_none() {
+            tracing::warn!(group = self.group, "the client does not close, and is left behind");
+        }
+    }
+}
+
 /// Makes the group share its partitions out again, by joining it for a moment without a name.
 pub(super) fn share_out_again(cluster: &Cluster, group: &str, topic: &str) -> Result<(), BusError> {
     let options = &cluster.options;
     let context = format!("cannot make group {group} share its partitions out again");
     let mut config = options.consumer(&options.prefixed(group), ConsumerUse::Member);
     config.remove("group.instance.id");
-    let guest: BaseConsumer<Rebalances> =
-        config.create_with_context(Rebalances::new(cluster)).map_err(|e| backend(&context, &e))?;
-    guest.subscribe(&[&options.prefixed(topic)]).map_err(|e| backend(&context, &e))?;
+    let guest = GroupClient::join(cluster, &config, group, topic, &context)?;
     let deadline = Instant::now() + options.request_timeout;
-    while Instant::now() < deadline && guest.context().pop().is_none() {
+    while Instant::now() < deadline && guest.told().is_none() {
         drop(guest.poll(Duration::from_millis(100)));
     }
     Ok(())
@@ -184,10 +235,7 @@ pub(super) fn share_out_again(cluster: &Cluster, group: &str, topic: &str) -> Re
 
 /// A member of a stage's group, by a client of its own.
 pub(super) struct ClientMember {
-    consumer: Option<BaseConsumer<Rebalances>>,
-    group: String,
-    /// After this the group has given up a member of which it has not heard.
-    session_timeout: Duration,
+    client: GroupClient,
     topic: Arc<str>,
     needed: [Acl; 2],
 }
@@ -195,27 +243,13 @@ pub(super) struct ClientMember {
 impl ClientMember {
     pub(super) fn join(cluster: &Cluster, group: &str, topic: &str) -> Result<Self, BusError> {
         let options = &cluster.options;
-        let context = format!("cannot join group {group}");
-        let consumer: BaseConsumer<Rebalances> = options
-            .consumer(&options.prefixed(group), ConsumerUse::Member)
-            .create_with_context(Rebalances::new(cluster))
-            .map_err(|e| backend(&context, &e))?;
-        consumer.subscribe(&[&options.prefixed(topic)]).map_err(|e| backend(&context, &e))?;
+        let config = options.consumer(&options.prefixed(group), ConsumerUse::Member);
+        let client = GroupClient::join(cluster, &config, group, topic, &format!("cannot join group {group}"))?;
         let needed = [
             Acl::group(Operation::Read, options.prefixed(group)),
             Acl::topic(Operation::Read, options.prefixed(topic)),
         ];
-        let session_timeout = Duration::from_millis(u64::from(options.session_timeout_ms));
-        Ok(Self { consumer: Some(consumer), group: group.to_owned(), session_timeout, topic: Arc::from(topic), needed })
-    }
-
-    fn consumer(&self) -> &BaseConsumer<Rebalances> {
-        self.consumer.as_ref().expect("only the drop takes it")
-    }
-
-    /// Whether the broker told that another instance has this one's name.
-    fn is_fenced(&self) -> bool {
-        self.consumer().client().fatal_error().is_some_and(|(code, _)| code == RDKafkaErrorCode::FencedInstanceId)
+        Ok(Self { client, topic: Arc::from(topic), needed })
     }
 }
 
@@ -226,13 +260,13 @@ impl Member for ClientMember {
         if let Some(event) = self.told() {
             return Some(event);
         }
-        match self.consumer().poll(wait) {
+        match self.client.poll(wait) {
             None => self.told(),
             Some(Ok(message)) => Some(MemberEvent::Record(consumed(&self.topic, &message))),
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 Some(MemberEvent::End(u32::try_from(partition).unwrap_or_default()))
             }
-            Some(Err(_)) if self.is_fenced() => Some(MemberEvent::Fenced),
+            Some(Err(_)) if self.client.is_fenced() => Some(MemberEvent::Fenced),
             Some(Err(error)) if passes_by_itself(&error) => {
                 tracing::debug!(%error, topic = %self.topic, "Kafka; the client reconnects by itself");
                 None
@@ -246,17 +280,6 @@ impl Member for ClientMember {
     }
 
     fn told(&self) -> Option<MemberEvent> {
-        self.consumer().context().pop()
-    }
-}
-
-/// librdkafka can be so long in closing a member, or for ever, that the instance would be lost with it. So that is
-/// done on a thread of its own, which is left behind then, and the member with it: the group gives it up.
-impl Drop for ClientMember {
-    fn drop(&mut self) {
-        let Some(consumer) = self.consumer.take() else { return };
-        if answered_within(self.session_timeout, "bus-leaving", move || drop(consumer)).is_none() {
-            tracing::warn!(group = self.group, "the client does not close, and is left behind");
-        }
+        self.client.told()
     }
 }

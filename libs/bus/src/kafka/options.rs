@@ -173,6 +173,11 @@ impl KafkaOptions {
         self.client(&[])
     }
 
+    /// A group gives a member up of which it has not heard for so long.
+    pub(super) fn session_timeout(&self) -> Duration {
+        Duration::from_millis(u64::from(self.session_timeout_ms))
+    }
+
     /// Bound on one transactional call. After the broker's own bound the transaction is lost.
     pub(super) fn transaction_timeout(&self) -> Duration {
         Duration::from_millis(u64::from(self.transaction_timeout_ms))

@@ -4,7 +4,7 @@
 //! position of a group without members, whose name holds the instance's.
 
 use super::port::{GroupInput, Kafka};
-use super::transaction::{TransactionFailure, Transactional};
+use super::transaction::Transactional;
 use crate::dlq::dlq_topic;
 use crate::error::BusError;
 
@@ -42,19 +42,11 @@ impl<K: Kafka> Claims<'_, K> {
     pub(crate) fn make(&self, producer: &Transactional<K>) -> Result<i64, BusError> {
         let claim = self.kafka.unix_ms().max(self.latest()? + 1);
         let made = producer.commit_position(self.kafka, &self.name(), &dlq_topic(self.topic), claim);
-        let unmade = |message: String| {
-            let context = format!("cannot claim the name of {}", self.name());
-            BusError::Backend { context, message, retryable: true }
-        };
-        made.map_err(|failure| match failure {
-            TransactionFailure::Refused(error) => error,
-            TransactionFailure::Aborted(why)
-            | TransactionFailure::Spent(why)
-            | TransactionFailure::Fenced(why, _)
-            | TransactionFailure::Unknown(why, _) => unmade(why),
-        })?;
+        let context = || format!("cannot claim the name of {}", self.name());
+        made.map_err(|failure| failure.into_error(context()))?;
         if self.latest()? < claim {
-            return Err(unmade("the broker said that it is made, and it is not".to_owned()));
+            let message = "the broker said that it is made, and it is not".to_owned();
+            return Err(BusError::Backend { context: context(), message, retryable: true });
         }
         Ok(claim)
     }

@@ -407,8 +407,11 @@ impl<'a, K: Kafka> Session<'a, K> {
         tracing::info!(stage = self.context.stage, why, "the step was aborted and is tried again");
         let now = self.now();
         let since = *self.aborting_since.get_or_insert(now);
-        let session_timeout = Duration::from_millis(u64::from(self.running.kafka.options().session_timeout_ms));
-        if now - since > session_timeout * 2 { Err(SessionEnd::Reconnect(why)) } else { Ok(()) }
+        if now - since > self.running.kafka.options().session_timeout() * 2 {
+            Err(SessionEnd::Reconnect(why))
+        } else {
+            Ok(())
+        }
     }
 
     fn committed(&mut self) {

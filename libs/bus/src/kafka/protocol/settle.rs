@@ -126,18 +126,8 @@ impl<K: Kafka> Settling<'_, K> {
     }
 
     fn done(&self, result: Result<(), TransactionFailure>) -> Result<(), BusError> {
-        let message = match result {
-            Ok(()) => return Ok(()),
-            Err(TransactionFailure::Refused(error)) => return Err(error),
-            Err(
-                TransactionFailure::Aborted(why)
-                | TransactionFailure::Spent(why)
-                | TransactionFailure::Fenced(why, _)
-                | TransactionFailure::Unknown(why, _),
-            ) => why,
-        };
-        let context = format!("cannot settle the transactions of {:?}", self.transactional_id);
-        Err(BusError::Backend { context, message, retryable: true })
+        let context = || format!("cannot settle the transactions of {:?}", self.transactional_id);
+        result.map_err(|failure| failure.into_error(context()))
     }
 }
 

@@ -158,23 +158,23 @@ impl<K: Kafka> KafkaSource<K> {
 
     /// The failure as an error; what it left is kept to be settled.
     fn keep(&mut self, failure: TransactionFailure) -> BusError {
-        let context = format!("source {:?} cannot write", self.id);
-        match failure {
-            TransactionFailure::Refused(error) => {
-                self.producer = None;
-                error
-            }
-            TransactionFailure::Aborted(message) => BusError::Backend { context, message, retryable: true },
+        let message = match failure {
+            TransactionFailure::Aborted(message) => message,
             TransactionFailure::Spent(message) => {
                 self.producer = None;
-                BusError::Backend { context, message, retryable: true }
+                message
+            }
+            TransactionFailure::Refused(error) => {
+                self.producer = None;
+                return error;
             }
             TransactionFailure::Fenced(message, left) | TransactionFailure::Unknown(message, left) => {
                 self.unsettled = Some(*left);
                 self.producer = None;
-                BusError::Backend { context, message, retryable: true }
+                message
             }
-        }
+        };
+        BusError::Backend { context: format!("source {:?} cannot write", self.id), message, retryable: true }
     }
 
     fn standing_record(&self, standing: &Standing) -> Write {

@@ -33,6 +33,18 @@ pub(crate) enum TransactionFailure {
     Unknown(String, Box<Unsettled>),
 }
 
+impl TransactionFailure {
+    /// As an error, for those who have no use for what the transaction left.
+    pub(crate) fn into_error(self, context: String) -> BusError {
+        match self {
+            Self::Refused(error) => error,
+            Self::Aborted(message) | Self::Spent(message) | Self::Fenced(message, _) | Self::Unknown(message, _) => {
+                BusError::Backend { context, message, retryable: true }
+            }
+        }
+    }
+}
+
 /// How far a transaction came, as far as is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reached {
