@@ -4,7 +4,8 @@ use anyhow::Context as _;
 use prescale_chassis::PricesConfig;
 use prescale_domain::action::Mechanism;
 use prescale_domain::guardrail::{Bounds, Guardrails, Pace, Step};
-use prescale_domain::policy::{DryRun, ForecastChoice, Policy, Resource, Rules, Sizing, Target, Threshold};
+use prescale_domain::policy::proactive::{Aim, CHANGES_PER_DAY_MAX, Weights};
+use prescale_domain::policy::{DryRun, ForecastChoice, Policy, Proactive, Resource, Rules, Sizing, Target, Threshold};
 use serde::{Deserialize, Serialize};
 
 const MIB: f64 = 1_048_576.0;
@@ -13,9 +14,7 @@ const MIB: f64 = 1_048_576.0;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
-    /// When false nothing is decided: the kill switch.
-    pub enabled: bool,
-    /// Which policy decides.
+    /// Which policy decides: `proactive` or `threshold`.
     pub policy: PolicyName,
     /// KPIs whose demand is sized: `cpu_cores_used`, `memory_bytes`.
     pub resources: Vec<String>,
@@ -31,6 +30,8 @@ pub struct Config {
     pub cpu_cores_grain: f64,
     /// Smallest step of a replica's memory limit, in MiB.
     pub memory_mib_grain: f64,
+    /// Section `[planner.proactive]`.
+    pub proactive: ProactiveConfig,
     /// Section `[planner.threshold]`.
     pub threshold: ThresholdConfig,
     /// Section `[planner.guardrails]`.
@@ -45,8 +46,10 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PolicyName {
-    /// Compare the predicted demand with the capacity.
+    /// The capacity that costs least, by rules that are tried on each workload all the time.
     #[default]
+    Proactive,
+    /// Compare the predicted demand with the capacity.
     Threshold,
 }
 
@@ -74,6 +77,44 @@ pub enum MechanismName {
     Limits,
     /// Instance type (flavor).
     InstanceType,
+}
+
+/// Section `[planner.proactive]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProactiveConfig {
+    /// What the prices of too little, too much and changes are to achieve: `beat-reactive`, `short-share` or `prices`.
+    pub aim: AimName,
+    /// With `beat-reactive`: most changes a workload and day, on average over a fleet.
+    pub changes_per_day_max: f64,
+    /// With `short-share`: each workload is to be short for this share of the time.
+    pub short_share: f64,
+    /// With `prices`: what the time short costs, where the reactive rule's spare capacity costs 1, if there is as much
+    /// of it as the reactive rule leaves.
+    pub short_price: f64,
+    /// With `prices`: likewise of unmet demand.
+    pub unmet_price: f64,
+    /// With `prices`: likewise of changes.
+    pub change_price: f64,
+    /// Time that a decision has to hold, in seconds.
+    pub hold_s: u32,
+    /// Memory to have as a multiple of its greatest use of the last week.
+    pub memory_headroom: f64,
+    /// Memory shrinks only by more than this share.
+    pub memory_shrink_share: f64,
+}
+
+/// What prices are to achieve.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AimName {
+    /// The worst of a fleet's ratios to the reactive rule is as small as can be.
+    #[default]
+    BeatReactive,
+    /// A share of the time short.
+    ShortShare,
+    /// Stated prices.
+    Prices,
 }
 
 /// Section `[planner.threshold]`: the four numbers of the policy.
@@ -124,11 +165,14 @@ pub struct GuardrailsConfig {
     pub valid_for_s: u32,
     /// Fewest scored intervals behind a forecast that may change capacity; 0 asks for none.
     pub scored_min: u32,
-    /// A decrease leaves at least this multiple of the demand measured last; 0 turns that off.
-    pub live_floor: f64,
-    /// Capacity grows where the demand measured last is at least this share of it, whatever the
-    /// forecast says; 0 turns that off.
-    pub saturated_from: f64,
+    /// Live use may take at most this share of the capacity: more than that demands an increase that nothing but bounds
+    /// can hold.
+    pub floor_utilisation: f64,
+    /// Use above that demands an increase once it has lasted so long, in seconds.
+    pub surge_s: u32,
+    /// From this share of the capacity on, use is taken to be capped by it, and capacity grows by the largest step; 0
+    /// where use can pass the capacity.
+    pub capped_from: f64,
 }
 
 /// Section `[planner.dry_run]`: where actions are published and nothing is called.
@@ -145,8 +189,7 @@ impl Default for Config {
     fn default() -> Self {
         let (forecast, sizing) = (ForecastChoice::default(), Sizing::default());
         Self {
-            enabled: true,
-            policy: PolicyName::Threshold,
+            policy: PolicyName::Proactive,
             resources: forecast.resources.iter().map(|r| r.kpi().to_owned()).collect(),
             target: TargetName::Maximum,
             quantile: forecast.quantile,
@@ -154,6 +197,7 @@ impl Default for Config {
             mechanism: MechanismName::Auto,
             cpu_cores_grain: sizing.cpu_cores_grain,
             memory_mib_grain: sizing.memory_bytes_grain / MIB,
+            proactive: ProactiveConfig::default(),
             threshold: ThresholdConfig::default(),
             guardrails: GuardrailsConfig::default(),
             dry_run: DryRunConfig::default(),
@@ -171,7 +215,8 @@ impl Default for ThresholdConfig {
 
 impl Default for GuardrailsConfig {
     fn default() -> Self {
-        let Guardrails { bounds, step, pace, scored_min, live_floor, saturated_from } = Guardrails::default();
+        let Guardrails { bounds, step, pace, scored_min, floor_utilisation, surge_s, capped_from } =
+            Guardrails::default();
         Self {
             replicas_min: bounds.replicas_min,
             replicas_max: bounds.replicas_max,
@@ -188,8 +233,9 @@ impl Default for GuardrailsConfig {
             warm_up_s: pace.warm_up_s,
             valid_for_s: pace.valid_for_s,
             scored_min,
-            live_floor,
-            saturated_from,
+            floor_utilisation,
+            surge_s,
+            capped_from,
         }
     }
 }
@@ -212,10 +258,11 @@ impl Config {
             Resource::of_kpi(name)
                 .with_context(|| format!("[planner] resources: {name:?} cannot be sized, only {}", known()))
         };
-        let PolicyName::Threshold = self.policy;
         let rules = Rules {
-            enabled: self.enabled,
-            policy: Policy::Threshold(self.threshold.rule()),
+            policy: match self.policy {
+                PolicyName::Proactive => Policy::Proactive(self.proactive.policy()),
+                PolicyName::Threshold => Policy::Threshold(self.threshold.rule()),
+            },
             forecast: ForecastChoice {
                 target: match self.target {
                     TargetName::Value => Target::Value,
@@ -241,6 +288,38 @@ impl Config {
         };
         rules.validate().context("[planner] does not make sense")?;
         Ok(rules)
+    }
+}
+
+impl Default for ProactiveConfig {
+    fn default() -> Self {
+        let Proactive { aim: _, hold_s, memory_headroom, memory_shrink_share } = Proactive::default();
+        Self {
+            aim: AimName::default(),
+            changes_per_day_max: CHANGES_PER_DAY_MAX,
+            short_share: 0.005,
+            short_price: 0.1,
+            unmet_price: 0.4,
+            change_price: 0.4,
+            hold_s,
+            memory_headroom,
+            memory_shrink_share,
+        }
+    }
+}
+
+impl ProactiveConfig {
+    fn policy(&self) -> Proactive {
+        let aim = match self.aim {
+            AimName::BeatReactive => Aim::BeatReactive { changes_per_day_max: self.changes_per_day_max },
+            AimName::ShortShare => Aim::ShortShare(self.short_share),
+            AimName::Prices => {
+                let (short, unmet, changes) = (self.short_price, self.unmet_price, self.change_price);
+                Aim::Weighted(Weights { short, unmet, changes })
+            }
+        };
+        let Self { hold_s, memory_headroom, memory_shrink_share, .. } = *self;
+        Proactive { aim, hold_s, memory_headroom, memory_shrink_share }
     }
 }
 
@@ -276,8 +355,9 @@ impl GuardrailsConfig {
                 valid_for_s: self.valid_for_s,
             },
             scored_min: self.scored_min,
-            live_floor: self.live_floor,
-            saturated_from: self.saturated_from,
+            floor_utilisation: self.floor_utilisation,
+            surge_s: self.surge_s,
+            capped_from: self.capped_from,
         }
     }
 }

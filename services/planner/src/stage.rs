@@ -1,15 +1,10 @@
 //! The planner as a stage of the bus.
 
-use bitcode::{Decode, Encode};
 use prescale_bus::StageFailure;
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::topics;
-use prescale_domain::guardrail::History;
-use prescale_domain::policy::{Decision, Rules, step};
+use prescale_domain::policy::{Decision, Planning, Rules};
 use prescale_domain::prediction::Prediction;
-use prescale_domain::stream::silence::{Observed, SourceNumber, Sources};
-use prescale_domain::workload::WorkloadId;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Name of the stage.
@@ -20,7 +15,7 @@ pub const HOLD: &str = "hold";
 pub const STALE: &str = "stale";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 1;
+const STATE_LAYOUT: u32 = 2;
 
 /// Makes the stage's instances.
 ///
@@ -33,20 +28,7 @@ pub struct Factory {
 /// The stage on one partition.
 pub struct PlannerStage {
     rules: Arc<Rules>,
-    state: State,
-}
-
-/// All that a partition remembers.
-#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
-struct State {
-    workloads: BTreeMap<WorkloadId, Known>,
-    sources: Sources,
-}
-
-#[derive(Clone, Debug, PartialEq, Encode, Decode)]
-struct Known {
-    source: SourceNumber,
-    history: History,
+    planning: Planning,
 }
 
 impl Factory {
@@ -72,12 +54,12 @@ impl TypedStageFactory for Factory {
     }
 
     fn create(&self, _partition: u32) -> PlannerStage {
-        PlannerStage { rules: Arc::clone(&self.rules), state: State::default() }
+        PlannerStage { rules: Arc::clone(&self.rules), planning: Planning::default() }
     }
 
     fn restore(&self, _partition: u32, snapshot: &[u8]) -> Result<PlannerStage, String> {
-        let state = bitcode::decode(snapshot).map_err(|e| format!("it is no state of the planner: {e}"))?;
-        Ok(PlannerStage { rules: Arc::clone(&self.rules), state })
+        let planning = bitcode::decode(snapshot).map_err(|e| format!("it is no state of the planner: {e}"))?;
+        Ok(PlannerStage { rules: Arc::clone(&self.rules), planning })
     }
 }
 
@@ -89,20 +71,14 @@ impl TypedStage for PlannerStage {
     }
 
     fn snapshot(&self) -> Vec<u8> {
-        bitcode::encode(&self.state)
+        bitcode::encode(&self.planning)
     }
 }
 
 impl PlannerStage {
     fn reply(&mut self, input: &Input<Prediction>) -> Result<Reply, StageFailure> {
         let Input { envelope, value: prediction } = input;
-        let observed = self.state.sources.observe(&prediction.source, prediction.made_at);
-        self.forget_silent(observed);
-        let source = observed.source;
-        let new = || Known { source, history: History::default() };
-        let known = self.state.workloads.entry(prediction.workload.clone()).or_insert_with(new);
-        known.source = source;
-        match step(&self.rules, &mut known.history, prediction, &envelope.id) {
+        match self.planning.step(&self.rules, prediction, &envelope.id) {
             None => Ok(Reply::Drop(STALE)),
             Some(Decision::Hold(_)) => Ok(Reply::Drop(HOLD)),
             Some(Decision::Act(action)) => {
@@ -110,12 +86,6 @@ impl PlannerStage {
                 Ok(Reply::Emit(vec![outgoing]))
             }
         }
-    }
-
-    fn forget_silent(&mut self, Observed { source, forget_before }: Observed) {
-        let Some(before) = forget_before else { return };
-        let is_silent = |k: &Known| k.source == source && k.history.made_at.is_none_or(|at| at < before);
-        self.state.workloads.retain(|_, known| !is_silent(known));
     }
 }
 

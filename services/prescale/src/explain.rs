@@ -8,8 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use prescale_bus::{Bus, CaughtUp, ConsumedRecord, ReadFrom};
 use prescale_contracts::{Contract, Envelope, record_json, rfc3339, topics};
 use prescale_domain::action::{Action, ActionOutcome, ActionResult};
-use prescale_domain::guardrail::History;
-use prescale_domain::policy::{Decision, Rules, explain, explain_hold, step};
+use prescale_domain::policy::{Decision, Planning, Rules, explain, explain_hold};
 use prescale_domain::prediction::Prediction;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
@@ -62,10 +61,10 @@ pub fn explained(
 
 fn gather(bus: &dyn Bus, rules: &Rules, question: &Question<'_>, shutdown: &CancellationToken) -> Result<Answer> {
     let mut answer = Answer { newest: None, actions: VecDeque::new(), results: BTreeMap::new() };
-    let mut history = History::default();
+    let mut planning = Planning::default();
     each(bus, topics::PREDICTIONS, question, shutdown, |id, record| {
         let prediction = Prediction::decode(value(&record))?;
-        if let Some(decision) = step(rules, &mut history, &prediction, &id) {
+        if let Some(decision) = planning.step(rules, &prediction, &id) {
             answer.newest = Some((prediction, decision));
         }
         Ok(())

@@ -15,6 +15,8 @@ pub const DAY_S: i64 = 86_400;
 pub struct Published {
     /// Capacity asked for.
     pub desired: Capacity,
+    /// Capacity that served then.
+    pub from: Capacity,
     /// End of its validity.
     pub valid_until: EventTime,
     /// Whether it was a dry run.
@@ -59,10 +61,11 @@ impl History {
         }
     }
 
-    /// Takes note of a published action.
-    pub fn record(&mut self, action: &Action, valid_for_s: u32) {
+    /// Takes note of a published action, which has changed what was asked for.
+    pub fn record(&mut self, action: &Action) {
         let at = action.decided_at;
-        if !self.renews(&action.desired, action.dry_run, at, valid_for_s) {
+        let is_new = self.published.as_ref().is_none_or(|p| p.desired != action.desired);
+        if is_new {
             self.changes.retain(|change| *change > at.plus_s(-DAY_S));
             self.changes.push(at);
             match action.verdict {
@@ -72,27 +75,18 @@ impl History {
         }
         self.published = Some(Published {
             desired: action.desired.clone(),
+            from: action.current.clone(),
             valid_until: action.valid_until,
             dry_run: action.dry_run,
         });
     }
 
-    /// Whether the same was asked for and still holds.
-    pub fn stands(&self, desired: &Capacity, dry_run: bool, now: EventTime) -> bool {
-        self.published.as_ref().is_some_and(|p| p.desired == *desired && p.dry_run == dry_run && now < p.valid_until)
-    }
-
-    /// Whether asking for this in a dry run only renews what was asked for and has just expired
-    /// (no longer ago than its validity lasted). Nothing came of it, as it is a dry run, so the
-    /// capacity is still the old one and the same decision follows. That is no further change.
-    pub fn renews(&self, desired: &Capacity, dry_run: bool, now: EventTime, valid_for_s: u32) -> bool {
-        dry_run
-            && self.published.as_ref().is_some_and(|p| {
-                p.dry_run
-                    && p.desired == *desired
-                    && now >= p.valid_until
-                    && now < p.valid_until.plus_s(i64::from(valid_for_s))
-            })
+    /// What was asked for last and still stands: a dry run's plan for as long as the capacity that it was made from
+    /// stays as it is, since nothing will come of it; another's while it is valid. Else the capacity that serves.
+    pub fn base<'a>(&'a self, current: &'a Capacity, dry_run: bool, now: EventTime) -> &'a Capacity {
+        let stands =
+            |p: &&Published| p.dry_run == dry_run && if dry_run { p.from == *current } else { now < p.valid_until };
+        self.published.as_ref().filter(stands).map_or(current, |p| &p.desired)
     }
 
     /// Number of changes later than `since`.

@@ -22,12 +22,14 @@ pub struct Guardrails {
     pub pace: Pace,
     /// Fewest scored intervals behind a forecast that may change capacity; 0 asks for none.
     pub scored_min: u32,
-    /// A decrease leaves at least this multiple of the demand measured last; 0 turns that off.
-    pub live_floor: f64,
-    /// Capacity grows where the demand measured last is at least this share of it, whatever the
-    /// forecast says; 0 turns that off. Use that has come to its limit tells no forecast how much
-    /// more is wanted.
-    pub saturated_from: f64,
+    /// Live use may take at most this share of the capacity: more than that demands an increase that nothing but
+    /// bounds can hold, and no decrease goes below it.
+    pub floor_utilisation: f64,
+    /// Use above that demands an increase once it has lasted so long, in seconds.
+    pub surge_s: u32,
+    /// From this share of the capacity on, use is taken to be capped by it: it tells how much there is and not how much
+    /// is wanted, and capacity grows by the largest step. 0 where use can pass the capacity.
+    pub capped_from: f64,
 }
 
 impl Default for Guardrails {
@@ -37,8 +39,9 @@ impl Default for Guardrails {
             step: Step::default(),
             pace: Pace::default(),
             scored_min: 0,
-            live_floor: 1.0,
-            saturated_from: 0.95,
+            floor_utilisation: 0.95,
+            surge_s: 120,
+            capped_from: 0.97,
         }
     }
 }

@@ -14,7 +14,7 @@ pub struct Pace {
     pub cooldown_out_s: u32,
     /// A decrease waits so long after the last change in either direction, in seconds.
     pub cooldown_in_s: u32,
-    /// Most changes of a workload within any 24 hours.
+    /// After so many changes of a workload within any 24 hours there is no decrease. Increases count and are not held.
     pub changes_per_day_max: u32,
     /// After a change of the capacity is seen to serve, KPIs are not relied on for so long, in
     /// seconds.
@@ -25,15 +25,18 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { cooldown_out_s: 300, cooldown_in_s: 1800, changes_per_day_max: 8, warm_up_s: 120, valid_for_s: 900 }
+        Self { cooldown_out_s: 0, cooldown_in_s: 600, changes_per_day_max: 12, warm_up_s: 120, valid_for_s: 900 }
     }
 }
 
 impl Pace {
-    /// What stands against a change in that direction now; nothing when it may come.
+    /// What stands against a change in that direction now; nothing when it may come. What live use demands is not
+    /// asked about.
     pub fn objections(&self, history: &History, now: EventTime, direction: Direction) -> Vec<Reason> {
         let mut objections = Vec::new();
-        if let Some(until) = over(history.capacity_changed_at, self.warm_up_s, now) {
+        if direction == Direction::In
+            && let Some(until) = over(history.capacity_changed_at, self.warm_up_s, now)
+        {
             let text = format!(
                 "the capacity changed less than {} s ago: KPIs are relied on again from {}",
                 self.warm_up_s,
@@ -50,8 +53,11 @@ impl Pace {
             objections.push(reason("guardrail.cooldown", text));
         }
         let changes = history.changes_since(now.plus_s(-DAY_S));
-        if changes >= self.changes_per_day_max as usize {
-            let text = format!("{changes} changes within 24 h, {} are allowed", self.changes_per_day_max);
+        if direction == Direction::In && changes >= self.changes_per_day_max as usize {
+            let text = format!(
+                "{changes} changes within 24 h, {} are allowed: no decrease until one of them is a day ago",
+                self.changes_per_day_max
+            );
             objections.push(reason("guardrail.flap_budget", text));
         }
         objections
@@ -74,7 +80,7 @@ mod tests {
 
     #[test]
     fn an_increase_waits_for_increases_only() {
-        let pace = Pace::default();
+        let pace = Pace { cooldown_out_s: 300, cooldown_in_s: 1800, ..Pace::default() };
         let at = EventTime::from_s(1_000_000);
         let after_in = History { last_in_at: Some(at), ..History::default() };
         assert!(pace.objections(&after_in, at.plus_s(10), Direction::Out).is_empty());
@@ -92,20 +98,20 @@ mod tests {
         let at = EventTime::from_s(1_000_000);
         let history = History { changes: vec![at, at.plus_s(3600)], ..History::default() };
         assert_eq!(
-            rules_of(&pace.objections(&history, at.plus_s(DAY_S - 1), Direction::Out)),
+            rules_of(&pace.objections(&history, at.plus_s(DAY_S - 1), Direction::In)),
             ["guardrail.flap_budget"]
         );
-        assert!(pace.objections(&history, at.plus_s(DAY_S), Direction::Out).is_empty());
+        assert!(pace.objections(&history, at.plus_s(DAY_S), Direction::In).is_empty());
+        assert!(pace.objections(&history, at.plus_s(DAY_S - 1), Direction::Out).is_empty());
     }
 
     #[test]
-    fn warm_up_holds_both_directions() {
+    fn warm_up_holds_decreases() {
         let pace = Pace::default();
         let at = EventTime::from_s(1_000_000);
         let history = History { capacity_changed_at: Some(at), ..History::default() };
-        for direction in [Direction::Out, Direction::In] {
-            assert_eq!(rules_of(&pace.objections(&history, at.plus_s(119), direction)), ["guardrail.warm_up"]);
-            assert!(pace.objections(&history, at.plus_s(120), direction).is_empty());
-        }
+        assert_eq!(rules_of(&pace.objections(&history, at.plus_s(119), Direction::In)), ["guardrail.warm_up"]);
+        assert!(pace.objections(&history, at.plus_s(120), Direction::In).is_empty());
+        assert!(pace.objections(&history, at.plus_s(119), Direction::Out).is_empty());
     }
 }

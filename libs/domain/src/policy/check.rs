@@ -18,7 +18,6 @@ pub fn violations(action: &Action) -> Vec<String> {
     require(wanted.replicas >= 1, "it leaves no replica");
     let sizes = [wanted.cpu_cores_per_replica, wanted.memory_bytes_per_replica];
     require(sizes.iter().all(|v| v.is_finite() && *v >= 0.0), "its capacity is no number");
-    require(!same_size(now, wanted) || now.replicas != wanted.replicas, "it changes nothing");
     match action.mechanism {
         Mechanism::Replicas => {
             require(
@@ -72,7 +71,6 @@ mod tests {
         let broken = [
             (Action { prediction_id: "".into(), ..sound.clone() }, "names no prediction"),
             (Action { valid_until: sound.decided_at, ..sound.clone() }, "void from the start"),
-            (Action { desired: sound.current.clone(), ..sound.clone() }, "changes nothing"),
             (Action { verdict: Verdict::ScaleIn, ..sound.clone() }, "scales in and adds"),
             (Action { mechanism: Mechanism::Limits, ..sound.clone() }, "number of replicas"),
             (Action { platform: Platform::ObservedOnly, ..sound.clone() }, "only be observed"),

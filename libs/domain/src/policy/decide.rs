@@ -1,9 +1,11 @@
 //! One decision: facts in, an immutable plan or the reasons against one out.
 
+use super::floor;
+use super::live::{Live, Surge};
+use super::proactive::{Prices, Settings, Track};
 use super::proposal::{Direction, Need, Proposal, propose};
-use super::resource::Resource;
 use super::rules::{Policy, Rules};
-use super::wording::{capacity as capacity_words, instant, number, reason};
+use super::wording::{capacity as capacity_words, instant, reason};
 use crate::action::{Action, Mechanism, Reason, Verdict};
 use crate::guardrail::{History, Room};
 use crate::prediction::Prediction;
@@ -19,66 +21,75 @@ pub enum Decision {
     Hold(Vec<Reason>),
 }
 
-/// Takes a prediction into account: decides, and remembers the prediction and the decision.
-/// `None` when the prediction is not newer than the last one of this workload.
-pub fn step(
-    rules: &Rules,
-    history: &mut History,
-    prediction: &Prediction,
-    prediction_id: &Arc<str>,
-) -> Option<Decision> {
-    if history.has(prediction.made_at) {
-        return None;
-    }
-    history.observe(prediction);
-    let decision = decide(rules, history, prediction, prediction_id);
-    if let Decision::Act(action) = &decision {
-        history.record(action, rules.guardrails.pace.valid_for_s);
-    }
-    Some(decision)
+/// All that a decision follows from. Everything in it has taken in the prediction already.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The newest prediction.
+    pub prediction: &'a Prediction,
+    /// Its `ce_id`.
+    pub prediction_id: &'a Arc<str>,
+    /// What was asked for.
+    pub history: &'a History,
+    /// Live use.
+    pub live: &'a Live,
+    /// What the newest use of CPU is, against what was asked for.
+    pub surge: Surge,
+    /// Demand of CPU, and how rules did on it.
+    pub track: &'a Track,
+    /// The fleet's prices.
+    pub prices: &'a Prices,
+    /// How rules are tried.
+    pub settings: &'a Settings,
 }
 
-/// Decides about one workload. The history has observed the prediction already.
-pub fn decide(rules: &Rules, history: &History, prediction: &Prediction, prediction_id: &Arc<str>) -> Decision {
-    if !rules.enabled {
-        let text = "decisions are switched off ([planner] enabled = false)".to_owned();
-        return Decision::Hold(vec![reason("planner.disabled", text)]);
-    }
+/// Decides about one workload.
+pub fn decide(rules: &Rules, facts: &Facts<'_>) -> Decision {
+    let prediction = facts.prediction;
     let Some(current) = prediction.capacity.as_ref().filter(|c| is_sound(c)) else {
         let text = "the prediction does not say what capacity the workload has".to_owned();
         return Decision::Hold(vec![reason("policy.no_capacity", text)]);
     };
-    let Policy::Threshold(threshold) = &rules.policy;
-    let mut proposal = propose(threshold, &rules.forecast, prediction, current);
-    grow_where_saturated(rules, threshold.headroom, prediction, current, &mut proposal);
+    let (now, dry_run) = (prediction.made_at, rules.dry_run.on(prediction.platform));
+    let base = facts.history.base(current, dry_run, now);
+    let resources = &rules.forecast.resources;
+    let mut proposal = match &rules.policy {
+        Policy::Threshold(threshold) => propose(threshold, &rules.forecast, prediction, base),
+        Policy::Proactive(policy) => {
+            policy.propose(facts.settings, prediction, base, resources, (facts.track, facts.prices, facts.live))
+        }
+    };
+    floor::raise(rules, facts, current, base, &mut proposal);
     let Some((direction, need)) = proposal.change else {
         return Decision::Hold(proposal.reasons);
     };
     let need = match direction {
         Direction::Out => need,
-        Direction::In => live_floor(rules, prediction, need, &mut proposal.reasons),
+        Direction::In => floor::leave(rules, facts, need, &mut proposal.reasons),
     };
     let mechanism = rules.sizing.mechanism(prediction.platform);
-    let Some(desired) = size(rules, mechanism, current, direction, &need, &mut proposal.reasons) else {
+    let step = if proposal.demanded {
+        Room::FREE
+    } else {
+        let step = rules.sizing.step_room(&rules.guardrails.step, mechanism, base, direction);
+        step.within(floor::proven_room(rules, facts, current, direction))
+    };
+    let sized = size(rules, mechanism, base, (direction, &step), &need, &mut proposal.reasons);
+    let Some(desired) = sized.or_else(|| still_missing(facts, &proposal, base, current)) else {
         return Decision::Hold(proposal.reasons);
     };
-    if !may_act(rules, history, prediction, (direction, &desired), &mut proposal) {
+    if !may_act(rules, facts, direction, &mut proposal) {
         return Decision::Hold(proposal.reasons);
     }
-    let dry_run = rules.dry_run.on(prediction.platform);
     if dry_run {
         proposal.reasons.push(reason("plan.dry_run", "published only: nothing is called".to_owned()));
     }
     Decision::Act(Box::new(Action {
         workload: prediction.workload.clone(),
-        decided_at: prediction.made_at,
-        valid_until: prediction.made_at.plus_s(i64::from(rules.guardrails.pace.valid_for_s)),
-        prediction_id: prediction_id.clone(),
+        decided_at: now,
+        valid_until: now.plus_s(i64::from(rules.guardrails.pace.valid_for_s)),
+        prediction_id: facts.prediction_id.clone(),
         policy: rules.policy.name().into(),
-        verdict: match direction {
-            Direction::Out => Verdict::ScaleOut,
-            Direction::In => Verdict::ScaleIn,
-        },
+        verdict: verdict(current, &desired),
         current: current.clone(),
         desired,
         mechanism,
@@ -89,70 +100,27 @@ pub fn decide(rules: &Rules, history: &History, prediction: &Prediction, predict
     }))
 }
 
-fn is_sound(capacity: &Capacity) -> bool {
+fn verdict(current: &Capacity, desired: &Capacity) -> Verdict {
+    let totals = [(current.cpu_cores(), desired.cpu_cores()), (current.memory_bytes(), desired.memory_bytes())];
+    if totals.iter().all(|(now, wanted)| wanted >= now) {
+        Verdict::ScaleOut
+    } else if totals.iter().all(|(now, wanted)| wanted <= now) {
+        Verdict::ScaleIn
+    } else {
+        Verdict::Reshape
+    }
+}
+
+/// The same again, where live use demands an increase that was asked for and has not come while it was valid.
+fn still_missing(facts: &Facts<'_>, proposal: &Proposal, base: &Capacity, current: &Capacity) -> Option<Capacity> {
+    let published = facts.history.published.as_ref()?;
+    let is_due = proposal.demanded && base != current && facts.prediction.made_at >= published.valid_until;
+    is_due.then(|| published.desired.clone())
+}
+
+pub(super) fn is_sound(capacity: &Capacity) -> bool {
     let size = [capacity.cpu_cores_per_replica, capacity.memory_bytes_per_replica];
     capacity.replicas >= 1 && size.iter().all(|v| v.is_finite() && *v >= 0.0)
-}
-
-/// Turns the proposal into an increase where use has come to its limit, or adds to the increase.
-fn grow_where_saturated(
-    rules: &Rules,
-    headroom: f64,
-    prediction: &Prediction,
-    current: &Capacity,
-    proposal: &mut Proposal,
-) {
-    let from = rules.guardrails.saturated_from;
-    let mut need = match proposal.change {
-        Some((Direction::Out, need)) => need,
-        _ => Need::default(),
-    };
-    for &resource in &rules.forecast.resources {
-        let Some(last) = measured_last(prediction, resource) else { continue };
-        let capacity = resource.of(current);
-        let is_saturated = from > 0.0 && capacity > 0.0 && last >= from * capacity;
-        if !is_saturated || need.of(resource).is_some_and(|needed| needed >= last * headroom) {
-            continue;
-        }
-        let text = format!(
-            "{}: {} of {} are in use now, from {} on capacity grows whatever the forecast says: {} are needed ({} × use)",
-            resource.kpi(),
-            resource.amount(last),
-            resource.amount(capacity),
-            resource.amount(from * capacity),
-            resource.amount(last * headroom),
-            number(headroom),
-        );
-        proposal.reasons.push(reason("guardrail.saturated", text));
-        need.set(resource, last * headroom);
-        proposal.change = Some((Direction::Out, need));
-    }
-}
-
-fn measured_last(prediction: &Prediction, resource: Resource) -> Option<f64> {
-    let forecast = prediction.resources.iter().find(|r| r.resource.as_str() == resource.kpi())?;
-    forecast.last.filter(|last| last.is_finite())
-}
-
-/// Raises what a decrease leaves to the demand measured last, whatever the forecast says.
-fn live_floor(rules: &Rules, prediction: &Prediction, mut need: Need, reasons: &mut Vec<Reason>) -> Need {
-    let factor = rules.guardrails.live_floor;
-    for resource in Resource::ALL {
-        let (Some(wanted), Some(last)) = (need.of(resource), measured_last(prediction, resource)) else { continue };
-        let floor = last * factor;
-        if floor > wanted {
-            let text = format!(
-                "{}: {} are in use now, so at least {} stay ({} × use)",
-                resource.kpi(),
-                resource.amount(last),
-                resource.amount(floor),
-                number(factor),
-            );
-            reasons.push(reason("guardrail.live_floor", text));
-            need.set(resource, floor);
-        }
-    }
-    need
 }
 
 /// The capacity that the mechanism can make within step and bounds; `None`, with the reason left,
@@ -160,26 +128,25 @@ fn live_floor(rules: &Rules, prediction: &Prediction, mut need: Need, reasons: &
 fn size(
     rules: &Rules,
     mechanism: Mechanism,
-    current: &Capacity,
-    direction: Direction,
+    base: &Capacity,
+    (direction, step): (Direction, &Room),
     need: &Need,
     reasons: &mut Vec<Reason>,
 ) -> Option<Capacity> {
-    let fit = |room: &Room| rules.sizing.fit(mechanism, current, direction, need, room);
+    let fit = |room: &Room| rules.sizing.fit(mechanism, base, direction, need, room);
     let Some(free) = fit(&Room::FREE) else {
-        let text = format!("{} cannot be changed so far by {}", capacity_words(current), mechanism_words(mechanism));
+        let text = format!("{} cannot be changed so far by {}", capacity_words(base), mechanism_words(mechanism));
         reasons.push(reason("sizing.no_change", text));
         return None;
     };
     reasons.push(reason(sizing_rule(mechanism), format!("that takes {}", capacity_words(&free))));
-    let step = rules.sizing.step_room(&rules.guardrails.step, mechanism, current, direction);
-    let stepped = fit(&step);
+    let stepped = fit(step);
     if stepped.as_ref() != Some(&free) {
-        reasons.push(reason("guardrail.step", restrained("one action may go only so far", stepped.as_ref(), current)));
+        reasons.push(reason("guardrail.step", restrained("one action may go only so far", stepped.as_ref(), base)));
     }
     let bounded = fit(&step.within(rules.guardrails.bounds.room(direction)));
     if bounded != stepped {
-        reasons.push(reason("guardrail.bounds", restrained("the bounds of the workload", bounded.as_ref(), current)));
+        reasons.push(reason("guardrail.bounds", restrained("the bounds of the workload", bounded.as_ref(), base)));
     }
     if bounded.as_ref().is_some_and(|c| !is_sound(c)) {
         reasons.push(reason("sizing.not_finite", "the forecast asks for more than any number can say".to_owned()));
@@ -188,10 +155,10 @@ fn size(
     bounded
 }
 
-fn restrained(by: &str, to: Option<&Capacity>, current: &Capacity) -> String {
+fn restrained(by: &str, to: Option<&Capacity>, base: &Capacity) -> String {
     match to {
         Some(to) => format!("{by}: {} instead", capacity_words(to)),
-        None => format!("{by}: it stays at {}", capacity_words(current)),
+        None => format!("{by}: it stays at {}", capacity_words(base)),
     }
 }
 
@@ -211,34 +178,39 @@ pub(crate) fn mechanism_words(mechanism: Mechanism) -> &'static str {
     }
 }
 
-/// Asks confidence, what was published already, and the pace; leaves a reason for each objection.
-fn may_act(
-    rules: &Rules,
-    history: &History,
-    prediction: &Prediction,
-    (direction, desired): (Direction, &Capacity),
-    proposal: &mut Proposal,
-) -> bool {
-    let (now, guardrails) = (prediction.made_at, &rules.guardrails);
-    let dry_run = rules.dry_run.on(prediction.platform);
+/// Asks confidence, the pace, and what speaks against a decrease; leaves a reason for each objection. What live use
+/// demands comes whatever they say.
+fn may_act(rules: &Rules, facts: &Facts<'_>, direction: Direction, proposal: &mut Proposal) -> bool {
+    if proposal.demanded {
+        return true;
+    }
+    let (now, guardrails) = (facts.prediction.made_at, &rules.guardrails);
     let mut objections = Vec::new();
-    let scored = proposal.scored_least.unwrap_or(0);
-    if scored < guardrails.scored_min {
+    if let Some(scored) = proposal.scored_least.or((guardrails.scored_min > 0).then_some(0))
+        && scored < guardrails.scored_min
+    {
         let text =
             format!("{scored} scored intervals stand behind the forecast, {} are asked for", guardrails.scored_min);
         objections.push(reason("guardrail.confidence", text));
     }
-    if history.stands(desired, dry_run, now) {
-        let until = history.published.as_ref().map_or(now, |p| p.valid_until);
-        objections
-            .push(reason("plan.pending", format!("this was asked for already and holds until {}", instant(until))));
-    } else if history.renews(desired, dry_run, now, guardrails.pace.valid_for_s) {
-        let text =
-            "the same was asked for by a dry run that has expired: it is renewed, which counts as no further change";
-        proposal.reasons.push(reason("plan.renewal", text.to_owned()));
-    } else {
-        objections.extend(guardrails.pace.objections(history, now, direction));
+    if let Surge::Young { lasted_s, demands_after_s, short_before } = facts.surge
+        && direction == Direction::Out
+    {
+        objections.push(floor::waits(lasted_s, demands_after_s, short_before));
     }
+    if direction == Direction::In {
+        objections.extend(floor::objections_to_a_decrease(facts));
+    }
+    if let Some(published) = &facts.history.published
+        && published.dry_run == rules.dry_run.on(facts.prediction.platform)
+        && !published.dry_run
+        && now < published.valid_until
+        && direction == Direction::In
+    {
+        let text = format!("an action stands until {}: no decrease before that", instant(published.valid_until));
+        objections.push(reason("plan.pending", text));
+    }
+    objections.extend(guardrails.pace.objections(facts.history, now, direction));
     let free = objections.is_empty();
     proposal.reasons.append(&mut objections);
     free

@@ -1,16 +1,15 @@
 //! Decisions on single predictions and short stories.
 
-use super::fixtures::{GIB, capacity, forecast, prediction};
+use super::fixtures::{GIB, capacity, forecast, prediction, threshold_rules};
 use super::*;
 use crate::action::{Action, Mechanism, Verdict};
 use crate::calibration::drift::DriftState;
-use crate::guardrail::History;
 use crate::kpi::{CPU_CORES_USED, MEMORY_BYTES};
 use crate::prediction::Prediction;
 use crate::sample::{Capacity, Platform};
 
 fn decide_first(rules: &Rules, prediction: &Prediction) -> Decision {
-    step(rules, &mut History::default(), prediction, &"p1".into()).expect("the first prediction is new")
+    Planning::default().step(rules, prediction, &"p1".into()).expect("the first prediction is new")
 }
 
 fn acted(decision: Decision) -> Action {
@@ -29,7 +28,7 @@ fn held(decision: &Decision) -> Vec<&str> {
 
 #[test]
 fn a_rising_demand_scales_out_by_the_binding_resource() {
-    let action = acted(decide_first(&Rules::default(), &prediction("w", 0, 10.0, 20.0, 4)));
+    let action = acted(decide_first(&threshold_rules(), &prediction("w", 0, 10.0, 20.0, 4)));
     assert_eq!((action.verdict, action.desired.replicas), (Verdict::ScaleOut, 6), "10 × 1.1 cores take 6 × 2");
     assert_eq!((action.current, action.mechanism, action.dry_run), (capacity(4), Mechanism::Replicas, false));
     assert_eq!((&*action.prediction_id, action.valid_until.as_ms()), ("p1", 900_000));
@@ -39,45 +38,88 @@ fn a_rising_demand_scales_out_by_the_binding_resource() {
 
 #[test]
 fn a_decrease_needs_every_resource() {
-    let rules = Rules::default();
+    let rules = threshold_rules();
     let both = acted(decide_first(&rules, &prediction("w", 0, 3.0, 16.0, 4)));
     assert_eq!((both.verdict, both.desired.replicas), (Verdict::ScaleIn, 3), "16 × 1.1 GiB take 3 × 8");
     let cpu_only = decide_first(&rules, &prediction("w", 0, 3.0, 30.0, 4));
     assert_eq!(held(&cpu_only), ["threshold.decrease", "threshold.keep", "policy.not_all_allow_decrease"]);
 }
 
+/// A prediction at that instant, with the use measured last.
+fn with_use(at_s: i64, cores: f64, gib: f64, predicted: f64, replicas: u32) -> Prediction {
+    let mut p = prediction("w", at_s, predicted, 28.0, replicas);
+    p.step_s = 120;
+    p.resources[0].last = Some(cores);
+    p.resources[1].last = Some(gib * GIB);
+    p
+}
+
 #[test]
-fn what_is_saturated_grows_whatever_the_forecast_says() {
-    let rules = Rules::default();
-    let with_use = |cores: f64, gib: f64, predicted: f64| {
-        let mut p = prediction("w", 0, predicted, 28.0, 4);
-        p.resources[0].last = Some(cores);
-        p.resources[1].last = Some(gib * GIB);
-        p
-    };
-    let by_use = acted(decide_first(&rules, &with_use(7.6, 1.0, 7.9)));
-    assert_eq!((by_use.verdict, by_use.desired.replicas), (Verdict::ScaleOut, 5), "7.6 × 1.1 cores take 5 × 2");
-    assert!(by_use.reasons.iter().any(|r| &*r.rule == "guardrail.saturated"));
-    assert_eq!(held(&decide_first(&rules, &with_use(7.59, 1.0, 7.9))), ["threshold.keep", "threshold.keep"]);
-    let instead_of_a_decrease = acted(decide_first(&rules, &with_use(1.0, 31.0, 2.0)));
-    assert_eq!(instead_of_a_decrease.desired.replicas, 5, "31 × 1.1 GiB take 5 × 8");
-    let beside_the_forecast = acted(decide_first(&rules, &with_use(1.0, 31.0, 10.0)));
+fn what_live_use_demands_comes_whatever_the_forecast_says() {
+    let rules = threshold_rules();
+    let by_use = acted(decide_first(&rules, &with_use(0, 7.7, 1.0, 7.9, 4)));
+    assert_eq!((by_use.verdict, by_use.desired.replicas), (Verdict::ScaleOut, 5), "7.7 / 0.95 cores take 5 × 2");
+    assert!(by_use.reasons.iter().any(|r| &*r.rule == "floor.live"));
+    assert_eq!(held(&decide_first(&rules, &with_use(0, 7.59, 1.0, 7.9, 4))), ["threshold.keep", "threshold.keep"]);
+    let instead_of_a_decrease = acted(decide_first(&rules, &with_use(0, 1.0, 31.0, 2.0, 4)));
+    assert_eq!(instead_of_a_decrease.desired.replicas, 5, "31 / 0.95 GiB take 5 × 8");
+    let beside_the_forecast = acted(decide_first(&rules, &with_use(0, 1.0, 31.0, 10.0, 4)));
     assert_eq!(beside_the_forecast.desired.replicas, 6, "the larger of both needs");
-    let mut off = Rules::default();
-    off.guardrails.saturated_from = 0.0;
-    assert_eq!(held(&decide_first(&off, &with_use(8.0, 1.0, 7.9)))[0], "threshold.keep");
+    let capped = acted(decide_first(&rules, &with_use(0, 7.9, 1.0, 7.9, 4)));
+    assert_eq!(capped.desired.replicas, 8, "use at the capacity does not say how much is wanted");
+    let above = acted(decide_first(&rules, &with_use(0, 30.0, 1.0, 7.9, 4)));
+    assert_eq!(above.desired.replicas, 16, "no step is in the way");
+}
+
+#[test]
+fn no_pace_holds_what_live_use_demands() {
+    for policy in [threshold_rules().policy, Rules::default().policy] {
+        let mut rules = Rules { policy, ..threshold_rules() };
+        rules.guardrails.pace.changes_per_day_max = 0;
+        rules.guardrails.pace.warm_up_s = 10_000;
+        let (mut planning, mut capacity, mut increases) = (Planning::default(), 4, 0);
+        for i in 0..10 {
+            let use_now = f64::from(capacity) * 2.0;
+            let p = with_use(i * 120, use_now, 1.0, use_now, capacity);
+            if let Some(Decision::Act(action)) = planning.step(&rules, &p, &"p".into()) {
+                assert_eq!(action.verdict, Verdict::ScaleOut);
+                increases += 1;
+                capacity = action.desired.replicas;
+            }
+        }
+        assert_eq!((increases, capacity), (5, 100), "doubles each time, up to the bound");
+    }
+}
+
+#[test]
+fn the_proactive_policy_sizes_what_is_constant_and_what_is_idle() {
+    for (use_now, wanted) in [(1.0, 1.25), (0.0, 0.25)] {
+        let (mut planning, mut last) = (Planning::default(), None);
+        for i in 0..4 * 288 {
+            let mut p = prediction("w", i * 300, 0.0, 2.0, 1);
+            (p.platform, p.step_s) = (Platform::ObservedOnly, 300);
+            p.resources[0].last = Some(use_now);
+            p.resources[1].last = Some(2.0 * GIB);
+            if let Some(Decision::Act(action)) = planning.step(&Rules::default(), &p, &"p".into()) {
+                assert_eq!(violations(&action), Vec::<String>::new());
+                last = Some(*action);
+            }
+        }
+        let desired = last.expect("it is sized").desired;
+        assert_eq!((desired.cpu_cores(), desired.memory_bytes()), (wanted, 2.25 * GIB));
+    }
 }
 
 #[test]
 fn an_uncertain_forecast_does_not_scale_out() {
     let mut wide = prediction("w", 0, 10.0, 20.0, 4);
     wide.resources[0] = forecast(CPU_CORES_USED, 10.0, 0.15);
-    assert_eq!(held(&decide_first(&Rules::default(), &wide))[0], "threshold.uncertain");
+    assert_eq!(held(&decide_first(&threshold_rules(), &wide))[0], "threshold.uncertain");
 }
 
 #[test]
 fn what_cannot_be_judged_is_said_and_neither_grows_nor_shrinks() {
-    let rules = Rules::default();
+    let rules = threshold_rules();
     let idle = decide_first(&rules, &prediction("w", 0, 0.0, 10.0, 4));
     assert_eq!(held(&idle), ["threshold.undecided", "threshold.decrease", "policy.not_all_allow_decrease"]);
     let mut without_memory = prediction("w", 0, 3.0, 1.0, 4);
@@ -96,9 +138,9 @@ fn what_cannot_be_judged_is_said_and_neither_grows_nor_shrinks() {
 #[test]
 fn target_quantile_and_lead_time_choose_the_number() {
     let predicted = |target, quantile, lead_time_s| {
-        let mut rules = Rules::default();
+        let mut rules = threshold_rules();
         rules.forecast = ForecastChoice { target, quantile, lead_time_s, ..rules.forecast };
-        let Policy::Threshold(t) = &mut rules.policy;
+        let Policy::Threshold(t) = &mut rules.policy else { panic!("another policy") };
         t.relative_width_max = 1.0;
         acted(decide_first(&rules, &prediction("w", 0, 100.0, 200.0, 4))).evidence[0].predicted
     };
@@ -112,7 +154,7 @@ fn target_quantile_and_lead_time_choose_the_number() {
 
 #[test]
 fn step_and_bounds_leave_their_reasons() {
-    let mut rules = Rules::default();
+    let mut rules = threshold_rules();
     let rules_of = |action: &Action| action.reasons.iter().map(|r| r.rule.to_string()).collect::<Vec<_>>();
     let stepped = acted(decide_first(&rules, &prediction("w", 0, 100.0, 20.0, 4)));
     assert_eq!(stepped.desired.replicas, 8, "a step may double");
@@ -129,94 +171,84 @@ fn step_and_bounds_leave_their_reasons() {
 fn a_decrease_leaves_what_is_in_use() {
     let mut busy = prediction("w", 0, 2.0, 4.0, 8);
     busy.resources[0].last = Some(11.5);
-    let action = acted(decide_first(&Rules::default(), &busy));
-    assert_eq!(action.desired.replicas, 6, "11.5 cores are in use");
-    assert!(action.reasons.iter().any(|r| &*r.rule == "guardrail.live_floor"));
+    let action = acted(decide_first(&threshold_rules(), &busy));
+    assert_eq!(action.desired.replicas, 7, "11.5 cores are in use, of 95 %");
+    assert!(action.reasons.iter().any(|r| &*r.rule == "floor.leaves"));
 }
 
 #[test]
-fn low_confidence_and_the_kill_switch_hold() {
-    let mut rules = Rules::default();
+fn low_confidence_holds() {
+    let mut rules = threshold_rules();
     rules.guardrails.scored_min = 41;
     assert_eq!(held(&decide_first(&rules, &prediction("w", 0, 10.0, 20.0, 4))).last(), Some(&"guardrail.confidence"));
-    rules.enabled = false;
-    assert_eq!(held(&decide_first(&rules, &prediction("w", 0, 10.0, 20.0, 4))), ["planner.disabled"]);
 }
 
 #[test]
 fn the_same_is_not_asked_for_while_it_takes_effect() {
-    let rules = Rules::default();
-    let mut history = History::default();
+    let rules = threshold_rules();
+    let mut planning = Planning::default();
     let id = "p".into();
     let mut at = |s: i64, cores: f64, replicas: u32| {
-        step(&rules, &mut history, &prediction("w", s, cores, 20.0, replicas), &id).expect("is new")
+        planning.step(&rules, &prediction("w", s, cores, 20.0, replicas), &id).expect("is new")
     };
     assert_eq!(acted(at(0, 10.0, 4)).desired.replicas, 6);
-    assert_eq!(held(&at(60, 10.0, 4)).last(), Some(&"plan.pending"));
-    assert_eq!(held(&at(120, 12.0, 4)).last(), Some(&"guardrail.cooldown"), "more is wanted, too soon");
-    assert_eq!(acted(at(300, 12.0, 4)).desired.replicas, 7, "a newer plan takes the place of the first");
-    assert!(held(&at(360, 12.0, 7)).contains(&"threshold.keep"));
-    assert_eq!(held(&at(420, 18.0, 7)).last(), Some(&"guardrail.cooldown"));
-    assert_eq!(acted(at(660, 18.0, 7)).desired.replicas, 10);
+    assert_eq!(held(&at(60, 10.0, 4))[0], "threshold.keep", "what was asked for is enough");
+    assert_eq!(held(&at(120, 16.0, 4)).last(), Some(&"guardrail.cooldown"), "more is wanted, too soon");
+    assert_eq!(acted(at(300, 16.0, 4)).desired.replicas, 9, "a newer plan takes the place of the first");
+    assert!(held(&at(360, 16.0, 9)).contains(&"threshold.keep"));
 }
 
 #[test]
 fn a_change_that_never_came_is_asked_for_again_after_its_validity() {
-    let rules = Rules::default();
-    let mut history = History::default();
+    let rules = threshold_rules();
+    let mut planning = Planning::default();
     let id = "p".into();
-    let mut at = |s: i64| step(&rules, &mut history, &prediction("w", s, 10.0, 20.0, 4), &id).expect("is new");
+    let mut at = |s: i64| planning.step(&rules, &prediction("w", s, 10.0, 20.0, 4), &id).expect("is new");
     acted(at(0));
-    assert_eq!(held(&at(899)).last(), Some(&"plan.pending"));
-    let again = acted(at(900));
-    assert!(again.reasons.iter().all(|r| &*r.rule != "plan.renewal"), "a live action calls the cloud again");
-    assert_eq!(history.changes.len(), 2);
+    assert_eq!(held(&at(899))[0], "threshold.keep");
+    acted(at(900));
 }
 
 #[test]
-fn a_dry_run_is_renewed_and_counts_once() {
-    let rules = Rules::default();
-    let mut history = History::default();
-    let mut actions = Vec::new();
-    for i in 0..48 {
-        let mut observed = prediction("host", i * 300, 0.5, 2.0, 1);
-        observed.platform = Platform::ObservedOnly;
-        if let Some(Decision::Act(action)) = step(&rules, &mut history, &observed, &"p".into()) {
-            actions.push(*action);
-        }
-    }
-    assert_eq!(actions.len(), 16, "every 900 s of 4 hours");
-    assert!(actions.iter().all(|a| a.dry_run && a.desired == actions[0].desired));
-    assert_eq!(actions[0].mechanism, Mechanism::Limits);
-    assert_eq!(history.changes.len(), 1);
-}
-
-#[test]
-fn warm_up_follows_a_change_of_capacity() {
-    let rules = Rules::default();
-    let mut history = History::default();
-    let id = "p".into();
-    let mut at =
-        |s, replicas| step(&rules, &mut history, &prediction("w", s, 20.0, 20.0, replicas), &id).expect("is new");
-    acted(at(0, 4));
-    assert_eq!(held(&at(310, 6)).last(), Some(&"guardrail.warm_up"));
-    acted(at(430, 6));
+fn a_dry_runs_plan_is_published_once_and_its_increases_until_they_come() {
+    let rules = threshold_rules();
+    let actions = |cores: f64| {
+        let mut planning = Planning::default();
+        let predictions = (0..48).map(|i| {
+            let mut p = prediction("host", i * 300, cores, 2.0, 1);
+            (p.platform, p.step_s) = (Platform::ObservedOnly, 300);
+            p.resources[0].last = Some(cores);
+            p
+        });
+        let decisions = predictions.filter_map(|p| planning.step(&rules, &p, &"p".into()));
+        decisions.filter_map(|d| if let Decision::Act(action) = d { Some(*action) } else { None }).collect::<Vec<_>>()
+    };
+    let decrease = actions(0.5);
+    assert_eq!(
+        decrease.iter().map(|a| a.desired.cpu_cores()).collect::<Vec<_>>(),
+        [1.0, 0.75],
+        "one step after another"
+    );
+    let increase = actions(2.5);
+    assert_eq!(increase.len(), 16, "every 900 s of 4 hours");
+    assert!(increase.iter().all(|a| a.dry_run && a.desired == increase[0].desired));
+    assert_eq!(increase[0].mechanism, Mechanism::Limits);
 }
 
 #[test]
 fn a_prediction_is_used_once() {
-    let rules = Rules::default();
-    let mut history = History::default();
+    let rules = threshold_rules();
+    let mut planning = Planning::default();
     let first = prediction("w", 600, 10.0, 20.0, 4);
-    assert!(step(&rules, &mut history, &first, &"p".into()).is_some());
-    assert!(step(&rules, &mut history, &first, &"p".into()).is_none());
-    assert!(step(&rules, &mut history, &prediction("w", 300, 50.0, 20.0, 4), &"q".into()).is_none());
+    assert!(planning.step(&rules, &first, &"p".into()).is_some());
+    assert!(planning.step(&rules, &first, &"p".into()).is_none());
+    assert!(planning.step(&rules, &prediction("w", 300, 50.0, 20.0, 4), &"q".into()).is_none());
 }
 
 #[test]
 fn other_mechanisms_are_a_matter_of_configuration() {
     let with = |mechanism| {
-        let mut rules = Rules::default();
+        let mut rules = threshold_rules();
         rules.sizing.mechanism = Some(mechanism);
         rules
     };
@@ -251,7 +283,7 @@ fn a_reason_says_what_drift_did_to_the_forecast() {
     ] {
         let mut p = prediction("web", 0, 10.0, 20.0, 4);
         p.resources[0].drift = drift;
-        let text = explain(&acted(decide_first(&Rules::default(), &p)));
+        let text = explain(&acted(decide_first(&threshold_rules(), &p)));
         assert!(text.contains(wanted), "{wanted:?} is not in\n{text}");
     }
 }
@@ -260,7 +292,7 @@ fn a_reason_says_what_drift_did_to_the_forecast() {
 fn an_explanation_names_everything() {
     let mut p = prediction("web", 0, 10.0, 20.0, 4);
     p.resources[1] = forecast(MEMORY_BYTES, 20.0 * GIB, 0.3);
-    let text = explain(&acted(decide_first(&Rules::default(), &p)));
+    let text = explain(&acted(decide_first(&threshold_rules(), &p)));
     for part in [
         "web at 1970-01-01T00:00:00Z: scale out",
         "from       4 replicas of 2 cores and 8 GiB",
@@ -276,6 +308,6 @@ fn an_explanation_names_everything() {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
     let hold = prediction("web", 0, 8.0, 30.0, 4);
-    let Decision::Hold(reasons) = decide_first(&Rules::default(), &hold) else { panic!("acted") };
+    let Decision::Hold(reasons) = decide_first(&threshold_rules(), &hold) else { panic!("acted") };
     assert!(explain_hold(&hold, &reasons).starts_with("web at 1970-01-01T00:00:00Z: hold\n  capacity   4 replicas"));
 }

@@ -3,6 +3,7 @@
 use crate::action::{Action, Mechanism, Verdict};
 use crate::calibration::drift::DriftState;
 use crate::kpi::{CPU_CORES_USED, KpiName, MEMORY_BYTES};
+use crate::policy::{Policy, Rules, Threshold};
 use crate::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
 use crate::quantiles::{QUANTILE_LEVELS, Quantiles};
 use crate::sample::{Capacity, Platform};
@@ -64,6 +65,14 @@ pub(crate) fn prediction(name: &str, at_s: i64, cores: f64, gib: f64, replicas: 
         capacity: Some(capacity(replicas)),
         platform: Platform::Simulated,
     }
+}
+
+/// The threshold policy with the pace that the tests of it count on.
+pub(crate) fn threshold_rules() -> Rules {
+    let mut rules = Rules { policy: Policy::Threshold(Threshold::default()), ..Rules::default() };
+    rules.guardrails.pace.cooldown_out_s = 300;
+    rules.guardrails.pace.cooldown_in_s = 1800;
+    rules
 }
 
 /// A plan for the simulated cloud.

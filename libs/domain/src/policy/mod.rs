@@ -8,7 +8,11 @@
 pub mod check;
 pub mod decide;
 pub mod explain;
+mod floor;
+pub mod live;
 pub mod outlook;
+pub mod planning;
+pub mod proactive;
 pub mod proposal;
 pub mod resource;
 pub mod rules;
@@ -24,9 +28,11 @@ pub(crate) mod fixtures;
 mod properties;
 
 pub use check::violations;
-pub use decide::{Decision, decide, step};
+pub use decide::{Decision, Facts, decide};
 pub use explain::{explain, explain_hold};
 pub use outlook::{ForecastChoice, Target};
+pub use planning::Planning;
+pub use proactive::Proactive;
 pub use resource::Resource;
 pub use rules::{DryRun, Policy, Rules, RulesError};
 pub use sizing::{InstanceType, Sizing};

@@ -44,6 +44,33 @@ impl Default for ForecastChoice {
     }
 }
 
+/// The forecast of the maximum over a time that lies between two horizons.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Horizon<'a> {
+    below: &'a HorizonForecast,
+    above: &'a HorizonForecast,
+    /// How far towards the one above, 0 to 1.
+    share: f64,
+}
+
+impl<'a> Horizon<'a> {
+    /// Over the next `ahead_s`; the longest horizon where none reaches so far, `None` without any.
+    pub(crate) fn of(forecast: &'a ResourceForecast, ahead_s: u32) -> Option<Self> {
+        let horizons = &forecast.horizons;
+        let above = horizons.iter().find(|h| h.horizon_s >= ahead_s).or(horizons.last())?;
+        let below = horizons.iter().rev().find(|h| h.horizon_s < ahead_s).unwrap_or(above);
+        let span = f64::from(above.horizon_s) - f64::from(below.horizon_s);
+        let share = if span > 0.0 { (f64::from(ahead_s) - f64::from(below.horizon_s)) / span } else { 1.0 };
+        Some(Self { below, above, share: share.min(1.0) })
+    }
+
+    /// That quantile of the maximum.
+    pub(crate) fn maximum(&self, level: f64) -> f64 {
+        let (below, above) = (self.below.maximum.at(level), self.above.maximum.at(level));
+        below + self.share * (above - below)
+    }
+}
+
 /// Why nothing can be said about a resource.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Undecided {

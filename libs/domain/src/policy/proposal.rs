@@ -46,7 +46,7 @@ impl Need {
 }
 
 /// What a policy proposes, with its reasoning.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Proposal {
     /// Direction and need; `None` to leave the capacity as it is.
     pub change: Option<(Direction, Need)>,
@@ -54,13 +54,15 @@ pub struct Proposal {
     pub evidence: Vec<Evidence>,
     /// The reasoning.
     pub reasons: Vec<Reason>,
-    /// Scored intervals behind the least proven of the forecasts; `None` when none could be used.
+    /// Whether live use demands this increase, so that nothing that limits change may hold it.
+    pub demanded: bool,
+    /// Scored intervals behind the least proven of the forecasts gone by; `None` when none was.
     pub scored_least: Option<u32>,
 }
 
 /// Judges every resource and combines what they say.
 pub fn propose(rule: &Threshold, choice: &ForecastChoice, prediction: &Prediction, capacity: &Capacity) -> Proposal {
-    let mut proposal = Proposal { change: None, evidence: Vec::new(), reasons: Vec::new(), scored_least: None };
+    let mut proposal = Proposal::default();
     let (mut out, mut lower) = (Need::default(), Need::default());
     let mut binding: Option<(f64, Resource)> = None;
     let (mut increases, mut decreases) = (0usize, 0usize);

@@ -1,6 +1,7 @@
 //! Everything that decides about a workload but the facts.
 
 use super::outlook::ForecastChoice;
+use super::proactive::{Aim, Proactive};
 use super::sizing::Sizing;
 use super::threshold::Threshold;
 use crate::guardrail::Guardrails;
@@ -11,6 +12,8 @@ use crate::sample::Platform;
 pub enum Policy {
     /// Compare the predicted demand with the capacity.
     Threshold(Threshold),
+    /// The capacity that costs least, by rules that are tried on each workload all the time.
+    Proactive(Proactive),
 }
 
 impl Policy {
@@ -18,6 +21,7 @@ impl Policy {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Threshold(_) => "threshold",
+            Self::Proactive(_) => "proactive",
         }
     }
 }
@@ -51,8 +55,6 @@ impl DryRun {
 /// Everything that decides about a workload but the facts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
-    /// When false nothing is decided: the kill switch.
-    pub enabled: bool,
     /// The policy.
     pub policy: Policy,
     /// Which number of a prediction counts.
@@ -68,8 +70,7 @@ pub struct Rules {
 impl Default for Rules {
     fn default() -> Self {
         Self {
-            enabled: true,
-            policy: Policy::Threshold(Threshold::default()),
+            policy: Policy::Proactive(Proactive::default()),
             forecast: ForecastChoice::default(),
             sizing: Sizing::default(),
             guardrails: Guardrails::default(),
@@ -104,8 +105,10 @@ impl Rules {
     /// # Errors
     /// With the first setting that does not, named as in the configuration.
     pub fn validate(&self) -> Result<(), RulesError> {
-        let Policy::Threshold(threshold) = &self.policy;
-        validate_threshold(threshold)?;
+        match &self.policy {
+            Policy::Threshold(threshold) => validate_threshold(threshold)?,
+            Policy::Proactive(proactive) => validate_proactive(proactive)?,
+        }
         validate_forecast(&self.forecast)?;
         positive("cpu_cores_grain", self.sizing.cpu_cores_grain)?;
         positive("memory_bytes_grain", self.sizing.memory_bytes_grain)?;
@@ -147,6 +150,26 @@ fn validate_threshold(t: &Threshold) -> Result<(), RulesError> {
         t.headroom,
         "decrease_below × headroom has to be below 1, or a decrease would add capacity",
     )
+}
+
+fn validate_proactive(p: &Proactive) -> Result<(), RulesError> {
+    let headroom = p.memory_headroom;
+    require(headroom.is_finite() && headroom >= 1.0, "memory_headroom", headroom, "give a number of at least 1")?;
+    let share = p.memory_shrink_share;
+    require((0.0..1.0).contains(&share), "memory_shrink_share", share, "give a share from 0 and below 1")?;
+    match p.aim {
+        Aim::BeatReactive { changes_per_day_max } => positive("changes_per_day_max", changes_per_day_max),
+        Aim::Weighted(w) => {
+            let sound = [w.short, w.unmet, w.changes].iter().all(|x| x.is_finite() && *x >= 0.0);
+            require(sound, "weights", format!("{w:?}"), "give numbers of at least 0")
+        }
+        Aim::ShortShare(share) => require(
+            share > 0.0 && share < 1.0,
+            "short_share",
+            share,
+            "give a share of the time above 0 and below 1, such as 0.005",
+        ),
+    }
 }
 
 fn validate_forecast(f: &ForecastChoice) -> Result<(), RulesError> {
@@ -193,16 +216,16 @@ impl Guardrails {
         require(self.step.replicas_max != Some(0), "step_replicas_max", 0, "give at least 1, or leave it out")?;
         require(self.pace.valid_for_s > 0, "valid_for_s", 0, "give at least 1 s, or every action is void at once")?;
         require(
-            self.live_floor.is_finite() && self.live_floor >= 0.0,
-            "live_floor",
-            self.live_floor,
-            "give a number of at least 0",
+            self.floor_utilisation > 0.0 && self.floor_utilisation <= 1.0,
+            "floor_utilisation",
+            self.floor_utilisation,
+            "give a share of the capacity above 0 and up to 1",
         )?;
         require(
-            self.saturated_from.is_finite() && self.saturated_from >= 0.0,
-            "saturated_from",
-            self.saturated_from,
-            "give a share of the capacity, or 0 for none",
+            self.capped_from.is_finite() && self.capped_from >= 0.0,
+            "capped_from",
+            self.capped_from,
+            "give a share of the capacity, or 0 where use can pass the capacity",
         )
     }
 }

@@ -18,7 +18,7 @@ pub const FORGET_AFTER_S: i64 = 8 * 86_400;
 const SWEEP_EVERY_S: i64 = FORGET_AFTER_S / 4;
 
 /// Number of a source, in the order of their first records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub struct SourceNumber(u32);
 
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]

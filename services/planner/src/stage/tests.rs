@@ -1,7 +1,7 @@
 //! The planner on made-up predictions.
 
 use super::*;
-use crate::Config;
+use crate::config::{Config, PolicyName};
 use prescale_contracts::{Contract, Envelope};
 use prescale_domain::action::Verdict;
 use prescale_domain::calibration::drift::DriftState;
@@ -58,7 +58,9 @@ fn input(name: &str, source: &str, at_s: i64, cores: f64, replicas: u32) -> Inpu
 }
 
 fn factory() -> Factory {
-    Factory::new(Arc::new(Config::default().rules().unwrap()))
+    let mut config = Config { policy: PolicyName::Threshold, ..Config::default() };
+    config.guardrails.cooldown_out_s = 300;
+    Factory::new(Arc::new(config.rules().unwrap()))
 }
 
 fn action_of(reply: &Reply) -> prescale_domain::action::Action {
@@ -110,6 +112,6 @@ fn a_workload_that_fell_silent_is_forgotten_by_its_own_sources_clock() {
     {
         stage.apply(vec![input(name, source, at_s, 1.0, 1)]).unwrap();
     }
-    let left: Vec<&str> = stage.state.workloads.keys().map(WorkloadId::as_str).collect();
+    let left: Vec<&str> = stage.planning.workloads().map(WorkloadId::as_str).collect();
     assert_eq!(left, ["other", "web"]);
 }

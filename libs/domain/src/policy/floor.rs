@@ -1,0 +1,150 @@
+//! Never less safe than reacting: live use is a floor under every policy.
+
+use super::decide::Facts;
+use super::live::{Surge, SurgeRules};
+use super::proactive::propose::{MEMORY_PEAK_DAYS, forecast_of};
+use super::proposal::{Direction, Need, Proposal};
+use super::resource::Resource;
+use super::rules::Rules;
+use super::wording::{number, reason};
+use crate::action::Reason;
+use crate::guardrail::Room;
+use crate::sample::Capacity;
+
+/// Use above the capacity within a week says that the capacity does not cap it.
+const PASSES_WITHIN_S: i64 = 7 * 86_400;
+
+/// Turns the proposal into an increase that nothing but bounds can hold, where live use demands one; with a reason, also
+/// where it waits. `base` is what was asked for last, `current` serves.
+pub(super) fn raise(rules: &Rules, facts: &Facts<'_>, current: &Capacity, base: &Capacity, proposal: &mut Proposal) {
+    for &resource in &rules.forecast.resources {
+        let Some(used) = used(facts, resource) else { continue };
+        let (asked, serves) = (resource.of(base), resource.of(current));
+        let mut needed = used / rules.guardrails.floor_utilisation;
+        // What serves counts too: an increase that has not come is asked for again.
+        let least = asked.min(serves);
+        if !(needed > least * (1.0 + 1e-9)) {
+            continue;
+        }
+        if resource == Resource::Cpu
+            && let Surge::Young { lasted_s, demands_after_s, short_before } = facts.surge
+        {
+            proposal.reasons.push(waits(lasted_s, demands_after_s, short_before));
+            continue;
+        }
+        let mut capped = String::new();
+        if is_capped(rules, facts, resource, used, serves) {
+            needed = needed.max(serves * (1.0 + rules.guardrails.step.share_max_out));
+            capped = format!(
+                "; use at {} % of what serves tells how much there is and not how much is wanted, so it grows by the largest step",
+                number(used / serves * 100.0)
+            );
+        }
+        let text = format!(
+            "{}: {} are in use of {}, at most {} % may be: {} are needed, whatever the forecast says{capped}",
+            resource.kpi(),
+            resource.amount(used),
+            resource.amount(least),
+            number(rules.guardrails.floor_utilisation * 100.0),
+            resource.amount(needed),
+        );
+        proposal.reasons.push(reason("floor.live", text));
+        let mut need = match proposal.change {
+            Some((Direction::Out, need)) => need,
+            _ => Need::default(),
+        };
+        need.set(resource, need.of(resource).unwrap_or(0.0).max(needed));
+        proposal.change = Some((Direction::Out, need));
+        proposal.demanded = true;
+    }
+}
+
+fn used(facts: &Facts<'_>, resource: Resource) -> Option<f64> {
+    forecast_of(facts.prediction, resource)?.last.filter(|used| used.is_finite())
+}
+
+fn is_capped(rules: &Rules, facts: &Facts<'_>, resource: Resource, used: f64, serves: f64) -> bool {
+    let from = rules.guardrails.capped_from;
+    let peaks = match resource {
+        Resource::Cpu => &facts.live.cpu,
+        Resource::Memory => return false,
+    };
+    from > 0.0 && serves > 0.0 && used >= from * serves && !peaks.passes_capacity(PASSES_WITHIN_S)
+}
+
+/// Why a young surge is not answered yet.
+pub(super) fn waits(lasted_s: u32, demands_after_s: u32, short_before: usize) -> Reason {
+    let why = if short_before > 0 {
+        format!("the last {short_before} such surges of this workload were over before new capacity could serve")
+    } else {
+        "it may be over before new capacity could serve".to_owned()
+    };
+    let text =
+        format!("use is above what was asked for since {lasted_s} s; {why}: an increase from {demands_after_s} s on");
+    reason("surge.waits", text)
+}
+
+/// How far an increase may go that live use does not demand. A workload whose surges are known to pass, and that never
+/// used more than it has, gets no more than it has: a surge that has just passed is in every window.
+pub(super) fn proven_room(rules: &Rules, facts: &Facts<'_>, current: &Capacity, direction: Direction) -> Room {
+    let surges = SurgeRules { surge_s: rules.guardrails.surge_s, lead_time_s: rules.forecast.lead_time_s };
+    let passes = facts.live.surges.are_known_to_pass(&surges, facts.prediction.made_at);
+    if direction == Direction::In || !passes || facts.live.cpu.passes_capacity(PASSES_WITHIN_S) {
+        return Room::FREE;
+    }
+    Room { cpu_cores: (0.0, current.cpu_cores()), ..Room::FREE }
+}
+
+/// Raises what a decrease leaves to what is in use, and memory to its recent peak.
+pub(super) fn leave(rules: &Rules, facts: &Facts<'_>, mut need: Need, reasons: &mut Vec<Reason>) -> Need {
+    for resource in Resource::ALL {
+        let Some(wanted) = need.of(resource) else { continue };
+        let peaks = match resource {
+            Resource::Cpu => &facts.live.cpu,
+            Resource::Memory => &facts.live.memory,
+        };
+        let Some(used) = peaks.recent() else { continue };
+        let peak = match resource {
+            Resource::Cpu => 0.0,
+            Resource::Memory => peaks.greatest(MEMORY_PEAK_DAYS).unwrap_or(0.0),
+        };
+        let floor = (used / rules.guardrails.floor_utilisation).max(peak);
+        if floor > wanted {
+            let text = match resource {
+                Resource::Cpu => format!(
+                    "{}: {} were in use just now, so at least {} stay",
+                    resource.kpi(),
+                    resource.amount(used),
+                    resource.amount(floor)
+                ),
+                Resource::Memory => format!(
+                    "{}: its peak of the last {MEMORY_PEAK_DAYS} days is {}, so at least {} stay",
+                    resource.kpi(),
+                    resource.amount(peak),
+                    resource.amount(floor)
+                ),
+            };
+            reasons.push(reason("floor.leaves", text));
+            need.set(resource, floor);
+        }
+    }
+    need
+}
+
+/// What of the live use speaks against a decrease.
+pub(super) fn objections_to_a_decrease(facts: &Facts<'_>) -> Vec<Reason> {
+    let mut objections = Vec::new();
+    if used(facts, Resource::Cpu).is_none() {
+        let text = format!("{}: the newest value is missing, and missing is not zero", Resource::Cpu.kpi());
+        objections.push(reason("guardrail.stale", text));
+    }
+    if facts.live.cpu.fell_as_never_before() {
+        let text = format!(
+            "{}: it fell to {}, less than half of the least it ever was in a week: whoever calls it may be down",
+            Resource::Cpu.kpi(),
+            Resource::Cpu.amount(facts.live.cpu.recent().unwrap_or(0.0)),
+        );
+        objections.push(reason("guardrail.novel_fall", text));
+    }
+    objections
+}

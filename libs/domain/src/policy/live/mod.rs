@@ -1,0 +1,22 @@
+//! What is watched of a workload's live use, whichever policy decides: its peaks, and surges over what it has.
+//!
+//! It must not know policies nor mechanisms: it says what use asks for, and what it has been like.
+
+pub mod peaks;
+pub mod surge;
+
+pub use peaks::Peaks;
+pub use surge::{Surge, SurgeRules, Surges};
+
+use bitcode::{Decode, Encode};
+
+/// The live use of one workload.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub struct Live {
+    /// Of CPU.
+    pub cpu: Peaks,
+    /// Of memory.
+    pub memory: Peaks,
+    /// Of CPU over what is asked for.
+    pub surges: Surges,
+}

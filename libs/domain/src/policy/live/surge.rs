@@ -1,0 +1,195 @@
+//! Surges: stretches in which use is above what the capacity asked for should serve.
+//!
+//! A surge demands an increase once it has lasted. A workload whose surges have, several times, been over before
+//! new capacity could serve is waited for longer: what would come then serves nobody.
+
+use crate::time::EventTime;
+use bitcode::{Decode, Encode};
+
+/// Surges that are remembered.
+const PAST_MAX: usize = 8;
+
+/// Surges are remembered for two weeks.
+const PAST_S: i64 = 14 * 86_400;
+
+/// So many of the last surges have to have been short for the next to be waited for.
+const SHORT_MIN: usize = 2;
+
+/// A surge is waited for so many times as long as the longest of the short ones lasted.
+const PATIENCE: f64 = 1.5;
+
+/// When a surge demands an increase.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SurgeRules {
+    /// It has lasted so long, in seconds.
+    pub surge_s: u32,
+    /// Time until a change serves, in seconds.
+    pub lead_time_s: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
+struct Open {
+    since: EventTime,
+    newest: EventTime,
+    /// Use is in the surge while it is above this.
+    level: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
+struct Past {
+    ended: EventTime,
+    lasted_s: u32,
+}
+
+/// The surges of one workload.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub struct Surges {
+    open: Option<Open>,
+    past: Vec<Past>,
+}
+
+/// What the newest use is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Surge {
+    /// Within what was asked for.
+    None,
+    /// Above it, not for long enough.
+    Young {
+        /// So far, in seconds.
+        lasted_s: u32,
+        /// It demands an increase from here on, in seconds.
+        demands_after_s: u32,
+        /// Of the last surges so many were over before new capacity could serve; 0 where that is not why.
+        short_before: usize,
+    },
+    /// Above it for long enough: it demands an increase.
+    Lasting {
+        /// So far, in seconds.
+        lasted_s: u32,
+    },
+}
+
+impl Surges {
+    /// Takes in a use, later than all before. `limit` is the greatest use that what was asked for should serve;
+    /// `step_s` is how long a use stands for; `confirmed` is whether latency, errors or throttling say that it is short.
+    pub fn observe(
+        &mut self,
+        rules: &SurgeRules,
+        (at, step_s): (EventTime, u32),
+        used: f64,
+        limit: f64,
+        confirmed: bool,
+    ) -> Surge {
+        let level = self.open.map_or(limit, |open| open.level.min(limit));
+        if used <= level {
+            self.end(rules, step_s);
+            return Surge::None;
+        }
+        let open = self.open.get_or_insert(Open { since: at, newest: at, level: limit });
+        open.newest = at;
+        if used <= limit {
+            return Surge::None;
+        }
+        let lasted_s =
+            u32::try_from((at.as_ms() - open.since.as_ms()) / 1000).unwrap_or(u32::MAX).saturating_add(step_s);
+        let short = self.short_ones(rules, at);
+        let longest = short.iter().copied().max().unwrap_or(0);
+        let is_known = short.len() >= SHORT_MIN;
+        let patience = (f64::from(longest) * PATIENCE).min(f64::from(rules.lead_time_s)) as u32;
+        let demands_after_s = if is_known { patience.max(rules.surge_s) } else { rules.surge_s };
+        if confirmed || lasted_s >= demands_after_s {
+            return Surge::Lasting { lasted_s };
+        }
+        Surge::Young { lasted_s, demands_after_s, short_before: if is_known { short.len() } else { 0 } }
+    }
+
+    fn end(&mut self, rules: &SurgeRules, step_s: u32) {
+        let Some(open) = self.open.take() else { return };
+        // A step as long as a surge does not tell how long it lasted.
+        if step_s > rules.surge_s {
+            return;
+        }
+        let lasted_s = u32::try_from((open.newest.as_ms() - open.since.as_ms()) / 1000).unwrap_or(u32::MAX);
+        let lasted_s = lasted_s.saturating_add(step_s);
+        self.past.retain(|past| past.ended > open.newest.plus_s(-PAST_S));
+        if self.past.len() == PAST_MAX {
+            self.past.remove(0);
+        }
+        self.past.push(Past { ended: open.newest, lasted_s });
+    }
+
+    /// How long the last surges lasted that were over before new capacity could serve, back to the last one that
+    /// was not, in seconds.
+    fn short_ones(&self, rules: &SurgeRules, now: EventTime) -> Vec<u32> {
+        let serves_after_s = rules.surge_s.saturating_add(rules.lead_time_s);
+        self.past
+            .iter()
+            .rev()
+            .take_while(|past| past.ended > now.plus_s(-PAST_S) && past.lasted_s <= serves_after_s)
+            .map(|past| past.lasted_s)
+            .collect()
+    }
+
+    /// Whether this workload's surges have several times been over before new capacity could serve.
+    pub fn are_known_to_pass(&self, rules: &SurgeRules, now: EventTime) -> bool {
+        self.short_ones(rules, now).len() >= SHORT_MIN
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: SurgeRules = SurgeRules { surge_s: 120, lead_time_s: 900 };
+
+    /// Minutes that demand an increase, of a use by minute with a limit of 1.
+    fn demanding(used: &[f64]) -> Vec<usize> {
+        let mut surges = Surges::default();
+        let mut at = |minute: usize| {
+            let now = EventTime::from_s(minute as i64 * 60);
+            surges.observe(&RULES, (now, 60), used[minute], 1.0, false)
+        };
+        (0..used.len()).filter(|minute| matches!(at(*minute), Surge::Lasting { .. })).collect()
+    }
+
+    fn spikes(lengths: &[usize]) -> Vec<f64> {
+        lengths.iter().flat_map(|n| [vec![0.1; 60], vec![2.0; *n]].concat()).chain([0.1]).collect()
+    }
+
+    #[test]
+    fn a_surge_demands_once_it_has_lasted() {
+        assert_eq!(demanding(&spikes(&[1])), Vec::<usize>::new());
+        assert_eq!(demanding(&spikes(&[3])), [61, 62]);
+    }
+
+    #[test]
+    fn the_third_short_one_is_waited_for_until_it_lasts_longer_than_they_did() {
+        assert_eq!(demanding(&spikes(&[3, 3, 3])), [61, 62, 124, 125]);
+        let last = 3 * 60 + 6;
+        assert_eq!(demanding(&spikes(&[3, 3, 10])), [vec![61, 62, 124, 125], (last + 4..last + 10).collect()].concat());
+    }
+
+    #[test]
+    fn a_long_one_makes_the_next_count_again() {
+        let used = spikes(&[3, 3, 40, 3]);
+        let last = used.len() - 1;
+        assert!(demanding(&used).contains(&(last - 1)), "two minutes into the last");
+    }
+
+    #[test]
+    fn what_latency_confirms_is_not_waited_for() {
+        let mut surges = Surges::default();
+        let found = surges.observe(&RULES, (EventTime::from_s(0), 60), 2.0, 1.0, true);
+        assert_eq!(found, Surge::Lasting { lasted_s: 60 });
+    }
+
+    #[test]
+    fn a_surge_that_was_answered_goes_on_until_use_falls() {
+        let mut surges = Surges::default();
+        let mut at = |s, limit| surges.observe(&RULES, (EventTime::from_s(s), 60), 2.0, limit, false);
+        at(0, 1.0);
+        assert_eq!(at(60, 1.0), Surge::Lasting { lasted_s: 120 });
+        assert_eq!(at(120, 2.5), Surge::None);
+        assert_eq!(at(180, 1.9), Surge::Lasting { lasted_s: 240 });
+    }
+}

@@ -1,0 +1,129 @@
+//! All that a partition's decisions follow from: what is remembered of each workload, and the fleet's prices. It is a
+//! function of the predictions in their order and of the rules, so that anyone can work it out again from the log.
+
+use super::decide::{Decision, Facts, decide, is_sound};
+use super::live::{Live, SurgeRules};
+use super::proactive::propose::{forecast_ahead, forecast_of};
+use super::proactive::{BIN_S, Prices, Proactive, Settings, Track};
+use super::resource::Resource;
+use super::rules::{Policy, Rules};
+use crate::guardrail::History;
+use crate::prediction::Prediction;
+use crate::sample::Capacity;
+use crate::stream::silence::{Observed, SourceNumber, Sources};
+use crate::workload::WorkloadId;
+use bitcode::{Decode, Encode};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// All that a partition's decisions follow from.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub struct Planning {
+    workloads: BTreeMap<WorkloadId, Known>,
+    sources: Sources,
+    /// By source: a fleet's prices follow from its own series.
+    prices: BTreeMap<SourceNumber, Prices>,
+}
+
+/// What is remembered of one workload.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+struct Known {
+    source: SourceNumber,
+    history: History,
+    live: Live,
+    track: Track,
+}
+
+impl Planning {
+    /// Takes a prediction into account: decides, and remembers the prediction and the decision. `None` when the
+    /// prediction is not newer than the last one of its workload.
+    pub fn step(&mut self, rules: &Rules, prediction: &Prediction, prediction_id: &Arc<str>) -> Option<Decision> {
+        let observed = self.sources.observe(&prediction.source, prediction.made_at);
+        self.forget_silent(observed);
+        let source = observed.source;
+        let new = || Known { source, history: History::default(), live: Live::default(), track: Track::default() };
+        let known = self.workloads.entry(prediction.workload.clone()).or_insert_with(new);
+        known.source = source;
+        if known.history.has(prediction.made_at) {
+            return None;
+        }
+        let prices = self.prices.entry(source).or_default();
+        Some(known.step(rules, prices, prediction, prediction_id))
+    }
+
+    /// Workloads that are remembered, in the order of their names.
+    pub fn workloads(&self) -> impl Iterator<Item = &WorkloadId> {
+        self.workloads.keys()
+    }
+
+    fn forget_silent(&mut self, Observed { source, forget_before }: Observed) {
+        let Some(before) = forget_before else { return };
+        let is_silent = |k: &Known| k.source == source && k.history.made_at.is_none_or(|at| at < before);
+        self.workloads.retain(|_, known| !is_silent(known));
+    }
+}
+
+impl Known {
+    fn step(
+        &mut self,
+        rules: &Rules,
+        prices: &mut Prices,
+        prediction: &Prediction,
+        prediction_id: &Arc<str>,
+    ) -> Decision {
+        let (at, guardrails) = (prediction.made_at, &rules.guardrails);
+        let settings = settings(rules);
+        self.history.observe(prediction);
+        let current = prediction.capacity.as_ref().filter(|c| is_sound(c));
+        let forecast = forecast_of(prediction, Resource::Cpu);
+        let used = forecast.and_then(|f| f.last).filter(|used| used.is_finite() && *used >= 0.0);
+        let ahead = forecast.and_then(|f| forecast_ahead(f, &settings));
+        let bin = at.bin(BIN_S as u32);
+        prices.pass(bin, &settings.aim);
+        self.track.take_in(&settings, prices, 1.0, (bin, used.map(|used| used as f32)), ahead);
+        self.watch(prediction, current);
+        let surge_rules = SurgeRules { surge_s: guardrails.surge_s, lead_time_s: rules.forecast.lead_time_s };
+        let surge = match (used, current) {
+            (Some(used), Some(current)) => {
+                let base = self.history.base(current, rules.dry_run.on(prediction.platform), at);
+                let asked = base.cpu_cores().min(current.cpu_cores());
+                let limit = asked * guardrails.floor_utilisation;
+                self.live.surges.observe(&surge_rules, (at, prediction.step_s), used, limit, false)
+            }
+            _ => super::live::Surge::None,
+        };
+        let facts = Facts {
+            prediction,
+            prediction_id,
+            history: &self.history,
+            live: &self.live,
+            surge,
+            track: &self.track,
+            prices,
+            settings: &settings,
+        };
+        let decision = decide(rules, &facts);
+        if let Decision::Act(action) = &decision {
+            self.history.record(action);
+        }
+        decision
+    }
+
+    fn watch(&mut self, prediction: &Prediction, current: Option<&Capacity>) {
+        for (resource, peaks) in [(Resource::Cpu, &mut self.live.cpu), (Resource::Memory, &mut self.live.memory)] {
+            let last = forecast_of(prediction, resource).and_then(|f| f.last);
+            if let Some(used) = last.filter(|used| used.is_finite()) {
+                peaks.observe(prediction.made_at, used, current.map_or(f64::INFINITY, |c| resource.of(c)));
+            }
+        }
+    }
+}
+
+fn settings(rules: &Rules) -> Settings {
+    let default = Proactive::default();
+    let policy = match &rules.policy {
+        Policy::Proactive(policy) => policy,
+        Policy::Threshold(_) => &default,
+    };
+    policy.settings(rules.forecast.lead_time_s, rules.guardrails.floor_utilisation)
+}

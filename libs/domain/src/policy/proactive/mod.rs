@@ -1,0 +1,19 @@
+//! The proactive policy's core: simple rules are tried on each series all the time, and the one that would have cost
+//! least serves it, at prices that are chosen for the whole fleet.
+//!
+//! It must not know workloads, mechanisms or guardrails: it says what capacity one demand should have.
+
+pub mod demand;
+pub mod prices;
+pub mod propose;
+pub mod reactive;
+pub mod rule;
+pub mod track;
+pub mod trial;
+
+pub use demand::{BIN_S, DemandRing};
+pub use prices::{Aim, CHANGES_PER_DAY_MAX, Prices, Weights};
+pub use propose::Proactive;
+pub use rule::{FORECAST_LEVELS, RULES, Rule};
+pub use track::{Asked, ForecastAhead, Settings, Track};
+pub use trial::Worth;

@@ -1,0 +1,200 @@
+//! What the proactive policy proposes for a whole workload: CPU by the rule that serves its demand best, memory by its
+//! recent peak.
+
+use super::rule::{FORECAST_LEVELS, RULES};
+use super::track::{Asked, ForecastAhead, Settings, Track};
+use super::{Aim, Prices};
+use crate::action::{Evidence, Reason};
+use crate::policy::live::Live;
+use crate::policy::outlook::Horizon;
+use crate::policy::proposal::{Direction, Need, Proposal};
+use crate::policy::resource::Resource;
+use crate::policy::wording::{model, number, reason};
+use crate::prediction::{Prediction, ResourceForecast};
+use crate::sample::Capacity;
+
+/// Settings of the policy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proactive {
+    /// What the prices of too little, too much and changes are to achieve.
+    pub aim: Aim,
+    /// Time that a decision has to hold, in seconds: at least until the next can serve.
+    pub hold_s: u32,
+    /// Memory to have as a multiple of its greatest use of the last week.
+    pub memory_headroom: f64,
+    /// Memory shrinks only by more than this share.
+    pub memory_shrink_share: f64,
+}
+
+impl Default for Proactive {
+    fn default() -> Self {
+        Self { aim: Aim::default(), hold_s: 900, memory_headroom: 1.1, memory_shrink_share: 0.12 }
+    }
+}
+
+/// Memory is not taken away before its use has been watched for so long, in seconds.
+const MEMORY_WATCHED_S_MIN: i64 = 86_400;
+
+/// Days whose greatest use memory is never set below.
+pub(crate) const MEMORY_PEAK_DAYS: i64 = 7;
+
+impl Proactive {
+    /// How rules are tried, where a change takes `lead_time_s`.
+    pub fn settings(&self, lead_time_s: u32, floor_utilisation: f64) -> Settings {
+        Settings { lead_time_s, hold_s: self.hold_s, aim: self.aim, floor_utilisation: floor_utilisation as f32 }
+    }
+
+    /// Judges CPU and memory, from what was asked for last (`base`). `track` is of CPU and has taken in the
+    /// newest demand.
+    pub fn propose(
+        &self,
+        settings: &Settings,
+        prediction: &Prediction,
+        base: &Capacity,
+        resources: &[Resource],
+        (track, prices, live): (&Track, &Prices, &Live),
+    ) -> Proposal {
+        let mut proposal = Proposal::default();
+        let (mut out, mut lower) = (Need::default(), Need::default());
+        let (mut grows, mut shrinks) = (false, false);
+        for &resource in resources {
+            let forecast = forecast_of(prediction, resource);
+            let ahead = forecast.and_then(|f| forecast_ahead(f, settings));
+            let judged = match resource {
+                Resource::Cpu => track
+                    .asked(settings, prices, 1.0, ahead)
+                    .map(|asked| self.judge_cpu(&asked, base, settings, (track, prices), &mut proposal.reasons)),
+                Resource::Memory => self.judge_memory(live, forecast, base, settings, &mut proposal.reasons),
+            };
+            if let Some(evidence) = forecast.and_then(|f| evidence(resource, f, base, settings)) {
+                proposal.evidence.push(evidence);
+            }
+            match judged {
+                Some((Some(Direction::Out), amount)) => {
+                    grows = true;
+                    out.set(resource, amount);
+                }
+                Some((Some(Direction::In), amount)) => {
+                    shrinks = true;
+                    lower.set(resource, amount);
+                }
+                Some((None, _)) | None => lower.set(resource, resource.of(base)),
+            }
+            if judged.is_none() {
+                let text = format!("{}: no use of it is known, so it stays as it is", resource.kpi());
+                proposal.reasons.push(reason("proactive.unknown", text));
+            }
+        }
+        proposal.change = match (grows, shrinks) {
+            (true, _) => Some((Direction::Out, out)),
+            (false, true) => Some((Direction::In, lower)),
+            (false, false) => None,
+        };
+        proposal
+    }
+
+    fn judge_cpu(
+        &self,
+        asked: &Asked,
+        base: &Capacity,
+        settings: &Settings,
+        (track, prices): (&Track, &Prices),
+        reasons: &mut Vec<Reason>,
+    ) -> (Option<Direction>, f64) {
+        let (amount, now) = (f64::from(asked.amount), Resource::Cpu.of(base));
+        let direction = super::trial::direction(asked.amount, now as f32, asked.shrink_share);
+        let why = track.cost_words(settings, prices, asked.rule);
+        let what = match direction {
+            Some(Direction::Out) => "more is needed".to_owned(),
+            Some(Direction::In) => "less is enough".to_owned(),
+            None => format!(
+                "{} stay: a decrease has to save {} %",
+                Resource::Cpu.amount(now),
+                number(f64::from(asked.shrink_share) * 100.0)
+            ),
+        };
+        let text = format!(
+            "{}: {} by {} (serves {} s after a decision); {what}; {why}",
+            Resource::Cpu.kpi(),
+            Resource::Cpu.amount(amount),
+            RULES[asked.rule].words(),
+            settings.lead_time_s,
+        );
+        reasons.push(reason("proactive.rule", text));
+        (direction, amount)
+    }
+
+    fn judge_memory(
+        &self,
+        live: &Live,
+        forecast: Option<&ResourceForecast>,
+        base: &Capacity,
+        settings: &Settings,
+        reasons: &mut Vec<Reason>,
+    ) -> Option<(Option<Direction>, f64)> {
+        let peak = live.memory.greatest(MEMORY_PEAK_DAYS)?;
+        let (amount, now) = (peak * self.memory_headroom, Resource::Memory.of(base));
+        let ahead = forecast.and_then(|f| Horizon::of(f, settings.serves_until_s())).map_or(0.0, |h| h.maximum(0.95));
+        let words = |x: f64| Resource::Memory.amount(x);
+        let name = Resource::Memory.kpi();
+        if ahead > now && ahead.is_finite() {
+            let text = format!(
+                "{name}: {} may be needed before a later decision serves, {} are there",
+                words(ahead),
+                words(now)
+            );
+            reasons.push(reason("proactive.memory_grows", text));
+            return Some((Some(Direction::Out), ahead.max(amount)));
+        }
+        let peak_text = format!("its peak of the last {MEMORY_PEAK_DAYS} days is {}", words(peak));
+        if amount >= now * (1.0 - self.memory_shrink_share) {
+            let text =
+                format!("{name}: {peak_text}; with {} × that, {} stay", number(self.memory_headroom), words(now));
+            reasons.push(reason("proactive.memory_keep", text));
+            return Some((None, now));
+        }
+        if live.memory.watched_s() < MEMORY_WATCHED_S_MIN {
+            let text = format!("{name}: it has been watched for less than a day, so none is taken away");
+            reasons.push(reason("proactive.memory_young", text));
+            return Some((None, now));
+        }
+        if live.memory.is_growing() {
+            let text = format!("{name}: it has been growing for hours, so none is taken away; {peak_text}");
+            reasons.push(reason("proactive.memory_growing", text));
+            return Some((None, now));
+        }
+        let text =
+            format!("{name}: {peak_text}, so {} are enough ({} × peak)", words(amount), number(self.memory_headroom));
+        reasons.push(reason("proactive.memory_peak", text));
+        Some((Some(Direction::In), amount))
+    }
+}
+
+/// The forecast of a resource in a prediction.
+pub(crate) fn forecast_of(prediction: &Prediction, resource: Resource) -> Option<&ResourceForecast> {
+    prediction.resources.iter().find(|r| r.resource.as_str() == resource.kpi())
+}
+
+/// The forecast of CPU over the time that a decision serves.
+pub(crate) fn forecast_ahead(forecast: &ResourceForecast, settings: &Settings) -> ForecastAhead {
+    let horizon = Horizon::of(forecast, settings.serves_until_s())?;
+    let values = FORECAST_LEVELS.map(|level| horizon.maximum(level) as f32);
+    values.iter().all(|v| v.is_finite()).then_some(values)
+}
+
+fn evidence(resource: Resource, forecast: &ResourceForecast, base: &Capacity, settings: &Settings) -> Option<Evidence> {
+    let horizon =
+        forecast.horizons.iter().find(|h| h.horizon_s >= settings.lead_time_s).or(forecast.horizons.last())?;
+    let (predicted, interval) = (horizon.maximum.median(), &horizon.maximum_interval);
+    let relative_width = (interval.upper - interval.lower) / (2.0 * predicted);
+    Some(Evidence {
+        resource: resource.kpi().into(),
+        horizon_s: horizon.horizon_s,
+        predicted,
+        lower: interval.lower,
+        upper: interval.upper,
+        relative_width: if relative_width.is_finite() { relative_width } else { 0.0 },
+        capacity: resource.of(base),
+        model: model(forecast).into(),
+    })
+}

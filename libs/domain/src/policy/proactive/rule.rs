@@ -1,0 +1,182 @@
+//! The simple rules that are tried on each series, of which the one with the least realised cost serves it.
+
+use super::demand::{BIN_S, DAY_BINS, DemandRing, WEEK_BINS};
+use bitcode::{Decode, Encode};
+
+/// Lengths of the windows whose greatest demand rules look at, in bins.
+pub const WINDOWS_BINS: [i64; 8] = [1, 3, 6, 12, 24, 36, 72, 288];
+
+/// What a rule adds for what recurs: the greatest demand of the time that it decides for, a period ago.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Season {
+    /// Nothing.
+    None,
+    /// The same time yesterday.
+    Day,
+    /// The same time yesterday, and a week ago.
+    DayAndWeek,
+}
+
+/// What a rule goes by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Basis {
+    /// The greatest demand of the last of [`WINDOWS_BINS`] with that index, over a utilisation.
+    Window {
+        /// Index of the window.
+        window: usize,
+        /// Share of the capacity that this demand may use.
+        utilisation: f32,
+        /// What recurs.
+        season: Season,
+    },
+    /// A quantile of the forecast's maximum over the time that the decision serves.
+    Forecast {
+        /// Index into [`FORECAST_LEVELS`].
+        level: usize,
+    },
+}
+
+/// Levels of the forecast that are tried.
+pub const FORECAST_LEVELS: [f64; 3] = [0.75, 0.9, 0.99];
+
+/// A rule that sizes a series.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rule {
+    /// What it goes by.
+    pub basis: Basis,
+    /// What it adds, in units of the resource's smallest sensible amount ([`Track::unit`](super::Track)).
+    pub spare: f32,
+    /// It shrinks only by more than this share.
+    pub shrink_share: f32,
+}
+
+/// What recurs is exceeded by a little.
+const SEASON_FACTOR: f32 = 1.02;
+
+const fn window(window: usize, utilisation: f32, season: Season, spare: f32, shrink_share: f32) -> Rule {
+    Rule { basis: Basis::Window { window, utilisation, season }, spare, shrink_share }
+}
+
+const fn forecast(level: usize, spare: f32, shrink_share: f32) -> Rule {
+    Rule { basis: Basis::Forecast { level }, spare, shrink_share }
+}
+
+/// All rules. Their order is part of the state's layout.
+pub const RULES: [Rule; 24] = [
+    window(0, 0.96, Season::None, 0.0, 0.05),
+    window(1, 0.96, Season::None, 0.0, 0.12),
+    window(1, 0.96, Season::None, 0.01, 0.12),
+    window(1, 0.96, Season::None, 0.03, 0.3),
+    window(1, 0.96, Season::DayAndWeek, 0.01, 0.3),
+    window(2, 0.96, Season::None, 0.03, 0.3),
+    window(2, 0.96, Season::DayAndWeek, 0.08, 0.3),
+    window(3, 0.96, Season::None, 0.01, 0.3),
+    window(3, 0.96, Season::Day, 0.01, 0.3),
+    window(3, 0.96, Season::DayAndWeek, 0.03, 0.3),
+    window(4, 0.96, Season::None, 0.01, 0.12),
+    window(4, 0.96, Season::None, 0.01, 0.3),
+    window(4, 0.96, Season::None, 0.08, 0.3),
+    window(4, 0.96, Season::Day, 0.08, 0.3),
+    window(5, 0.96, Season::None, 0.03, 0.3),
+    window(5, 0.8, Season::None, 0.03, 0.3),
+    window(5, 0.7, Season::DayAndWeek, 0.08, 0.3),
+    window(6, 0.96, Season::None, 0.01, 0.3),
+    window(6, 0.88, Season::DayAndWeek, 0.03, 0.3),
+    window(7, 0.96, Season::None, 0.01, 0.12),
+    window(7, 0.8, Season::DayAndWeek, 0.08, 0.3),
+    forecast(0, 0.01, 0.3),
+    forecast(1, 0.03, 0.3),
+    forecast(2, 0.03, 0.3),
+];
+
+/// Greatest demand of each of [`WINDOWS_BINS`] and of what recurs, over closed bins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Encode, Decode)]
+pub struct Maxima {
+    windows: [f32; WINDOWS_BINS.len()],
+    day: f32,
+    week: f32,
+}
+
+impl Maxima {
+    /// As of the newest closed bin: the windows with room left for the open bin, and what recurs over
+    /// `hold_bins` from `delay_bins` ahead of the newest closed bin.
+    pub fn of(ring: &DemandRing, delay_bins: usize, hold_bins: usize) -> Self {
+        let Some(newest) = ring.newest() else { return Self::default() };
+        let mut windows = [0.0; WINDOWS_BINS.len()];
+        let (mut reached, mut greatest) = (0, 0.0f32);
+        for (place, bins) in windows.iter_mut().zip(WINDOWS_BINS) {
+            greatest = greatest.max(ring.maximum(newest - bins + 1, newest - reached).unwrap_or(0.0));
+            reached = bins;
+            *place = greatest;
+        }
+        let recurs = |period: i64| {
+            let first = newest + delay_bins as i64 - period;
+            ring.maximum(first, first + hold_bins as i64 - 1).unwrap_or(0.0)
+        };
+        Self { windows, day: recurs(DAY_BINS), week: recurs(WEEK_BINS) }
+    }
+
+    /// Greatest demand of the last hour's closed bins.
+    pub fn hour(&self) -> f32 {
+        self.windows[3]
+    }
+}
+
+/// What a rule looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// Over closed bins.
+    pub maxima: &'a Maxima,
+    /// Greatest demand since the newest closed bin, 0 for none.
+    pub open: f32,
+    /// The forecast at each of [`FORECAST_LEVELS`], where there is one.
+    pub forecast: Option<[f32; FORECAST_LEVELS.len()]>,
+    /// Amount that a rule's `spare` counts in.
+    pub unit: f32,
+    /// Least share of the capacity that stays free whatever the rule says: demand over this is asked for.
+    pub floor_utilisation: f32,
+}
+
+impl Rule {
+    /// The capacity that it asks for; `None` where it has nothing to go by.
+    pub fn target(&self, view: &View<'_>) -> Option<f32> {
+        let spare = self.spare * view.unit;
+        let asked = match self.basis {
+            Basis::Window { window, utilisation, season } => {
+                let recent = view.maxima.windows[window].max(view.open) / utilisation;
+                let recurring = match season {
+                    Season::None => 0.0,
+                    Season::Day => view.maxima.day * SEASON_FACTOR,
+                    Season::DayAndWeek => view.maxima.day.max(view.maxima.week) * SEASON_FACTOR,
+                };
+                recent.max(recurring)
+            }
+            Basis::Forecast { level } => view.forecast?[level],
+        };
+        Some((asked + spare).max(view.open / view.floor_utilisation))
+    }
+
+    /// Whether it goes by a forecast.
+    pub const fn needs_forecast(&self) -> bool {
+        matches!(self.basis, Basis::Forecast { .. })
+    }
+
+    /// In words, such as `the greatest demand of the last 3 h, of which 96 % may be used`.
+    pub fn words(&self) -> String {
+        match self.basis {
+            Basis::Window { window, utilisation, season } => {
+                let minutes = WINDOWS_BINS[window] * BIN_S / 60;
+                let length = if minutes % 60 == 0 { format!("{} h", minutes / 60) } else { format!("{minutes} min") };
+                let recurs = match season {
+                    Season::None => "",
+                    Season::Day => ", and what came at this time yesterday",
+                    Season::DayAndWeek => ", and what came at this time yesterday and a week ago",
+                };
+                format!("the greatest demand of the last {length} at {:.0} % use{recurs}", utilisation * 100.0)
+            }
+            Basis::Forecast { level } => {
+                format!("the {} quantile of the forecast's maximum", FORECAST_LEVELS[level])
+            }
+        }
+    }
+}

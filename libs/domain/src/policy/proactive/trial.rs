@@ -1,0 +1,155 @@
+//! What a rule would have cost: a capacity that follows the rule's targets with the lead time, on the demand that
+//! came, without the rule being in use.
+
+use crate::policy::proposal::Direction;
+use bitcode::{Decode, Encode};
+
+/// A rule's own growth of no more than this share waits; what live use demands does not.
+pub const GROW_SHARE: f32 = 0.05;
+
+/// Where a target leads from what was asked for before; `None` to leave it.
+pub fn direction(target: f32, before: f32, shrink_share: f32) -> Option<Direction> {
+    if target > before * (1.0 + GROW_SHARE) {
+        Some(Direction::Out)
+    } else if target < before * (1.0 - shrink_share) {
+        Some(Direction::In)
+    } else {
+        None
+    }
+}
+
+/// Most bins from the bin whose close is decided on to the first that the decision serves.
+pub const DELAY_BINS_MAX: usize = 15;
+
+/// What a capacity was worth over some bins of one series; amounts in the series' unit times bins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Encode, Decode)]
+pub struct Worth {
+    /// Bins whose demand was above the capacity.
+    pub short: f32,
+    /// Demand above the capacity.
+    pub unmet: f32,
+    /// Capacity above the demand.
+    pub spare: f32,
+    /// Changes of the capacity.
+    pub changes: f32,
+}
+
+impl Worth {
+    /// Of one bin.
+    pub fn of_bin(demand: f32, capacity: f32, changed: bool) -> Self {
+        let changes = f32::from(u8::from(changed));
+        if demand > capacity * (1.0 + 1e-6) {
+            Self { short: 1.0, unmet: demand - capacity, spare: 0.0, changes }
+        } else {
+            Self { short: 0.0, unmet: 0.0, spare: capacity - demand, changes }
+        }
+    }
+
+    /// Adds another.
+    pub fn add(&mut self, other: &Self) {
+        self.short += other.short;
+        self.unmet += other.unmet;
+        self.spare += other.spare;
+        self.changes += other.changes;
+    }
+
+    /// All of it times a factor.
+    pub fn scaled(&self, factor: f32) -> Self {
+        Self {
+            short: self.short * factor,
+            unmet: self.unmet * factor,
+            spare: self.spare * factor,
+            changes: self.changes * factor,
+        }
+    }
+}
+
+/// An order of a bin in which nothing had been asked for.
+const UNKNOWN: f32 = -1.0;
+
+/// A bin that is over.
+#[derive(Clone, Copy, Debug)]
+pub struct ClosedBin {
+    /// The bin.
+    pub bin: i64,
+    /// From this bin to the first that a target can serve, at least 1.
+    pub delay_bins: usize,
+    /// Its demand; `None` for a gap.
+    pub demand: Option<f32>,
+    /// What older bins count for.
+    pub decay: f32,
+}
+
+/// What is asked for at a bin's close.
+#[derive(Clone, Copy, Debug)]
+pub struct Order {
+    /// By the rule; `None` to leave what was asked for.
+    pub target: Option<f32>,
+    /// Demanded by live use.
+    pub floor: f32,
+    /// A decrease has to save more than this share.
+    pub shrink_share: f32,
+}
+
+/// A capacity that follows targets with a delay, and what it was worth, older bins counting less.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Trial {
+    /// What was asked for last; `None` before the first target.
+    ordered: Option<f32>,
+    /// What was asked for at the close of each of the last bins, by bin modulo the length; [`UNKNOWN`] for nothing.
+    orders: [f32; DELAY_BINS_MAX + 1],
+    /// Decayed sums.
+    pub worth: Worth,
+}
+
+impl Default for Trial {
+    fn default() -> Self {
+        Self { ordered: None, orders: [UNKNOWN; DELAY_BINS_MAX + 1], worth: Worth::default() }
+    }
+}
+
+fn place(bin: i64) -> usize {
+    bin.rem_euclid(DELAY_BINS_MAX as i64 + 1) as usize
+}
+
+impl Trial {
+    /// What was asked for last.
+    pub fn ordered(&self) -> Option<f32> {
+        self.ordered
+    }
+
+    /// Closes a bin: what its demand (`None` for a gap) makes of the capacity that served it, and what is asked for
+    /// from here on. Growth over what
+    /// was asked for is taken at once, small growth only where the demand needs it (`floor`), and a decrease only below
+    /// `1 - shrink_share` of it.
+    pub fn close(&mut self, bin: &ClosedBin, order: &Order) -> Worth {
+        let &ClosedBin { bin, delay_bins, demand, decay } = bin;
+        let &Order { target, floor, shrink_share } = order;
+        let served = self.orders[place(bin - delay_bins.clamp(1, DELAY_BINS_MAX) as i64)];
+        let serving = if served < 0.0 { self.ordered } else { Some(served) };
+        let mut changed = false;
+        if let Some(target) = target {
+            let before = *self.ordered.get_or_insert(target);
+            if floor > before || direction(target, before, shrink_share).is_some() {
+                self.ordered = Some(target);
+                changed = true;
+            }
+        }
+        self.orders[place(bin)] = self.ordered.unwrap_or(UNKNOWN);
+        let worth = match (demand, serving) {
+            (Some(demand), Some(capacity)) => Worth::of_bin(demand, capacity, changed),
+            _ => Worth { changes: f32::from(u8::from(changed)), ..Worth::default() },
+        };
+        self.worth = self.worth.scaled(decay);
+        self.worth.add(&worth);
+        worth
+    }
+
+    /// Bins without a record: what was asked for goes on.
+    pub fn skip(&mut self, first: i64, last: i64) {
+        let newest = (last - DELAY_BINS_MAX as i64).max(first);
+        for bin in newest..=last {
+            self.orders[place(bin)] = self.ordered.unwrap_or(UNKNOWN);
+        }
+    }
+}
