@@ -3,7 +3,6 @@
 
 use super::trace::text_column;
 use anyhow::{Context as _, Result};
-use arrow::array::Array;
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::DataFusionError;
