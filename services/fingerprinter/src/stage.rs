@@ -44,7 +44,7 @@ impl FingerprinterStage {
             let (workloads, times) = found.map_or((0, 0.0), |excess| (excess.workloads, excess.times));
             let labels = [("kpi", resource.kpi().to_owned()), ("partition", self.number.to_string())];
             gauge!("prescale_fingerprinter_excess_workloads", &labels).set(workloads as f64);
-            gauge!("prescale_fingerprinter_excess_times", &labels).set(times);
+            gauge!("prescale_fingerprinter_excess_times", &labels).set(times.round());
         }
     }
 }
