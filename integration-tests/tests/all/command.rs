@@ -181,6 +181,7 @@ fn a_replay_ends_with_the_account_of_its_rows() {
         }
     }
     csv += "vm1,,5,4\n";
+    std::fs::write(folder.path().join("prescale.toml"), "[archiver.parquet]\nfolder = \"archive\"\n").expect("written");
     std::fs::write(folder.path().join("trace.csv"), csv).expect("the folder is writable");
     let map = "entity=vm,time=ts,cpu=pct / 100.0 * cores,cpu_capacity=cores,memory_capacity=8589934592.0";
     let replay =
@@ -191,6 +192,14 @@ fn a_replay_ends_with_the_account_of_its_rows() {
     assert!(out.contains("2401 rows read") && out.contains("every row is accounted for"), "{out}\n{err}");
     let log = log_of(folder.path());
     assert!(is_through(&log) && count(&log, topics::FINGERPRINTS) > 2300);
+    for topic in [topics::FINGERPRINTS, topics::PREDICTIONS] {
+        let records = count(&log, topic);
+        let archived =
+            format!("archiver-parquet-{topic}: {records} records read = {records} archived + left out: none");
+        assert!(out.contains(&archived), "{archived}\n{out}");
+        let days = folder.path().join("archive").join(topic).read_dir().expect("the archive is readable");
+        assert!(days.count() > 0, "{topic} is archived");
+    }
 }
 
 #[test]

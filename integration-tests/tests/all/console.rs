@@ -105,6 +105,7 @@ fn prediction(name: &str, minutes: i64, cores: f64) -> Prediction {
         made_at: at(minutes),
         step_s: 60,
         resources: vec![resource(CPU_CORES_USED, "cores", 1.0), resource(MEMORY_BYTES, "By", GIB)],
+        signals: Vec::new(),
         capacity: Some(capacity(1)),
         platform: Platform::Simulated,
     }

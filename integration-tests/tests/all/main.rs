@@ -1,6 +1,7 @@
 //! All integration tests in one binary: each heavy crate is linked once.
 
 mod archiver;
+mod cases;
 mod command;
 mod console;
 mod edges;

@@ -33,7 +33,7 @@ pub const GROUP_STAGES: [StageInput; 2] = [
 ];
 
 /// What the archiver may run: a stage for each store and topic, so that a store that is down holds up
-/// no other. Nothing waits for them.
+/// no other. No stage waits for them; only a replay that runs until it is done does, at its end.
 pub const SINKS: [StageInput; 8] = [
     StageInput { stage: "archiver-prometheus-fingerprints", topic: topics::FINGERPRINTS },
     StageInput { stage: "archiver-prometheus-predictions", topic: topics::PREDICTIONS },

@@ -103,6 +103,7 @@ fn prediction() -> Prediction {
         made_at: EventTime::from_s(1_767_225_600),
         step_s: 60,
         resources: vec![resource("cpu_cores_used"), resource("memory_bytes")],
+        signals: Vec::new(),
         capacity: capacity(),
         platform: Platform::Simulated,
     }

@@ -177,8 +177,9 @@ fn prediction() -> impl Strategy<Value = Prediction> {
     let started_from = prop::collection::vec(workload(), 0..3);
     let forecast = (text(), maybe(), text(), text(), drift, started_from, horizons);
     let resources = prop::collection::btree_map(text(), forecast, 1..3);
-    (workload(), text(), instant(), seconds(), resources, prop::option::of(capacity()), platform()).prop_map(
-        |(workload, source, made_at, step_s, resources, capacity, platform)| Prediction {
+    let signals = prop::collection::btree_map(text(), (text(), maybe(), maybe(), maybe()), 0..3);
+    (workload(), text(), instant(), seconds(), resources, signals, prop::option::of(capacity()), platform()).prop_map(
+        |(workload, source, made_at, step_s, resources, signals, capacity, platform)| Prediction {
             workload,
             source,
             made_at,
@@ -188,6 +189,13 @@ fn prediction() -> impl Strategy<Value = Prediction> {
                 .map(|(resource, (unit, last, model, model_version, drift, started_from, horizons))| {
                     let resource = KpiName::new(&resource);
                     ResourceForecast { resource, unit, last, model, model_version, drift, started_from, horizons }
+                })
+                .collect(),
+            signals: signals
+                .into_iter()
+                .map(|(name, (unit, last, short_mean, long_p95))| {
+                    let name = KpiName::new(&name);
+                    Signal { name, unit, last, short_mean, long_p95 }
                 })
                 .collect(),
             capacity,
@@ -416,6 +424,7 @@ fn a_prediction() -> Prediction {
                 maximum_interval: interval,
             }],
         }],
+        signals: Vec::new(),
         capacity: None,
         platform: Platform::Simulated,
     }
@@ -480,6 +489,16 @@ fn broken_rules_are_refused_by_name() {
     refused(&Sample { kpis: vec![kpi("a", None), kpi("a", None)], ..a_sample() }, "kpis[1].name");
     refused(&Sample { kpis: vec![kpi("", None)], ..a_sample() }, "kpis[0].name");
     refused(&Prediction { resources: Vec::new(), ..a_prediction() }, "resources");
+    let signal = |name: &str, last| Signal {
+        name: KpiName::new(name),
+        unit: "ms".into(),
+        last,
+        short_mean: None,
+        long_p95: None,
+    };
+    let twice = vec![signal("latency_ms", None), signal("latency_ms", None)];
+    refused(&Prediction { signals: twice, ..a_prediction() }, "signals[1].name");
+    refused(&Prediction { signals: vec![signal("latency_ms", Some(f64::NAN))], ..a_prediction() }, "signals[0].last");
     let mut twice = a_prediction();
     twice.resources.push(twice.resources[0].clone());
     refused(&twice, "resources[1].resource");

@@ -22,6 +22,10 @@ pub const REQUESTS_PER_S: &str = "requests_per_s";
 pub const LATENCY_MS: &str = "latency_ms";
 /// Application errors (rate, errors/s).
 pub const ERRORS_PER_S: &str = "errors_per_s";
+/// Share of the CPU scheduler's periods in which the workload was throttled at its limit (gauge, 0 to 1).
+pub const CPU_THROTTLED_SHARE: &str = "cpu_throttled_share";
+/// Tasks that wait for a core (gauge, tasks).
+pub const RUN_QUEUE: &str = "run_queue";
 
 /// How a KPI's number is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]

@@ -72,6 +72,22 @@ pub struct ResourceForecast {
     pub horizons: Vec<HorizonForecast>,
 }
 
+/// The newest value of a KPI that is no forecast resource, such as latency or errors, beside what is usual: what tells
+/// whoever decides that a workload suffers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signal {
+    /// What was measured.
+    pub name: KpiName,
+    /// Unit of all values.
+    pub unit: Arc<str>,
+    /// The value at `made_at` (a counter's rate per second); `None` when missing.
+    pub last: Option<f64>,
+    /// Mean over the fingerprint's short window; `None` where it is not known.
+    pub short_mean: Option<f64>,
+    /// 95th percentile over the fingerprint's long window; `None` where it is not known.
+    pub long_p95: Option<f64>,
+}
+
 /// A record of topics `predictions` and `predictions-latest`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
@@ -85,6 +101,8 @@ pub struct Prediction {
     pub step_s: u32,
     /// Resources, by name ascending; at least one.
     pub resources: Vec<ResourceForecast>,
+    /// What the configured KPIs that are no resources say, by name ascending; those that the fingerprint has.
+    pub signals: Vec<Signal>,
     /// Capacity at `made_at`, where known.
     pub capacity: Option<Capacity>,
     /// What runs the workload.

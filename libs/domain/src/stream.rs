@@ -4,7 +4,8 @@
 //! ("more than 5 minutes in the future") is not made here: it belongs to the collector, which
 //! has a clock. What is checked here follows from the log alone:
 //!
-//! - [`validity`]: numbers that cannot be.
+//! - [`validity`]: samples that cannot be.
+//! - [`impossible`]: values that cannot be, in samples of which the rest can.
 //! - [`source_clock`]: how far a source has come. One instant far ahead of the others does not
 //!   move the clock (it would make everybody else late): another sample must agree with it.
 //! - [`reassembly`]: one workload's samples in order. A sample that directly follows the last
@@ -17,6 +18,7 @@
 
 pub mod admission;
 pub mod counter;
+pub mod impossible;
 pub mod reassembly;
 pub mod silence;
 pub mod source_clock;

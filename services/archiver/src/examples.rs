@@ -86,6 +86,7 @@ pub(crate) fn prediction(workload: &str, at_s: i64) -> Prediction {
                 maximum_interval: interval(2.0, None),
             }],
         }],
+        signals: Vec::new(),
         capacity: capacity(),
         platform: Platform::Simulated,
     }

@@ -156,7 +156,11 @@ impl<C: Contract> Stage for SinkStage<C> {
         let done = self.sink.take(&taken, &mut self.patience);
         self.patience.idle();
         match done {
-            Ok(()) => Ok(outcomes),
+            Ok(()) => {
+                metrics::counter!("prescale_archiver_records_taken_total", "stage" => self.stage)
+                    .increment(taken.len() as u64);
+                Ok(outcomes)
+            }
             Err(GaveUp) => {
                 self.gave_up.store(true, Ordering::Release);
                 Err(StageFailure { message: "the store did not take the records; they are tried again".to_owned() })

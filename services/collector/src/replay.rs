@@ -27,6 +27,7 @@ use trace::{Range, Trace, listed};
 
 pub mod known;
 pub mod mapping;
+mod numbers;
 mod pace;
 mod position;
 pub mod read;

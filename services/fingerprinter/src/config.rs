@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use prescale_domain::stream::admission::AdmissionSettings;
+use prescale_domain::stream::impossible::IMPOSSIBLE_ABOVE;
 use prescale_domain::window::{LONG_PANES, SHORT_SLOTS_MAX, WindowSettings};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -31,6 +32,9 @@ pub struct Config {
     /// A sample so many seconds ahead of its source goes to the dead letter queue, unless the one
     /// before it agrees.
     pub future_reject_s: u32,
+    /// CPU or memory use above so many times the sample's capacity is no measurement and counts as missing; where
+    /// most values of a workload are, its capacity counts as unknown. Kubernetes workloads burst beyond their requests.
+    pub impossible_above: f64,
     /// Features added by SQL: name = aggregate expression over the columns of the window table,
     /// such as `spread = "max(max) - min(min)"`.
     pub features: BTreeMap<String, String>,
@@ -44,6 +48,7 @@ impl Default for Config {
             lateness_steps: 2,
             future_bound_s: 300,
             future_reject_s: 86_400,
+            impossible_above: IMPOSSIBLE_ABOVE,
             features: BTreeMap::new(),
         }
     }
@@ -56,6 +61,8 @@ pub struct Settings {
     pub windows: WindowSettings,
     /// What is admitted.
     pub admission: AdmissionSettings,
+    /// Use above so many times the capacity cannot be.
+    pub impossible_above: f64,
     /// Features added by SQL, by name.
     pub features: BTreeMap<String, String>,
     /// First 16 hex digits of the SHA-256 over the feature set's definition.
@@ -81,6 +88,11 @@ impl Config {
             self.future_bound_s,
             self.future_reject_s
         );
+        anyhow::ensure!(
+            self.impossible_above >= 1.0 && self.impossible_above.is_finite(),
+            "[fingerprinter] impossible_above = {}: at least 1, since all of a capacity may be in use",
+            self.impossible_above
+        );
         Ok(Settings {
             windows,
             admission: AdmissionSettings {
@@ -89,6 +101,7 @@ impl Config {
                 reject_ahead_s: self.future_reject_s,
                 forget_after_s: self.long_window_s + self.long_window_s / LONG_PANES as u32,
             },
+            impossible_above: self.impossible_above,
             features: self.features.clone(),
             feature_schema_hash: self.feature_schema_hash().into(),
         })
@@ -135,6 +148,9 @@ mod tests {
         let message = |config: Config| format!("{:#}", config.settings().unwrap_err());
         assert!(message(Config { short_window_s: 7, ..Config::default() }).contains("short_window_s = 7"));
         assert!(message(Config { lateness_steps: 65, ..Config::default() }).contains("lateness_steps = 65"));
+        for impossible_above in [0.5, f64::NAN, f64::INFINITY] {
+            assert!(message(Config { impossible_above, ..Config::default() }).contains("impossible_above"));
+        }
         assert!(message(Config { future_bound_s: 90_000, ..Config::default() }).contains("future_reject_s"));
     }
 }

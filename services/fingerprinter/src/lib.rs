@@ -1,10 +1,11 @@
 //! Samples in, fingerprints out: how each workload behaved over a short and a long window.
 //!
-//! [`partition`] holds the work of one partition, [`sql`] the feature set, [`stage`] puts them on
-//! the bus. Order, windows and numbers are `prescale_domain`'s.
+//! [`partition`] holds the work of one partition, [`plausibility`] what it knows of values that cannot be, [`sql`]
+//! the feature set; [`stage`] puts them on the bus. Order, windows and numbers are `prescale_domain`'s.
 
 pub mod config;
 pub mod partition;
+pub mod plausibility;
 pub mod sql;
 pub mod stage;
 

@@ -1,6 +1,7 @@
 //! One partition: samples in, fingerprints out. Knows neither the bus nor Avro.
 
 use crate::config::Settings;
+use crate::plausibility::Plausibility;
 use crate::sql::query::{FeatureQuery, SeriesFeatures};
 use crate::sql::table::{Series, TableBuilder, Window};
 use bitcode::{Decode, Encode};
@@ -55,6 +56,7 @@ struct State {
     admission: Admission<Enveloped>,
     kpis: KpiTable,
     workloads: BTreeMap<WorkloadId, WorkloadWindows>,
+    plausibility: Plausibility,
 }
 
 /// The stage of one partition.
@@ -114,6 +116,11 @@ impl Partition {
         self.state.admission.held()
     }
 
+    /// What it knows of values that cannot be.
+    pub fn plausibility(&self) -> &Plausibility {
+        &self.state.plausibility
+    }
+
     /// Bytes that the windows take on the heap, without what the allocator adds.
     pub fn window_bytes(&self) -> usize {
         self.state.workloads.values().map(WorkloadWindows::heap_bytes).sum()
@@ -144,13 +151,15 @@ impl Partition {
         let mut released = Vec::new();
         for arrived in batch {
             self.admit(arrived, &mut released);
-            for Released { bin, item } in released.drain(..) {
-                self.record(bin, &item.sample);
+            for Released { bin, mut item } in released.drain(..) {
+                self.record(bin, &mut item.sample);
             }
         }
     }
 
-    fn record(&mut self, bin: i64, sample: &Sample) {
+    /// Takes a sample into its workload's windows, without the values of it that cannot be.
+    fn record(&mut self, bin: i64, sample: &mut Sample) {
+        self.state.plausibility.screen(sample, self.settings.impossible_above);
         let windows = self.state.workloads.entry(sample.workload.clone()).or_default();
         let on_grid = GridSample { step_s: sample.step_s, bin, at: sample.at, kpis: &sample.kpis };
         windows.record(&self.settings.windows, on_grid, &mut self.state.kpis, &mut self.workspace);
@@ -167,6 +176,7 @@ impl Partition {
         let verdict = self.state.admission.offer(admission, arrival, released);
         for silent in self.state.admission.forget_silent(admission, &source) {
             self.state.workloads.remove(&silent);
+            self.state.plausibility.forget(&silent);
         }
         let steps = admission.lateness_steps;
         match verdict {
@@ -189,8 +199,8 @@ impl Partition {
 
     /// Moves a workload's windows to its next sample and puts them into the window table.
     fn advance(&mut self, input: usize, bin: i64, released: Enveloped) {
-        let Enveloped { envelope, sample } = released;
-        self.record(bin, &sample);
+        let Enveloped { envelope, mut sample } = released;
+        self.record(bin, &mut sample);
         let Some(windows) = self.state.workloads.get(&sample.workload) else { return };
         let grid = windows.grid(&self.settings.windows);
         let first_series = self.table.series();

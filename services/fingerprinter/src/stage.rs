@@ -7,6 +7,7 @@ use prescale_bus::{Rejection, StageFailure};
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::{Envelope, topics};
 use prescale_domain::fingerprint::Fingerprint;
+use prescale_domain::policy::Resource;
 use prescale_domain::sample::Sample;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use std::sync::Arc;
 pub const NAME: &str = "fingerprinter";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 1;
+const STATE_LAYOUT: u32 = 2;
 
 /// Makes the stage's instances.
 pub struct Factory {
@@ -26,6 +27,26 @@ pub struct FingerprinterStage {
     number: u32,
     /// An error when it could not start; it is told at the first batch.
     partition: Result<Partition, String>,
+    /// How many workloads' lasting excesses the metrics tell of.
+    excesses_told: usize,
+}
+
+impl FingerprinterStage {
+    fn new(number: u32, partition: Result<Partition, String>) -> Self {
+        Self { number, partition, excesses_told: 0 }
+    }
+
+    fn tell_excesses(&self) {
+        let Ok(partition) = &self.partition else { return };
+        let excesses = partition.plausibility().excesses();
+        for resource in Resource::ALL {
+            let found = excesses.iter().find(|excess| excess.resource == resource);
+            let (workloads, times) = found.map_or((0, 0.0), |excess| (excess.workloads, excess.times));
+            let labels = [("kpi", resource.kpi().to_owned()), ("partition", self.number.to_string())];
+            gauge!("prescale_fingerprinter_excess_workloads", &labels).set(workloads as f64);
+            gauge!("prescale_fingerprinter_excess_times", &labels).set(times.round());
+        }
+    }
 }
 
 impl Factory {
@@ -47,18 +68,18 @@ impl TypedStageFactory for Factory {
     }
 
     fn state_schema(&self) -> String {
-        let admission = &self.settings.admission;
-        format!("{NAME} {STATE_LAYOUT} {} {admission:?}", self.settings.feature_schema_hash)
+        let Settings { admission, impossible_above, feature_schema_hash, .. } = &*self.settings;
+        format!("{NAME} {STATE_LAYOUT} {feature_schema_hash} {admission:?} {impossible_above}")
     }
 
     fn create(&self, number: u32) -> FingerprinterStage {
         let partition = Partition::new(Arc::clone(&self.settings)).map_err(|e| format!("{e:#}"));
-        FingerprinterStage { number, partition }
+        FingerprinterStage::new(number, partition)
     }
 
     fn restore(&self, number: u32, snapshot: &[u8]) -> Result<FingerprinterStage, String> {
         let partition = Partition::restored(Arc::clone(&self.settings), snapshot).map_err(|e| format!("{e:#}"))?;
-        Ok(FingerprinterStage { number, partition: Ok(partition) })
+        Ok(FingerprinterStage::new(number, Ok(partition)))
     }
 }
 
@@ -71,6 +92,10 @@ impl TypedStage for FingerprinterStage {
             batch.into_iter().map(|input| Enveloped { envelope: input.envelope, sample: input.value }).collect();
         let fates = partition.apply(batch).map_err(|e| StageFailure { message: format!("features: {e:#}") })?;
         gauge!("prescale_fingerprinter_held", "partition" => self.number.to_string()).set(partition.held() as f64);
+        let excesses = partition.plausibility().excess_count();
+        if std::mem::replace(&mut self.excesses_told, excesses) != excesses {
+            self.tell_excesses();
+        }
         fates.into_iter().map(reply_of).collect()
     }
 

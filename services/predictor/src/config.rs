@@ -26,6 +26,9 @@ pub enum Choice {
 pub struct Config {
     /// KPIs whose demand is forecast, by name. A workload that has none of them gets no prediction.
     pub resources: Vec<String>,
+    /// KPIs whose newest values travel along with the forecasts, by name: what tells that a workload suffers. Those
+    /// that are forecast themselves are left out.
+    pub signals: Vec<String>,
     /// How far ahead to forecast, in seconds: multiples of 300, ascending, at most 21600 (6 h). The
     /// built-in GRU knows 300, 900 and 3600.
     pub horizons_s: Vec<u32>,
@@ -53,10 +56,15 @@ pub struct Config {
 /// The families of the default, in order of preference.
 const MODELS: [Family; 4] = [Family::Gru, Family::ExponentialSmoothing, Family::SeasonalNaive, Family::LastValue];
 
+/// The signals of the default.
+const SIGNALS: [&str; 5] =
+    [kpi::LATENCY_MS, kpi::ERRORS_PER_S, kpi::REQUESTS_PER_S, kpi::CPU_THROTTLED_SHARE, kpi::RUN_QUEUE];
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             resources: vec![kpi::CPU_CORES_USED.to_owned(), kpi::MEMORY_BYTES.to_owned()],
+            signals: SIGNALS.map(str::to_owned).to_vec(),
             horizons_s: vec![300, 900, 3600],
             models: MODELS.map(|family| family.name().to_owned()).to_vec(),
             choice: Choice::default(),
@@ -72,6 +80,8 @@ impl Default for Config {
 pub struct Settings {
     /// The resources, by name ascending; at least one.
     pub resources: Vec<KpiName>,
+    /// The signals that are no resources, by name ascending.
+    pub signals: Vec<KpiName>,
     /// The horizons in seconds, ascending; at least one.
     pub horizons_s: Vec<u32>,
     /// The same in bins of the grid.
@@ -103,6 +113,7 @@ impl Config {
     pub fn settings(&self) -> anyhow::Result<Settings> {
         Ok(Settings {
             resources: self.checked_resources()?,
+            signals: self.checked_signals()?,
             horizons_s: self.horizons_s.clone(),
             horizons_bins: self.horizons_bins()?,
             models: self.families()?,
@@ -121,13 +132,13 @@ impl Config {
 
     fn checked_resources(&self) -> anyhow::Result<Vec<KpiName>> {
         anyhow::ensure!(!self.resources.is_empty(), "[predictor] resources is empty: name at least one KPI");
-        let mut names: Vec<&str> = self.resources.iter().map(String::as_str).collect();
-        names.sort_unstable();
-        anyhow::ensure!(!names.contains(&""), "[predictor] resources holds an empty name: leave it out");
-        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            anyhow::bail!("[predictor] resources names {:?} twice: name it once", pair[0]);
-        }
-        Ok(names.into_iter().map(KpiName::new).collect())
+        sorted("resources", &self.resources)
+    }
+
+    fn checked_signals(&self) -> anyhow::Result<Vec<KpiName>> {
+        let mut signals = sorted("signals", &self.signals)?;
+        signals.retain(|signal| self.resources.iter().all(|resource| resource != signal.as_str()));
+        Ok(signals)
     }
 
     fn horizons_bins(&self) -> anyhow::Result<Vec<usize>> {
@@ -177,6 +188,17 @@ impl Config {
     }
 }
 
+/// Names of KPIs, ascending.
+fn sorted(key: &str, names: &[String]) -> anyhow::Result<Vec<KpiName>> {
+    let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
+    names.sort_unstable();
+    anyhow::ensure!(!names.contains(&""), "[predictor] {key} holds an empty name: leave it out");
+    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        anyhow::bail!("[predictor] {key} names {:?} twice: name it once", pair[0]);
+    }
+    Ok(names.into_iter().map(KpiName::new).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,6 +215,15 @@ mod tests {
         assert_eq!(settings.model_folders, BTreeMap::new());
     }
 
+    #[test]
+    fn what_is_forecast_is_no_signal() {
+        let mut config = Config::default();
+        config.resources.push(kpi::REQUESTS_PER_S.to_owned());
+        let signals = config.settings().unwrap().signals;
+        let names: Vec<&str> = signals.iter().map(KpiName::as_str).collect();
+        assert_eq!(names, ["cpu_throttled_share", "errors_per_s", "latency_ms", "run_queue"]);
+    }
+
     type Change = fn(&mut Config);
 
     #[test]
@@ -202,10 +233,11 @@ mod tests {
             change(&mut config);
             config.settings().unwrap_err().to_string()
         };
-        let cases: [(Change, &str); 11] = [
+        let cases: [(Change, &str); 12] = [
             (|c| c.resources.clear(), "[predictor] resources is empty"),
             (|c| c.resources = vec!["a".into(), "b".into(), "a".into()], "resources names \"a\" twice"),
             (|c| c.resources.push(String::new()), "resources holds an empty name"),
+            (|c| c.signals.push("latency_ms".into()), "signals names \"latency_ms\" twice"),
             (|c| c.horizons_s.clear(), "[predictor] horizons_s is empty"),
             (|c| c.horizons_s = vec![300, 450], "horizons_s holds 450: take multiples of 300 from 300 to 21600"),
             (|c| c.horizons_s = vec![300, 21_900], "horizons_s holds 21900"),

@@ -19,7 +19,7 @@ use prescale_domain::calibration::pools::{PoolKey, Pools, Spreads};
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint};
 use prescale_domain::forecast::{DAY_BINS, Family, GRID_STEP_S};
 use prescale_domain::policy::Resource;
-use prescale_domain::prediction::{Prediction, ResourceForecast};
+use prescale_domain::prediction::{Prediction, ResourceForecast, Signal};
 use prescale_domain::stream::silence::{SourceNumber, Sources};
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
@@ -230,6 +230,19 @@ impl Partition {
         self.settings.resources.iter().enumerate().filter_map(of).collect()
     }
 
+    /// What the configured signals say that the fingerprint has.
+    fn signals(&self, fingerprint: &Fingerprint) -> Vec<Signal> {
+        let of = |name| fingerprint.kpis.binary_search_by(|kpi: &KpiFingerprint| kpi.name.cmp(name)).ok();
+        let signal = |kpi: &KpiFingerprint| Signal {
+            name: kpi.name.clone(),
+            unit: Arc::clone(&kpi.unit),
+            last: kpi.last,
+            short_mean: kpi.short.mean,
+            long_p95: kpi.long.p95,
+        };
+        self.settings.signals.iter().filter_map(of).map(|kpi| signal(&fingerprint.kpis[kpi])).collect()
+    }
+
     /// Moves the source's clock; when it is time, forgets its workloads that were silent for too long.
     /// One of them may be among those that wait, so they are done first.
     fn forget_silent(&mut self, fingerprint: &Fingerprint, fates: &mut [Fate]) -> anyhow::Result<()> {
@@ -299,7 +312,8 @@ impl Partition {
                 forecasts.extend(made);
             }
             if !forecasts.is_empty() {
-                fates[input] = predicted(record, forecasts);
+                let signals = self.signals(&record.fingerprint);
+                fates[input] = predicted(record, forecasts, signals);
             }
         }
         self.wave.buffers = buffers;
@@ -364,7 +378,7 @@ fn learn_from_others(
     }
 }
 
-fn predicted(record: Enveloped, resources: Vec<ResourceForecast>) -> Fate {
+fn predicted(record: Enveloped, resources: Vec<ResourceForecast>, signals: Vec<Signal>) -> Fate {
     let Enveloped { envelope, fingerprint } = record;
     let prediction = Prediction {
         workload: fingerprint.workload,
@@ -372,6 +386,7 @@ fn predicted(record: Enveloped, resources: Vec<ResourceForecast>) -> Fate {
         made_at: fingerprint.at,
         step_s: fingerprint.step_s,
         resources,
+        signals,
         capacity: fingerprint.capacity,
         platform: fingerprint.platform,
     };

@@ -5,7 +5,7 @@
 
 use anyhow::{Context as _, Result};
 use prescale_bus::{Bus, CaughtUp, ConsumedRecord, ReadFrom};
-use prescale_chassis::STAGES;
+use prescale_chassis::{STAGES, StageInput};
 use prescale_contracts::{Envelope, topics};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -104,6 +104,41 @@ pub fn account(
         })?;
         stage.outputs_without_input = outputs.values().filter(|seen| !**seen).count() as u64;
         accounts.push(stage);
+    }
+    Ok(accounts)
+}
+
+/// How far a stage without outputs has come, such as the archiver's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct SinkAccount {
+    /// Name of the stage.
+    pub stage: String,
+    /// Records on its input topic that it is past.
+    pub read: u64,
+    /// Records on its input topic that it has not come to yet.
+    pub unread: u64,
+}
+
+/// The accounts of stages without outputs.
+///
+/// # Errors
+/// As [`account`].
+pub fn sink_accounts(
+    bus: &dyn Bus,
+    group_of: impl Fn(&str) -> String,
+    sinks: &[StageInput],
+    shutdown: &CancellationToken,
+) -> Result<Vec<SinkAccount>> {
+    let mut accounts = Vec::with_capacity(sinks.len());
+    for StageInput { stage, topic } in sinks {
+        let lags = bus.lag(&group_of(stage), topic)?;
+        let positions: HashMap<u32, i64> = lags.iter().map(|l| (l.partition, l.position)).collect();
+        let mut account = SinkAccount { stage: (*stage).to_owned(), ..SinkAccount::default() };
+        each(bus, topic, shutdown, |record| {
+            let is_read = record.offset < positions.get(&record.partition).copied().unwrap_or(0);
+            *(if is_read { &mut account.read } else { &mut account.unread }) += 1;
+        })?;
+        accounts.push(account);
     }
     Ok(accounts)
 }

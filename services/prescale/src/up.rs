@@ -135,12 +135,13 @@ impl Services<'_> {
     }
 
     fn finish_replay(&self, report: &ReplayReport, metrics: &Metrics) -> Result<()> {
-        for stages in [STAGES.as_slice(), &self.settings.grouper.inputs()] {
+        let sinks = self.settings.archiver.inputs();
+        for stages in [STAGES.as_slice(), &self.settings.grouper.inputs(), &sinks] {
             let settled = self.context.settled_through(stages, self.bus.as_ref(), &self.stop);
             settled.context("cannot wait for the stages")?;
         }
         let counted = rendered::Rendered::parse(&metrics.render());
-        let text = replay_end::account(self.bus.as_ref(), &self.context, report, &counted, &self.stop)?;
+        let text = replay_end::account(self.bus.as_ref(), &self.context, (report, &sinks), &counted, &self.stop)?;
         print!("{text}");
         Ok(())
     }

@@ -240,12 +240,54 @@ pub(super) fn resources_into_domain(resources: Vec<ResourceForecast>) -> Result<
 }
 
 #[derive(Serialize, Deserialize)]
+struct Signal {
+    name: String,
+    unit: String,
+    last: Option<f64>,
+    short_mean: Option<f64>,
+    long_p95: Option<f64>,
+}
+
+impl Signal {
+    fn of(signal: &domain::Signal) -> Self {
+        Self {
+            name: signal.name.as_str().to_owned(),
+            unit: signal.unit.as_ref().to_owned(),
+            last: signal.last,
+            short_mean: signal.short_mean,
+            long_p95: signal.long_p95,
+        }
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        check::not_empty("name", &self.name)?;
+        check::finite_if_any("last", self.last)?;
+        check::finite_if_any("short_mean", self.short_mean)?;
+        check::finite_if_any("long_p95", self.long_p95)
+    }
+
+    fn into_domain(self) -> domain::Signal {
+        let Self { name, unit, last, short_mean, long_p95 } = self;
+        domain::Signal { name: KpiName::new(&name), unit: unit.into(), last, short_mean, long_p95 }
+    }
+}
+
+fn check_signals(signals: &[Signal]) -> Result<(), Fault> {
+    for (i, signal) in signals.iter().enumerate() {
+        signal.check().within_item("signals", i)?;
+    }
+    let names: Vec<&str> = signals.iter().map(|s| s.name.as_str()).collect();
+    check::ascending("signals", "name", &names)
+}
+
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Prediction {
     workload: String,
     source: String,
     made_at: i64,
     step_s: i64,
     resources: Vec<ResourceForecast>,
+    signals: Vec<Signal>,
     capacity: Option<Capacity>,
     platform: Platform,
 }
@@ -261,6 +303,7 @@ impl Wire for Prediction {
             made_at: prediction.made_at.as_ms(),
             step_s: prediction.step_s.into(),
             resources: prediction.resources.iter().map(ResourceForecast::of).collect(),
+            signals: prediction.signals.iter().map(Signal::of).collect(),
             capacity: prediction.capacity.as_ref().map(Capacity::of),
             platform: prediction.platform.into(),
         }
@@ -275,6 +318,7 @@ impl Wire for Prediction {
         check::instant("made_at", self.made_at)?;
         check::positive("step_s", self.step_s)?;
         check_resources(&self.resources)?;
+        check_signals(&self.signals)?;
         self.capacity.as_ref().map_or(Ok(()), Capacity::check).within("capacity")
     }
 
@@ -285,6 +329,7 @@ impl Wire for Prediction {
             made_at: EventTime::from_ms(self.made_at),
             step_s: check::positive("step_s", self.step_s)?,
             resources: resources_into_domain(self.resources)?,
+            signals: self.signals.into_iter().map(Signal::into_domain).collect(),
             capacity: self.capacity.map(Capacity::into_domain).transpose().within("capacity")?,
             platform: self.platform.into(),
         })

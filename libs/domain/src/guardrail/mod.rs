@@ -6,6 +6,7 @@
 pub mod history;
 pub mod pace;
 pub mod room;
+pub mod strain;
 
 pub use history::{History, Published};
 pub use pace::Pace;

@@ -62,6 +62,7 @@ pub(crate) fn prediction(name: &str, at_s: i64, cores: f64, gib: f64, replicas: 
         made_at: EventTime::from_s(at_s),
         step_s: 60,
         resources: vec![forecast(CPU_CORES_USED, cores, 0.05), forecast(MEMORY_BYTES, gib * GIB, 0.05)],
+        signals: Vec::new(),
         capacity: Some(capacity(replicas)),
         platform: Platform::Simulated,
     }

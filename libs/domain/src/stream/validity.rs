@@ -1,5 +1,6 @@
 //! Whether the numbers of a sample can be.
 
+use super::impossible;
 use crate::kpi::KpiKind;
 use crate::sample::Sample;
 
@@ -71,7 +72,8 @@ impl Invalid {
     }
 }
 
-/// Checks a sample's instant, step and values.
+/// Checks a sample's instant, step and values; not those of which an impossible one is put aside alone
+/// ([`impossible`]).
 ///
 /// # Errors
 /// With the first thing that is wrong; the sample is then of no use as a whole.
@@ -89,7 +91,7 @@ pub fn check(sample: &Sample) -> Result<(), Invalid> {
         if sample.kpis[..i].iter().any(|earlier| earlier.name == kpi.name) {
             return Err(Invalid::RepeatedKpi { workload: workload(), kpi: name() });
         }
-        let Some(value) = kpi.value else { continue };
+        let Some(value) = kpi.value.filter(|_| impossible::screened(kpi).is_none()) else { continue };
         if !value.is_finite() {
             return Err(Invalid::NotFinite { workload: workload(), kpi: name(), value });
         }

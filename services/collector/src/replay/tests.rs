@@ -132,6 +132,45 @@ fn every_row_is_accounted_for_in_every_format() {
     }
 }
 
+/// A difference below zero in unsigned arithmetic makes text of a whole column, and so do words for "no value".
+#[test]
+fn a_few_values_that_are_no_numbers_cost_those_values_alone() {
+    let test = TestBus::new();
+    let path = test.folder.path().join("underflow.csv");
+    let milli = |row: i64| match row {
+        40 | 90 => "18446744073709551591".to_owned(),
+        60 => "N/A".to_owned(),
+        70 => String::new(),
+        row => (30 + row % 5).to_string(),
+    };
+    let text = (0..100).fold("ts,pod,milli,mem\n".to_owned(), |text, row| {
+        text + &format!("{},api-7,{},1000\n", BEGIN_S + 60 * row, milli(row))
+    });
+    std::fs::write(&path, text).unwrap();
+    for (name, cpu) in [("plain", "milli / 1000.0"), ("cast", "try_cast(milli as double) / 1000.0")] {
+        let mut config = config(path.clone());
+        config.replay.name = name.to_owned();
+        config.replay.mapping = Mapping::parse(&format!("entity=pod,time=ts,cpu={cpu},memory=mem")).unwrap();
+        let test = TestBus::new();
+        assert_eq!(whole(&test, &config).unwrap().samples_written, 100, "{name}");
+        let values: Vec<Option<f64>> = test.samples().iter().map(|s| value(s, "cpu_cores_used")).collect();
+        assert_eq!((values[60], values[70], values[39]), (None, None, Some(0.034)), "{name}");
+        assert!(values[40].is_some_and(|v| v > 1e16) && values[90].is_some(), "{name}: the admission judges it");
+        assert_eq!(values.iter().flatten().filter(|v| **v < 0.04).count(), 96, "{name}");
+    }
+}
+
+#[test]
+fn a_column_of_words_is_refused_with_line_and_value() {
+    let test = TestBus::new();
+    let path = test.folder.path().join("words.csv");
+    std::fs::write(&path, format!("ts,vm,size\n{BEGIN_S},a,small\n{},a,2\n", BEGIN_S + 60)).unwrap();
+    let mut config = config(path);
+    config.replay.mapping = Mapping::parse("entity=vm,time=ts,cpu=size * 2.0").unwrap();
+    let refusal = refused(&config);
+    assert!(refusal.contains("kpis.cpu_cores_used") && refusal.contains("\"small\", line 2"), "{refusal}");
+}
+
 #[test]
 fn samples_say_what_the_mapping_says() {
     let test = TestBus::new();

@@ -2,12 +2,14 @@
 //! workload, with what the mapping says computed.
 
 use super::mapping::{InstantUnit, Mapping, kind_and_unit};
+use super::numbers::{Survey, is_text, survey, with_numbers};
 use super::step::{WorkloadInstants, most_frequent_step_s};
 use anyhow::{Context as _, Result, bail, ensure};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
+use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -110,19 +112,20 @@ impl Trace {
         let columns: Vec<&str> = rows.schema().fields().iter().map(|f| f.name().as_str()).collect();
         let mapping = mapping_of(&columns)?;
         mapping.check()?;
-        let resolve = Resolver { context: &context, rows: &rows };
+        let first_line = if path.extension().is_some_and(|e| e == "parquet") { 1 } else { 2 };
+        let resolve = Resolver { context: &context, rows: &rows, rows_in_file_order: &rows_in_file_order, first_line };
         let instant = resolve.expression("instant", &mapping.instant).await?;
         let mut kpis = Vec::with_capacity(mapping.kpis.len());
         for (name, text) in &mapping.kpis {
-            let value = resolve.expression(&format!("kpis.{name}"), text).await?;
+            let value = resolve.number(&format!("kpis.{name}"), text).await?;
             let (kind, unit) = kind_and_unit(name);
             kpis.push((TraceKpi { name: name.clone(), kind, unit }, try_cast(value, DataType::Float64)));
         }
         let capacity = match mapping.cpu_capacity.as_str() {
             "" => None,
             cpu => {
-                let cpu = resolve.expression("cpu_capacity", cpu).await?;
-                let memory = resolve.expression("memory_capacity", &mapping.memory_capacity).await?;
+                let cpu = resolve.number("cpu_capacity", cpu).await?;
+                let memory = resolve.number("memory_capacity", &mapping.memory_capacity).await?;
                 Some([cpu, memory].map(|value| try_cast(value, DataType::Float64)))
             }
         };
@@ -225,7 +228,7 @@ impl Instant {
         use InstantUnit::{Auto, Ms, Rfc3339, S};
         let kind = value.get_type(rows.schema())?;
         let to_whole = |value: Expr| try_cast(value, DataType::Int64);
-        let is_text = matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+        let is_text = is_text(&kind);
         let per_s = if unit == Ms { 1000 } else { 1 };
         let scaled = || to_whole(round(vec![try_cast(value.clone(), DataType::Float64) * lit(1000.0 / per_s as f64)]));
         Ok(match kind {
@@ -288,22 +291,81 @@ impl RawInstant {
 struct Resolver<'a> {
     context: &'a SessionContext,
     rows: &'a DataFrame,
+    rows_in_file_order: &'a DataFrame,
+    /// Line of the file that its first row is on.
+    first_line: u64,
 }
 
 impl Resolver<'_> {
     /// A column's name or an expression, checked against the file.
     async fn expression(&self, key: &str, text: &str) -> Result<Expr> {
-        let found = async {
-            let is_column = self.rows.schema().fields().iter().any(|f| f.name() == text);
-            let value = if is_column { ident(text) } else { self.context.parse_sql_expr(text, self.rows.schema())? };
-            self.rows.clone().select(vec![value.clone().alias("value")])?.create_physical_plan().await?;
-            Ok::<Expr, datafusion::error::DataFusionError>(value)
-        };
-        found.await.map_err(|error| {
-            let columns: Vec<&str> = self.rows.schema().fields().iter().map(|f| f.name().as_str()).collect();
-            let (why, columns) = (error.strip_backtrace(), listed(&columns));
-            anyhow::anyhow!("[collector.replay.mapping] {key} = {text:?}: {why}; the file's columns are: {columns}")
-        })
+        self.checked(text, &[]).await.map_err(|why| self.refusal(key, text, &why))
+    }
+
+    /// As [`Resolver::expression`], of a number: where it cannot be computed since columns are text, those that hold
+    /// mostly numbers are taken for numbers, and what is none is missing.
+    async fn number(&self, key: &str, text: &str) -> Result<Expr> {
+        match self.checked(text, &[]).await {
+            Ok(value) => {
+                if self.texts_in(text) == [text] {
+                    self.tell(key, &self.survey(&[text.to_owned()]).await?);
+                }
+                Ok(value)
+            }
+            Err(why) => {
+                let texts = self.texts_in(text);
+                let surveys = self.survey(&texts).await?;
+                if texts.is_empty() || !surveys.iter().all(Survey::means_numbers) {
+                    let found = surveys.iter().map(|survey| format!("; {survey}")).collect::<String>();
+                    return Err(anyhow::anyhow!("{:#}{found}", self.refusal(key, text, &why)));
+                }
+                self.tell(key, &surveys);
+                self.checked(text, &texts).await.map_err(|why| self.refusal(key, text, &why))
+            }
+        }
+    }
+
+    async fn survey(&self, columns: &[String]) -> Result<Vec<Survey>> {
+        let mut surveys = Vec::with_capacity(columns.len());
+        for column in columns {
+            surveys.push(survey(self.rows_in_file_order, column, self.first_line).await?);
+        }
+        Ok(surveys)
+    }
+
+    fn tell(&self, key: &str, surveys: &[Survey]) {
+        for survey in surveys.iter().filter(|survey| survey.is_mixed()) {
+            tracing::warn!("[collector.replay.mapping] {key}: {survey}; what is no number counts as missing");
+        }
+    }
+
+    /// The expression with these columns as numbers, if it can be computed.
+    async fn checked(&self, text: &str, numbers: &[String]) -> Result<Expr, DataFusionError> {
+        let value = with_numbers(self.parsed(text)?, numbers)?;
+        self.rows.clone().select(vec![value.clone().alias("value")])?.create_physical_plan().await?;
+        Ok(value)
+    }
+
+    fn parsed(&self, text: &str) -> Result<Expr, DataFusionError> {
+        let is_column = self.rows.schema().fields().iter().any(|f| f.name() == text);
+        if is_column { Ok(ident(text)) } else { self.context.parse_sql_expr(text, self.rows.schema()) }
+    }
+
+    /// The columns of text that an expression refers to, by name ascending.
+    fn texts_in(&self, text: &str) -> Vec<String> {
+        let Ok(value) = self.parsed(text) else { return Vec::new() };
+        let is_text =
+            |name: &str| self.rows.schema().fields().iter().any(|f| f.name() == name && is_text(f.data_type()));
+        let mut names: Vec<String> = value.column_refs().into_iter().map(|column| column.name.clone()).collect();
+        names.retain(|name| is_text(name));
+        names.sort_unstable();
+        names
+    }
+
+    fn refusal(&self, key: &str, text: &str, why: &DataFusionError) -> anyhow::Error {
+        let columns: Vec<&str> = self.rows.schema().fields().iter().map(|f| f.name().as_str()).collect();
+        let (why, columns) = (why.strip_backtrace(), listed(&columns));
+        anyhow::anyhow!("[collector.replay.mapping] {key} = {text:?}: {why}; the file's columns are: {columns}")
     }
 }
 

@@ -78,6 +78,7 @@ fn prediction(name: &str, at_s: i64, cpu: (f64, f64), memory: (f64, f64)) -> Fac
         made_at: EventTime::from_s(at_s),
         step_s: 60,
         resources: vec![resource(CPU_CORES_USED, cpu), resource(MEMORY_BYTES, memory)],
+        signals: Vec::new(),
         capacity: Some(capacity(1)),
         platform: Platform::Simulated,
     };

@@ -42,6 +42,7 @@ fn prediction(workload: &str, at_s: i64, demand: f64) -> Input<Prediction> {
             started_from: Vec::new(),
             horizons: vec![horizon],
         }],
+        signals: Vec::new(),
         capacity: None,
         platform: Platform::Simulated,
     };

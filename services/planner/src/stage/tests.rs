@@ -51,6 +51,7 @@ fn input(name: &str, source: &str, at_s: i64, cores: f64, replicas: u32) -> Inpu
         made_at,
         step_s: 60,
         resources: vec![forecast(CPU_CORES_USED, cores), forecast(MEMORY_BYTES, cores * 4e9)],
+        signals: Vec::new(),
         capacity: Some(capacity),
         platform: Platform::Simulated,
     };

@@ -334,6 +334,26 @@ fn a_series_begins_with_its_first_value_and_goes_on_without() {
 }
 
 #[test]
+fn signals_travel_along_as_the_fingerprint_has_them() {
+    let mut partition = partition_of(|c| c.resources = vec![kpi::CPU_CORES_USED.to_owned()]);
+    let mut made = record(0, 60);
+    let signal = |name: &str, last| KpiFingerprint {
+        name: KpiName::new(name),
+        unit: "1".into(),
+        last,
+        short: WindowFeatures { mean: Some(2.0), ..WindowFeatures::default() },
+        long: WindowFeatures { p95: Some(3.0), ..WindowFeatures::default() },
+    };
+    made.fingerprint.kpis.extend([signal("errors_per_s", None), signal("latency_ms", Some(90.0)), signal("x", None)]);
+    made.fingerprint.kpis.sort_by(|a, b| a.name.cmp(&b.name));
+    let predictions = apply(&mut partition, vec![made]);
+    let signals: Vec<_> =
+        predictions[0].signals.iter().map(|s| (s.name.as_str(), s.last, s.short_mean, s.long_p95)).collect();
+    let wanted = [("errors_per_s", None, Some(2.0), Some(3.0)), ("latency_ms", Some(90.0), Some(2.0), Some(3.0))];
+    assert_eq!(signals, wanted, "memory and x are no signals");
+}
+
+#[test]
 fn a_workload_that_is_silent_for_eight_days_is_forgotten() {
     let mut partition = partition();
     apply(&mut partition, vec![record(0, 0), record(1, 60)]);

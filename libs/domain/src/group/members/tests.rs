@@ -39,6 +39,7 @@ fn prediction(workload: &str, at_s: i64, demand: f64) -> Prediction {
             started_from: Vec::new(),
             horizons: vec![horizon],
         }],
+        signals: Vec::new(),
         capacity: None,
         platform: Platform::Simulated,
     }

@@ -1,0 +1,106 @@
+//! Memory that grows until the process is killed, and begins again.
+
+use super::run::{clock, none_wrong, of_five_minutes, shown};
+use super::series::{DAY_S, GIB, HOUR_S, Workload, noise};
+use prescale_domain::kpi::MEMORY_BYTES;
+
+struct Leak {
+    seed: u64,
+    /// GiB after a start and before the kill.
+    gib: (f64, f64),
+    /// Time from start to kill, in seconds.
+    grows_s: i64,
+    /// Time without samples after a kill, in seconds.
+    gone_s: i64,
+    capacity: (f64, f64),
+}
+
+const LEAKS: [Leak; 3] = [
+    Leak { seed: 1, gib: (0.5, 7.6), grows_s: 20 * HOUR_S + 600, gone_s: 600, capacity: (2.0, 8.0) },
+    Leak { seed: 2, gib: (0.4, 3.7), grows_s: 13 * HOUR_S, gone_s: 900, capacity: (2.0, 4.0) },
+    Leak { seed: 3, gib: (1.5, 14.5), grows_s: 31 * HOUR_S, gone_s: 600, capacity: (4.0, 16.0) },
+];
+
+impl Leak {
+    fn name(&self) -> String {
+        format!("leaky-{}", self.seed)
+    }
+
+    /// Seconds since the process began, or `None` while it is gone.
+    fn age_s(&self, at_s: i64) -> Option<i64> {
+        let age_s = at_s % (self.grows_s + self.gone_s);
+        (age_s < self.grows_s).then_some(age_s)
+    }
+
+    fn workload(&self) -> Workload {
+        let (from, to) = self.gib;
+        let mut workload = Workload::new(&self.name(), self.capacity, (300, 6 * DAY_S), |at_s| {
+            let grown = self.age_s(at_s).unwrap_or(0) as f64 / self.grows_s as f64;
+            let wave = (at_s as f64 / DAY_S as f64 * std::f64::consts::TAU).sin();
+            (0.7 + 0.15 * wave + 0.03 * noise(self.seed, at_s), from + (to - from) * grown + 0.01 * noise(9, at_s))
+        });
+        workload.points.retain(|point| self.age_s(point.at_s).is_some());
+        workload
+    }
+}
+
+pub(super) fn workloads() -> Vec<Workload> {
+    LEAKS.iter().map(Leak::workload).collect()
+}
+
+#[test]
+fn forecasts_follow_the_slope() {
+    for leak in &LEAKS {
+        let workload = leak.workload();
+        let of_hour = of_five_minutes().forecasts(&leak.name(), MEMORY_BYTES, 3600);
+        let mut count = 0;
+        let wrong = of_hour.filter_map(|(at_s, forecast)| {
+            let age_s = leak.age_s(at_s).filter(|age_s| at_s >= DAY_S && *age_s >= HOUR_S)?;
+            let came = workload.gib_at(at_s + HOUR_S).filter(|_| age_s + HOUR_S < leak.grows_s)?;
+            count += 1;
+            let median = forecast.value.median() / GIB;
+            let is_right = (median - came).abs() <= 0.05 * came;
+            (!is_right).then(|| format!("{}: {median:.3} GiB, {came:.3} came", clock(at_s)))
+        });
+        let wrong: Vec<String> = wrong.collect();
+        assert!(count > 100, "{}: {count} forecasts", leak.name());
+        if 20 * wrong.len() > count {
+            none_wrong(&format!("{count} forecasts of {}", leak.name()), wrong);
+        }
+    }
+}
+
+#[test]
+fn missing_minutes_are_no_zero() {
+    for leak in &LEAKS {
+        let least = of_five_minutes().least(&leak.name(), MEMORY_BYTES, 0..6 * DAY_S) / GIB;
+        assert!(least > 0.9 * leak.gib.0, "{least}");
+    }
+}
+
+#[test]
+fn half_an_hour_after_a_restart_forecasts_are_at_the_new_level() {
+    for leak in &LEAKS {
+        let workload = leak.workload();
+        let wrong = of_five_minutes().forecasts(&leak.name(), MEMORY_BYTES, 300).filter_map(|(at_s, forecast)| {
+            let age_s = leak.age_s(at_s).filter(|_| at_s > leak.grows_s)?;
+            let came = workload.gib_at(at_s + 300).filter(|_| (1800..2 * HOUR_S).contains(&age_s))?;
+            let median = forecast.value.median() / GIB;
+            ((median - came).abs() > 0.2 * came).then(|| format!("{}: {median:.3} GiB, {came:.3} came", clock(at_s)))
+        });
+        none_wrong(&leak.name(), wrong.collect());
+    }
+}
+
+#[test]
+fn no_decrease_below_what_the_process_will_need_within_the_day() {
+    for leak in &LEAKS {
+        let actions = of_five_minutes().actions(&leak.name()).iter();
+        let short = actions.filter(|action| {
+            let gib = action.desired.memory_bytes() / GIB;
+            let says_so = action.reasons.iter().any(|reason| reason.text.contains("grow"));
+            action.desired.memory_bytes() < action.current.memory_bytes() && gib < leak.gib.1 && !says_so
+        });
+        none_wrong("the actions", short.map(shown).collect());
+    }
+}
