@@ -13,6 +13,7 @@ pub mod forecast;
 pub mod group;
 pub mod guardrail;
 pub mod kpi;
+pub mod outcome;
 pub mod policy;
 pub mod prediction;
 pub mod quantiles;

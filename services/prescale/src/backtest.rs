@@ -13,30 +13,21 @@ mod report;
 mod tests;
 mod textbook;
 
-use crate::pretty_json;
+use crate::lanes;
 use crate::settings::Settings;
-use anyhow::{Context as _, Result, ensure};
+use crate::write_report;
+use anyhow::{Result, ensure};
 use contender::Contender;
-use indicatif::{ProgressBar, ProgressStyle};
 use lane::{Lane, LaneScores};
-use prescale_bus::partitioner::partition_of;
 use prescale_collector::ReplayReport;
 use prescale_collector::config::ReplayConfig;
-use prescale_collector::replay::read::read_samples;
+use prescale_collector::replay::read::TraceExtent;
 use prescale_domain::forecast::Family;
-use prescale_domain::sample::Sample;
 use prescale_predictor::config::{Choice, Settings as PredictorSettings};
 use prescale_predictor::registry::Registry;
 pub use report::Report;
-use std::fs;
-use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread;
-
-/// Batches that wait for a lane.
-const BATCHES_WAITING_MAX: usize = 4;
 
 /// What is to be tested on what.
 #[derive(Clone, Debug)]
@@ -68,8 +59,8 @@ pub const AS_CONFIGURED: &str = "as-configured";
 pub fn backtest(settings: &Settings, request: &Request) -> Result<Report> {
     let plan = Plan::of(settings, request)?;
     let lanes_count = settings.bus.partitions.max(1);
-    let lanes: Vec<Lane> = (0..lanes_count).map(|_| plan.lane(request)).collect();
-    let (scores, read) = run(lanes, &request.trace)?;
+    let lanes = |_: &TraceExtent| Ok((0..lanes_count).map(|_| plan.lane(request)).collect());
+    let (scores, read): (Vec<LaneScores>, ReplayReport) = lanes::run(&request.trace, lanes)?;
     ensure!(
         scores.iter().any(|lane| !lane.series.is_empty()),
         "nothing was scored: the trace has {} samples; it needs more than {} bins of 300 s of at least one of {:?}",
@@ -79,7 +70,7 @@ pub fn backtest(settings: &Settings, request: &Request) -> Result<Report> {
     );
     let report = Report::of(&plan, request, &read, scores);
     if let Some(folder) = &request.report {
-        write(folder, &report)?;
+        write_report(folder, &report, &html::page(&report)?)?;
     }
     Ok(report)
 }
@@ -130,67 +121,4 @@ impl Plan {
     fn names(&self) -> Vec<String> {
         self.rows.iter().map(|(name, _)| name.clone()).chain([textbook::NAME.to_owned()]).collect()
     }
-}
-
-/// Reads the trace once and hands each lane its workloads' samples.
-fn run(lanes: Vec<Lane>, trace: &ReplayConfig) -> Result<(Vec<LaneScores>, ReplayReport)> {
-    thread::scope(|scope| {
-        let (senders, workers): (Vec<SyncSender<Vec<Sample>>>, Vec<_>) = lanes
-            .into_iter()
-            .map(|mut lane| {
-                let (sender, receiver) = sync_channel::<Vec<Sample>>(BATCHES_WAITING_MAX);
-                let worker = scope.spawn(move || -> Result<LaneScores> {
-                    for samples in receiver {
-                        lane.take(samples)?;
-                    }
-                    lane.finish()
-                });
-                (sender, worker)
-            })
-            .unzip();
-        let bar = ProgressBar::no_length();
-        let read = read_samples(
-            trace,
-            |extent| {
-                bar.set_length(extent.rows);
-                if let Ok(style) = ProgressStyle::with_template("{bar:30} {human_pos}/{human_len} rows, {eta} left") {
-                    bar.set_style(style);
-                }
-            },
-            |samples| deal(&senders, samples, &bar),
-        );
-        drop(senders);
-        bar.finish_and_clear();
-        let scores = workers.into_iter().map(|worker| match worker.join() {
-            Ok(scores) => scores,
-            Err(panic) => std::panic::resume_unwind(panic),
-        });
-        let scores = scores.collect::<Result<Vec<_>>>()?;
-        Ok((scores, read?))
-    })
-}
-
-fn deal(senders: &[SyncSender<Vec<Sample>>], samples: Vec<Sample>, bar: &ProgressBar) -> ControlFlow<()> {
-    bar.inc(samples.len() as u64);
-    let mut hands = vec![Vec::new(); senders.len()];
-    for sample in samples {
-        let lane = partition_of(sample.workload.as_str().as_bytes(), senders.len() as u32);
-        hands[lane as usize].push(sample);
-    }
-    for (sender, hand) in senders.iter().zip(hands) {
-        // A lane that ended has failed; its error is told when it is joined.
-        if sender.send(hand).is_err() {
-            return ControlFlow::Break(());
-        }
-    }
-    ControlFlow::Continue(())
-}
-
-fn write(folder: &Path, report: &Report) -> Result<()> {
-    let cannot = |file: &Path| format!("cannot write {}", file.display());
-    fs::create_dir_all(folder).with_context(|| cannot(folder))?;
-    let json = folder.join("report.json");
-    fs::write(&json, pretty_json(report)?).with_context(|| cannot(&json))?;
-    let page = folder.join("report.html");
-    fs::write(&page, html::page(report)?).with_context(|| cannot(&page))
 }

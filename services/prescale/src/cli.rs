@@ -5,6 +5,7 @@
 mod args;
 mod backtest;
 mod model;
+mod replay;
 
 use crate::account;
 use crate::acls::{self, Configured};
@@ -89,6 +90,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Explain(args) => explain(config, &args),
         Verb::Account(args) => account(config, &args),
         Verb::Backtest(args) => backtest::run(config, &args),
+        Verb::Replay(args) => replay::run(config, &args),
         Verb::Model { verb } => model::run(config, &verb),
         Verb::Health(health) => Ok(ask_ready(&health.address, health.tls().as_ref())?),
     }

@@ -9,6 +9,7 @@ use crate::event::ReplayReport;
 use anyhow::Result;
 use futures::StreamExt as _;
 use prescale_domain::sample::Sample;
+use prescale_domain::time::EventTime;
 use std::ops::ControlFlow;
 
 /// What is known of a trace before its rows are read.
@@ -18,6 +19,8 @@ pub struct TraceExtent {
     pub rows: u64,
     /// Sampling step, in seconds.
     pub step_s: u32,
+    /// Beginning of the range, which is the first row's instant where nothing else was asked for.
+    pub from: EventTime,
 }
 
 /// Hands out the samples of `config.file` by instant, then workload, some at a time, after
@@ -33,8 +36,8 @@ pub fn read_samples(
 ) -> Result<ReplayReport> {
     readers()?.block_on(async {
         let plan = Plan::make(config).await?;
-        opened(TraceExtent { rows: plan.rows_in_range, step_s: plan.step_s });
         let Range { from_ms, to_ms } = plan.range;
+        opened(TraceExtent { rows: plan.rows_in_range, step_s: plan.step_s, from: EventTime::from_ms(from_ms) });
         let mut stream = plan.trace.ordered(Range { from_ms, to_ms }).await?;
         let maker = SampleMaker::new(&plan.trace, "replay:trace", plan.step_s);
         let mut progress = Progress::starting(plan.rows_without_instant);

@@ -1,14 +1,13 @@
 //! What is tested: samples in, forecasts as of each sample out.
 
 use super::textbook::Textbook;
+use crate::lanes::enveloped;
 use anyhow::{Context as _, Result};
-use prescale_contracts::Envelope;
-use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, WindowFeatures};
 use prescale_domain::forecast::HorizonQuantiles;
 use prescale_domain::kpi::KpiName;
 use prescale_domain::sample::Sample;
 use prescale_predictor::config::Settings;
-use prescale_predictor::partition::{Enveloped, Fate, Partition};
+use prescale_predictor::partition::{Fate, Partition};
 use prescale_predictor::registry::Registry;
 use std::sync::Arc;
 
@@ -55,34 +54,4 @@ fn forecasts(settings: &Settings, fate: Fate) -> Forecasts {
         Some(horizons.collect())
     };
     settings.resources.iter().map(of).collect()
-}
-
-/// The sample as the fingerprint that the predictor would get, with what it reads of one.
-fn enveloped(sample: &Sample) -> Enveloped {
-    let mut kpis: Vec<KpiFingerprint> = sample
-        .kpis
-        .iter()
-        .map(|kpi| KpiFingerprint {
-            name: kpi.name.clone(),
-            unit: Arc::clone(&kpi.unit),
-            last: kpi.value,
-            short: WindowFeatures::default(),
-            long: WindowFeatures::default(),
-        })
-        .collect();
-    kpis.sort_by(|a, b| a.name.cmp(&b.name));
-    let fingerprint = Fingerprint {
-        workload: sample.workload.clone(),
-        source: Arc::clone(&sample.source),
-        at: sample.at,
-        step_s: sample.step_s,
-        short_window_s: 3600,
-        long_window_s: 604_800,
-        feature_schema_hash: "".into(),
-        kpis,
-        capacity: sample.capacity.clone(),
-        platform: sample.platform,
-    };
-    let envelope = Envelope::root("backtest", "io.prescale.v1.Fingerprint", &sample.workload, sample.at, "");
-    Enveloped { envelope, fingerprint }
 }

@@ -2,19 +2,10 @@
 
 use super::plots;
 use super::report::{Figures, Relative, Report, baselines};
+use crate::report_page::STYLE;
 use anyhow::Result;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use prescale_domain::calibration::Statistic;
-
-const STYLE: &str = "
-body{font:15px/1.45 system-ui,sans-serif;max-width:76rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}
-table{border-collapse:collapse;margin:.6rem 0 1.6rem}
-th,td{padding:.22rem .6rem;text-align:right;border-bottom:1px solid #d8dde3;font-variant-numeric:tabular-nums}
-th:first-child,td:first-child{text-align:left}
-.plots{display:flex;flex-wrap:wrap;gap:1rem}
-.good{color:#116329;font-weight:600}
-.note{color:#59636e}
-";
 
 /// The page.
 ///

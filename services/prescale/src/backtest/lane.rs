@@ -1,6 +1,7 @@
 //! The workloads of one lane: forecasts wait for their truth, and are scored where every contender made one.
 
 use super::contender::{Contender, Forecasts};
+use crate::lanes;
 use anyhow::Result;
 use prescale_domain::calibration::Statistic;
 use prescale_domain::forecast::{DAY_BINS, GRID_STEP_S, HorizonQuantiles};
@@ -32,6 +33,7 @@ pub(super) struct SeriesScores {
     pub seasonal_error: (f64, u64),
 }
 
+/// Every contender on the workloads of one lane.
 pub(super) struct Lane {
     settings: Arc<Settings>,
     contenders: Vec<Contender>,
@@ -61,6 +63,20 @@ struct Series {
     pending: VecDeque<Origin>,
 }
 
+impl lanes::Lane for Lane {
+    type Outcome = LaneScores;
+
+    fn take(&mut self, samples: Vec<Sample>) -> Result<()> {
+        self.waiting.extend(samples);
+        if self.waiting.len() >= BATCH_MAX { self.run() } else { Ok(()) }
+    }
+
+    fn finish(mut self) -> Result<LaneScores> {
+        self.run()?;
+        Ok(self.scores)
+    }
+}
+
 impl Lane {
     pub(super) fn new(settings: Arc<Settings>, contenders: Vec<Contender>, warm_up_bins: u32, every_bins: u32) -> Self {
         Self {
@@ -72,18 +88,6 @@ impl Lane {
             series: BTreeMap::new(),
             scores: LaneScores::default(),
         }
-    }
-
-    /// Takes samples in, in order.
-    pub(super) fn take(&mut self, samples: Vec<Sample>) -> Result<()> {
-        self.waiting.extend(samples);
-        if self.waiting.len() >= BATCH_MAX { self.run() } else { Ok(()) }
-    }
-
-    /// The scores, when all was taken in.
-    pub(super) fn finish(mut self) -> Result<LaneScores> {
-        self.run()?;
-        Ok(self.scores)
     }
 
     fn run(&mut self) -> Result<()> {

@@ -4,6 +4,8 @@ use super::*;
 use prescale_collector::Mapping;
 use prescale_domain::forecast::DAY_BINS;
 use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
 
 /// Three days of two workloads: a ramp within the day that is one higher each day, so that the value a
 /// day ago is off by exactly one. A row without a workload and one that is missing are in it.

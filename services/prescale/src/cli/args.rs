@@ -2,6 +2,7 @@
 
 use super::backtest::BacktestArgs;
 use super::model::ModelVerb;
+use super::replay::ReplayArgs;
 use crate::settings::Settings;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -52,6 +53,8 @@ pub(super) enum Verb {
     Explain(ExplainArgs),
     /// Score every forecaster on a trace, as it would have run.
     Backtest(BacktestArgs),
+    /// Compare policies on a trace, each with a capacity that follows its decisions.
+    Replay(Box<ReplayArgs>),
     /// The models of trained families: check them, see which are in use, and change that.
     Model {
         #[command(subcommand)]

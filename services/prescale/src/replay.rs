@@ -1,0 +1,178 @@
+//! `prescale replay`: policies over a trace in a closed loop, beside the simple rules in use elsewhere, and what
+//! each would have been worth.
+//!
+//! Every contender has a capacity of its own for each workload, which follows what it decides after the lead
+//! time; the trace's demand is held against it. A row of a trace holds the mean of a step, so it is known when
+//! the step ends: there the contenders decide, and what they order serves a lead time later. Demand is CPU.
+
+mod contender;
+mod follower;
+mod foreseer;
+mod html;
+mod lane;
+mod planner;
+mod plots;
+mod policies;
+mod relative;
+mod report;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use crate::lanes;
+use crate::settings::Settings;
+use crate::write_report;
+use anyhow::{Result, ensure};
+use contender::Contender;
+use glob::Pattern;
+use lane::{Lane, LaneOutcome, Shared};
+use policies::{Kind, Policy};
+use prescale_collector::ReplayReport;
+use prescale_collector::config::ReplayConfig;
+use prescale_collector::replay::read::TraceExtent;
+use prescale_domain::forecast::Family;
+use prescale_domain::kpi::CPU_CORES_USED;
+use prescale_domain::time::EventTime;
+use prescale_predictor::config::Choice;
+use prescale_predictor::partition::Partition;
+use prescale_predictor::registry::Registry;
+pub use report::Report;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What is to be compared on what.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The trace, its mapping and range, warm-up included.
+    pub trace: ReplayConfig,
+    /// First instant that counts; a warm-up after the trace's beginning if none.
+    pub scored_from: Option<EventTime>,
+    /// Length of the warm-up, in seconds.
+    pub warm_up_s: u32,
+    /// Times from a decision until it serves, in seconds.
+    pub lead_times_s: Vec<u32>,
+    /// The policies, as [`policies`] reads them; empty for all.
+    pub policies: Vec<String>,
+    /// Whether the simple rules are also run with other values of their knob.
+    pub sweep: bool,
+    /// Which workloads; all if none.
+    pub workloads: Option<Pattern>,
+    /// Whether the predictor runs; otherwise policies see the last value alone.
+    pub forecasts: bool,
+    /// Which end of its step a row's instant is.
+    pub stamped: Stamped,
+    /// Which demand policies see.
+    pub shown: ShownDemand,
+    /// Smallest step of a capacity, in cores.
+    pub grain_cores: f64,
+    /// Length of the bootstrap's blocks, in days.
+    pub block_days: u32,
+    /// Folder for `report.json` and `report.html`.
+    pub report: Option<PathBuf>,
+}
+
+/// Which end of its step a row's instant is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stamped {
+    /// A row at `t` is about the step from `t` on.
+    Start,
+    /// A row at `t` is about the step up to `t`.
+    End,
+}
+
+impl Stamped {
+    /// The step that a row of this instant is about. It is known when it ends.
+    fn step(self, at: EventTime, step_s: u32) -> (EventTime, EventTime) {
+        let step_s = i64::from(step_s);
+        match self {
+            Self::Start => (at, at.plus_s(step_s)),
+            Self::End => (at.plus_s(-step_s), at),
+        }
+    }
+
+    /// From a row's instant until it is known, in seconds.
+    fn known_after_s(self, step_s: u32) -> u32 {
+        match self {
+            Self::Start => step_s,
+            Self::End => 0,
+        }
+    }
+}
+
+/// Which demand policies see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShownDemand {
+    /// The trace's.
+    Measured,
+    /// No more than the capacity that serves: what is short shows its capacity. Forecasts are of the trace's.
+    Capped,
+}
+
+/// Reads the trace and holds every contender's capacity against it.
+///
+/// # Errors
+/// When the configuration, a policy, the mapping or the trace cannot be used, or the report cannot be written.
+pub fn replay(settings: &Settings, request: &Request) -> Result<Report> {
+    let plan = Plan::of(settings, request)?;
+    let lanes_count = settings.bus.partitions.max(1);
+    let lanes = |extent: &TraceExtent| (0..lanes_count).map(|_| plan.lane(request, extent)).collect();
+    let (outcomes, read): (Vec<LaneOutcome>, ReplayReport) = lanes::run(&request.trace, lanes)?;
+    ensure!(
+        outcomes.iter().any(LaneOutcome::is_scored),
+        "nothing was scored: the trace has {} samples; it needs some of {CPU_CORES_USED} after the warm-up of {} s, \
+         and of a workload that is asked for",
+        read.samples_written,
+        request.warm_up_s,
+    );
+    let report = Report::of(&plan, request, &read, outcomes);
+    if let Some(folder) = &request.report {
+        write_report(folder, &report, &html::page(&report)?)?;
+    }
+    Ok(report)
+}
+
+/// The contenders, each a policy and a lead time, and what they share.
+struct Plan {
+    contenders: Vec<(Policy, u32)>,
+    predictor: Option<Arc<Registry>>,
+    naive: Option<Arc<Registry>>,
+    core_price_per_h: Option<f64>,
+}
+
+impl Plan {
+    fn of(settings: &Settings, request: &Request) -> Result<Self> {
+        ensure!(!request.lead_times_s.is_empty(), "--lead-time: name at least one");
+        ensure!(request.block_days > 0, "--block-days: at least one day");
+        ensure!(request.grain_cores.is_finite() && request.grain_cores > 0.0, "--grain: give cores above 0");
+        let policies = policies::chosen(&settings.planner, request)?;
+        let needs = |naive: bool| request.forecasts && policies.iter().any(|p| p.needs_forecasts(naive));
+        let mut config = settings.predictor.clone();
+        config.resources = vec![CPU_CORES_USED.to_owned()];
+        let predictor = needs(false).then(|| Registry::open(Arc::new(config.settings()?))).transpose()?.map(Arc::new);
+        config.models = vec![Family::LastValue.name().to_owned()];
+        config.choice = Choice::Order;
+        let naive = needs(true).then(|| Registry::open(Arc::new(config.settings()?))).transpose()?.map(Arc::new);
+        let lead_times_s = &request.lead_times_s;
+        let contenders = lead_times_s.iter().flat_map(|lead_s| policies.iter().map(|p| (p.clone(), *lead_s))).collect();
+        let core_price_per_h = settings.planner.prices.price_list()?.core_price_per_h;
+        Ok(Self { contenders, predictor, naive, core_price_per_h })
+    }
+
+    fn lane(&self, request: &Request, extent: &TraceExtent) -> Result<Lane> {
+        let known_after_s = request.stamped.known_after_s(extent.step_s);
+        let contender = |(policy, lead_s): &(Policy, u32)| Contender::new(policy, *lead_s, known_after_s, request);
+        let contenders = self.contenders.iter().map(contender).collect::<Result<Vec<_>>>()?;
+        let partition = |registry: &Option<Arc<Registry>>| registry.as_ref().map(|r| Partition::new(Arc::clone(r)));
+        Ok(Lane::new(
+            Shared {
+                stamped: request.stamped,
+                scored_from: request.scored_from.unwrap_or(extent.from.plus_s(i64::from(request.warm_up_s))),
+                workloads: request.workloads.clone(),
+            },
+            partition(&self.predictor),
+            partition(&self.naive),
+            self.contenders.iter().any(|(policy, _)| matches!(policy.kind, Kind::Planner(_))),
+            contenders,
+        ))
+    }
+}

@@ -1,0 +1,148 @@
+//! A capacity that follows what a rule or the planner decides.
+
+use super::contender::{Outcome, Step};
+use super::planner::Planner;
+use super::policies::{Knobs, Rule, Simple};
+use super::{Request, ShownDemand};
+use prescale_domain::kpi::CPU_CORES_USED;
+use prescale_domain::outcome::{ClosedLoop, Seen};
+use prescale_domain::prediction::{Prediction, ResourceForecast};
+use prescale_domain::sample::{Capacity, Platform};
+
+/// Share of its capacity that a workload of unknown capacity uses at first.
+const FIRST_UTILISATION: f64 = 0.7;
+
+/// Relative slack against rounding errors: .07 is seven grains of .01.
+const SLACK: f64 = 1e-9;
+
+/// One policy with one lead time over all workloads of a lane.
+pub(super) struct Follower {
+    pub(super) mind: Mind,
+    lead_s: u32,
+    grain_cores: f64,
+    shown: ShownDemand,
+    /// By number of the workload; `None` before its first demand.
+    workloads: Vec<Option<Served>>,
+    pub(super) outcome: Outcome,
+}
+
+/// Who decides.
+pub(super) enum Mind {
+    /// A simple rule; with the time from a sample's instant until what it leads to serves, in seconds.
+    Simple { simple: &'static Simple, knobs: Knobs, ahead_s: u32 },
+    /// The planner.
+    Planner { planner: Planner, is_naive: bool },
+}
+
+struct Served {
+    capacity: ClosedLoop,
+    /// Of a simple rule.
+    rule: Option<Rule>,
+}
+
+impl Follower {
+    pub(super) fn new(mind: Mind, lead_s: u32, request: &Request) -> Self {
+        let (grain_cores, shown) = (request.grain_cores, request.shown);
+        Self { mind, lead_s, grain_cores, shown, workloads: Vec::new(), outcome: Outcome::default() }
+    }
+
+    pub(super) fn take(&mut self, step: &Step<'_>) {
+        if self.workloads.len() <= step.workload {
+            self.workloads.resize_with(step.workload + 1, || None);
+        }
+        let shown = match &self.workloads[step.workload] {
+            Some(served) => {
+                if step.is_scored {
+                    score(&mut self.outcome, &served.capacity, step);
+                }
+                let capacity = served.capacity.capacity_at(step.begin);
+                step.demand.map(|demand| if self.shown == ShownDemand::Capped { demand.min(capacity) } else { demand })
+            }
+            None => {
+                let Some(demand) = step.demand else { return };
+                self.begin(step, demand);
+                Some(demand)
+            }
+        };
+        let Some(served) = &mut self.workloads[step.workload] else { return };
+        served.capacity.forget(step.end);
+        let decided = match &mut self.mind {
+            Mind::Simple { .. } => by_rule(served, step, shown),
+            Mind::Planner { planner, is_naive } => {
+                let prediction = if *is_naive { step.naive } else { step.prediction };
+                let capacity = served.capacity.capacity_at(step.end);
+                prediction.and_then(|prediction| planner.decide(as_seen(prediction, capacity, shown)))
+            }
+        };
+        if let Some(decided) = decided
+            && served.capacity.order(step.end, in_grains(decided, self.grain_cores))
+            && step.is_scored
+        {
+            self.outcome.of(step.workload).changes += 1;
+        }
+    }
+
+    fn begin(&mut self, step: &Step<'_>, demand: f64) {
+        let first = step.bought.unwrap_or(demand / FIRST_UTILISATION);
+        let rule = match &self.mind {
+            Mind::Simple { simple, knobs, ahead_s } => Some(simple.rule(knobs, *ahead_s)),
+            Mind::Planner { .. } => None,
+        };
+        let capacity = ClosedLoop::new(in_grains(first, self.grain_cores), self.lead_s);
+        self.workloads[step.workload] = Some(Served { capacity, rule });
+    }
+}
+
+fn score(outcome: &mut Outcome, capacity: &ClosedLoop, step: &Step<'_>) {
+    let Some(demand) = step.demand else { return };
+    outcome.on_day(step.workload, step.begin, |tally| {
+        capacity.pieces(step.begin, step.end, |hours, capacity| tally.add_time(hours, demand, capacity));
+        if step.is_surge {
+            tally.add_surge(demand, capacity.capacity_at(step.begin));
+        }
+    });
+}
+
+fn by_rule(served: &mut Served, step: &Step<'_>, shown: Option<f64>) -> Option<f64> {
+    let is_cpu = |made: &&ResourceForecast| made.resource.as_str() == CPU_CORES_USED;
+    let forecast = step.prediction.and_then(|prediction| prediction.resources.iter().find(is_cpu));
+    let seen = Seen { at: step.end, step_s: step.step_s, demand: shown?, bought: step.bought, forecast };
+    served.rule.as_mut()?.decide(&seen)
+}
+
+/// The least whole number of grains, and one at least.
+fn in_grains(cores: f64, grain_cores: f64) -> f64 {
+    (cores / grain_cores * (1.0 - SLACK)).ceil().max(1.0) * grain_cores
+}
+
+/// The prediction as a planner gets it whose decisions are carried out: with the capacity that serves, of one
+/// replica.
+fn as_seen(prediction: &Prediction, capacity: f64, shown: Option<f64>) -> Prediction {
+    let mut seen = prediction.clone();
+    seen.platform = Platform::Simulated;
+    seen.capacity = Some(Capacity {
+        replicas: 1,
+        cpu_cores_per_replica: capacity,
+        memory_bytes_per_replica: seen.capacity.map_or(0.0, |bought| bought.memory_bytes()),
+        instance_type: None,
+    });
+    if let Some(shown) = shown {
+        for made in seen.resources.iter_mut().filter(|made| made.resource.as_str() == CPU_CORES_USED) {
+            made.last = Some(shown);
+        }
+    }
+    seen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_capacity_is_a_whole_number_of_grains_that_covers_it() {
+        assert_eq!(in_grains(0.07, 0.01), 0.07);
+        assert_eq!(in_grains(0.0701, 0.01), 0.08);
+        assert_eq!(in_grains(0.0, 0.01), 0.01);
+        assert_eq!(in_grains(2.1, 0.5), 2.5);
+    }
+}

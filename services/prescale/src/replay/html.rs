@@ -1,0 +1,92 @@
+//! The report as a page of its own: no script, nothing fetched.
+
+use super::plots;
+use super::relative::{Named, Ratio};
+use super::report::{Line, Report};
+use super::table::{minutes, words};
+use crate::report_page::STYLE;
+use anyhow::Result;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+/// The page.
+///
+/// # Errors
+/// When a picture cannot be drawn.
+pub(super) fn page(report: &Report) -> Result<String> {
+    let sections =
+        report.lead_times_s().into_iter().map(|lead_s| section(report, lead_s)).collect::<Result<Vec<_>>>()?;
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head { meta charset="utf-8"; meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "Replay of " (report.trace) } style { (PreEscaped(STYLE)) } }
+            body {
+                h1 { "Replay" }
+                p { (report.trace) ", " (report.from.as_deref().unwrap_or("-")) " to " (report.to.as_deref().unwrap_or("-"))
+                    ": " (report.rows_read) " rows, " (report.workloads) " workloads. Scored from "
+                    @match &report.scored_from { Some(from) => { (from) } None => { (report.warm_up_s / 3600) " h after the beginning" } } "." }
+                p.note { "Demand is CPU; each policy's capacity follows its own decisions after the lead time. Ratios are to "
+                    (report.baseline) " with the same lead time, below 1 is better; in brackets the 95 % interval from a bootstrap over moving \
+                    blocks of " (report.block_days) " day(s) with all workloads, then the mean of the workloads' own ratios. A workload's loss is its spare \
+                    core-hours and " (report.unmet_weight) " times its unmet ones." }
+                @for section in sections { (section) }
+            }
+        }
+    };
+    Ok(page.into_string())
+}
+
+fn section(report: &Report, lead_s: u32) -> Result<Markup> {
+    let pictures = [
+        plots::trade(report, lead_s, "Time short", |line| line.time_short)?,
+        plots::trade(report, lead_s, "Unmet demand", |line| line.unmet)?,
+        plots::winners(report, lead_s)?,
+    ];
+    let own = || report.lines.iter().filter(move |line| line.lead_time_s == lead_s);
+    Ok(html! {
+        h2 { "Lead time " (minutes(lead_s)) }
+        table {
+            thead { tr { th { "policy" } th { "short, %" } th { "unmet, %" } th { "over, core-h" } th { "over/demand" } th { "changes a VM-day" }
+                th { "surges covered, %" } th { "cost" } th { "time short" } th { "unmet" } th { "over" } th { "win/lose, %" }
+                @for (share, _) in own().next().map(|line| line.workloads_short_above.as_slice()).unwrap_or_default() {
+                    th { "VMs short > " (100.0 * share) " %, %" } } th { "beaten by" } } }
+            tbody { @for line in own() { (row(line)) } }
+        }
+        div.plots { @for picture in pictures { figure { (PreEscaped(picture)) } } }
+        h3 { "Winners and losers" }
+        table {
+            thead { tr { th { "policy" } th { "win most, core-h of loss" } th { "lose most" } } }
+            tbody { @for line in own().filter(|line| line.policy != report.baseline && line.policy == line.name || !line.is_simple) {
+                tr { td { (line.policy) } td { (named(&line.relative.winners)) } td { (named(&line.relative.losers)) } }
+            } }
+        }
+    })
+}
+
+fn row(line: &Line) -> Markup {
+    let relative = &line.relative;
+    html! {
+        tr {
+            td { (line.policy) }
+            td { (format!("{:.2}", 100.0 * line.time_short)) } td { (format!("{:.2}", 100.0 * line.unmet)) }
+            td { (format!("{:.0}", line.over_core_h)) } td { (format!("{:.2}", line.over)) }
+            td { (format!("{:.2}", line.changes_per_workload_day)) }
+            td { (line.surges_covered.map_or("-".to_owned(), |share| format!("{:.1}", 100.0 * share))) }
+            td { (line.cost.map_or("-".to_owned(), |cost| format!("{cost:.0}"))) }
+            (ratio(&relative.time_short)) (ratio(&relative.unmet)) (ratio(&relative.over))
+            td { (format!("{:.0}/{:.0}", 100.0 * relative.winners_share, 100.0 * relative.losers_share)) }
+            @for (_, share) in &line.workloads_short_above { td { (format!("{:.1}", 100.0 * share)) } }
+            td { (line.beaten_by.join(", ")) }
+        }
+    }
+}
+
+fn ratio(ratio: &Ratio) -> Markup {
+    let is_good = ratio.fleet_95.is_some_and(|(_, high)| high < 1.0);
+    html! { td class=[is_good.then_some("good")] { (words(ratio)) } }
+}
+
+fn named(workloads: &[Named]) -> String {
+    let each = workloads.iter().map(|named| format!("{} {:+.1}", named.workload, named.loss_core_h));
+    each.collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,288 @@
+//! The policies by name: `NAME`, with knobs as `NAME+KEY=VALUE+...`.
+//!
+//! A name is a simple rule's, or `planner` for the planner as it is configured, or one of the planner's policies.
+//! The planner's knobs are the keys of its section (`planner+lead_time_s=600`, `threshold+threshold.headroom=1.2`).
+//! `naive:` before it gives the planner the forecast that the last value makes.
+
+use super::Request;
+use anyhow::{Context as _, Result, bail, ensure};
+use prescale_domain::outcome::SizingRule;
+use prescale_domain::outcome::rules::as_bought::AsBought;
+use prescale_domain::outcome::rules::holt_winters::{HoltWinters, Smoothing};
+use prescale_domain::outcome::rules::last_week::LastWeek;
+use prescale_domain::outcome::rules::quantile_ahead::QuantileAhead;
+use prescale_domain::outcome::rules::reactive::Reactive;
+use prescale_domain::outcome::rules::vertical::Vertical;
+use prescale_domain::outcome::rules::window_max::WindowMax;
+use prescale_planner::Config as PlannerConfig;
+use prescale_planner::config::{DryRunConfig, MechanismName};
+use std::collections::BTreeMap;
+use toml::{Table, Value};
+
+/// The contender that others are compared with.
+pub(super) const BASELINE: &str = "reactive-1h";
+
+/// The planner as it is configured.
+const PLANNER: &str = "planner";
+
+const NAIVE: &str = "naive:";
+
+/// Values of a rule's knobs by name.
+pub(super) type Knobs = BTreeMap<&'static str, f64>;
+
+/// A rule for one workload.
+pub(super) type Rule = Box<dyn SizingRule + Send>;
+
+/// A simple rule.
+#[derive(Debug)]
+pub(super) struct Simple {
+    name: &'static str,
+    /// Its knobs with what they are if nothing is said.
+    knobs: &'static [(&'static str, f64)],
+    /// The knob that is swept, and the values beside the usual one.
+    swept: Option<(&'static str, &'static [f64])>,
+    needs_forecasts: bool,
+    /// Makes it for one workload; with the time from a sample's instant until a decision serves, in seconds.
+    make: fn(&Knobs, u32) -> Rule,
+}
+
+const UTILISATIONS: Option<(&str, &[f64])> = Some(("utilisation", &[0.5, 0.6, 0.8, 0.9]));
+
+static SIMPLE: [Simple; 8] = [
+    Simple { name: "as-bought", knobs: &[], swept: None, needs_forecasts: false, make: |_, _| Box::new(AsBought) },
+    Simple {
+        name: "reactive-5m",
+        knobs: &[("utilisation", 0.7), ("window_s", 300.0)],
+        swept: UTILISATIONS,
+        needs_forecasts: false,
+        make: |knobs, _| Box::new(Reactive::new(knobs["utilisation"], knobs["window_s"] as u32)),
+    },
+    Simple {
+        name: BASELINE,
+        knobs: &[("utilisation", 0.7), ("window_s", 3600.0)],
+        swept: UTILISATIONS,
+        needs_forecasts: false,
+        make: |knobs, _| Box::new(Reactive::new(knobs["utilisation"], knobs["window_s"] as u32)),
+    },
+    Simple {
+        name: "window-max",
+        knobs: &[("utilisation", 0.75), ("window_s", 3600.0), ("saving_min", 0.12)],
+        swept: UTILISATIONS,
+        needs_forecasts: false,
+        make: |knobs, _| Box::new(WindowMax::new(knobs["window_s"] as u32, knobs["utilisation"], knobs["saving_min"])),
+    },
+    Simple {
+        name: "vpa",
+        knobs: &[("percentile", 0.9)],
+        swept: Some(("percentile", &[0.5, 0.75, 0.95, 0.99])),
+        needs_forecasts: false,
+        make: |knobs, _| Box::new(Vertical::new(knobs["percentile"])),
+    },
+    Simple {
+        name: "holt-winters",
+        knobs: &[("utilisation", 0.7), ("window_s", 300.0), ("alpha", 0.9), ("beta", 0.9), ("gamma", 0.9)],
+        swept: UTILISATIONS,
+        needs_forecasts: false,
+        make: |knobs, _| {
+            let smoothing = Smoothing { alpha: knobs["alpha"], beta: knobs["beta"], gamma: knobs["gamma"] };
+            Box::new(HoltWinters::new(smoothing, knobs["utilisation"], knobs["window_s"] as u32))
+        },
+    },
+    Simple {
+        name: "last-week-max",
+        knobs: &[("utilisation", 0.7), ("window_s", 300.0)],
+        swept: UTILISATIONS,
+        needs_forecasts: false,
+        make: |knobs, _| Box::new(LastWeek::new(knobs["utilisation"], knobs["window_s"] as u32)),
+    },
+    Simple {
+        name: "kedastral",
+        knobs: &[("quantile", 0.9), ("headroom", 1.2)],
+        swept: Some(("headroom", &[1.0, 1.1, 1.4, 1.7])),
+        needs_forecasts: true,
+        make: |knobs, ahead_s| Box::new(QuantileAhead::new(ahead_s, knobs["quantile"], knobs["headroom"])),
+    },
+];
+
+/// Perfect foresight by name, with the most changes a day.
+const FORESIGHT: [(&str, Option<usize>); 2] = [("foresight", None), ("foresight-8-changes", Some(8))];
+
+/// A policy that takes part.
+#[derive(Clone, Debug)]
+pub(super) struct Policy {
+    /// As it was asked for.
+    pub label: String,
+    /// Its name without knobs; those of one name make a line in the plots.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What a policy is.
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    /// A simple rule with its knobs.
+    Simple(&'static Simple, Knobs),
+    /// The least capacity, with the most changes a day.
+    Foresight(Option<usize>),
+    /// The planner.
+    Planner(Box<Planning>),
+}
+
+/// The planner's part of a policy.
+#[derive(Clone, Debug)]
+pub(super) struct Planning {
+    /// Its section.
+    pub config: PlannerConfig,
+    /// Whether it gets the naive forecast.
+    pub is_naive: bool,
+}
+
+impl Simple {
+    /// The rule for one workload.
+    pub(super) fn rule(&self, knobs: &Knobs, ahead_s: u32) -> Rule {
+        (self.make)(knobs, ahead_s)
+    }
+}
+
+impl Planning {
+    /// The rules where what is decided serves so long after a sample's instant, in seconds.
+    ///
+    /// # Errors
+    /// When the section makes no sense.
+    pub(super) fn rules(&self, ahead_s: u32) -> Result<prescale_domain::policy::Rules> {
+        PlannerConfig { lead_time_s: ahead_s, ..self.config.clone() }.rules()
+    }
+}
+
+impl Policy {
+    /// Whether it needs the predictor, or the naive forecast.
+    pub(super) fn needs_forecasts(&self, naive: bool) -> bool {
+        match &self.kind {
+            Kind::Simple(simple, _) => simple.needs_forecasts && !naive,
+            Kind::Planner(planning) => planning.is_naive == naive,
+            Kind::Foresight(_) => false,
+        }
+    }
+}
+
+/// The policies that were asked for, the baseline first.
+///
+/// # Errors
+/// With the name or the knob that nobody knows.
+pub(super) fn chosen(planner: &PlannerConfig, request: &Request) -> Result<Vec<Policy>> {
+    let mut labels = vec![BASELINE.to_owned()];
+    if request.policies.is_empty() {
+        let simple = SIMPLE.iter().filter(|simple| request.forecasts || !simple.needs_forecasts);
+        labels.extend(simple.map(|simple| simple.name.to_owned()));
+        labels.extend(FORESIGHT.map(|(name, _)| name.to_owned()));
+        labels.push(PLANNER.to_owned());
+        labels.extend(request.forecasts.then(|| format!("{NAIVE}{PLANNER}")));
+    }
+    labels.extend(request.policies.iter().cloned());
+    let mut policies: Vec<Policy> = Vec::new();
+    for label in &labels {
+        if policies.iter().any(|policy| policy.label == *label) {
+            continue;
+        }
+        let policy = parsed(label, planner, request.grain_cores).with_context(|| format!("--policies {label:?}"))?;
+        ensure!(
+            request.forecasts
+                || !(policy.needs_forecasts(true) || matches!(&policy.kind, Kind::Simple(s, _) if s.needs_forecasts)),
+            "--policies {label:?} needs forecasts: leave --no-forecasts out"
+        );
+        let swept = if request.sweep { swept(&policy) } else { Vec::new() };
+        policies.push(policy);
+        policies.extend(swept);
+    }
+    Ok(policies)
+}
+
+/// The policy with the other values of its knob.
+fn swept(policy: &Policy) -> Vec<Policy> {
+    let Kind::Simple(simple, knobs) = &policy.kind else { return Vec::new() };
+    let Some((knob, values)) = simple.swept.filter(|_| policy.label == policy.name) else { return Vec::new() };
+    let with = |value: &f64| {
+        let mut knobs = knobs.clone();
+        knobs.insert(knob, *value);
+        Policy { label: format!("{}+{knob}={value}", policy.name), kind: Kind::Simple(simple, knobs), ..policy.clone() }
+    };
+    values.iter().map(with).collect()
+}
+
+fn parsed(label: &str, planner: &PlannerConfig, grain_cores: f64) -> Result<Policy> {
+    let mut parts = label.split('+');
+    let name = parts.next().unwrap_or_default().to_owned();
+    let knob = |part: &str| {
+        let (key, value) = part.split_once('=').with_context(|| format!("{part:?} is no KEY=VALUE"))?;
+        Ok((key.trim().to_owned(), value.trim().to_owned()))
+    };
+    let knobs = parts.map(knob).collect::<Result<Vec<_>>>()?;
+    let kind = if let Some(simple) = SIMPLE.iter().find(|simple| simple.name == name) {
+        Kind::Simple(simple, simple_knobs(simple, &knobs)?)
+    } else if let Some((_, changes_max)) = FORESIGHT.iter().find(|(known, _)| *known == name) {
+        ensure!(knobs.is_empty(), "it has no knobs");
+        Kind::Foresight(*changes_max)
+    } else {
+        Kind::Planner(Box::new(planning(&name, &knobs, planner, grain_cores)?))
+    };
+    Ok(Policy { label: label.to_owned(), name, kind })
+}
+
+fn simple_knobs(simple: &Simple, given: &[(String, String)]) -> Result<Knobs> {
+    let mut knobs: Knobs = simple.knobs.iter().copied().collect();
+    for (key, value) in given {
+        let Some((known, _)) = simple.knobs.iter().find(|(known, _)| known == key) else {
+            let known: Vec<&str> = simple.knobs.iter().map(|(known, _)| *known).collect();
+            bail!("it has no knob {key:?}, only {}", known.join(", "));
+        };
+        let number = value.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
+        let number = number.with_context(|| format!("{key} = {value:?} is no number of at least 0"))?;
+        ensure!(number > 0.0 || *known != "utilisation", "utilisation = 0: give a share above 0");
+        knobs.insert(known, number);
+    }
+    Ok(knobs)
+}
+
+/// The planner over CPU alone, by limits, with nothing called that is not carried out.
+fn planning(name: &str, knobs: &[(String, String)], planner: &PlannerConfig, grain_cores: f64) -> Result<Planning> {
+    let is_naive = name.starts_with(NAIVE);
+    let policy = name.trim_start_matches(NAIVE);
+    let mut table = Table::try_from(planner).context("the planner's section cannot be written")?;
+    if policy != PLANNER {
+        table.insert("policy".to_owned(), Value::String(policy.to_owned()));
+    }
+    for (key, value) in knobs {
+        set(&mut table, key, value)?;
+    }
+    let known = || {
+        let names = SIMPLE.iter().map(|simple| simple.name).chain(FORESIGHT.iter().map(|(name, _)| *name));
+        names.chain([PLANNER]).collect::<Vec<_>>().join(", ")
+    };
+    let config: PlannerConfig =
+        table.try_into().with_context(|| format!("it is none of {}, and no policy of the planner", known()))?;
+    let config = PlannerConfig {
+        resources: vec![prescale_domain::kpi::CPU_CORES_USED.to_owned()],
+        mechanism: MechanismName::Limits,
+        cpu_cores_grain: grain_cores,
+        dry_run: DryRunConfig { simulated: false, elsewhere: false },
+        ..config
+    };
+    let planning = Planning { config, is_naive };
+    planning.rules(planning.config.lead_time_s)?;
+    Ok(planning)
+}
+
+/// Sets a key of the section, such as `threshold.headroom`, which is there already.
+fn set(table: &mut Table, key: &str, value: &str) -> Result<()> {
+    let no_key = || format!("[planner] has no key {key:?}");
+    let (sections, last) = key.rsplit_once('.').map_or((None, key), |(sections, last)| (Some(sections), last));
+    let mut table = table;
+    for section in sections.into_iter().flat_map(|sections| sections.split('.')) {
+        table = table.get_mut(section).and_then(Value::as_table_mut).with_context(no_key)?;
+    }
+    let place = table.get_mut(last).with_context(no_key)?;
+    let parsed: Option<Table> = format!("value = {value}").parse().ok();
+    *place = parsed.and_then(|mut t| t.remove("value")).unwrap_or_else(|| Value::String(value.to_owned()));
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! What the contenders came to, as figures: what `report.json` holds and the table and the page are made of.
+
+use super::contender::Sums;
+use super::lane::LaneOutcome;
+use super::policies::{BASELINE, Kind, Policy};
+use super::relative::{Relative, UNMET_WEIGHT};
+use super::{Plan, Request};
+use prescale_collector::ReplayReport;
+use prescale_contracts::rfc3339;
+use prescale_domain::outcome::Tally;
+use prescale_domain::workload::WorkloadId;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Shares of time short above which workloads are counted: three times .1, .5 and 2 %.
+const SHORT_ABOVE: [f64; 3] = [0.003, 0.015, 0.06];
+
+/// Everything that a replay found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// File of the trace.
+    pub trace: String,
+    /// Instant of its first sample read.
+    pub from: Option<String>,
+    /// Of its last.
+    pub to: Option<String>,
+    /// First instant that counted, where it was asked for.
+    pub scored_from: Option<String>,
+    /// Length of the warm-up, in seconds.
+    pub warm_up_s: u32,
+    /// Rows read.
+    pub rows_read: u64,
+    /// Rows that were no samples, by reason.
+    pub rows_dropped: BTreeMap<&'static str, u64>,
+    /// Workloads that counted.
+    pub workloads: usize,
+    /// Days of a block of the bootstrap.
+    pub block_days: u32,
+    /// Name of the contender that others are compared with.
+    pub baseline: &'static str,
+    /// Spare core-hours that an unmet one counts as, where winners and losers are told apart.
+    pub unmet_weight: f64,
+    /// Per lead time and policy.
+    pub lines: Vec<Line>,
+}
+
+/// A policy with a lead time.
+#[derive(Clone, Debug, Serialize)]
+pub struct Line {
+    /// As it was asked for, or swept.
+    pub policy: String,
+    /// Its name without knobs.
+    pub name: String,
+    /// Whether it is a simple rule or the bound.
+    pub is_simple: bool,
+    /// Time from a decision until it serves, in seconds.
+    pub lead_time_s: u32,
+    /// Share of the time in which demand was above the capacity.
+    pub time_short: f64,
+    /// Share of the demand above the capacity.
+    pub unmet: f64,
+    /// Demand above the capacity, in core-hours.
+    pub unmet_core_h: f64,
+    /// Capacity above the demand, in core-hours.
+    pub over_core_h: f64,
+    /// The same as a multiple of the demand.
+    pub over: f64,
+    /// Changes of a workload within a day, on average.
+    pub changes_per_workload_day: f64,
+    /// Surges of the demand.
+    pub surges: u64,
+    /// Share of them that met enough capacity when they began.
+    pub surges_covered: Option<f64>,
+    /// What the capacity cost, in the price list's currency; `None` without a price of a core.
+    pub cost: Option<f64>,
+    /// Shares of the workloads that were short for more than each share of their time.
+    pub workloads_short_above: Vec<(f64, f64)>,
+    /// By the baseline with the same lead time.
+    pub relative: Relative,
+    /// The planner's policies with the same lead time that have no more time short, unmet demand, capacity to spare
+    /// and changes, and less of at least one.
+    pub beaten_by: Vec<String>,
+}
+
+/// What one contender came to, over all lanes.
+pub(super) struct Held<'a> {
+    pub workloads: &'a [WorkloadId],
+    pub tallies: &'a [Tally],
+    pub days: &'a BTreeMap<i64, Sums>,
+}
+
+/// By contender the tallies, in the order of `workloads`, and the days.
+struct Fleet {
+    workloads: Vec<WorkloadId>,
+    outcomes: Vec<(Vec<Tally>, BTreeMap<i64, Sums>)>,
+}
+
+impl Report {
+    pub(super) fn of(plan: &Plan, request: &Request, read: &ReplayReport, lanes: Vec<LaneOutcome>) -> Self {
+        let fleet = Fleet::of(plan.contenders.len(), lanes);
+        let baseline = |lead_s: u32| {
+            let is_it = |(policy, lead): &(Policy, u32)| policy.label == BASELINE && *lead == lead_s;
+            plan.contenders.iter().position(is_it).unwrap_or(0)
+        };
+        let line = |(i, (policy, lead_s)): (usize, &(Policy, u32))| {
+            let (held, compared) = (fleet.held(i), fleet.held(baseline(*lead_s)));
+            Line::of(
+                (policy, *lead_s),
+                &held,
+                Relative::of(&held, &compared, request.block_days),
+                plan.core_price_per_h,
+            )
+        };
+        let mut lines: Vec<Line> = plan.contenders.iter().enumerate().map(line).collect();
+        compare(&mut lines);
+        let counted = |tallies: &[Tally]| tallies.iter().filter(|tally| tally.hours > 0.0).count();
+        Self {
+            trace: request.trace.file.display().to_string(),
+            from: read.first_at.map(rfc3339),
+            to: read.last_at.map(rfc3339),
+            scored_from: request.scored_from.map(rfc3339),
+            warm_up_s: request.warm_up_s,
+            rows_read: read.rows_read,
+            rows_dropped: read.rows_dropped.clone(),
+            workloads: fleet.outcomes.first().map_or(0, |(tallies, _)| counted(tallies)),
+            block_days: request.block_days,
+            baseline: BASELINE,
+            unmet_weight: UNMET_WEIGHT,
+            lines,
+        }
+    }
+
+    /// The lead times, in the order that they were asked for.
+    pub(super) fn lead_times_s(&self) -> Vec<u32> {
+        let mut lead_times_s: Vec<u32> = self.lines.iter().map(|line| line.lead_time_s).collect();
+        lead_times_s.dedup();
+        lead_times_s
+    }
+}
+
+impl Fleet {
+    fn of(contenders: usize, lanes: Vec<LaneOutcome>) -> Self {
+        let mut fleet = Self { workloads: Vec::new(), outcomes: vec![Default::default(); contenders] };
+        for lane in lanes {
+            let before = fleet.workloads.len();
+            fleet.workloads.extend(lane.workloads);
+            for ((tallies, days), came) in fleet.outcomes.iter_mut().zip(lane.outcomes) {
+                tallies.resize(before, Tally::default());
+                tallies.extend(came.tallies);
+                tallies.resize(fleet.workloads.len(), Tally::default());
+                came.days.into_iter().for_each(|(day, sums)| *days.entry(day).or_default() += sums);
+            }
+        }
+        fleet
+    }
+
+    fn held(&self, contender: usize) -> Held<'_> {
+        let (tallies, days) = &self.outcomes[contender];
+        Held { workloads: &self.workloads, tallies, days }
+    }
+}
+
+impl Line {
+    fn of((policy, lead_time_s): (&Policy, u32), held: &Held<'_>, relative: Relative, core_price: Option<f64>) -> Self {
+        let mut sum = Tally::default();
+        held.tallies.iter().for_each(|tally| sum.add(tally));
+        let shares: Vec<f64> = held.tallies.iter().filter_map(Tally::time_short).collect();
+        let above =
+            |most: f64| shares.iter().filter(|share| **share > most).count() as f64 / shares.len().max(1) as f64;
+        Self {
+            policy: policy.label.clone(),
+            name: policy.name.clone(),
+            is_simple: !matches!(policy.kind, Kind::Planner(_)),
+            lead_time_s,
+            time_short: sum.time_short().unwrap_or(0.0),
+            unmet: sum.unmet_share().unwrap_or(0.0),
+            unmet_core_h: sum.unmet,
+            over_core_h: sum.over,
+            over: sum.over_share().unwrap_or(0.0),
+            changes_per_workload_day: sum.changes_per_day().unwrap_or(0.0),
+            surges: sum.surges,
+            surges_covered: sum.surges_covered_share(),
+            cost: core_price.map(|price| sum.cost(price)),
+            workloads_short_above: SHORT_ABOVE.map(|most| (most, above(most))).to_vec(),
+            relative,
+            beaten_by: Vec::new(),
+        }
+    }
+
+    fn beats(&self, other: &Self) -> bool {
+        let measures = |line: &Self| [line.time_short, line.unmet, line.over_core_h, line.changes_per_workload_day];
+        let (own, others) = (measures(self), measures(other));
+        own.iter().zip(&others).all(|(a, b)| a <= b) && own != others
+    }
+}
+
+/// Notes for each line which of the planner's beat it.
+fn compare(lines: &mut [Line]) {
+    let beaten_by = |line: &Line| {
+        let beats = |own: &&Line| !own.is_simple && own.lead_time_s == line.lead_time_s && own.beats(line);
+        lines.iter().filter(beats).map(|own| own.policy.clone()).collect::<Vec<_>>()
+    };
+    let all: Vec<_> = lines.iter().map(beaten_by).collect();
+    lines.iter_mut().zip(all).for_each(|(line, beaten_by)| line.beaten_by = beaten_by);
+}

@@ -1,0 +1,81 @@
+//! The report as a table, for reading.
+
+use super::relative::Ratio;
+use super::report::{Line, Report};
+use std::fmt::Write as _;
+
+impl Report {
+    /// A policy a line, for each lead time.
+    pub fn table(&self) -> String {
+        let mut text = format!(
+            "{} workloads. Ratios are to {} with the same lead time; below 1 is better. In brackets the 95 % interval \
+             over blocks of {} days; m is the mean of the workloads' own ratios.\n",
+            self.workloads, self.baseline, self.block_days
+        );
+        for lead_s in self.lead_times_s() {
+            let _ = write!(
+                text,
+                "\nlead time {}\n{:<30} {:>7} {:>7} {:>10} {:>6} {:>7} {:>7} {:>9}  {:<27} {:<27} {:<27} {:>9}\n",
+                minutes(lead_s),
+                "policy",
+                "short",
+                "unmet",
+                "over,",
+                "over/",
+                "changes",
+                "surges",
+                "cost",
+                "time short",
+                "unmet",
+                "over",
+                "win/lose"
+            );
+            let _ = writeln!(
+                text,
+                "{:<30} {:>7} {:>7} {:>10} {:>6} {:>7} {:>7}",
+                "", "%", "%", "core-h", "demand", "/VM-day", "met, %"
+            );
+            let own = || self.lines.iter().filter(|line| line.lead_time_s == lead_s);
+            own().for_each(|line| text += &row(line));
+            for line in own().filter(|line| !line.beaten_by.is_empty()) {
+                let _ = writeln!(text, "{} is beaten in every way by {}", line.policy, line.beaten_by.join(", "));
+            }
+        }
+        text
+    }
+}
+
+fn row(line: &Line) -> String {
+    let relative = &line.relative;
+    format!(
+        "{:<30} {:>7.2} {:>7.2} {:>10.0} {:>6.2} {:>7.2} {:>7} {:>9}  {:<27} {:<27} {:<27} {:>9}\n",
+        line.policy,
+        100.0 * line.time_short,
+        100.0 * line.unmet,
+        line.over_core_h,
+        line.over,
+        line.changes_per_workload_day,
+        line.surges_covered.map_or("-".to_owned(), |share| format!("{:.1}", 100.0 * share)),
+        line.cost.map_or("-".to_owned(), |cost| format!("{cost:.0}")),
+        words(&relative.time_short),
+        words(&relative.unmet),
+        words(&relative.over),
+        format!("{:.0}/{:.0} %", 100.0 * relative.winners_share, 100.0 * relative.losers_share),
+    )
+}
+
+/// A ratio as text, with its interval and the workloads' mean.
+pub(super) fn words(ratio: &Ratio) -> String {
+    let number = |number: Option<f64>| number.map_or("-".to_owned(), |n| format!("{n:.3}"));
+    let interval = ratio.fleet_95.map_or(String::new(), |(low, high)| format!(" ({low:.2}-{high:.2})"));
+    format!(
+        "{}{interval} m {}",
+        number(ratio.fleet),
+        ratio.workloads_mean.map_or("-".to_owned(), |m| format!("{m:.2}"))
+    )
+}
+
+/// A lead time as text.
+pub(super) fn minutes(lead_s: u32) -> String {
+    if lead_s % 60 == 0 { format!("{} min", lead_s / 60) } else { format!("{lead_s} s") }
+}

@@ -1,0 +1,190 @@
+//! Replays of small traces, from the file to the report.
+
+use super::contender::Contender;
+use super::follower::Mind;
+use super::report::Line;
+use super::*;
+use crate::lanes::Lane as _;
+use prescale_chassis::{Input, Reply, TypedStage as _, TypedStageFactory as _};
+use prescale_collector::Mapping;
+use prescale_collector::replay::read::read_samples;
+use prescale_contracts::{Contract as _, Envelope};
+use prescale_domain::action::Action;
+use prescale_domain::policy::Decision;
+use prescale_domain::prediction::Prediction;
+use std::fmt::Write as _;
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+const DAY_BINS: i64 = 288;
+const BEGIN_S: i64 = 1_700_006_400;
+
+/// Rows of two workloads with 4 cores: `steady` needs .7 cores, and 1.4 from the middle of the third day on; what
+/// `daily` needs follows the time of day.
+fn trace(folder: &Path) -> PathBuf {
+    let mut text = String::from("vm,ts,used,cores,mem\n");
+    for bin in 0..3 * DAY_BINS {
+        let ts = BEGIN_S + 300 * bin;
+        let steady = if bin < 5 * DAY_BINS / 2 { 0.7 } else { 1.4 };
+        let daily = 1.0 + (bin as f64 / 288.0 * std::f64::consts::TAU).sin() * 0.6 + f64::from(bin % 7 == 0) * 0.8;
+        let _ = writeln!(text, "steady,{ts},{steady},4,8e9\ndaily,{ts},{daily},4,8e9");
+    }
+    let file = folder.join("trace.csv");
+    fs::write(&file, text).unwrap();
+    file
+}
+
+fn request(file: &Path) -> Request {
+    Request {
+        trace: ReplayConfig {
+            file: file.to_owned(),
+            mapping: Mapping::parse("entity=vm,time=ts,cpu=used,cpu_capacity=cores,memory_capacity=mem").unwrap(),
+            ..ReplayConfig::default()
+        },
+        scored_from: None,
+        warm_up_s: 2 * 86_400,
+        lead_times_s: vec![300, 900],
+        policies: Vec::new(),
+        sweep: false,
+        workloads: None,
+        forecasts: false,
+        stamped: Stamped::Start,
+        shown: ShownDemand::Measured,
+        grain_cores: 0.01,
+        block_days: 1,
+        report: None,
+    }
+}
+
+fn line<'a>(report: &'a Report, policy: &str, lead_time_s: u32) -> &'a Line {
+    let is_it = |line: &&Line| line.policy == policy && line.lead_time_s == lead_time_s;
+    report.lines.iter().find(is_it).unwrap()
+}
+
+fn near(a: f64, b: f64) {
+    assert!((a - b).abs() <= 1e-9 * b.abs().max(1.0), "{a} instead of {b}");
+}
+
+#[test]
+fn a_rise_is_unmet_until_its_step_is_known_and_the_lead_time_has_passed() {
+    let folder = tempfile::tempdir().unwrap();
+    for stamped in [Stamped::Start, Stamped::End] {
+        let workloads = Some(Pattern::new("st*").unwrap());
+        let report = replay(&Settings::default(), &Request { workloads, stamped, ..request(&trace(folder.path())) });
+        let report = report.unwrap();
+        assert_eq!(report.workloads, 1);
+        // The step of the rise and those of the lead time have 1 core instead of 1.4.
+        for (lead_time_s, bins) in [(300, 2.0), (900, 4.0)] {
+            let reactive = line(&report, "reactive-1h", lead_time_s);
+            near(reactive.unmet_core_h, 0.4 * bins / 12.0);
+            let counted = if stamped == Stamped::Start { 288.0 } else { 287.0 };
+            near(reactive.time_short, bins / counted);
+            near(reactive.changes_per_workload_day * counted / 288.0, 1.0);
+            assert_eq!((reactive.surges, reactive.surges_covered), (1, Some(0.0)));
+            let bought = line(&report, "as-bought", lead_time_s);
+            assert_eq!((bought.unmet, bought.changes_per_workload_day), (0.0, 0.0));
+            assert_eq!((bought.relative.unmet.fleet, bought.surges_covered), (Some(0.0), Some(1.0)));
+            let bound = line(&report, "foresight-8-changes", lead_time_s);
+            assert_eq!((bound.unmet, bound.over), (0.0, 0.0));
+        }
+    }
+}
+
+#[test]
+fn the_report_holds_every_policy_and_says_the_same_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("report");
+    let request = Request { sweep: true, report: Some(out.clone()), ..request(&trace(folder.path())) };
+    let report = replay(&Settings::default(), &request).unwrap();
+    assert_eq!(report.workloads, 2);
+    let json: serde_json::Value = serde_json::from_str(&fs::read_to_string(out.join("report.json")).unwrap()).unwrap();
+    assert_eq!(json["lines"].as_array().unwrap().len(), report.lines.len());
+    let page = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(page.contains("<svg") && page.contains("last-week-max") && !page.contains("<script"), "{page}");
+    assert!(report.table().contains("reactive-1h+utilisation=0.9"));
+    let own = line(&report, "reactive-1h", 300);
+    assert_eq!((own.relative.over.fleet, own.relative.winners_share), (Some(1.0), 0.0));
+    let more = line(&report, "reactive-1h+utilisation=0.5", 300);
+    assert!(more.relative.over.fleet.unwrap() > 1.0 && more.unmet <= own.unmet);
+    let (bound, free) = (line(&report, "foresight-8-changes", 900), line(&report, "foresight", 900));
+    assert!(bound.unmet == 0.0 && free.over == 0.0 && bound.over > 0.0 && bound.over < own.over);
+    assert!(bound.changes_per_workload_day <= 8.0);
+    let again = replay(&Settings::default(), &request).unwrap();
+    assert_eq!(serde_json::to_string(&again).unwrap(), serde_json::to_string(&report).unwrap());
+}
+
+/// What the planner was given and what it decided, in a replay with forecasts of the predictor.
+fn heard(plan: &Plan, request: &Request) -> Vec<(Prediction, Option<Decision>)> {
+    let extent = TraceExtent { rows: 0, step_s: 300, from: EventTime::from_s(BEGIN_S) };
+    let mut lane = plan.lane(request, &extent).unwrap();
+    let take = |samples| {
+        lane.take(samples).unwrap();
+        ControlFlow::Continue(())
+    };
+    read_samples(&request.trace, |_| (), take).unwrap();
+    lane.run().unwrap();
+    let heard = lane.contenders.into_iter().filter_map(|contender| match contender {
+        Contender::Follower(follower) => match follower.mind {
+            Mind::Planner { planner, .. } => Some(planner.heard),
+            Mind::Simple { .. } => None,
+        },
+        Contender::Foreseer(_) => None,
+    });
+    heard.flatten().collect()
+}
+
+#[test]
+fn the_planners_stage_asks_for_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let policies = vec!["planner".to_owned()];
+    let request = Request { policies, forecasts: true, lead_times_s: vec![600], ..request(&trace(folder.path())) };
+    let plan = Plan::of(&Settings::default(), &request).unwrap();
+    let heard = heard(&plan, &request);
+    let Kind::Planner(planning) = &plan.contenders[1].0.kind else { panic!("the planner") };
+    // A row is known 300 s after its instant, and the capacity serves 600 s later.
+    let rules = planning.rules(900).unwrap();
+    let mut stage = prescale_planner::stage::Factory::new(Arc::new(rules)).create(0);
+    let (mut acted, mut held) = (0, 0);
+    for (prediction, decision) in heard {
+        let envelope = Envelope::root("test", Prediction::EVENT_TYPE, &prediction.workload, prediction.made_at, "0");
+        let reply = stage.apply(vec![Input { envelope, value: prediction }]).unwrap().remove(0);
+        match (reply, decision.unwrap()) {
+            (Reply::Emit(outgoing), Decision::Act(wanted)) => {
+                let value = outgoing[0].records()[0].value.as_deref().unwrap();
+                let action = Action { prediction_id: "replay".into(), ..Action::decode(value).unwrap() };
+                assert_eq!(action, *wanted);
+                acted += 1;
+            }
+            (Reply::Drop(_), Decision::Hold(_)) => held += 1,
+            (reply, decision) => panic!("{reply:?} where the replay has {decision:?}"),
+        }
+    }
+    assert!(acted > 2 && held > 100, "{acted} actions, {held} holds");
+}
+
+#[test]
+fn what_cannot_be_compared_is_an_error_that_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = trace(folder.path());
+    let failure = |change: fn(&mut Request)| {
+        let mut request = request(&file);
+        change(&mut request);
+        format!("{:#}", replay(&Settings::default(), &request).unwrap_err())
+    };
+    let short = failure(|r| r.warm_up_s = 5 * 86_400);
+    assert!(short.contains("nothing was scored") && short.contains("432000 s"), "{short}");
+    let nobody = failure(|r| r.workloads = Some(Pattern::new("web-*").unwrap()));
+    assert!(nobody.contains("nothing was scored"), "{nobody}");
+    let policy = failure(|r| r.policies = vec!["oracle".to_owned()]);
+    assert!(
+        policy.contains("\"oracle\"") && policy.contains("reactive-1h") && policy.contains("threshold"),
+        "{policy}"
+    );
+    let knob = failure(|r| r.policies = vec!["vpa+quantile=0.9".to_owned()]);
+    assert!(knob.contains("no knob \"quantile\", only percentile"), "{knob}");
+    let key = failure(|r| r.policies = vec!["planner+threshold.hedroom=0.9".to_owned()]);
+    assert!(key.contains("no key \"threshold.hedroom\""), "{key}");
+    let forecasts = failure(|r| r.policies = vec!["kedastral".to_owned()]);
+    assert!(forecasts.contains("needs forecasts"), "{forecasts}");
+}
