@@ -47,7 +47,7 @@ pub fn strained(cpu_last: Option<f64>, cpu_before: Option<f64>, signals: &[Signa
     }
     signals.iter().filter(|signal| SUFFERING.contains(&signal.name.as_str())).find_map(|signal| {
         let (last, short_mean, long_p95) = (signal.last?, signal.short_mean?, signal.long_p95?);
-        (last > RISES_ABOVE * short_mean && last > long_p95).then(|| Strain {
+        signal.has_risen().then(|| Strain {
             cpu_last,
             cpu_before,
             signal: signal.name.clone(),
@@ -57,6 +57,14 @@ pub fn strained(cpu_last: Option<f64>, cpu_before: Option<f64>, signals: &[Signa
             long_p95,
         })
     })
+}
+
+impl Signal {
+    /// Whether its newest value is well above its recent mean, and beyond what the long window knows.
+    pub fn has_risen(&self) -> bool {
+        let known = self.last.zip(self.short_mean).zip(self.long_p95);
+        known.is_some_and(|((last, short_mean), long_p95)| last > RISES_ABOVE * short_mean && last > long_p95)
+    }
 }
 
 impl Strain {

@@ -9,6 +9,7 @@ use super::rules::Rules;
 use super::wording::{number, reason};
 use crate::action::Reason;
 use crate::guardrail::Room;
+use crate::guardrail::strain::strained;
 use crate::sample::Capacity;
 
 /// Use above the capacity within a week says that the capacity does not cap it.
@@ -146,5 +147,7 @@ pub(super) fn objections_to_a_decrease(facts: &Facts<'_>) -> Vec<Reason> {
         );
         objections.push(reason("guardrail.novel_fall", text));
     }
+    let cpu = used(facts, Resource::Cpu);
+    objections.extend(strained(cpu, facts.live.cpu.hour_mean(), &facts.prediction.signals).map(|s| s.objection()));
     objections
 }

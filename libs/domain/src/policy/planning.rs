@@ -8,7 +8,8 @@ use super::proactive::{BIN_S, Prices, Proactive, Settings, Track};
 use super::resource::Resource;
 use super::rules::{Policy, Rules};
 use crate::guardrail::History;
-use crate::prediction::Prediction;
+use crate::guardrail::strain::SUFFERING;
+use crate::prediction::{Prediction, Signal};
 use crate::sample::Capacity;
 use crate::stream::silence::{Observed, SourceNumber, Sources};
 use crate::workload::WorkloadId;
@@ -72,7 +73,7 @@ impl Known {
         prediction_id: &Arc<str>,
     ) -> Decision {
         let (at, guardrails) = (prediction.made_at, &rules.guardrails);
-        let settings = settings(rules);
+        let settings = settings(rules, prediction.step_s);
         self.history.observe(prediction);
         let current = prediction.capacity.as_ref().filter(|c| is_sound(c));
         let forecast = forecast_of(prediction, Resource::Cpu);
@@ -88,7 +89,7 @@ impl Known {
                 let base = self.history.base(current, rules.dry_run.on(prediction.platform), at);
                 let asked = base.cpu_cores().min(current.cpu_cores());
                 let limit = asked * guardrails.floor_utilisation;
-                self.live.surges.observe(&surge_rules, (at, prediction.step_s), used, limit, false)
+                self.live.surges.observe(&surge_rules, (at, prediction.step_s), used, limit, suffers(prediction))
             }
             _ => super::live::Surge::None,
         };
@@ -119,11 +120,16 @@ impl Known {
     }
 }
 
-fn settings(rules: &Rules) -> Settings {
+/// Whether latency, errors or throttling say that the workload is short.
+fn suffers(prediction: &Prediction) -> bool {
+    prediction.signals.iter().filter(|signal| SUFFERING.contains(&signal.name.as_str())).any(Signal::has_risen)
+}
+
+fn settings(rules: &Rules, step_s: u32) -> Settings {
     let default = Proactive::default();
     let policy = match &rules.policy {
         Policy::Proactive(policy) => policy,
         Policy::Threshold(_) => &default,
     };
-    policy.settings(rules.forecast.lead_time_s, rules.guardrails.floor_utilisation)
+    policy.settings(rules.forecast.lead_time_s, step_s, rules.guardrails.floor_utilisation)
 }

@@ -4,7 +4,7 @@
 //! The planner's knobs are the keys of its section (`planner+lead_time_s=600`, `threshold+threshold.headroom=1.2`).
 //! `naive:` before it gives the planner the forecast that the last value makes.
 
-use super::Request;
+use super::{Request, ShownDemand};
 use anyhow::{Context as _, Result, bail, ensure};
 use prescale_domain::outcome::SizingRule;
 use prescale_domain::outcome::rules::as_bought::AsBought;
@@ -185,7 +185,7 @@ pub(super) fn chosen(planner: &PlannerConfig, request: &Request) -> Result<Vec<P
         if policies.iter().any(|policy| policy.label == *label) {
             continue;
         }
-        let policy = parsed(label, planner, request.grain_cores).with_context(|| format!("--policies {label:?}"))?;
+        let policy = parsed(label, planner, request).with_context(|| format!("--policies {label:?}"))?;
         ensure!(
             request.forecasts
                 || !(policy.needs_forecasts(true) || matches!(&policy.kind, Kind::Simple(s, _) if s.needs_forecasts)),
@@ -210,7 +210,7 @@ fn swept(policy: &Policy) -> Vec<Policy> {
     values.iter().map(with).collect()
 }
 
-fn parsed(label: &str, planner: &PlannerConfig, grain_cores: f64) -> Result<Policy> {
+fn parsed(label: &str, planner: &PlannerConfig, request: &Request) -> Result<Policy> {
     let mut parts = label.split('+');
     let name = parts.next().unwrap_or_default().to_owned();
     let knob = |part: &str| {
@@ -224,7 +224,7 @@ fn parsed(label: &str, planner: &PlannerConfig, grain_cores: f64) -> Result<Poli
         ensure!(knobs.is_empty(), "it has no knobs");
         Kind::Foresight(*changes_max)
     } else {
-        Kind::Planner(Box::new(planning(&name, &knobs, planner, grain_cores)?))
+        Kind::Planner(Box::new(planning(&name, &knobs, planner, request)?))
     };
     Ok(Policy { label: label.to_owned(), name, kind })
 }
@@ -245,7 +245,7 @@ fn simple_knobs(simple: &Simple, given: &[(String, String)]) -> Result<Knobs> {
 }
 
 /// The planner over CPU alone, by limits, with nothing called that is not carried out.
-fn planning(name: &str, knobs: &[(String, String)], planner: &PlannerConfig, grain_cores: f64) -> Result<Planning> {
+fn planning(name: &str, knobs: &[(String, String)], planner: &PlannerConfig, request: &Request) -> Result<Planning> {
     let is_naive = name.starts_with(NAIVE);
     let policy = name.trim_start_matches(NAIVE);
     let mut table = Table::try_from(planner).context("the planner's section cannot be written")?;
@@ -261,13 +261,16 @@ fn planning(name: &str, knobs: &[(String, String)], planner: &PlannerConfig, gra
     };
     let config: PlannerConfig =
         table.try_into().with_context(|| format!("it is none of {}, and no policy of the planner", known()))?;
-    let config = PlannerConfig {
+    let mut config = PlannerConfig {
         resources: vec![prescale_domain::kpi::CPU_CORES_USED.to_owned()],
         mechanism: MechanismName::Limits,
-        cpu_cores_grain: grain_cores,
+        cpu_cores_grain: request.grain_cores,
         dry_run: DryRunConfig { simulated: false, elsewhere: false },
         ..config
     };
+    if request.shown == ShownDemand::Measured {
+        config.guardrails.capped_from = 0.0;
+    }
     let planning = Planning { config, is_naive };
     planning.rules(planning.config.lead_time_s)?;
     Ok(planning)

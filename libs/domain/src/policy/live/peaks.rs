@@ -11,7 +11,10 @@ const WEEK_DAYS: i64 = 7;
 /// Hours that a fall of use is not yet believed to be the new normal.
 const NOVEL_HOURS: i64 = 3;
 
-/// Extremes of a stretch of time.
+/// Fewest uses that the open hour's mean is of.
+const MEAN_OF_MIN: u32 = 6;
+
+/// What use was over a stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
 struct Extremes {
     /// Hour or day since 1970.
@@ -20,12 +23,16 @@ struct Extremes {
     greatest: f64,
     /// Least of the maxima over two bins in a row; infinite where there are none yet.
     least: f64,
+    sum: f64,
+    count: u32,
 }
 
 impl Extremes {
     fn merge(&mut self, other: &Self) {
         self.greatest = self.greatest.max(other.greatest);
         self.least = self.least.min(other.least);
+        self.sum += other.sum;
+        self.count += other.count;
     }
 }
 
@@ -55,7 +62,7 @@ impl Peaks {
             self.above_capacity_at = Some(at);
         }
         self.observe_bin(at.bin(BIN_S as u32), used);
-        let now = Extremes { number: at.bin(HOUR_S as u32), greatest: used, least: f64::INFINITY };
+        let now = Extremes { number: at.bin(HOUR_S as u32), greatest: used, least: f64::INFINITY, sum: used, count: 1 };
         match &mut self.hour {
             Some(open) if open.number == now.number => open.merge(&now),
             open => {
@@ -105,6 +112,13 @@ impl Peaks {
         let (bin, open) = self.bin?;
         let before = self.bin_before.filter(|(before, _)| *before == bin - 1);
         Some(before.map_or(open, |(_, before)| before.max(open)))
+    }
+
+    /// Mean use of the open hour, or of the one before where that has just begun.
+    pub fn hour_mean(&self) -> Option<f64> {
+        let mean = |hour: &Extremes| hour.sum / f64::from(hour.count);
+        let open = self.hour.as_ref()?;
+        self.hours.last().filter(|_| open.count < MEAN_OF_MIN).or(Some(open)).map(mean)
     }
 
     /// How long the use has been watched, in seconds.

@@ -39,9 +39,15 @@ const MEMORY_WATCHED_S_MIN: i64 = 86_400;
 pub(crate) const MEMORY_PEAK_DAYS: i64 = 7;
 
 impl Proactive {
-    /// How rules are tried, where a change takes `lead_time_s`.
-    pub fn settings(&self, lead_time_s: u32, floor_utilisation: f64) -> Settings {
-        Settings { lead_time_s, hold_s: self.hold_s, aim: self.aim, floor_utilisation: floor_utilisation as f32 }
+    /// How rules are tried, where a change takes `lead_time_s` and a demand is known every `step_s`.
+    pub fn settings(&self, lead_time_s: u32, step_s: u32, floor_utilisation: f64) -> Settings {
+        Settings {
+            lead_time_s,
+            step_s,
+            hold_s: self.hold_s,
+            aim: self.aim,
+            floor_utilisation: floor_utilisation as f32,
+        }
     }
 
     /// Judges CPU and memory, from what was asked for last (`base`). `track` is of CPU and has taken in the

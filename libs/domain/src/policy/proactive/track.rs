@@ -15,6 +15,8 @@ use bitcode::{Decode, Encode};
 pub struct Settings {
     /// Time until a change serves, in seconds.
     pub lead_time_s: u32,
+    /// Time between two demands, in seconds.
+    pub step_s: u32,
     /// Time that a decision serves until the next can, in seconds.
     pub hold_s: u32,
     /// What the prices are to achieve.
@@ -24,11 +26,11 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Bins from the one whose close is decided on to the first that the decision serves: what is known at a bin's
-    /// close serves a lead time later.
+    /// Bins from one to the first that a decision on its newest demand serves the whole of.
     pub fn delay_bins(&self) -> usize {
-        let lead = i64::from(self.lead_time_s);
-        ((lead + BIN_S - 1) / BIN_S + 1).clamp(1, DELAY_BINS_MAX as i64) as usize
+        let newest_s = (BIN_S - i64::from(self.step_s)).max(0);
+        let served_s = newest_s + i64::from(self.lead_time_s);
+        ((served_s + BIN_S - 1) / BIN_S).clamp(1, DELAY_BINS_MAX as i64) as usize
     }
 
     /// From a decision until the next one can serve, in seconds.
