@@ -40,10 +40,6 @@ pub fn step(
 
 /// Decides about one workload. The history has observed the prediction already.
 pub fn decide(rules: &Rules, history: &History, prediction: &Prediction, prediction_id: &Arc<str>) -> Decision {
-    if !rules.enabled {
-        let text = "decisions are switched off ([planner] enabled = false)".to_owned();
-        return Decision::Hold(vec![reason("planner.disabled", text)]);
-    }
     let Some(current) = prediction.capacity.as_ref().filter(|c| is_sound(c)) else {
         let text = "the prediction does not say what capacity the workload has".to_owned();
         return Decision::Hold(vec![reason("policy.no_capacity", text)]);

@@ -135,12 +135,10 @@ fn a_decrease_leaves_what_is_in_use() {
 }
 
 #[test]
-fn low_confidence_and_the_kill_switch_hold() {
+fn low_confidence_holds() {
     let mut rules = Rules::default();
     rules.guardrails.scored_min = 41;
     assert_eq!(held(&decide_first(&rules, &prediction("w", 0, 10.0, 20.0, 4))).last(), Some(&"guardrail.confidence"));
-    rules.enabled = false;
-    assert_eq!(held(&decide_first(&rules, &prediction("w", 0, 10.0, 20.0, 4))), ["planner.disabled"]);
 }
 
 #[test]

@@ -51,8 +51,6 @@ impl DryRun {
 /// Everything that decides about a workload but the facts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
-    /// When false nothing is decided: the kill switch.
-    pub enabled: bool,
     /// The policy.
     pub policy: Policy,
     /// Which number of a prediction counts.
@@ -68,7 +66,6 @@ pub struct Rules {
 impl Default for Rules {
     fn default() -> Self {
         Self {
-            enabled: true,
             policy: Policy::Threshold(Threshold::default()),
             forecast: ForecastChoice::default(),
             sizing: Sizing::default(),
