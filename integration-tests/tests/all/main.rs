@@ -4,6 +4,7 @@ mod archiver;
 mod command;
 mod console;
 mod edges;
+mod governor;
 mod input_faults;
 mod models;
 mod scenario;

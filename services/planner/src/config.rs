@@ -13,8 +13,6 @@ const MIB: f64 = 1_048_576.0;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
-    /// When false nothing is decided: the kill switch.
-    pub enabled: bool,
     /// Which policy decides.
     pub policy: PolicyName,
     /// KPIs whose demand is sized: `cpu_cores_used`, `memory_bytes`.
@@ -145,7 +143,6 @@ impl Default for Config {
     fn default() -> Self {
         let (forecast, sizing) = (ForecastChoice::default(), Sizing::default());
         Self {
-            enabled: true,
             policy: PolicyName::Threshold,
             resources: forecast.resources.iter().map(|r| r.kpi().to_owned()).collect(),
             target: TargetName::Maximum,
@@ -214,7 +211,6 @@ impl Config {
         };
         let PolicyName::Threshold = self.policy;
         let rules = Rules {
-            enabled: self.enabled,
             policy: Policy::Threshold(self.threshold.rule()),
             forecast: ForecastChoice {
                 target: match self.target {

@@ -4,6 +4,7 @@ use bitcode::{Decode, Encode};
 use prescale_bus::StageFailure;
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::topics;
+use prescale_domain::governor::{FleetRecord, Fleets, Proposal, Said, Sightings, follows_from_live_use};
 use prescale_domain::guardrail::History;
 use prescale_domain::policy::{Decision, Rules, step};
 use prescale_domain::prediction::Prediction;
@@ -20,7 +21,7 @@ pub const HOLD: &str = "hold";
 pub const STALE: &str = "stale";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 1;
+const STATE_LAYOUT: u32 = 2;
 
 /// Makes the stage's instances.
 ///
@@ -28,11 +29,14 @@ const STATE_LAYOUT: u32 = 1;
 /// published, and a snapshot knows of it.
 pub struct Factory {
     rules: Arc<Rules>,
+    fleets: Arc<Fleets>,
 }
 
 /// The stage on one partition.
 pub struct PlannerStage {
     rules: Arc<Rules>,
+    fleets: Arc<Fleets>,
+    partition: u32,
     state: State,
 }
 
@@ -41,6 +45,7 @@ pub struct PlannerStage {
 struct State {
     workloads: BTreeMap<WorkloadId, Known>,
     sources: Sources,
+    sightings: Sightings,
 }
 
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -50,9 +55,9 @@ struct Known {
 }
 
 impl Factory {
-    /// Of checked rules.
-    pub fn new(rules: Arc<Rules>) -> Self {
-        Self { rules }
+    /// Of checked rules and fleets.
+    pub fn new(rules: Arc<Rules>, fleets: Arc<Fleets>) -> Self {
+        Self { rules, fleets }
     }
 }
 
@@ -64,20 +69,21 @@ impl TypedStageFactory for Factory {
     }
 
     fn output_topics(&self) -> Vec<&'static str> {
-        vec![topics::ACTIONS]
+        vec![topics::PROPOSALS]
     }
 
     fn state_schema(&self) -> String {
         format!("{NAME} {STATE_LAYOUT}")
     }
 
-    fn create(&self, _partition: u32) -> PlannerStage {
-        PlannerStage { rules: Arc::clone(&self.rules), state: State::default() }
+    fn create(&self, partition: u32) -> PlannerStage {
+        let (rules, fleets) = (Arc::clone(&self.rules), Arc::clone(&self.fleets));
+        PlannerStage { rules, fleets, partition, state: State::default() }
     }
 
-    fn restore(&self, _partition: u32, snapshot: &[u8]) -> Result<PlannerStage, String> {
+    fn restore(&self, partition: u32, snapshot: &[u8]) -> Result<PlannerStage, String> {
         let state = bitcode::decode(snapshot).map_err(|e| format!("it is no state of the planner: {e}"))?;
-        Ok(PlannerStage { rules: Arc::clone(&self.rules), state })
+        Ok(PlannerStage { state, ..self.create(partition) })
     }
 }
 
@@ -102,14 +108,35 @@ impl PlannerStage {
         let new = || Known { source, history: History::default() };
         let known = self.state.workloads.entry(prediction.workload.clone()).or_insert_with(new);
         known.source = source;
-        match step(&self.rules, &mut known.history, prediction, &envelope.id) {
-            None => Ok(Reply::Drop(STALE)),
-            Some(Decision::Hold(_)) => Ok(Reply::Drop(HOLD)),
-            Some(Decision::Act(action)) => {
-                let outgoing = Outgoing::following(envelope, NAME, 0, &[topics::ACTIONS], action.as_ref())?;
-                Ok(Reply::Emit(vec![outgoing]))
-            }
+        let Some(decision) = step(&self.rules, &mut known.history, prediction, &envelope.id) else {
+            return Ok(Reply::Drop(STALE));
+        };
+        let said = self.said(prediction, decision);
+        if said.is_empty() {
+            return Ok(Reply::Drop(HOLD));
         }
+        let outgoing = |(ordinal, record): (usize, &FleetRecord)| {
+            let (workload, ordinal) = (&prediction.workload, ordinal as u32);
+            Outgoing::following_key(envelope, NAME, workload, ordinal, &[topics::PROPOSALS], record)
+        };
+        Ok(Reply::Emit(said.iter().enumerate().map(outgoing).collect::<Result<_, _>>()?))
+    }
+
+    /// What the governor is to hear: the proposal, between the views of the bins that end before and after it.
+    fn said(&mut self, prediction: &Prediction, decision: Decision) -> Vec<FleetRecord> {
+        let fleet = self.fleets.of(&prediction.workload, &prediction.source);
+        let (partition, sightings) = (self.partition, &mut self.state.sightings);
+        let before = sightings.before(&fleet, partition, prediction.made_at).map(Said::View);
+        let proposed = match decision {
+            Decision::Hold(_) => None,
+            Decision::Act(action) => {
+                let demanded = follows_from_live_use(&action);
+                Some(Said::Proposal(Box::new(Proposal { action: *action, demanded, partition })))
+            }
+        };
+        let after = sightings.after(&fleet, partition, prediction).map(Said::View);
+        let said = [before, proposed, after].into_iter().flatten();
+        said.map(|said| FleetRecord { key: fleet.clone(), said }).collect()
     }
 
     fn forget_silent(&mut self, Observed { source, forget_before }: Observed) {
