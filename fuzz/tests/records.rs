@@ -6,6 +6,7 @@ use prescale_contracts::{Contract, Envelope};
 use prescale_domain::action::{Action, ActionResult};
 use prescale_domain::fingerprint::Fingerprint;
 use prescale_domain::fleet::{Fleet, FleetSettings};
+use prescale_domain::governor::{FleetRecord, StandingOrder};
 use prescale_domain::prediction::Prediction;
 use prescale_domain::sample::Sample;
 use prescale_domain::time::EventTime;
@@ -24,6 +25,8 @@ fn any_contract(bytes: &[u8]) {
     decodes_to_a_record_or_not::<Prediction>(bytes);
     decodes_to_a_record_or_not::<Action>(bytes);
     decodes_to_a_record_or_not::<ActionResult>(bytes);
+    decodes_to_a_record_or_not::<FleetRecord>(bytes);
+    decodes_to_a_record_or_not::<StandingOrder>(bytes);
 }
 
 #[test]

@@ -15,13 +15,15 @@ use std::thread::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// The topics that the stages write to, and the one they begin with.
-const WRITTEN: [&str; 8] = [
+const WRITTEN: [&str; 10] = [
     topics::RAW_KPIS,
     topics::FINGERPRINTS,
     topics::PREDICTIONS,
     topics::PREDICTIONS_LATEST,
     topics::GROUP_PARTS,
     topics::GROUP_PREDICTIONS,
+    topics::PROPOSALS,
+    topics::CONTROL,
     topics::ACTIONS,
     topics::ACTION_RESULTS,
 ];
@@ -48,7 +50,8 @@ impl Pipeline {
         };
         pipeline.spawn("fingerprinter", |s, c, b, t| prescale_fingerprinter::run(&s.fingerprinter, c, b, t));
         pipeline.spawn("predictor", |s, c, b, t| prescale_predictor::run(&s.predictor, c, b, t));
-        pipeline.spawn("planner", |s, c, b, t| prescale_planner::run(&s.planner, c, b, t));
+        pipeline.spawn("planner", |s, c, b, t| prescale_planner::run(&s.planner, &s.governor.fleets, c, b, t));
+        pipeline.spawn("governor", |s, c, b, t| prescale_governor::run(&s.governor, c, b, t));
         if !settings.grouper.inputs().is_empty() {
             pipeline.spawn("grouper", |s, c, b, t| prescale_grouper::run(&s.grouper, c, b, t));
         }
@@ -122,8 +125,8 @@ pub struct Said {
 }
 
 /// What the topics hold, by topic; of a compacted one only the newest record of each key, since when
-/// the older ones go is the bus's own affair. Parts of groups meet in a partition from several, and so come sorted:
-/// by group, partition and instant.
+/// the older ones go is the bus's own affair. Where records meet in a partition from several, they come sorted: parts
+/// of groups by group, partition and instant, proposals by id, and what follows from those by key.
 pub type Outputs = BTreeMap<&'static str, Vec<Said>>;
 
 /// What is on the topics that the stages write to.
@@ -131,7 +134,9 @@ pub fn outputs(bus: &dyn Bus) -> Outputs {
     let held = |topic| match topic {
         topics::PREDICTIONS_LATEST => newest(said(bus, topic)),
         topics::GROUP_PARTS => sorted_parts(said(bus, topic)),
-        topics::GROUP_PREDICTIONS => by_key(said(bus, topic)),
+        topics::GROUP_PREDICTIONS | topics::ACTIONS | topics::ACTION_RESULTS => by_key(said(bus, topic)),
+        topics::PROPOSALS => by_id(said(bus, topic)),
+        topics::CONTROL => newest(said(bus, topic)),
         _ => said(bus, topic),
     };
     WRITTEN.into_iter().map(|topic| (topic, held(topic))).collect()
@@ -139,6 +144,11 @@ pub fn outputs(bus: &dyn Bus) -> Outputs {
 
 fn by_key(mut said: Vec<Said>) -> Vec<Said> {
     said.sort_by(|a, b| a.key.cmp(&b.key));
+    said
+}
+
+fn by_id(mut said: Vec<Said>) -> Vec<Said> {
+    said.sort_by_cached_key(|said| said.headers.iter().find(|h| h.name == "ce_id").map(|h| h.value.clone()));
     said
 }
 

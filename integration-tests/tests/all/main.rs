@@ -5,6 +5,7 @@ mod cases;
 mod command;
 mod console;
 mod edges;
+mod governor;
 mod input_faults;
 mod models;
 mod scenario;

@@ -15,7 +15,7 @@ use std::fs::{self, File};
 use std::process::{Child, Command, Output};
 use tempfile::TempDir;
 
-const STAGE_SERVICES: [&str; 4] = ["fingerprinter", "predictor", "planner", "actuator"];
+const STAGE_SERVICES: [&str; 5] = ["fingerprinter", "predictor", "planner", "governor", "actuator"];
 const WORKLOADS: u32 = 12;
 const HOURS: u32 = 8;
 
@@ -120,9 +120,9 @@ fn services_that_are_killed_and_started_again_account_for_every_record() {
     }
     installation.start("collector");
     let samples = i64::from(WORKLOADS * HOURS * 60);
-    let victims = ["planner", "fingerprinter", "grouper", "collector", "actuator", "predictor", "grouper"];
+    let victims = ["planner", "fingerprinter", "grouper", "governor", "collector", "actuator", "predictor", "grouper"];
     for (share, victim) in (1..).zip(victims) {
-        until("some more samples", || count(&bus, topics::RAW_KPIS) > samples * share / 9);
+        until("some more samples", || count(&bus, topics::RAW_KPIS) > samples * share / 10);
         installation.kill(victim);
         installation.start(victim);
     }

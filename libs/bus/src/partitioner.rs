@@ -27,6 +27,18 @@ pub fn partition_of(key: &[u8], partitions: u32) -> u32 {
     (murmur2(key).cast_unsigned() & 0x7fff_ffff) % partitions.max(1)
 }
 
+/// A key that belongs to a partition among `partitions`: the prefix and the first number that leads there.
+pub fn key_of(prefix: &str, partition: u32, partitions: u32) -> String {
+    let (partitions, mut number) = (partitions.max(1), 0_u64);
+    loop {
+        let key = format!("{prefix}{number}");
+        if partition_of(key.as_bytes(), partitions) == partition % partitions {
+            return key;
+        }
+        number += 1;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,6 +54,15 @@ mod tests {
             ("abc", 479470107),
         ] {
             assert_eq!(murmur2(key.as_bytes()), hash, "{key}");
+        }
+    }
+
+    #[test]
+    fn every_partition_has_a_key() {
+        for partitions in [1, 2, 7, 64] {
+            for partition in 0..partitions {
+                assert_eq!(partition_of(key_of("order#", partition, partitions).as_bytes(), partitions), partition);
+            }
         }
     }
 

@@ -19,10 +19,11 @@ pub struct StageInput {
 }
 
 /// The stages in the order of the data.
-pub const STAGES: [StageInput; 4] = [
+pub const STAGES: [StageInput; 5] = [
     StageInput { stage: "fingerprinter", topic: topics::RAW_KPIS },
     StageInput { stage: "predictor", topic: topics::FINGERPRINTS },
     StageInput { stage: "planner", topic: topics::PREDICTIONS },
+    StageInput { stage: "governor", topic: topics::PROPOSALS },
     StageInput { stage: "actuator", topic: topics::ACTIONS },
 ];
 
@@ -53,7 +54,8 @@ pub fn outputs_of(stage: &str) -> &'static [&'static str] {
         "predictor" => &[topics::PREDICTIONS, topics::PREDICTIONS_LATEST],
         "grouper" => &[topics::GROUP_PARTS],
         "group-forecaster" => &[topics::GROUP_PREDICTIONS],
-        "planner" => &[topics::ACTIONS],
+        "planner" => &[topics::PROPOSALS],
+        "governor" => &[topics::ACTIONS, topics::PROPOSALS, topics::CONTROL],
         "actuator" => &[topics::ACTION_RESULTS],
         _ => &[],
     }

@@ -1,7 +1,7 @@
 //! The `main` of a service's own binary.
 
 use crate::bus_access::{BusConfig, open_bus};
-use crate::config::{self, Loader};
+use crate::config::{self, ConfigError, Loader};
 use crate::context::Context;
 use crate::http::TelemetryServer;
 use crate::schema_registry::{SchemaRegistryConfig, with_registry};
@@ -44,6 +44,15 @@ pub fn service_main<C>(name: &'static str, run: Run<C>) -> ExitCode
 where
     C: Default + Serialize + DeserializeOwned,
 {
+    service_main_reading(name, |loader| loader.section(name), run)
+}
+
+/// As [`service_main`], of a service that reads its configuration itself, from several sections.
+pub fn service_main_reading<C>(
+    name: &'static str,
+    read: impl Fn(&Loader) -> Result<C, ConfigError>,
+    run: Run<C>,
+) -> ExitCode {
     let settings = match usage(std::env::args().skip(1)) {
         Ok(Usage::Help) => {
             print!("{}", help(name));
@@ -53,7 +62,7 @@ where
             println!("prescale-{name} {}", env!("CARGO_PKG_VERSION"));
             return ExitCode::SUCCESS;
         }
-        Ok(Usage::Run { config }) => load::<C>(name, config),
+        Ok(Usage::Run { config }) => load(config, read),
         Err(problem) => Err(anyhow::anyhow!("{problem}\n\n{}", help(name))),
     };
     let settings = match settings.and_then(|s| telemetry::init_logs(&s.telemetry).map(|()| s)) {
@@ -72,10 +81,10 @@ where
     }
 }
 
-fn load<C: Default + Serialize + DeserializeOwned>(name: &str, path: Option<PathBuf>) -> anyhow::Result<Settings<C>> {
+fn load<C>(path: Option<PathBuf>, read: impl Fn(&Loader) -> Result<C, ConfigError>) -> anyhow::Result<Settings<C>> {
     let loader = Loader::new(path.as_deref())?;
     let settings = Settings {
-        service: loader.section(name)?,
+        service: read(&loader)?,
         bus: loader.section("bus")?,
         schema_registry: loader.section("schema_registry")?,
         telemetry: loader.section("telemetry")?,

@@ -4,6 +4,7 @@
 use metrics::{gauge, histogram};
 use prescale_bus::{ConsumedRecord, Header, Outcome, OutputRecord, Rejection, Stage, StageFactory, StageFailure};
 use prescale_contracts::{Contract, ContractError, Envelope};
+use prescale_domain::workload::WorkloadId;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -49,7 +50,24 @@ impl Outgoing {
         topics: &[&str],
         value: &C,
     ) -> Result<Self, StageFailure> {
-        Self::with(&parent.following(stage, C::EVENT_TYPE, value.workload(), value.at(), ordinal), stage, topics, value)
+        Self::following_key(parent, stage, value.workload(), ordinal, topics, value)
+    }
+
+    /// As [`Outgoing::following`], of a value with another key than the record that it follows from, which has
+    /// `key`. So whoever has that record can work out the id.
+    ///
+    /// # Errors
+    /// As [`Outgoing::following`].
+    pub fn following_key<C: Contract>(
+        parent: &Envelope,
+        stage: &str,
+        key: &WorkloadId,
+        ordinal: u32,
+        topics: &[&str],
+        value: &C,
+    ) -> Result<Self, StageFailure> {
+        let envelope = parent.following(stage, value.event_type(), key, value.at(), ordinal);
+        Self::with(&envelope, stage, topics, value)
     }
 
     /// A value that `stage` makes of several records, to each of `topics`; it begins a trace of its own. The
@@ -58,7 +76,12 @@ impl Outgoing {
     /// # Errors
     /// As [`Outgoing::following`].
     pub fn root<C: Contract>(stage: &str, position: &str, topics: &[&str], value: &C) -> Result<Self, StageFailure> {
-        Self::with(&Envelope::root(stage, C::EVENT_TYPE, value.workload(), value.at(), position), stage, topics, value)
+        Self::with(
+            &Envelope::root(stage, value.event_type(), value.workload(), value.at(), position),
+            stage,
+            topics,
+            value,
+        )
     }
 
     fn with<C: Contract>(envelope: &Envelope, stage: &str, topics: &[&str], value: &C) -> Result<Self, StageFailure> {

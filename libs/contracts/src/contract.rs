@@ -11,7 +11,12 @@ pub trait Contract: Sized {
     /// CloudEvents type: the full name of the Avro record.
     const EVENT_TYPE: &'static str;
 
-    /// Which workload or group it is about; also the record's key.
+    /// CloudEvents type of this record, where a topic has records of several types.
+    fn event_type(&self) -> &'static str {
+        Self::EVENT_TYPE
+    }
+
+    /// Which workload, group, fleet or scope it is about; also the record's key.
     fn workload(&self) -> &WorkloadId;
 
     /// Its instant in event time.

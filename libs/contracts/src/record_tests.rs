@@ -6,6 +6,7 @@ use crate::json::record_json;
 use prescale_domain::action::*;
 use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::fingerprint::*;
+use prescale_domain::governor::{Effect, FleetRecord, Held, Order, Proposal, Said, Scope, StandingOrder, View};
 use prescale_domain::group::sum::{QuantileSum, Rise};
 use prescale_domain::group::{GroupPart, GroupPrediction, HorizonSum, MemberCount, ResourceSum};
 use prescale_domain::kpi::*;
@@ -287,6 +288,35 @@ fn action() -> impl Strategy<Value = Action> {
     )
 }
 
+fn order() -> impl Strategy<Value = Order> {
+    let scope = prop_oneof![
+        Just(Scope::all()),
+        "[a-z]{1,9}".prop_map(|name| Scope::parse(&format!("fleet:{name}")).unwrap()),
+        "[a-z]{1,9}".prop_map(|name| Scope::parse(&format!("workload:{name}")).unwrap()),
+    ];
+    let effect = prop::sample::select(vec![Effect::Pause, Effect::PauseScaleIn, Effect::Resume]);
+    (scope, effect, instant(), "\\PC{0,30}", "\\PC{1,12}", any::<bool>())
+        .prop_map(|(scope, effect, at, why, by, is_repetition)| Order { scope, effect, at, why, by, is_repetition })
+}
+
+fn fleet_record() -> impl Strategy<Value = FleetRecord> {
+    let proposal = (action(), any::<bool>(), any::<u32>())
+        .prop_map(|(action, demanded, partition)| Said::Proposal(Box::new(Proposal { action, demanded, partition })));
+    let view = (any::<u32>(), instant(), 0..=1000u32, 0..=1000u32, 0..=1000u32, 1..=u32::MAX).prop_map(
+        |(partition, at, lost_kpi, others, gone, step_s)| {
+            let present = lost_kpi + others;
+            Said::View(View { partition, at, known: present + gone, present, lost_kpi, step_s })
+        },
+    );
+    let held = (workload(), instant(), text(), text(), "\\PC{0,30}").prop_map(
+        |(workload, decided_at, proposal_id, rule, why)| {
+            Said::Held(Held { workload, decided_at, proposal_id, rule, why })
+        },
+    );
+    let said = prop_oneof![proposal, view, order().prop_map(Said::Order), held];
+    (workload(), said).prop_map(|(key, said)| FleetRecord { key, said })
+}
+
 fn action_result() -> impl Strategy<Value = ActionResult> {
     let why = "\\PC{0,30}";
     let outcome = prop_oneof![
@@ -350,6 +380,16 @@ proptest! {
     }
 
     #[test]
+    fn fleet_records_round_trip(value in fleet_record()) {
+        round_trips(&value)?;
+    }
+
+    #[test]
+    fn standing_orders_round_trip(order in order()) {
+        round_trips(&StandingOrder { order: Order { is_repetition: false, ..order } })?;
+    }
+
+    #[test]
     fn actions_round_trip(value in action()) {
         round_trips(&value)?;
     }
@@ -360,7 +400,7 @@ proptest! {
     }
 
     #[test]
-    fn bytes_from_anywhere_are_read_or_refused(id in 0u8..12, datum in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn bytes_from_anywhere_are_read_or_refused(id in 0u8..14, datum in prop::collection::vec(any::<u8>(), 0..400)) {
         let mut framed = vec![0, 0, 0, 0, id];
         framed.extend(datum);
         decode_all(&framed);
@@ -379,6 +419,7 @@ fn decode_all(framed: &[u8]) {
     let _ = (Sample::decode(framed), Fingerprint::decode(framed), Prediction::decode(framed));
     let _ = (Action::decode(framed), ActionResult::decode(framed));
     let _ = (GroupPart::decode(framed), GroupPrediction::decode(framed));
+    let _ = (FleetRecord::decode(framed), StandingOrder::decode(framed));
     for topic in crate::topics::table() {
         let _ = record_json(&topic.name, framed);
     }

@@ -121,6 +121,8 @@ fn decodes_as_its_contract(topic: &str, framed: &[u8]) {
         topics::PREDICTIONS => same::<prescale_domain::prediction::Prediction>(framed),
         topics::GROUP_PARTS => same::<prescale_domain::group::GroupPart>(framed),
         topics::GROUP_PREDICTIONS => same::<prescale_domain::group::GroupPrediction>(framed),
+        topics::PROPOSALS => same::<prescale_domain::governor::FleetRecord>(framed),
+        topics::CONTROL => same::<prescale_domain::governor::StandingOrder>(framed),
         topics::ACTIONS => same::<prescale_domain::action::Action>(framed),
         topics::ACTION_RESULTS => same::<prescale_domain::action::ActionResult>(framed),
         topics::FORECAST_SCORES | topics::ANOMALIES => {}

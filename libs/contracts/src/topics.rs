@@ -12,6 +12,10 @@ pub const PREDICTIONS_LATEST: &str = "predictions-latest";
 pub const GROUP_PARTS: &str = "group-parts";
 /// Forecasts of groups of workloads; the key is the group's name.
 pub const GROUP_PREDICTIONS: &str = "group-predictions";
+/// What planners would do and see, what operators order, and what the governor held; the key is the fleet.
+pub const PROPOSALS: &str = "proposals";
+/// The orders of operators that stand; the key is their scope.
+pub const CONTROL: &str = "control";
 /// Capacity that workloads should have, and why.
 pub const ACTIONS: &str = "actions";
 /// What the cloud said to the actions.
@@ -36,7 +40,7 @@ pub enum Retention {
     Compact,
 }
 
-/// One topic; every key is the workload id, or of topics about groups the group's name.
+/// One topic; every key is the workload id, or the name of the group, the fleet or the scope that records are about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicContract {
     /// Name.
@@ -79,6 +83,12 @@ pub fn table() -> Vec<TopicContract> {
             days(7),
             "per resource and horizon of a group: quantiles, interval, members, trailing coverage",
         ),
+        (
+            PROPOSALS,
+            days(7),
+            "what a planner would do or sees of a fleet, what an operator orders, what the governor held",
+        ),
+        (CONTROL, Retention::Compact, "the newest order of operators for a scope"),
         (ACTIONS, days(30), "the desired capacity, why, by which policy, from which prediction, valid until when"),
         (ACTION_RESULTS, days(30), "what the cloud said and when it took effect"),
         (FORECAST_SCORES, days(30), "realised against predicted, pinball loss, coverage, drift state"),
@@ -108,12 +118,12 @@ mod tests {
         let table = table();
         let names: BTreeSet<&str> = table.iter().map(|t| t.name.as_str()).collect();
         assert_eq!(names.len(), table.len());
-        assert_eq!(table.len(), 20);
+        assert_eq!(table.len(), 24);
         for topic in table.iter().filter(|t| t.subject.is_some()) {
             assert!(names.contains(dlq_of(&topic.name).as_str()), "{}", topic.name);
             assert_eq!(topic.subject.as_deref(), Some(subject_of(&topic.name).as_str()));
         }
-        assert_eq!(table.iter().filter(|t| t.retention == Retention::Compact).count(), 1);
+        assert_eq!(table.iter().filter(|t| t.retention == Retention::Compact).count(), 2);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use bitcode::{Decode, Encode};
 use std::sync::Arc;
 
 /// What a plan does to a workload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 pub enum Verdict {
     /// More capacity.
     ScaleOut,
@@ -18,7 +18,7 @@ pub enum Verdict {
 }
 
 /// One step of the reasoning behind an action, in the order it was taken.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct Reason {
     /// Rule that spoke, such as `threshold.increase` or `guardrail.step`.
     pub rule: Arc<str>,
@@ -27,7 +27,7 @@ pub struct Reason {
 }
 
 /// Numbers that the decision rests on.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct Evidence {
     /// KPI that decided.
     pub resource: Arc<str>,
@@ -48,7 +48,7 @@ pub struct Evidence {
 }
 
 /// A record of topic `actions`: the capacity that a workload should have, and why.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct Action {
     /// Whose capacity.
     pub workload: WorkloadId,
@@ -78,8 +78,24 @@ pub struct Action {
     pub platform: Platform,
 }
 
+impl Action {
+    /// The record that withdraws this action, for `why`: the same action, void from the instant that it was
+    /// decided at. Whoever carries actions out drives towards the newest, so it takes this one's place.
+    pub fn withdrawn(&self, why: Reason) -> Self {
+        let mut withdrawn = self.clone();
+        withdrawn.valid_until = withdrawn.decided_at;
+        withdrawn.reasons.push(why);
+        withdrawn
+    }
+
+    /// Whether this record withdraws the action that was decided at its instant.
+    pub fn is_withdrawal(&self) -> bool {
+        self.valid_until <= self.decided_at
+    }
+}
+
 /// How capacity is changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 pub enum Mechanism {
     /// Number of replicas or VMs.
     Replicas,

@@ -10,6 +10,7 @@ pub mod cloud;
 pub mod fingerprint;
 pub mod fleet;
 pub mod forecast;
+pub mod governor;
 pub mod group;
 pub mod guardrail;
 pub mod kpi;

@@ -50,6 +50,11 @@ impl WorkloadId {
         Ok(Self(text.into()))
     }
 
+    /// A name of this crate's own, which is known to be one.
+    pub(crate) fn of_static(name: &'static str) -> Self {
+        Self(name.into())
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0

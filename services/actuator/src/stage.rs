@@ -2,7 +2,7 @@
 
 use prescale_bus::{Rejection, StageFailure};
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
-use prescale_contracts::topics;
+use prescale_contracts::{Envelope, topics};
 use prescale_domain::action::{Action, ActionOutcome, ActionResult};
 use prescale_domain::cloud::{CloudRules, SimulatedCloud};
 use prescale_domain::policy::violations;
@@ -74,6 +74,9 @@ impl TypedStage for ActuatorStage {
 
 impl ActuatorStage {
     fn reply(&mut self, Input { envelope, value: action }: &Input<Action>) -> Result<Reply, StageFailure> {
+        if action.is_withdrawal() {
+            return Ok(Reply::Emit(vec![self.withdraw(envelope, action)?]));
+        }
         let wrong = violations(action);
         if !wrong.is_empty() {
             let message = format!("the plan for {} is not carried out: {}", action.workload, wrong.join("; "));
@@ -81,6 +84,15 @@ impl ActuatorStage {
         }
         let result = self.carry_out(&envelope.id, action);
         Ok(Reply::Emit(vec![Outgoing::following(envelope, NAME, 0, &[topics::ACTION_RESULTS], &result)?]))
+    }
+
+    /// An action that was withdrawn takes the place of the one before, and nothing is called. What that one has
+    /// changed already stays: the simulated cloud carries an action out as it comes.
+    fn withdraw(&mut self, envelope: &Envelope, action: &Action) -> Result<Outgoing, StageFailure> {
+        self.cloud.withdraw(&action.workload, action.decided_at);
+        let why = action.reasons.last().map_or_else(|| "the action is void".to_owned(), |reason| reason.text.clone());
+        let result = self.unchanged(&envelope.id, action, ActionOutcome::Superseded { why });
+        Outgoing::following(envelope, NAME, 0, &[topics::ACTION_RESULTS], &result)
     }
 
     fn carry_out(&mut self, action_id: &Arc<str>, action: &Action) -> ActionResult {
@@ -114,7 +126,7 @@ impl ActuatorStage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prescale_contracts::{Contract, Envelope};
+    use prescale_contracts::Contract;
     use prescale_domain::action::{Mechanism, Verdict};
     use prescale_domain::sample::Capacity;
     use prescale_domain::time::EventTime;
@@ -185,6 +197,19 @@ mod tests {
         assert!(matches!(failed.outcome, ActionOutcome::Failed { retryable: false, .. }), "{failed:?}");
         assert_eq!((failed.after.replicas, failed.price_per_h.is_some()), (2, true));
         assert_eq!(stage.cloud, SimulatedCloud::default());
+    }
+
+    #[test]
+    fn what_is_withdrawn_is_not_carried_out_afterwards() {
+        let mut stage = factory().create(0);
+        stage.apply(vec![input(1000, 2, 3)]).unwrap();
+        let mut withdrawal = input(1060, 3, 4);
+        let why = prescale_domain::action::Reason { rule: "governor.paused".into(), text: "paused".into() };
+        withdrawal.value = withdrawal.value.withdrawn(why);
+        let replies = stage.apply(vec![withdrawal, input(1060, 3, 4), input(1120, 3, 4)]).unwrap();
+        assert_eq!(result(&replies[0]).outcome, ActionOutcome::Superseded { why: "paused".into() });
+        assert!(matches!(result(&replies[1]).outcome, ActionOutcome::Superseded { .. }));
+        assert!(matches!(result(&replies[2]).outcome, ActionOutcome::Applied { .. }), "a later one is");
     }
 
     #[test]

@@ -82,7 +82,7 @@ function factsOf(action) {
     { name: "Capacity before", text: capacityText(action.current) },
     { name: "Capacity wanted", text: capacityText(action.desired) },
     { name: "Mechanism", text: { replicas: "number of replicas", limits: "limits in place", "instance-type": "instance type" }[action.mechanism] ?? action.mechanism },
-    { name: "Mode", text: action.dry_run ? "dry run: published, nothing is called" : "applied for real" },
+    { name: "Mode", text: action.valid_until_ms <= action.decided_at_ms ? "withdrawn: it is not carried out any more" : action.dry_run ? "dry run: published, nothing is called" : "applied for real" },
     { name: "Void after", at_ms: action.valid_until_ms },
   ];
   if (result) {
@@ -102,7 +102,7 @@ export class ActionsView {
   constructor() {
     this.list = h("div", { class: "cards" });
     this.empty = h("div", { class: "empty", hidden: true }, h("h2", { text: "No action yet" }),
-      h("p", {}, "The planner publishes an action when a forecast does not fit the capacity and no guardrail holds it. ", h("code", { text: "prescale explain WORKLOAD" }), " says why one is left as it is; ", h("code", { text: "[planner]" }), " holds the policy's numbers."));
+      h("p", {}, "There is an action when a forecast does not fit the capacity and neither a guardrail nor the governor holds it. ", h("code", { text: "prescale explain WORKLOAD" }), " says why one is left as it is; ", h("code", { text: "[planner]" }), " holds the policy's numbers."));
     this.note = h("p", { class: "muted pad" });
     this.node = h("section", { class: "panel", "aria-labelledby": "actions-title" }, h("h1", { id: "actions-title", text: "Actions" }), this.note, this.list, this.empty);
   }

@@ -25,11 +25,17 @@ export function useToken(text) {
 }
 
 /** The JSON at `path`, or `null` when the server says that nothing changed. */
-export async function get(path) {
+export const get = (path) => ask(path, {});
+
+/** Sends `body` to `path` and gives the answer. */
+export const post = (path, body) => ask(path, { method: "POST", body: JSON.stringify(body) });
+
+async function ask(path, request) {
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  if (request.body) headers["Content-Type"] = "application/json";
   let response;
   try {
-    response = await fetch(path, { headers, cache: "no-store", signal: AbortSignal.timeout(15000) });
+    response = await fetch(path, { ...request, headers, cache: "no-store", signal: AbortSignal.timeout(15000) });
   } catch (error) {
     throw new ApiError(0, `the console does not answer (${error.message})`);
   }

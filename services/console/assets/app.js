@@ -5,6 +5,7 @@ import { ApiError, get, useToken } from "./api.js";
 import { h, setAttr, setText } from "./dom.js";
 import { FleetView } from "./fleet.js";
 import { clock } from "./format.js";
+import { updateStanding } from "./orders.js";
 import { PipelineView, updateStrip } from "./pipeline.js";
 import { WorkloadView } from "./workload.js";
 
@@ -12,11 +13,12 @@ const REFRESH_MS = 2000;
 const main = document.getElementById("main");
 const banner = document.getElementById("banner");
 const live = document.getElementById("live");
+const standing = document.getElementById("standing");
 const strip = document.getElementById("strip");
 const themeButton = document.getElementById("theme");
 const help = document.getElementById("help");
 
-const state = { rows: new Map(), meta: null, version: "", actions: null, kept: 0, pipeline: null, workload: null, workloadVersion: "" };
+const state = { rows: new Map(), meta: null, version: "", actions: null, kept: 0, pipeline: null, orders: [], workload: null, workloadVersion: "" };
 const views = { fleet: new FleetView(), actions: new ActionsView(), pipeline: new PipelineView(), workload: new WorkloadView() };
 let route = { view: "fleet", id: null };
 let visited = null;
@@ -58,9 +60,10 @@ function show() {
 
 function draw() {
   if (state.pipeline) updateStrip(strip, state.pipeline.stages);
+  updateStanding(standing, state.orders);
   if (route.view === "fleet" && state.meta) views.fleet.update(state);
   if (route.view === "actions" && state.actions) views.actions.update({ actions: state.actions, kept: state.kept, newest_ms: state.meta?.newest_ms });
-  if (route.view === "pipeline" && state.pipeline) views.pipeline.update(state.pipeline, state.meta?.newest_ms);
+  if (route.view === "pipeline" && state.pipeline) views.pipeline.update(state.pipeline, state.orders, state.meta?.newest_ms);
   if (route.view === "workload" && state.workload) views.workload.update(state.workload);
 }
 
@@ -95,7 +98,7 @@ async function refresh() {
   clearTimeout(timer);
   const mine = (generation += 1);
   try {
-    const wanted = [get("api/pipeline").then((p) => { state.pipeline = p; })];
+    const wanted = [get("api/pipeline").then((p) => { state.pipeline = p; }), get("api/orders").then((o) => { state.orders = o.orders; })];
     if (route.view !== "workload") wanted.push(fetchFleet(), fetchActions());
     else wanted.push(fetchWorkload(route.id));
     await Promise.all(wanted);

@@ -2,6 +2,7 @@
 
 import { h, reconcile, setAttr, setText } from "./dom.js";
 import { number, setTime, timeNode } from "./format.js";
+import { OrdersPanel } from "./orders.js";
 
 const rate = (per_s) => (per_s === null || per_s === undefined ? "–" : `${number(per_s)}/s`);
 
@@ -37,15 +38,17 @@ const row = (cells) => h("tr", {}, h("th", { scope: "row" }), ...Array.from({ le
 
 export class PipelineView {
   constructor() {
+    this.orders = new OrdersPanel();
     this.stages = table("Stages", STAGES, "stages");
     this.readers = table("What this console has read", READERS);
     this.letters = table("Dead letters", LETTERS, "letters-table");
     this.kept = h("p", { class: "muted pad" });
     this.readers.node.append(this.kept);
-    this.node = h("div", { class: "stack" }, h("h1", { class: "visually-hidden", text: "Pipeline" }), this.stages.node, this.letters.node, this.readers.node);
+    this.node = h("div", { class: "stack" }, h("h1", { class: "visually-hidden", text: "Pipeline" }), this.orders.node, this.stages.node, this.letters.node, this.readers.node);
   }
 
-  update(pipeline, newest_ms) {
+  update(pipeline, orders, newest_ms) {
+    this.orders.update(orders, newest_ms);
     reconcile(this.stages.body, pipeline.stages, (st) => st.stage, () => row(STAGES.length), (node, st) => {
       const texts = [st.stage, st.topic, st.group, st.error ? "–" : number(st.lag), rate(st.records_per_s), number(st.position), number(st.end), st.error ?? ""];
       texts.forEach((text, i) => setText(node.children[i], text));

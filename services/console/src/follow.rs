@@ -7,6 +7,7 @@ use prescale_chassis::{ComponentHealth, Context, STAGES, StageInput};
 use prescale_contracts::{Contract, ContractError, topics};
 use prescale_domain::action::{Action, ActionResult};
 use prescale_domain::fingerprint::Fingerprint;
+use prescale_domain::governor::{Effect, Order, StandingOrder};
 use prescale_domain::prediction::Prediction;
 use prescale_domain::sample::Sample;
 use std::collections::BTreeMap;
@@ -27,11 +28,13 @@ const FINGERPRINTS_BACK: u64 = 20_000;
 pub(crate) struct Shared {
     view: Mutex<View>,
     pipeline: Mutex<Pipeline>,
+    /// The newest order of each scope.
+    orders: Mutex<BTreeMap<String, Order>>,
 }
 
 impl Shared {
     pub(crate) fn new(view: View) -> Self {
-        Self { view: Mutex::new(view), pipeline: Mutex::default() }
+        Self { view: Mutex::new(view), pipeline: Mutex::default(), orders: Mutex::default() }
     }
 
     pub(crate) fn view(&self) -> MutexGuard<'_, View> {
@@ -40,6 +43,19 @@ impl Shared {
 
     pub(crate) fn pipeline(&self) -> MutexGuard<'_, Pipeline> {
         self.pipeline.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The orders that stand, by scope.
+    pub(crate) fn standing(&self) -> Vec<Order> {
+        let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        orders.values().filter(|order| order.effect != Effect::Resume).cloned().collect()
+    }
+
+    pub(crate) fn take_order(&self, order: Order) {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        if orders.get(order.scope.key().as_str()).is_none_or(|known| known.at < order.at) {
+            orders.insert(order.scope.to_string(), order);
+        }
     }
 }
 
@@ -108,6 +124,7 @@ impl Follower {
             threads.push(self.spawn(format!("console {}", topic.name), move |f| f.follow(topic))?);
         }
         threads.push(self.spawn("console dlq".to_owned(), Self::follow_dead_letters)?);
+        threads.push(self.spawn("console control".to_owned(), Self::follow_control)?);
         threads.push(self.spawn("console lag".to_owned(), Self::watch_lag)?);
         Ok(threads)
     }
@@ -201,6 +218,35 @@ impl Follower {
                 return;
             }
         }
+    }
+
+    fn follow_control(&self) {
+        let mut reader = None;
+        while !self.shutdown.is_cancelled() {
+            if let Err(error) = self.read_control(&mut reader) {
+                tracing::debug!(%error, "cannot read the orders that stand; trying again");
+                reader = None;
+            }
+            if self.stopped_within(LOOK_EVERY) {
+                return;
+            }
+        }
+    }
+
+    fn read_control(&self, reader: &mut Option<Box<dyn prescale_bus::RecordReader>>) -> Result<(), BusError> {
+        let open = match reader {
+            Some(open) => open,
+            None => reader.insert(self.bus.reader(topics::CONTROL, ReadFrom::Earliest)?),
+        };
+        while !self.shutdown.is_cancelled() {
+            let (records, caught_up) = open.poll(POLL_RECORDS, Duration::ZERO)?;
+            let standing = records.iter().filter_map(|record| StandingOrder::decode(value(record)).ok());
+            standing.for_each(|standing| self.shared.take_order(standing.order));
+            if caught_up == CaughtUp::Yes {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn read_dead_letters(

@@ -2,6 +2,7 @@
 
 mod assets;
 mod guard;
+mod orders;
 
 pub(crate) use guard::Door;
 
@@ -13,11 +14,13 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, middleware};
+use prescale_bus::Bus;
 use prescale_chassis::HealthRegistry;
 use prescale_chassis::telemetry::Metrics;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 const ACTIONS_LIMIT: usize = 100;
 const ACTIONS_LIMIT_MAX: usize = 2_000;
@@ -29,12 +32,18 @@ pub(crate) struct Server {
     door: Arc<Door>,
     /// Names this run, so that revisions of an earlier one are not taken for its own.
     run: Arc<str>,
+    orders: Option<orders::Desk>,
 }
 
 impl Server {
     pub(crate) fn new(shared: Arc<Shared>, door: Door) -> Self {
         let began = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Self { shared, door: Arc::new(door), run: format!("{:x}", began.as_millis()).into() }
+        Self { shared, door: Arc::new(door), run: format!("{:x}", began.as_millis()).into(), orders: None }
+    }
+
+    /// One that passes orders on to the bus.
+    pub(crate) fn with_bus(self, bus: Arc<dyn Bus>, stop: &CancellationToken) -> Self {
+        Self { orders: Some(orders::Desk { bus, stop: stop.clone() }), ..self }
     }
 
     fn version(&self, revision: u64) -> String {
@@ -53,8 +62,12 @@ pub(crate) fn router(server: Server, health: HealthRegistry, metrics: Option<Met
         .route("/workloads/{id}", get(workload))
         .route("/actions", get(actions))
         .route("/pipeline", get(pipeline))
+        .route("/orders", get(orders::list).post(orders::give))
         .fallback(|| async {
-            problem(StatusCode::NOT_FOUND, "no such path; there are fleet, workloads/NAME, actions and pipeline")
+            problem(
+                StatusCode::NOT_FOUND,
+                "no such path; there are fleet, workloads/NAME, actions, pipeline and orders",
+            )
         })
         .with_state(server.clone());
     let mut app = Router::new().nest("/api", api).merge(assets::router());

@@ -1,7 +1,7 @@
 //! The console: follows the topics into a bounded view in memory and serves it as JSON, with a
 //! page that draws it.
 //!
-//! It only reads. [`view`] is the model, apart from HTTP and from the bus; the other modules feed
+//! It only reads, but for the orders that it passes on. [`view`] is the model, apart from HTTP and from the bus; the other modules feed
 //! it and serve it.
 
 pub mod config;

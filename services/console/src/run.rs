@@ -52,7 +52,7 @@ pub fn run_reporting(
     let bounds = Bounds { workloads_max: config.workloads_max, points_max: config.points_max };
     let shared = Arc::new(Shared::new(View::new(bounds)));
     let follower = Follower {
-        bus,
+        bus: Arc::clone(&bus),
         shared: shared.clone(),
         context: context.clone(),
         shutdown: stop.clone(),
@@ -60,7 +60,11 @@ pub fn run_reporting(
         history_records: config.history_records,
     };
     let threads = follower.start().context("cannot start the console's readers")?;
-    let app = http::router(Server::new(shared, Door::of(config)), context.health.clone(), Metrics::install().ok());
+    let app = http::router(
+        Server::new(shared, Door::of(config)).with_bus(bus, &stop),
+        context.health.clone(),
+        Metrics::install().ok(),
+    );
     context.health.component("console").ready();
     bound(address);
     let served = runtime.block_on(listen::serve(listener, tls, app, &stop, DRAIN));

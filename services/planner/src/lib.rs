@@ -1,4 +1,4 @@
-//! Predictions in, actions out: what capacity each workload should have, and why.
+//! Predictions in, proposals out: what capacity each workload should have, and why; and what is seen of the fleets.
 //!
 //! How that is decided is `prescale_domain::policy`'s; [`stage`] puts it on the bus.
 
@@ -9,7 +9,7 @@ pub use config::Config;
 
 use anyhow::Context as _;
 use prescale_bus::Bus;
-use prescale_chassis::{Context, stage_factory};
+use prescale_chassis::{Context, FleetsConfig, stage_factory};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +17,14 @@ use tokio_util::sync::CancellationToken;
 ///
 /// # Errors
 /// When the configuration cannot be used, or the bus is lost.
-pub fn run(config: &Config, context: &Context, bus: Arc<dyn Bus>, shutdown: &CancellationToken) -> anyhow::Result<()> {
-    let factory = stage_factory(stage::Factory::new(Arc::new(config.rules()?)));
+pub fn run(
+    config: &Config,
+    fleets: &FleetsConfig,
+    context: &Context,
+    bus: Arc<dyn Bus>,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let fleets = prescale_chassis::fleets(fleets)?;
+    let factory = stage_factory(stage::Factory::new(Arc::new(config.rules()?), Arc::new(fleets)));
     context.run_stage(bus.as_ref(), factory, shutdown).context("the planner stopped")
 }

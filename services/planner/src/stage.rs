@@ -1,8 +1,10 @@
 //! The planner as a stage of the bus.
 
+use bitcode::{Decode, Encode};
 use prescale_bus::StageFailure;
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::topics;
+use prescale_domain::governor::{FleetRecord, Fleets, Proposal, Said, Sightings, follows_from_live_use};
 use prescale_domain::policy::{Decision, Planning, Rules};
 use prescale_domain::prediction::Prediction;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ pub const HOLD: &str = "hold";
 pub const STALE: &str = "stale";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 2;
+const STATE_LAYOUT: u32 = 3;
 
 /// Makes the stage's instances.
 ///
@@ -23,18 +25,28 @@ const STATE_LAYOUT: u32 = 2;
 /// published, and a snapshot knows of it.
 pub struct Factory {
     rules: Arc<Rules>,
+    fleets: Arc<Fleets>,
 }
 
 /// The stage on one partition.
 pub struct PlannerStage {
     rules: Arc<Rules>,
+    fleets: Arc<Fleets>,
+    partition: u32,
+    state: State,
+}
+
+/// All that a partition remembers.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+struct State {
     planning: Planning,
+    sightings: Sightings,
 }
 
 impl Factory {
-    /// Of checked rules.
-    pub fn new(rules: Arc<Rules>) -> Self {
-        Self { rules }
+    /// Of checked rules and fleets.
+    pub fn new(rules: Arc<Rules>, fleets: Arc<Fleets>) -> Self {
+        Self { rules, fleets }
     }
 }
 
@@ -46,20 +58,21 @@ impl TypedStageFactory for Factory {
     }
 
     fn output_topics(&self) -> Vec<&'static str> {
-        vec![topics::ACTIONS]
+        vec![topics::PROPOSALS]
     }
 
     fn state_schema(&self) -> String {
         format!("{NAME} {STATE_LAYOUT}")
     }
 
-    fn create(&self, _partition: u32) -> PlannerStage {
-        PlannerStage { rules: Arc::clone(&self.rules), planning: Planning::default() }
+    fn create(&self, partition: u32) -> PlannerStage {
+        let (rules, fleets) = (Arc::clone(&self.rules), Arc::clone(&self.fleets));
+        PlannerStage { rules, fleets, partition, state: State::default() }
     }
 
-    fn restore(&self, _partition: u32, snapshot: &[u8]) -> Result<PlannerStage, String> {
-        let planning = bitcode::decode(snapshot).map_err(|e| format!("it is no state of the planner: {e}"))?;
-        Ok(PlannerStage { rules: Arc::clone(&self.rules), planning })
+    fn restore(&self, partition: u32, snapshot: &[u8]) -> Result<PlannerStage, String> {
+        let state = bitcode::decode(snapshot).map_err(|e| format!("it is no state of the planner: {e}"))?;
+        Ok(PlannerStage { state, ..self.create(partition) })
     }
 }
 
@@ -71,21 +84,42 @@ impl TypedStage for PlannerStage {
     }
 
     fn snapshot(&self) -> Vec<u8> {
-        bitcode::encode(&self.planning)
+        bitcode::encode(&self.state)
     }
 }
 
 impl PlannerStage {
     fn reply(&mut self, input: &Input<Prediction>) -> Result<Reply, StageFailure> {
         let Input { envelope, value: prediction } = input;
-        match self.planning.step(&self.rules, prediction, &envelope.id) {
-            None => Ok(Reply::Drop(STALE)),
-            Some(Decision::Hold(_)) => Ok(Reply::Drop(HOLD)),
-            Some(Decision::Act(action)) => {
-                let outgoing = Outgoing::following(envelope, NAME, 0, &[topics::ACTIONS], action.as_ref())?;
-                Ok(Reply::Emit(vec![outgoing]))
-            }
+        let Some(decision) = self.state.planning.step(&self.rules, prediction, &envelope.id) else {
+            return Ok(Reply::Drop(STALE));
+        };
+        let said = self.said(prediction, decision);
+        if said.is_empty() {
+            return Ok(Reply::Drop(HOLD));
         }
+        let outgoing = |(ordinal, record): (usize, &FleetRecord)| {
+            let (workload, ordinal) = (&prediction.workload, ordinal as u32);
+            Outgoing::following_key(envelope, NAME, workload, ordinal, &[topics::PROPOSALS], record)
+        };
+        Ok(Reply::Emit(said.iter().enumerate().map(outgoing).collect::<Result<_, _>>()?))
+    }
+
+    /// What the governor is to hear: the proposal, between the views of the bins that end before and after it.
+    fn said(&mut self, prediction: &Prediction, decision: Decision) -> Vec<FleetRecord> {
+        let fleet = self.fleets.of(&prediction.workload, &prediction.source);
+        let (partition, sightings) = (self.partition, &mut self.state.sightings);
+        let before = sightings.before(&fleet, partition, prediction.made_at).map(Said::View);
+        let proposed = match decision {
+            Decision::Hold(_) => None,
+            Decision::Act(action) => {
+                let demanded = follows_from_live_use(&action);
+                Some(Said::Proposal(Box::new(Proposal { action: *action, demanded, partition })))
+            }
+        };
+        let after = sightings.after(&fleet, partition, prediction).map(Said::View);
+        let said = [before, proposed, after].into_iter().flatten();
+        said.map(|said| FleetRecord { key: fleet.clone(), said }).collect()
     }
 }
 

@@ -24,7 +24,9 @@ pub struct StageAccount {
     pub read: u64,
     /// Records on its input topic that it has not come to yet.
     pub unread: u64,
-    /// Those read that exactly one output follows from.
+    /// Records on its input topic that it is past and that no output has to follow from: views and orders.
+    pub others: u64,
+    /// Those read that an output follows from.
     pub followed: u64,
     /// Those in the dead letter queue.
     pub rejected: u64,
@@ -39,15 +41,34 @@ pub struct StageAccount {
     pub outputs_without_input: u64,
 }
 
-/// Topic that a stage's outputs are looked for on.
-fn output_topic(stage: &str) -> Option<&'static str> {
-    match stage {
-        "fingerprinter" => Some(topics::FINGERPRINTS),
-        "predictor" => Some(topics::PREDICTIONS),
-        "planner" => Some(topics::ACTIONS),
-        "actuator" => Some(topics::ACTION_RESULTS),
-        _ => None,
-    }
+/// What a stage's inputs and outputs are known by.
+struct Kinds {
+    /// `ce_type` of the inputs that outputs follow from; `None` where the topic has one type.
+    input: Option<&'static str>,
+    /// Topics that outputs are looked for on, with their `ce_type`s; none for all that there are.
+    outputs: &'static [(&'static str, &'static [&'static str])],
+}
+
+const PROPOSAL: &str = "io.prescale.v1.Proposal";
+const VIEW: &str = "io.prescale.v1.FleetView";
+const HELD: &str = "io.prescale.v1.Held";
+const ACTION: &str = "io.prescale.v1.Action";
+
+fn kinds(stage: &str) -> Option<Kinds> {
+    let (input, outputs): (_, &[(_, &[_])]) = match stage {
+        "fingerprinter" => (None, &[(topics::FINGERPRINTS, &[])]),
+        "predictor" => (None, &[(topics::PREDICTIONS, &[])]),
+        "planner" => (None, &[(topics::PROPOSALS, &[PROPOSAL, VIEW])]),
+        // Of a proposal it makes an action, or a record of why it is held. Withdrawals follow from orders.
+        "governor" => (Some(PROPOSAL), &[(topics::ACTIONS, &[ACTION]), (topics::PROPOSALS, &[HELD])]),
+        "actuator" => (None, &[(topics::ACTION_RESULTS, &[])]),
+        _ => return None,
+    };
+    Some(Kinds { input, outputs })
+}
+
+fn is_of_type(record: &ConsumedRecord, types: &[&str]) -> bool {
+    types.is_empty() || types.iter().any(|wanted| record.header("ce_type") == Some(wanted.as_bytes()))
 }
 
 /// The accounts of all stages, in the order of the data. `group_of` names a stage's consumer group.
@@ -61,18 +82,20 @@ pub fn account(
 ) -> Result<Vec<StageAccount>> {
     let mut accounts = Vec::new();
     for input in STAGES {
-        let Some(output) = output_topic(input.stage) else { continue };
+        let Some(kinds) = kinds(input.stage) else { continue };
         let lags = bus.lag(&group_of(input.stage), input.topic)?;
         let positions: HashMap<u32, i64> = lags.iter().map(|l| (l.partition, l.position)).collect();
         let mut stage = StageAccount { stage: input.stage.to_owned(), ..StageAccount::default() };
         let mut outputs: HashMap<Id, bool> = HashMap::new();
-        each(bus, output, shutdown, |record| {
-            if let Some(id) = id_of(record)
-                && outputs.insert(id, false).is_some()
-            {
-                stage.repeated_outputs += 1;
-            }
-        })?;
+        for (output, types) in kinds.outputs {
+            each(bus, output, shutdown, |record| {
+                if let Some(id) = id_of(record).filter(|_| is_of_type(record, types))
+                    && outputs.insert(id, false).is_some()
+                {
+                    stage.repeated_outputs += 1;
+                }
+            })?;
+        }
         let mut rejected: HashMap<Id, ()> = HashMap::new();
         each(bus, &topics::dlq_of(input.topic), shutdown, |record| {
             if let Some(id) = id_of(record) {
@@ -85,6 +108,10 @@ pub fn account(
                 stage.unread += 1;
                 return;
             }
+            if !is_of_type(record, kinds.input.as_slice()) {
+                stage.others += 1;
+                return;
+            }
             let id = id_of(record);
             if let Some(id) = id
                 && inputs.insert(id, ()).is_some()
@@ -93,8 +120,7 @@ pub fn account(
                 return;
             }
             stage.read += 1;
-            if let Some(seen) = following_id(record, input.stage).and_then(|id| outputs.get_mut(&id)) {
-                *seen = true;
+            if mark_following(record, input.stage, &mut outputs) {
                 stage.followed += 1;
             } else if id.is_some_and(|id| rejected.contains_key(&id)) {
                 stage.rejected += 1;
@@ -150,12 +176,22 @@ fn id_of(record: &ConsumedRecord) -> Option<Id> {
     u128::from_str_radix(std::str::from_utf8(record.header("ce_id")?).ok()?, 16).ok()
 }
 
-/// The id of the first record that a stage makes of this one.
-fn following_id(record: &ConsumedRecord, stage: &str) -> Option<Id> {
+/// Marks the outputs that a stage made of a record, which it numbers from 0; whether there are any.
+fn mark_following(record: &ConsumedRecord, stage: &str, outputs: &mut HashMap<Id, bool>) -> bool {
+    let mut ordinal = 0;
+    while let Some(seen) = following_id(record, stage, ordinal).and_then(|id| outputs.get_mut(&id)) {
+        *seen = true;
+        ordinal += 1;
+    }
+    ordinal > 0
+}
+
+/// The id of the record number `ordinal` that a stage makes of this one.
+fn following_id(record: &ConsumedRecord, stage: &str, ordinal: u32) -> Option<Id> {
     let envelope = Envelope::from_headers(record.headers.iter().map(|h| (h.name.as_str(), h.value.as_slice()))).ok()?;
     let workload =
         prescale_domain::workload::WorkloadId::new(std::str::from_utf8(record.key.as_deref()?).ok()?).ok()?;
-    u128::from_str_radix(&envelope.following(stage, "", &workload, envelope.time, 0).id, 16).ok()
+    u128::from_str_radix(&envelope.following(stage, "", &workload, envelope.time, ordinal).id, 16).ok()
 }
 
 fn each(bus: &dyn Bus, topic: &str, shutdown: &CancellationToken, mut take: impl FnMut(&ConsumedRecord)) -> Result<()> {
@@ -214,7 +250,11 @@ mod tests {
             headers: root.headers().into_iter().map(|(name, value)| Header { name, value }).collect(),
         };
         let expected = root.following("fingerprinter", "io.prescale.v1.Fingerprint", &workload, at, 0);
-        assert_eq!(following_id(&record, "fingerprinter"), u128::from_str_radix(&expected.id, 16).ok());
-        assert_ne!(following_id(&record, "planner"), following_id(&record, "fingerprinter"));
+        assert_eq!(following_id(&record, "fingerprinter", 0), u128::from_str_radix(&expected.id, 16).ok());
+        assert_ne!(following_id(&record, "planner", 0), following_id(&record, "fingerprinter", 0));
+        let ids = [0, 1, 3].map(|ordinal| following_id(&record, "planner", ordinal).unwrap());
+        let mut outputs = HashMap::from(ids.map(|id| (id, false)));
+        assert!(mark_following(&record, "planner", &mut outputs));
+        assert_eq!(ids.map(|id| outputs[&id]), [true, true, false], "they are numbered without a gap");
     }
 }

@@ -4,6 +4,7 @@
 use crate::pretty_json;
 use anyhow::Result;
 use prescale_bus::kafka::acls::{Acl, AclTool, BusUse, Resource, commands, needed};
+use prescale_chassis::orders;
 use prescale_chassis::pipeline::outputs_of;
 use prescale_chassis::{Context, STAGES, StageInput};
 use prescale_collector::FEEDBACK_GROUP;
@@ -53,11 +54,13 @@ pub fn service_acls(context: &Context, configured: &Configured, topic_prefix: &s
     let stages = STAGES.iter().zip(&groups).map(|(s, group)| {
         service(s.stage, vec![BusUse::Stage { input: s.topic, outputs: outputs_of(s.stage), group }])
     });
-    let shown = STAGES.iter().map(|s| s.topic).chain([topics::ACTION_RESULTS]);
+    let shown = STAGES.iter().map(|s| s.topic).chain([topics::ACTION_RESULTS, topics::CONTROL]);
+    let orders = BusUse::Source { id: Some(orders::SOURCE), topics: &[topics::PROPOSALS] };
     let console = shown
         .chain(dead_letters.iter().map(String::as_str))
         .map(|topic| BusUse::Reader { topic })
         .chain(lags())
+        .chain([orders])
         .collect();
     let with_groups = |inputs: &[StageInput]| -> Vec<(StageInput, String)> {
         inputs.iter().map(|s| (*s, context.group(s.stage))).collect()
@@ -67,6 +70,7 @@ pub fn service_acls(context: &Context, configured: &Configured, topic_prefix: &s
     let operator = table
         .iter()
         .flat_map(|topic| [BusUse::Maker { topic }, BusUse::Reader { topic }])
+        .chain([orders])
         .chain(lags())
         .chain(other_lags)
         .collect();
@@ -133,12 +137,15 @@ mod tests {
         let fingerprinter =
             prescale_fingerprinter::stage::Factory::new(Arc::new(settings.fingerprinter.settings().unwrap()));
         let predictor = prescale_predictor::stage::Factory::new(settings.predictor.settings().unwrap()).unwrap();
-        let planner = prescale_planner::stage::Factory::new(Arc::new(settings.planner.rules().unwrap()));
+        let planner =
+            prescale_planner::stage::Factory::new(Arc::new(settings.planner.rules().unwrap()), Arc::default());
+        let governor = prescale_governor::stage::Factory::new(Arc::new(settings.governor.rules().unwrap()), 4);
         let actuator = prescale_actuator::stage::Factory::new(Arc::new(settings.actuator.cloud_rules().unwrap()));
         let said = [
             (fingerprinter.name(), fingerprinter.output_topics()),
             (predictor.name(), predictor.output_topics()),
             (planner.name(), planner.output_topics()),
+            (governor.name(), governor.output_topics()),
             (actuator.name(), actuator.output_topics()),
         ];
         assert_eq!(
@@ -154,9 +161,14 @@ mod tests {
             let rights: Vec<String> = acls.iter().map(Acl::to_string).collect();
             assert_eq!(rights.iter().any(|r| r.starts_with("Create")), *service == "operator", "{rights:?}");
             let writes_actions = rights.contains(&"Write on topic \"eu.actions\"".to_owned());
-            assert_eq!(writes_actions, *service == "planner", "{service}");
+            assert_eq!(writes_actions, *service == "governor", "{service}");
         }
-        assert!(of(&services, "console").iter().all(|right| !right.starts_with("Write")));
+        let is_written = |right: &&String| right.starts_with("Write on topic");
+        let written = |service: &str| of(&services, service).into_iter().filter(|r| is_written(&r)).collect::<Vec<_>>();
+        assert!(
+            written("console").iter().all(|right| right.contains("proposals") || right.contains("source")),
+            "orders alone"
+        );
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub fn in_force(settings: &Settings) -> Result<String> {
     put("predictor", section(&settings.predictor)?);
     put("grouper", section(&settings.grouper)?);
     put("planner", section(&settings.planner)?);
+    put("governor", section(&settings.governor)?);
     put("actuator", section(&settings.actuator)?);
     put("archiver", section(&settings.archiver)?);
     put("console", section(&settings.console)?);

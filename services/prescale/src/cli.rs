@@ -16,16 +16,18 @@ use crate::settings::Settings;
 use crate::{check_config, pretty_json, topics, up};
 use anyhow::{Context as _, Result};
 use args::{
-    AccountArgs, AclsArgs, BusVerb, Cli, DlqListArgs, DlqReplayArgs, DlqVerb, ExplainArgs, Format, StartFrom, TailArgs,
-    TopicsVerb, UpArgs, Verb,
+    AccountArgs, AclsArgs, BusVerb, Cli, DlqListArgs, DlqReplayArgs, DlqVerb, ExplainArgs, Format, ScopeArgs,
+    StartFrom, TailArgs, TopicsVerb, UpArgs, Verb,
 };
 use clap::Parser as _;
 use prescale_bus::dlq::ReplayRequest;
 use prescale_bus::kafka::acls::AclTool;
 use prescale_bus::{Bus, ReadFrom, TopicSpec};
+use prescale_chassis::orders::{self, Wish};
 use prescale_chassis::ready::ask_ready;
 use prescale_chassis::service::EXIT_USAGE;
 use prescale_chassis::{Context, HealthRegistry, STAGES, open_bus, shutdown, telemetry, with_registry};
+use prescale_domain::governor::Effect;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -88,6 +90,11 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Dlq { verb: DlqVerb::List(args) } => dlq_list(config, &args),
         Verb::Dlq { verb: DlqVerb::Replay(args) } => dlq_replay(config, &args),
         Verb::Explain(args) => explain(config, &args),
+        Verb::Pause(args) => {
+            let effect = if args.scale_in_only { Effect::PauseScaleIn } else { Effect::Pause };
+            order(config, &args.scope, effect, &args.why)
+        }
+        Verb::Resume(args) => order(config, &args.scope, Effect::Resume, &args.why),
         Verb::Account(args) => account(config, &args),
         Verb::Backtest(args) => backtest::run(config, &args),
         Verb::Replay(args) => replay::run(config, &args),
@@ -261,6 +268,15 @@ fn explain(config: Option<&Path>, args: &ExplainArgs) -> Result<(), Failure> {
         as_json: args.format == Format::Json,
     };
     say(&explain::explained(bus.as_ref(), &rules, &question, &shutdown)?)
+}
+
+fn order(config: Option<&Path>, scope: &ScopeArgs, effect: Effect, why: &str) -> Result<(), Failure> {
+    let scope = scope.scope().map_err(Failure::Usage)?;
+    let (_, bus) = open(config)?;
+    let shutdown = shutdown::on_signals().context("cannot set up the signal handlers")?;
+    let by = std::env::var("USER").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "operator".to_owned());
+    let wish = Wish { scope, effect, why: why.to_owned(), by };
+    say(&orders::order(bus.as_ref(), wish, &shutdown)?)
 }
 
 fn account(config: Option<&Path>, args: &AccountArgs) -> Result<(), Failure> {

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use prescale_bus::{Bus, CaughtUp, ConsumedRecord, ReadFrom};
 use prescale_contracts::{Contract, Envelope, record_json, rfc3339, topics};
 use prescale_domain::action::{Action, ActionOutcome, ActionResult};
+use prescale_domain::governor::{FleetRecord, Held, Said};
 use prescale_domain::policy::{Decision, Planning, Rules, explain, explain_hold};
 use prescale_domain::prediction::Prediction;
 use serde_json::{Value, json};
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
+const HELD: &str = "io.prescale.v1.Held";
 const PAGE_RECORDS: usize = 5_000;
 const WAIT: Duration = Duration::from_millis(500);
 
@@ -35,6 +37,8 @@ struct Answer {
     newest: Option<(Prediction, Decision)>,
     actions: VecDeque<(Arc<str>, ConsumedRecord)>,
     results: BTreeMap<Arc<str>, ConsumedRecord>,
+    /// What the governor held, the newest first.
+    held: VecDeque<Held>,
 }
 
 /// The explanation as text or JSON.
@@ -48,7 +52,7 @@ pub fn explained(
     shutdown: &CancellationToken,
 ) -> Result<String> {
     let answer = gather(bus, rules, question, shutdown)?;
-    if answer.newest.is_none() && answer.actions.is_empty() {
+    if answer.newest.is_none() && answer.actions.is_empty() && answer.held.is_empty() {
         bail!(
             "nothing is known of workload {:?} in the last {} predictions: `prescale bus tail {} --limit 20` shows the names in use, --back reads further",
             question.workload,
@@ -60,7 +64,7 @@ pub fn explained(
 }
 
 fn gather(bus: &dyn Bus, rules: &Rules, question: &Question<'_>, shutdown: &CancellationToken) -> Result<Answer> {
-    let mut answer = Answer { newest: None, actions: VecDeque::new(), results: BTreeMap::new() };
+    let mut answer = Answer { newest: None, actions: VecDeque::new(), results: BTreeMap::new(), held: VecDeque::new() };
     let mut planning = Planning::default();
     each(bus, topics::PREDICTIONS, question, shutdown, |id, record| {
         let prediction = Prediction::decode(value(&record))?;
@@ -79,6 +83,16 @@ fn gather(bus: &dyn Bus, rules: &Rules, question: &Question<'_>, shutdown: &Canc
         answer.results.insert(result.action_id, record);
         Ok(())
     })?;
+    let is_held = |r: &ConsumedRecord| r.header("ce_type") == Some(HELD.as_bytes());
+    each_that(bus, topics::PROPOSALS, question, shutdown, is_held, |_, record| {
+        if let Said::Held(held) = FleetRecord::decode(value(&record))?.said
+            && held.workload.as_str() == question.workload
+        {
+            answer.held.push_front(held);
+            answer.held.truncate(question.actions_max);
+        }
+        Ok(())
+    })?;
     Ok(answer)
 }
 
@@ -92,13 +106,26 @@ fn each(
     topic: &str,
     question: &Question<'_>,
     shutdown: &CancellationToken,
+    take: impl FnMut(Arc<str>, ConsumedRecord) -> Result<()>,
+) -> Result<()> {
+    let is_its = |record: &ConsumedRecord| record.key.as_deref() == Some(question.workload.as_bytes());
+    each_that(bus, topic, question, shutdown, is_its, take)
+}
+
+/// Calls `take` with each record that is wanted and its id.
+fn each_that(
+    bus: &dyn Bus,
+    topic: &str,
+    question: &Question<'_>,
+    shutdown: &CancellationToken,
+    is_wanted: impl Fn(&ConsumedRecord) -> bool,
     mut take: impl FnMut(Arc<str>, ConsumedRecord) -> Result<()>,
 ) -> Result<()> {
     let partitions = bus.topics()?.iter().find(|(name, _)| name == topic).map_or(1, |(_, n)| (*n).max(1));
     let mut reader = bus.reader(topic, ReadFrom::Back(question.back_records.div_ceil(u64::from(partitions))))?;
     while !shutdown.is_cancelled() {
         let (records, caught_up) = reader.poll(PAGE_RECORDS, WAIT)?;
-        for record in records.into_iter().filter(|r| r.key.as_deref() == Some(question.workload.as_bytes())) {
+        for record in records.into_iter().filter(&is_wanted) {
             let place = format!("{topic}/{}@{}", record.partition, record.offset);
             let headers = record.headers.iter().map(|h| (h.name.as_str(), h.value.as_slice()));
             let id = Envelope::from_headers(headers).with_context(|| format!("cannot read the headers of {place}"))?.id;
@@ -115,6 +142,15 @@ fn as_text(answer: &Answer) -> Result<String> {
     let mut text = String::new();
     if let Some((prediction, Decision::Hold(reasons))) = &answer.newest {
         text += &explain_hold(prediction, reasons);
+    }
+    for held in &answer.held {
+        text += &format!(
+            "{} at {}: held by the governor\n  {}: {}\n",
+            held.workload,
+            rfc3339(held.decided_at),
+            held.rule,
+            held.why
+        );
     }
     for (id, record) in &answer.actions {
         if !text.is_empty() {
@@ -157,6 +193,13 @@ fn as_json(workload: &str, answer: &Answer) -> Result<String> {
             Ok(json!({"id": &**id, "action": record_json(topics::ACTIONS, value(record))?, "result": result}))
         })
         .collect::<Result<Vec<Value>>>()?;
-    let document = json!({"workload": workload, "newest_decision": newest, "actions": actions});
+    let held: Vec<Value> = answer
+        .held
+        .iter()
+        .map(|h| {
+            json!({"decided_at": rfc3339(h.decided_at), "proposal_id": &*h.proposal_id, "rule": &*h.rule, "why": h.why})
+        })
+        .collect();
+    let document = json!({"workload": workload, "newest_decision": newest, "held": held, "actions": actions});
     pretty_json(&document)
 }

@@ -24,6 +24,8 @@ pub struct Settings {
     pub grouper: prescale_grouper::Config,
     /// `[planner]`.
     pub planner: prescale_planner::Config,
+    /// `[governor]`.
+    pub governor: prescale_governor::Config,
     /// `[actuator]`.
     pub actuator: prescale_actuator::Config,
     /// `[archiver]`.
@@ -55,6 +57,7 @@ impl Settings {
             predictor: loader.section("predictor")?,
             grouper: loader.section("grouper")?,
             planner: loader.section("planner")?,
+            governor: loader.section("governor")?,
             actuator: loader.section("actuator")?,
             archiver: loader.section("archiver")?,
             console: loader.section("console")?,
@@ -78,6 +81,7 @@ impl Settings {
         self.grouper.groups()?;
         self.grouper.patience_bins()?;
         self.planner.rules()?;
+        self.governor.rules()?;
         self.actuator.cloud_rules()?;
         self.archiver.check()?;
         self.console.checked_address()?;

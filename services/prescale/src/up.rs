@@ -19,7 +19,7 @@ use std::thread::Scope;
 use tokio_util::sync::CancellationToken;
 
 /// While a trace goes through as fast as it can, partitions are further apart than the records of a day that
-/// passes: the grouper's patience then.
+/// passes: the patience of grouper and governor then.
 const REPLAY_PATIENCE_S: u32 = 86_400;
 
 /// Runs until `shutdown`, until a service fails, or with `until_done` until the replay is through.
@@ -64,7 +64,14 @@ impl Services<'_> {
     fn start_all<'s>(&'s self, scope: &'s Scope<'s, '_>) -> std::sync::mpsc::Receiver<ReplayReport> {
         let (report, ended) = std::sync::mpsc::sync_channel(1);
         self.start(scope, "actuator", |s| prescale_actuator::run(&s.settings.actuator, &s.context, s.bus(), &s.stop));
-        self.start(scope, "planner", |s| prescale_planner::run(&s.settings.planner, &s.context, s.bus(), &s.stop));
+        let mut governor = self.settings.governor.clone();
+        if self.settings.collector.replay.is_enabled() {
+            governor.patience_s = REPLAY_PATIENCE_S;
+        }
+        self.start(scope, "governor", move |s| prescale_governor::run(&governor, &s.context, s.bus(), &s.stop));
+        self.start(scope, "planner", |s| {
+            prescale_planner::run(&s.settings.planner, &s.settings.governor.fleets, &s.context, s.bus(), &s.stop)
+        });
         self.start(scope, "predictor", |s| {
             prescale_predictor::run(&s.settings.predictor, &s.context, s.bus(), &s.stop)
         });

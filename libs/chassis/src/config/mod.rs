@@ -5,11 +5,13 @@
 
 mod document;
 mod environment;
+mod fleets;
 mod loader;
 mod nearest;
 mod prices;
 mod secret;
 
+pub use fleets::{FleetConfig, FleetsConfig, FleetsSection, fleets};
 pub use loader::{Loader, defaults_toml};
 pub use prices::{InstanceTypeConfig, PricesConfig};
 pub use secret::Secret;
@@ -18,7 +20,7 @@ use std::path::PathBuf;
 
 /// Every section that `prescale.toml` may have. A service's own binary reads its own, `bus`,
 /// `schema_registry` and `telemetry`, and lets the others be.
-pub const SECTIONS: [&str; 11] = [
+pub const SECTIONS: [&str; 12] = [
     "bus",
     "schema_registry",
     "telemetry",
@@ -27,6 +29,7 @@ pub const SECTIONS: [&str; 11] = [
     "predictor",
     "grouper",
     "planner",
+    "governor",
     "actuator",
     "archiver",
     "console",

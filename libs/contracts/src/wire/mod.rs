@@ -5,6 +5,7 @@ mod action;
 mod capacity;
 mod check;
 mod fingerprint;
+mod fleet;
 mod group;
 mod prediction;
 pub(crate) mod sample;
@@ -40,9 +41,17 @@ pub(crate) trait Wire: Serialize + DeserializeOwned {
 
 macro_rules! contract {
     ($wire:ty, $domain:ty, $topic:expr, $name:literal, $key:ident, $at:ident) => {
+        contract!($wire, $domain, $topic, $name, $key, $at, |_| Self::EVENT_TYPE);
+    };
+    ($wire:ty, $domain:ty, $topic:expr, $name:literal, $key:ident, $at:ident, $event_type:expr) => {
         impl Contract for $domain {
             const TOPIC: &'static str = $topic;
             const EVENT_TYPE: &'static str = concat!("io.prescale.v1.", $name);
+
+            fn event_type(&self) -> &'static str {
+                let event_type: fn(&Self) -> &'static str = $event_type;
+                event_type(self)
+            }
 
             fn workload(&self) -> &WorkloadId {
                 &self.$key
@@ -89,7 +98,9 @@ contract!(
     group,
     made_at
 );
-contract!(action::Action, prescale_domain::action::Action, topics::ACTIONS, "Action", workload, decided_at);
+contract!(action::Action, prescale_domain::action::Action, topics::ACTIONS, "Action", workload, decided_at, |action| {
+    if action.is_withdrawal() { "io.prescale.v1.Withdrawal" } else { "io.prescale.v1.Action" }
+});
 contract!(
     action::ActionResult,
     prescale_domain::action::ActionResult,

@@ -105,6 +105,13 @@ impl SimulatedCloud {
         result(rules, action, receipt)
     }
 
+    /// An action on the workload that was decided at `decided_at` or before is not to be carried out any more.
+    pub fn withdraw(&mut self, workload: &WorkloadId, decided_at: EventTime) {
+        if let Some(tenant) = self.tenants.get_mut(workload) {
+            tenant.newest = tenant.newest.max(decided_at);
+        }
+    }
+
     fn receipt(&self, action_id: &Arc<str>, workload: &WorkloadId) -> Option<&Receipt> {
         self.tenants.get(workload)?.receipts.iter().find(|r| r.action_id == *action_id)
     }

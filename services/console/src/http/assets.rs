@@ -12,7 +12,7 @@ macro_rules! asset {
     };
 }
 
-const ASSETS: [(&str, &str, &str); 15] = [
+const ASSETS: [(&str, &str, &str); 16] = [
     ("/", "text/html; charset=utf-8", include_str!("../../assets/index.html")),
     asset!("style.css", "text/css; charset=utf-8"),
     asset!("icon.svg", "image/svg+xml"),
@@ -25,6 +25,7 @@ const ASSETS: [(&str, &str, &str); 15] = [
     asset!("features.js", JAVASCRIPT),
     asset!("fleet.js", JAVASCRIPT),
     asset!("format.js", JAVASCRIPT),
+    asset!("orders.js", JAVASCRIPT),
     asset!("pipeline.js", JAVASCRIPT),
     asset!("status.js", JAVASCRIPT),
     asset!("workload.js", JAVASCRIPT),

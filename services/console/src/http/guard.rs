@@ -37,7 +37,9 @@ impl Door {
 }
 
 pub(super) async fn guard(door: Arc<Door>, request: Request, next: Next) -> Response {
-    let mut response = match refusal(&door, request.uri().path(), request.headers()) {
+    let foreign = (!request.method().is_safe()).then(|| foreign(request.headers())).flatten();
+    let refused = foreign.or_else(|| refusal(&door, request.uri().path(), request.headers()));
+    let mut response = match refused {
         Some(refusal) => refusal,
         None => next.run(request).await,
     };
@@ -45,6 +47,16 @@ pub(super) async fn guard(door: Arc<Door>, request: Request, next: Next) -> Resp
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+/// Refuses what a page of another origin sends: it needs no answer to do harm.
+fn foreign(headers: &HeaderMap) -> Option<Response> {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let host = text(header::HOST).unwrap_or_default();
+    let is_own = |origin: &str| origin.split_once("://").is_some_and(|(_, name)| name == host);
+    let is_of_a_page_elsewhere = text(header::ORIGIN).is_some_and(|origin| !is_own(origin));
+    is_of_a_page_elsewhere
+        .then(|| problem(StatusCode::FORBIDDEN, "orders are taken from this console's own page alone"))
 }
 
 fn refusal(door: &Door, path: &str, headers: &HeaderMap) -> Option<Response> {
@@ -118,6 +130,17 @@ mod tests {
             assert!(gets_in("swordfish", is_tls, "Bearer swordfish"));
             assert!(!gets_in("swordfish", is_tls, "Bearer marlin") && !gets_in("swordfish", is_tls, ""));
         }
+    }
+
+    #[test]
+    fn a_page_elsewhere_gives_no_orders() {
+        let of = |origin: Option<&'static str>| {
+            let mut headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("127.0.0.1:8080"))]);
+            origin.map(|origin| headers.insert(header::ORIGIN, HeaderValue::from_static(origin)));
+            foreign(&headers).is_none()
+        };
+        assert!(of(None) && of(Some("http://127.0.0.1:8080")));
+        assert!(!of(Some("http://evil.example")) && !of(Some("null")) && !of(Some("http://127.0.0.1:9")));
     }
 
     #[test]

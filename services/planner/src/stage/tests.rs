@@ -61,22 +61,36 @@ fn input(name: &str, source: &str, at_s: i64, cores: f64, replicas: u32) -> Inpu
 fn factory() -> Factory {
     let mut config = Config { policy: PolicyName::Threshold, ..Config::default() };
     config.guardrails.cooldown_out_s = 300;
-    Factory::new(Arc::new(config.rules().unwrap()))
+    Factory::new(Arc::new(config.rules().unwrap()), Arc::default())
 }
 
-fn action_of(reply: &Reply) -> prescale_domain::action::Action {
-    let Reply::Emit(outgoing) = reply else { panic!("{reply:?} is no action") };
-    let record = &outgoing[0].records()[0];
-    assert_eq!(&*record.topic, topics::ACTIONS);
-    Contract::decode(record.value.as_deref().unwrap()).unwrap()
+fn said(reply: &Reply) -> Vec<FleetRecord> {
+    let Reply::Emit(outgoing) = reply else { return Vec::new() };
+    let records = outgoing.iter().map(|o| &o.records()[0]);
+    records
+        .map(|record| {
+            assert_eq!(&*record.topic, topics::PROPOSALS);
+            Contract::decode(record.value.as_deref().unwrap()).unwrap()
+        })
+        .collect()
+}
+
+fn proposal_of(reply: &Reply) -> Proposal {
+    let found = said(reply).into_iter().find_map(|record| match record.said {
+        Said::Proposal(proposal) => Some(*proposal),
+        _ => None,
+    });
+    found.unwrap_or_else(|| panic!("{reply:?} has no proposal"))
 }
 
 #[test]
-fn a_prediction_above_capacity_becomes_an_action_that_names_it() {
+fn a_prediction_above_capacity_becomes_a_proposal_that_names_it() {
     let mut stage = factory().create(0);
     let up = input("web", "fleet:a", 1000, 6.0, 4);
     let replies = stage.apply(vec![up.clone(), input("web", "fleet:a", 1000, 6.0, 4)]).unwrap();
-    let action = action_of(&replies[0]);
+    let Proposal { action, demanded, partition } = proposal_of(&replies[0]);
+    assert!(demanded, "all of it is in use");
+    assert_eq!(partition, 0);
     assert_eq!((action.verdict, action.desired.replicas), (Verdict::ScaleOut, 7));
     assert_eq!(action.prediction_id, up.envelope.id);
     assert!(!action.dry_run && !action.reasons.is_empty());
@@ -95,7 +109,7 @@ fn a_restart_and_another_cut_change_no_action() {
         .collect();
     let factory = factory();
     let wanted = factory.create(0).apply(inputs.clone()).unwrap();
-    assert!(wanted.iter().filter(|r| matches!(r, Reply::Emit(_))).count() > 2);
+    assert!(wanted.iter().flat_map(said).filter(|r| matches!(r.said, Said::Proposal(_))).count() > 2);
     let mut first = factory.create(0);
     let mut got = first.apply(inputs[..37].to_vec()).unwrap();
     let mut second = factory.restore(0, &first.snapshot()).unwrap();
@@ -113,6 +127,21 @@ fn a_workload_that_fell_silent_is_forgotten_by_its_own_sources_clock() {
     {
         stage.apply(vec![input(name, source, at_s, 1.0, 1)]).unwrap();
     }
-    let left: Vec<&str> = stage.planning.workloads().map(WorkloadId::as_str).collect();
+    let left: Vec<&str> = stage.state.planning.workloads().map(WorkloadId::as_str).collect();
     assert_eq!(left, ["other", "web"]);
+}
+
+#[test]
+fn what_is_seen_of_a_fleet_stands_around_what_is_proposed() {
+    let mut stage = factory().create(3);
+    stage.apply(vec![input("web", "fleet:a", 1200, 3.0, 4), input("db", "fleet:a", 1200, 3.0, 4)]).unwrap();
+    let replies =
+        stage.apply(vec![input("web", "fleet:a", 1500, 6.0, 4), input("db", "fleet:a", 1500, 3.9, 4)]).unwrap();
+    let first = said(&replies[0]);
+    assert!(first.iter().all(|record| record.key.as_str() == "fleet:a"));
+    let [Said::View(before), Said::Proposal(_)] = &first.iter().map(|r| r.said.clone()).collect::<Vec<_>>()[..] else {
+        panic!("{first:?}");
+    };
+    assert_eq!((before.partition, before.known, before.present, before.at), (3, 2, 2, EventTime::from_s(1200)));
+    assert!(matches!(said(&replies[1]).last().map(|r| r.said.clone()), Some(Said::View(v)) if v.present == 2));
 }

@@ -10,6 +10,7 @@ use prescale_bus::dlq::LetterFilter;
 use prescale_chassis::ready::AskTls;
 use prescale_collector::Mapping;
 use prescale_collector::config::ReplayConfig;
+use prescale_domain::governor::Scope;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -60,6 +61,10 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: ModelVerb,
     },
+    /// Let nothing change, in all fleets, one fleet or one workload, until it is resumed.
+    Pause(PauseArgs),
+    /// Lift the order that was given for the same.
+    Resume(ResumeArgs),
     /// Read the whole log and account for every record of every stage.
     Account(AccountArgs),
     /// Ask a service whether it is ready.
@@ -353,6 +358,60 @@ pub(super) struct ExplainArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "It takes effect within seconds, holds increases that live use demands as well, and lasts until
+it is resumed, also over restarts. What was admitted and is not carried out yet is withdrawn.
+
+Examples:
+  prescale pause --why 'migration of the metrics'
+  prescale pause --fleet web --scale-in-only
+  prescale pause --workload web-1")]
+pub(super) struct PauseArgs {
+    #[command(flatten)]
+    pub(super) scope: ScopeArgs,
+    /// Hold only what takes capacity away.
+    #[arg(long)]
+    pub(super) scale_in_only: bool,
+    /// Why, for those who see it stand.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(super) why: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Orders for a fleet or a workload stand on their own: resuming all does not lift them.
+
+Examples:
+  prescale resume
+  prescale resume --fleet web")]
+pub(super) struct ResumeArgs {
+    #[command(flatten)]
+    pub(super) scope: ScopeArgs,
+    /// Why.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(super) why: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ScopeArgs {
+    /// Only this fleet: a name of [governor.fleets], or a source such as fleet:demo.
+    #[arg(long, value_name = "NAME", conflicts_with = "workload")]
+    fleet: Option<String>,
+    /// Only this workload.
+    #[arg(long, value_name = "NAME")]
+    workload: Option<String>,
+}
+
+impl ScopeArgs {
+    pub(super) fn scope(&self) -> Result<Scope> {
+        let text = match (&self.fleet, &self.workload) {
+            (Some(fleet), _) => format!("fleet:{fleet}"),
+            (None, Some(workload)) => format!("workload:{workload}"),
+            (None, None) => return Ok(Scope::all()),
+        };
+        Ok(Scope::parse(&text)?)
+    }
+}
+
+#[derive(Debug, Args)]
 pub(super) struct AccountArgs {
     /// How.
     #[arg(long, value_enum, default_value_t)]
@@ -421,6 +480,20 @@ mod tests {
         let (args, mut settings) = up(&["--replay", "a.parquet", "--fleet", "7"]);
         args.apply(&mut settings).unwrap();
         assert_eq!((settings.collector.fleet.enabled, settings.collector.fleet.workloads), (true, 7));
+    }
+
+    #[test]
+    fn a_scope_is_all_unless_one_is_named() {
+        let scope = |args: &[&str]| {
+            let cli = Cli::try_parse_from(["prescale", "pause"].iter().chain(args)).unwrap();
+            let Verb::Pause(args) = cli.verb else { panic!("pause") };
+            args.scope.scope().unwrap().to_string()
+        };
+        assert_eq!(scope(&["--why", "x"]), "all");
+        assert_eq!(scope(&["--fleet", "fleet:demo", "--scale-in-only"]), "fleet:fleet:demo");
+        assert_eq!(scope(&["--workload", "web-1"]), "workload:web-1");
+        assert!(Cli::try_parse_from(["prescale", "pause", "--fleet", "a", "--workload", "b"]).is_err());
+        assert!(Cli::try_parse_from(["prescale", "resume", "--scale-in-only"]).is_err());
     }
 
     #[test]

@@ -10,6 +10,8 @@ use prescale_domain::policy::Resource;
 use std::fmt::{self, Display, Write};
 use tokio_util::sync::CancellationToken;
 
+const GOVERNOR: &str = prescale_governor::stage::NAME;
+
 /// The account as text. `counted` are this process's metrics, which know the reasons of drops; `sinks` the archiver's
 /// stages.
 ///
@@ -32,19 +34,24 @@ pub(super) fn account(
         reasons(report.rows_dropped.iter().map(|(reason, n)| (*reason, *n))),
         table(&accounts)
     );
-    let waiting = counted.sum("prescale_fingerprinter_held", &[]);
+    let waiting = |stage: &str| match stage {
+        "fingerprinter" => counted.sum("prescale_fingerprinter_held", &[]),
+        GOVERNOR => counted.sum("prescale_governor_waiting", &[]),
+        _ => 0,
+    };
     let mut gaps = Vec::new();
     if report.rows_read != report.samples_written + dropped {
         gaps.push("rows read are not samples written and rows dropped".to_owned());
     }
     for stage in &accounts {
         let drops = counted.series("prescale_stage_dropped_total", &[("stage", &stage.stage)]);
-        let waiting = if stage.stage == "fingerprinter" { waiting } else { 0 };
+        let waiting = waiting(&stage.stage);
+        let drops = if stage.stage == GOVERNOR { of_proposals(drops) } else { drops };
         let by_reason = drops.iter().map(|s: &Series| (s.label("reason"), s.value));
         let by_reason = by_reason.chain((waiting > 0).then_some(("waiting for an earlier one", waiting)));
         writeln!(text, "{}: without output{}", stage.stage, reasons(by_reason.clone()))?;
         let is_all_of_this_run =
-            counted.sum("prescale_stage_records_in_total", &[("stage", &stage.stage)]) == stage.read;
+            counted.sum("prescale_stage_records_in_total", &[("stage", &stage.stage)]) == stage.read + stage.others;
         gaps.extend(gaps_of(stage, is_all_of_this_run.then(|| by_reason.map(|(_, n)| n).sum())));
     }
     for sink in sink_accounts(bus, |stage| context.group(stage), sinks, stop)? {
@@ -58,6 +65,11 @@ pub(super) fn account(
         return Ok(text);
     }
     bail!("{text}not accounted for: {}", gaps.join("; "))
+}
+
+/// The drops of the governor that are proposals': all other records of its topic are dropped under other reasons.
+fn of_proposals(drops: Vec<Series>) -> Vec<Series> {
+    drops.into_iter().filter(|drop| drop.label("reason") == prescale_governor::stage::STALE).collect()
 }
 
 /// What does not add up in a stage. `explained` is how many records without output the counters

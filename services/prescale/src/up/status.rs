@@ -47,6 +47,7 @@ struct Counts {
     samples: i64,
     fingerprints: i64,
     predictions: i64,
+    proposals: i64,
     actions: i64,
     results: i64,
     dead: i64,
@@ -55,30 +56,30 @@ struct Counts {
 
 impl Counts {
     const HEADER: &'static str =
-        "     samples        /s fingerprints  predictions     actions     results        dead         lag";
+        "     samples        /s fingerprints  predictions   proposals     actions     results        dead         lag";
 
     fn read(bus: &dyn Bus, context: &Context) -> Result<Self> {
         let mut lag = 0;
-        let mut ends = [0; 4];
+        let mut ends = [0; 5];
         for (end, input) in ends.iter_mut().zip(STAGES) {
             for partition in bus.lag(&context.group(input.stage), input.topic)? {
                 lag += partition.behind();
                 *end += partition.end;
             }
         }
-        let [samples, fingerprints, predictions, actions] = ends;
+        let [samples, fingerprints, predictions, proposals, actions] = ends;
         let mut dead = 0;
         for input in STAGES {
             dead += end_of(bus, context, &topics::dlq_of(input.topic))?;
         }
         let results = end_of(bus, context, topics::ACTION_RESULTS)?;
-        Ok(Self { samples, fingerprints, predictions, actions, results, dead, lag })
+        Ok(Self { samples, fingerprints, predictions, proposals, actions, results, dead, lag })
     }
 
     fn line(&self, per_s: f64) -> String {
-        let Self { samples, fingerprints, predictions, actions, results, dead, lag } = self;
+        let Self { samples, fingerprints, predictions, proposals, actions, results, dead, lag } = self;
         format!(
-            "{samples:>12} {per_s:>9.0} {fingerprints:>12} {predictions:>12} {actions:>11} {results:>11} {dead:>11} {lag:>11}"
+            "{samples:>12} {per_s:>9.0} {fingerprints:>12} {predictions:>12} {proposals:>11} {actions:>11} {results:>11} {dead:>11} {lag:>11}"
         )
     }
 }
@@ -115,6 +116,10 @@ fn show(
 
 fn action_line(record: &ConsumedRecord) -> Option<String> {
     let action = decode_record::<Action>(record).ok()?.value;
+    if action.is_withdrawal() {
+        let why = action.reasons.last().map_or("", |reason| reason.text.as_str());
+        return Some(format!("  {}: withdrawn ({why})", action.workload));
+    }
     let verdict = match action.verdict {
         Verdict::ScaleOut => "scale out",
         Verdict::ScaleIn => "scale in",

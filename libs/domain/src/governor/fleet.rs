@@ -1,0 +1,291 @@
+//! One fleet: its proposals wait, bin by bin, until its partitions have come past the bin, and are then ruled
+//! on together, in an order of their own. What is urgent is ruled on as it comes.
+
+use super::books::{Books, HOUR_S};
+use super::census::{Census, Count};
+use super::core::Ruling;
+use super::orders::{Effect, Order, Orders};
+use super::rules::GovernorRules;
+use super::{Proposal, View};
+use crate::action::{Action, Reason, Verdict};
+use crate::forecast::GRID_STEP_S;
+use crate::policy::wording::{instant, number, reason};
+use crate::time::EventTime;
+use crate::workload::WorkloadId;
+use bitcode::{Decode, Encode};
+use std::collections::BTreeMap;
+
+/// What of a workload decides on later proposals is remembered for so long, in seconds.
+const REMEMBERED_S: i64 = 86_400;
+
+/// A proposal on its way; the tag says where it came from.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+struct Pending<T> {
+    tag: T,
+    proposal: Proposal,
+    /// It was urgent and is out already: it only has to be noted in the books.
+    is_out: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+struct Known {
+    /// When its newest proposal was decided.
+    newest: EventTime,
+    /// When its newest urgent one that went out was.
+    urgent: Option<EventTime>,
+}
+
+/// What is remembered of one fleet.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub(super) struct Fleet<T> {
+    census: Census,
+    /// The newest bin that is over.
+    over: Option<i64>,
+    newest_at: Option<EventTime>,
+    /// By partition, what came after its newest view.
+    open: BTreeMap<u32, Vec<Pending<T>>>,
+    /// By bin.
+    waiting: BTreeMap<i64, Vec<Pending<T>>>,
+    /// Of what is carried out, and of dry runs.
+    books: [Books; 2],
+    workloads: BTreeMap<WorkloadId, Known>,
+    /// What went out to be carried out and is still valid.
+    valid: BTreeMap<WorkloadId, Action>,
+}
+
+impl<T> Default for Fleet<T> {
+    fn default() -> Self {
+        Self {
+            census: Census::default(),
+            over: None,
+            newest_at: None,
+            open: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            books: <[Books; 2]>::default(),
+            workloads: BTreeMap::new(),
+            valid: BTreeMap::new(),
+        }
+    }
+}
+
+/// What rulings depend on beside the fleet.
+pub(super) struct Bench<'a> {
+    pub(super) rules: &'a GovernorRules,
+    /// Partitions of the topic of the predictions.
+    pub(super) partitions: u32,
+    pub(super) orders: &'a Orders,
+    pub(super) fleet: &'a WorkloadId,
+}
+
+/// What rulings on what was proposed in one bin depend on.
+struct Hearing<'a> {
+    bench: &'a Bench<'a>,
+    count: Count,
+    /// When they are made.
+    now: EventTime,
+}
+
+impl<T: Clone> Fleet<T> {
+    /// Takes a proposal in. `None` when it is not newer than the last one of its workload.
+    pub(super) fn propose(&mut self, bench: &Bench<'_>, tag: T, proposal: Proposal) -> Option<Vec<Ruling<T>>> {
+        let (at, workload) = (proposal.action.decided_at, proposal.action.workload.clone());
+        if self.workloads.get(&workload).is_some_and(|known| known.newest >= at) {
+            return None;
+        }
+        self.newest_at = self.newest_at.max(Some(at));
+        let is_urgent = proposal.is_urgent();
+        let paused = bench.orders.holding(bench.fleet, &workload, false).filter(|_| is_urgent);
+        let is_out = is_urgent && paused.is_none();
+        let known = self.workloads.entry(workload).or_insert(Known { newest: at, urgent: None });
+        known.newest = at;
+        if let Some(order) = paused {
+            return Some(vec![Ruling::held(tag, &proposal.action, by_order(order))]);
+        }
+        let mut rulings = Vec::new();
+        if is_out {
+            known.urgent = Some(at);
+            let text = "live use demands it: neither share nor budget holds it".to_owned();
+            rulings.push(self.admit(tag.clone(), &proposal.action, reason("governor.urgent", text)));
+        }
+        self.open.entry(proposal.partition).or_default().push(Pending { tag, proposal, is_out });
+        Some(rulings)
+    }
+
+    /// Takes a view in. `None` when it is not newer than the last one of its partition.
+    pub(super) fn view(&mut self, bench: &Bench<'_>, view: &View) -> Option<Vec<Ruling<T>>> {
+        let patience_s = bench.rules.patience_s;
+        let bin = self.census.take(view, patience_s)?;
+        self.newest_at = self.newest_at.max(Some(view.at));
+        if let Some(came) = self.open.remove(&view.partition) {
+            let bin = self.over.map_or(bin, |over| bin.max(over + 1));
+            self.waiting.entry(bin).or_default().extend(came);
+        }
+        let mut rulings = Vec::new();
+        while let Some(bin) = self.next_bin()
+            && let Some(until) = self.census.closing(bin, patience_s, bench.partitions)
+        {
+            self.close(bench, bin, until, &mut rulings);
+        }
+        Some(rulings)
+    }
+
+    /// Withdraws what an order holds and may not have been carried out yet.
+    pub(super) fn withdraw(&mut self, fleet: &WorkloadId, order: &Order) -> Vec<Ruling<T>> {
+        let now = self.newest_at;
+        let holds = |action: &Action| match order.effect {
+            Effect::Pause => true,
+            Effect::PauseScaleIn => action.verdict == Verdict::ScaleIn,
+            Effect::Resume => false,
+        };
+        let is_held = |workload: &WorkloadId, action: &Action| {
+            order.scope.covers(fleet, workload) && holds(action) && now.is_none_or(|now| now < action.valid_until)
+        };
+        let (held, valid) = std::mem::take(&mut self.valid).into_iter().partition(|(w, action)| is_held(w, action));
+        self.valid = valid;
+        let withdrawn = |action: &Action| Ruling::Withdrawn(Box::new(action.withdrawn(by_order(order))));
+        BTreeMap::values(&held).map(withdrawn).collect()
+    }
+
+    /// Proposals that were not ruled on yet.
+    pub(super) fn pending(&self) -> usize {
+        let all = self.open.values().chain(self.waiting.values());
+        all.map(|pending| pending.iter().filter(|p| !p.is_out).count()).sum()
+    }
+
+    fn next_bin(&self) -> Option<i64> {
+        let waiting = self.waiting.keys().next().copied();
+        [self.census.next_after(self.over), waiting].into_iter().flatten().min()
+    }
+
+    fn close(&mut self, bench: &Bench<'_>, bin: i64, until: i64, rulings: &mut Vec<Ruling<T>>) {
+        let rules = bench.rules;
+        let count = self.census.close(bin, rules.gone_share_max, rules.patience_s);
+        self.over = Some(bin);
+        let now = EventTime::of_bin(until, GRID_STEP_S);
+        let mut pending = self.waiting.remove(&bin).unwrap_or_default();
+        // Increases have the first claim on what may change.
+        pending.sort_by_cached_key(|p| {
+            let action = &p.proposal.action;
+            (!p.is_out, action.verdict == Verdict::ScaleIn, action.decided_at, action.workload.clone())
+        });
+        let mut newest = BTreeMap::new();
+        for Pending { proposal: Proposal { action, .. }, .. } in &pending {
+            let newest = newest.entry(action.workload.clone()).or_insert(action.decided_at);
+            *newest = action.decided_at.max(*newest);
+        }
+        let hearing = Hearing { bench, count, now };
+        for Pending { tag, proposal, is_out } in pending {
+            let action = &proposal.action;
+            let newest = newest.get(&action.workload).copied();
+            let shrinks = action.verdict == Verdict::ScaleIn;
+            let noted = if is_out { Ok(None) } else { self.ruling(&hearing, newest, action).map(Some) };
+            match noted {
+                Ok(why) => {
+                    let books = &mut self.books[usize::from(action.dry_run)];
+                    books.note(action.decided_at, action.workload.clone(), shrinks);
+                    rulings.extend(why.map(|why| self.admit(tag, action, why)));
+                }
+                Err(why) => rulings.push(Ruling::held(tag, action, why)),
+            }
+        }
+        self.forget(bin, i64::from(rules.changed_window_s).max(HOUR_S));
+    }
+
+    /// Why a proposal may go out, or why it may not. `newest` is the instant of its workload's newest in the bin.
+    fn ruling(&self, hearing: &Hearing<'_>, newest: Option<EventTime>, action: &Action) -> Result<Reason, Reason> {
+        let Hearing { bench, count, now } = hearing;
+        let shrinks = action.verdict == Verdict::ScaleIn;
+        if let Some(order) = bench.orders.holding(bench.fleet, &action.workload, shrinks) {
+            return Err(by_order(order));
+        }
+        let urgent = self.workloads.get(&action.workload).and_then(|known| known.urgent);
+        if let Some(newer) = urgent.max(newest).filter(|newer| *newer > action.decided_at) {
+            let text = format!("another decision was made about it at {}, while this waited", instant(newer));
+            return Err(reason("governor.overtaken", text));
+        }
+        if *now >= action.valid_until {
+            let text =
+                format!("it was void at {}, when the fleet's other partitions had been waited for", instant(*now));
+            return Err(reason("governor.expired", text));
+        }
+        if shrinks {
+            may_shrink(bench.rules, count)?;
+        }
+        self.within_budgets(bench.rules, count, action)
+    }
+
+    fn within_budgets(&self, rules: &GovernorRules, count: &Count, action: &Action) -> Result<Reason, Reason> {
+        let books = &self.books[usize::from(action.dry_run)];
+        let (at, known) = (action.decided_at, count.known);
+        let (changed_max, scale_ins_max) = (rules.changed_max(known), rules.scale_ins_max(known));
+        let window_s = rules.changed_window_s;
+        let changed = books.others_changed(at, i64::from(window_s), &action.workload);
+        let scale_ins = books.scale_ins(at);
+        if action.verdict == Verdict::ScaleIn && scale_ins >= scale_ins_max {
+            let text =
+                format!("{scale_ins} scale-ins within an hour, {scale_ins_max} are allowed of {known} workloads");
+            return Err(reason("governor.scale_in_budget", text));
+        }
+        if changed >= changed_max {
+            let text =
+                format!("{changed} other workloads changed within {window_s} s, {changed_max} of {known} may change");
+            return Err(reason("governor.changed_share", text));
+        }
+        let text = format!(
+            "{changed} of {known} workloads changed within {window_s} s (at most {changed_max}), {scale_ins} scale-ins within an hour (at most {scale_ins_max})"
+        );
+        Ok(reason("governor.admitted", text))
+    }
+
+    fn admit(&mut self, tag: T, action: &Action, why: Reason) -> Ruling<T> {
+        let mut admitted = action.clone();
+        admitted.reasons.push(why);
+        if !admitted.dry_run {
+            self.valid.insert(admitted.workload.clone(), admitted.clone());
+        }
+        Ruling::Admitted { tag, action: Box::new(admitted) }
+    }
+
+    fn forget(&mut self, bin: i64, books_s: i64) {
+        let now = EventTime::of_bin(bin, GRID_STEP_S);
+        // What comes late is held against the books of its own time.
+        self.books.iter_mut().for_each(|books| books.forget_before(now.plus_s(-books_s - REMEMBERED_S / 24)));
+        let newest = self.newest_at.unwrap_or(now);
+        self.valid.retain(|_, action| newest < action.valid_until);
+        self.workloads.retain(|_, known| known.newest >= now.plus_s(-REMEMBERED_S));
+    }
+}
+
+/// What blocks every scale-in of a fleet.
+fn may_shrink(rules: &GovernorRules, count: &Count) -> Result<(), Reason> {
+    if let Some(known) = count.known_before_gone {
+        let text = format!(
+            "{} of {known} workloads report; from a share of {} gone on nothing shrinks",
+            count.present,
+            number(rules.gone_share_max),
+        );
+        return Err(reason("governor.fleet_gone", text));
+    }
+    let share = rules.migrated_share_max;
+    if f64::from(count.lost_kpi) > share * f64::from(count.present) {
+        let text = format!(
+            "{} of {} workloads report without a KPI that they had; above a share of {} nothing shrinks",
+            count.lost_kpi,
+            count.present,
+            number(share),
+        );
+        return Err(reason("governor.kpis_lost", text));
+    }
+    Ok(())
+}
+
+fn by_order(order: &Order) -> Reason {
+    let what = match order.effect {
+        Effect::Pause => "nothing changes",
+        Effect::PauseScaleIn => "nothing shrinks",
+        Effect::Resume => "it was lifted",
+    };
+    let why = if order.why.is_empty() { String::new() } else { format!(": {}", order.why) };
+    let text = format!("{}: {what} since {} by order of {}{why}", order.scope, instant(order.at), order.by);
+    reason("governor.paused", text)
+}

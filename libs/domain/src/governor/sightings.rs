@@ -1,0 +1,203 @@
+//! What one partition of the planner sees of its part of each fleet, and when it says so.
+//!
+//! A view is told of a bin once: when all workloads that had reported in the bin before have reported in
+//! it, or else with the fleet's first record of a later bin. So what the governor makes of a fleet waits for
+//! no more than a sampling step after the bin's first forecasts.
+
+use super::View;
+use crate::forecast::GRID_STEP_S;
+use crate::kpi::KpiName;
+use crate::prediction::Prediction;
+use crate::time::EventTime;
+use crate::workload::WorkloadId;
+use bitcode::{Decode, Encode};
+use std::collections::BTreeMap;
+
+/// A workload is known for so long after its last report, in seconds, or for so many of its steps.
+const KNOWN_S: i64 = 3600;
+const KNOWN_STEPS: i64 = 36;
+/// It is present for so long, or for so many of its steps.
+const PRESENT_S: i64 = GRID_STEP_S as i64;
+const PRESENT_STEPS: i64 = 3;
+/// A KPI without a value for so long, or for so many steps, is lost.
+const LOST_S: i64 = 600;
+const LOST_STEPS: i64 = 4;
+/// A lost KPI is remembered for so long, in seconds.
+const KPI_REMEMBERED_S: i64 = 86_400;
+
+/// The fleets of one partition.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub struct Sightings(BTreeMap<WorkloadId, Sighted>);
+
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+struct Sighted {
+    bin: i64,
+    newest_at: EventTime,
+    is_told: bool,
+    /// Workloads that reported in the bin before and have not in this one.
+    due: u32,
+    workloads: BTreeMap<WorkloadId, Seen>,
+}
+
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+struct Seen {
+    at: EventTime,
+    step_s: u32,
+    /// By KPI the instant of its newest value.
+    kpis: Vec<(KpiName, EventTime)>,
+}
+
+impl Sightings {
+    /// Before a prediction of `at` is decided on: the view of the bin before, where that ends with it.
+    pub fn before(&mut self, fleet: &WorkloadId, partition: u32, at: EventTime) -> Option<View> {
+        let bin = at.bin(GRID_STEP_S);
+        let Some(sighted) = self.0.get_mut(fleet) else {
+            let new = Sighted { bin, newest_at: at, is_told: false, due: 0, workloads: BTreeMap::new() };
+            self.0.insert(fleet.clone(), new);
+            return None;
+        };
+        if bin <= sighted.bin {
+            return None;
+        }
+        let view = sighted.tell(partition);
+        let reported_before = |seen: &&Seen| seen.at.bin(GRID_STEP_S) == bin - 1;
+        sighted.due = sighted.workloads.values().filter(reported_before).count() as u32;
+        (sighted.bin, sighted.newest_at, sighted.is_told) = (bin, at, false);
+        view
+    }
+
+    /// After it: takes the workload's report in, and gives the view of the bin where that is complete now.
+    pub fn after(&mut self, fleet: &WorkloadId, partition: u32, prediction: &Prediction) -> Option<View> {
+        let sighted = self.0.get_mut(fleet)?;
+        let at = prediction.made_at;
+        sighted.newest_at = sighted.newest_at.max(at);
+        let bin_before = sighted.see(prediction).map(|at| at.bin(GRID_STEP_S));
+        let is_awaited = at.bin(GRID_STEP_S) == sighted.bin && bin_before == Some(sighted.bin - 1) && sighted.due > 0;
+        if !is_awaited {
+            return None;
+        }
+        sighted.due -= 1;
+        if sighted.due == 0 { sighted.tell(partition) } else { None }
+    }
+}
+
+impl Sighted {
+    /// Takes a report in; gives the instant of the one before.
+    fn see(&mut self, prediction: &Prediction) -> Option<EventTime> {
+        let at = prediction.made_at;
+        let new = || Seen { at, step_s: prediction.step_s, kpis: Vec::new() };
+        let is_known = self.workloads.contains_key(&prediction.workload);
+        let seen = self.workloads.entry(prediction.workload.clone()).or_insert_with(new);
+        let before = is_known.then_some(seen.at);
+        (seen.at, seen.step_s) = (seen.at.max(at), prediction.step_s);
+        for resource in prediction.resources.iter().filter(|r| r.last.is_some()) {
+            match seen.kpis.iter_mut().find(|(name, _)| *name == resource.resource) {
+                Some((_, newest)) => *newest = at.max(*newest),
+                None => seen.kpis.push((resource.resource.clone(), at)),
+            }
+        }
+        before
+    }
+
+    /// The view of the open bin, if it is not told yet. Forgets who was silent for too long.
+    fn tell(&mut self, partition: u32) -> Option<View> {
+        if std::mem::replace(&mut self.is_told, true) {
+            return None;
+        }
+        let now = self.newest_at;
+        self.workloads.retain(|_, seen| seen.age_s(now) <= seen.within_s(KNOWN_S, KNOWN_STEPS));
+        let mut view = View { partition, at: now, known: 0, present: 0, lost_kpi: 0, step_s: 1 };
+        for seen in self.workloads.values_mut() {
+            seen.kpis.retain(|(_, newest)| age_s(*newest, now) <= KPI_REMEMBERED_S);
+            view.known += 1;
+            if seen.age_s(now) < seen.within_s(PRESENT_S, PRESENT_STEPS) {
+                view.present += 1;
+                view.lost_kpi += u32::from(seen.has_lost_a_kpi());
+                view.step_s = view.step_s.max(seen.step_s);
+            }
+        }
+        Some(view)
+    }
+}
+
+impl Seen {
+    fn age_s(&self, now: EventTime) -> i64 {
+        age_s(self.at, now)
+    }
+
+    fn within_s(&self, seconds: i64, steps: i64) -> i64 {
+        seconds.max(steps * i64::from(self.step_s))
+    }
+
+    fn has_lost_a_kpi(&self) -> bool {
+        let lost_s = self.within_s(LOST_S, LOST_STEPS);
+        self.kpis.iter().any(|(_, newest)| age_s(*newest, self.at) > lost_s)
+    }
+}
+
+fn age_s(at: EventTime, now: EventTime) -> i64 {
+    (now.as_ms() - at.as_ms()) / 1000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kpi::MEMORY_BYTES;
+    use crate::policy::fixtures::{prediction, workload};
+
+    fn hear(sightings: &mut Sightings, p: &Prediction) -> Vec<View> {
+        let fleet = workload("demo");
+        let before = sightings.before(&fleet, 3, p.made_at);
+        before.into_iter().chain(sightings.after(&fleet, 3, p)).collect()
+    }
+
+    fn report(sightings: &mut Sightings, name: &str, at_s: i64) -> Vec<View> {
+        hear(sightings, &prediction(name, at_s, 1.0, 1.0, 1))
+    }
+
+    #[test]
+    fn a_view_comes_once_a_bin_as_soon_as_all_have_reported() {
+        let mut sightings = Sightings::default();
+        assert_eq!(report(&mut sightings, "a", 0), []);
+        assert_eq!(report(&mut sightings, "b", 0), []);
+        let first = report(&mut sightings, "a", 300);
+        assert_eq!(first.iter().map(|v| (v.known, v.present, v.at.as_ms())).collect::<Vec<_>>(), [(2, 2, 0)]);
+        let second = report(&mut sightings, "b", 310);
+        assert_eq!(
+            second.iter().map(|v| (v.present, v.partition, v.at.as_ms())).collect::<Vec<_>>(),
+            [(2, 3, 310_000)]
+        );
+        assert_eq!(report(&mut sightings, "a", 360), []);
+        assert_eq!(report(&mut sightings, "a", 600), [], "the second bin is told of, the third waits for b");
+        let late = report(&mut sightings, "a", 900);
+        assert_eq!(late.iter().map(|v| (v.known, v.present)).collect::<Vec<_>>(), [(2, 2), (2, 1)], "{late:?}");
+    }
+
+    #[test]
+    fn who_is_silent_for_an_hour_is_not_known_any_more() {
+        let mut sightings = Sightings::default();
+        report(&mut sightings, "gone", 0);
+        let views: Vec<View> = (0..=13).flat_map(|bin| report(&mut sightings, "a", 60 + 300 * bin)).collect();
+        let known: Vec<u32> = views.iter().map(|v| v.known).collect();
+        assert_eq!(known[known.len() - 4..], [2, 2, 1, 1], "{known:?}");
+        assert_eq!(views.last().map(|v| (v.present, v.lost_kpi, v.step_s)), Some((1, 0, 60)));
+    }
+
+    #[test]
+    fn a_kpi_that_stopped_while_its_workload_goes_on_is_lost_for_a_day() {
+        let mut sightings = Sightings::default();
+        let lost = |sightings: &mut Sightings, at_s: i64| {
+            let mut p = prediction("a", at_s, 1.0, 1.0, 1);
+            p.resources.retain(|r| r.resource.as_str() != MEMORY_BYTES);
+            hear(sightings, &p).last().map_or(0, |view| view.lost_kpi)
+        };
+        report(&mut sightings, "a", 0);
+        assert_eq!((lost(&mut sightings, 300), lost(&mut sightings, 600)), (0, 0));
+        assert_eq!((lost(&mut sightings, 900), lost(&mut sightings, 1200)), (1, 1));
+        let mut last = 0;
+        for bin in 5..=290 {
+            last = lost(&mut sightings, 300 * bin);
+        }
+        assert_eq!(last, 0, "after a day it counts as never had");
+    }
+}

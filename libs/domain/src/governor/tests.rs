@@ -1,0 +1,193 @@
+//! Rulings on made-up fleets.
+
+use super::core::Heard;
+use super::fixtures::*;
+use super::orders::Effect;
+use super::{Proposal, View};
+use crate::time::EventTime;
+
+fn urgent(partition: u32, name: &str, at: (i64, i64)) -> Proposal {
+    Proposal { demanded: true, ..proposal(partition, name, at, true) }
+}
+
+#[test]
+fn what_live_use_demands_goes_out_at_once_and_all_else_waits_for_every_partition() {
+    let mut court = Court::new();
+    assert_eq!(words(&court.propose(urgent(0, "busy", (0, 10)))), ["busy governor.urgent"]);
+    assert!(court.propose(proposal(0, "idle", (0, 20), false)).is_empty());
+    assert!(court.view(view(0, 0, 20, 20)).is_empty(), "the other partition was never heard of");
+    assert_eq!(court.governor.pending(), 1);
+    assert_eq!(words(&court.view(view(1, 0, 20, 20))), ["idle governor.admitted"]);
+    assert!(court.propose(proposal(0, "idle", (0, 20), false)).is_empty(), "it is not newer");
+    assert_eq!(court.governor.pending(), 0);
+}
+
+#[test]
+fn a_share_of_the_fleet_changes_and_increases_come_first() {
+    let mut court = Court::new();
+    court.close(0, 30, 30);
+    for i in 0..4 {
+        court.propose(proposal(0, &format!("in-{i}"), (1, 10 + i), false));
+    }
+    court.propose(proposal(1, "out", (1, 99), true));
+    let ruled = words(&court.close(1, 30, 30));
+    assert_eq!(ruled[..3], ["out governor.admitted", "in-0 governor.admitted", "in-1 governor.admitted"]);
+    assert_eq!(ruled[3..], ["in-2 governor.changed_share", "in-3 governor.changed_share"]);
+    court.propose(proposal(0, "in-0", (2, 10), false));
+    court.propose(proposal(0, "in-2", (2, 11), false));
+    let ruled = words(&court.close(2, 30, 30));
+    assert_eq!(ruled, ["in-0 governor.admitted", "in-2 governor.changed_share"], "who changed already adds none");
+}
+
+#[test]
+fn scale_ins_have_a_budget_an_hour_and_dry_runs_one_of_their_own() {
+    let mut court = Court::new();
+    court.rules.changed_share_max = 1.0;
+    court.close(0, 10, 10);
+    for i in 0..5 {
+        let mut dry = proposal(1, &format!("dry-{i}"), (1, 50 + i), false);
+        dry.action.dry_run = true;
+        court.propose(dry);
+        court.propose(proposal(0, &format!("in-{i}"), (1, 10 + i), false));
+    }
+    let ruled = words(&court.close(1, 10, 10));
+    let admitted = |of: &str| ruled.iter().filter(|w| w.starts_with(of) && w.ends_with("admitted")).count();
+    assert_eq!((admitted("in-"), admitted("dry-")), (3, 3), "{ruled:?}");
+    for bin in 2..=12 {
+        court.close(bin, 10, 10);
+    }
+    court.propose(proposal(0, "in-4", (13, 9), false));
+    court.propose(proposal(0, "in-3", (13, 12), false));
+    let ruled = words(&court.close(13, 10, 10));
+    assert_eq!(ruled, ["in-4 governor.scale_in_budget", "in-3 governor.admitted"]);
+}
+
+#[test]
+fn while_most_of_the_fleet_is_gone_nothing_shrinks_until_it_is_back_or_for_a_day() {
+    let mut court = Court::new();
+    court.close(0, 30, 30);
+    let mut over = 0;
+    let mut at = |bin: i64, known, present| {
+        for between in over + 1..bin {
+            court.close(between, known, present);
+        }
+        over = bin;
+        court.propose(proposal(0, &format!("in-{bin}"), (bin, 10), false));
+        let ruled = words(&court.close(bin, known, present));
+        ruled[0].rsplit('.').next().unwrap().to_owned()
+    };
+    assert_eq!(at(1, 30, 13), "admitted");
+    assert_eq!(at(2, 30, 12), "fleet_gone");
+    assert_eq!(at(20, 12, 12), "fleet_gone", "those who are not known any more are still missed");
+    assert_eq!(at(40, 30, 13), "admitted");
+    assert_eq!(at(60, 30, 0), "fleet_gone");
+    assert_eq!(at(60 + 288, 12, 12), "admitted");
+}
+
+#[test]
+fn a_partition_that_is_silent_beyond_the_patience_is_gone() {
+    let mut court = Court::new();
+    for bin in 0..5 {
+        court.close(bin, 30, 30);
+    }
+    let mut ruled = Vec::new();
+    for bin in 5..12 {
+        let out = format!("out-{bin}");
+        assert_eq!(words(&court.propose(urgent(0, &out, (bin, 10)))), [format!("{out} governor.urgent")]);
+        court.propose(proposal(0, &format!("in-{bin}"), (bin, 20), false));
+        ruled.push(words(&court.view(view(0, bin, 10, 10))));
+    }
+    assert!(ruled[..4].iter().all(Vec::is_empty), "it is waited for: {ruled:?}");
+    let all: Vec<&String> = ruled.iter().flatten().collect();
+    assert_eq!(all[0], "in-5 governor.expired");
+    assert!(all[1..].iter().all(|w| w.ends_with("governor.fleet_gone") || w.ends_with("expired")), "{all:?}");
+    assert!(all.iter().any(|w| w.ends_with("governor.fleet_gone")), "15 of 25 are silent: {all:?}");
+}
+
+#[test]
+fn partitions_a_day_apart_are_not_gone_where_the_patience_is_a_day() {
+    let mut court = Court::new();
+    court.rules.patience_s = 86_400;
+    for bin in 0..200 {
+        if bin % 20 == 5 {
+            court.propose(proposal(0, &format!("in-{bin}"), (bin, 10), false));
+        }
+        assert!(court.view(view(0, bin, 15, 15)).is_empty());
+    }
+    let ruled: Vec<String> = (0..200).flat_map(|bin| words(&court.view(view(1, bin, 15, 15)))).collect();
+    assert_eq!(ruled.len(), 10);
+    assert!(ruled.iter().all(|w| w.ends_with("governor.admitted")), "{ruled:?}");
+}
+
+#[test]
+fn half_migrated_metrics_block_scale_ins() {
+    let mut court = Court::new();
+    court.close(0, 30, 30);
+    for (bin, lost_kpi, rule) in [(1, 3, "in-1 governor.admitted"), (2, 4, "in-2 governor.kpis_lost")] {
+        court.propose(proposal(0, &format!("in-{bin}"), (bin, 10), false));
+        court.view(View { lost_kpi, ..view(0, bin, 15, 15) });
+        assert_eq!(words(&court.view(View { lost_kpi: 3, ..view(1, bin, 15, 15) })), [rule]);
+    }
+}
+
+#[test]
+fn an_order_holds_all_that_comes_and_withdraws_what_is_out() {
+    let mut court = Court::new();
+    court.close(0, 30, 30);
+    court.propose(urgent(0, "busy", (1, 10)));
+    court.propose(proposal(0, "idle", (1, 20), false));
+    court.close(1, 30, 30);
+    let withdrawn = court.order(&order("fleet:demo", Effect::PauseScaleIn, 700));
+    assert_eq!(words(&withdrawn), ["idle withdrawn"]);
+    assert_eq!(words(&court.propose(urgent(0, "busy", (2, 10)))), ["busy governor.urgent"]);
+    let withdrawn = court.order(&order("all", Effect::Pause, 710));
+    assert_eq!(words(&withdrawn), ["busy withdrawn"]);
+    assert_eq!(words(&court.propose(urgent(0, "busy", (2, 20)))), ["busy governor.paused"]);
+    court.propose(proposal(0, "idle", (2, 20), false));
+    assert_eq!(words(&court.close(2, 30, 30)), ["idle governor.paused"]);
+    court.order(&order("all", Effect::Resume, 720));
+    assert_eq!(words(&court.propose(urgent(0, "busy", (3, 20)))), ["busy governor.urgent"]);
+    court.propose(proposal(0, "idle", (3, 20), false));
+    assert_eq!(words(&court.close(3, 30, 30)), ["idle governor.paused"], "the fleet's own order stands");
+    assert_eq!(court.governor.standing().count(), 1);
+}
+
+#[test]
+fn a_proposal_that_live_use_overtook_is_held() {
+    let mut court = Court::new();
+    court.close(0, 30, 30);
+    court.propose(proposal(0, "web", (1, 10), false));
+    court.propose(urgent(0, "web", (1, 20)));
+    assert_eq!(words(&court.close(1, 30, 30)), ["web governor.overtaken"]);
+}
+
+#[test]
+fn standing_orders_are_repeated_daily_by_one_partition_alone() {
+    let mut courts = [Court::new(), Court::new()];
+    let pause = order("fleet:demo", Effect::Pause, 0);
+    let mut repeats = Vec::new();
+    for court in &mut courts {
+        court.order(&order("all", Effect::Pause, 0));
+        court.order(&order("all", Effect::Resume, 1));
+        court.order(&pause);
+    }
+    for bin in 0..900 {
+        for i in 0..courts.len() {
+            let court = &mut courts[i];
+            let heard = court.governor.view(&court.rules, PARTITIONS, &fleet(), &view(0, bin, 1, 1));
+            let Heard::Used { repeat, .. } = heard else { panic!("{heard:?}") };
+            for order in &repeat {
+                assert_eq!((order.scope.clone(), order.is_repetition), (pause.scope.clone(), true));
+                repeats.push(bin);
+                courts.iter_mut().for_each(|court| {
+                    court.order(order);
+                });
+            }
+        }
+    }
+    assert_eq!(repeats, [288, 575, 863], "once a day, by whoever comes to it first");
+    let mut lost = Court::new();
+    lost.order(&super::Order { is_repetition: true, ..pause });
+    assert_eq!(words(&lost.propose(urgent(0, "busy", (1, 10)))), ["busy governor.paused"]);
+    assert!(courts[1].governor.standing().all(|o| o.at == EventTime::from_s(0)));
+}

@@ -1,0 +1,7 @@
+//! The governor as a process of its own.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    prescale_chassis::service_main("governor", prescale_governor::run)
+}
