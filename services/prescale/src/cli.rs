@@ -27,6 +27,7 @@ use prescale_chassis::orders::{self, Wish};
 use prescale_chassis::ready::ask_ready;
 use prescale_chassis::service::EXIT_USAGE;
 use prescale_chassis::{Context, HealthRegistry, STAGES, open_bus, shutdown, telemetry, with_registry};
+use prescale_contracts::parse_rfc3339;
 use prescale_domain::governor::Effect;
 use std::io::Write;
 use std::path::Path;
@@ -261,8 +262,12 @@ fn explain(config: Option<&Path>, args: &ExplainArgs) -> Result<(), Failure> {
     let (settings, bus) = open(config)?;
     let rules = settings.planner.rules().map_err(Failure::Usage)?;
     let shutdown = shutdown::on_signals().context("cannot set up the signal handlers")?;
+    let instant = |text: &String| {
+        parse_rfc3339(text).with_context(|| format!("--at {text:?}: give an instant such as 2026-03-01T12:00:00Z"))
+    };
     let question = Question {
         workload: &args.workload,
+        at: args.at.as_ref().map(instant).transpose().map_err(Failure::Usage)?,
         actions_max: args.actions,
         back_records: args.back,
         as_json: args.format == Format::Json,

@@ -1,16 +1,20 @@
 //! `prescale explain WORKLOAD`: why its capacity is what it is.
 //!
 //! Actions carry their reasons. A decision to leave the capacity as it is leaves no record, so it is
-//! made again from the predictions on the log, by the rules of the configuration.
+//! made again from the predictions on the log, by the rules of the configuration. The prices follow from a whole
+//! partition, so all of its predictions are gone through, not the workload's alone.
 
 use crate::pretty_json;
 use anyhow::{Context as _, Result, bail};
+use prescale_bus::partitioner::partition_of;
 use prescale_bus::{Bus, CaughtUp, ConsumedRecord, ReadFrom};
 use prescale_contracts::{Contract, Envelope, record_json, rfc3339, topics};
 use prescale_domain::action::{Action, ActionOutcome, ActionResult};
 use prescale_domain::governor::{FleetRecord, Held, Said};
 use prescale_domain::policy::{Decision, Planning, Rules, explain, explain_hold};
-use prescale_domain::prediction::Prediction;
+use prescale_domain::prediction::{HorizonForecast, Prediction, ResourceForecast};
+use prescale_domain::quantiles::QUANTILE_LEVELS;
+use prescale_domain::time::EventTime;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -29,8 +33,16 @@ pub struct Question<'a> {
     pub actions_max: usize,
     /// Records of each topic that are read back, over all partitions.
     pub back_records: u64,
+    /// As of this instant; the newest if none.
+    pub at: Option<EventTime>,
     /// JSON instead of text.
     pub as_json: bool,
+}
+
+impl Question<'_> {
+    fn reaches(&self, at: EventTime) -> bool {
+        self.at.is_none_or(|last| at <= last)
+    }
 }
 
 struct Answer {
@@ -66,14 +78,23 @@ pub fn explained(
 fn gather(bus: &dyn Bus, rules: &Rules, question: &Question<'_>, shutdown: &CancellationToken) -> Result<Answer> {
     let mut answer = Answer { newest: None, actions: VecDeque::new(), results: BTreeMap::new(), held: VecDeque::new() };
     let mut planning = Planning::default();
-    each(bus, topics::PREDICTIONS, question, shutdown, |id, record| {
+    let partitions = partitions_of(bus, topics::PREDICTIONS)?;
+    let partition = partition_of(question.workload.as_bytes(), partitions);
+    let is_beside = |record: &ConsumedRecord| record.partition == partition;
+    each_that(bus, topics::PREDICTIONS, question, shutdown, is_beside, |id, record| {
         let prediction = Prediction::decode(value(&record))?;
-        if let Some(decision) = planning.step(rules, &prediction, &id) {
+        if question.reaches(prediction.made_at)
+            && let Some(decision) = planning.step(rules, &prediction, &id)
+            && prediction.workload.as_str() == question.workload
+        {
             answer.newest = Some((prediction, decision));
         }
         Ok(())
     })?;
     each(bus, topics::ACTIONS, question, shutdown, |id, record| {
+        if !question.reaches(Action::decode(value(&record))?.decided_at) {
+            return Ok(());
+        }
         answer.actions.push_front((id, record));
         answer.actions.truncate(question.actions_max);
         Ok(())
@@ -87,6 +108,7 @@ fn gather(bus: &dyn Bus, rules: &Rules, question: &Question<'_>, shutdown: &Canc
     each_that(bus, topics::PROPOSALS, question, shutdown, is_held, |_, record| {
         if let Said::Held(held) = FleetRecord::decode(value(&record))?.said
             && held.workload.as_str() == question.workload
+            && question.reaches(held.decided_at)
         {
             answer.held.push_front(held);
             answer.held.truncate(question.actions_max);
@@ -94,6 +116,10 @@ fn gather(bus: &dyn Bus, rules: &Rules, question: &Question<'_>, shutdown: &Canc
         Ok(())
     })?;
     Ok(answer)
+}
+
+fn partitions_of(bus: &dyn Bus, topic: &str) -> Result<u32> {
+    Ok(bus.topics()?.iter().find(|(name, _)| name == topic).map_or(1, |(_, n)| (*n).max(1)))
 }
 
 fn value(record: &ConsumedRecord) -> &[u8] {
@@ -121,7 +147,7 @@ fn each_that(
     is_wanted: impl Fn(&ConsumedRecord) -> bool,
     mut take: impl FnMut(Arc<str>, ConsumedRecord) -> Result<()>,
 ) -> Result<()> {
-    let partitions = bus.topics()?.iter().find(|(name, _)| name == topic).map_or(1, |(_, n)| (*n).max(1));
+    let partitions = partitions_of(bus, topic)?;
     let mut reader = bus.reader(topic, ReadFrom::Back(question.back_records.div_ceil(u64::from(partitions))))?;
     while !shutdown.is_cancelled() {
         let (records, caught_up) = reader.poll(PAGE_RECORDS, WAIT)?;
@@ -140,8 +166,11 @@ fn each_that(
 
 fn as_text(answer: &Answer) -> Result<String> {
     let mut text = String::new();
-    if let Some((prediction, Decision::Hold(reasons))) = &answer.newest {
-        text += &explain_hold(prediction, reasons);
+    if let Some((prediction, decision)) = &answer.newest {
+        if let Decision::Hold(reasons) = decision {
+            text += &explain_hold(prediction, reasons);
+        }
+        text += &forecast_text(prediction);
     }
     for held in &answer.held {
         text += &format!(
@@ -165,6 +194,31 @@ fn as_text(answer: &Answer) -> Result<String> {
     Ok(text)
 }
 
+/// What was forecast and how well such forecasts did, a line a resource and horizon.
+fn forecast_text(prediction: &Prediction) -> String {
+    let mut text = format!("forecast as of {}\n", rfc3339(prediction.made_at));
+    for forecast in &prediction.resources {
+        let last = forecast.last.map_or_else(|| "missing".to_owned(), |last| format!("{last:.3}"));
+        text += &format!("  {} ({}): last {last}, model {}\n", forecast.resource, forecast.unit, forecast.model);
+        for horizon in &forecast.horizons {
+            let (most, interval) = (&horizon.maximum, &horizon.maximum_interval);
+            let covered = interval.trailing_coverage.map_or_else(
+                || "not scored yet".to_owned(),
+                |covered| format!("such intervals held {:.0} % of {} times", covered * 100.0, interval.scored),
+            );
+            text += &format!(
+                "    maximum within {} s: median {:.3}, {:.0} % interval {:.3} to {:.3}; {covered}\n",
+                horizon.horizon_s,
+                most.median(),
+                interval.nominal_coverage * 100.0,
+                interval.lower,
+                interval.upper,
+            );
+        }
+    }
+    text
+}
+
 /// What came of an action, in a sentence.
 pub(crate) fn outcome_text(result: &ActionResult) -> String {
     match &result.outcome {
@@ -176,6 +230,26 @@ pub(crate) fn outcome_text(result: &ActionResult) -> String {
     }
 }
 
+fn forecast_json(forecast: &ResourceForecast) -> Value {
+    let horizon = |h: &HorizonForecast| {
+        json!({
+            "horizon_s": h.horizon_s,
+            "levels": QUANTILE_LEVELS,
+            "maximum": h.maximum.values(),
+            "value": h.value.values(),
+            "trailing_coverage": h.maximum_interval.trailing_coverage,
+            "scored": h.maximum_interval.scored,
+        })
+    };
+    json!({
+        "resource": forecast.resource.as_str(),
+        "unit": &*forecast.unit,
+        "last": forecast.last,
+        "model": &*forecast.model,
+        "horizons": forecast.horizons.iter().map(horizon).collect::<Vec<_>>(),
+    })
+}
+
 fn as_json(workload: &str, answer: &Answer) -> Result<String> {
     let newest = answer.newest.as_ref().map(|(prediction, decision)| {
         let (verdict, reasons) = match decision {
@@ -183,7 +257,13 @@ fn as_json(workload: &str, answer: &Answer) -> Result<String> {
             Decision::Hold(reasons) => ("hold", reasons),
         };
         let reasons: Vec<Value> = reasons.iter().map(|r| json!({"rule": &*r.rule, "text": r.text})).collect();
-        json!({"made_at": rfc3339(prediction.made_at), "verdict": verdict, "reasons": reasons})
+        let forecasts: Vec<Value> = prediction.resources.iter().map(forecast_json).collect();
+        json!({
+            "made_at": rfc3339(prediction.made_at),
+            "verdict": verdict,
+            "reasons": reasons,
+            "forecasts": forecasts,
+        })
     });
     let actions = answer
         .actions

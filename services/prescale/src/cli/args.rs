@@ -352,6 +352,9 @@ pub(super) struct ExplainArgs {
     /// Records of each topic that are read back, over all partitions.
     #[arg(long, value_name = "N", default_value_t = 200_000)]
     pub(super) back: u64,
+    /// As of this instant, RFC 3339; the newest decision if none.
+    #[arg(long, value_name = "INSTANT")]
+    pub(super) at: Option<String>,
     /// How.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
