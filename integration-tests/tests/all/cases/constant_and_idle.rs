@@ -27,9 +27,8 @@ fn constant_demand_is_forecast_as_it_is() {
     for (cores, gib) in CONSTANT {
         for (kpi, level) in [(CPU_CORES_USED, cores), (MEMORY_BYTES, gib * GIB)] {
             for horizon_s in [300, 900, 3600] {
-                let all =
-                    run.forecasts(&format!("constant-{cores}"), kpi, horizon_s).filter(|(at_s, _)| *at_s >= DAY_S);
-                let wrong = all.filter_map(|(at_s, forecast)| {
+                let all = run.forecasts(&format!("constant-{cores}"), kpi, horizon_s).into_iter();
+                let wrong = all.filter(|(at_s, _)| *at_s >= DAY_S).filter_map(|(at_s, forecast)| {
                     let (median, interval) = (forecast.value.median(), &forecast.value_interval);
                     let is_right =
                         (median - level).abs() <= 0.02 * level && interval.upper - interval.lower <= 0.1 * level;

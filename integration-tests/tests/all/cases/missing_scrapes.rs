@@ -83,7 +83,7 @@ fn forecasts_go_on_after_the_hole() {
         let after = flaky.hole().end..flaky.hole().end + 3 * HOUR_S;
         for horizon_s in [300, 900] {
             let made = of_five_minutes().forecasts(&flaky.name(), CPU_CORES_USED, horizon_s);
-            let made: Vec<_> = made.filter(|(at_s, _)| after.contains(at_s)).collect();
+            let made: Vec<_> = made.into_iter().filter(|(at_s, _)| after.contains(at_s)).collect();
             assert!(made.len() > 15, "{}: {} forecasts", flaky.name(), made.len());
             let wrong = made.into_iter().filter_map(|(at_s, forecast)| {
                 let (median, comes) = (forecast.value.median(), flaky.cores_at(at_s + i64::from(horizon_s)));

@@ -100,23 +100,22 @@ impl Run {
     }
 
     /// The forecasts of a KPI at a horizon, each with the instant that it was made at.
-    pub(super) fn forecasts<'a>(
-        &'a self,
-        workload: &str,
-        kpi: &'a str,
-        horizon_s: u32,
-    ) -> impl Iterator<Item = (i64, &'a HorizonForecast)> {
-        self.predictions(workload).iter().filter_map(move |prediction| {
+    pub(super) fn forecasts(&self, workload: &str, kpi: &str, horizon_s: u32) -> Vec<(i64, &HorizonForecast)> {
+        let found = self.predictions(workload).iter().filter_map(|prediction| {
             let resource = prediction.resources.iter().find(|resource| resource.resource.as_str() == kpi)?;
             let horizon = resource.horizons.iter().find(|horizon| horizon.horizon_s == horizon_s)?;
             Some((since_start_s(prediction.made_at), horizon))
-        })
+        });
+        found.collect()
     }
 
     /// The forecast made at an instant.
     pub(super) fn forecast_at(&self, workload: &str, kpi: &str, horizon_s: u32, at_s: i64) -> &HorizonForecast {
-        let made = self.forecasts(workload, kpi, horizon_s).find(|(made_at_s, _)| *made_at_s == at_s);
-        made.unwrap_or_else(|| panic!("{workload} has no forecast of {kpi} made at {}", clock(at_s))).1
+        let all = self.forecasts(workload, kpi, horizon_s);
+        match all.binary_search_by_key(&at_s, |(made_at_s, _)| *made_at_s) {
+            Ok(i) => all[i].1,
+            Err(_) => panic!("{workload} has no forecast of {kpi} made at {}", clock(at_s)),
+        }
     }
 
     /// Of each fingerprint made within a time since the start, the least value in its windows.

@@ -68,7 +68,7 @@ fn forecasts_are_back_within_a_quarter_of_an_hour() {
         let starts_s = service.starts_s();
         for horizon_s in [300, 900, 3600] {
             let made = of_one_minute().forecasts(&service.name(), CPU_CORES_USED, horizon_s);
-            let wrong = made.filter_map(|(at_s, forecast)| {
+            let wrong = made.into_iter().filter_map(|(at_s, forecast)| {
                 let since_end = |start_s: &i64| at_s - start_s - 60 * service.start_min;
                 let is_after = starts_s.iter().any(|start_s| (900..2 * HOUR_S).contains(&since_end(start_s)));
                 let median = forecast.value.median();

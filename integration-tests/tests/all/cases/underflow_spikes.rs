@@ -39,7 +39,7 @@ fn assert_is_right(cpu: &str) {
         });
         none_wrong(&name, increases.map(shown).collect());
         for horizon_s in [300, 900, 3600] {
-            let made = run.forecasts(&name, CPU_CORES_USED, horizon_s).filter(|(at_s, _)| *at_s >= HOUR_S);
+            let made = run.forecasts(&name, CPU_CORES_USED, horizon_s).into_iter().filter(|(at_s, _)| *at_s >= HOUR_S);
             let moved = made.filter_map(|(at_s, forecast)| {
                 let (median, most) = (forecast.value.median(), forecast.maximum.values()[7]);
                 let is_right = (0.8 * level..1.2 * level).contains(&median) && most < 3.0 * level;

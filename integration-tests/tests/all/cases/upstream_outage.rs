@@ -63,7 +63,7 @@ fn forecasts_are_back_half_an_hour_after_it_is_over() {
         let (level, back_s) = (outage.cores.0, outage.outage().end + CATCH_UP_S + 1800);
         for horizon_s in [300, 900, 3600] {
             let made = of_five_minutes().forecasts(&outage.name(), CPU_CORES_USED, horizon_s);
-            let wrong = made.filter(|(at_s, _)| *at_s >= back_s).filter_map(|(at_s, forecast)| {
+            let wrong = made.into_iter().filter(|(at_s, _)| *at_s >= back_s).filter_map(|(at_s, forecast)| {
                 let median = forecast.value.median();
                 ((median - level).abs() > 0.1 * level).then(|| format!("{}: {median:.2} of {level} cores", clock(at_s)))
             });
