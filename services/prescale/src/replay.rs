@@ -51,7 +51,7 @@ pub struct Request {
     pub warm_up_s: u32,
     /// Times from a decision until it serves, in seconds.
     pub lead_times_s: Vec<u32>,
-    /// The policies, as [`policies`] reads them; empty for all.
+    /// The policies, each `NAME` or `NAME+KEY=VALUE+...`; empty for all.
     pub policies: Vec<String>,
     /// Whether the simple rules are also run with other values of their knob.
     pub sweep: bool,

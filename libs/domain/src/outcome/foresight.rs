@@ -12,23 +12,12 @@ pub fn least_capacity(demands: &[f64], changes_max: Option<usize>) -> Vec<f64> {
 
 fn in_parts(demands: &[f64], parts: usize) -> Vec<f64> {
     let steps = demands.len();
-    // By part and end: the least sum over the steps before the end, and where its last part begins.
+    // By end: the least sum over the steps before it.
     let mut sums = vec![f64::INFINITY; steps + 1];
     sums[0] = 0.0;
     let mut begins: Vec<Vec<usize>> = Vec::with_capacity(parts);
     for _ in 0..parts {
-        let (mut next, mut begin) = (vec![f64::INFINITY; steps + 1], vec![0; steps + 1]);
-        next[0] = 0.0;
-        for end in 1..=steps {
-            let mut most = 0.0f64;
-            for first in (0..end).rev() {
-                most = most.max(demands[first]);
-                let sum = sums[first] + most * (end - first) as f64;
-                if sum < next[end] {
-                    (next[end], begin[end]) = (sum, first);
-                }
-            }
-        }
+        let (next, begin) = (0..=steps).map(|end| last_part(demands, &sums, end)).unzip();
         sums = next;
         begins.push(begin);
     }
@@ -41,6 +30,20 @@ fn in_parts(demands: &[f64], parts: usize) -> Vec<f64> {
         end = first;
     }
     capacity
+}
+
+/// The least sum over the steps before `end` with one part more than `sums` are of, and where that part begins.
+fn last_part(demands: &[f64], sums: &[f64], end: usize) -> (f64, usize) {
+    let mut least = (if end == 0 { 0.0 } else { f64::INFINITY }, 0);
+    let mut most = 0.0f64;
+    for first in (0..end).rev() {
+        most = most.max(demands[first]);
+        let sum = sums[first] + most * (end - first) as f64;
+        if sum < least.0 {
+            least = (sum, first);
+        }
+    }
+    least
 }
 
 #[cfg(test)]

@@ -103,7 +103,7 @@ proptest! {
         for rule in &mut rules {
             let tally = replayed(rule.as_mut(), &demands, lead_s, 1.0);
             prop_assert!(tally.capacity >= 0.0 && tally.capacity.is_finite());
-            let most = (2.0 * most).max(1.0).max(0.03);
+            let most = (2.0 * most).max(1.0);
             prop_assert!(tally.capacity <= most * tally.hours + 1e-9, "{} above {most}", tally.capacity);
         }
         let mut wild = HoltWinters::new(Smoothing::default(), 0.5, 300);

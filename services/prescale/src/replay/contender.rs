@@ -104,7 +104,7 @@ impl Contender {
             Kind::Simple(simple, knobs) => Mind::Simple { simple, knobs: knobs.clone(), ahead_s },
             Kind::Planner(planning) => {
                 let rules = planning.rules(ahead_s).with_context(|| format!("--policies {:?}", policy.label))?;
-                Mind::Planner { planner: Planner::new(rules), is_naive: planning.is_naive }
+                Mind::Planner { planner: Box::new(Planner::new(rules)), is_naive: planning.is_naive }
             }
         };
         Ok(Self::Follower(Box::new(Follower::new(mind, lead_s, request))))

@@ -31,7 +31,7 @@ pub(super) enum Mind {
     /// A simple rule; with the time from a sample's instant until what it leads to serves, in seconds.
     Simple { simple: &'static Simple, knobs: Knobs, ahead_s: u32 },
     /// The planner.
-    Planner { planner: Planner, is_naive: bool },
+    Planner { planner: Box<Planner>, is_naive: bool },
 }
 
 struct Served {

@@ -46,7 +46,7 @@ pub(super) struct Simple {
     make: fn(&Knobs, u32) -> Rule,
 }
 
-const UTILISATIONS: Option<(&str, &[f64])> = Some(("utilisation", &[0.5, 0.6, 0.8, 0.9]));
+const UTILISATIONS: Option<(&str, &[f64])> = Some(("utilisation", &[0.5, 0.6, 0.75, 0.8, 0.9]));
 
 static SIMPLE: [Simple; 8] = [
     Simple { name: "as-bought", knobs: &[], swept: None, needs_forecasts: false, make: |_, _| Box::new(AsBought) },
@@ -66,7 +66,8 @@ static SIMPLE: [Simple; 8] = [
     },
     Simple {
         name: "window-max",
-        knobs: &[("utilisation", 0.75), ("window_s", 3600.0), ("saving_min", 0.12)],
+        // What did well on Bitbrains in July.
+        knobs: &[("utilisation", 0.85), ("window_s", 7200.0), ("saving_min", 0.25)],
         swept: UTILISATIONS,
         needs_forecasts: false,
         make: |knobs, _| Box::new(WindowMax::new(knobs["window_s"] as u32, knobs["utilisation"], knobs["saving_min"])),

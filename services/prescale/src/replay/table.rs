@@ -12,10 +12,11 @@ impl Report {
              over blocks of {} days; m is the mean of the workloads' own ratios.\n",
             self.workloads, self.baseline, self.block_days
         );
+        let width = self.lines.iter().map(|line| line.policy.len()).max().unwrap_or(0).max(12);
         for lead_s in self.lead_times_s() {
             let _ = write!(
                 text,
-                "\nlead time {}\n{:<30} {:>7} {:>7} {:>10} {:>6} {:>7} {:>7} {:>9}  {:<27} {:<27} {:<27} {:>9}\n",
+                "\nlead time {}\n{:<width$} {:>7} {:>7} {:>10} {:>6} {:>7} {:>7} {:>9}  {:<27} {:<27} {:<27} {:>9}\n",
                 minutes(lead_s),
                 "policy",
                 "short",
@@ -32,11 +33,11 @@ impl Report {
             );
             let _ = writeln!(
                 text,
-                "{:<30} {:>7} {:>7} {:>10} {:>6} {:>7} {:>7}",
+                "{:<width$} {:>7} {:>7} {:>10} {:>6} {:>7} {:>7}",
                 "", "%", "%", "core-h", "demand", "/VM-day", "met, %"
             );
             let own = || self.lines.iter().filter(|line| line.lead_time_s == lead_s);
-            own().for_each(|line| text += &row(line));
+            own().for_each(|line| text += &row(line, width));
             for line in own().filter(|line| !line.beaten_by.is_empty()) {
                 let _ = writeln!(text, "{} is beaten in every way by {}", line.policy, line.beaten_by.join(", "));
             }
@@ -45,10 +46,10 @@ impl Report {
     }
 }
 
-fn row(line: &Line) -> String {
+fn row(line: &Line, width: usize) -> String {
     let relative = &line.relative;
     format!(
-        "{:<30} {:>7.2} {:>7.2} {:>10.0} {:>6.2} {:>7.2} {:>7} {:>9}  {:<27} {:<27} {:<27} {:>9}\n",
+        "{:<width$} {:>7.2} {:>7.2} {:>10.0} {:>6.2} {:>7.2} {:>7} {:>9}  {:<27} {:<27} {:<27} {:>9}\n",
         line.policy,
         100.0 * line.time_short,
         100.0 * line.unmet,

@@ -1,8 +1,9 @@
 //! Holt-Winters one step ahead beside the present, as the PredictiveHorizontalPodAutoscaler has it.
 //!
-//! Additive trend and season (Hyndman and Athanasopoulos, "Forecasting: Principles and Practice", 8.3), with the
+//! Additive trend and season (Winters 1960, "Forecasting sales by exponentially weighted moving averages"), with the
 //! smoothing of that project's example, .9 each, a season of a day, and its decision type `maximum`: the greater
-//! of the forecast and the present is what the autoscaler goes by.
+//! of the forecast and the present is what the autoscaler goes by. The season is smoothed against the new level,
+//! as there was done first: against the level before, .9 each would be unstable.
 
 use super::autoscaler::Autoscaler;
 use super::{Seen, SizingRule};
@@ -71,7 +72,7 @@ impl HoltWinters {
         let (level, trend, season) = (self.level, self.trend, self.season[place(step)]);
         self.level = alpha * (demand - season) + (1.0 - alpha) * (level + trend);
         self.trend = beta * (self.level - level) + (1.0 - beta) * trend;
-        self.season[place(step)] = gamma * (demand - level - trend) + (1.0 - gamma) * season;
+        self.season[place(step)] = gamma * (demand - self.level) + (1.0 - gamma) * season;
         Some(self.level + self.trend + self.season[place(step + 1)])
     }
 }
@@ -98,8 +99,8 @@ mod tests {
         }
         // Hour 0 again with 3: level .5 (3 + 1) + .5 · 2 = 3, trend .5, next season 1: 3 + .5 + 1.
         assert_eq!(rule.take(at(24), 3600, 3.0), Some(4.5));
-        // Its season: .5 (3 - 2) + .5 (-1) = 0.
-        assert_eq!(rule.season[0], 0.0);
+        // Its season: .5 (3 - 3) + .5 (-1).
+        assert_eq!(rule.season[0], -0.5);
     }
 
     #[test]
