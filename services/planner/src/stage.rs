@@ -4,9 +4,10 @@ use bitcode::{Decode, Encode};
 use prescale_bus::StageFailure;
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::topics;
+use prescale_domain::action::{Action, Verdict};
 use prescale_domain::governor::{FleetRecord, Fleets, Proposal, Said, Sightings, follows_from_live_use};
 use prescale_domain::guardrail::History;
-use prescale_domain::policy::{Decision, Rules, step};
+use prescale_domain::policy::{Decision, Resource, Rules, step};
 use prescale_domain::prediction::Prediction;
 use prescale_domain::stream::silence::{Observed, SourceNumber, Sources};
 use prescale_domain::workload::WorkloadId;
@@ -19,6 +20,9 @@ pub const NAME: &str = "planner";
 pub const HOLD: &str = "hold";
 /// Reason under which predictions are counted that are not newer than the last of the workload.
 pub const STALE: &str = "stale";
+
+/// From this share of the capacity on live use demands an increase.
+const NEARLY_USED_UP: f64 = 0.95;
 
 /// Layout of the state; goes up when it changes.
 const STATE_LAYOUT: u32 = 2;
@@ -130,7 +134,7 @@ impl PlannerStage {
         let proposed = match decision {
             Decision::Hold(_) => None,
             Decision::Act(action) => {
-                let demanded = follows_from_live_use(&action);
+                let demanded = is_demanded(&action, prediction);
                 Some(Said::Proposal(Box::new(Proposal { action: *action, demanded, partition })))
             }
         };
@@ -144,6 +148,17 @@ impl PlannerStage {
         let is_silent = |k: &Known| k.source == source && k.history.made_at.is_none_or(|at| at < before);
         self.state.workloads.retain(|_, known| !is_silent(known));
     }
+}
+
+/// Whether live use demands an action: its reasons say so, or it is an increase while nearly all is in use.
+fn is_demanded(action: &Action, prediction: &Prediction) -> bool {
+    let is_nearly_used_up = || {
+        prediction.resources.iter().any(|forecast| {
+            let capacity = Resource::of_kpi(forecast.resource.as_str()).map(|resource| resource.of(&action.current));
+            forecast.last.zip(capacity).is_some_and(|(last, capacity)| last >= NEARLY_USED_UP * capacity)
+        })
+    };
+    follows_from_live_use(action) || action.verdict == Verdict::ScaleOut && is_nearly_used_up()
 }
 
 #[cfg(test)]
