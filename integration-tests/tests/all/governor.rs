@@ -9,7 +9,7 @@ use prescale_chassis::orders::{Wish, order};
 use prescale_collector::Event;
 use prescale_contracts::Contract;
 use prescale_domain::action::{Action, Verdict};
-use prescale_domain::governor::{Effect, FleetRecord, Said, Scope, StandingOrder, follows_from_live_use};
+use prescale_domain::governor::{Effect, FleetRecord, Said, Scope, StandingOrder};
 use prescale_domain::time::EventTime;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -78,9 +78,12 @@ fn a_pause_holds_every_action_until_it_is_lifted() {
     keeps_to_budgets(actions);
 }
 
+fn is_urgent(action: &Action) -> bool {
+    action.reasons.iter().any(|reason| &*reason.rule == "governor.urgent")
+}
+
 fn keeps_to_budgets(actions: Vec<Action>) {
-    let mut of_choice: Vec<Action> =
-        actions.into_iter().filter(|a| !a.is_withdrawal() && !follows_from_live_use(a)).collect();
+    let mut of_choice: Vec<Action> = actions.into_iter().filter(|a| !a.is_withdrawal() && !is_urgent(a)).collect();
     of_choice.sort_by_key(|action| action.decided_at);
     for last in &of_choice {
         let within = |s: i64| {

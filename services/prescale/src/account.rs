@@ -104,12 +104,13 @@ pub fn account(
         })?;
         let mut inputs: HashMap<Id, ()> = HashMap::new();
         each(bus, input.topic, shutdown, |record| {
-            if record.offset >= positions.get(&record.partition).copied().unwrap_or(0) {
-                stage.unread += 1;
+            let is_past = record.offset < positions.get(&record.partition).copied().unwrap_or(0);
+            if !is_of_type(record, kinds.input.as_slice()) {
+                stage.others += u64::from(is_past);
                 return;
             }
-            if !is_of_type(record, kinds.input.as_slice()) {
-                stage.others += 1;
+            if !is_past {
+                stage.unread += 1;
                 return;
             }
             let id = id_of(record);

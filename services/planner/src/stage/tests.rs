@@ -3,7 +3,6 @@
 use super::*;
 use crate::config::{Config, PolicyName};
 use prescale_contracts::{Contract, Envelope};
-use prescale_domain::action::Verdict;
 use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::kpi::{CPU_CORES_USED, KpiName, MEMORY_BYTES};
 use prescale_domain::prediction::{HorizonForecast, Interval, ResourceForecast};
