@@ -195,6 +195,7 @@ fn may_act(rules: &Rules, facts: &Facts<'_>, direction: Direction, proposal: &mu
     }
     if let Surge::Young { lasted_s, demands_after_s, short_before } = facts.surge
         && direction == Direction::Out
+        && matches!(rules.policy, Policy::Proactive(_))
     {
         objections.push(floor::waits(lasted_s, demands_after_s, short_before));
     }

@@ -48,7 +48,7 @@ fn input(name: &str, source: &str, at_s: i64, cores: f64, replicas: u32) -> Inpu
         workload,
         source: source.into(),
         made_at,
-        step_s: 60,
+        step_s: 120,
         resources: vec![forecast(CPU_CORES_USED, cores), forecast(MEMORY_BYTES, cores * 4e9)],
         signals: Vec::new(),
         capacity: Some(capacity),
@@ -94,7 +94,7 @@ fn a_prediction_above_capacity_becomes_a_proposal_that_names_it() {
     assert_eq!(action.prediction_id, up.envelope.id);
     assert!(!action.dry_run && !action.reasons.is_empty());
     assert_eq!(replies[1], Reply::Drop(STALE));
-    let hold = stage.apply(vec![input("web", "fleet:a", 1060, 6.9, 7)]).unwrap();
+    let hold = stage.apply(vec![input("web", "fleet:a", 1060, 6.0, 7)]).unwrap();
     assert_eq!(hold, [Reply::Drop(HOLD)]);
 }
 
