@@ -169,6 +169,7 @@ fn of_last_value(sample: &Sample) -> Option<Prediction> {
         step_s: sample.step_s,
         resources: vec![resource],
         capacity: sample.capacity.clone(),
+        signals: Vec::new(),
         platform: sample.platform,
     })
 }
