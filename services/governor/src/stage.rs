@@ -165,6 +165,7 @@ fn counted(rule: &str) -> &'static str {
         "governor.paused" => "paused",
         "governor.overtaken" => "overtaken",
         "governor.expired" => "expired",
+        "governor.stands" => "stands",
         "governor.fleet_gone" => "fleet_gone",
         "governor.kpis_lost" => "kpis_lost",
         "governor.scale_in_budget" => "scale_in_budget",

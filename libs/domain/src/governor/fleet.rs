@@ -10,6 +10,7 @@ use super::{Proposal, View};
 use crate::action::{Action, Reason, Verdict};
 use crate::forecast::GRID_STEP_S;
 use crate::policy::wording::{instant, number, reason};
+use crate::sample::Capacity;
 use crate::time::EventTime;
 use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
@@ -33,6 +34,8 @@ struct Known {
     newest: EventTime,
     /// When its newest urgent one that went out was.
     urgent: Option<EventTime>,
+    /// What it is to have by its newest dry run that went out.
+    standing: Option<Capacity>,
 }
 
 /// What is remembered of one fleet.
@@ -86,7 +89,8 @@ struct Hearing<'a> {
 }
 
 impl<T: Clone> Fleet<T> {
-    /// Takes a proposal in. `None` when it is not newer than the last one of its workload.
+    /// Takes a proposal in. `None` when it is not newer than the last one of its workload, or a dry run that asks again
+    /// for what stands.
     pub(super) fn propose(&mut self, bench: &Bench<'_>, tag: T, proposal: Proposal) -> Option<Vec<Ruling<T>>> {
         let (at, workload) = (proposal.action.decided_at, proposal.action.workload.clone());
         if self.workloads.get(&workload).is_some_and(|known| known.newest >= at) {
@@ -94,9 +98,17 @@ impl<T: Clone> Fleet<T> {
         }
         self.newest_at = self.newest_at.max(Some(at));
         let is_urgent = proposal.is_urgent();
+        if let Some(known) = self.workloads.get_mut(&workload)
+            && proposal.action.dry_run
+            && !is_urgent
+            && known.standing.as_ref() == Some(&proposal.action.desired)
+        {
+            known.newest = at;
+            return None;
+        }
         let paused = bench.orders.holding(bench.fleet, &workload, false).filter(|_| is_urgent);
         let is_out = is_urgent && paused.is_none();
-        let known = self.workloads.entry(workload).or_insert(Known { newest: at, urgent: None });
+        let known = self.workloads.entry(workload).or_insert(Known { newest: at, urgent: None, standing: None });
         known.newest = at;
         if let Some(order) = paused {
             return Some(vec![Ruling::held(tag, &proposal.action, by_order(order))]);
@@ -203,6 +215,10 @@ impl<T: Clone> Fleet<T> {
             let text = format!("another decision was made about it at {}, while this waited", instant(newer));
             return Err(reason("governor.overtaken", text));
         }
+        let standing = self.workloads.get(&action.workload).and_then(|known| known.standing.as_ref());
+        if action.dry_run && standing == Some(&action.desired) {
+            return Err(reason("governor.stands", "it was asked for before and still stands".to_owned()));
+        }
         if *now >= action.valid_until {
             let text =
                 format!("it was void at {}, when the fleet's other partitions had been waited for", instant(*now));
@@ -240,7 +256,11 @@ impl<T: Clone> Fleet<T> {
     fn admit(&mut self, tag: T, action: &Action, why: Reason) -> Ruling<T> {
         let mut admitted = action.clone();
         admitted.reasons.push(why);
-        if !admitted.dry_run {
+        if admitted.dry_run {
+            if let Some(known) = self.workloads.get_mut(&admitted.workload) {
+                known.standing = Some(admitted.desired.clone());
+            }
+        } else {
             self.valid.insert(admitted.workload.clone(), admitted.clone());
         }
         Ruling::Admitted { tag, action: Box::new(admitted) }

@@ -49,9 +49,9 @@ pub struct Proposal {
 }
 
 impl Proposal {
-    /// Whether it is an increase that live use demands.
+    /// Whether live use demands it and it is no plain decrease of what serves.
     pub fn is_urgent(&self) -> bool {
-        self.demanded && self.action.verdict == Verdict::ScaleOut
+        self.demanded && self.action.verdict != Verdict::ScaleIn
     }
 }
 

@@ -25,7 +25,7 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { cooldown_out_s: 0, cooldown_in_s: 600, changes_per_day_max: 12, warm_up_s: 120, valid_for_s: 900 }
+        Self { cooldown_out_s: 0, cooldown_in_s: 600, changes_per_day_max: 48, warm_up_s: 120, valid_for_s: 900 }
     }
 }
 

@@ -59,8 +59,9 @@ pub fn decide(rules: &Rules, facts: &Facts<'_>) -> Decision {
         }
     };
     floor::raise(rules, facts, current, base, &mut proposal);
+    let again = again(facts, &proposal, current, dry_run);
     let Some((direction, need)) = proposal.change else {
-        return Decision::Hold(proposal.reasons);
+        return decided(rules, facts, current, again, proposal);
     };
     let need = match direction {
         Direction::Out => need,
@@ -74,11 +75,27 @@ pub fn decide(rules: &Rules, facts: &Facts<'_>) -> Decision {
         step.within(floor::proven_room(rules, facts, current, direction))
     };
     let sized = size(rules, mechanism, base, (direction, &step), &need, &mut proposal.reasons);
-    let Some(desired) = sized.or_else(|| still_missing(facts, &proposal, base, current)) else {
+    if sized.is_some() && !may_act(rules, facts, direction, &mut proposal) {
+        return Decision::Hold(proposal.reasons);
+    }
+    decided(rules, facts, current, sized.or(again), proposal)
+}
+
+/// The plan, where a capacity is asked for.
+fn decided(
+    rules: &Rules,
+    facts: &Facts<'_>,
+    current: &Capacity,
+    desired: Option<Capacity>,
+    mut proposal: Proposal,
+) -> Decision {
+    let Some(desired) = desired else {
         return Decision::Hold(proposal.reasons);
     };
-    if !may_act(rules, facts, direction, &mut proposal) {
-        return Decision::Hold(proposal.reasons);
+    let prediction = facts.prediction;
+    let (now, dry_run) = (prediction.made_at, rules.dry_run.on(prediction.platform));
+    if facts.history.published.as_ref().is_some_and(|p| p.desired == desired && p.dry_run == dry_run) {
+        proposal.reasons.push(reason("plan.renewal", "the same as before, which has not come".to_owned()));
     }
     if dry_run {
         proposal.reasons.push(reason("plan.dry_run", "published only: nothing is called".to_owned()));
@@ -92,7 +109,7 @@ pub fn decide(rules: &Rules, facts: &Facts<'_>) -> Decision {
         verdict: verdict(current, &desired),
         current: current.clone(),
         desired,
-        mechanism,
+        mechanism: rules.sizing.mechanism(prediction.platform),
         dry_run,
         evidence: proposal.evidence,
         reasons: proposal.reasons,
@@ -111,11 +128,13 @@ fn verdict(current: &Capacity, desired: &Capacity) -> Verdict {
     }
 }
 
-/// The same again, where live use demands an increase that was asked for and has not come while it was valid.
-fn still_missing(facts: &Facts<'_>, proposal: &Proposal, base: &Capacity, current: &Capacity) -> Option<Capacity> {
+/// What was asked for, again, once its validity is over and it has not come: where live use demands it, and of a dry
+/// run, which whoever rules on the fleet may have held.
+fn again(facts: &Facts<'_>, proposal: &Proposal, current: &Capacity, dry_run: bool) -> Option<Capacity> {
     let published = facts.history.published.as_ref()?;
-    let is_due = proposal.demanded && base != current && facts.prediction.made_at >= published.valid_until;
-    is_due.then(|| published.desired.clone())
+    let stands = published.dry_run == dry_run && published.from == *current && published.desired != *current;
+    let is_due = facts.prediction.made_at >= published.valid_until && (dry_run || proposal.demanded);
+    (stands && is_due).then(|| published.desired.clone())
 }
 
 pub(super) fn is_sound(capacity: &Capacity) -> bool {

@@ -210,7 +210,7 @@ fn a_change_that_never_came_is_asked_for_again_after_its_validity() {
 }
 
 #[test]
-fn a_dry_runs_plan_is_published_once_and_its_increases_until_they_come() {
+fn a_dry_runs_plan_goes_on_from_itself_and_is_proposed_again_when_it_is_void() {
     let rules = threshold_rules();
     let actions = |cores: f64| {
         let mut planning = Planning::default();

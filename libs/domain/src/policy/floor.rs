@@ -24,7 +24,7 @@ pub(super) fn raise(rules: &Rules, facts: &Facts<'_>, current: &Capacity, base: 
         let mut needed = used / rules.guardrails.floor_utilisation;
         // What serves counts too: an increase that has not come is asked for again.
         let least = asked.min(serves);
-        if !(needed > least * (1.0 + 1e-9)) {
+        if needed <= least * (1.0 + 1e-9) {
             continue;
         }
         if resource == Resource::Cpu

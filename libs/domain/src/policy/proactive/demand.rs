@@ -21,18 +21,12 @@ const KEPT: usize = WEEK_BINS as usize + 96;
 const MISSING: u16 = u16::MAX;
 
 /// Demand by bin, a gap where nothing was measured.
-#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 pub struct DemandRing {
     /// Bin behind the newest closed one; `None` before the first.
     next: Option<i64>,
     /// By bin modulo its length; grows until it is full.
     bins: Vec<u16>,
-}
-
-impl Default for DemandRing {
-    fn default() -> Self {
-        Self { next: None, bins: Vec::new() }
-    }
 }
 
 fn packed(x: f32) -> u16 {
