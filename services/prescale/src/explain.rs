@@ -22,6 +22,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 const HELD: &str = "io.prescale.v1.Held";
+/// The rule that holds what was asked for before.
+const STANDS: &str = "governor.stands";
 const PAGE_RECORDS: usize = 5_000;
 const WAIT: Duration = Duration::from_millis(500);
 
@@ -109,6 +111,7 @@ fn gather(bus: &dyn Bus, rules: &Rules, question: &Question<'_>, shutdown: &Canc
         if let Said::Held(held) = FleetRecord::decode(value(&record))?.said
             && held.workload.as_str() == question.workload
             && question.reaches(held.decided_at)
+            && &*held.rule != STANDS
         {
             answer.held.push_front(held);
             answer.held.truncate(question.actions_max);

@@ -89,8 +89,7 @@ struct Hearing<'a> {
 }
 
 impl<T: Clone> Fleet<T> {
-    /// Takes a proposal in. `None` when it is not newer than the last one of its workload, or a dry run that asks again
-    /// for what stands.
+    /// Takes a proposal in. `None` when it is not newer than the last one of its workload.
     pub(super) fn propose(&mut self, bench: &Bench<'_>, tag: T, proposal: Proposal) -> Option<Vec<Ruling<T>>> {
         let (at, workload) = (proposal.action.decided_at, proposal.action.workload.clone());
         if self.workloads.get(&workload).is_some_and(|known| known.newest >= at) {
@@ -98,14 +97,6 @@ impl<T: Clone> Fleet<T> {
         }
         self.newest_at = self.newest_at.max(Some(at));
         let is_urgent = proposal.is_urgent();
-        if let Some(known) = self.workloads.get_mut(&workload)
-            && proposal.action.dry_run
-            && !is_urgent
-            && known.standing.as_ref() == Some(&proposal.action.desired)
-        {
-            known.newest = at;
-            return None;
-        }
         let paused = bench.orders.holding(bench.fleet, &workload, false).filter(|_| is_urgent);
         let is_out = is_urgent && paused.is_none();
         let known = self.workloads.entry(workload).or_insert(Known { newest: at, urgent: None, standing: None });

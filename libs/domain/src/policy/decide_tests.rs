@@ -223,12 +223,10 @@ fn a_dry_runs_plan_goes_on_from_itself_and_is_proposed_again_when_it_is_void() {
         let decisions = predictions.filter_map(|p| planning.step(&rules, &p, &"p".into()));
         decisions.filter_map(|d| if let Decision::Act(action) = d { Some(*action) } else { None }).collect::<Vec<_>>()
     };
-    let decrease = actions(0.5);
-    assert_eq!(
-        decrease.iter().map(|a| a.desired.cpu_cores()).collect::<Vec<_>>(),
-        [1.0, 0.75],
-        "one step after another"
-    );
+    let mut decrease: Vec<f64> = actions(0.5).iter().map(|a| a.desired.cpu_cores()).collect();
+    assert!(decrease.len() <= 18, "the last one every 900 s");
+    decrease.dedup();
+    assert_eq!(decrease, [1.0, 0.75], "one step after another");
     let increase = actions(2.5);
     assert_eq!(increase.len(), 16, "every 900 s of 4 hours");
     assert!(increase.iter().all(|a| a.dry_run && a.desired == increase[0].desired));

@@ -93,7 +93,7 @@ impl Sums {
 const CAUTION_GAIN: f64 = 2.0;
 
 /// Most that a series may be short, as a multiple of the stated share.
-const ALLOWED_MOST: f64 = 1.5;
+const ALLOWED_MOST: f64 = 2.0;
 
 /// What counts 14 days ago counts half.
 const DAILY_DECAY: f64 = 0.951_700_1;
