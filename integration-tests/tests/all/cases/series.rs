@@ -41,11 +41,6 @@ impl Workload {
         Self { name: name.to_owned(), capacity, points: (0..length_s / step_s).map(|i| point(i * step_s)).collect() }
     }
 
-    /// Cores at an instant, where they were measured.
-    pub(super) fn cores_at(&self, at_s: i64) -> Option<f64> {
-        self.at(at_s)?.cores
-    }
-
     /// GiB at an instant, where they were measured.
     pub(super) fn gib_at(&self, at_s: i64) -> Option<f64> {
         self.at(at_s)?.gib

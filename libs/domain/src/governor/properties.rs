@@ -9,6 +9,9 @@ use crate::time::EventTime;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What is proposed in a bin, by workload, whether each grows, is urgent, is a dry run; and who is there.
+type DrawnBin = (Vec<(u8, bool, bool, bool)>, u32);
+
 const KNOWN: u32 = 20;
 const BINS: i64 = 16;
 
@@ -28,8 +31,8 @@ impl Event {
     }
 }
 
-/// Of each bin of a partition: proposals by workload, whether they grow, are urgent, are dry runs; and who is there.
-type Drawn = Vec<Vec<(Vec<(u8, bool, bool, bool)>, u32)>>;
+/// By partition and bin.
+type Drawn = Vec<Vec<DrawnBin>>;
 
 fn drawn() -> impl Strategy<Value = Drawn> {
     let one = (0u8..10, any::<bool>(), prop::bool::weighted(0.2), any::<bool>());
@@ -39,7 +42,7 @@ fn drawn() -> impl Strategy<Value = Drawn> {
 }
 
 fn streams(drawn: &Drawn) -> Vec<Vec<Event>> {
-    let of_partition = |(partition, bins): (usize, &Vec<(Vec<(u8, bool, bool, bool)>, u32)>)| {
+    let of_partition = |(partition, bins): (usize, &Vec<DrawnBin>)| {
         let partition = partition as u32;
         let mut events = Vec::new();
         for (bin, (proposals, present)) in (0i64..).zip(bins) {

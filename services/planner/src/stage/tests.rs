@@ -3,12 +3,14 @@
 use super::*;
 use crate::config::{Config, PolicyName};
 use prescale_contracts::{Contract, Envelope};
+use prescale_domain::action::Verdict;
 use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::kpi::{CPU_CORES_USED, KpiName, MEMORY_BYTES};
 use prescale_domain::prediction::{HorizonForecast, Interval, ResourceForecast};
 use prescale_domain::quantiles::{LEVELS, Quantiles};
 use prescale_domain::sample::{Capacity, Platform};
 use prescale_domain::time::EventTime;
+use prescale_domain::workload::WorkloadId;
 
 fn forecast(kpi: &str, demand: f64) -> ResourceForecast {
     let quantiles = Quantiles::rearranged([demand; LEVELS]).unwrap();

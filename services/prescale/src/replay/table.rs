@@ -78,5 +78,5 @@ pub(super) fn words(ratio: &Ratio) -> String {
 
 /// A lead time as text.
 pub(super) fn minutes(lead_s: u32) -> String {
-    if lead_s % 60 == 0 { format!("{} min", lead_s / 60) } else { format!("{lead_s} s") }
+    if lead_s.is_multiple_of(60) { format!("{} min", lead_s / 60) } else { format!("{lead_s} s") }
 }
