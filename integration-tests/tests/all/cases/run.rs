@@ -58,6 +58,8 @@ impl Run {
         std::fs::write(&file, csv).expect("the folder is writable");
         let mut settings = Settings::default();
         settings.collector.host.enabled = false;
+        // A log that is worked off at full speed drives partitions hours apart.
+        settings.governor.patience_s = 86_400;
         settings.collector.replay.file = file;
         settings.collector.replay.mapping = Mapping::parse(mapping).expect("the mapping is sound");
         // Retention would remove records of 2024.

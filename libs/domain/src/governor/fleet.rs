@@ -180,7 +180,7 @@ impl<T: Clone> Fleet<T> {
         for Pending { tag, proposal, is_out } in pending {
             let action = &proposal.action;
             let newest = newest.get(&action.workload).copied();
-            let shrinks = action.verdict == Verdict::ScaleIn;
+            let shrinks = self.shrinks(action);
             let noted = if is_out { Ok(None) } else { self.ruling(&hearing, newest, action).map(Some) };
             match noted {
                 Ok(why) => {
@@ -197,7 +197,7 @@ impl<T: Clone> Fleet<T> {
     /// Why a proposal may go out, or why it may not. `newest` is the instant of its workload's newest in the bin.
     fn ruling(&self, hearing: &Hearing<'_>, newest: Option<EventTime>, action: &Action) -> Result<Reason, Reason> {
         let Hearing { bench, count, now } = hearing;
-        let shrinks = action.verdict == Verdict::ScaleIn;
+        let shrinks = self.shrinks(action);
         if let Some(order) = bench.orders.holding(bench.fleet, &action.workload, shrinks) {
             return Err(by_order(order));
         }
@@ -228,12 +228,12 @@ impl<T: Clone> Fleet<T> {
         let window_s = rules.changed_window_s;
         let changed = books.others_changed(at, i64::from(window_s), &action.workload);
         let scale_ins = books.scale_ins(at);
-        if action.verdict == Verdict::ScaleIn && scale_ins >= scale_ins_max {
+        if self.shrinks(action) && scale_ins >= scale_ins_max {
             let text =
                 format!("{scale_ins} scale-ins within an hour, {scale_ins_max} are allowed of {known} workloads");
             return Err(reason("governor.scale_in_budget", text));
         }
-        if changed >= changed_max {
+        if self.shrinks(action) && changed >= changed_max {
             let text =
                 format!("{changed} other workloads changed within {window_s} s, {changed_max} of {known} may change");
             return Err(reason("governor.changed_share", text));
@@ -242,6 +242,18 @@ impl<T: Clone> Fleet<T> {
             "{changed} of {known} workloads changed within {window_s} s (at most {changed_max}), {scale_ins} scale-ins within an hour (at most {scale_ins_max})"
         );
         Ok(reason("governor.admitted", text))
+    }
+
+    /// Whether an action takes something away of what its workload has, or by its newest dry run is to have.
+    fn shrinks(&self, action: &Action) -> bool {
+        let standing = self.workloads.get(&action.workload).and_then(|known| known.standing.as_ref());
+        match standing.filter(|_| action.dry_run) {
+            Some(standing) => {
+                action.desired.cpu_cores() < standing.cpu_cores()
+                    || action.desired.memory_bytes() < standing.memory_bytes()
+            }
+            None => action.verdict != Verdict::ScaleOut,
+        }
     }
 
     fn admit(&mut self, tag: T, action: &Action, why: Reason) -> Ruling<T> {

@@ -144,7 +144,7 @@ proptest! {
                 Ruling::Admitted { action, .. } if action.dry_run == dry_run && !is_urgent(ruling) => Some(action),
                 _ => None,
             }).collect();
-            for last in &admitted {
+            for last in admitted.iter().filter(|a| a.verdict == Verdict::ScaleIn) {
                 let within = |s: i64| admitted.iter().filter(move |a| a.decided_at <= last.decided_at && a.decided_at > last.decided_at.plus_s(-s));
                 let scale_ins = within(3600).filter(|a| a.verdict == Verdict::ScaleIn).count();
                 prop_assert!(scale_ins <= rules.scale_ins_max(KNOWN), "{} scale-ins", scale_ins);

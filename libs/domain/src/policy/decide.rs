@@ -72,7 +72,10 @@ pub fn decide(rules: &Rules, facts: &Facts<'_>) -> Decision {
         Room::FREE
     } else {
         let step = rules.sizing.step_room(&rules.guardrails.step, mechanism, base, direction);
-        step.within(floor::proven_room(rules, facts, current, direction))
+        match rules.policy {
+            Policy::Proactive(_) => step.within(floor::proven_room(facts, current, direction)),
+            Policy::Threshold(_) => step,
+        }
     };
     let sized = size(rules, mechanism, base, (direction, &step), &need, &mut proposal.reasons);
     if sized.is_some() && !may_act(rules, facts, direction, &mut proposal) {

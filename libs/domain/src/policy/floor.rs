@@ -1,7 +1,7 @@
 //! Never less safe than reacting: live use is a floor under every policy.
 
 use super::decide::Facts;
-use super::live::{Surge, SurgeRules};
+use super::live::Surge;
 use super::proactive::propose::{MEMORY_PEAK_DAYS, forecast_of};
 use super::proposal::{Direction, Need, Proposal};
 use super::resource::Resource;
@@ -14,6 +14,9 @@ use crate::sample::Capacity;
 
 /// Use above the capacity within a week says that the capacity does not cap it.
 const PASSES_WITHIN_S: i64 = 7 * 86_400;
+
+/// Use at the capacity within a day is in the windows that rules look at.
+const CAPPED_WITHIN_S: i64 = 86_400;
 
 /// Turns the proposal into an increase that nothing but bounds can hold, where live use demands one; with a reason, also
 /// where it waits. `base` is what was asked for last, `current` serves.
@@ -85,15 +88,16 @@ pub(super) fn waits(lasted_s: u32, demands_after_s: u32, short_before: usize) ->
     reason("surge.waits", text)
 }
 
-/// How far an increase may go that live use does not demand. A workload whose surges are known to pass, and that never
-/// used more than it has, gets no more than it has: a surge that has just passed is in every window.
-pub(super) fn proven_room(rules: &Rules, facts: &Facts<'_>, current: &Capacity, direction: Direction) -> Room {
-    let surges = SurgeRules { surge_s: rules.guardrails.surge_s, lead_time_s: rules.forecast.lead_time_s };
-    let passes = facts.live.surges.are_known_to_pass(&surges, facts.prediction.made_at);
-    if direction == Direction::In || !passes || facts.live.cpu.passes_capacity(PASSES_WITHIN_S) {
+/// How far an increase may go that live use does not demand. A workload that has lately used all that it has, and never
+/// more, gets no more than that without demanding it: a surge that has just passed is in every window.
+pub(super) fn proven_room(facts: &Facts<'_>, current: &Capacity, direction: Direction) -> Room {
+    let cpu = &facts.live.cpu;
+    let is_capped = cpu.reached_capacity(CAPPED_WITHIN_S) && !cpu.passes_capacity(PASSES_WITHIN_S);
+    if direction == Direction::In || !is_capped {
         return Room::FREE;
     }
-    Room { cpu_cores: (0.0, current.cpu_cores()), ..Room::FREE }
+    let most = cpu.greatest(MEMORY_PEAK_DAYS).unwrap_or(0.0).max(current.cpu_cores());
+    Room { cpu_cores: (0.0, most), ..Room::FREE }
 }
 
 /// Raises what a decrease leaves to what is in use, and memory to its recent peak.

@@ -51,6 +51,8 @@ pub struct Peaks {
     days: Vec<Extremes>,
     /// When use was last seen above the capacity.
     above_capacity_at: Option<EventTime>,
+    /// When use was last seen at the capacity.
+    at_capacity_at: Option<EventTime>,
 }
 
 impl Peaks {
@@ -60,6 +62,8 @@ impl Peaks {
         self.last_at = Some(at);
         if used > capacity * 1.02 {
             self.above_capacity_at = Some(at);
+        } else if used > capacity * 0.97 {
+            self.at_capacity_at = Some(at);
         }
         self.observe_bin(at.bin(BIN_S as u32), used);
         let now = Extremes { number: at.bin(HOUR_S as u32), greatest: used, least: f64::INFINITY, sum: used, count: 1 };
@@ -145,6 +149,12 @@ impl Peaks {
         let hours = self.hours.iter().filter(|hour| hour.number < settled);
         let days = self.days.iter().filter(|day| day.number < open.number.div_euclid(DAY_HOURS));
         hours.chain(days).map(|e| e.least).reduce(f64::min).is_some_and(|least| used < least * 0.5)
+    }
+
+    /// Whether use was seen at the capacity, which then caps it, within `within_s`.
+    pub fn reached_capacity(&self, within_s: i64) -> bool {
+        let Some(last) = self.last_at else { return false };
+        self.at_capacity_at.is_some_and(|at| last.as_ms() - at.as_ms() <= within_s * 1000)
     }
 
     /// Whether use was seen above the capacity within `within_s`: then the capacity does not cap it.

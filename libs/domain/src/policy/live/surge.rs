@@ -129,11 +129,6 @@ impl Surges {
             .map(|past| past.lasted_s)
             .collect()
     }
-
-    /// Whether this workload's surges have several times been over before new capacity could serve.
-    pub fn are_known_to_pass(&self, rules: &SurgeRules, now: EventTime) -> bool {
-        self.short_ones(rules, now).len() >= SHORT_MIN
-    }
 }
 
 #[cfg(test)]

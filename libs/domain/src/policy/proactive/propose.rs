@@ -145,9 +145,10 @@ impl Proactive {
         let name = Resource::Memory.kpi();
         if ahead > now && ahead.is_finite() {
             let text = format!(
-                "{name}: {} may be needed before a later decision serves, {} are there",
+                "{name}: {} may be needed before a later decision serves, {} are there; its peak of the last {MEMORY_PEAK_DAYS} days is {}",
                 words(ahead),
-                words(now)
+                words(now),
+                words(peak)
             );
             reasons.push(reason("proactive.memory_grows", text));
             return Some((Some(Direction::Out), ahead.max(amount)));
