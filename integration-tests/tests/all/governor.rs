@@ -11,6 +11,7 @@ use prescale_contracts::Contract;
 use prescale_domain::action::{Action, Verdict};
 use prescale_domain::governor::{Effect, FleetRecord, Said, Scope, StandingOrder};
 use prescale_domain::time::EventTime;
+use prescale_planner::config::PolicyName;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +22,8 @@ const WORKLOADS: usize = 40;
 fn settings() -> Settings {
     let mut settings = Settings::default();
     settings.collector.host.enabled = false;
+    // It changes much, from the first hour on.
+    settings.planner.policy = PolicyName::Threshold;
     let fleet = &mut settings.collector.fleet;
     fleet.enabled = true;
     fleet.workloads = WORKLOADS as u32;

@@ -16,6 +16,7 @@ use prescale_domain::forecast::GRID_STEP_S;
 use prescale_domain::group::GroupPrediction;
 use prescale_domain::prediction::Prediction;
 use prescale_grouper::config::GroupConfig;
+use prescale_planner::config::PolicyName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ const WORKLOADS: u32 = 50;
 fn settings() -> Settings {
     let mut settings = Settings::default();
     settings.collector.host.enabled = false;
+    // It changes much, from the first hour on.
+    settings.planner.policy = PolicyName::Threshold;
     let fleet = &mut settings.collector.fleet;
     fleet.enabled = true;
     fleet.workloads = WORKLOADS;

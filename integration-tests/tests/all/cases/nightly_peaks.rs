@@ -94,7 +94,7 @@ fn too_few_cores_for_a_peak_are_added_before_it() {
         let mut wrong = Vec::new();
         for night in KNOWN_FROM_NIGHT..NIGHTS {
             let peak_s = night * DAY_S + from_s;
-            let before = of_five_minutes().actions_within(&nightly.name(), peak_s - 1800..peak_s - 299);
+            let before = of_five_minutes().proposed_within(&nightly.name(), peak_s - 1800..peak_s - 299);
             if before.iter().all(|action| action.desired.cpu_cores() < 0.97 * cores) {
                 let most = before.iter().map(|action| action.desired.cpu_cores()).fold(0.0, f64::max);
                 let then = of_five_minutes().actions(&nightly.name()).iter();

@@ -11,6 +11,7 @@ use prescale_collector::replay::mapping::Mapping;
 use prescale_contracts::Contract;
 use prescale_domain::action::Action;
 use prescale_domain::fingerprint::Fingerprint;
+use prescale_domain::governor::{FleetRecord, Said};
 use prescale_domain::kpi::{CPU_CORES_USED, MEMORY_BYTES};
 use prescale_domain::prediction::{HorizonForecast, Prediction};
 use prescale_domain::time::EventTime;
@@ -21,6 +22,8 @@ use std::sync::{Arc, OnceLock};
 pub(super) struct Run {
     predictions: BTreeMap<String, Vec<Prediction>>,
     actions: BTreeMap<String, Vec<Action>>,
+    /// What the planner asked for, whatever became of it.
+    proposed: BTreeMap<String, Vec<Action>>,
     /// Instant (s since the start), and the least CPU and memory of each window.
     minima: BTreeMap<String, Vec<(i64, Vec<f64>)>>,
 }
@@ -76,7 +79,12 @@ impl Run {
             )
         });
         let minima = minima.collect();
-        Self { predictions: by_workload(bus.as_ref()), actions: by_workload(bus.as_ref()), minima }
+        Self {
+            predictions: by_workload(bus.as_ref()),
+            actions: by_workload(bus.as_ref()),
+            proposed: proposed(bus.as_ref()),
+            minima,
+        }
     }
 
     /// The predictions of a workload.
@@ -99,6 +107,13 @@ impl Run {
     /// Its actions decided within a time since the start.
     pub(super) fn actions_within(&self, workload: &str, range_s: std::ops::Range<i64>) -> Vec<&Action> {
         self.actions(workload).iter().filter(|action| range_s.contains(&since_start_s(action.decided_at))).collect()
+    }
+
+    /// What the planner asked for within a time since the start. In a log that is worked off at full speed the governor
+    /// hears of what is urgent before it has heard all of the bins before.
+    pub(super) fn proposed_within(&self, workload: &str, range_s: std::ops::Range<i64>) -> Vec<&Action> {
+        let all = self.proposed.get(workload).map_or(&[][..], Vec::as_slice);
+        all.iter().filter(|action| range_s.contains(&since_start_s(action.decided_at))).collect()
     }
 
     /// The forecasts of a KPI at a horizon, each with the instant that it was made at.
@@ -139,6 +154,16 @@ fn minima(fingerprint: &Fingerprint) -> Vec<f64> {
         least(cpu.map(|kpi| kpi.long.min)),
         least(memory.map(|kpi| kpi.long.min)),
     ]
+}
+
+fn proposed(bus: &dyn Bus) -> BTreeMap<String, Vec<Action>> {
+    let mut all: BTreeMap<String, Vec<Action>> = BTreeMap::new();
+    for record in by_workload::<FleetRecord>(bus).into_values().flatten() {
+        if let Said::Proposal(proposal) = record.said {
+            all.entry(proposal.action.workload.as_str().to_owned()).or_default().push(proposal.action);
+        }
+    }
+    all
 }
 
 fn by_workload<C: Contract>(bus: &dyn Bus) -> BTreeMap<String, Vec<C>> {

@@ -50,13 +50,17 @@ fn from_the_third_start_on_no_increase_is_asked_for() {
     for service in &SERVICES {
         let starts_s = service.starts_s();
         let later = of_one_minute().actions_within(&service.name(), starts_s[2]..4 * DAY_S);
-        let increases = later.iter().filter(|action| action.desired.cpu_cores() > action.current.cpu_cores());
-        none_wrong(&service.name(), increases.map(|action| shown(action)).collect());
+        let increases = later.windows(2).map(|pair| (pair[0], pair[1])).filter(|(before, action)| {
+            let cores = action.desired.cpu_cores();
+            cores > action.current.cpu_cores() && cores > before.desired.cpu_cores()
+        });
+        none_wrong(&service.name(), increases.map(|(_, action)| shown(action)).collect());
         let first = of_one_minute().actions_within(&service.name(), 0..starts_s[2]);
         let increases = first.iter().filter(|action| action.desired.cpu_cores() > action.current.cpu_cores());
         let hasty = increases.filter(|action| {
             let at_s = super::run::since_start_s(action.decided_at);
-            !starts_s[..2].iter().any(|start_s| (120..HOUR_S).contains(&(at_s - start_s)))
+            // A sample stands for the minute that it begins; rules look back a day, and bins are five minutes.
+            !starts_s[..2].iter().any(|start_s| (120..DAY_S + HOUR_S).contains(&(at_s + 60 - start_s)))
         });
         none_wrong("the increases before", hasty.map(|action| shown(action)).collect());
     }
