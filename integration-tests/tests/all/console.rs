@@ -342,12 +342,11 @@ fn the_action_says_why(browser: &Browser) {
 fn fingerprint_and_pipeline_are_shown(browser: &Browser) {
     let features = browser.text(".features");
     assert!(features.contains("1.25 cores") && features.contains("0.75"), "{features}");
-    browser.wait_for("document.querySelectorAll('#strip li').length === 4");
+    browser.wait_for("document.querySelectorAll('#strip li').length === 5");
     browser.eval("void (location.hash = '#/pipeline')");
-    browser.wait_for("document.querySelector('main table')?.innerText.includes('prescale-fingerprinter')");
-    let stages = browser
-        .eval("[...document.querySelectorAll('main table')[0].tBodies[0].rows].map(r => r.cells[3].textContent)");
-    assert_eq!(stages, serde_json::json!(["364", "1", "50", "1"]), "no stage runs, so all is lag");
+    browser.wait_for("(window.stages = [...document.querySelectorAll('main table')].find(t => t.textContent.includes('prescale-fingerprinter')))");
+    let stages = browser.eval("[...window.stages.tBodies[0].rows].map(r => r.cells[3].textContent)");
+    assert_eq!(stages, serde_json::json!(["364", "1", "50", "0", "1"]), "no stage runs, so all is lag");
     browser.eval("void (location.hash = '#/actions')");
     browser.wait_for("document.querySelector('details.action summary')?.innerText.includes('web-1')");
 }
