@@ -44,6 +44,8 @@ impl Installation {
             .env("PRESCALE__BUS__SNAPSHOT_EVERY_RECORDS", "500")
             .env("PRESCALE__TELEMETRY__LISTEN", "127.0.0.1:0")
             .env("PRESCALE__COLLECTOR__HOST__ENABLED", "false")
+            // It changes much, from the first hour on.
+            .env("PRESCALE__PLANNER__POLICY", "threshold")
             .env("PRESCALE__COLLECTOR__FLEET__ENABLED", "true")
             .env("PRESCALE__COLLECTOR__FLEET__WORKLOADS", WORKLOADS.to_string())
             .env("PRESCALE__COLLECTOR__FLEET__START", "2026-03-02T00:00:00Z")
