@@ -379,7 +379,9 @@ mod tests {
             format!("{:#}", config.rules().unwrap_err())
         };
         assert!(message(|c| c.resources = vec!["disk".into()]).contains("\"disk\" cannot be sized"));
-        assert!(message(|c| c.threshold.headroom = 1.3).contains("headroom is 1.3"));
+        assert!(
+            message(|c| (c.policy, c.threshold.headroom) = (PolicyName::Threshold, 1.3)).contains("headroom is 1.3")
+        );
         assert!(message(|c| c.guardrails.replicas_max = 0).contains("replicas_max is 0"));
         assert!(message(|c| c.prices.core_price_per_h = -1.0).contains("[planner.prices]: core_price_per_h"));
     }
