@@ -107,11 +107,6 @@ impl DemandRing {
         let (first, last) = (first.max(newest - len + 1), last.min(newest));
         (first..=last).filter_map(|bin| self.at(bin)).reduce(f32::max)
     }
-
-    /// Bytes on the heap.
-    pub fn heap_bytes(&self) -> usize {
-        self.bins.capacity() * size_of::<u16>()
-    }
 }
 
 #[cfg(test)]

@@ -48,9 +48,4 @@ impl Reactive {
             self.wanted[bin.rem_euclid(WINDOW as i64) as usize] = 0.0;
         }
     }
-
-    /// What it was worth.
-    pub fn worth(&self) -> &Worth {
-        &self.trial.worth
-    }
 }

@@ -115,11 +115,6 @@ impl Maxima {
         };
         Self { windows, day: recurs(DAY_BINS), week: recurs(WEEK_BINS) }
     }
-
-    /// Greatest demand of the last hour's closed bins.
-    pub fn hour(&self) -> f32 {
-        self.windows[3]
-    }
 }
 
 /// What a rule looks at.

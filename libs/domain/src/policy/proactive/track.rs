@@ -286,19 +286,4 @@ impl Track {
             worth.changes,
         )
     }
-
-    /// Closed bins with a demand.
-    pub fn bins(&self) -> u32 {
-        self.bins
-    }
-
-    /// What each rule would have been worth, in the order of [`RULES`].
-    pub fn worths(&self) -> impl Iterator<Item = &Worth> {
-        self.trials.iter().map(|trial| &trial.worth)
-    }
-
-    /// The closed bins.
-    pub fn ring(&self) -> &DemandRing {
-        &self.ring
-    }
 }
