@@ -302,10 +302,10 @@ fn order() -> impl Strategy<Value = Order> {
 fn fleet_record() -> impl Strategy<Value = FleetRecord> {
     let proposal = (action(), any::<bool>(), any::<u32>())
         .prop_map(|(action, demanded, partition)| Said::Proposal(Box::new(Proposal { action, demanded, partition })));
-    let view = (any::<u32>(), instant(), 0..=1000u32, 0..=1000u32, 0..=1000u32, 1..=u32::MAX).prop_map(
-        |(partition, at, lost_kpi, others, gone, step_s)| {
-            let present = lost_kpi + others;
-            Said::View(View { partition, at, known: present + gone, present, lost_kpi, step_s })
+    let view = ((any::<u32>(), 1..=u32::MAX), (instant(), instant()), 0..=1000u32, 0..=1000u32, 0..=1000u32).prop_map(
+        |((partition, step_s), (one, other), lost_kpi, others, gone)| {
+            let (present, at, told_at) = (lost_kpi + others, one.min(other), one.max(other));
+            Said::View(View { partition, at, told_at, known: present + gone, present, lost_kpi, step_s })
         },
     );
     let held = (workload(), instant(), text(), text(), "\\PC{0,30}").prop_map(

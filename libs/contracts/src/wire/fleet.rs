@@ -24,6 +24,7 @@ struct Proposal {
 struct FleetView {
     partition: i64,
     at: i64,
+    told_at: i64,
     known: i64,
     present: i64,
     lost_kpi: i64,
@@ -110,6 +111,7 @@ impl FleetView {
         Self {
             partition: view.partition.into(),
             at: view.at.as_ms(),
+            told_at: view.told_at.as_ms(),
             known: view.known.into(),
             present: view.present.into(),
             lost_kpi: view.lost_kpi.into(),
@@ -119,6 +121,10 @@ impl FleetView {
 
     fn check(&self) -> Result<(), Fault> {
         check::instant("at", self.at)?;
+        check::instant("told_at", self.told_at)?;
+        if self.told_at < self.at {
+            return Err(Fault::new("told_at", "is before at"));
+        }
         if self.present > self.known {
             return Err(Fault::new("present", "is more than are known"));
         }
@@ -132,6 +138,7 @@ impl FleetView {
         Ok(domain::View {
             partition: check::count("partition", self.partition)?,
             at: EventTime::from_ms(self.at),
+            told_at: EventTime::from_ms(self.told_at),
             known: check::count("known", self.known)?,
             present: check::count("present", self.present)?,
             lost_kpi: check::count("lost_kpi", self.lost_kpi)?,

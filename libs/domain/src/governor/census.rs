@@ -48,25 +48,26 @@ pub(super) struct Count {
 }
 
 impl Census {
-    /// Takes a view in. Gives the bin that what was proposed before it belongs to; `None` when the view is not
-    /// newer than the last one of its partition.
-    pub(super) fn take(&mut self, view: &View, patience_s: u32) -> Option<i64> {
+    /// Whether a view is not newer than the last one of its partition.
+    pub(super) fn has(&self, view: &View) -> bool {
+        self.parts.get(&view.partition).is_some_and(|part| view.at.bin(GRID_STEP_S) <= part.newest)
+    }
+
+    /// Takes a new view in. Gives the bin that what was proposed before it belongs to.
+    pub(super) fn take(&mut self, view: &View, patience_s: u32) -> i64 {
         let bin = view.at.bin(GRID_STEP_S);
         self.step_s = self.step_s.max(view.step_s.min(STEP_S_MAX));
         let patience = self.patience_bins(patience_s);
         self.first = Some(self.first.map_or(bin, |first| first.min(bin)));
         let new = || Part { first: bin, since: bin, newest: bin - 1, views: BTreeMap::new() };
         let part = self.parts.entry(view.partition).or_insert_with(new);
-        if bin <= part.newest {
-            return None;
-        }
         if bin > part.newest + 1 + patience {
             part.since = bin;
         }
         part.newest = bin;
         part.views.insert(bin, *view);
         let since = part.since;
-        Some(if self.counts(since, bin, patience) { bin } else { bin + patience })
+        if self.counts(since, bin, patience) { bin } else { bin + patience }
     }
 
     /// The patience in bins; a fleet of a long sampling step has a longer one.

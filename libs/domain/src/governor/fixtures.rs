@@ -15,7 +15,8 @@ pub(super) fn fleet() -> WorkloadId {
 }
 
 pub(super) fn view(partition: u32, bin: i64, known: u32, present: u32) -> View {
-    View { partition, at: EventTime::from_s(bin * 300 + 240), known, present, lost_kpi: 0, step_s: 60 }
+    let at = EventTime::from_s(bin * 300 + 240);
+    View { partition, at, told_at: at, known, present, lost_kpi: 0, step_s: 60 }
 }
 
 /// A change by a replica, decided so many seconds into a bin.
@@ -50,10 +51,25 @@ impl Court {
         rulings(self.governor.view(&self.rules, PARTITIONS, &fleet(), &view))
     }
 
-    /// Views of a bin of both partitions, each with half of `known` and of `present`.
+    /// Views of a bin of both partitions, each with half of `known` and of `present`; then the fleet comes to the
+    /// next bin.
     pub(super) fn close(&mut self, bin: i64, known: u32, present: u32) -> Vec<Ruling<String>> {
-        let first = self.view(view(0, bin, known / 2, present / 2));
-        first.into_iter().chain(self.view(view(1, bin, known - known / 2, present - present / 2))).collect()
+        let mut rulings = self.view(view(0, bin, known / 2, present / 2));
+        rulings.extend(self.view(view(1, bin, known - known / 2, present - present / 2)));
+        rulings.extend(self.pass(bin + 1));
+        rulings
+    }
+
+    /// The fleet comes to a bin, with a dry run's increase of a workload of no concern.
+    pub(super) fn pass(&mut self, bin: i64) -> Vec<Ruling<String>> {
+        let mut clock = proposal(0, "clock", (bin, 0), true);
+        clock.action.dry_run = true;
+        let mut rulings = self.propose(clock);
+        rulings.retain(|ruling| match ruling {
+            Ruling::Admitted { tag, .. } | Ruling::Held { tag, .. } => tag != "clock",
+            Ruling::Withdrawn(_) => true,
+        });
+        rulings
     }
 
     pub(super) fn order(&mut self, order: &Order) -> Vec<Ruling<String>> {

@@ -1,5 +1,6 @@
-//! One fleet: its proposals wait, bin by bin, until its partitions have come past the bin, and are then ruled
-//! on together, in an order of their own. What is urgent is ruled on as it comes.
+//! One fleet: what would take something away waits, bin by bin, until its partitions have come past the bin and
+//! the fleet is in the next one, and is then ruled on together, in an order of its own. Increases are ruled on as
+//! they come.
 
 use super::books::{Books, HOUR_S};
 use super::census::{Census, Count};
@@ -24,7 +25,7 @@ const REMEMBERED_S: i64 = 86_400;
 struct Pending<T> {
     tag: T,
     proposal: Proposal,
-    /// It was urgent and is out already: it only has to be noted in the books.
+    /// It is out already: it only has to be noted in the books.
     is_out: bool,
 }
 
@@ -32,8 +33,8 @@ struct Pending<T> {
 struct Known {
     /// When its newest proposal was decided.
     newest: EventTime,
-    /// When its newest urgent one that went out was.
-    urgent: Option<EventTime>,
+    /// When its newest one was decided that went out as it came.
+    at_once: Option<EventTime>,
     /// What it is to have by its newest dry run that went out.
     standing: Option<Capacity>,
 }
@@ -42,6 +43,8 @@ struct Known {
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub(super) struct Fleet<T> {
     census: Census,
+    /// The newest bin that anything was heard of.
+    bin: Option<i64>,
     /// The newest bin that is over.
     over: Option<i64>,
     newest_at: Option<EventTime>,
@@ -60,6 +63,7 @@ impl<T> Default for Fleet<T> {
     fn default() -> Self {
         Self {
             census: Census::default(),
+            bin: None,
             over: None,
             newest_at: None,
             open: BTreeMap::new(),
@@ -96,38 +100,75 @@ impl<T: Clone> Fleet<T> {
             return None;
         }
         self.newest_at = self.newest_at.max(Some(at));
-        let is_urgent = proposal.is_urgent();
-        let paused = bench.orders.holding(bench.fleet, &workload, false).filter(|_| is_urgent);
-        let is_out = is_urgent && paused.is_none();
-        let known = self.workloads.entry(workload).or_insert(Known { newest: at, urgent: None, standing: None });
+        let mut rulings = self.pass(bench, at);
+        let known = self.workloads.entry(workload).or_insert(Known { newest: at, at_once: None, standing: None });
         known.newest = at;
-        if let Some(order) = paused {
-            return Some(vec![Ruling::held(tag, &proposal.action, by_order(order))]);
-        }
-        let mut rulings = Vec::new();
-        if is_out {
-            known.urgent = Some(at);
-            let text = "live use demands it: neither share nor budget holds it".to_owned();
-            rulings.push(self.admit(tag.clone(), &proposal.action, reason("governor.urgent", text)));
+        let ruling = self.at_once(bench, &proposal);
+        let is_out = matches!(ruling, Some(Ok(_)));
+        match ruling {
+            Some(Ok(why)) => rulings.push(self.admit(tag.clone(), &proposal.action, why)),
+            Some(Err(why)) => {
+                rulings.push(Ruling::held(tag, &proposal.action, why));
+                return Some(rulings);
+            }
+            None => {}
         }
         self.open.entry(proposal.partition).or_default().push(Pending { tag, proposal, is_out });
         Some(rulings)
     }
 
+    /// The ruling on an increase, which waits for nobody; `None` on what takes something away.
+    fn at_once(&mut self, bench: &Bench<'_>, proposal: &Proposal) -> Option<Result<Reason, Reason>> {
+        let action = &proposal.action;
+        if !proposal.is_urgent() && self.shrinks(action) {
+            return None;
+        }
+        if let Some(order) = bench.orders.holding(bench.fleet, &action.workload, false) {
+            return Some(Err(by_order(order)));
+        }
+        if !proposal.is_urgent()
+            && let Some(stands) = self.stands(action)
+        {
+            return Some(Err(stands));
+        }
+        if let Some(known) = self.workloads.get_mut(&action.workload) {
+            known.at_once = Some(action.decided_at);
+        }
+        Some(Ok(if proposal.is_urgent() {
+            reason("governor.urgent", "live use demands it: neither share nor budget holds it".to_owned())
+        } else {
+            reason("governor.admitted", "an increase waits for nobody, and no share or budget holds it".to_owned())
+        }))
+    }
+
+    /// Rules on what is ripe once the fleet has come to a later bin. By then all that came with the bin before is
+    /// known, in whatever order its partitions came.
+    fn pass(&mut self, bench: &Bench<'_>, at: EventTime) -> Vec<Ruling<T>> {
+        let bin = at.bin(GRID_STEP_S);
+        let mut rulings = Vec::new();
+        if self.bin.is_some_and(|newest| bin <= newest) {
+            return rulings;
+        }
+        self.bin = Some(bin);
+        while let Some(bin) = self.next_bin()
+            && let Some(until) = self.census.closing(bin, bench.rules.patience_s, bench.partitions)
+        {
+            self.close(bench, bin, until, &mut rulings);
+        }
+        rulings
+    }
+
     /// Takes a view in. `None` when it is not newer than the last one of its partition.
     pub(super) fn view(&mut self, bench: &Bench<'_>, view: &View) -> Option<Vec<Ruling<T>>> {
-        let patience_s = bench.rules.patience_s;
-        let bin = self.census.take(view, patience_s)?;
+        if self.census.has(view) {
+            return None;
+        }
+        let rulings = self.pass(bench, view.told_at);
+        let bin = self.census.take(view, bench.rules.patience_s);
         self.newest_at = self.newest_at.max(Some(view.at));
         if let Some(came) = self.open.remove(&view.partition) {
             let bin = self.over.map_or(bin, |over| bin.max(over + 1));
             self.waiting.entry(bin).or_default().extend(came);
-        }
-        let mut rulings = Vec::new();
-        while let Some(bin) = self.next_bin()
-            && let Some(until) = self.census.closing(bin, patience_s, bench.partitions)
-        {
-            self.close(bench, bin, until, &mut rulings);
         }
         Some(rulings)
     }
@@ -166,10 +207,9 @@ impl<T: Clone> Fleet<T> {
         self.over = Some(bin);
         let now = EventTime::of_bin(until, GRID_STEP_S);
         let mut pending = self.waiting.remove(&bin).unwrap_or_default();
-        // Increases have the first claim on what may change.
         pending.sort_by_cached_key(|p| {
             let action = &p.proposal.action;
-            (!p.is_out, action.verdict == Verdict::ScaleIn, action.decided_at, action.workload.clone())
+            (!p.is_out, action.decided_at, action.workload.clone())
         });
         let mut newest = BTreeMap::new();
         for Pending { proposal: Proposal { action, .. }, .. } in &pending {
@@ -194,30 +234,26 @@ impl<T: Clone> Fleet<T> {
         self.forget(bin, i64::from(rules.changed_window_s).max(HOUR_S));
     }
 
-    /// Why a proposal may go out, or why it may not. `newest` is the instant of its workload's newest in the bin.
+    /// Why what takes something away may go out, or why it may not. `newest` is the instant of its workload's newest in the bin.
     fn ruling(&self, hearing: &Hearing<'_>, newest: Option<EventTime>, action: &Action) -> Result<Reason, Reason> {
         let Hearing { bench, count, now } = hearing;
-        let shrinks = self.shrinks(action);
-        if let Some(order) = bench.orders.holding(bench.fleet, &action.workload, shrinks) {
+        if let Some(order) = bench.orders.holding(bench.fleet, &action.workload, true) {
             return Err(by_order(order));
         }
-        let urgent = self.workloads.get(&action.workload).and_then(|known| known.urgent);
-        if let Some(newer) = urgent.max(newest).filter(|newer| *newer > action.decided_at) {
+        let at_once = self.workloads.get(&action.workload).and_then(|known| known.at_once);
+        if let Some(newer) = at_once.max(newest).filter(|newer| *newer > action.decided_at) {
             let text = format!("another decision was made about it at {}, while this waited", instant(newer));
             return Err(reason("governor.overtaken", text));
         }
-        let standing = self.workloads.get(&action.workload).and_then(|known| known.standing.as_ref());
-        if action.dry_run && standing == Some(&action.desired) {
-            return Err(reason("governor.stands", "it was asked for before and still stands".to_owned()));
+        if let Some(stands) = self.stands(action) {
+            return Err(stands);
         }
         if *now >= action.valid_until {
             let text =
                 format!("it was void at {}, when the fleet's other partitions had been waited for", instant(*now));
             return Err(reason("governor.expired", text));
         }
-        if shrinks {
-            may_shrink(bench.rules, count)?;
-        }
+        may_shrink(bench.rules, count)?;
         self.within_budgets(bench.rules, count, action)
     }
 
@@ -228,12 +264,12 @@ impl<T: Clone> Fleet<T> {
         let window_s = rules.changed_window_s;
         let changed = books.others_changed(at, i64::from(window_s), &action.workload);
         let scale_ins = books.scale_ins(at);
-        if self.shrinks(action) && scale_ins >= scale_ins_max {
+        if scale_ins >= scale_ins_max {
             let text =
                 format!("{scale_ins} scale-ins within an hour, {scale_ins_max} are allowed of {known} workloads");
             return Err(reason("governor.scale_in_budget", text));
         }
-        if self.shrinks(action) && changed >= changed_max {
+        if changed >= changed_max {
             let text =
                 format!("{changed} other workloads changed within {window_s} s, {changed_max} of {known} may change");
             return Err(reason("governor.changed_share", text));
@@ -242,6 +278,13 @@ impl<T: Clone> Fleet<T> {
             "{changed} of {known} workloads changed within {window_s} s (at most {changed_max}), {scale_ins} scale-ins within an hour (at most {scale_ins_max})"
         );
         Ok(reason("governor.admitted", text))
+    }
+
+    /// Why a dry run need not be told of again.
+    fn stands(&self, action: &Action) -> Option<Reason> {
+        let standing = self.workloads.get(&action.workload)?.standing.as_ref()?;
+        let is_said = action.dry_run && *standing == action.desired;
+        is_said.then(|| reason("governor.stands", "it was asked for before and still stands".to_owned()))
     }
 
     /// Whether an action takes something away of what its workload has, or by its newest dry run is to have.

@@ -56,13 +56,15 @@ impl Proposal {
 }
 
 /// What one planner sees of its part of a fleet, once in a bin of 300 s: after the last of those that
-/// reported in the bin before have reported, or else at the end of the bin.
+/// reported in the bin before have reported, or else with the first prediction of a later bin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct View {
     /// Partition of the workloads in topic `predictions`.
     pub partition: u32,
     /// Newest instant that was heard of; its bin is the view's.
     pub at: EventTime,
+    /// Instant of the prediction with which it is told, not before `at`.
+    pub told_at: EventTime,
     /// Workloads that reported within the last hour, or within 36 of their own steps where that is longer.
     pub known: u32,
     /// Those of them that reported within the last bin, or within 3 of their own steps.
@@ -115,7 +117,7 @@ impl FleetRecord {
     pub fn at(&self) -> EventTime {
         match &self.said {
             Said::Proposal(proposal) => proposal.action.decided_at,
-            Said::View(view) => view.at,
+            Said::View(view) => view.told_at,
             Said::Order(order) => order.at,
             Said::Held(held) => held.decided_at,
         }

@@ -59,7 +59,7 @@ impl Sightings {
         if bin <= sighted.bin {
             return None;
         }
-        let view = sighted.tell(partition);
+        let view = sighted.tell(partition, at);
         let reported_before = |seen: &&Seen| seen.at.bin(GRID_STEP_S) == bin - 1;
         sighted.due = sighted.workloads.values().filter(reported_before).count() as u32;
         (sighted.bin, sighted.newest_at, sighted.is_told) = (bin, at, false);
@@ -77,7 +77,7 @@ impl Sightings {
             return None;
         }
         sighted.due -= 1;
-        if sighted.due == 0 { sighted.tell(partition) } else { None }
+        if sighted.due == 0 { sighted.tell(partition, at) } else { None }
     }
 }
 
@@ -100,13 +100,14 @@ impl Sighted {
     }
 
     /// The view of the open bin, if it is not told yet. Forgets who was silent for too long.
-    fn tell(&mut self, partition: u32) -> Option<View> {
+    fn tell(&mut self, partition: u32, told_at: EventTime) -> Option<View> {
         if std::mem::replace(&mut self.is_told, true) {
             return None;
         }
         let now = self.newest_at;
         self.workloads.retain(|_, seen| seen.age_s(now) <= seen.within_s(KNOWN_S, KNOWN_STEPS));
-        let mut view = View { partition, at: now, known: 0, present: 0, lost_kpi: 0, step_s: 1 };
+        let told_at = told_at.max(now);
+        let mut view = View { partition, at: now, told_at, known: 0, present: 0, lost_kpi: 0, step_s: 1 };
         for seen in self.workloads.values_mut() {
             seen.kpis.retain(|(_, newest)| age_s(*newest, now) <= KPI_REMEMBERED_S);
             view.known += 1;

@@ -11,28 +11,31 @@ fn urgent(partition: u32, name: &str, at: (i64, i64)) -> Proposal {
 }
 
 #[test]
-fn what_live_use_demands_goes_out_at_once_and_all_else_waits_for_every_partition() {
+fn an_increase_goes_out_at_once_and_all_else_waits_for_every_partition_and_the_next_bin() {
     let mut court = Court::new();
     assert_eq!(words(&court.propose(urgent(0, "busy", (0, 10)))), ["busy governor.urgent"]);
+    assert_eq!(words(&court.propose(proposal(0, "soon", (0, 15), true))), ["soon governor.admitted"]);
     assert!(court.propose(proposal(0, "idle", (0, 20), false)).is_empty());
-    assert!(court.view(view(0, 0, 20, 20)).is_empty(), "the other partition was never heard of");
+    assert!(court.view(view(0, 0, 20, 20)).is_empty());
+    assert!(court.pass(1).is_empty(), "the other partition was never heard of");
     assert_eq!(court.governor.pending(), 1);
-    assert_eq!(words(&court.view(view(1, 0, 20, 20))), ["idle governor.admitted"]);
+    assert!(court.view(view(1, 0, 20, 20)).is_empty(), "the fleet is in the same bin");
+    assert_eq!(words(&court.pass(2)), ["idle governor.admitted"]);
     assert!(court.propose(proposal(0, "idle", (0, 20), false)).is_empty(), "it is not newer");
     assert_eq!(court.governor.pending(), 0);
 }
 
 #[test]
-fn a_share_of_the_fleet_changes_and_increases_come_first() {
+fn a_share_of_the_fleet_changes_and_increases_count_first() {
     let mut court = Court::new();
     court.close(0, 30, 30);
     for i in 0..4 {
         court.propose(proposal(0, &format!("in-{i}"), (1, 10 + i), false));
     }
-    court.propose(proposal(1, "out", (1, 99), true));
+    assert_eq!(words(&court.propose(proposal(1, "out", (1, 99), true))), ["out governor.admitted"]);
     let ruled = words(&court.close(1, 30, 30));
-    assert_eq!(ruled[..3], ["out governor.admitted", "in-0 governor.admitted", "in-1 governor.admitted"]);
-    assert_eq!(ruled[3..], ["in-2 governor.changed_share", "in-3 governor.changed_share"]);
+    assert_eq!(ruled[..2], ["in-0 governor.admitted", "in-1 governor.admitted"]);
+    assert_eq!(ruled[2..], ["in-2 governor.changed_share", "in-3 governor.changed_share"]);
     court.propose(proposal(0, "in-0", (2, 10), false));
     court.propose(proposal(0, "in-2", (2, 11), false));
     let ruled = words(&court.close(2, 30, 30));
@@ -95,7 +98,8 @@ fn a_partition_that_is_silent_beyond_the_patience_is_gone() {
         let out = format!("out-{bin}");
         assert_eq!(words(&court.propose(urgent(0, &out, (bin, 10)))), [format!("{out} governor.urgent")]);
         court.propose(proposal(0, &format!("in-{bin}"), (bin, 20), false));
-        ruled.push(words(&court.view(view(0, bin, 10, 10))));
+        court.view(view(0, bin, 10, 10));
+        ruled.push(words(&court.pass(bin + 1)));
     }
     assert!(ruled[..4].iter().all(Vec::is_empty), "it is waited for: {ruled:?}");
     let all: Vec<&String> = ruled.iter().flatten().collect();
@@ -114,7 +118,10 @@ fn partitions_a_day_apart_are_not_gone_where_the_patience_is_a_day() {
         }
         assert!(court.view(view(0, bin, 15, 15)).is_empty());
     }
-    let ruled: Vec<String> = (0..200).flat_map(|bin| words(&court.view(view(1, bin, 15, 15)))).collect();
+    for bin in 0..200 {
+        assert!(court.view(view(1, bin, 15, 15)).is_empty());
+    }
+    let ruled = words(&court.pass(200));
     assert_eq!(ruled.len(), 10);
     assert!(ruled.iter().all(|w| w.ends_with("governor.admitted")), "{ruled:?}");
 }
@@ -126,7 +133,8 @@ fn half_migrated_metrics_block_scale_ins() {
     for (bin, lost_kpi, rule) in [(1, 3, "in-1 governor.admitted"), (2, 4, "in-2 governor.kpis_lost")] {
         court.propose(proposal(0, &format!("in-{bin}"), (bin, 10), false));
         court.view(View { lost_kpi, ..view(0, bin, 15, 15) });
-        assert_eq!(words(&court.view(View { lost_kpi: 3, ..view(1, bin, 15, 15) })), [rule]);
+        court.view(View { lost_kpi: 3, ..view(1, bin, 15, 15) });
+        assert_eq!(words(&court.pass(bin + 1)), [rule]);
     }
 }
 
@@ -153,12 +161,25 @@ fn an_order_holds_all_that_comes_and_withdraws_what_is_out() {
 }
 
 #[test]
-fn a_proposal_that_live_use_overtook_is_held() {
+fn a_decrease_that_an_increase_overtook_is_held() {
     let mut court = Court::new();
     court.close(0, 30, 30);
     court.propose(proposal(0, "web", (1, 10), false));
-    court.propose(urgent(0, "web", (1, 20)));
-    assert_eq!(words(&court.close(1, 30, 30)), ["web governor.overtaken"]);
+    court.propose(proposal(0, "web", (1, 20), true));
+    court.propose(proposal(0, "busy", (1, 10), false));
+    assert!(court.view(view(0, 1, 15, 15)).is_empty());
+    court.propose(urgent(0, "busy", (1, 250)));
+    assert_eq!(words(&court.close(1, 30, 30)), ["busy governor.overtaken", "web governor.overtaken"]);
+}
+
+#[test]
+fn a_dry_run_that_stands_is_told_of_once_unless_live_use_demands_it() {
+    let mut court = Court::new();
+    let dry = |of: Proposal| Proposal { action: crate::action::Action { dry_run: true, ..of.action }, ..of };
+    let word = |court: &mut Court, of| words(&court.propose(dry(of))).concat();
+    assert_eq!(word(&mut court, proposal(0, "web", (1, 10), true)), "web governor.admitted");
+    assert_eq!(word(&mut court, proposal(0, "web", (1, 20), true)), "web governor.stands");
+    assert_eq!(word(&mut court, urgent(0, "web", (1, 30))), "web governor.urgent");
 }
 
 #[test]

@@ -47,7 +47,7 @@ fn proposal(workload: &str, at_s: i64, replicas: u32, demanded: bool) -> Input<F
 
 fn view(partition: u32, at_s: i64, known: u32) -> Input<FleetRecord> {
     let at = EventTime::from_s(at_s);
-    input("demo", Said::View(View { partition, at, known, present: known, lost_kpi: 0, step_s: 60 }))
+    input("demo", Said::View(View { partition, at, told_at: at, known, present: known, lost_kpi: 0, step_s: 60 }))
 }
 
 fn order(scope: &str, effect: Effect, at_s: i64) -> Input<FleetRecord> {
