@@ -24,6 +24,8 @@ pub struct Config {
     pub quantile: f64,
     /// Time until a change serves, in seconds: the smallest forecast horizon not below it is used.
     pub lead_time_s: u32,
+    /// Whether that is only what holds until it is learnt, from when the capacity changes after an increase.
+    pub learn_lead_time: bool,
     /// How capacity is changed; `auto` is replicas, and limits for what can only be observed.
     pub mechanism: MechanismName,
     /// Smallest step of a replica's CPU limit, in cores.
@@ -194,6 +196,7 @@ impl Default for Config {
             target: TargetName::Maximum,
             quantile: forecast.quantile,
             lead_time_s: forecast.lead_time_s,
+            learn_lead_time: true,
             mechanism: MechanismName::Auto,
             cpu_cores_grain: sizing.cpu_cores_grain,
             memory_mib_grain: sizing.memory_bytes_grain / MIB,
@@ -272,6 +275,7 @@ impl Config {
                 lead_time_s: self.lead_time_s,
                 resources: self.resources.iter().map(resource).collect::<Result<_, _>>()?,
             },
+            learns_lead_time: self.learn_lead_time,
             sizing: Sizing {
                 mechanism: match self.mechanism {
                     MechanismName::Auto => None,

@@ -1,11 +1,10 @@
 //! The planner as a stage of the bus.
 
-use bitcode::{Decode, Encode};
 use prescale_bus::StageFailure;
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::topics;
-use prescale_domain::governor::{FleetRecord, Fleets, Proposal, Said, Sightings, follows_from_live_use};
-use prescale_domain::policy::{Decision, Planning, Rules};
+use prescale_domain::governor::{FleetRecord, Fleets, Proposer};
+use prescale_domain::policy::Rules;
 use prescale_domain::prediction::Prediction;
 use std::sync::Arc;
 
@@ -33,14 +32,7 @@ pub struct PlannerStage {
     rules: Arc<Rules>,
     fleets: Arc<Fleets>,
     partition: u32,
-    state: State,
-}
-
-/// All that a partition remembers.
-#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
-struct State {
-    planning: Planning,
-    sightings: Sightings,
+    proposer: Proposer,
 }
 
 impl Factory {
@@ -67,12 +59,12 @@ impl TypedStageFactory for Factory {
 
     fn create(&self, partition: u32) -> PlannerStage {
         let (rules, fleets) = (Arc::clone(&self.rules), Arc::clone(&self.fleets));
-        PlannerStage { rules, fleets, partition, state: State::default() }
+        PlannerStage { rules, fleets, partition, proposer: Proposer::default() }
     }
 
     fn restore(&self, partition: u32, snapshot: &[u8]) -> Result<PlannerStage, String> {
-        let state = bitcode::decode(snapshot).map_err(|e| format!("it is no state of the planner: {e}"))?;
-        Ok(PlannerStage { state, ..self.create(partition) })
+        let proposer = bitcode::decode(snapshot).map_err(|e| format!("it is no state of the planner: {e}"))?;
+        Ok(PlannerStage { proposer, ..self.create(partition) })
     }
 }
 
@@ -84,17 +76,17 @@ impl TypedStage for PlannerStage {
     }
 
     fn snapshot(&self) -> Vec<u8> {
-        bitcode::encode(&self.state)
+        bitcode::encode(&self.proposer)
     }
 }
 
 impl PlannerStage {
     fn reply(&mut self, input: &Input<Prediction>) -> Result<Reply, StageFailure> {
         let Input { envelope, value: prediction } = input;
-        let Some(decision) = self.state.planning.step(&self.rules, prediction, &envelope.id) else {
+        let desk = (self.rules.as_ref(), self.fleets.as_ref(), self.partition);
+        let Some(said) = self.proposer.step(desk, prediction, &envelope.id) else {
             return Ok(Reply::Drop(STALE));
         };
-        let said = self.said(prediction, decision);
         if said.is_empty() {
             return Ok(Reply::Drop(HOLD));
         }
@@ -103,23 +95,6 @@ impl PlannerStage {
             Outgoing::following_key(envelope, NAME, workload, ordinal, &[topics::PROPOSALS], record)
         };
         Ok(Reply::Emit(said.iter().enumerate().map(outgoing).collect::<Result<_, _>>()?))
-    }
-
-    /// What the governor is to hear: the proposal, between the views of the bins that end before and after it.
-    fn said(&mut self, prediction: &Prediction, decision: Decision) -> Vec<FleetRecord> {
-        let fleet = self.fleets.of(&prediction.workload, &prediction.source);
-        let (partition, sightings) = (self.partition, &mut self.state.sightings);
-        let before = sightings.before(&fleet, partition, prediction.made_at).map(Said::View);
-        let proposed = match decision {
-            Decision::Hold(_) => None,
-            Decision::Act(action) => {
-                let demanded = follows_from_live_use(&action);
-                Some(Said::Proposal(Box::new(Proposal { action: *action, demanded, partition })))
-            }
-        };
-        let after = sightings.after(&fleet, partition, prediction).map(Said::View);
-        let said = [before, proposed, after].into_iter().flatten();
-        said.map(|said| FleetRecord { key: fleet.clone(), said }).collect()
     }
 }
 

@@ -60,7 +60,8 @@ pub fn backtest(settings: &Settings, request: &Request) -> Result<Report> {
     let plan = Plan::of(settings, request)?;
     let lanes_count = settings.bus.partitions.max(1);
     let lanes = |_: &TraceExtent| Ok((0..lanes_count).map(|_| plan.lane(request)).collect());
-    let (scores, read): (Vec<LaneScores>, ReplayReport) = lanes::run(&request.trace, lanes)?;
+    let (scores, read): (Vec<LaneScores>, ReplayReport) =
+        lanes::run(&request.trace, lanes, |samples, count| Ok(lanes::by_partition(samples, count)))?;
     ensure!(
         scores.iter().any(|lane| !lane.series.is_empty()),
         "nothing was scored: the trace has {} samples; it needs more than {} bins of 300 s of at least one of {:?}",

@@ -1,4 +1,4 @@
-//! A trace dealt to lanes: workloads go to lanes as a bus deals them to partitions, and a lane is a thread's work.
+//! A trace dealt to lanes, each a thread's work. Workloads may go to lanes as a bus deals them to partitions.
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -19,30 +19,34 @@ use std::thread::{self, Scope, ScopedJoinHandle};
 /// Batches that wait for a lane.
 const BATCHES_WAITING_MAX: usize = 4;
 
-/// The work on the workloads of one lane.
+/// The work of one thread.
 pub(crate) trait Lane: Send + 'static {
+    /// What it is dealt at a time.
+    type Hand: Send + 'static;
     /// What it comes to.
     type Outcome: Send + 'static;
 
-    /// Takes samples in, in order.
-    fn take(&mut self, samples: Vec<Sample>) -> Result<()>;
+    /// Takes what it is dealt, in order.
+    fn take(&mut self, hand: Self::Hand) -> Result<()>;
 
     /// The outcome, when all was taken in.
     fn finish(self) -> Result<Self::Outcome>;
 }
 
-/// Reads the trace once and hands each of the lanes, which are made when it is open, its workloads' samples. The
-/// outcomes are in the order of the lanes.
+/// Reads the trace once and hands each of the lanes, which are made when it is open, what `deal` makes of the
+/// samples for so many lanes. The outcomes are in the order of the lanes.
 ///
 /// # Errors
-/// When the trace cannot be read, or a lane cannot be made or fails.
+/// When the trace cannot be read or dealt, or a lane cannot be made or fails.
 pub(crate) fn run<L: Lane>(
     trace: &ReplayConfig,
     lanes: impl FnOnce(&TraceExtent) -> Result<Vec<L>>,
+    mut deal: impl FnMut(Vec<Sample>, usize) -> Result<Vec<L::Hand>>,
 ) -> Result<(Vec<L::Outcome>, ReplayReport)> {
     thread::scope(|scope| {
         let crew = RefCell::new(Ok((Vec::new(), Vec::new())));
         let bar = ProgressBar::no_length();
+        let mut failure = None;
         let read = read_samples(
             trace,
             |extent| {
@@ -53,9 +57,16 @@ pub(crate) fn run<L: Lane>(
                 let all_at_work = |lanes: Vec<L>| lanes.into_iter().map(|lane| at_work(scope, lane)).unzip();
                 *crew.borrow_mut() = lanes(&extent).map(all_at_work);
             },
-            |samples| match &*crew.borrow() {
-                Ok((senders, _)) => deal(senders, samples, &bar),
-                Err(_) => ControlFlow::Break(()),
+            |samples| {
+                let Ok((senders, _)) = &*crew.borrow() else { return ControlFlow::Break(()) };
+                bar.inc(samples.len() as u64);
+                match deal(samples, senders.len()) {
+                    Ok(hands) => send(senders, hands),
+                    Err(error) => {
+                        failure = Some(error);
+                        ControlFlow::Break(())
+                    }
+                }
             },
         );
         let (senders, workers) = crew.into_inner()?;
@@ -66,30 +77,35 @@ pub(crate) fn run<L: Lane>(
             Err(panic) => std::panic::resume_unwind(panic),
         });
         let outcomes = outcomes.collect::<Result<Vec<_>>>()?;
+        failure.map_or(Ok(()), Err)?;
         Ok((outcomes, read?))
     })
 }
 
-type AtWork<'scope, L> = (SyncSender<Vec<Sample>>, ScopedJoinHandle<'scope, Result<<L as Lane>::Outcome>>);
+type AtWork<'scope, L> = (SyncSender<<L as Lane>::Hand>, ScopedJoinHandle<'scope, Result<<L as Lane>::Outcome>>);
 
 fn at_work<'scope, L: Lane>(scope: &'scope Scope<'scope, '_>, mut lane: L) -> AtWork<'scope, L> {
-    let (sender, receiver) = sync_channel::<Vec<Sample>>(BATCHES_WAITING_MAX);
+    let (sender, receiver) = sync_channel::<L::Hand>(BATCHES_WAITING_MAX);
     let worker = scope.spawn(move || {
-        for samples in receiver {
-            lane.take(samples)?;
+        for hand in receiver {
+            lane.take(hand)?;
         }
         lane.finish()
     });
     (sender, worker)
 }
 
-fn deal(senders: &[SyncSender<Vec<Sample>>], samples: Vec<Sample>, bar: &ProgressBar) -> ControlFlow<()> {
-    bar.inc(samples.len() as u64);
-    let mut hands = vec![Vec::new(); senders.len()];
+/// The samples by partition, in their order.
+pub(crate) fn by_partition(samples: Vec<Sample>, partitions: usize) -> Vec<Vec<Sample>> {
+    let mut hands = vec![Vec::new(); partitions];
     for sample in samples {
-        let lane = partition_of(sample.workload.as_str().as_bytes(), senders.len() as u32);
-        hands[lane as usize].push(sample);
+        let partition = partition_of(sample.workload.as_str().as_bytes(), partitions as u32);
+        hands[partition as usize].push(sample);
     }
+    hands
+}
+
+fn send<T>(senders: &[SyncSender<T>], hands: Vec<T>) -> ControlFlow<()> {
     for (sender, hand) in senders.iter().zip(hands) {
         // A lane that ended has failed; its error is told when it is joined.
         if sender.send(hand).is_err() {

@@ -6,10 +6,10 @@
 //! the step ends: there the contenders decide, and what they order serves a lead time later. Demand is CPU.
 
 mod contender;
+mod course;
 mod follower;
 mod foreseer;
 mod html;
-mod lane;
 mod planner;
 mod plots;
 mod policies;
@@ -23,15 +23,19 @@ use crate::lanes;
 use crate::settings::Settings;
 use crate::write_report;
 use anyhow::{Result, ensure};
-use contender::Contender;
+use contender::{Contender, Outcome};
+use course::{Course, Forecaster};
 use glob::Pattern;
-use lane::{Lane, LaneOutcome, Shared};
+use planner::Rulebook;
 use policies::{Kind, Policy};
 use prescale_collector::ReplayReport;
 use prescale_collector::config::ReplayConfig;
 use prescale_collector::replay::read::TraceExtent;
 use prescale_domain::forecast::Family;
+use prescale_domain::governor::{Fleets, GovernorRules};
 use prescale_domain::kpi::CPU_CORES_USED;
+use prescale_domain::outcome::Tally;
+use prescale_domain::policy::Rules;
 use prescale_domain::time::EventTime;
 use prescale_predictor::config::Choice;
 use prescale_predictor::partition::Partition;
@@ -114,17 +118,22 @@ pub enum ShownDemand {
 /// When the configuration, a policy, the mapping or the trace cannot be used, or the report cannot be written.
 pub fn replay(settings: &Settings, request: &Request) -> Result<Report> {
     let plan = Plan::of(settings, request)?;
-    let lanes_count = settings.bus.partitions.max(1);
-    let lanes = |extent: &TraceExtent| (0..lanes_count).map(|_| plan.lane(request, extent)).collect();
-    let (outcomes, read): (Vec<LaneOutcome>, ReplayReport) = lanes::run(&request.trace, lanes)?;
+    let mut course = plan.course(request);
+    let deal = |samples, contenders| {
+        let steps = Arc::new(course.steps(samples)?);
+        Ok(vec![steps; contenders])
+    };
+    let contenders = |extent: &TraceExtent| plan.contenders(request, extent);
+    let (outcomes, read): (Vec<Outcome>, ReplayReport) = lanes::run(&request.trace, contenders, deal)?;
+    let is_scored = |tally: &Tally| tally.hours > 0.0;
     ensure!(
-        outcomes.iter().any(LaneOutcome::is_scored),
+        outcomes.iter().flat_map(|outcome| &outcome.tallies).any(is_scored),
         "nothing was scored: the trace has {} samples; it needs some of {CPU_CORES_USED} after the warm-up of {} s, \
          and of a workload that is asked for",
         read.samples_written,
         request.warm_up_s,
     );
-    let report = Report::of(&plan, request, &read, outcomes);
+    let report = Report::of(&plan, request, &read, &course.workloads(), outcomes);
     if let Some(folder) = &request.report {
         write_report(folder, &report, &html::page(&report)?)?;
     }
@@ -137,6 +146,9 @@ struct Plan {
     predictor: Option<Arc<Registry>>,
     naive: Option<Arc<Registry>>,
     core_price_per_h: Option<f64>,
+    partitions: u32,
+    governor: Arc<GovernorRules>,
+    fleets: Arc<Fleets>,
 }
 
 impl Plan {
@@ -155,24 +167,29 @@ impl Plan {
         let lead_times_s = &request.lead_times_s;
         let contenders = lead_times_s.iter().flat_map(|lead_s| policies.iter().map(|p| (p.clone(), *lead_s))).collect();
         let core_price_per_h = settings.planner.prices.price_list()?.core_price_per_h;
-        Ok(Self { contenders, predictor, naive, core_price_per_h })
+        let governor = Arc::new(settings.governor.rules()?);
+        let fleets = Arc::new(prescale_chassis::fleets(&settings.governor.fleets)?);
+        let partitions = settings.bus.partitions.max(1);
+        Ok(Self { contenders, predictor, naive, core_price_per_h, partitions, governor, fleets })
     }
 
-    fn lane(&self, request: &Request, extent: &TraceExtent) -> Result<Lane> {
+    fn contenders(&self, request: &Request, extent: &TraceExtent) -> Result<Vec<Contender>> {
         let known_after_s = request.stamped.known_after_s(extent.step_s);
-        let contender = |(policy, lead_s): &(Policy, u32)| Contender::new(policy, *lead_s, known_after_s, request);
-        let contenders = self.contenders.iter().map(contender).collect::<Result<Vec<_>>>()?;
+        let scored_from = request.scored_from.unwrap_or(extent.from.plus_s(i64::from(request.warm_up_s)));
+        let contender = |of: &(Policy, u32)| Contender::new(self, of, known_after_s, scored_from, request);
+        self.contenders.iter().map(contender).collect()
+    }
+
+    fn course(&self, request: &Request) -> Course {
         let partition = |registry: &Option<Arc<Registry>>| registry.as_ref().map(|r| Partition::new(Arc::clone(r)));
-        Ok(Lane::new(
-            Shared {
-                stamped: request.stamped,
-                scored_from: request.scored_from.unwrap_or(extent.from.plus_s(i64::from(request.warm_up_s))),
-                workloads: request.workloads.clone(),
-            },
-            partition(&self.predictor),
-            partition(&self.naive),
-            self.contenders.iter().any(|(policy, _)| matches!(policy.kind, Kind::Planner(_))),
-            contenders,
-        ))
+        let forecaster = |_| Forecaster { predictor: partition(&self.predictor), naive: partition(&self.naive) };
+        let has_planner = self.contenders.iter().any(|(policy, _)| matches!(policy.kind, Kind::Planner(_)));
+        let forecasters = (0..self.partitions).map(forecaster).collect();
+        Course::new(request.stamped, request.workloads.clone(), has_planner, forecasters)
+    }
+
+    fn rulebook(&self, rules: Rules) -> Rulebook {
+        let (governor, fleets) = (Arc::clone(&self.governor), Arc::clone(&self.fleets));
+        Rulebook { rules, governor, fleets, partitions: self.partitions }
     }
 }

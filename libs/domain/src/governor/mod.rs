@@ -12,6 +12,7 @@ mod core;
 mod fleet;
 pub mod fleets;
 pub mod orders;
+pub mod proposer;
 pub mod rules;
 pub mod sightings;
 
@@ -25,6 +26,7 @@ mod tests;
 pub use core::{Governor, Heard, Ruling};
 pub use fleets::Fleets;
 pub use orders::{Effect, Order, Scope, ScopeError};
+pub use proposer::Proposer;
 pub use rules::GovernorRules;
 pub use sightings::Sightings;
 

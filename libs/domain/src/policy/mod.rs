@@ -9,6 +9,7 @@ pub mod check;
 pub mod decide;
 pub mod explain;
 mod floor;
+pub mod lead;
 pub mod live;
 pub mod outlook;
 pub mod planning;

@@ -2,6 +2,7 @@
 //! function of the predictions in their order and of the rules, so that anyone can work it out again from the log.
 
 use super::decide::{Decision, Facts, decide, is_sound};
+use super::lead::{Awaited, LeadTimes};
 use super::live::{Live, SurgeRules};
 use super::proactive::propose::{forecast_ahead, forecast_of};
 use super::proactive::{BIN_S, Prices, Proactive, Settings, Track};
@@ -14,6 +15,7 @@ use crate::sample::Capacity;
 use crate::stream::silence::{Observed, SourceNumber, Sources};
 use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -24,6 +26,8 @@ pub struct Planning {
     sources: Sources,
     /// By source: a fleet's prices follow from its own series.
     prices: BTreeMap<SourceNumber, Prices>,
+    /// By source: how long its changes take.
+    lead_times: BTreeMap<SourceNumber, LeadTimes>,
 }
 
 /// What is remembered of one workload.
@@ -33,6 +37,7 @@ struct Known {
     history: History,
     live: Live,
     track: Track,
+    awaited: Awaited,
 }
 
 impl Planning {
@@ -42,14 +47,19 @@ impl Planning {
         let observed = self.sources.observe(&prediction.source, prediction.made_at);
         self.forget_silent(observed);
         let source = observed.source;
-        let new = || Known { source, history: History::default(), live: Live::default(), track: Track::default() };
+        let new = || Known::of(source);
         let known = self.workloads.entry(prediction.workload.clone()).or_insert_with(new);
         known.source = source;
         if known.history.has(prediction.made_at) {
             return None;
         }
+        let lead_times = self.lead_times.entry(source).or_default();
+        if let Some(current) = &prediction.capacity {
+            known.awaited.observe(lead_times, prediction.made_at, current);
+        }
+        let rules = with_lead_time(rules, lead_times, prediction);
         let prices = self.prices.entry(source).or_default();
-        Some(known.step(rules, prices, prediction, prediction_id))
+        Some(known.step(&rules, prices, prediction, prediction_id))
     }
 
     /// Workloads that are remembered, in the order of their names.
@@ -65,6 +75,16 @@ impl Planning {
 }
 
 impl Known {
+    fn of(source: SourceNumber) -> Self {
+        Self {
+            source,
+            history: History::default(),
+            live: Live::default(),
+            track: Track::default(),
+            awaited: Awaited::default(),
+        }
+    }
+
     fn step(
         &mut self,
         rules: &Rules,
@@ -106,6 +126,7 @@ impl Known {
         let decision = decide(rules, &facts);
         if let Decision::Act(action) = &decision {
             self.history.record(action);
+            self.awaited.expect(action);
         }
         decision
     }
@@ -123,6 +144,19 @@ impl Known {
 /// Whether latency, errors or throttling say that the workload is short.
 fn suffers(prediction: &Prediction) -> bool {
     prediction.signals.iter().filter(|signal| SUFFERING.contains(&signal.name.as_str())).any(Signal::has_risen)
+}
+
+/// The rules with the lead time that was learnt, where it is to be, but none beyond what is forecast.
+fn with_lead_time<'a>(rules: &'a Rules, times: &LeadTimes, prediction: &Prediction) -> Cow<'a, Rules> {
+    let learnt_s = times.learnt_s().filter(|_| rules.learns_lead_time);
+    let horizons = prediction.resources.iter().flat_map(|r| &r.horizons).map(|h| h.horizon_s);
+    let lead_time_s = learnt_s.map(|learnt_s| horizons.max().map_or(learnt_s, |furthest_s| learnt_s.min(furthest_s)));
+    let Some(lead_time_s) = lead_time_s.filter(|s| *s != rules.forecast.lead_time_s) else {
+        return Cow::Borrowed(rules);
+    };
+    let mut rules = rules.clone();
+    rules.forecast.lead_time_s = lead_time_s;
+    Cow::Owned(rules)
 }
 
 fn settings(rules: &Rules, step_s: u32) -> Settings {

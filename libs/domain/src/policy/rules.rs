@@ -59,6 +59,8 @@ pub struct Rules {
     pub policy: Policy,
     /// Which number of a prediction counts.
     pub forecast: ForecastChoice,
+    /// Whether the lead time is learnt from the changes of each source; until then that of `forecast` holds.
+    pub learns_lead_time: bool,
     /// What the mechanisms can make.
     pub sizing: Sizing,
     /// Restraints.
@@ -72,6 +74,7 @@ impl Default for Rules {
         Self {
             policy: Policy::Proactive(Proactive::default()),
             forecast: ForecastChoice::default(),
+            learns_lead_time: true,
             sizing: Sizing::default(),
             guardrails: Guardrails::default(),
             dry_run: DryRun::default(),

@@ -64,6 +64,7 @@ struct Series {
 }
 
 impl lanes::Lane for Lane {
+    type Hand = Vec<Sample>;
     type Outcome = LaneScores;
 
     fn take(&mut self, samples: Vec<Sample>) -> Result<()> {

@@ -1,40 +1,18 @@
-//! A policy with a lead time over the workloads of a lane.
+//! A policy with a lead time over all workloads.
 
-use super::Request;
+use super::course::Step;
 use super::follower::{Follower, Mind};
 use super::foreseer::Foreseer;
 use super::planner::Planner;
 use super::policies::{Kind, Policy};
+use super::{Plan, Request};
+use crate::lanes;
 use anyhow::{Context as _, Result};
 use prescale_domain::outcome::Tally;
-use prescale_domain::prediction::Prediction;
 use prescale_domain::time::EventTime;
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
-
-/// One step of one workload, as every contender meets it.
-pub(super) struct Step<'a> {
-    /// Number of the workload in its lane.
-    pub workload: usize,
-    /// First instant of the step.
-    pub begin: EventTime,
-    /// Its end, at which it is known.
-    pub end: EventTime,
-    /// Length, in seconds.
-    pub step_s: u32,
-    /// Mean demand, in cores; `None` where it is missing.
-    pub demand: Option<f64>,
-    /// The capacity that the trace says, in cores.
-    pub bought: Option<f64>,
-    /// Whether it counts.
-    pub is_scored: bool,
-    /// Whether a surge begins with it.
-    pub is_surge: bool,
-    /// The predictor's prediction; with no forecasts the last value alone.
-    pub prediction: Option<&'a Prediction>,
-    /// The same by the naive forecast.
-    pub naive: Option<&'a Prediction>,
-}
+use std::sync::Arc;
 
 /// What the ratios of the fleet are made of, in hours and core-hours.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -84,8 +62,14 @@ impl Outcome {
     }
 }
 
-/// A policy with a lead time.
-pub(super) enum Contender {
+/// A policy with a lead time, and the first instant that counts.
+pub(super) struct Contender {
+    pub(super) way: Way,
+    scored_from: EventTime,
+}
+
+/// How a capacity comes about.
+pub(super) enum Way {
     /// A capacity that follows what is decided.
     Follower(Box<Follower>),
     /// The least capacity.
@@ -97,32 +81,48 @@ impl Contender {
     ///
     /// # Errors
     /// When the planner's section makes no sense with that lead time.
-    pub(super) fn new(policy: &Policy, lead_s: u32, known_after_s: u32, request: &Request) -> Result<Self> {
+    pub(super) fn new(
+        plan: &Plan,
+        (policy, lead_s): &(Policy, u32),
+        known_after_s: u32,
+        scored_from: EventTime,
+        request: &Request,
+    ) -> Result<Self> {
         let ahead_s = lead_s + known_after_s;
         let mind = match &policy.kind {
-            Kind::Foresight(changes_max) => return Ok(Self::Foreseer(Foreseer::new(*changes_max))),
+            Kind::Foresight(changes_max) => {
+                return Ok(Self { way: Way::Foreseer(Foreseer::new(*changes_max)), scored_from });
+            }
             Kind::Simple(simple, knobs) => Mind::Simple { simple, knobs: knobs.clone(), ahead_s },
             Kind::Planner(planning) => {
                 let rules = planning.rules(ahead_s).with_context(|| format!("--policies {:?}", policy.label))?;
-                Mind::Planner { planner: Box::new(Planner::new(rules)), is_naive: planning.is_naive }
+                let planner = Box::new(Planner::new(plan.rulebook(rules)));
+                Mind::Planner { planner, is_naive: planning.is_naive }
             }
         };
-        Ok(Self::Follower(Box::new(Follower::new(mind, lead_s, request))))
+        Ok(Self { way: Way::Follower(Box::new(Follower::new(mind, *lead_s, request))), scored_from })
+    }
+}
+
+impl lanes::Lane for Contender {
+    type Hand = Arc<Vec<Step>>;
+    type Outcome = Outcome;
+
+    fn take(&mut self, steps: Arc<Vec<Step>>) -> Result<()> {
+        for step in steps.iter() {
+            let is_scored = step.begin >= self.scored_from;
+            match &mut self.way {
+                Way::Follower(follower) => follower.take(step, is_scored),
+                Way::Foreseer(foreseer) => foreseer.take(step, is_scored),
+            }
+        }
+        Ok(())
     }
 
-    /// Takes a step in, in order of a workload's steps.
-    pub(super) fn take(&mut self, step: &Step<'_>) {
-        match self {
-            Self::Follower(follower) => follower.take(step),
-            Self::Foreseer(foreseer) => foreseer.take(step),
-        }
-    }
-
-    /// What it came to.
-    pub(super) fn finish(self) -> Outcome {
-        match self {
-            Self::Follower(follower) => follower.outcome,
-            Self::Foreseer(foreseer) => foreseer.finish(),
-        }
+    fn finish(self) -> Result<Outcome> {
+        Ok(match self.way {
+            Way::Follower(follower) => follower.outcome,
+            Way::Foreseer(foreseer) => foreseer.finish(),
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! A capacity that follows what a rule or the planner decides.
 
-use super::contender::{Outcome, Step};
+use super::contender::Outcome;
+use super::course::Step;
 use super::planner::Planner;
 use super::policies::{Knobs, Rule, Simple};
 use super::{Request, ShownDemand};
@@ -15,7 +16,7 @@ const FIRST_UTILISATION: f64 = 0.7;
 /// Relative slack against rounding errors: .07 is seven grains of .01.
 const SLACK: f64 = 1e-9;
 
-/// One policy with one lead time over all workloads of a lane.
+/// One policy with one lead time over all workloads.
 pub(super) struct Follower {
     pub(super) mind: Mind,
     lead_s: u32,
@@ -46,13 +47,13 @@ impl Follower {
         Self { mind, lead_s, grain_cores, shown, workloads: Vec::new(), outcome: Outcome::default() }
     }
 
-    pub(super) fn take(&mut self, step: &Step<'_>) {
+    pub(super) fn take(&mut self, step: &Step, is_scored: bool) {
         if self.workloads.len() <= step.workload {
             self.workloads.resize_with(step.workload + 1, || None);
         }
         let shown = match &self.workloads[step.workload] {
             Some(served) => {
-                if step.is_scored {
+                if is_scored {
                     score(&mut self.outcome, &served.capacity, step);
                 }
                 let capacity = served.capacity.capacity_at(step.begin);
@@ -66,23 +67,28 @@ impl Follower {
         };
         let Some(served) = &mut self.workloads[step.workload] else { return };
         served.capacity.forget(step.end);
-        let decided = match &mut self.mind {
-            Mind::Simple { .. } => by_rule(served, step, shown),
+        let decided: Vec<(usize, f64)> = match &mut self.mind {
+            Mind::Simple { .. } => {
+                by_rule(served, step, shown).map(|cores| (step.workload, cores)).into_iter().collect()
+            }
             Mind::Planner { planner, is_naive } => {
-                let prediction = if *is_naive { step.naive } else { step.prediction };
+                let prediction = if *is_naive { &step.naive } else { &step.prediction };
                 let capacity = served.capacity.capacity_at(step.end);
-                prediction.and_then(|prediction| planner.decide(as_seen(prediction, capacity, shown)))
+                let seen = prediction.as_ref().map(|prediction| as_seen(prediction, capacity, shown));
+                seen.map(|seen| planner.decide(step.workload, step.partition, seen)).unwrap_or_default()
             }
         };
-        if let Some(decided) = decided
-            && served.capacity.order(step.end, in_grains(decided, self.grain_cores))
-            && step.is_scored
-        {
-            self.outcome.of(step.workload).changes += 1;
+        for (workload, cores) in decided {
+            if let Some(Some(served)) = self.workloads.get_mut(workload)
+                && served.capacity.order(step.end, in_grains(cores, self.grain_cores))
+                && is_scored
+            {
+                self.outcome.of(workload).changes += 1;
+            }
         }
     }
 
-    fn begin(&mut self, step: &Step<'_>, demand: f64) {
+    fn begin(&mut self, step: &Step, demand: f64) {
         let first = step.bought.unwrap_or(demand / FIRST_UTILISATION);
         let rule = match &self.mind {
             Mind::Simple { simple, knobs, ahead_s } => Some(simple.rule(knobs, *ahead_s)),
@@ -93,7 +99,7 @@ impl Follower {
     }
 }
 
-fn score(outcome: &mut Outcome, capacity: &ClosedLoop, step: &Step<'_>) {
+fn score(outcome: &mut Outcome, capacity: &ClosedLoop, step: &Step) {
     let Some(demand) = step.demand else { return };
     outcome.on_day(step.workload, step.begin, |tally| {
         capacity.pieces(step.begin, step.end, |hours, capacity| tally.add_time(hours, demand, capacity));
@@ -103,9 +109,9 @@ fn score(outcome: &mut Outcome, capacity: &ClosedLoop, step: &Step<'_>) {
     });
 }
 
-fn by_rule(served: &mut Served, step: &Step<'_>, shown: Option<f64>) -> Option<f64> {
+fn by_rule(served: &mut Served, step: &Step, shown: Option<f64>) -> Option<f64> {
     let is_cpu = |made: &&ResourceForecast| made.resource.as_str() == CPU_CORES_USED;
-    let forecast = step.prediction.and_then(|prediction| prediction.resources.iter().find(is_cpu));
+    let forecast = step.prediction.as_ref().and_then(|prediction| prediction.resources.iter().find(is_cpu));
     let seen = Seen { at: step.end, step_s: step.step_s, demand: shown?, bought: step.bought, forecast };
     served.rule.as_mut()?.decide(&seen)
 }

@@ -3,11 +3,12 @@
 //! Its parts end with the day (UTC), so "8 changes a day" are at most eight in each, the one at midnight among
 //! them. The lead time makes no difference to it.
 
-use super::contender::{Outcome, Step};
+use super::contender::Outcome;
+use super::course::Step;
 use prescale_domain::outcome::foresight::least_capacity;
 use prescale_domain::time::EventTime;
 
-/// Perfect foresight over all workloads of a lane.
+/// Perfect foresight over all workloads.
 pub(super) struct Foreseer {
     changes_max: Option<usize>,
     /// By number of the workload.
@@ -36,14 +37,14 @@ impl Foreseer {
         Self { changes_max, days: Vec::new(), outcome: Outcome::default() }
     }
 
-    pub(super) fn take(&mut self, step: &Step<'_>) {
+    pub(super) fn take(&mut self, step: &Step, is_scored: bool) {
         if self.days.len() <= step.workload {
             self.days.resize_with(step.workload + 1, Day::default);
         }
         let Some(demand) = step.demand else { return };
         // The others begin with the first demand and are held against those after it.
         let has_begun = std::mem::replace(&mut self.days[step.workload].has_begun, true);
-        if !has_begun || !step.is_scored {
+        if !has_begun || !is_scored {
             return;
         }
         let number = step.begin.bin(86_400);

@@ -1,38 +1,78 @@
-//! The planner as a contender: the one place that calls its code.
+//! The planner and the governor as a contender: the one place that calls their code.
 
-use prescale_domain::policy::{Decision, Planning, Rules};
+use prescale_domain::governor::{FleetRecord, Fleets, Governor, GovernorRules, Heard, Proposer, Ruling, Said};
+use prescale_domain::policy::Rules;
 use prescale_domain::prediction::Prediction;
 use std::sync::Arc;
 
-/// The planner on the workloads of one lane, which are those of one partition.
+/// What is decided by: the planner's rules, the governor's, and the fleets.
+#[derive(Clone)]
+pub(super) struct Rulebook {
+    pub rules: Rules,
+    pub governor: Arc<GovernorRules>,
+    pub fleets: Arc<Fleets>,
+    /// Partitions of the bus.
+    pub partitions: u32,
+}
+
+/// The planner on every partition, and the governor of all fleets.
 pub(super) struct Planner {
-    rules: Rules,
+    book: Rulebook,
     prediction_id: Arc<str>,
-    planning: Planning,
+    /// By partition.
+    proposers: Vec<Proposer>,
+    /// A proposal's tag is the number of its workload.
+    governor: Governor<usize>,
     #[cfg(test)]
-    pub(super) heard: Vec<(Prediction, Option<Decision>)>,
+    pub(super) heard: Vec<(u32, Prediction, Option<Vec<FleetRecord>>)>,
+    #[cfg(test)]
+    pub(super) admitted: Vec<prescale_domain::action::Action>,
 }
 
 impl Planner {
-    pub(super) fn new(rules: Rules) -> Self {
+    pub(super) fn new(book: Rulebook) -> Self {
         Self {
-            rules,
             prediction_id: "replay".into(),
-            planning: Planning::default(),
+            proposers: (0..book.partitions).map(|_| Proposer::default()).collect(),
+            governor: Governor::default(),
+            book,
             #[cfg(test)]
             heard: Vec::new(),
+            #[cfg(test)]
+            admitted: Vec::new(),
         }
     }
 
-    /// The cores that it asks for.
-    pub(super) fn decide(&mut self, prediction: Prediction) -> Option<f64> {
-        let decision = self.planning.step(&self.rules, &prediction, &self.prediction_id);
-        let cores = match &decision {
-            Some(Decision::Act(action)) => Some(action.desired.cpu_cores()),
-            Some(Decision::Hold(_)) | None => None,
-        };
+    /// The workloads that are to have another capacity now, and the cores. A decrease that the governor lets wait comes
+    /// with a later prediction, which may be another workload's.
+    pub(super) fn decide(&mut self, workload: usize, partition: u32, prediction: Prediction) -> Vec<(usize, f64)> {
+        let desk = (&self.book.rules, self.book.fleets.as_ref(), partition);
+        let said = self.proposers[partition as usize].step(desk, &prediction, &self.prediction_id);
+        let mut decided = Vec::new();
+        for record in said.iter().flatten() {
+            for ruling in self.ruled(workload, record.clone()) {
+                if let Ruling::Admitted { tag, action } = ruling {
+                    decided.push((tag, action.desired.cpu_cores()));
+                    #[cfg(test)]
+                    self.admitted.push(*action);
+                }
+            }
+        }
         #[cfg(test)]
-        self.heard.push((prediction, decision));
-        cores
+        self.heard.push((partition, prediction, said));
+        decided
+    }
+
+    fn ruled(&mut self, workload: usize, FleetRecord { key, said }: FleetRecord) -> Vec<Ruling<usize>> {
+        let (rules, partitions) = (self.book.governor.as_ref(), self.book.partitions);
+        let heard = match said {
+            Said::Proposal(proposal) => self.governor.propose(rules, partitions, &key, (workload, *proposal)),
+            Said::View(view) => self.governor.view(rules, partitions, &key, &view),
+            Said::Order(_) | Said::Held(_) => Heard::Stale,
+        };
+        match heard {
+            Heard::Used { rulings, .. } => rulings,
+            Heard::Stale => Vec::new(),
+        }
     }
 }

@@ -152,7 +152,7 @@ impl Planning {
     /// # Errors
     /// When the section makes no sense.
     pub(super) fn rules(&self, ahead_s: u32) -> Result<prescale_domain::policy::Rules> {
-        PlannerConfig { lead_time_s: ahead_s, ..self.config.clone() }.rules()
+        PlannerConfig { lead_time_s: ahead_s, learn_lead_time: false, ..self.config.clone() }.rules()
     }
 }
 

@@ -1,7 +1,6 @@
 //! What the contenders came to, as figures: what `report.json` holds and the table and the page are made of.
 
-use super::contender::Sums;
-use super::lane::LaneOutcome;
+use super::contender::{Outcome, Sums};
 use super::policies::{BASELINE, Kind, Policy};
 use super::relative::{Relative, UNMET_WEIGHT};
 use super::{Plan, Request};
@@ -82,28 +81,29 @@ pub struct Line {
     pub beaten_by: Vec<String>,
 }
 
-/// What one contender came to, over all lanes.
+/// What one contender came to.
 pub(super) struct Held<'a> {
     pub workloads: &'a [WorkloadId],
     pub tallies: &'a [Tally],
     pub days: &'a BTreeMap<i64, Sums>,
 }
 
-/// By contender the tallies, in the order of `workloads`, and the days.
-struct Fleet {
-    workloads: Vec<WorkloadId>,
-    outcomes: Vec<(Vec<Tally>, BTreeMap<i64, Sums>)>,
-}
-
 impl Report {
-    pub(super) fn of(plan: &Plan, request: &Request, read: &ReplayReport, lanes: Vec<LaneOutcome>) -> Self {
-        let fleet = Fleet::of(plan.contenders.len(), lanes);
+    pub(super) fn of(
+        plan: &Plan,
+        request: &Request,
+        read: &ReplayReport,
+        workloads: &[WorkloadId],
+        mut outcomes: Vec<Outcome>,
+    ) -> Self {
+        outcomes.iter_mut().for_each(|outcome| outcome.tallies.resize(workloads.len(), Tally::default()));
+        let held = |i: usize| Held { workloads, tallies: &outcomes[i].tallies, days: &outcomes[i].days };
         let baseline = |lead_s: u32| {
             let is_it = |(policy, lead): &(Policy, u32)| policy.label == BASELINE && *lead == lead_s;
             plan.contenders.iter().position(is_it).unwrap_or(0)
         };
         let line = |(i, (policy, lead_s)): (usize, &(Policy, u32))| {
-            let (held, compared) = (fleet.held(i), fleet.held(baseline(*lead_s)));
+            let (held, compared) = (held(i), held(baseline(*lead_s)));
             Line::of(
                 (policy, *lead_s),
                 &held,
@@ -122,7 +122,7 @@ impl Report {
             warm_up_s: request.warm_up_s,
             rows_read: read.rows_read,
             rows_dropped: read.rows_dropped.clone(),
-            workloads: fleet.outcomes.first().map_or(0, |(tallies, _)| counted(tallies)),
+            workloads: outcomes.first().map_or(0, |outcome| counted(&outcome.tallies)),
             block_days: request.block_days,
             baseline: BASELINE,
             unmet_weight: UNMET_WEIGHT,
@@ -135,28 +135,6 @@ impl Report {
         let mut lead_times_s: Vec<u32> = self.lines.iter().map(|line| line.lead_time_s).collect();
         lead_times_s.dedup();
         lead_times_s
-    }
-}
-
-impl Fleet {
-    fn of(contenders: usize, lanes: Vec<LaneOutcome>) -> Self {
-        let mut fleet = Self { workloads: Vec::new(), outcomes: vec![Default::default(); contenders] };
-        for lane in lanes {
-            let before = fleet.workloads.len();
-            fleet.workloads.extend(lane.workloads);
-            for ((tallies, days), came) in fleet.outcomes.iter_mut().zip(lane.outcomes) {
-                tallies.resize(before, Tally::default());
-                tallies.extend(came.tallies);
-                tallies.resize(fleet.workloads.len(), Tally::default());
-                came.days.into_iter().for_each(|(day, sums)| *days.entry(day).or_default() += sums);
-            }
-        }
-        fleet
-    }
-
-    fn held(&self, contender: usize) -> Held<'_> {
-        let (tallies, days) = &self.outcomes[contender];
-        Held { workloads: &self.workloads, tallies, days }
     }
 }
 

@@ -1,17 +1,17 @@
 //! Replays of small traces, from the file to the report.
 
-use super::contender::Contender;
+use super::contender::Way;
 use super::follower::Mind;
+use super::planner::Planner;
 use super::report::Line;
 use super::*;
 use crate::lanes::Lane as _;
-use prescale_chassis::{Input, Reply, TypedStage as _, TypedStageFactory as _};
+use prescale_chassis::{Input, Outgoing, Reply, TypedStage as _, TypedStageFactory as _};
 use prescale_collector::Mapping;
 use prescale_collector::replay::read::read_samples;
-use prescale_contracts::{Contract as _, Envelope};
+use prescale_contracts::{Contract, Envelope};
 use prescale_domain::action::Action;
 use prescale_domain::governor::{FleetRecord, Said};
-use prescale_domain::policy::Decision;
 use prescale_domain::prediction::Prediction;
 use std::fmt::Write as _;
 use std::fs;
@@ -115,61 +115,63 @@ fn the_report_holds_every_policy_and_says_the_same_again() {
     assert_eq!(serde_json::to_string(&again).unwrap(), serde_json::to_string(&report).unwrap());
 }
 
-/// What the planner was given and what it decided, in a replay with forecasts of the predictor.
-fn heard(plan: &Plan, request: &Request) -> Vec<(Prediction, Option<Decision>)> {
+/// The planner of a replay, after it.
+fn planner(settings: &Settings, request: &Request) -> Box<Planner> {
+    let plan = Plan::of(settings, request).unwrap();
+    let mut course = plan.course(request);
     let extent = TraceExtent { rows: 0, step_s: 300, from: EventTime::from_s(BEGIN_S) };
-    let mut lane = plan.lane(request, &extent).unwrap();
+    let mut contender = plan.contenders(request, &extent).unwrap().remove(1);
     let take = |samples| {
-        lane.take(samples).unwrap();
+        contender.take(Arc::new(course.steps(samples).unwrap())).unwrap();
         ControlFlow::Continue(())
     };
     read_samples(&request.trace, |_| (), take).unwrap();
-    lane.run().unwrap();
-    let heard = lane.contenders.into_iter().filter_map(|contender| match contender {
-        Contender::Follower(follower) => match follower.mind {
-            Mind::Planner { planner, .. } => Some(planner.heard),
-            Mind::Simple { .. } => None,
-        },
-        Contender::Foreseer(_) => None,
-    });
-    heard.flatten().collect()
+    let Way::Follower(follower) = contender.way else { panic!("the planner has a capacity that follows") };
+    let Mind::Planner { planner, .. } = follower.mind else { panic!("it is the planner") };
+    planner
 }
 
-/// What the planner's stage proposed.
-fn proposed(reply: &Reply) -> Option<Action> {
-    let Reply::Emit(outgoing) = reply else { return None };
-    let records = outgoing.iter().map(|o| FleetRecord::decode(o.records()[0].value.as_deref().unwrap()).unwrap());
-    records.into_iter().find_map(|record| match record.said {
-        Said::Proposal(proposal) => Some(proposal.action),
-        _ => None,
-    })
+/// What a stage's reply says on a topic of one contract.
+fn said<C: Contract>(reply: &Reply) -> Vec<C> {
+    let Reply::Emit(outgoing) = reply else { return Vec::new() };
+    let of_topic = outgoing.iter().flat_map(Outgoing::records).filter(|record| record.topic == C::TOPIC);
+    of_topic.map(|record| C::decode(record.value.as_deref().unwrap()).unwrap()).collect()
 }
 
+/// The planner's and the governor's stages, as `up` runs them, hear what the replay's planner heard.
 #[test]
-fn the_planners_stage_asks_for_the_same() {
+fn the_stages_decide_the_same() {
     let folder = tempfile::tempdir().unwrap();
+    let mut settings = Settings::default();
+    settings.bus.partitions = 2;
     let policies = vec!["planner".to_owned()];
     let request = Request { policies, forecasts: true, lead_times_s: vec![600], ..request(&trace(folder.path())) };
-    let plan = Plan::of(&Settings::default(), &request).unwrap();
-    let heard = heard(&plan, &request);
-    let Kind::Planner(planning) = &plan.contenders[1].0.kind else { panic!("the planner") };
+    let replayed = planner(&settings, &request);
     // A row is known 300 s after its instant, and the capacity serves 600 s later.
-    let rules = planning.rules(900).unwrap();
-    let mut stage = prescale_planner::stage::Factory::new(Arc::new(rules), Arc::default()).create(0);
-    let (mut acted, mut held) = (0, 0);
-    for (prediction, decision) in heard {
+    let rules = {
+        let plan = Plan::of(&settings, &request).unwrap();
+        let Kind::Planner(planning) = &plan.contenders[1].0.kind else { panic!("the planner") };
+        Arc::new(planning.rules(900).unwrap())
+    };
+    let planners = prescale_planner::stage::Factory::new(rules, Arc::default());
+    let mut planners = [planners.create(0), planners.create(1)];
+    let governor = prescale_governor::stage::Factory::new(Arc::new(settings.governor.rules().unwrap()), 2);
+    let mut governor = governor.create(0);
+    let (mut admitted, mut proposals) = (Vec::new(), 0);
+    for (partition, prediction, wanted) in replayed.heard {
         let envelope = Envelope::root("test", Prediction::EVENT_TYPE, &prediction.workload, prediction.made_at, "0");
-        let reply = stage.apply(vec![Input { envelope, value: prediction }]).unwrap().remove(0);
-        match (proposed(&reply), decision.unwrap()) {
-            (Some(action), Decision::Act(wanted)) => {
-                assert_eq!(Action { prediction_id: "replay".into(), ..action }, *wanted);
-                acted += 1;
-            }
-            (None, Decision::Hold(_)) => held += 1,
-            (proposed, decision) => panic!("{proposed:?} where the replay has {decision:?}"),
+        let input = Input { envelope: Envelope { id: "replay".into(), ..envelope }, value: prediction };
+        let reply = planners[partition as usize].apply(vec![input]).unwrap().remove(0);
+        let proposed: Vec<FleetRecord> = said(&reply);
+        assert_eq!(proposed, wanted.unwrap());
+        for value in proposed {
+            proposals += usize::from(matches!(value.said, Said::Proposal(_)));
+            let envelope = Envelope::root("test", FleetRecord::EVENT_TYPE, &value.key, value.at(), "0");
+            admitted.extend(said::<Action>(&governor.apply(vec![Input { envelope, value }]).unwrap().remove(0)));
         }
     }
-    assert!(acted > 2 && held > 100, "{acted} actions, {held} holds");
+    assert_eq!(admitted, replayed.admitted);
+    assert!(admitted.len() > 2 && proposals > admitted.len(), "{} of {proposals} proposals", admitted.len());
 }
 
 #[test]

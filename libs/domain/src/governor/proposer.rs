@@ -1,0 +1,40 @@
+//! What one partition of the planner says to the governor: what it would do, and between that the views of the
+//! bins that end before and after it.
+
+use super::{FleetRecord, Fleets, Proposal, Said, Sightings, follows_from_live_use};
+use crate::policy::{Decision, Planning, Rules};
+use crate::prediction::Prediction;
+use bitcode::{Decode, Encode};
+use std::sync::Arc;
+
+/// All that a partition of the planner remembers.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub struct Proposer {
+    planning: Planning,
+    sightings: Sightings,
+}
+
+impl Proposer {
+    /// What follows from a prediction of this id, in its order; `None` when it is not newer than the last one of its
+    /// workload.
+    pub fn step(
+        &mut self,
+        (rules, fleets, partition): (&Rules, &Fleets, u32),
+        prediction: &Prediction,
+        id: &Arc<str>,
+    ) -> Option<Vec<FleetRecord>> {
+        let decision = self.planning.step(rules, prediction, id)?;
+        let fleet = fleets.of(&prediction.workload, &prediction.source);
+        let before = self.sightings.before(&fleet, partition, prediction.made_at).map(Said::View);
+        let proposed = match decision {
+            Decision::Hold(_) => None,
+            Decision::Act(action) => {
+                let demanded = follows_from_live_use(&action);
+                Some(Said::Proposal(Box::new(Proposal { action: *action, demanded, partition })))
+            }
+        };
+        let after = self.sightings.after(&fleet, partition, prediction).map(Said::View);
+        let said = [before, proposed, after].into_iter().flatten();
+        Some(said.map(|said| FleetRecord { key: fleet.clone(), said }).collect())
+    }
+}
