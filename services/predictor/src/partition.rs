@@ -271,11 +271,11 @@ impl Partition {
         let rules = Rules { settings: &self.settings, lineup: self.models.lineup() };
         for (resource, kpi) in demands {
             let kpi_fingerprint = &fingerprint.kpis[kpi];
-            let offer = Offer {
-                at: fingerprint.at,
-                value: kpi_fingerprint.last,
-                capacity: Resource::capacity_of_kpi(kpi_fingerprint.name.as_str(), fingerprint.capacity.as_ref()),
-            };
+            let name = kpi_fingerprint.name.as_str();
+            let capacity = Resource::capacity_of_kpi(name, fingerprint.capacity.as_ref());
+            // Who has no memory left is killed, not slowed down.
+            let cap = capacity.filter(|_| Resource::of_kpi(name) == Some(Resource::Cpu));
+            let offer = Offer { at: fingerprint.at, value: kpi_fingerprint.last, capacity, cap };
             let series = &mut workload.series[resource];
             let bins_before = series.bins();
             let job = series.take_in(rules, &offer, |(family, horizon, statistic), scores| {

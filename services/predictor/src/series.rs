@@ -71,6 +71,8 @@ pub struct Offer {
     pub value: Option<f64>,
     /// Capacity of the resource, where known.
     pub capacity: Option<f64>,
+    /// The capacity that the demand cannot be seen above, where there is one.
+    pub cap: Option<f64>,
 }
 
 /// A forecast and what made it.
@@ -127,6 +129,9 @@ impl Series {
                 value.into_iter().for_each(|v| self.demand.add(v));
             }
             Due::Nothing => value.into_iter().for_each(|v| self.demand.add(v)),
+        }
+        if let (Some(value), Some(cap)) = (value, offer.cap) {
+            self.demand.observe_capacity(value, cap);
         }
         self.settle(rules);
         let open = self.demand.open()?;

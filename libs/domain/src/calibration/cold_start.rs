@@ -206,7 +206,7 @@ mod tests {
     /// A tracker that has seen so many truths above everything.
     fn tracker(truths: usize) -> Tracker {
         let mut tracker = Tracker::default();
-        (0..truths).for_each(|_| tracker.push(&[0.0; LEVELS], 1.0, 1));
+        (0..truths).for_each(|_| tracker.push(&[0.0; LEVELS], 1.0, None, 1));
         tracker
     }
 

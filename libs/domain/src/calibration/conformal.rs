@@ -6,6 +6,7 @@
 //! "Conformalized Quantile Regression", with the newest scores only, for demand drifts.
 
 use super::{FACTOR_MAX, FACTOR_MIN, LOWER, LOWER_LEVEL, Spread, UPPER};
+use crate::forecast::capped::Truth;
 use crate::quantiles::{MEDIAN, Quantiles};
 use bitcode::{Decode, Encode};
 
@@ -47,8 +48,9 @@ pub struct Scores {
 }
 
 impl Scores {
-    /// Of a truth. `None` where the interval has no width on a side.
-    pub fn of(interval: &RawInterval, truth: f64) -> Option<Self> {
+    /// Of a truth. `None` where the interval has no width on a side, and of a truth that is a lower bound.
+    pub fn of(interval: &RawInterval, truth: Truth) -> Option<Self> {
+        let truth = Some(truth.value).filter(|_| !truth.is_bound())?;
         let [lower, median, upper] = [interval.lower, interval.median, interval.upper].map(f64::from);
         let scores = Self {
             lower: ((median - truth) / (median - lower)) as f32,
@@ -112,10 +114,11 @@ mod tests {
     #[test]
     fn scores_are_in_units_of_the_half_widths() {
         let interval = RawInterval { lower: 2.0, median: 4.0, upper: 5.0 };
-        assert_eq!(Scores::of(&interval, 1.0), Some(Scores { lower: 1.5, upper: -3.0 }));
-        assert_eq!(Scores::of(&interval, 6.0), Some(Scores { lower: -1.0, upper: 2.0 }));
-        assert_eq!(Scores::of(&RawInterval { lower: 4.0, ..interval }, 1.0), None);
-        assert_eq!(Scores::of(&interval, f64::NAN), None);
+        assert_eq!(Scores::of(&interval, Truth::seen(1.0)), Some(Scores { lower: 1.5, upper: -3.0 }));
+        assert_eq!(Scores::of(&interval, Truth::seen(6.0)), Some(Scores { lower: -1.0, upper: 2.0 }));
+        assert_eq!(Scores::of(&RawInterval { lower: 4.0, ..interval }, Truth::seen(1.0)), None);
+        assert_eq!(Scores::of(&interval, Truth::seen(f64::NAN)), None);
+        assert_eq!(Scores::of(&interval, Truth { value: 3.0, seen_up_to: Some(3.0) }), None);
     }
 
     #[test]
@@ -152,7 +155,7 @@ mod tests {
                 above += u32::from(truth > upper);
                 judged += 1;
             }
-            spread = pool.push(Scores::of(&interval, truth).unwrap()).unwrap_or(spread);
+            spread = pool.push(Scores::of(&interval, Truth::seen(truth)).unwrap()).unwrap_or(spread);
         }
         for missed in [below, above] {
             let share = f64::from(missed) / f64::from(judged);

@@ -2,13 +2,15 @@
 //! the published intervals held it, the series' own correction, and its drift.
 //!
 //! Forecasts are scored once a bin: the one that was made as of a bin when it closed. A bin without
-//! samples has no truth, and no maximum over it has.
+//! samples has no truth, and no maximum over it has. Of a workload that lately used
+//! all that it had, a truth says something of the quantiles below its capacity and nothing of the others.
 
 use super::conformal::{RawInterval, Scores};
 use super::coverage::TrailingCoverage;
 use super::drift::{Drift, DriftState};
 use super::tracking::Tracker;
 use super::{LOWER, NOMINAL_COVERAGE, Spread, Statistic, UPPER};
+use crate::forecast::capped::Truth;
 use crate::forecast::demand::DemandSeries;
 use crate::forecast::{Family, HorizonQuantiles};
 use crate::prediction::Interval;
@@ -92,8 +94,8 @@ impl<M: Copy> SeriesCalibration<M> {
         for (i, bins) in horizons_bins.iter().enumerate() {
             let place = begins + closed.bin.rem_euclid(*bins as i64) as usize;
             begins += bins;
-            if let (Some(made), Some(truth)) = (self.pending[place], closed.value) {
-                let truths = [(Statistic::Value, Some(truth)), (Statistic::Maximum, demand.maximum_over(*bins))];
+            if let (Some(made), Some(truth)) = (self.pending[place], demand.truth()) {
+                let truths = [(Statistic::Value, Some(truth)), (Statistic::Maximum, demand.greatest_truth(*bins))];
                 for (statistic, truth) in truths {
                     let Some(truth) = truth else { continue };
                     let made_of = &made.made[statistic as usize];
@@ -202,19 +204,23 @@ impl Made {
         Self { raw: RawInterval::of(raw), published: published.values().map(|v| v as f32) }
     }
 
-    /// Mean pinball loss over the levels, in the unit of the demand.
-    pub(crate) fn loss(&self, truth: f64) -> f64 {
-        let each = QUANTILE_LEVELS.into_iter().zip(self.published);
-        each.map(|(level, value)| pinball_loss(level, value.into(), truth)).sum::<f64>() / LEVELS as f64
+    /// Mean pinball loss over the levels, in the unit of the demand, of what could be seen (Powell 1986, "Censored
+    /// Regression Quantiles").
+    pub(crate) fn loss(&self, truth: Truth) -> f64 {
+        let (seen, each) = (truth.visible(truth.value), QUANTILE_LEVELS.into_iter().zip(self.published));
+        let loss = |(level, value): (f64, f32)| pinball_loss(level, truth.visible(value.into()), seen);
+        each.map(loss).sum::<f64>() / LEVELS as f64
     }
 }
 
 impl Record {
     /// Quantiles and truth are compared as they were kept, so that a truth on a bound is held.
-    fn push(&mut self, made: &Made, truth: f64, bins_ahead: usize) {
-        let truth = truth as f32;
-        self.coverage.push((made.published[LOWER]..=made.published[UPPER]).contains(&truth));
-        self.tracker.push(&made.published, truth, bins_ahead);
+    fn push(&mut self, made: &Made, truth: Truth, bins_ahead: usize) {
+        let value = truth.value as f32;
+        if !truth.is_bound() {
+            self.coverage.push((made.published[LOWER]..=made.published[UPPER]).contains(&value));
+        }
+        self.tracker.push(&made.published, value, truth.seen_up_to.map(|up_to| up_to as f32), bins_ahead);
     }
 }
 

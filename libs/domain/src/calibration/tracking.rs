@@ -39,12 +39,16 @@ impl Tracker {
     /// quantile goes up by (level - [truth below it]) steps, and stays where it is the truth itself.
     /// Forecasts for several bins ahead overlap, and so do their misses: the step is smaller by the root
     /// of the bins, and is kept as many times longer.
-    pub fn push(&mut self, published: &[f32; LEVELS], truth: f32, bins_ahead: usize) {
+    ///
+    /// Where no demand from `seen_up_to` on could be told from a greater one, quantiles above it stay as well, as in
+    /// the subgradient of Powell's loss (1986, "Censored Regression Quantiles").
+    pub fn push(&mut self, published: &[f32; LEVELS], truth: f32, seen_up_to: Option<f32>, bins_ahead: usize) {
         let bins = bins_ahead.max(1) as f32;
         let (step, keep) = (TRACKING_STEP / bins.sqrt(), libm::exp2f(-1.0 / (TRACKING_HALF_LIFE_BINS * bins)));
         let most = FACTOR_MAX as f32;
         for ((shift, value), level) in self.shifts.iter_mut().zip(published).zip(QUANTILE_LEVELS) {
             let up = match truth.total_cmp(value) {
+                _ if seen_up_to.is_some_and(|up_to| *value >= up_to) => 0.0,
                 std::cmp::Ordering::Less => level as f32 - 1.0,
                 std::cmp::Ordering::Equal => 0.0,
                 std::cmp::Ordering::Greater => level as f32,
@@ -92,7 +96,7 @@ mod tests {
                 judged += 1;
                 below.iter_mut().zip(published).for_each(|(count, v)| *count += u32::from((truth as f32) < v));
             }
-            tracker.push(&published, truth as f32, 1);
+            tracker.push(&published, truth as f32, None, 1);
         }
         for (below, level) in below.into_iter().zip(QUANTILE_LEVELS) {
             let share = f64::from(below) / f64::from(judged);
@@ -105,16 +109,26 @@ mod tests {
     #[test]
     fn a_truth_that_is_the_quantile_moves_nothing() {
         let mut tracker = Tracker::default();
-        (0..1000).for_each(|_| tracker.push(&[0.0; LEVELS], 0.0, 1));
+        (0..1000).for_each(|_| tracker.push(&[0.0; LEVELS], 0.0, None, 1));
         assert_eq!(tracker, Tracker::default());
+    }
+
+    #[test]
+    fn nothing_moves_what_lies_above_all_that_can_be_seen() {
+        let mut tracker = Tracker::default();
+        let published = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
+        tracker.push(&published, 4.5, Some(4.5), 1);
+        assert!(tracker.shifts[..=MEDIAN].iter().all(|shift| *shift > 0.0));
+        tracker.push(&published, 0.5, Some(4.5), 1);
+        assert!(tracker.shifts[MEDIAN + 1..].iter().all(|shift| *shift == 0.0));
     }
 
     #[test]
     fn old_misses_are_forgotten() {
         let mut tracker = Tracker::default();
-        (0..100).for_each(|_| tracker.push(&[0.0; LEVELS], 1.0, 12));
+        (0..100).for_each(|_| tracker.push(&[0.0; LEVELS], 1.0, None, 12));
         let moved = tracker.shifts[MEDIAN];
-        (0..12 * 1152).for_each(|_| tracker.push(&[0.0; LEVELS], 0.0, 12));
+        (0..12 * 1152).for_each(|_| tracker.push(&[0.0; LEVELS], 0.0, None, 12));
         assert!((tracker.shifts[MEDIAN] / moved - 0.5).abs() < 0.01, "{moved} {tracker:?}");
     }
 
@@ -130,7 +144,7 @@ mod tests {
             for truth in truths {
                 let published = tracker.apply(&raw).unwrap();
                 prop_assert!(published.values().is_sorted());
-                tracker.push(&published.values().map(|v| v as f32), truth, bins_ahead);
+                tracker.push(&published.values().map(|v| v as f32), truth, None, bins_ahead);
                 prop_assert!(tracker.shifts.iter().all(|shift| f64::from(shift.abs()) <= FACTOR_MAX));
             }
         }

@@ -116,8 +116,8 @@ impl Contest {
         let (Some(closed), Some(round)) = (demand.open(), &mut self.round) else { return };
         let ahead = closed.bin - round.bin;
         let due = horizons_bins.iter().position(|bins| *bins as i64 == ahead);
-        if let (Some(horizon), Some(truth)) = (due, closed.value) {
-            let truths = [Some(truth), demand.maximum_over(horizons_bins[horizon])];
+        if let (Some(horizon), Some(truth)) = (due, demand.truth()) {
+            let truths = [Some(truth), demand.greatest_truth(horizons_bins[horizon])];
             for entry in &mut round.entries {
                 let Some(forecasts) = entry.forecasts.get(horizon) else { continue };
                 for (statistic, truth) in Statistic::ALL.into_iter().zip(truths) {

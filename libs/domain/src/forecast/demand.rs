@@ -1,5 +1,6 @@
 //! A demand series on the grid: the bin that is open, and a day of the bins before it.
 
+use crate::forecast::capped::{Capped, Truth};
 use crate::forecast::day_ring::DayRing;
 use crate::forecast::{DAY_BINS, GRID_STEP_S};
 use crate::time::EventTime;
@@ -57,6 +58,7 @@ pub struct DemandSeries {
     magnitude: f64,
     magnitude_weight: f64,
     lowest: f64,
+    capped: Capped,
 }
 
 impl DemandSeries {
@@ -84,6 +86,21 @@ impl DemandSeries {
         self.lowest = self.lowest.min(value);
     }
 
+    /// Says what a value of the open bin could be at most: the capacity that served it.
+    pub fn observe_capacity(&mut self, value: f64, capacity: f64) {
+        self.capped.observe(value, capacity);
+    }
+
+    /// What was demanded in the open bin; `None` when there were no samples.
+    pub fn truth(&self) -> Option<Truth> {
+        Some(Truth { value: self.open_mean()?, seen_up_to: self.capped.seen_up_to() })
+    }
+
+    /// The greatest demand of the last `bins` bins, as [`Self::maximum_over`].
+    pub fn greatest_truth(&self, bins: usize) -> Option<Truth> {
+        Some(Truth { value: self.maximum_over(bins)?, seen_up_to: self.capped.seen_up_to() })
+    }
+
     /// The open bin as it would be closed now. `None` before the series began.
     pub fn open(&self) -> Option<ClosedBin> {
         (self.bins > 0).then_some(ClosedBin { bin: self.open.bin, value: self.open_mean() })
@@ -100,6 +117,7 @@ impl DemandSeries {
         }
         self.day.push(filled, self.open.count > 0);
         self.last_closed = filled;
+        self.capped.close();
         self.open = OpenBin { bin: self.open.bin + 1, sum: 0.0, count: 0 };
         self.bins += 1;
     }

@@ -6,6 +6,7 @@
 //! ahead is one of the bin that holds `made_at + h * GRID_STEP_S`, wherever in its bin `made_at` is.
 
 pub mod arima;
+pub mod capped;
 pub mod champion;
 pub mod day_ring;
 pub mod demand;

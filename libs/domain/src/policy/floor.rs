@@ -1,22 +1,22 @@
 //! Never less safe than reacting: live use is a floor under every policy.
 
 use super::decide::Facts;
-use super::live::Surge;
+use super::live::{Peaks, Surge};
 use super::proactive::propose::{MEMORY_PEAK_DAYS, forecast_of};
 use super::proposal::{Direction, Need, Proposal};
 use super::resource::Resource;
 use super::rules::Rules;
 use super::wording::{number, reason};
 use crate::action::Reason;
-use crate::guardrail::Room;
 use crate::guardrail::strain::strained;
+use crate::guardrail::{Guardrails, Room};
 use crate::sample::Capacity;
 
 /// Use above the capacity within a week says that the capacity does not cap it.
 const PASSES_WITHIN_S: i64 = 7 * 86_400;
 
-/// Use at the capacity within a day is in the windows that rules look at.
-const CAPPED_WITHIN_S: i64 = 86_400;
+/// Use at the capacity is in the windows that rules look at, of up to a day, until so long after it.
+const CAPPED_WITHIN_S: i64 = 2 * 86_400;
 
 /// Turns the proposal into an increase that nothing but bounds can hold, where live use demands one; with a reason, also
 /// where it waits. `base` is what was asked for last, `current` serves.
@@ -37,7 +37,7 @@ pub(super) fn raise(rules: &Rules, facts: &Facts<'_>, current: &Capacity, base: 
             continue;
         }
         let mut capped = String::new();
-        if is_capped(rules, facts, resource, used, serves) {
+        if resource == Resource::Cpu && is_capped(&rules.guardrails, &facts.live.cpu, used, serves) {
             needed = needed.max(serves * (1.0 + rules.guardrails.step.share_max_out));
             capped = format!(
                 "; use at {} % of what serves tells how much there is and not how much is wanted, so it grows by the largest step",
@@ -67,13 +67,10 @@ fn used(facts: &Facts<'_>, resource: Resource) -> Option<f64> {
     forecast_of(facts.prediction, resource)?.last.filter(|used| used.is_finite())
 }
 
-fn is_capped(rules: &Rules, facts: &Facts<'_>, resource: Resource, used: f64, serves: f64) -> bool {
-    let from = rules.guardrails.capped_from;
-    let peaks = match resource {
-        Resource::Cpu => &facts.live.cpu,
-        Resource::Memory => return false,
-    };
-    from > 0.0 && serves > 0.0 && used >= from * serves && !peaks.passes_capacity(PASSES_WITHIN_S)
+/// Whether CPU use tells how much there is and not how much is wanted.
+pub(super) fn is_capped(guardrails: &Guardrails, cpu: &Peaks, used: f64, serves: f64) -> bool {
+    let from = guardrails.capped_from;
+    from > 0.0 && serves > 0.0 && used >= from * serves && !cpu.passes_capacity(PASSES_WITHIN_S)
 }
 
 /// Why a young surge is not answered yet.

@@ -2,10 +2,11 @@
 //! function of the predictions in their order and of the rules, so that anyone can work it out again from the log.
 
 use super::decide::{Decision, Facts, decide, is_sound};
+use super::floor::is_capped;
 use super::lead::{Awaited, LeadTimes};
 use super::live::{Live, SurgeRules};
 use super::proactive::propose::{forecast_ahead, forecast_of};
-use super::proactive::{BIN_S, Prices, Proactive, Settings, Track};
+use super::proactive::{BIN_S, BinDemand, Prices, Proactive, Settings, Track};
 use super::resource::Resource;
 use super::rules::{Policy, Rules};
 use crate::guardrail::History;
@@ -101,8 +102,13 @@ impl Known {
         let ahead = forecast.and_then(|f| forecast_ahead(f, &settings));
         let bin = at.bin(BIN_S as u32);
         prices.pass(bin, &settings.aim);
-        self.track.take_in(&settings, prices, 1.0, (bin, used.map(|used| used as f32)), ahead);
         self.watch(prediction, current);
+        let serves = current.map_or(0.0, Capacity::cpu_cores);
+        let demand = used.map(|used| BinDemand {
+            amount: used as f32,
+            is_bound: is_capped(guardrails, &self.live.cpu, used, serves),
+        });
+        self.track.take_in(&settings, prices, 1.0, (bin, demand), ahead);
         let surge_rules = SurgeRules { surge_s: guardrails.surge_s, lead_time_s: rules.forecast.lead_time_s };
         let surge = match (used, current) {
             (Some(used), Some(current)) => {

@@ -6,6 +6,9 @@ use crate::forecast::GRID_STEP_S;
 use crate::quantiles::QUANTILE_LEVELS;
 use crate::time::EventTime;
 use proptest::prelude::*;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rand_distr::{Distribution, StandardNormal};
 
 const HORIZONS: [usize; 3] = [1, 3, 12];
 
@@ -117,8 +120,48 @@ fn published_quantiles_are_spread_by_the_pool_and_moved_by_the_series_own_misses
     let got = calibration.calibrated(&raw, pools.spreads().of(key), 0, Statistic::Value).unwrap();
     assert!((got.values()[LOWER] - (10.0 - 1.8)).abs() < 1e-6 && (got.values()[UPPER] - (10.0 + 2.7)).abs() < 1e-6);
     calibration.start(&HORIZONS);
-    calibration.records[0][0].push(&Made::of(&raw, &raw), 100.0, 1);
+    calibration.records[0][0].push(&Made::of(&raw, &raw), Truth::seen(100.0), 1);
     let moved = calibration.calibrated(&raw, pools.spreads().of(key), 0, Statistic::Value).unwrap();
     assert!(moved.values().iter().zip(got.values()).all(|(moved, got)| moved > got), "{moved:?} {got:?}");
     assert!(calibration.heap_bytes() <= 16 * 92 + 3 * 112, "{}", calibration.heap_bytes());
+}
+
+/// Demand is normal about 10; the workload has 11 and is seen to use no more. Taken for a demand, what it uses would
+/// move the quantiles above that.
+#[test]
+fn who_is_short_is_not_believed_to_want_no_more_than_it_has() {
+    let normal = [-1.645, -1.282, -0.674, 0.0, 0.674, 1.282, 1.645, 2.326];
+    let raw = Quantiles::rearranged(normal.map(|z| 10.0 + 2.0 * z)).unwrap();
+    // The greatest difference, over the levels, of the share of the demand below a quantile from its level.
+    let worst = |is_aware: bool| {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let (mut demand, mut calibration) = (DemandSeries::default(), SeriesCalibration::default());
+        demand.start(EventTime::of_bin(0, GRID_STEP_S), 10.0);
+        calibration.start(&[1]);
+        let (mut below, mut judged) = ([0u32; LEVELS], 0u32);
+        for bin in 0..8000 {
+            let published = calibration.calibrated(&raw, Spread::NONE, 0, Statistic::Value).unwrap();
+            let both = [raw, published].map(|q| HorizonQuantiles { value: q, maximum: q });
+            calibration.made(bin, Family::Gru, &[(both[0], both[1])]);
+            calibration.close(&[1], &demand, DriftState::Stable, |_, _| {});
+            demand.close();
+            let normal: f64 = StandardNormal.sample(&mut rng);
+            let wanted = 10.0 + 2.0 * normal;
+            if bin >= 2000 {
+                judged += 1;
+                below.iter_mut().zip(published.values()).for_each(|(count, q)| *count += u32::from(wanted < *q));
+            }
+            let used = wanted.min(11.0);
+            demand.add(used);
+            if is_aware {
+                demand.observe_capacity(used, 11.0);
+            }
+        }
+        let shares = below.map(|count| f64::from(count) / f64::from(judged));
+        println!("{shares:?}");
+        shares.iter().zip(QUANTILE_LEVELS).map(|(share, level)| (share - level).abs()).fold(0.0, f64::max)
+    };
+    let (aware, unaware) = (worst(true), worst(false));
+    assert!(aware < 0.03, "{aware}");
+    assert!(unaware > 2.0 * aware, "{unaware} where use is taken for demand, {aware} otherwise");
 }

@@ -16,4 +16,4 @@ pub use prices::{Aim, CHANGES_PER_DAY_MAX, Prices, Weights};
 pub use propose::Proactive;
 pub use rule::{FORECAST_LEVELS, RULES, Rule};
 pub use track::{Asked, ForecastAhead, Settings, Track};
-pub use trial::Worth;
+pub use trial::{BinDemand, Worth};

@@ -31,7 +31,7 @@ impl Default for Reactive {
 impl Reactive {
     /// Closes a bin, as [`Trial::close`].
     pub fn close(&mut self, bin: &ClosedBin) -> Worth {
-        let target = bin.demand.map(|demand| {
+        let target = bin.demand.map(|demand| demand.amount).map(|demand| {
             let now = self.trial.ordered().unwrap_or(demand / UTILISATION);
             let keeps = now > 0.0 && (demand / (now * UTILISATION) - 1.0).abs() <= TOLERANCE;
             let wanted = if keeps { now } else { demand / UTILISATION };

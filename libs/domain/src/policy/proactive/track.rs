@@ -7,7 +7,7 @@ use super::demand::{BIN_S, DAY_BINS, DemandRing};
 use super::prices::{Aim, FIRST_RULE, Prices, SeriesBin, WEIGHTS, Weights, weights};
 use super::reactive::Reactive;
 use super::rule::{FORECAST_LEVELS, Maxima, RULES, View};
-use super::trial::{ClosedBin, DELAY_BINS_MAX, Order, Trial, Worth};
+use super::trial::{BinDemand, ClosedBin, DELAY_BINS_MAX, Order, Trial, Worth};
 use bitcode::{Decode, Encode};
 
 /// How the rules are tried on a series.
@@ -78,7 +78,7 @@ pub struct Track {
 struct OpenBin {
     bin: i64,
     /// Greatest demand so far.
-    greatest: Option<f32>,
+    greatest: Option<BinDemand>,
     /// As of the newest demand.
     forecast: ForecastAhead,
 }
@@ -121,7 +121,7 @@ impl Track {
         settings: &Settings,
         prices: &mut Prices,
         unit: f32,
-        (bin, demand): (i64, Option<f32>),
+        (bin, demand): (i64, Option<BinDemand>),
         forecast: ForecastAhead,
     ) {
         if let Some(open) = self.open
@@ -134,7 +134,7 @@ impl Track {
         let open = self.open.get_or_insert(OpenBin { bin, greatest: None, forecast });
         open.forecast = forecast;
         if let Some(demand) = demand {
-            open.greatest = Some(open.greatest.map_or(demand, |greatest| greatest.max(demand)));
+            open.greatest = Some(demand.with(open.greatest));
         }
     }
 
@@ -152,7 +152,8 @@ impl Track {
     }
 
     fn close(&mut self, settings: &Settings, prices: &mut Prices, unit: f32, open: &OpenBin) {
-        let OpenBin { bin, greatest: demand, forecast } = *open;
+        let OpenBin { bin, greatest, forecast } = *open;
+        let demand = greatest.map(|greatest| greatest.amount);
         self.ring.close(bin, demand);
         let delay = settings.delay_bins();
         self.maxima = Maxima::of(&self.ring, delay, settings.hold_bins());
@@ -164,7 +165,7 @@ impl Track {
             floor_utilisation: settings.floor_utilisation,
         };
         let floor = demand.unwrap_or(0.0) / settings.floor_utilisation;
-        let closed = ClosedBin { bin, delay_bins: delay, demand, decay: DECAY };
+        let closed = ClosedBin { bin, delay_bins: delay, demand: greatest, decay: DECAY };
         let mut by_rule = [Worth::default(); RULES.len()];
         let mut targets = [None; RULES.len()];
         for (i, rule) in RULES.iter().enumerate() {
@@ -239,7 +240,7 @@ impl Track {
 
     /// The capacity to have now. `None` before the first demand.
     pub fn asked(&self, settings: &Settings, prices: &Prices, unit: f32, forecast: ForecastAhead) -> Option<Asked> {
-        let open = self.open.and_then(|open| open.greatest);
+        let open = self.open.and_then(|open| open.greatest).map(|greatest| greatest.amount);
         if self.ring.is_empty() && open.is_none() {
             return None;
         }

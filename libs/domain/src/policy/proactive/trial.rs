@@ -21,6 +21,15 @@ pub fn direction(target: f32, before: f32, shrink_share: f32) -> Option<Directio
 /// Most bins from the bin whose close is decided on to the first that the decision serves.
 pub const DELAY_BINS_MAX: usize = 15;
 
+/// The greatest demand of a bin.
+#[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
+pub struct BinDemand {
+    /// In the series' unit.
+    pub amount: f32,
+    /// Whether it may have been greater: the workload used all that it had.
+    pub is_bound: bool,
+}
+
 /// What a capacity was worth over some bins of one series; amounts in the series' unit times bins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Encode, Decode)]
 pub struct Worth {
@@ -34,14 +43,26 @@ pub struct Worth {
     pub changes: f32,
 }
 
+impl BinDemand {
+    /// Of this and an earlier part of the bin.
+    pub fn with(self, earlier: Option<Self>) -> Self {
+        earlier.map_or(self, |earlier| Self {
+            amount: self.amount.max(earlier.amount),
+            is_bound: self.is_bound || earlier.is_bound,
+        })
+    }
+}
+
 impl Worth {
-    /// Of one bin.
-    pub fn of_bin(demand: f32, capacity: f32, changed: bool) -> Self {
+    /// Of one bin. Where the demand is a lower bound, what it leaves of a larger capacity is not known to be spare.
+    pub fn of_bin(demand: BinDemand, capacity: f32, changed: bool) -> Self {
         let changes = f32::from(u8::from(changed));
+        let BinDemand { amount: demand, is_bound } = demand;
         if demand > capacity * (1.0 + 1e-6) {
             Self { short: 1.0, unmet: demand - capacity, spare: 0.0, changes }
         } else {
-            Self { short: 0.0, unmet: 0.0, spare: capacity - demand, changes }
+            let spare = if is_bound { 0.0 } else { capacity - demand };
+            Self { short: 0.0, unmet: 0.0, spare, changes }
         }
     }
 
@@ -75,7 +96,7 @@ pub struct ClosedBin {
     /// From this bin to the first that a target can serve, at least 1.
     pub delay_bins: usize,
     /// Its demand; `None` for a gap.
-    pub demand: Option<f32>,
+    pub demand: Option<BinDemand>,
     /// What older bins count for.
     pub decay: f32,
 }

@@ -1,0 +1,106 @@
+//! Whether a series' values are the demand, or only as much of it as there was capacity for. It must not know what
+//! is made of them.
+
+use crate::forecast::DAY_BINS;
+use bitcode::{Decode, Encode};
+
+/// From this share of the capacity on, use tells how much there is and not how much is wanted.
+pub const CAPPED_FROM: f64 = 0.97;
+/// Use above the capacity by more than this share shows that the capacity does not cap it.
+const ABOVE_BY: f64 = 0.02;
+/// What was seen is believed for so many bins: a day.
+const BELIEVED_BINS: u16 = DAY_BINS as u16;
+
+/// What was demanded, as far as it could be seen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Truth {
+    /// In the unit of the demand.
+    pub value: f64,
+    /// From here on the demand cannot be told from a greater one, in its unit; `None` where all of it was seen.
+    pub seen_up_to: Option<f64>,
+}
+
+impl Truth {
+    /// Of a demand of which all was seen.
+    pub fn seen(value: f64) -> Self {
+        Self { value, seen_up_to: None }
+    }
+
+    /// Whether the demand may have been greater.
+    pub fn is_bound(&self) -> bool {
+        self.seen_up_to.is_some_and(|up_to| self.value >= up_to)
+    }
+
+    /// As much of an amount as would have been seen.
+    pub fn visible(&self, amount: f64) -> f64 {
+        self.seen_up_to.map_or(amount, |up_to| amount.min(up_to))
+    }
+}
+
+/// What is remembered of a series' values at its capacity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Encode, Decode)]
+pub(super) struct Capped {
+    /// The capacity that the newest value had.
+    capacity: f64,
+    /// Bins since a value was at the capacity, 0 in the open one; `None` for more than a day.
+    since_at: Option<u16>,
+    /// Bins since one was above it.
+    since_above: Option<u16>,
+}
+
+impl Capped {
+    /// Takes in a value of the open bin and what can be used at most.
+    pub(super) fn observe(&mut self, value: f64, capacity: f64) {
+        self.capacity = capacity;
+        if value > capacity * (1.0 + ABOVE_BY) {
+            self.since_above = Some(0);
+        } else if capacity > 0.0 && value >= capacity * CAPPED_FROM {
+            self.since_at = Some(0);
+        }
+    }
+
+    /// Closes the open bin.
+    pub(super) fn close(&mut self) {
+        let later = |bins: Option<u16>| bins.map(|bins| bins + 1).filter(|bins| *bins < BELIEVED_BINS);
+        (self.since_at, self.since_above) = (later(self.since_at), later(self.since_above));
+    }
+
+    /// What would have been seen of a demand of late.
+    pub(super) fn seen_up_to(&self) -> Option<f64> {
+        let is_capped = self.since_at.is_some() && self.since_above.is_none();
+        is_capped.then_some(self.capacity * CAPPED_FROM)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_used_all_that_there_was_hides_for_a_day_what_is_above_it() {
+        let mut capped = Capped::default();
+        capped.observe(1.0, 2.0);
+        assert_eq!(capped.seen_up_to(), None);
+        for bin in 0..=BELIEVED_BINS {
+            capped.observe(if bin == 0 { 1.98 } else { 1.0 }, 2.0);
+            assert_eq!(capped.seen_up_to().is_some(), bin < BELIEVED_BINS, "bin {bin}");
+            capped.close();
+        }
+        let truth = |value| Truth { value, seen_up_to: Some(1.94) };
+        assert!(truth(1.98).is_bound() && !truth(1.0).is_bound() && !Truth::seen(9.0).is_bound());
+        assert_eq!((truth(1.0).visible(3.0), Truth::seen(1.0).visible(3.0)), (1.94, 3.0));
+    }
+
+    #[test]
+    fn what_was_seen_above_its_capacity_is_not_capped_by_it_for_a_day() {
+        let mut capped = Capped::default();
+        capped.observe(2.5, 2.0);
+        for bin in 0..=BELIEVED_BINS {
+            capped.observe(2.0, 2.0);
+            assert_eq!(capped.seen_up_to().is_some(), bin == BELIEVED_BINS, "bin {bin}");
+            capped.close();
+        }
+        capped.observe(0.0, 0.0);
+        assert_eq!(Capped::default().seen_up_to(), None);
+    }
+}
