@@ -268,6 +268,7 @@ impl Series {
         let Some(closed) = self.demand.open() else { return };
         let horizons_bins = &rules.settings.horizons_bins;
         let reigning = self.by_preference(rules).next();
+        let preferred = self.by_turn(rules, None).next();
         let can_fall_back = self.day_before.is_some()
             && self.is_ready(rules, Family::SeasonalNaive)
             && self.contest.lately_lost_less(Family::SeasonalNaive) == Some(true);
@@ -276,7 +277,7 @@ impl Series {
         if let Some(state) = self.calibration.close(horizons_bins, &self.demand, last_state, &mut scored) {
             counter!("prescale_predictor_drift_alarms_total", "led_to" => state.name()).increment(1);
         }
-        self.contest.close(horizons_bins, &self.demand, reigning, &mut scored);
+        self.contest.close(horizons_bins, &self.demand, (reigning, preferred), &mut scored);
         if has_fallen_back {
             self.end_fallback(rules);
         }

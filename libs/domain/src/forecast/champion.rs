@@ -6,7 +6,8 @@
 //! same rounds, averaged with exponentially falling weights: it must be a good part of the champion's
 //! loss, and several standard errors away from none (Diebold and Mariano 1995, "Comparing Predictive Accuracy").
 //! The smaller of many noisy means is smaller by luck; without the second condition the choice loses more than
-//! it gains. Rounds are few, so challengers cost a small part of what the champion does.
+//! it gains. A champion has to keep an advantage over the family that the order of preference puts first; else that one
+//! forecasts again. Rounds are few, so challengers cost a small part of what the champion does.
 
 use super::demand::DemandSeries;
 use super::{Family, HorizonQuantiles};
@@ -29,6 +30,10 @@ pub const LEAD_MIN: f64 = 0.05;
 
 /// and at least so many standard errors.
 pub const LEAD_STANDARD_ERRORS_MIN: f64 = 3.0;
+
+/// A champion stays while the preferred family loses at least so much more than it, as a share of the champion's
+/// loss.
+pub const ADVANTAGE_KEPT_MIN: f64 = 0.02;
 
 /// A family's forecast of one horizon, raw and as it would be published.
 pub type Both = (HorizonQuantiles, HorizonQuantiles);
@@ -74,7 +79,7 @@ pub struct Contest {
 }
 
 impl Contest {
-    /// The family that won; `None` while none did, so that the order of preference holds.
+    /// The family that won; `None` while none did or the preferred one has, so that the order of preference holds.
     pub fn champion(&self) -> Option<Family> {
         self.champion
     }
@@ -104,13 +109,13 @@ impl Contest {
 
     /// Closes a bin, which is still the open one of `demand`: scores what was forecast for it, and at the
     /// round's end sees who is champion. `reigning` is who makes the series' forecasts: the champion, or another
-    /// while there is none or its turn is not yet. Hands out the other families' calibration scores with horizon
+    /// while there is none or its turn is not yet; `preferred` who would if there were none. Hands out the other families' calibration scores with horizon
     /// (its index) and statistic.
     pub fn close(
         &mut self,
         horizons_bins: &[usize],
         demand: &DemandSeries,
-        reigning: Option<Family>,
+        (reigning, preferred): (Option<Family>, Option<Family>),
         mut scored: impl FnMut((Family, usize, Statistic), Scores),
     ) {
         let (Some(closed), Some(round)) = (demand.open(), &mut self.round) else { return };
@@ -137,7 +142,7 @@ impl Contest {
             && let (Some(round), Some(reigning)) = (self.round.take(), reigning)
         {
             self.settle(&round, reigning);
-            self.crown(reigning);
+            self.crown(reigning, preferred);
         }
     }
 
@@ -183,7 +188,7 @@ impl Contest {
         }
     }
 
-    fn crown(&mut self, reigning: Family) {
+    fn crown(&mut self, reigning: Family, preferred: Option<Family>) {
         let Some(held) = self.loss(reigning) else { return };
         let leads = self.records.iter().enumerate().filter_map(|(place, record)| {
             let (mean, standard_error) = record.lead()?;
@@ -192,8 +197,18 @@ impl Contest {
         });
         let winner = leads.max_by(|a, b| a.1.total_cmp(&b.1)).and_then(|(place, _)| Family::ALL.get(place));
         if let Some(winner) = winner.filter(|winner| **winner != reigning) {
-            self.champion = Some(*winner);
+            self.champion = Some(*winner).filter(|winner| Some(*winner) != preferred);
+        } else if preferred.is_some_and(|preferred| preferred != reigning && self.is_back(preferred, held)) {
+            self.champion = None;
         }
+    }
+
+    /// Whether the champion, which lost `held`, has lately had next to no advantage over a family.
+    fn is_back(&self, family: Family, held: f64) -> bool {
+        let Some(record) = self.records.get(family as usize).filter(|record| record.rounds >= ROUNDS_MIN) else {
+            return false;
+        };
+        record.lead().is_some_and(|(mean, _)| mean > -ADVANTAGE_KEPT_MIN * held)
     }
 
     /// Bytes on the heap.
@@ -267,7 +282,9 @@ mod tests {
                 round += 1;
             }
             let reigning = contest.champion().or(Some(Family::Gru));
-            contest.close(&HORIZONS, &demand, reigning, |(family, horizon, _), _| scored.push((family, horizon)));
+            contest.close(&HORIZONS, &demand, (reigning, Some(Family::Gru)), |(family, horizon, _), _| {
+                scored.push((family, horizon))
+            });
             demand.close();
             demand.add(0.0);
         }
@@ -283,6 +300,17 @@ mod tests {
         let scored = run(&mut contest, 2, misses);
         assert_eq!(contest.champion(), Some(Family::LastValue));
         assert!(scored.contains(&(Family::LastValue, 1)));
+    }
+
+    #[test]
+    fn a_champion_without_an_advantage_gives_way_to_the_preferred() {
+        for (miss, stays) in [(1.5, true), (1.005, false), (0.8, false)] {
+            let mut contest = Contest::default();
+            run(&mut contest, ROUNDS_MIN as usize + 1, |_| vec![(Family::Gru, 2.0), (Family::LastValue, 1.0)]);
+            assert_eq!(contest.champion(), Some(Family::LastValue));
+            run(&mut contest, 4 * ROUNDS_MIN as usize, |_| vec![(Family::Gru, miss), (Family::LastValue, 1.0)]);
+            assert_eq!(contest.champion().is_some(), stays, "{miss}");
+        }
     }
 
     #[test]
@@ -332,7 +360,7 @@ mod tests {
                     let entry = |(family, miss)| (family, vec![around(miss)]);
                     contest.begin(bin, 1.0, &[(Family::SeasonalNaive, 2.0), (Family::Gru, miss)].map(entry));
                 }
-                contest.close(&horizons, &demand, Some(Family::SeasonalNaive), |_, _| ());
+                contest.close(&horizons, &demand, (Some(Family::SeasonalNaive), None), |_, _| ());
                 demand.close();
                 demand.add(0.0);
             }
@@ -349,8 +377,8 @@ mod tests {
     fn who_is_right_later_wins_later() {
         let mut contest = Contest::default();
         run(&mut contest, 100, |_| vec![(Family::Gru, 2.0), (Family::LastValue, 1.0)]);
-        run(&mut contest, 200, |_| vec![(Family::Gru, 0.5), (Family::LastValue, 1.0)]);
-        assert_eq!(contest.champion(), Some(Family::Gru));
+        run(&mut contest, 200, |_| vec![(Family::Gru, 2.0), (Family::LastValue, 1.0), (Family::Arima, 0.5)]);
+        assert_eq!(contest.champion(), Some(Family::Arima));
     }
 
     #[test]
