@@ -13,8 +13,8 @@ pub struct GovernorRules {
     pub gone_share_max: f64,
     /// Nothing shrinks while more than this share of the fleet lost one of its KPIs.
     pub migrated_share_max: f64,
-    /// A partition that is behind the others by more is silent, in seconds of event time; also so long what is not
-    /// urgent waits for one that is behind.
+    /// A partition that is behind the others by more is silent, in seconds of event time; also so long what
+    /// shrinks waits for one that is behind.
     pub patience_s: u32,
 }
 
