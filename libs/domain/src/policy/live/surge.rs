@@ -1,7 +1,8 @@
 //! Surges: stretches in which use is above what the capacity asked for should serve.
 //!
-//! A surge demands an increase once it has lasted. A workload whose surges have, several times, been over before
-//! new capacity could serve is waited for longer: what would come then serves nobody.
+//! A surge demands an increase once it has lasted, and at once where the last ones of the workload went on for longer
+//! than new capacity takes. A workload whose surges have, several times, been over before new capacity could serve is
+//! waited for longer: what would come then serves nobody.
 
 use crate::time::EventTime;
 use bitcode::{Decode, Encode};
@@ -15,6 +16,9 @@ const PAST_S: i64 = 14 * 86_400;
 /// So many of the last surges have to have been short for the next to be waited for.
 const SHORT_MIN: usize = 2;
 
+/// The last so many surges, or those that there were, have to have lasted for the next to be answered at once.
+const LONG_MIN: usize = 2;
+
 /// A surge is waited for so many times as long as the longest of the short ones lasted.
 const PATIENCE: f64 = 1.5;
 
@@ -25,6 +29,13 @@ pub struct SurgeRules {
     pub surge_s: u32,
     /// Time until a change serves, in seconds.
     pub lead_time_s: u32,
+}
+
+impl SurgeRules {
+    /// From a surge's beginning until what it demands serves, in seconds.
+    fn serves_after_s(&self) -> u32 {
+        self.surge_s.saturating_add(self.lead_time_s)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
@@ -97,7 +108,7 @@ impl Surges {
         let is_known = short.len() >= SHORT_MIN;
         let patience = (f64::from(longest) * PATIENCE).min(f64::from(rules.lead_time_s)) as u32;
         let demands_after_s = if is_known { patience.max(rules.surge_s) } else { rules.surge_s };
-        if confirmed || lasted_s >= demands_after_s {
+        if confirmed || lasted_s >= demands_after_s || self.has_lasted(rules, at) {
             return Surge::Lasting { lasted_s };
         }
         Surge::Young { lasted_s, demands_after_s, short_before: if is_known { short.len() } else { 0 } }
@@ -118,10 +129,17 @@ impl Surges {
         self.past.push(Past { ended: open.newest, lasted_s });
     }
 
+    /// Whether the last surges lasted for longer than new capacity takes.
+    fn has_lasted(&self, rules: &SurgeRules, now: EventTime) -> bool {
+        let mut last = self.past.iter().rev().take(LONG_MIN).peekable();
+        let lasts = |past: &Past| past.ended > now.plus_s(-PAST_S) && past.lasted_s > rules.serves_after_s();
+        last.peek().is_some() && last.all(lasts)
+    }
+
     /// How long the last surges lasted that were over before new capacity could serve, back to the last one that
     /// was not, in seconds.
     fn short_ones(&self, rules: &SurgeRules, now: EventTime) -> Vec<u32> {
-        let serves_after_s = rules.surge_s.saturating_add(rules.lead_time_s);
+        let serves_after_s = rules.serves_after_s();
         self.past
             .iter()
             .rev()
@@ -169,6 +187,15 @@ mod tests {
         let used = spikes(&[3, 3, 40, 3]);
         let last = used.len() - 1;
         assert!(demanding(&used).contains(&(last - 1)), "two minutes into the last");
+        assert!(!demanding(&used).contains(&(last - 3)), "short ones came before it");
+    }
+
+    #[test]
+    fn one_after_others_that_lasted_is_answered_at_once() {
+        let used = spikes(&[30, 30, 5]);
+        let (second, third) = (60 + 30 + 60, 2 * (60 + 30) + 60);
+        let demanding = demanding(&used);
+        assert!(!demanding.contains(&60) && demanding.contains(&second) && demanding.contains(&third), "{demanding:?}");
     }
 
     #[test]
