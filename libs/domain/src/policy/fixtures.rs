@@ -6,7 +6,7 @@ use crate::kpi::{CPU_CORES_USED, KpiName, MEMORY_BYTES};
 use crate::policy::{Policy, Rules, Threshold};
 use crate::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
 use crate::quantiles::{QUANTILE_LEVELS, Quantiles};
-use crate::sample::{Capacity, Platform};
+use crate::sample::{Capacity, Platform, Sample};
 use crate::time::EventTime;
 use crate::workload::WorkloadId;
 
@@ -65,6 +65,31 @@ pub(crate) fn prediction(name: &str, at_s: i64, cores: f64, gib: f64, replicas: 
         signals: Vec::new(),
         capacity: Some(capacity(replicas)),
         platform: Platform::Simulated,
+    }
+}
+
+/// The prediction without a forecast that follows from a sample of CPU and memory.
+pub(crate) fn last_value(sample: &Sample) -> Prediction {
+    let kpis = sample.kpis.iter().filter(|kpi| [CPU_CORES_USED, MEMORY_BYTES].contains(&kpi.name.as_str()));
+    let resource = |kpi: &crate::kpi::Kpi| ResourceForecast {
+        resource: kpi.name.clone(),
+        unit: kpi.unit.clone(),
+        last: kpi.value,
+        model: "none".into(),
+        model_version: "0".into(),
+        drift: None,
+        started_from: Vec::new(),
+        horizons: Vec::new(),
+    };
+    Prediction {
+        workload: sample.workload.clone(),
+        source: sample.source.clone(),
+        made_at: sample.at,
+        step_s: sample.step_s,
+        resources: kpis.map(resource).collect(),
+        signals: Vec::new(),
+        capacity: sample.capacity.clone(),
+        platform: sample.platform,
     }
 }
 

@@ -26,6 +26,8 @@ mod decide_tests;
 #[cfg(test)]
 pub(crate) mod fixtures;
 #[cfg(test)]
+mod fleet_tests;
+#[cfg(test)]
 mod properties;
 
 pub use check::violations;
