@@ -1,11 +1,17 @@
 //! Configuration of the planner: section `[planner]`, and the rules that it makes.
 
+mod sections;
+
+pub use sections::{SectionConfig, SectionsConfig};
+
 use anyhow::Context as _;
-use prescale_chassis::PricesConfig;
+use prescale_chassis::{GroupsConfig, PricesConfig};
 use prescale_domain::action::Mechanism;
 use prescale_domain::guardrail::{Bounds, Guardrails, Pace, Step};
 use prescale_domain::policy::proactive::{Aim, CHANGES_PER_DAY_MAX, Weights};
-use prescale_domain::policy::{DryRun, ForecastChoice, Policy, Proactive, Resource, Rules, Sizing, Target, Threshold};
+use prescale_domain::policy::{
+    DryRun, ForecastChoice, Policy, Proactive, Resource, RuleBook, Rules, Sizing, Target, Threshold,
+};
 use serde::{Deserialize, Serialize};
 
 const MIB: f64 = 1_048_576.0;
@@ -40,6 +46,9 @@ pub struct Config {
     pub dry_run: DryRunConfig,
     /// Section `[planner.prices]`.
     pub prices: PricesConfig,
+    /// Sections `[planner.for.NAME]`: rules for some workloads.
+    #[serde(rename = "for")]
+    pub sections: SectionsConfig,
 }
 
 /// The policies.
@@ -202,6 +211,7 @@ impl Default for Config {
             guardrails: GuardrailsConfig::default(),
             dry_run: DryRunConfig::default(),
             prices: PricesConfig::default(),
+            sections: SectionsConfig::new(),
         }
     }
 }
@@ -248,15 +258,20 @@ impl Default for DryRunConfig {
 }
 
 impl Config {
-    /// The rules that the configuration makes, checked.
+    /// The rules that the configuration makes, checked. `groups` are those that sections may name.
     ///
     /// # Errors
-    /// With the key that is out of range or contradicts another.
-    pub fn rules(&self) -> anyhow::Result<Rules> {
+    /// With the key that is out of range or contradicts another, and the sections that it comes from.
+    pub fn rules(&self, groups: &GroupsConfig) -> anyhow::Result<RuleBook> {
+        sections::rule_book(self, groups)
+    }
+
+    /// The rules but for those for some workloads. `key` is where they stand.
+    fn general_rules(&self, key: &str) -> anyhow::Result<Rules> {
         let known = || Resource::ALL.map(Resource::kpi).join(", ");
         let resource = |name: &String| {
             Resource::of_kpi(name)
-                .with_context(|| format!("[planner] resources: {name:?} cannot be sized, only {}", known()))
+                .with_context(|| format!("{key} resources: {name:?} cannot be sized, only {}", known()))
         };
         let rules = Rules {
             policy: match self.policy {
@@ -281,12 +296,12 @@ impl Config {
                 },
                 cpu_cores_grain: self.cpu_cores_grain,
                 memory_bytes_grain: self.memory_mib_grain * MIB,
-                prices: self.prices.price_list().context("[planner.prices]")?,
+                prices: self.prices.price_list().with_context(|| format!("{key} prices"))?,
             },
             guardrails: self.guardrails.guardrails(),
             dry_run: DryRun { simulated: self.dry_run.simulated, elsewhere: self.dry_run.elsewhere },
         };
-        rules.validate().context("[planner] does not make sense")?;
+        rules.validate().with_context(|| format!("{key} does not make sense"))?;
         Ok(rules)
     }
 }
@@ -368,7 +383,7 @@ mod tests {
 
     #[test]
     fn the_defaults_are_the_domains() {
-        assert_eq!(Config::default().rules().unwrap(), Rules::default());
+        assert_eq!(Config::default().rules(&GroupsConfig::new()).unwrap().general(), &Rules::default());
     }
 
     #[test]
@@ -376,13 +391,13 @@ mod tests {
         let message = |change: fn(&mut Config)| {
             let mut config = Config::default();
             change(&mut config);
-            format!("{:#}", config.rules().unwrap_err())
+            format!("{:#}", config.rules(&GroupsConfig::new()).unwrap_err())
         };
         assert!(message(|c| c.resources = vec!["disk".into()]).contains("\"disk\" cannot be sized"));
         assert!(
             message(|c| (c.policy, c.threshold.headroom) = (PolicyName::Threshold, 1.3)).contains("headroom is 1.3")
         );
         assert!(message(|c| c.guardrails.replicas_max = 0).contains("replicas_max is 0"));
-        assert!(message(|c| c.prices.core_price_per_h = -1.0).contains("[planner.prices]: core_price_per_h"));
+        assert!(message(|c| c.prices.core_price_per_h = -1.0).contains("[planner] prices: core_price_per_h"));
     }
 }

@@ -5,7 +5,7 @@ use prescale_bus::StageFailure;
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::topics;
 use prescale_domain::governor::{FleetRecord, Fleets, Proposal, Said, Sightings, follows_from_live_use};
-use prescale_domain::policy::{Decision, Planning, Rules};
+use prescale_domain::policy::{Decision, Planning, RuleBook};
 use prescale_domain::prediction::Prediction;
 use std::sync::Arc;
 
@@ -17,20 +17,20 @@ pub const HOLD: &str = "hold";
 pub const STALE: &str = "stale";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 3;
+const STATE_LAYOUT: u32 = 4;
 
 /// Makes the stage's instances.
 ///
 /// The rules are no part of the state's schema: what was published under earlier rules stays
 /// published, and a snapshot knows of it.
 pub struct Factory {
-    rules: Arc<Rules>,
+    rules: Arc<RuleBook>,
     fleets: Arc<Fleets>,
 }
 
 /// The stage on one partition.
 pub struct PlannerStage {
-    rules: Arc<Rules>,
+    rules: Arc<RuleBook>,
     fleets: Arc<Fleets>,
     partition: u32,
     state: State,
@@ -45,7 +45,7 @@ struct State {
 
 impl Factory {
     /// Of checked rules and fleets.
-    pub fn new(rules: Arc<Rules>, fleets: Arc<Fleets>) -> Self {
+    pub fn new(rules: Arc<RuleBook>, fleets: Arc<Fleets>) -> Self {
         Self { rules, fleets }
     }
 }
@@ -91,7 +91,7 @@ impl TypedStage for PlannerStage {
 impl PlannerStage {
     fn reply(&mut self, input: &Input<Prediction>) -> Result<Reply, StageFailure> {
         let Input { envelope, value: prediction } = input;
-        let Some(decision) = self.state.planning.step(&self.rules, prediction, &envelope.id) else {
+        let Some(decision) = self.state.planning.step(&*self.rules, prediction, &envelope.id) else {
             return Ok(Reply::Drop(STALE));
         };
         let said = self.said(prediction, decision);

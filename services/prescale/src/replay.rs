@@ -144,7 +144,7 @@ impl Plan {
         ensure!(!request.lead_times_s.is_empty(), "--lead-time: name at least one");
         ensure!(request.block_days > 0, "--block-days: at least one day");
         ensure!(request.grain_cores.is_finite() && request.grain_cores > 0.0, "--grain: give cores above 0");
-        let policies = policies::chosen(&settings.planner, request)?;
+        let policies = policies::chosen(settings, request)?;
         let needs = |naive: bool| request.forecasts && policies.iter().any(|p| p.needs_forecasts(naive));
         let mut config = settings.predictor.clone();
         config.resources = vec![CPU_CORES_USED.to_owned()];

@@ -3,6 +3,8 @@
 use anyhow::{Context as _, Result};
 use prescale_chassis::config::SECTIONS;
 use prescale_chassis::{BusConfig, ConfigError, Loader, SchemaRegistryConfig, TelemetryConfig};
+use prescale_domain::policy::RuleBook;
+use prescale_planner::Named;
 use std::path::Path;
 
 /// Every section of `prescale.toml`.
@@ -66,6 +68,19 @@ impl Settings {
         Ok(settings)
     }
 
+    /// The planner's rules.
+    ///
+    /// # Errors
+    /// As [`prescale_planner::Config::rules`].
+    pub fn rules(&self) -> Result<RuleBook> {
+        self.planner.rules(&self.grouper.groups)
+    }
+
+    /// What the planner reads of other sections.
+    pub fn named(&self) -> Named<'_> {
+        Named { fleets: &self.governor.fleets, groups: &self.grouper.groups }
+    }
+
     /// Checks what no type can say: ranges, keys that contradict each other, files that are named.
     ///
     /// # Errors
@@ -80,7 +95,7 @@ impl Settings {
         prescale_predictor::stage::Factory::new(self.predictor.settings()?)?;
         self.grouper.groups()?;
         self.grouper.patience_bins()?;
-        self.planner.rules()?;
+        self.rules()?;
         self.governor.rules()?;
         self.actuator.cloud_rules()?;
         self.archiver.check()?;

@@ -3,10 +3,13 @@
 
 use super::decide::{Decision, Facts, decide, is_sound};
 use super::live::{Live, SurgeRules};
+use super::market::{Market, Markets};
 use super::proactive::propose::{forecast_ahead, forecast_of};
-use super::proactive::{BIN_S, Prices, Proactive, Settings, Track};
+use super::proactive::{Aim, BIN_S, Prices, Proactive, Settings, Track};
 use super::resource::Resource;
+use super::rule_book::{Ruled, RulesFor};
 use super::rules::{Policy, Rules};
+use super::wording::reason;
 use crate::guardrail::History;
 use crate::guardrail::strain::SUFFERING;
 use crate::prediction::{Prediction, Signal};
@@ -22,14 +25,15 @@ use std::sync::Arc;
 pub struct Planning {
     workloads: BTreeMap<WorkloadId, Known>,
     sources: Sources,
-    /// By source: a fleet's prices follow from its own series.
-    prices: BTreeMap<SourceNumber, Prices>,
+    /// A market's prices follow from its own series.
+    markets: Markets,
 }
 
 /// What is remembered of one workload.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 struct Known {
     source: SourceNumber,
+    market: Market,
     history: History,
     live: Live,
     track: Track,
@@ -38,18 +42,27 @@ struct Known {
 impl Planning {
     /// Takes a prediction into account: decides, and remembers the prediction and the decision. `None` when the
     /// prediction is not newer than the last one of its workload.
-    pub fn step(&mut self, rules: &Rules, prediction: &Prediction, prediction_id: &Arc<str>) -> Option<Decision> {
+    pub fn step(
+        &mut self,
+        rules: &impl RulesFor,
+        prediction: &Prediction,
+        prediction_id: &Arc<str>,
+    ) -> Option<Decision> {
+        let Ruled { rules, from } = rules.rules_for(&prediction.workload, &prediction.source);
         let observed = self.sources.observe(&prediction.source, prediction.made_at);
         self.forget_silent(observed);
         let source = observed.source;
-        let new = || Known { source, history: History::default(), live: Live::default(), track: Track::default() };
-        let known = self.workloads.entry(prediction.workload.clone()).or_insert_with(new);
+        let market = Market::of_cpu(source, &rules.aim());
+        let known = self.workloads.entry(prediction.workload.clone()).or_insert_with(|| Known::new(source, &market));
         known.source = source;
         if known.history.has(prediction.made_at) {
             return None;
         }
-        let prices = self.prices.entry(source).or_default();
-        Some(known.step(rules, prices, prediction, prediction_id))
+        let prices = self.markets.of(&market);
+        known.market = market;
+        let mut decision = known.step(rules, prices, prediction, prediction_id);
+        tell_sections(from, &mut decision);
+        Some(decision)
     }
 
     /// Workloads that are remembered, in the order of their names.
@@ -61,10 +74,29 @@ impl Planning {
         let Some(before) = forget_before else { return };
         let is_silent = |k: &Known| k.source == source && k.history.made_at.is_none_or(|at| at < before);
         self.workloads.retain(|_, known| !is_silent(known));
+        self.markets.forget_unused(source, self.workloads.values().map(|known| &known.market));
     }
 }
 
+/// Says first which sections the rules come from, where there are any.
+fn tell_sections(from: &[Arc<str>], decision: &mut Decision) {
+    if from.is_empty() {
+        return;
+    }
+    let text = format!("the general rules, with those of {} on top", from.join(", then "));
+    let reasons = match decision {
+        Decision::Act(action) => &mut action.reasons,
+        Decision::Hold(reasons) => reasons,
+    };
+    reasons.insert(0, reason("rules.sections", text));
+}
+
 impl Known {
+    fn new(source: SourceNumber, market: &Market) -> Self {
+        let (history, live, track) = (History::default(), Live::default(), Track::default());
+        Self { source, market: market.clone(), history, live, track }
+    }
+
     fn step(
         &mut self,
         rules: &Rules,
@@ -125,11 +157,20 @@ fn suffers(prediction: &Prediction) -> bool {
     prediction.signals.iter().filter(|signal| SUFFERING.contains(&signal.name.as_str())).any(Signal::has_risen)
 }
 
+impl Rules {
+    /// How demand is planned: as the policy says, or by the defaults where it has rules of its own.
+    pub(super) fn plan(&self) -> Proactive {
+        match &self.policy {
+            Policy::Proactive(policy) => policy.clone(),
+            Policy::Threshold(_) => Proactive::default(),
+        }
+    }
+
+    pub(super) fn aim(&self) -> Aim {
+        self.plan().aim
+    }
+}
+
 fn settings(rules: &Rules, step_s: u32) -> Settings {
-    let default = Proactive::default();
-    let policy = match &rules.policy {
-        Policy::Proactive(policy) => policy,
-        Policy::Threshold(_) => &default,
-    };
-    policy.settings(rules.forecast.lead_time_s, step_s, rules.guardrails.floor_utilisation)
+    rules.plan().settings(rules.forecast.lead_time_s, step_s, rules.guardrails.floor_utilisation)
 }

@@ -1,12 +1,12 @@
 //! The planner as a contender: the one place that calls its code.
 
-use prescale_domain::policy::{Decision, Planning, Rules};
+use prescale_domain::policy::{Decision, Planning, RuleBook};
 use prescale_domain::prediction::Prediction;
 use std::sync::Arc;
 
 /// The planner on the workloads of one lane, which are those of one partition.
 pub(super) struct Planner {
-    rules: Rules,
+    rules: RuleBook,
     prediction_id: Arc<str>,
     planning: Planning,
     #[cfg(test)]
@@ -14,7 +14,7 @@ pub(super) struct Planner {
 }
 
 impl Planner {
-    pub(super) fn new(rules: Rules) -> Self {
+    pub(super) fn new(rules: RuleBook) -> Self {
         Self {
             rules,
             prediction_id: "replay".into(),
