@@ -1,7 +1,9 @@
 //! Configuration of the planner: section `[planner]`, and the rules that it makes.
 
+mod rates;
 mod sections;
 
+pub use rates::{PerReplicaConfig, RateConfig, RatesConfig};
 pub use sections::{SectionConfig, SectionsConfig};
 
 use anyhow::Context as _;
@@ -40,6 +42,8 @@ pub struct Config {
     pub proactive: ProactiveConfig,
     /// Section `[planner.threshold]`.
     pub threshold: ThresholdConfig,
+    /// Sections `[planner.rates.NAME]`: rates that workloads are sized by as well.
+    pub rates: RatesConfig,
     /// Section `[planner.guardrails]`.
     pub guardrails: GuardrailsConfig,
     /// Section `[planner.dry_run]`.
@@ -208,6 +212,7 @@ impl Default for Config {
             memory_mib_grain: sizing.memory_bytes_grain / MIB,
             proactive: ProactiveConfig::default(),
             threshold: ThresholdConfig::default(),
+            rates: RatesConfig::new(),
             guardrails: GuardrailsConfig::default(),
             dry_run: DryRunConfig::default(),
             prices: PricesConfig::default(),
@@ -266,12 +271,23 @@ impl Config {
         sections::rule_book(self, groups)
     }
 
+    /// Names of the rates that workloads are sized by, in sections too, with repetitions.
+    pub fn rated(&self) -> impl Iterator<Item = &str> {
+        let in_sections = self.sections.values().filter_map(|section| section.overrides.get("rates")?.as_table());
+        self.rates.keys().map(String::as_str).chain(in_sections.flat_map(|rates| rates.keys().map(String::as_str)))
+    }
+
     /// The rules but for those for some workloads. `key` is where they stand.
     fn general_rules(&self, key: &str) -> anyhow::Result<Rules> {
         let known = || Resource::ALL.map(Resource::kpi).join(", ");
         let resource = |name: &String| {
             Resource::of_kpi(name)
-                .with_context(|| format!("{key} resources: {name:?} cannot be sized, only {}", known()))
+                .with_context(|| {
+                format!(
+                    "{key} resources: {name:?} cannot be sized, only {}; a rate is sized by its section [planner.rates.{name}]",
+                    known()
+                )
+            })
         };
         let rules = Rules {
             policy: match self.policy {
@@ -287,6 +303,7 @@ impl Config {
                 lead_time_s: self.lead_time_s,
                 resources: self.resources.iter().map(resource).collect::<Result<_, _>>()?,
             },
+            rates: self.rates.iter().map(|(name, rate)| rate.rule(name)).collect(),
             sizing: Sizing {
                 mechanism: match self.mechanism {
                     MechanismName::Auto => None,

@@ -4,6 +4,7 @@ use super::floor;
 use super::live::{Live, Surge};
 use super::proactive::{Prices, Settings, Track};
 use super::proposal::{Direction, Need, Proposal, propose};
+use super::rate::{RateView, judge};
 use super::rules::{Policy, Rules};
 use super::wording::{capacity as capacity_words, instant, reason};
 use crate::action::{Action, Mechanism, Reason, Verdict};
@@ -40,6 +41,8 @@ pub struct Facts<'a> {
     pub prices: &'a Prices,
     /// How rules are tried.
     pub settings: &'a Settings,
+    /// The rates that it has, of those that the rules name.
+    pub rates: &'a [RateView<'a>],
 }
 
 /// Decides about one workload.
@@ -58,6 +61,7 @@ pub fn decide(rules: &Rules, facts: &Facts<'_>) -> Decision {
             policy.propose(facts.settings, prediction, base, resources, (facts.track, facts.prices, facts.live))
         }
     };
+    judge::combine(rules, facts, base, &mut proposal);
     floor::raise(rules, facts, current, base, &mut proposal);
     let again = again(facts, &proposal, current, dry_run);
     let Some((direction, need)) = proposal.change else {
@@ -122,7 +126,9 @@ fn decided(
 
 fn verdict(current: &Capacity, desired: &Capacity) -> Verdict {
     let totals = [(current.cpu_cores(), desired.cpu_cores()), (current.memory_bytes(), desired.memory_bytes())];
-    if totals.iter().all(|(now, wanted)| wanted >= now) {
+    // Where no size is known the count tells.
+    let grows = totals.iter().any(|(now, wanted)| wanted > now) || desired.replicas >= current.replicas;
+    if grows && totals.iter().all(|(now, wanted)| wanted >= now) {
         Verdict::ScaleOut
     } else if totals.iter().all(|(now, wanted)| wanted <= now) {
         Verdict::ScaleIn

@@ -23,6 +23,11 @@ impl Market {
     pub(super) fn of_cpu(source: SourceNumber, aim: &Aim) -> Self {
         Self { source, rate: None, aim: aim.key() }
     }
+
+    /// The one of a rate beside it.
+    pub(super) fn of_rate(&self, rate: &KpiName) -> Self {
+        Self { rate: Some(rate.clone()), ..self.clone() }
+    }
 }
 
 /// The prices of each market.

@@ -5,7 +5,8 @@ use super::decide::{Decision, Facts, decide, is_sound};
 use super::live::{Live, SurgeRules};
 use super::market::{Market, Markets};
 use super::proactive::propose::{forecast_ahead, forecast_of};
-use super::proactive::{Aim, BIN_S, Prices, Proactive, Settings, Track};
+use super::proactive::{Aim, BIN_S, Proactive, Settings, Track};
+use super::rate::watch::{Rates, Standing};
 use super::resource::Resource;
 use super::rule_book::{Ruled, RulesFor};
 use super::rules::{Policy, Rules};
@@ -37,6 +38,7 @@ struct Known {
     history: History,
     live: Live,
     track: Track,
+    rates: Rates,
 }
 
 impl Planning {
@@ -58,9 +60,8 @@ impl Planning {
         if known.history.has(prediction.made_at) {
             return None;
         }
-        let prices = self.markets.of(&market);
         known.market = market;
-        let mut decision = known.step(rules, prices, prediction, prediction_id);
+        let mut decision = known.step(rules, &mut self.markets, prediction, prediction_id);
         tell_sections(from, &mut decision);
         Some(decision)
     }
@@ -94,13 +95,13 @@ fn tell_sections(from: &[Arc<str>], decision: &mut Decision) {
 impl Known {
     fn new(source: SourceNumber, market: &Market) -> Self {
         let (history, live, track) = (History::default(), Live::default(), Track::default());
-        Self { source, market: market.clone(), history, live, track }
+        Self { source, market: market.clone(), history, live, track, rates: Rates::default() }
     }
 
     fn step(
         &mut self,
         rules: &Rules,
-        prices: &mut Prices,
+        markets: &mut Markets,
         prediction: &Prediction,
         prediction_id: &Arc<str>,
     ) -> Decision {
@@ -111,6 +112,15 @@ impl Known {
         let forecast = forecast_of(prediction, Resource::Cpu);
         let used = forecast.and_then(|f| f.last).filter(|used| used.is_finite() && *used >= 0.0);
         let ahead = forecast.and_then(|f| forecast_ahead(f, &settings));
+        let rates = match current {
+            Some(current) => {
+                let base = self.history.base(current, rules.dry_run.on(prediction.platform), at);
+                let standing = Standing { current, base, suffers: suffers(prediction) };
+                self.rates.take_in(rules, &settings, (&mut *markets, &self.market), prediction, &standing)
+            }
+            None => Vec::new(),
+        };
+        let prices = markets.of(&self.market);
         let bin = at.bin(BIN_S as u32);
         prices.pass(bin, &settings.aim);
         self.track.take_in(&settings, prices, 1.0, (bin, used.map(|used| used as f32)), ahead);
@@ -134,6 +144,7 @@ impl Known {
             track: &self.track,
             prices,
             settings: &settings,
+            rates: &rates,
         };
         let decision = decide(rules, &facts);
         if let Decision::Act(action) = &decision {

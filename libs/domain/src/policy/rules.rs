@@ -2,6 +2,8 @@
 
 use super::outlook::ForecastChoice;
 use super::proactive::{Aim, Proactive};
+use super::rate::{PerReplica, RateRule};
+use super::resource::Resource;
 use super::sizing::Sizing;
 use super::threshold::Threshold;
 use crate::guardrail::Guardrails;
@@ -59,6 +61,8 @@ pub struct Rules {
     pub policy: Policy,
     /// Which number of a prediction counts.
     pub forecast: ForecastChoice,
+    /// Rates that workloads are sized by as well, each once.
+    pub rates: Vec<RateRule>,
     /// What the mechanisms can make.
     pub sizing: Sizing,
     /// Restraints.
@@ -72,6 +76,7 @@ impl Default for Rules {
         Self {
             policy: Policy::Proactive(Proactive::default()),
             forecast: ForecastChoice::default(),
+            rates: Vec::new(),
             sizing: Sizing::default(),
             guardrails: Guardrails::default(),
             dry_run: DryRun::default(),
@@ -110,6 +115,7 @@ impl Rules {
             Policy::Proactive(proactive) => validate_proactive(proactive)?,
         }
         validate_forecast(&self.forecast)?;
+        self.rates.iter().try_for_each(validate_rate)?;
         positive("cpu_cores_grain", self.sizing.cpu_cores_grain)?;
         positive("memory_bytes_grain", self.sizing.memory_bytes_grain)?;
         for t in &self.sizing.prices.instance_types {
@@ -168,6 +174,24 @@ fn validate_proactive(p: &Proactive) -> Result<(), RulesError> {
             "short_share",
             share,
             "give a share of the time above 0 and below 1, such as 0.005",
+        ),
+    }
+}
+
+fn validate_rate(rate: &RateRule) -> Result<(), RulesError> {
+    require(
+        Resource::of_kpi(rate.kpi.as_str()).is_none(),
+        "rates",
+        &rate.kpi,
+        "it is sized as a resource already, not by what a replica serves of it",
+    )?;
+    match rate.per_replica {
+        PerReplica::Stated(per_replica) => positive("per_replica", per_replica),
+        PerReplica::Learnt { utilisation } => require(
+            utilisation > 0.0 && utilisation <= 1.0,
+            "utilisation",
+            utilisation,
+            "give a share of the CPU above 0 and up to 1",
         ),
     }
 }
