@@ -12,7 +12,7 @@ use prescale_domain::action::Mechanism;
 use prescale_domain::guardrail::{Bounds, Guardrails, Pace, Step};
 use prescale_domain::policy::proactive::{Aim, CHANGES_PER_DAY_MAX, Weights};
 use prescale_domain::policy::{
-    DryRun, ForecastChoice, Policy, Proactive, Resource, RuleBook, Rules, Sizing, Target, Threshold,
+    Cost, DryRun, ForecastChoice, Policy, Proactive, Resource, RuleBook, Rules, Sizing, Target, Threshold,
 };
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,7 @@ const MIB: f64 = 1_048_576.0;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
-    /// Which policy decides: `proactive` or `threshold`.
+    /// Which policy decides: `proactive`, `cost` or `threshold`.
     pub policy: PolicyName,
     /// KPIs whose demand is sized: `cpu_cores_used`, `memory_bytes`.
     pub resources: Vec<String>,
@@ -40,6 +40,8 @@ pub struct Config {
     pub memory_mib_grain: f64,
     /// Section `[planner.proactive]`.
     pub proactive: ProactiveConfig,
+    /// Section `[planner.cost]`.
+    pub cost: CostConfig,
     /// Section `[planner.threshold]`.
     pub threshold: ThresholdConfig,
     /// Sections `[planner.rates.NAME]`: rates that workloads are sized by as well.
@@ -62,6 +64,8 @@ pub enum PolicyName {
     /// The capacity that costs least, by rules that are tried on each workload all the time.
     #[default]
     Proactive,
+    /// What that plans for, from the instance types and in the count that cost least.
+    Cost,
     /// Compare the predicted demand with the capacity.
     Threshold,
 }
@@ -128,6 +132,15 @@ pub enum AimName {
     ShortShare,
     /// Stated prices.
     Prices,
+}
+
+/// Section `[planner.cost]`. Demand is planned as `[planner.proactive]` says, and the types are those of
+/// `[planner.prices]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CostConfig {
+    /// Another instance type is taken only where it saves at least this share of what the present one would cost.
+    pub switch_saving_min: f64,
 }
 
 /// Section `[planner.threshold]`: the four numbers of the policy.
@@ -211,6 +224,7 @@ impl Default for Config {
             cpu_cores_grain: sizing.cpu_cores_grain,
             memory_mib_grain: sizing.memory_bytes_grain / MIB,
             proactive: ProactiveConfig::default(),
+            cost: CostConfig::default(),
             threshold: ThresholdConfig::default(),
             rates: RatesConfig::new(),
             guardrails: GuardrailsConfig::default(),
@@ -218,6 +232,13 @@ impl Default for Config {
             prices: PricesConfig::default(),
             sections: SectionsConfig::new(),
         }
+    }
+}
+
+impl Default for CostConfig {
+    fn default() -> Self {
+        let Cost { plan: _, switch_saving_min } = Cost::default();
+        Self { switch_saving_min }
     }
 }
 
@@ -292,6 +313,10 @@ impl Config {
         let rules = Rules {
             policy: match self.policy {
                 PolicyName::Proactive => Policy::Proactive(self.proactive.policy()),
+                PolicyName::Cost => {
+                    let CostConfig { switch_saving_min } = self.cost;
+                    Policy::Cost(Cost { plan: self.proactive.policy(), switch_saving_min })
+                }
                 PolicyName::Threshold => Policy::Threshold(self.threshold.rule()),
             },
             forecast: ForecastChoice {
@@ -415,6 +440,13 @@ mod tests {
             message(|c| (c.policy, c.threshold.headroom) = (PolicyName::Threshold, 1.3)).contains("headroom is 1.3")
         );
         assert!(message(|c| c.guardrails.replicas_max = 0).contains("replicas_max is 0"));
+        let cost = |change: fn(&mut Config)| {
+            let mut config = Config { policy: PolicyName::Cost, ..Config::default() };
+            change(&mut config);
+            format!("{:#}", config.rules(&GroupsConfig::new()).unwrap_err())
+        };
+        assert!(cost(|c| c.cost.switch_saving_min = 1.0).contains("switch_saving_min is 1"));
+        assert!(cost(|c| c.prices.instance_types.clear()).contains("instance_types is empty"));
         assert!(message(|c| c.prices.core_price_per_h = -1.0).contains("[planner] prices: core_price_per_h"));
     }
 }

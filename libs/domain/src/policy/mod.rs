@@ -6,6 +6,7 @@
 //! instant that its prediction was made for.
 
 pub mod check;
+pub mod cost;
 pub mod decide;
 pub mod explain;
 mod floor;
@@ -31,6 +32,7 @@ pub(crate) mod fixtures;
 mod properties;
 
 pub use check::violations;
+pub use cost::Cost;
 pub use decide::{Decision, Facts, decide};
 pub use explain::{explain, explain_hold};
 pub use outlook::{ForecastChoice, Target};

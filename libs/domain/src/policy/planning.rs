@@ -173,6 +173,7 @@ impl Rules {
     pub(super) fn plan(&self) -> Proactive {
         match &self.policy {
             Policy::Proactive(policy) => policy.clone(),
+            Policy::Cost(cost) => cost.plan.clone(),
             Policy::Threshold(_) => Proactive::default(),
         }
     }

@@ -1,5 +1,6 @@
 //! Everything that decides about a workload but the facts.
 
+use super::cost::Cost;
 use super::outlook::ForecastChoice;
 use super::proactive::{Aim, Proactive};
 use super::rate::{PerReplica, RateRule};
@@ -16,6 +17,8 @@ pub enum Policy {
     Threshold(Threshold),
     /// The capacity that costs least, by rules that are tried on each workload all the time.
     Proactive(Proactive),
+    /// What that plans for, from the instance types and in the count that cost least.
+    Cost(Cost),
 }
 
 impl Policy {
@@ -24,6 +27,7 @@ impl Policy {
         match self {
             Self::Threshold(_) => "threshold",
             Self::Proactive(_) => "proactive",
+            Self::Cost(_) => "cost",
         }
     }
 }
@@ -113,6 +117,13 @@ impl Rules {
         match &self.policy {
             Policy::Threshold(threshold) => validate_threshold(threshold)?,
             Policy::Proactive(proactive) => validate_proactive(proactive)?,
+            Policy::Cost(cost) => {
+                validate_proactive(&cost.plan)?;
+                let saving = cost.switch_saving_min;
+                require((0.0..1.0).contains(&saving), "switch_saving_min", saving, "give a share from 0 and below 1")?;
+                let is_empty = self.sizing.prices.instance_types.is_empty();
+                require(!is_empty, "instance_types", "empty", "list at least one to choose from")?;
+            }
         }
         validate_forecast(&self.forecast)?;
         self.rates.iter().try_for_each(validate_rate)?;

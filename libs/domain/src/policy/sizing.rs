@@ -125,7 +125,7 @@ impl Sizing {
                 })
                 .fold(1.0, f64::min)
         };
-        let candidates = self.prices.instance_types.iter().filter(allowed);
+        let candidates = self.prices.instance_types.iter().filter(|t| t.is_available).filter(allowed);
         let best = match direction {
             Direction::Out => candidates
                 .max_by(|a, b| covers(a).total_cmp(&covers(b)).then_with(|| b.cheaper_first(a)))
@@ -160,12 +160,12 @@ fn fit_replicas(current: &Capacity, direction: Direction, need: &Need, room: &Ro
     changed.then(|| Capacity { replicas, ..current.clone() })
 }
 
-fn round_up(x: f64, grain: f64) -> f64 {
+pub(super) fn round_up(x: f64, grain: f64) -> f64 {
     let grains = x / grain;
     (grains - grains.abs() * SLACK).ceil() * grain
 }
 
-fn round_down(x: f64, grain: f64) -> f64 {
+pub(super) fn round_down(x: f64, grain: f64) -> f64 {
     let grains = x / grain;
     (grains + grains.abs() * SLACK).floor() * grain
 }

@@ -18,7 +18,7 @@ use prescale_domain::outcome::rules::vertical::Vertical;
 use prescale_domain::outcome::rules::window_max::WindowMax;
 use prescale_domain::policy::RuleBook;
 use prescale_planner::Config as PlannerConfig;
-use prescale_planner::config::{DryRunConfig, MechanismName};
+use prescale_planner::config::{DryRunConfig, MechanismName, PolicyName};
 use std::collections::BTreeMap;
 use toml::{Table, Value};
 
@@ -29,6 +29,9 @@ pub(super) const BASELINE: &str = "reactive-1h";
 const PLANNER: &str = "planner";
 
 const NAIVE: &str = "naive:";
+
+/// The policy that cannot be replayed.
+const COST: &str = "cost";
 
 /// Values of a rule's knobs by name.
 pub(super) type Knobs = BTreeMap<&'static str, f64>;
@@ -288,6 +291,11 @@ fn planning(name: &str, knobs: &[(String, String)], settings: &Settings, request
             guardrails.remove("capped_from");
         }
     }
+    let in_sections = config.sections.values().any(|s| s.overrides.get("policy").and_then(Value::as_str) == Some(COST));
+    ensure!(
+        config.policy != PolicyName::Cost && !in_sections,
+        "the policy {COST} chooses instance types for CPU and memory together, and a replay sizes CPU alone"
+    );
     let planning = Planning { config, groups: settings.grouper.groups.clone(), is_naive };
     planning.rules(planning.config.lead_time_s)?;
     Ok(planning)

@@ -111,7 +111,7 @@ fn judge<'a>(
             proposal.reasons.push(words(view, &judged, rate, &by, base));
             Some(judged)
         }
-        Policy::Proactive(_) => {
+        Policy::Proactive(_) | Policy::Cost(_) => {
             let asked = view.asked?;
             let served = f64::from(base.replicas) * serves.per_replica;
             let rate = f64::from(asked.amount);

@@ -218,6 +218,7 @@ impl Policy {
     pub(in crate::policy) const fn chooses_count(&self) -> bool {
         match self {
             Self::Threshold(_) | Self::Proactive(_) => false,
+            Self::Cost(_) => true,
         }
     }
 }
