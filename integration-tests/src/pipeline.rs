@@ -50,7 +50,7 @@ impl Pipeline {
         };
         pipeline.spawn("fingerprinter", |s, c, b, t| prescale_fingerprinter::run(&s.fingerprinter, c, b, t));
         pipeline.spawn("predictor", |s, c, b, t| prescale_predictor::run(&s.predictor, c, b, t));
-        pipeline.spawn("planner", |s, c, b, t| prescale_planner::run(&s.planner, &s.governor.fleets, c, b, t));
+        pipeline.spawn("planner", |s, c, b, t| prescale_planner::run(&s.planner, s.named(), c, b, t));
         pipeline.spawn("governor", |s, c, b, t| prescale_governor::run(&s.governor, c, b, t));
         if !settings.grouper.inputs().is_empty() {
             pipeline.spawn("grouper", |s, c, b, t| prescale_grouper::run(&s.grouper, c, b, t));

@@ -24,7 +24,10 @@ pub mod telemetry;
 pub mod together;
 
 pub use bus_access::{BusConfig, open_bus};
-pub use config::{ConfigError, FleetsConfig, FleetsSection, Loader, PricesConfig, Secret, fleets};
+pub use config::{
+    ConfigError, FleetsConfig, FleetsSection, GroupConfig, GroupsConfig, GroupsSection, Loader, PricesConfig, Secret,
+    fleets, read_strictly, selector,
+};
 pub use context::Context;
 pub use health::{ComponentHealth, HealthRegistry};
 pub use http_access::{Credentials, HttpAccessConfig};

@@ -101,7 +101,7 @@ pub enum Mechanism {
     Replicas,
     /// CPU and memory limits in place.
     Limits,
-    /// Instance type (flavor).
+    /// Instance type (flavor), and with it the number of VMs where that differs.
     InstanceType,
 }
 

@@ -20,6 +20,7 @@ pub mod prediction;
 pub mod quantiles;
 pub mod sample;
 pub mod score;
+pub mod selector;
 pub mod stream;
 pub mod time;
 pub mod window;

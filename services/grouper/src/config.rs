@@ -1,12 +1,11 @@
 //! Configuration of the grouper: section `[grouper]`.
 
 use anyhow::{Context as _, Result, ensure};
-use glob::Pattern;
-use prescale_chassis::{GROUP_STAGES, StageInput};
+use prescale_chassis::{GROUP_STAGES, GroupConfig, GroupsConfig, StageInput};
 use prescale_domain::forecast::GRID_STEP_S;
+use prescale_domain::selector::Selector;
 use prescale_domain::workload::WorkloadId;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::fmt;
 
 /// Section `[grouper]`.
@@ -18,24 +17,13 @@ pub struct Config {
     /// where there were none. `up` with a replay waits for a day.
     pub patience_s: u32,
     /// The groups by name, as `[grouper.groups.NAME]`. A workload may be in several.
-    pub groups: BTreeMap<String, GroupConfig>,
+    pub groups: GroupsConfig,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { patience_s: 1800, groups: BTreeMap::new() }
+        Self { patience_s: 1800, groups: GroupsConfig::new() }
     }
-}
-
-/// Section `[grouper.groups.NAME]`: which workloads are in it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct GroupConfig {
-    /// Patterns of workload names, such as `web-*`: one of them must match. `?` is any one character, `*` any
-    /// number of them, `[abc]` one of these.
-    pub workloads: Vec<String>,
-    /// Patterns of sources, such as `fleet:*`: one of them must match. Empty for all.
-    pub sources: Vec<String>,
 }
 
 /// Groups by name, checked.
@@ -45,8 +33,7 @@ pub struct Groups(Vec<Group>);
 #[derive(Clone, Debug, PartialEq)]
 struct Group {
     name: WorkloadId,
-    workloads: Vec<Pattern>,
-    sources: Vec<Pattern>,
+    members: Selector,
 }
 
 impl Config {
@@ -57,16 +44,8 @@ impl Config {
     pub fn groups(&self) -> Result<Groups> {
         let group = |(name, config): (&String, &GroupConfig)| {
             let key = format!("[grouper.groups.{name}]");
-            let patterns = |what: &str, patterns: &[String]| {
-                let pattern = |text: &String| Pattern::new(text).with_context(|| format!("{key} {what}: {text:?}"));
-                patterns.iter().map(pattern).collect::<Result<Vec<_>>>()
-            };
-            ensure!(!config.workloads.is_empty(), "{key} workloads is empty: give a pattern, \"*\" for all");
-            Ok(Group {
-                name: WorkloadId::new(name).with_context(|| key.clone())?,
-                workloads: patterns("workloads", &config.workloads)?,
-                sources: patterns("sources", &config.sources)?,
-            })
+            let members = config.members(&key)?;
+            anyhow::Ok(Group { name: WorkloadId::new(name).with_context(|| key)?, members })
         };
         Ok(Groups(self.groups.iter().map(group).collect::<Result<_>>()?))
     }
@@ -90,9 +69,9 @@ impl Config {
 /// All of it, one group after another.
 impl fmt::Display for Groups {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Group { name, workloads, sources } in &self.0 {
-            let texts = |patterns: &[Pattern]| patterns.iter().map(|p| p.as_str().to_owned()).collect::<Vec<_>>();
-            write!(f, "{name:?} {:?} {:?};", texts(workloads), texts(sources))?;
+        for Group { name, members } in &self.0 {
+            let [workloads, sources] = members.texts();
+            write!(f, "{name:?} {workloads:?} {sources:?};")?;
         }
         Ok(())
     }
@@ -106,11 +85,7 @@ impl Groups {
 
     /// The groups that a workload is in.
     pub fn of<'a>(&'a self, workload: &'a WorkloadId, source: &'a str) -> impl Iterator<Item = &'a WorkloadId> {
-        let matches = |patterns: &[Pattern], text: &str| patterns.iter().any(|pattern| pattern.matches(text));
-        let holds = move |group: &&Group| {
-            matches(&group.workloads, workload.as_str())
-                && (group.sources.is_empty() || matches(&group.sources, source))
-        };
+        let holds = move |group: &&Group| group.members.holds(workload, source);
         self.0.iter().filter(holds).map(|group| &group.name)
     }
 }

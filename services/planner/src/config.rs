@@ -1,11 +1,19 @@
 //! Configuration of the planner: section `[planner]`, and the rules that it makes.
 
+mod rates;
+mod sections;
+
+pub use rates::{PerReplicaConfig, RateConfig, RatesConfig};
+pub use sections::{SectionConfig, SectionsConfig};
+
 use anyhow::Context as _;
-use prescale_chassis::PricesConfig;
+use prescale_chassis::{GroupsConfig, PricesConfig};
 use prescale_domain::action::Mechanism;
 use prescale_domain::guardrail::{Bounds, Guardrails, Pace, Step};
 use prescale_domain::policy::proactive::{Aim, CHANGES_PER_DAY_MAX, Weights};
-use prescale_domain::policy::{DryRun, ForecastChoice, Policy, Proactive, Resource, Rules, Sizing, Target, Threshold};
+use prescale_domain::policy::{
+    Cost, DryRun, ForecastChoice, Policy, Proactive, Resource, RuleBook, Rules, Sizing, Target, Threshold,
+};
 use serde::{Deserialize, Serialize};
 
 const MIB: f64 = 1_048_576.0;
@@ -14,7 +22,7 @@ const MIB: f64 = 1_048_576.0;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
-    /// Which policy decides: `proactive` or `threshold`.
+    /// Which policy decides: `proactive`, `cost` or `threshold`.
     pub policy: PolicyName,
     /// KPIs whose demand is sized: `cpu_cores_used`, `memory_bytes`.
     pub resources: Vec<String>,
@@ -34,14 +42,21 @@ pub struct Config {
     pub memory_mib_grain: f64,
     /// Section `[planner.proactive]`.
     pub proactive: ProactiveConfig,
+    /// Section `[planner.cost]`.
+    pub cost: CostConfig,
     /// Section `[planner.threshold]`.
     pub threshold: ThresholdConfig,
+    /// Sections `[planner.rates.NAME]`: rates that workloads are sized by as well.
+    pub rates: RatesConfig,
     /// Section `[planner.guardrails]`.
     pub guardrails: GuardrailsConfig,
     /// Section `[planner.dry_run]`.
     pub dry_run: DryRunConfig,
     /// Section `[planner.prices]`.
     pub prices: PricesConfig,
+    /// Sections `[planner.for.NAME]`: rules for some workloads.
+    #[serde(rename = "for")]
+    pub sections: SectionsConfig,
 }
 
 /// The policies.
@@ -51,6 +66,8 @@ pub enum PolicyName {
     /// The capacity that costs least, by rules that are tried on each workload all the time.
     #[default]
     Proactive,
+    /// What that plans for, from the instance types and in the count that cost least.
+    Cost,
     /// Compare the predicted demand with the capacity.
     Threshold,
 }
@@ -117,6 +134,15 @@ pub enum AimName {
     ShortShare,
     /// Stated prices.
     Prices,
+}
+
+/// Section `[planner.cost]`. Demand is planned as `[planner.proactive]` says, and the types are those of
+/// `[planner.prices]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CostConfig {
+    /// Another instance type is taken only where it saves at least this share of what the present one would cost.
+    pub switch_saving_min: f64,
 }
 
 /// Section `[planner.threshold]`: the four numbers of the policy.
@@ -201,11 +227,21 @@ impl Default for Config {
             cpu_cores_grain: sizing.cpu_cores_grain,
             memory_mib_grain: sizing.memory_bytes_grain / MIB,
             proactive: ProactiveConfig::default(),
+            cost: CostConfig::default(),
             threshold: ThresholdConfig::default(),
+            rates: RatesConfig::new(),
             guardrails: GuardrailsConfig::default(),
             dry_run: DryRunConfig::default(),
             prices: PricesConfig::default(),
+            sections: SectionsConfig::new(),
         }
+    }
+}
+
+impl Default for CostConfig {
+    fn default() -> Self {
+        let Cost { plan: _, switch_saving_min } = Cost::default();
+        Self { switch_saving_min }
     }
 }
 
@@ -251,19 +287,39 @@ impl Default for DryRunConfig {
 }
 
 impl Config {
-    /// The rules that the configuration makes, checked.
+    /// The rules that the configuration makes, checked. `groups` are those that sections may name.
     ///
     /// # Errors
-    /// With the key that is out of range or contradicts another.
-    pub fn rules(&self) -> anyhow::Result<Rules> {
+    /// With the key that is out of range or contradicts another, and the sections that it comes from.
+    pub fn rules(&self, groups: &GroupsConfig) -> anyhow::Result<RuleBook> {
+        sections::rule_book(self, groups)
+    }
+
+    /// Names of the rates that workloads are sized by, in sections too, with repetitions.
+    pub fn rated(&self) -> impl Iterator<Item = &str> {
+        let in_sections = self.sections.values().filter_map(|section| section.overrides.get("rates")?.as_table());
+        self.rates.keys().map(String::as_str).chain(in_sections.flat_map(|rates| rates.keys().map(String::as_str)))
+    }
+
+    /// The rules but for those for some workloads. `key` is where they stand.
+    fn general_rules(&self, key: &str) -> anyhow::Result<Rules> {
         let known = || Resource::ALL.map(Resource::kpi).join(", ");
         let resource = |name: &String| {
             Resource::of_kpi(name)
-                .with_context(|| format!("[planner] resources: {name:?} cannot be sized, only {}", known()))
+                .with_context(|| {
+                format!(
+                    "{key} resources: {name:?} cannot be sized, only {}; a rate is sized by its section [planner.rates.{name}]",
+                    known()
+                )
+            })
         };
         let rules = Rules {
             policy: match self.policy {
                 PolicyName::Proactive => Policy::Proactive(self.proactive.policy()),
+                PolicyName::Cost => {
+                    let CostConfig { switch_saving_min } = self.cost;
+                    Policy::Cost(Cost { plan: self.proactive.policy(), switch_saving_min })
+                }
                 PolicyName::Threshold => Policy::Threshold(self.threshold.rule()),
             },
             forecast: ForecastChoice {
@@ -276,6 +332,7 @@ impl Config {
                 resources: self.resources.iter().map(resource).collect::<Result<_, _>>()?,
             },
             learns_lead_time: self.learn_lead_time,
+            rates: self.rates.iter().map(|(name, rate)| rate.rule(name)).collect(),
             sizing: Sizing {
                 mechanism: match self.mechanism {
                     MechanismName::Auto => None,
@@ -285,12 +342,12 @@ impl Config {
                 },
                 cpu_cores_grain: self.cpu_cores_grain,
                 memory_bytes_grain: self.memory_mib_grain * MIB,
-                prices: self.prices.price_list().context("[planner.prices]")?,
+                prices: self.prices.price_list().with_context(|| format!("{key} prices"))?,
             },
             guardrails: self.guardrails.guardrails(),
             dry_run: DryRun { simulated: self.dry_run.simulated, elsewhere: self.dry_run.elsewhere },
         };
-        rules.validate().context("[planner] does not make sense")?;
+        rules.validate().with_context(|| format!("{key} does not make sense"))?;
         Ok(rules)
     }
 }
@@ -372,7 +429,7 @@ mod tests {
 
     #[test]
     fn the_defaults_are_the_domains() {
-        assert_eq!(Config::default().rules().unwrap(), Rules::default());
+        assert_eq!(Config::default().rules(&GroupsConfig::new()).unwrap().general(), &Rules::default());
     }
 
     #[test]
@@ -380,13 +437,20 @@ mod tests {
         let message = |change: fn(&mut Config)| {
             let mut config = Config::default();
             change(&mut config);
-            format!("{:#}", config.rules().unwrap_err())
+            format!("{:#}", config.rules(&GroupsConfig::new()).unwrap_err())
         };
         assert!(message(|c| c.resources = vec!["disk".into()]).contains("\"disk\" cannot be sized"));
         assert!(
             message(|c| (c.policy, c.threshold.headroom) = (PolicyName::Threshold, 1.3)).contains("headroom is 1.3")
         );
         assert!(message(|c| c.guardrails.replicas_max = 0).contains("replicas_max is 0"));
-        assert!(message(|c| c.prices.core_price_per_h = -1.0).contains("[planner.prices]: core_price_per_h"));
+        let cost = |change: fn(&mut Config)| {
+            let mut config = Config { policy: PolicyName::Cost, ..Config::default() };
+            change(&mut config);
+            format!("{:#}", config.rules(&GroupsConfig::new()).unwrap_err())
+        };
+        assert!(cost(|c| c.cost.switch_saving_min = 1.0).contains("switch_saving_min is 1"));
+        assert!(cost(|c| c.prices.instance_types.clear()).contains("instance_types is empty"));
+        assert!(message(|c| c.prices.core_price_per_h = -1.0).contains("[planner] prices: core_price_per_h"));
     }
 }

@@ -9,9 +9,18 @@ pub use config::Config;
 
 use anyhow::Context as _;
 use prescale_bus::Bus;
-use prescale_chassis::{Context, FleetsConfig, stage_factory};
+use prescale_chassis::{Context, FleetsConfig, GroupsConfig, stage_factory};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+
+/// What the planner reads of other services' sections: who belongs together.
+#[derive(Clone, Copy, Debug)]
+pub struct Named<'a> {
+    /// `[governor.fleets]`: which fleet a workload belongs to.
+    pub fleets: &'a FleetsConfig,
+    /// `[grouper.groups]`: which groups sections of rules may name.
+    pub groups: &'a GroupsConfig,
+}
 
 /// Runs the planner until shutdown. Blocks; call it outside of any async runtime.
 ///
@@ -19,12 +28,13 @@ use tokio_util::sync::CancellationToken;
 /// When the configuration cannot be used, or the bus is lost.
 pub fn run(
     config: &Config,
-    fleets: &FleetsConfig,
+    named: Named<'_>,
     context: &Context,
     bus: Arc<dyn Bus>,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let fleets = prescale_chassis::fleets(fleets)?;
-    let factory = stage_factory(stage::Factory::new(Arc::new(config.rules()?), Arc::new(fleets)));
+    let fleets = prescale_chassis::fleets(named.fleets)?;
+    let rules = config.rules(named.groups)?;
+    let factory = stage_factory(stage::Factory::new(Arc::new(rules), Arc::new(fleets)));
     context.run_stage(bus.as_ref(), factory, shutdown).context("the planner stopped")
 }

@@ -1,17 +1,20 @@
 //! The planner as a process of its own.
 
-use prescale_chassis::{ConfigError, FleetsConfig, FleetsSection, Loader, service_main_reading};
-use prescale_planner::Config;
+use prescale_chassis::{
+    ConfigError, FleetsConfig, FleetsSection, GroupsConfig, GroupsSection, Loader, service_main_reading,
+};
+use prescale_planner::{Config, Named};
 use std::process::ExitCode;
 
-/// Its own section, and the fleets of `[governor]`.
-fn read(loader: &Loader) -> Result<(Config, FleetsConfig), ConfigError> {
+/// Its own section, the fleets of `[governor]` and the groups of `[grouper]`.
+fn read(loader: &Loader) -> Result<(Config, FleetsConfig, GroupsConfig), ConfigError> {
     let FleetsSection { fleets, .. } = loader.section("governor")?;
-    Ok((loader.section("planner")?, fleets))
+    let GroupsSection { groups, .. } = loader.section("grouper")?;
+    Ok((loader.section("planner")?, fleets, groups))
 }
 
 fn main() -> ExitCode {
-    service_main_reading("planner", read, |(config, fleets), context, bus, shutdown| {
-        prescale_planner::run(config, fleets, context, bus, shutdown)
+    service_main_reading("planner", read, |(config, fleets, groups), context, bus, shutdown| {
+        prescale_planner::run(config, Named { fleets, groups }, context, bus, shutdown)
     })
 }

@@ -4,7 +4,7 @@ use prescale_bus::StageFailure;
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::topics;
 use prescale_domain::governor::{FleetRecord, Fleets, Proposer};
-use prescale_domain::policy::Rules;
+use prescale_domain::policy::RuleBook;
 use prescale_domain::prediction::Prediction;
 use std::sync::Arc;
 
@@ -16,20 +16,20 @@ pub const HOLD: &str = "hold";
 pub const STALE: &str = "stale";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 3;
+const STATE_LAYOUT: u32 = 4;
 
 /// Makes the stage's instances.
 ///
 /// The rules are no part of the state's schema: what was published under earlier rules stays
 /// published, and a snapshot knows of it.
 pub struct Factory {
-    rules: Arc<Rules>,
+    rules: Arc<RuleBook>,
     fleets: Arc<Fleets>,
 }
 
 /// The stage on one partition.
 pub struct PlannerStage {
-    rules: Arc<Rules>,
+    rules: Arc<RuleBook>,
     fleets: Arc<Fleets>,
     partition: u32,
     proposer: Proposer,
@@ -37,7 +37,7 @@ pub struct PlannerStage {
 
 impl Factory {
     /// Of checked rules and fleets.
-    pub fn new(rules: Arc<Rules>, fleets: Arc<Fleets>) -> Self {
+    pub fn new(rules: Arc<RuleBook>, fleets: Arc<Fleets>) -> Self {
         Self { rules, fleets }
     }
 }

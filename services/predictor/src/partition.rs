@@ -18,6 +18,7 @@ use prescale_domain::calibration::cold_start::{EXEMPLARY_BINS_MIN, Exemplars, ST
 use prescale_domain::calibration::pools::{PoolKey, Pools, Spreads};
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint};
 use prescale_domain::forecast::{DAY_BINS, Family, GRID_STEP_S};
+use prescale_domain::kpi::KpiName;
 use prescale_domain::policy::Resource;
 use prescale_domain::prediction::{Prediction, ResourceForecast, Signal};
 use prescale_domain::stream::silence::{SourceNumber, Sources};
@@ -75,6 +76,9 @@ struct State {
 /// Models whose terms had begun, with the SHA-256 of each.
 type Begun = Vec<(ModelId, String)>;
 
+/// Reason under which fingerprints are counted that have no KPI that is forecast.
+const NO_RESOURCE: &str = "no_resource";
+
 /// The stage of one partition.
 pub struct Partition {
     settings: Arc<Settings>,
@@ -85,6 +89,8 @@ pub struct Partition {
     family_names: [Arc<str>; Family::ALL.len()],
     state: State,
     wave: Wave,
+    /// Whether it was told that workloads have nothing that is forecast.
+    has_told_unforecast: bool,
 }
 
 #[derive(Default)]
@@ -126,6 +132,7 @@ impl Partition {
             family_names: Family::ALL.map(|family| family.name().into()),
             state,
             wave: Wave::default(),
+            has_told_unforecast: false,
         }
     }
 
@@ -179,7 +186,12 @@ impl Partition {
                 self.finish(&mut fates)?;
             }
             fates.push(match self.refusal(&record.fingerprint) {
-                Some(reason) => Fate::Dropped(reason),
+                Some(reason) => {
+                    if reason == NO_RESOURCE {
+                        self.tell_unforecast(&record.fingerprint);
+                    }
+                    Fate::Dropped(reason)
+                }
                 None => Fate::TakenIn,
             });
             if fates[input] == Fate::TakenIn {
@@ -210,12 +222,27 @@ impl Partition {
         }
     }
 
+    /// Says once which setting is missing where a workload has nothing that is forecast.
+    fn tell_unforecast(&mut self, fingerprint: &Fingerprint) {
+        if self.has_told_unforecast {
+            return;
+        }
+        self.has_told_unforecast = true;
+        tracing::warn!(
+            workload = %fingerprint.workload,
+            kpis = joined(fingerprint.kpis.iter().map(|kpi| &kpi.name)),
+            resources = joined(self.settings.resources.iter()),
+            "a workload has no KPI that is forecast, and is neither forecast nor sized: name one of its own in [predictor] \
+             resources, and a rate in [planner.rates] too (told once)"
+        );
+    }
+
     fn refusal(&self, fingerprint: &Fingerprint) -> Option<&'static str> {
         let known = self.state.workloads.get(&fingerprint.workload);
         if fingerprint.step_s > GRID_STEP_S {
             Some("step_above_grid")
         } else if self.demands(fingerprint).is_empty() {
-            Some("no_resource")
+            Some(NO_RESOURCE)
         } else if known.is_some_and(|known| known.last_at >= fingerprint.at) {
             Some("stale")
         } else {
@@ -376,6 +403,10 @@ fn learn_from_others(
     } else if bins >= EXEMPLARY_BINS_MIN && bins / day_bins != bins_before / day_bins && exemplars.wants(workload) {
         exemplars.keep(workload, bin, traits(), series.corrections());
     }
+}
+
+fn joined<'a>(names: impl Iterator<Item = &'a KpiName>) -> String {
+    names.map(KpiName::as_str).collect::<Vec<_>>().join(", ")
 }
 
 fn predicted(record: Enveloped, resources: Vec<ResourceForecast>, signals: Vec<Signal>) -> Fate {

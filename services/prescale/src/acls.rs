@@ -137,8 +137,7 @@ mod tests {
         let fingerprinter =
             prescale_fingerprinter::stage::Factory::new(Arc::new(settings.fingerprinter.settings().unwrap()));
         let predictor = prescale_predictor::stage::Factory::new(settings.predictor.settings().unwrap()).unwrap();
-        let planner =
-            prescale_planner::stage::Factory::new(Arc::new(settings.planner.rules().unwrap()), Arc::default());
+        let planner = prescale_planner::stage::Factory::new(Arc::new(settings.rules().unwrap()), Arc::default());
         let governor = prescale_governor::stage::Factory::new(Arc::new(settings.governor.rules().unwrap()), 4);
         let actuator = prescale_actuator::stage::Factory::new(Arc::new(settings.actuator.cloud_rules().unwrap()));
         let said = [

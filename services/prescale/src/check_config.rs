@@ -28,6 +28,32 @@ pub fn in_force(settings: &Settings) -> Result<String> {
     Ok(toml::to_string(&document)?)
 }
 
+/// What each section of rules for some workloads overrides, as comments, in the order in which they go on top of each
+/// other; empty without any.
+pub fn overrides(settings: &Settings) -> String {
+    let general = Value::try_from(&settings.planner).unwrap_or_else(|_| Value::Table(Table::new()));
+    let mut sections: Vec<_> = settings.planner.sections.iter().collect();
+    sections.sort_by_key(|(name, section)| (section.priority, *name));
+    let mut text = String::new();
+    for (name, section) in sections {
+        let [workloads, sources, groups] = [&section.workloads, &section.sources, &section.groups].map(|l| listed(l));
+        text += &format!(
+            "# [planner.for.{name}], priority {}, for workloads {workloads}, sources {sources}, groups {groups}:\n",
+            section.priority
+        );
+        for (key, value) in section.overridden() {
+            let before = key.split('.').try_fold(&general, |table, part| table.get(part));
+            let instead = before.map(|before| format!(" instead of {before}")).unwrap_or_default();
+            text += &format!("#   {key} = {value}{instead}\n");
+        }
+    }
+    text
+}
+
+fn listed(patterns: &[String]) -> String {
+    if patterns.is_empty() { "any".to_owned() } else { patterns.join(", ") }
+}
+
 fn section(value: &impl Serialize) -> Result<Value> {
     Ok(Value::try_from(value)?)
 }
@@ -53,5 +79,24 @@ mod tests {
         assert!(text.contains("lead_time_s = 1234") && !text.contains("swordfish"), "{text}");
         assert!(text.contains("password = \"***\"") && !format!("{settings:?}").contains("swordfish"), "{text}");
         text.parse::<Table>().unwrap();
+    }
+
+    #[test]
+    fn each_section_says_what_it_overrides_in_their_order() {
+        let mut settings = Settings::default();
+        let text = "[for.b]\nworkloads = [\"web-*\"]\nlead_time_s = 300\nguardrails.replicas_min = 2\n\
+                    [for.a]\npriority = 1\nsources = [\"fleet:*\"]\npolicy = \"threshold\"\n";
+        settings.planner = toml::from_str(text).unwrap();
+        assert_eq!(
+            overrides(&settings),
+            "# [planner.for.b], priority 0, for workloads web-*, sources any, groups any:\n\
+             #   guardrails.replicas_min = 2 instead of 1\n\
+             #   lead_time_s = 300 instead of 900\n\
+             # [planner.for.a], priority 1, for workloads any, sources fleet:*, groups any:\n\
+             #   policy = \"threshold\" instead of \"proactive\"\n"
+        );
+        let in_force = in_force(&settings).unwrap();
+        let table: Table = in_force.parse().unwrap();
+        assert_eq!(table["planner"]["for"]["b"]["lead_time_s"].as_integer(), Some(300));
     }
 }

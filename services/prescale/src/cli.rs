@@ -154,7 +154,8 @@ fn up(config: Option<&Path>, args: &UpArgs) -> Result<(), Failure> {
 }
 
 fn check(config: Option<&Path>) -> Result<(), Failure> {
-    say(&check_config::in_force(&load(config)?)?)
+    let settings = load(config)?;
+    say(&format!("{}{}", check_config::in_force(&settings)?, check_config::overrides(&settings)))
 }
 
 /// The bus, and the topics that it should have.
@@ -260,7 +261,7 @@ fn dlq_replay(config: Option<&Path>, args: &DlqReplayArgs) -> Result<(), Failure
 
 fn explain(config: Option<&Path>, args: &ExplainArgs) -> Result<(), Failure> {
     let (settings, bus) = open(config)?;
-    let rules = settings.planner.rules().map_err(Failure::Usage)?;
+    let rules = settings.rules().map_err(Failure::Usage)?;
     let shutdown = shutdown::on_signals().context("cannot set up the signal handlers")?;
     let instant = |text: &String| {
         parse_rfc3339(text).with_context(|| format!("--at {text:?}: give an instant such as 2026-03-01T12:00:00Z"))

@@ -11,7 +11,7 @@ use prescale_bus::{Bus, CaughtUp, ConsumedRecord, ReadFrom};
 use prescale_contracts::{Contract, Envelope, record_json, rfc3339, topics};
 use prescale_domain::action::{Action, ActionOutcome, ActionResult};
 use prescale_domain::governor::{FleetRecord, Held, Said};
-use prescale_domain::policy::{Decision, Planning, Rules, explain, explain_hold};
+use prescale_domain::policy::{Decision, Planning, RuleBook, explain, explain_hold};
 use prescale_domain::prediction::{HorizonForecast, Prediction, ResourceForecast};
 use prescale_domain::quantiles::QUANTILE_LEVELS;
 use prescale_domain::time::EventTime;
@@ -61,7 +61,7 @@ struct Answer {
 /// When nothing is known of the workload, a topic is missing or the bus cannot be read.
 pub fn explained(
     bus: &dyn Bus,
-    rules: &Rules,
+    rules: &RuleBook,
     question: &Question<'_>,
     shutdown: &CancellationToken,
 ) -> Result<String> {
@@ -77,7 +77,7 @@ pub fn explained(
     if question.as_json { as_json(question.workload, &answer) } else { as_text(&answer) }
 }
 
-fn gather(bus: &dyn Bus, rules: &Rules, question: &Question<'_>, shutdown: &CancellationToken) -> Result<Answer> {
+fn gather(bus: &dyn Bus, rules: &RuleBook, question: &Question<'_>, shutdown: &CancellationToken) -> Result<Answer> {
     let mut answer = Answer { newest: None, actions: VecDeque::new(), results: BTreeMap::new(), held: VecDeque::new() };
     let mut planning = Planning::default();
     let partitions = partitions_of(bus, topics::PREDICTIONS)?;

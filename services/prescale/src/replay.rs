@@ -26,7 +26,7 @@ use anyhow::{Result, ensure};
 use contender::{Contender, Outcome};
 use course::{Course, Forecaster};
 use glob::Pattern;
-use planner::Rulebook;
+use planner::Basis;
 use policies::{Kind, Policy};
 use prescale_collector::ReplayReport;
 use prescale_collector::config::ReplayConfig;
@@ -35,7 +35,7 @@ use prescale_domain::forecast::Family;
 use prescale_domain::governor::{Fleets, GovernorRules};
 use prescale_domain::kpi::CPU_CORES_USED;
 use prescale_domain::outcome::Tally;
-use prescale_domain::policy::Rules;
+use prescale_domain::policy::RuleBook;
 use prescale_domain::time::EventTime;
 use prescale_predictor::config::Choice;
 use prescale_predictor::partition::Partition;
@@ -156,7 +156,7 @@ impl Plan {
         ensure!(!request.lead_times_s.is_empty(), "--lead-time: name at least one");
         ensure!(request.block_days > 0, "--block-days: at least one day");
         ensure!(request.grain_cores.is_finite() && request.grain_cores > 0.0, "--grain: give cores above 0");
-        let policies = policies::chosen(&settings.planner, request)?;
+        let policies = policies::chosen(settings, request)?;
         let needs = |naive: bool| request.forecasts && policies.iter().any(|p| p.needs_forecasts(naive));
         let mut config = settings.predictor.clone();
         config.resources = vec![CPU_CORES_USED.to_owned()];
@@ -188,8 +188,8 @@ impl Plan {
         Course::new(request.stamped, request.workloads.clone(), has_planner, forecasters)
     }
 
-    fn rulebook(&self, rules: Rules) -> Rulebook {
+    fn basis(&self, rules: RuleBook) -> Basis {
         let (governor, fleets) = (Arc::clone(&self.governor), Arc::clone(&self.fleets));
-        Rulebook { rules, governor, fleets, partitions: self.partitions }
+        Basis { rules, governor, fleets, partitions: self.partitions }
     }
 }

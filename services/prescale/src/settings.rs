@@ -1,8 +1,10 @@
 //! The whole configuration: every section, read and checked.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use prescale_chassis::config::SECTIONS;
 use prescale_chassis::{BusConfig, ConfigError, Loader, SchemaRegistryConfig, TelemetryConfig};
+use prescale_domain::policy::RuleBook;
+use prescale_planner::Named;
 use std::path::Path;
 
 /// Every section of `prescale.toml`.
@@ -66,6 +68,19 @@ impl Settings {
         Ok(settings)
     }
 
+    /// The planner's rules.
+    ///
+    /// # Errors
+    /// As [`prescale_planner::Config::rules`].
+    pub fn rules(&self) -> Result<RuleBook> {
+        self.planner.rules(&self.grouper.groups)
+    }
+
+    /// What the planner reads of other sections.
+    pub fn named(&self) -> Named<'_> {
+        Named { fleets: &self.governor.fleets, groups: &self.grouper.groups }
+    }
+
     /// Checks what no type can say: ranges, keys that contradict each other, files that are named.
     ///
     /// # Errors
@@ -80,7 +95,11 @@ impl Settings {
         prescale_predictor::stage::Factory::new(self.predictor.settings()?)?;
         self.grouper.groups()?;
         self.grouper.patience_bins()?;
-        self.planner.rules()?;
+        self.rules()?;
+        for rate in self.planner.rated() {
+            let is_forecast = self.predictor.resources.iter().any(|resource| resource == rate);
+            ensure!(is_forecast, "[planner.rates.{rate}]: it is not forecast: add {rate:?} to [predictor] resources");
+        }
         self.governor.rules()?;
         self.actuator.cloud_rules()?;
         self.archiver.check()?;
@@ -121,6 +140,15 @@ mod tests {
         let defaults: toml::Table = in_force(&Settings::default()).unwrap().parse().unwrap();
         assert_eq!(example, defaults);
         read(&text).unwrap().check().unwrap();
+    }
+
+    #[test]
+    fn a_rate_that_nobody_forecasts_is_refused() {
+        let text = "[planner.rates.requests_per_s]\nper_replica = 120\n";
+        let error = read(text).unwrap().check().unwrap_err().to_string();
+        assert!(error.contains("add \"requests_per_s\" to [predictor] resources"), "{error}");
+        let forecast = "[predictor]\nresources = [\"cpu_cores_used\", \"requests_per_s\"]\n";
+        read(&format!("{forecast}{text}")).unwrap().check().unwrap();
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl Services<'_> {
         }
         self.start(scope, "governor", move |s| prescale_governor::run(&governor, &s.context, s.bus(), &s.stop));
         self.start(scope, "planner", |s| {
-            prescale_planner::run(&s.settings.planner, &s.settings.governor.fleets, &s.context, s.bus(), &s.stop)
+            prescale_planner::run(&s.settings.planner, s.settings.named(), &s.context, s.bus(), &s.stop)
         });
         self.start(scope, "predictor", |s| {
             prescale_predictor::run(&s.settings.predictor, &s.context, s.bus(), &s.stop)

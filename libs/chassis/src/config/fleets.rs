@@ -1,8 +1,8 @@
 //! Fleets as configuration has them: `[governor.fleets.NAME]`. The planner reads them too, since it says which
 //! fleet a workload belongs to.
 
+use super::groups::selector;
 use anyhow::{Context as _, Result, ensure};
-use glob::Pattern;
 use prescale_domain::governor::Fleets;
 use prescale_domain::governor::fleets::FleetPattern;
 use prescale_domain::workload::WorkloadId;
@@ -40,18 +40,13 @@ pub struct FleetsSection {
 pub fn fleets(config: &FleetsConfig) -> Result<Fleets> {
     let fleet = |(name, config): (&String, &FleetConfig)| {
         let key = format!("[governor.fleets.{name}]");
-        let patterns = |what: &str, patterns: &[String]| {
-            let pattern = |text: &String| Pattern::new(text).with_context(|| format!("{key} {what}: {text:?}"));
-            patterns.iter().map(pattern).collect::<Result<Vec<_>>>()
-        };
         ensure!(
             !(config.workloads.is_empty() && config.sources.is_empty()),
             "{key} has neither workloads nor sources: give patterns, \"*\" for all"
         );
         Ok(FleetPattern {
             name: WorkloadId::new(name).with_context(|| key.clone())?,
-            workloads: patterns("workloads", &config.workloads)?,
-            sources: patterns("sources", &config.sources)?,
+            members: selector(&key, &config.workloads, &config.sources)?,
         })
     };
     Ok(Fleets::new(config.iter().map(fleet).collect::<Result<_>>()?))

@@ -167,12 +167,28 @@ fn segments(path: &serde_ignored::Path<'_>) -> Vec<String> {
     }
 }
 
+/// The value that a table makes, with the defaults for what it leaves out.
+///
+/// # Errors
+/// With the key that is not known and the nearest one, or the value that does not fit.
+pub fn read_strictly<T: Default + Serialize + DeserializeOwned>(table: &Table) -> Result<T, String> {
+    let (value, unknown) = read::<T, _>(Value::Table(table.clone())).map_err(|e| one_line(e.message()))?;
+    match unknown.first() {
+        None => Ok(value),
+        Some(path) => Err(format!("{}: unknown key, {}", path.join("."), hint_for::<T>(path))),
+    }
+}
+
 fn unknown_key<T: Default + Serialize>(place: String, section: &str, path: &[String]) -> ConfigError {
+    ConfigError::UnknownKey { place, section: section.to_owned(), key: path.join("."), hint: hint_for::<T>(path) }
+}
+
+fn hint_for<T: Default + Serialize>(path: &[String]) -> String {
     let defaults = Value::try_from(T::default()).unwrap_or_else(|_| Value::Table(Table::new()));
     let (last, parents) = path.split_last().map_or(("", path), |(last, parents)| (last.as_str(), parents));
     let siblings = parents.iter().try_fold(&defaults, |value, key| value.get(key));
     let keys = siblings.and_then(Value::as_table).into_iter().flat_map(|t| t.keys().map(String::as_str));
-    ConfigError::UnknownKey { place, section: section.to_owned(), key: path.join("."), hint: hint(last, keys) }
+    hint(last, keys)
 }
 
 fn one_line(message: &str) -> String {

@@ -6,13 +6,15 @@
 mod document;
 mod environment;
 mod fleets;
+mod groups;
 mod loader;
 mod nearest;
 mod prices;
 mod secret;
 
 pub use fleets::{FleetConfig, FleetsConfig, FleetsSection, fleets};
-pub use loader::{Loader, defaults_toml};
+pub use groups::{GroupConfig, GroupsConfig, GroupsSection, selector};
+pub use loader::{Loader, defaults_toml, read_strictly};
 pub use prices::{InstanceTypeConfig, PricesConfig};
 pub use secret::Secret;
 

@@ -31,6 +31,17 @@ pub struct InstanceTypeConfig {
     pub memory_gib: f64,
     /// Price per hour.
     pub price_per_h: f64,
+    /// Whether more of it can be had.
+    #[serde(default = "available", skip_serializing_if = "is_available")]
+    pub available: bool,
+}
+
+const fn available() -> bool {
+    true
+}
+
+fn is_available(available: &bool) -> bool {
+    *available
 }
 
 impl Default for PricesConfig {
@@ -41,6 +52,7 @@ impl Default for PricesConfig {
             cpu_cores: t.cpu_cores,
             memory_gib: t.memory_bytes / GIB,
             price_per_h: t.price_per_h,
+            available: t.is_available,
         };
         Self {
             instance_types: instance_types.into_iter().map(as_configured).collect(),
@@ -77,6 +89,7 @@ impl PricesConfig {
             cpu_cores: t.cpu_cores,
             memory_bytes: t.memory_gib * GIB,
             price_per_h: t.price_per_h,
+            is_available: t.available,
         };
         Ok(PriceList {
             instance_types: self.instance_types.iter().map(in_domain).collect(),
@@ -109,5 +122,15 @@ mod tests {
         assert!(with(|p| p.instance_types[1].name = p.instance_types[0].name.clone()).contains("comes twice"));
         assert!(with(|p| p.instance_types[2].memory_gib = 0.0).contains("above 0"));
         assert!(with(|p| p.core_price_per_h = -1.0).contains("core_price_per_h"));
+    }
+
+    #[test]
+    fn a_type_may_be_unavailable() {
+        let text = "instance_types = [\n{ name = \"a\", cpu_cores = 1, memory_gib = 1, price_per_h = 1, available = false },\n\
+                    { name = \"b\", cpu_cores = 1, memory_gib = 1, price_per_h = 1 },\n]\n";
+        let prices: PricesConfig = toml::from_str(text).unwrap();
+        let available: Vec<bool> = prices.price_list().unwrap().instance_types.iter().map(|t| t.is_available).collect();
+        assert_eq!(available, [false, true]);
+        assert!(toml::to_string(&prices).unwrap().contains("available = false"));
     }
 }

@@ -18,6 +18,8 @@ pub struct InstanceType {
     pub memory_bytes: f64,
     /// Price per hour.
     pub price_per_h: f64,
+    /// Whether more of it can be had.
+    pub is_available: bool,
 }
 
 impl InstanceType {
@@ -64,6 +66,7 @@ impl Default for PriceList {
                 cpu_cores,
                 memory_bytes: gib * GIB,
                 price_per_h,
+                is_available: true,
             };
             sizes.iter().map(of).collect::<Vec<_>>()
         };

@@ -212,6 +212,9 @@ impl Tenant {
                         "instance type {name:?} has {} cores and {} bytes, not what is asked for",
                         t.cpu_cores, t.memory_bytes
                     )),
+                    Some(t) if !t.is_available && now.instance_type != wanted.instance_type => {
+                        Some(format!("instance type {name:?} is not available"))
+                    }
                     Some(_) => None,
                 }
             }

@@ -106,6 +106,16 @@ fn what_the_mechanism_cannot_do_is_refused_for_good() {
     (unlisted.mechanism, unlisted.desired.instance_type) = (Mechanism::InstanceType, Some("giant".into()));
     let mut mismatched = unlisted.clone();
     mismatched.desired.instance_type = Some("general-4".into());
+    let mut taken = unlisted.clone();
+    taken.desired = rules.prices.instance_type("general-4").expect("is listed").capacity(6);
+    assert!(matches!(
+        apply(&mut SimulatedCloud::default(), &rules, "a", &taken).outcome,
+        ActionOutcome::Applied { .. }
+    ));
+    let mut scarce = rules.clone();
+    scarce.prices.instance_types.iter_mut().for_each(|t| t.is_available = false);
+    let refused = apply(&mut SimulatedCloud::default(), &scarce, "a", &taken);
+    assert!(matches!(refused.outcome, ActionOutcome::Failed { retryable: false, .. }), "{refused:?}");
     for impossible in [other_size, unlisted, mismatched] {
         let result = apply(&mut SimulatedCloud::default(), &rules, "a", &impossible);
         assert!(matches!(result.outcome, ActionOutcome::Failed { retryable: false, .. }), "{result:?}");

@@ -1,17 +1,15 @@
 //! Which fleet a workload belongs to: that of the first pattern that holds, or else its source.
 
+use crate::selector::Selector;
 use crate::workload::{WORKLOAD_ID_BYTES_MAX, WorkloadId};
-use glob::Pattern;
 
 /// A fleet by patterns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FleetPattern {
     /// Its name.
     pub name: WorkloadId,
-    /// Patterns of workload names, of which one must match; empty for all.
-    pub workloads: Vec<Pattern>,
-    /// Patterns of sources, of which one must match; empty for all.
-    pub sources: Vec<Pattern>,
+    /// Which workloads are of it.
+    pub members: Selector,
 }
 
 /// The fleets that are named by patterns. Every other workload is of the fleet of its source.
@@ -26,9 +24,7 @@ impl Fleets {
 
     /// The fleet that a workload of a source belongs to.
     pub fn of(&self, workload: &WorkloadId, source: &str) -> WorkloadId {
-        let matches =
-            |patterns: &[Pattern], text: &str| patterns.is_empty() || patterns.iter().any(|p| p.matches(text));
-        let holds = |p: &&FleetPattern| matches(&p.workloads, workload.as_str()) && matches(&p.sources, source);
+        let holds = |p: &&FleetPattern| p.members.holds(workload, source);
         self.0.iter().find(holds).map_or_else(|| of_source(source), |pattern| pattern.name.clone())
     }
 }
@@ -49,10 +45,10 @@ mod tests {
 
     #[test]
     fn the_first_pattern_that_holds_names_the_fleet_and_else_the_source() {
+        let texts = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
         let pattern = |name: &str, workloads: &[&str], sources: &[&str]| FleetPattern {
             name: workload(name),
-            workloads: workloads.iter().map(|p| Pattern::new(p).unwrap()).collect(),
-            sources: sources.iter().map(|p| Pattern::new(p).unwrap()).collect(),
+            members: Selector::new(&texts(workloads), &texts(sources)).unwrap(),
         };
         let fleets = Fleets::new(vec![pattern("a", &["web-*"], &["x:*"]), pattern("b", &["web-*", "db"], &[])]);
         let of = |name: &str, source: &str| fleets.of(&workload(name), source).to_string();

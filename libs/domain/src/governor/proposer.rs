@@ -2,7 +2,8 @@
 //! bins that end before and after it.
 
 use super::{FleetRecord, Fleets, Proposal, Said, Sightings, follows_from_live_use};
-use crate::policy::{Decision, Planning, Rules};
+use crate::policy::rule_book::RulesFor;
+use crate::policy::{Decision, Planning};
 use crate::prediction::Prediction;
 use bitcode::{Decode, Encode};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ impl Proposer {
     /// workload.
     pub fn step(
         &mut self,
-        (rules, fleets, partition): (&Rules, &Fleets, u32),
+        (rules, fleets, partition): (&impl RulesFor, &Fleets, u32),
         prediction: &Prediction,
         id: &Arc<str>,
     ) -> Option<Vec<FleetRecord>> {

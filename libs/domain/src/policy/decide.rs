@@ -1,9 +1,12 @@
 //! One decision: facts in, an immutable plan or the reasons against one out.
 
+use super::Cost;
+use super::cost::plan;
 use super::floor;
 use super::live::{Live, Surge};
 use super::proactive::{Prices, Settings, Track};
 use super::proposal::{Direction, Need, Proposal, propose};
+use super::rate::{RateView, judge};
 use super::rules::{Policy, Rules};
 use super::wording::{capacity as capacity_words, instant, reason};
 use crate::action::{Action, Mechanism, Reason, Verdict};
@@ -40,6 +43,8 @@ pub struct Facts<'a> {
     pub prices: &'a Prices,
     /// How rules are tried.
     pub settings: &'a Settings,
+    /// The rates that it has, of those that the rules name.
+    pub rates: &'a [RateView<'a>],
 }
 
 /// Decides about one workload.
@@ -54,12 +59,16 @@ pub fn decide(rules: &Rules, facts: &Facts<'_>) -> Decision {
     let resources = &rules.forecast.resources;
     let mut proposal = match &rules.policy {
         Policy::Threshold(threshold) => propose(threshold, &rules.forecast, prediction, base),
-        Policy::Proactive(policy) => {
+        Policy::Proactive(policy) | Policy::Cost(Cost { plan: policy, .. }) => {
             policy.propose(facts.settings, prediction, base, resources, (facts.track, facts.prices, facts.live))
         }
     };
+    judge::combine(rules, facts, base, &mut proposal);
     floor::raise(rules, facts, current, base, &mut proposal);
     let again = again(facts, &proposal, current, dry_run);
+    if let Policy::Cost(cost) = &rules.policy {
+        return plan::plan(rules, cost, facts, (current, base), again, proposal);
+    }
     let Some((direction, need)) = proposal.change else {
         return decided(rules, facts, current, again, proposal);
     };
@@ -73,7 +82,7 @@ pub fn decide(rules: &Rules, facts: &Facts<'_>) -> Decision {
     } else {
         let step = rules.sizing.step_room(&rules.guardrails.step, mechanism, base, direction);
         match rules.policy {
-            Policy::Proactive(_) => step.within(floor::proven_room(facts, current, direction)),
+            Policy::Proactive(_) | Policy::Cost(_) => step.within(floor::proven_room(facts, current, direction)),
             Policy::Threshold(_) => step,
         }
     };
@@ -85,7 +94,7 @@ pub fn decide(rules: &Rules, facts: &Facts<'_>) -> Decision {
 }
 
 /// The plan, where a capacity is asked for.
-fn decided(
+pub(super) fn decided(
     rules: &Rules,
     facts: &Facts<'_>,
     current: &Capacity,
@@ -103,6 +112,10 @@ fn decided(
     if dry_run {
         proposal.reasons.push(reason("plan.dry_run", "published only: nothing is called".to_owned()));
     }
+    let mechanism = match rules.policy {
+        Policy::Cost(_) => plan::mechanism(current, &desired),
+        Policy::Proactive(_) | Policy::Threshold(_) => rules.sizing.mechanism(prediction.platform),
+    };
     Decision::Act(Box::new(Action {
         workload: prediction.workload.clone(),
         decided_at: now,
@@ -112,7 +125,7 @@ fn decided(
         verdict: verdict(current, &desired),
         current: current.clone(),
         desired,
-        mechanism: rules.sizing.mechanism(prediction.platform),
+        mechanism,
         dry_run,
         evidence: proposal.evidence,
         reasons: proposal.reasons,
@@ -122,7 +135,9 @@ fn decided(
 
 fn verdict(current: &Capacity, desired: &Capacity) -> Verdict {
     let totals = [(current.cpu_cores(), desired.cpu_cores()), (current.memory_bytes(), desired.memory_bytes())];
-    if totals.iter().all(|(now, wanted)| wanted >= now) {
+    // Where no size is known the count tells.
+    let grows = totals.iter().any(|(now, wanted)| wanted > now) || desired.replicas >= current.replicas;
+    if grows && totals.iter().all(|(now, wanted)| wanted >= now) {
         Verdict::ScaleOut
     } else if totals.iter().all(|(now, wanted)| wanted <= now) {
         Verdict::ScaleIn
@@ -202,7 +217,7 @@ pub(crate) fn mechanism_words(mechanism: Mechanism) -> &'static str {
 
 /// Asks confidence, the pace, and what speaks against a decrease; leaves a reason for each objection. What live use
 /// demands comes whatever they say.
-fn may_act(rules: &Rules, facts: &Facts<'_>, direction: Direction, proposal: &mut Proposal) -> bool {
+pub(super) fn may_act(rules: &Rules, facts: &Facts<'_>, direction: Direction, proposal: &mut Proposal) -> bool {
     if proposal.demanded {
         return true;
     }
@@ -217,7 +232,7 @@ fn may_act(rules: &Rules, facts: &Facts<'_>, direction: Direction, proposal: &mu
     }
     if let Surge::Young { lasted_s, demands_after_s, short_before } = facts.surge
         && direction == Direction::Out
-        && matches!(rules.policy, Policy::Proactive(_))
+        && !matches!(rules.policy, Policy::Threshold(_))
     {
         objections.push(floor::waits(lasted_s, demands_after_s, short_before));
     }

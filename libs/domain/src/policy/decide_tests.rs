@@ -309,3 +309,51 @@ fn an_explanation_names_everything() {
     let Decision::Hold(reasons) = decide_first(&threshold_rules(), &hold) else { panic!("acted") };
     assert!(explain_hold(&hold, &reasons).starts_with("web at 1970-01-01T00:00:00Z: hold\n  capacity   4 replicas"));
 }
+
+#[test]
+fn a_decision_says_first_which_sections_its_rules_come_from() {
+    let section = |name: &str| rule_book::Section {
+        name: name.into(),
+        priority: 0,
+        reach: rule_book::Reach(vec![vec![crate::selector::Selector::new(&["w".into()], &[]).expect("a pattern")]]),
+    };
+    let compose = |_: &[std::sync::Arc<str>]| Ok::<_, std::convert::Infallible>(threshold_rules());
+    let book = RuleBook::new(Rules::default(), vec![section("b"), section("a")], compose).expect("a book");
+    let decision = Planning::default().step(&book, &prediction("w", 0, 10.0, 20.0, 4), &"p1".into()).expect("is new");
+    let action = acted(decision);
+    assert_eq!(&*action.policy, "threshold");
+    assert_eq!(action.reasons[0].text, "the general rules, with those of a, then b on top");
+    let other = Planning::default().step(&book, &prediction("v", 0, 10.0, 20.0, 4), &"p1".into()).expect("is new");
+    let reasons = match other {
+        Decision::Act(action) => action.reasons,
+        Decision::Hold(reasons) => reasons,
+    };
+    assert!(reasons.iter().all(|r| &*r.rule != "rules.sections"));
+}
+
+#[test]
+fn workloads_of_one_source_with_other_aims_have_prices_of_their_own() {
+    let own = |aim| Policy::Proactive(Proactive { aim, ..Proactive::default() });
+    let careful = Rules { policy: own(proactive::Aim::ShortShare(0.001)), ..Rules::default() };
+    let decisions = |names: &[&str], of: &str, rules_of_v: &Rules| {
+        let mut planning = Planning::default();
+        let mut said = Vec::new();
+        for bin in 0..4 * 288i64 {
+            for name in names {
+                let wave = 3.0 + 2.5 * (bin as f64 / 46.0).sin() + f64::from(bin % 5 == 0);
+                let mut p = prediction(name, bin * 300, wave, 20.0, 4);
+                p.step_s = 300;
+                p.resources[0].last = Some(if *name == "v" { 0.3 * wave } else { wave });
+                let rules = if *name == "v" { rules_of_v.clone() } else { Rules::default() };
+                let decision = planning.step(&rules, &p, &"p".into()).expect("is new");
+                if *name == of {
+                    said.push(decision);
+                }
+            }
+        }
+        said
+    };
+    let alone = decisions(&["w"], "w", &careful);
+    assert!(decisions(&["w", "v"], "w", &careful) == alone, "v has another aim");
+    assert!(decisions(&["w", "v"], "w", &Rules::default()) != alone, "v shares its prices");
+}

@@ -4,6 +4,7 @@ use super::decide::Facts;
 use super::live::{Peaks, Surge};
 use super::proactive::propose::{MEMORY_PEAK_DAYS, forecast_of};
 use super::proposal::{Direction, Need, Proposal};
+use super::rate::judge;
 use super::resource::Resource;
 use super::rules::Rules;
 use super::wording::{number, reason};
@@ -58,9 +59,11 @@ pub(super) fn raise(rules: &Rules, facts: &Facts<'_>, current: &Capacity, base: 
             _ => Need::default(),
         };
         need.set(resource, need.of(resource).unwrap_or(0.0).max(needed));
+        proposal.planned.set(resource, proposal.planned.of(resource).unwrap_or(0.0).max(needed));
         proposal.change = Some((Direction::Out, need));
         proposal.demanded = true;
     }
+    judge::demand(rules, facts, (current, base), proposal);
 }
 
 fn used(facts: &Facts<'_>, resource: Resource) -> Option<f64> {
@@ -130,14 +133,20 @@ pub(super) fn leave(rules: &Rules, facts: &Facts<'_>, mut need: Need, reasons: &
             need.set(resource, floor);
         }
     }
+    judge::leave(rules, facts, &mut need, reasons);
     need
 }
 
 /// What of the live use speaks against a decrease.
 pub(super) fn objections_to_a_decrease(facts: &Facts<'_>) -> Vec<Reason> {
     let mut objections = Vec::new();
-    if used(facts, Resource::Cpu).is_none() {
-        let text = format!("{}: the newest value is missing, and missing is not zero", Resource::Cpu.kpi());
+    let is_sized_by_rates = facts.rates.iter().any(|view| view.serves.is_ok());
+    let cpu_is_missing = used(facts, Resource::Cpu).is_none()
+        && !(is_sized_by_rates && forecast_of(facts.prediction, Resource::Cpu).is_none());
+    let rates = facts.rates.iter().filter(|view| view.serves.is_ok() && view.used.is_none());
+    let missing = cpu_is_missing.then_some(Resource::Cpu.kpi()).into_iter().chain(rates.map(|view| view.kpi.as_str()));
+    for kpi in missing {
+        let text = format!("{kpi}: the newest value is missing, and missing is not zero");
         objections.push(reason("guardrail.stale", text));
     }
     if facts.live.cpu.fell_as_never_before() {

@@ -6,16 +6,20 @@
 //! instant that its prediction was made for.
 
 pub mod check;
+pub mod cost;
 pub mod decide;
 pub mod explain;
 mod floor;
 pub mod lead;
 pub mod live;
+mod market;
 pub mod outlook;
 pub mod planning;
 pub mod proactive;
 pub mod proposal;
+pub mod rate;
 pub mod resource;
+pub mod rule_book;
 pub mod rules;
 pub mod sizing;
 pub mod threshold;
@@ -31,12 +35,15 @@ mod fleet_tests;
 mod properties;
 
 pub use check::violations;
+pub use cost::Cost;
 pub use decide::{Decision, Facts, decide};
 pub use explain::{explain, explain_hold};
 pub use outlook::{ForecastChoice, Target};
 pub use planning::Planning;
 pub use proactive::Proactive;
+pub use rate::{PerReplica, RateRule};
 pub use resource::Resource;
+pub use rule_book::{RuleBook, RulesFor};
 pub use rules::{DryRun, Policy, Rules, RulesError};
 pub use sizing::{InstanceType, Sizing};
 pub use threshold::Threshold;

@@ -126,18 +126,24 @@ impl ForecastChoice {
         prediction: &'a Prediction,
         capacity: &Capacity,
     ) -> Result<Chosen<'a>, Undecided> {
-        let forecast = prediction
-            .resources
-            .iter()
-            .find(|r| r.resource.as_str() == resource.kpi())
-            .ok_or(Undecided::MissingResource)?;
+        self.choose_of(resource.kpi(), prediction, resource.of(capacity))
+    }
+
+    /// As [`ForecastChoice::choose`], of the KPI of that name and its capacity.
+    pub(crate) fn choose_of<'a>(
+        &self,
+        kpi: &str,
+        prediction: &'a Prediction,
+        capacity: f64,
+    ) -> Result<Chosen<'a>, Undecided> {
+        let forecast =
+            prediction.resources.iter().find(|r| r.resource.as_str() == kpi).ok_or(Undecided::MissingResource)?;
         let horizon = forecast
             .horizons
             .iter()
             .filter(|h| h.horizon_s >= self.lead_time_s)
             .min_by_key(|h| h.horizon_s)
             .ok_or(Undecided::NoHorizon { lead_time_s: self.lead_time_s })?;
-        let capacity = resource.of(capacity);
         if !(capacity.is_finite() && capacity > 0.0) {
             return Err(Undecided::NoCapacity { capacity });
         }

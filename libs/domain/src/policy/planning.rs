@@ -5,10 +5,14 @@ use super::decide::{Decision, Facts, decide, is_sound};
 use super::floor::is_capped;
 use super::lead::{Awaited, LeadTimes};
 use super::live::{Live, SurgeRules};
+use super::market::{Market, Markets};
 use super::proactive::propose::{forecast_ahead, forecast_of};
-use super::proactive::{BIN_S, BinDemand, Prices, Proactive, Settings, Track};
+use super::proactive::{Aim, BIN_S, BinDemand, Proactive, Settings, Track};
+use super::rate::watch::{Rates, Standing};
 use super::resource::Resource;
+use super::rule_book::{Ruled, RulesFor};
 use super::rules::{Policy, Rules};
+use super::wording::reason;
 use crate::guardrail::History;
 use crate::guardrail::strain::SUFFERING;
 use crate::prediction::{Prediction, Signal};
@@ -25,8 +29,8 @@ use std::sync::Arc;
 pub struct Planning {
     workloads: BTreeMap<WorkloadId, Known>,
     sources: Sources,
-    /// By source: a fleet's prices follow from its own series.
-    prices: BTreeMap<SourceNumber, Prices>,
+    /// A market's prices follow from its own series.
+    markets: Markets,
     /// By source: how long its changes take.
     lead_times: BTreeMap<SourceNumber, LeadTimes>,
 }
@@ -35,21 +39,29 @@ pub struct Planning {
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 struct Known {
     source: SourceNumber,
+    market: Market,
     history: History,
     live: Live,
     track: Track,
     awaited: Awaited,
+    rates: Rates,
 }
 
 impl Planning {
     /// Takes a prediction into account: decides, and remembers the prediction and the decision. `None` when the
     /// prediction is not newer than the last one of its workload.
-    pub fn step(&mut self, rules: &Rules, prediction: &Prediction, prediction_id: &Arc<str>) -> Option<Decision> {
+    pub fn step(
+        &mut self,
+        rules: &impl RulesFor,
+        prediction: &Prediction,
+        prediction_id: &Arc<str>,
+    ) -> Option<Decision> {
+        let Ruled { rules, from } = rules.rules_for(&prediction.workload, &prediction.source);
         let observed = self.sources.observe(&prediction.source, prediction.made_at);
         self.forget_silent(observed);
         let source = observed.source;
-        let new = || Known::of(source);
-        let known = self.workloads.entry(prediction.workload.clone()).or_insert_with(new);
+        let market = Market::of_cpu(source, &rules.aim());
+        let known = self.workloads.entry(prediction.workload.clone()).or_insert_with(|| Known::new(source, &market));
         known.source = source;
         if known.history.has(prediction.made_at) {
             return None;
@@ -59,8 +71,10 @@ impl Planning {
             known.awaited.observe(lead_times, prediction.made_at, current);
         }
         let rules = with_lead_time(rules, lead_times, prediction);
-        let prices = self.prices.entry(source).or_default();
-        Some(known.step(&rules, prices, prediction, prediction_id))
+        known.market = market;
+        let mut decision = known.step(&rules, &mut self.markets, prediction, prediction_id);
+        tell_sections(from, &mut decision);
+        Some(decision)
     }
 
     /// Workloads that are remembered, in the order of their names.
@@ -72,24 +86,40 @@ impl Planning {
         let Some(before) = forget_before else { return };
         let is_silent = |k: &Known| k.source == source && k.history.made_at.is_none_or(|at| at < before);
         self.workloads.retain(|_, known| !is_silent(known));
+        self.markets.forget_unused(source, self.workloads.values().map(|known| &known.market));
     }
 }
 
+/// Says first which sections the rules come from, where there are any.
+fn tell_sections(from: &[Arc<str>], decision: &mut Decision) {
+    if from.is_empty() {
+        return;
+    }
+    let text = format!("the general rules, with those of {} on top", from.join(", then "));
+    let reasons = match decision {
+        Decision::Act(action) => &mut action.reasons,
+        Decision::Hold(reasons) => reasons,
+    };
+    reasons.insert(0, reason("rules.sections", text));
+}
+
 impl Known {
-    fn of(source: SourceNumber) -> Self {
+    fn new(source: SourceNumber, market: &Market) -> Self {
         Self {
             source,
+            market: market.clone(),
             history: History::default(),
             live: Live::default(),
             track: Track::default(),
             awaited: Awaited::default(),
+            rates: Rates::default(),
         }
     }
 
     fn step(
         &mut self,
         rules: &Rules,
-        prices: &mut Prices,
+        markets: &mut Markets,
         prediction: &Prediction,
         prediction_id: &Arc<str>,
     ) -> Decision {
@@ -100,6 +130,15 @@ impl Known {
         let forecast = forecast_of(prediction, Resource::Cpu);
         let used = forecast.and_then(|f| f.last).filter(|used| used.is_finite() && *used >= 0.0);
         let ahead = forecast.and_then(|f| forecast_ahead(f, &settings));
+        let rates = match current {
+            Some(current) => {
+                let base = self.history.base(current, rules.dry_run.on(prediction.platform), at);
+                let standing = Standing { current, base, suffers: suffers(prediction) };
+                self.rates.take_in(rules, &settings, (&mut *markets, &self.market), prediction, &standing)
+            }
+            None => Vec::new(),
+        };
+        let prices = markets.of(&self.market);
         let bin = at.bin(BIN_S as u32);
         prices.pass(bin, &settings.aim);
         self.watch(prediction, current);
@@ -128,6 +167,7 @@ impl Known {
             track: &self.track,
             prices,
             settings: &settings,
+            rates: &rates,
         };
         let decision = decide(rules, &facts);
         if let Decision::Act(action) = &decision {
@@ -165,11 +205,21 @@ fn with_lead_time<'a>(rules: &'a Rules, times: &LeadTimes, prediction: &Predicti
     Cow::Owned(rules)
 }
 
+impl Rules {
+    /// How demand is planned: as the policy says, or by the defaults where it has rules of its own.
+    pub(super) fn plan(&self) -> Proactive {
+        match &self.policy {
+            Policy::Proactive(policy) => policy.clone(),
+            Policy::Cost(cost) => cost.plan.clone(),
+            Policy::Threshold(_) => Proactive::default(),
+        }
+    }
+
+    pub(super) fn aim(&self) -> Aim {
+        self.plan().aim
+    }
+}
+
 fn settings(rules: &Rules, step_s: u32) -> Settings {
-    let default = Proactive::default();
-    let policy = match &rules.policy {
-        Policy::Proactive(policy) => policy,
-        Policy::Threshold(_) => &default,
-    };
-    policy.settings(rules.forecast.lead_time_s, step_s, rules.guardrails.floor_utilisation)
+    rules.plan().settings(rules.forecast.lead_time_s, step_s, rules.guardrails.floor_utilisation)
 }

@@ -26,6 +26,8 @@ pub struct Need {
     pub cpu_cores: Option<f64>,
     /// Memory, in bytes.
     pub memory_bytes: Option<f64>,
+    /// Replicas, whatever their size; not yet a whole number.
+    pub replicas: Option<f64>,
 }
 
 impl Need {
@@ -50,6 +52,8 @@ impl Need {
 pub struct Proposal {
     /// Direction and need; `None` to leave the capacity as it is.
     pub change: Option<(Direction, Need)>,
+    /// What is planned for, whether it changes anything or not; nothing where the policy does not say.
+    pub planned: Need,
     /// Numbers looked at, one entry a resource that could be judged.
     pub evidence: Vec<Evidence>,
     /// The reasoning.
@@ -77,7 +81,7 @@ pub fn propose(rule: &Threshold, choice: &ForecastChoice, prediction: &Predictio
         };
         let call = rule.judge(&chosen.outlook);
         proposal.reasons.push(judgement(rule, choice, resource, &chosen, call));
-        proposal.evidence.push(evidence(resource, &chosen));
+        proposal.evidence.push(evidence(resource.kpi(), &chosen));
         proposal.scored_least =
             Some(proposal.scored_least.map_or(chosen.interval.scored, |s| s.min(chosen.interval.scored)));
         match call {
@@ -163,9 +167,9 @@ fn judgement(rule: &Threshold, choice: &ForecastChoice, resource: Resource, chos
     reason(name, format!("{subject}; {rest}"))
 }
 
-fn evidence(resource: Resource, chosen: &Chosen<'_>) -> Evidence {
+pub(super) fn evidence(kpi: &str, chosen: &Chosen<'_>) -> Evidence {
     Evidence {
-        resource: resource.kpi().into(),
+        resource: kpi.into(),
         horizon_s: chosen.horizon_s,
         predicted: chosen.outlook.predicted,
         lower: chosen.outlook.lower,

@@ -1,7 +1,10 @@
 //! Everything that decides about a workload but the facts.
 
+use super::cost::Cost;
 use super::outlook::ForecastChoice;
 use super::proactive::{Aim, Proactive};
+use super::rate::{PerReplica, RateRule};
+use super::resource::Resource;
 use super::sizing::Sizing;
 use super::threshold::Threshold;
 use crate::guardrail::Guardrails;
@@ -14,6 +17,8 @@ pub enum Policy {
     Threshold(Threshold),
     /// The capacity that costs least, by rules that are tried on each workload all the time.
     Proactive(Proactive),
+    /// What that plans for, from the instance types and in the count that cost least.
+    Cost(Cost),
 }
 
 impl Policy {
@@ -22,6 +27,7 @@ impl Policy {
         match self {
             Self::Threshold(_) => "threshold",
             Self::Proactive(_) => "proactive",
+            Self::Cost(_) => "cost",
         }
     }
 }
@@ -61,6 +67,8 @@ pub struct Rules {
     pub forecast: ForecastChoice,
     /// Whether the lead time is learnt from the changes of each source; until then that of `forecast` holds.
     pub learns_lead_time: bool,
+    /// Rates that workloads are sized by as well, each once.
+    pub rates: Vec<RateRule>,
     /// What the mechanisms can make.
     pub sizing: Sizing,
     /// Restraints.
@@ -75,6 +83,7 @@ impl Default for Rules {
             policy: Policy::Proactive(Proactive::default()),
             forecast: ForecastChoice::default(),
             learns_lead_time: true,
+            rates: Vec::new(),
             sizing: Sizing::default(),
             guardrails: Guardrails::default(),
             dry_run: DryRun::default(),
@@ -111,8 +120,16 @@ impl Rules {
         match &self.policy {
             Policy::Threshold(threshold) => validate_threshold(threshold)?,
             Policy::Proactive(proactive) => validate_proactive(proactive)?,
+            Policy::Cost(cost) => {
+                validate_proactive(&cost.plan)?;
+                let saving = cost.switch_saving_min;
+                require((0.0..1.0).contains(&saving), "switch_saving_min", saving, "give a share from 0 and below 1")?;
+                let is_empty = self.sizing.prices.instance_types.is_empty();
+                require(!is_empty, "instance_types", "empty", "list at least one to choose from")?;
+            }
         }
         validate_forecast(&self.forecast)?;
+        self.rates.iter().try_for_each(validate_rate)?;
         positive("cpu_cores_grain", self.sizing.cpu_cores_grain)?;
         positive("memory_bytes_grain", self.sizing.memory_bytes_grain)?;
         for t in &self.sizing.prices.instance_types {
@@ -171,6 +188,24 @@ fn validate_proactive(p: &Proactive) -> Result<(), RulesError> {
             "short_share",
             share,
             "give a share of the time above 0 and below 1, such as 0.005",
+        ),
+    }
+}
+
+fn validate_rate(rate: &RateRule) -> Result<(), RulesError> {
+    require(
+        Resource::of_kpi(rate.kpi.as_str()).is_none(),
+        "rates",
+        &rate.kpi,
+        "it is sized as a resource already, not by what a replica serves of it",
+    )?;
+    match rate.per_replica {
+        PerReplica::Stated(per_replica) => positive("per_replica", per_replica),
+        PerReplica::Learnt { utilisation } => require(
+            utilisation > 0.0 && utilisation <= 1.0,
+            "utilisation",
+            utilisation,
+            "give a share of the CPU above 0 and up to 1",
         ),
     }
 }

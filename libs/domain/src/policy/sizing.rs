@@ -125,7 +125,7 @@ impl Sizing {
                 })
                 .fold(1.0, f64::min)
         };
-        let candidates = self.prices.instance_types.iter().filter(allowed);
+        let candidates = self.prices.instance_types.iter().filter(|t| t.is_available).filter(allowed);
         let best = match direction {
             Direction::Out => candidates
                 .max_by(|a, b| covers(a).total_cmp(&covers(b)).then_with(|| b.cheaper_first(a)))
@@ -148,7 +148,8 @@ fn fit_replicas(current: &Capacity, direction: Direction, need: &Need, room: &Ro
     let per = [current.cpu_cores_per_replica, current.memory_bytes_per_replica];
     let up = |amount: f64, per: f64| if per > 0.0 { round_up(amount / per, 1.0) as u32 } else { 0 };
     let down = |amount: f64, per: f64| if per > 0.0 { round_down(amount / per, 1.0) as u32 } else { u32::MAX };
-    let wanted = up(need.cpu_cores.unwrap_or(0.0), per[0]).max(up(need.memory_bytes.unwrap_or(0.0), per[1]));
+    let by_size = up(need.cpu_cores.unwrap_or(0.0), per[0]).max(up(need.memory_bytes.unwrap_or(0.0), per[1]));
+    let wanted = by_size.max(up(need.replicas.unwrap_or(0.0), 1.0));
     let low = room.replicas.0.max(up(room.cpu_cores.0, per[0])).max(up(room.memory_bytes.0, per[1]));
     let high = room.replicas.1.min(down(room.cpu_cores.1, per[0])).min(down(room.memory_bytes.1, per[1]));
     let replicas = wanted.max(low).min(high).max(1);
@@ -159,12 +160,12 @@ fn fit_replicas(current: &Capacity, direction: Direction, need: &Need, room: &Ro
     changed.then(|| Capacity { replicas, ..current.clone() })
 }
 
-fn round_up(x: f64, grain: f64) -> f64 {
+pub(super) fn round_up(x: f64, grain: f64) -> f64 {
     let grains = x / grain;
     (grains - grains.abs() * SLACK).ceil() * grain
 }
 
-fn round_down(x: f64, grain: f64) -> f64 {
+pub(super) fn round_down(x: f64, grain: f64) -> f64 {
     let grains = x / grain;
     (grains + grains.abs() * SLACK).floor() * grain
 }
@@ -185,7 +186,7 @@ mod tests {
     }
 
     fn need(cores: f64, gib: f64) -> Need {
-        Need { cpu_cores: Some(cores), memory_bytes: Some(gib * GIB) }
+        Need { cpu_cores: Some(cores), memory_bytes: Some(gib * GIB), replicas: None }
     }
 
     fn free(mechanism: Mechanism, current: &Capacity, direction: Direction, need: &Need) -> Option<Capacity> {
@@ -202,12 +203,17 @@ mod tests {
         let lower = free(Mechanism::Replicas, &now, Direction::In, &need(1.0, 17.0)).expect("shrinks");
         assert_eq!(lower.replicas, 3);
         assert_eq!(free(Mechanism::Replicas, &now, Direction::In, &need(6.1, 1.0)), None);
+        let by_rate = Need { replicas: Some(6.2), ..need(1.0, 1.0) };
+        assert_eq!(free(Mechanism::Replicas, &now, Direction::Out, &by_rate).expect("grows").replicas, 7);
+        let without_size = capacity(4, 0.0, 0.0, None);
+        let fewer = Need { replicas: Some(2.0), ..Need::default() };
+        assert_eq!(free(Mechanism::Replicas, &without_size, Direction::In, &fewer).expect("shrinks").replicas, 2);
     }
 
     #[test]
     fn limits_come_in_grains_and_spare_what_nothing_is_asked_of() {
         let now = capacity(1, 4.0, 16.0, Some("general-4"));
-        let cpu_only = Need { cpu_cores: Some(5.6), memory_bytes: None };
+        let cpu_only = Need { cpu_cores: Some(5.6), ..Need::default() };
         let out = free(Mechanism::Limits, &now, Direction::Out, &cpu_only).expect("grows");
         assert_eq!(out, capacity(1, 5.75, 16.0, None));
         let lower = free(Mechanism::Limits, &now, Direction::In, &need(0.01, 3.1)).expect("shrinks");
@@ -219,7 +225,7 @@ mod tests {
     fn the_cheapest_instance_type_that_fits_is_taken() {
         let now = capacity(2, 4.0, 16.0, Some("general-4"));
         let out =
-            free(Mechanism::InstanceType, &now, Direction::Out, &Need { cpu_cores: Some(13.0), memory_bytes: None });
+            free(Mechanism::InstanceType, &now, Direction::Out, &Need { cpu_cores: Some(13.0), ..Need::default() });
         let out = out.expect("grows");
         assert_eq!(out.instance_type.as_deref(), Some("compute-8"));
         assert_eq!((out.replicas, out.cpu_cores()), (2, 16.0));
@@ -231,7 +237,7 @@ mod tests {
     #[test]
     fn without_a_type_that_covers_the_need_the_one_that_comes_nearest_is_taken() {
         let now = capacity(1, 8.0, 32.0, Some("general-8"));
-        let wants = Need { cpu_cores: Some(100.0), memory_bytes: None };
+        let wants = Need { cpu_cores: Some(100.0), ..Need::default() };
         let out = free(Mechanism::InstanceType, &now, Direction::Out, &wants).expect("grows");
         assert_eq!(out.instance_type.as_deref(), Some("compute-16"));
         let most = capacity(1, 16.0, 64.0, Some("general-16"));

@@ -1,9 +1,9 @@
 //! Both stages one after the other: what members say becomes what their group says.
 
 use super::*;
-use crate::config::{Config, GroupConfig};
+use crate::config::Config;
 use crate::parts;
-use prescale_chassis::Reply;
+use prescale_chassis::{GroupConfig, Reply};
 use prescale_contracts::{Contract, Envelope};
 use prescale_domain::calibration::NOMINAL_COVERAGE;
 use prescale_domain::group::GroupPrediction;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::{Config, PolicyName};
+use prescale_chassis::GroupsConfig;
 use prescale_contracts::{Contract, Envelope};
 use prescale_domain::action::Verdict;
 use prescale_domain::calibration::drift::DriftState;
@@ -62,7 +63,7 @@ fn input(name: &str, source: &str, at_s: i64, cores: f64, replicas: u32) -> Inpu
 fn factory() -> Factory {
     let mut config = Config { policy: PolicyName::Threshold, ..Config::default() };
     config.guardrails.cooldown_out_s = 300;
-    Factory::new(Arc::new(config.rules().unwrap()), Arc::default())
+    Factory::new(Arc::new(config.rules(&GroupsConfig::new()).unwrap()), Arc::default())
 }
 
 fn said(reply: &Reply) -> Vec<FleetRecord> {

@@ -96,7 +96,7 @@ impl Contender {
             Kind::Simple(simple, knobs) => Mind::Simple { simple, knobs: knobs.clone(), ahead_s },
             Kind::Planner(planning) => {
                 let rules = planning.rules(ahead_s).with_context(|| format!("--policies {:?}", policy.label))?;
-                let planner = Box::new(Planner::new(plan.rulebook(rules)));
+                let planner = Box::new(Planner::new(plan.basis(rules)));
                 Mind::Planner { planner, is_naive: planning.is_naive }
             }
         };

@@ -1,14 +1,14 @@
 //! The planner and the governor as a contender: the one place that calls their code.
 
 use prescale_domain::governor::{FleetRecord, Fleets, Governor, GovernorRules, Heard, Proposer, Ruling, Said};
-use prescale_domain::policy::Rules;
+use prescale_domain::policy::RuleBook;
 use prescale_domain::prediction::Prediction;
 use std::sync::Arc;
 
 /// What is decided by: the planner's rules, the governor's, and the fleets.
 #[derive(Clone)]
-pub(super) struct Rulebook {
-    pub rules: Rules,
+pub(super) struct Basis {
+    pub rules: RuleBook,
     pub governor: Arc<GovernorRules>,
     pub fleets: Arc<Fleets>,
     /// Partitions of the bus.
@@ -17,7 +17,7 @@ pub(super) struct Rulebook {
 
 /// The planner on every partition, and the governor of all fleets.
 pub(super) struct Planner {
-    book: Rulebook,
+    basis: Basis,
     prediction_id: Arc<str>,
     /// By partition.
     proposers: Vec<Proposer>,
@@ -30,12 +30,12 @@ pub(super) struct Planner {
 }
 
 impl Planner {
-    pub(super) fn new(book: Rulebook) -> Self {
+    pub(super) fn new(basis: Basis) -> Self {
         Self {
             prediction_id: "replay".into(),
-            proposers: (0..book.partitions).map(|_| Proposer::default()).collect(),
+            proposers: (0..basis.partitions).map(|_| Proposer::default()).collect(),
             governor: Governor::default(),
-            book,
+            basis,
             #[cfg(test)]
             heard: Vec::new(),
             #[cfg(test)]
@@ -46,7 +46,7 @@ impl Planner {
     /// The workloads that are to have another capacity now, and the cores. A decrease that the governor lets wait comes
     /// with a later prediction, which may be another workload's.
     pub(super) fn decide(&mut self, workload: usize, partition: u32, prediction: Prediction) -> Vec<(usize, f64)> {
-        let desk = (&self.book.rules, self.book.fleets.as_ref(), partition);
+        let desk = (&self.basis.rules, self.basis.fleets.as_ref(), partition);
         let said = self.proposers[partition as usize].step(desk, &prediction, &self.prediction_id);
         let mut decided = Vec::new();
         for record in said.iter().flatten() {
@@ -64,7 +64,7 @@ impl Planner {
     }
 
     fn ruled(&mut self, workload: usize, FleetRecord { key, said }: FleetRecord) -> Vec<Ruling<usize>> {
-        let (rules, partitions) = (self.book.governor.as_ref(), self.book.partitions);
+        let (rules, partitions) = (self.basis.governor.as_ref(), self.basis.partitions);
         let heard = match said {
             Said::Proposal(proposal) => self.governor.propose(rules, partitions, &key, (workload, *proposal)),
             Said::View(view) => self.governor.view(rules, partitions, &key, &view),

@@ -5,7 +5,9 @@
 //! `naive:` before it gives the planner the forecast that the last value makes.
 
 use super::{Request, ShownDemand};
+use crate::settings::Settings;
 use anyhow::{Context as _, Result, bail, ensure};
+use prescale_chassis::GroupsConfig;
 use prescale_domain::outcome::SizingRule;
 use prescale_domain::outcome::rules::as_bought::AsBought;
 use prescale_domain::outcome::rules::holt_winters::{HoltWinters, Smoothing};
@@ -14,8 +16,9 @@ use prescale_domain::outcome::rules::quantile_ahead::QuantileAhead;
 use prescale_domain::outcome::rules::reactive::Reactive;
 use prescale_domain::outcome::rules::vertical::Vertical;
 use prescale_domain::outcome::rules::window_max::WindowMax;
+use prescale_domain::policy::RuleBook;
 use prescale_planner::Config as PlannerConfig;
-use prescale_planner::config::{DryRunConfig, MechanismName};
+use prescale_planner::config::{DryRunConfig, MechanismName, PolicyName};
 use std::collections::BTreeMap;
 use toml::{Table, Value};
 
@@ -26,6 +29,9 @@ pub(super) const BASELINE: &str = "reactive-1h";
 const PLANNER: &str = "planner";
 
 const NAIVE: &str = "naive:";
+
+/// The policy that cannot be replayed.
+const COST: &str = "cost";
 
 /// Values of a rule's knobs by name.
 pub(super) type Knobs = BTreeMap<&'static str, f64>;
@@ -135,6 +141,8 @@ pub(super) enum Kind {
 pub(super) struct Planning {
     /// Its section.
     pub config: PlannerConfig,
+    /// The groups that its sections for some workloads may name.
+    pub groups: GroupsConfig,
     /// Whether it gets the naive forecast.
     pub is_naive: bool,
 }
@@ -151,8 +159,8 @@ impl Planning {
     ///
     /// # Errors
     /// When the section makes no sense.
-    pub(super) fn rules(&self, ahead_s: u32) -> Result<prescale_domain::policy::Rules> {
-        PlannerConfig { lead_time_s: ahead_s, learn_lead_time: false, ..self.config.clone() }.rules()
+    pub(super) fn rules(&self, ahead_s: u32) -> Result<RuleBook> {
+        PlannerConfig { lead_time_s: ahead_s, learn_lead_time: false, ..self.config.clone() }.rules(&self.groups)
     }
 }
 
@@ -171,7 +179,7 @@ impl Policy {
 ///
 /// # Errors
 /// With the name or the knob that nobody knows.
-pub(super) fn chosen(planner: &PlannerConfig, request: &Request) -> Result<Vec<Policy>> {
+pub(super) fn chosen(settings: &Settings, request: &Request) -> Result<Vec<Policy>> {
     let mut labels = vec![BASELINE.to_owned()];
     if request.policies.is_empty() {
         let simple = SIMPLE.iter().filter(|simple| request.forecasts || !simple.needs_forecasts);
@@ -186,7 +194,7 @@ pub(super) fn chosen(planner: &PlannerConfig, request: &Request) -> Result<Vec<P
         if policies.iter().any(|policy| policy.label == *label) {
             continue;
         }
-        let policy = parsed(label, planner, request).with_context(|| format!("--policies {label:?}"))?;
+        let policy = parsed(label, settings, request).with_context(|| format!("--policies {label:?}"))?;
         ensure!(
             request.forecasts
                 || !(policy.needs_forecasts(true) || matches!(&policy.kind, Kind::Simple(s, _) if s.needs_forecasts)),
@@ -211,7 +219,7 @@ fn swept(policy: &Policy) -> Vec<Policy> {
     values.iter().map(with).collect()
 }
 
-fn parsed(label: &str, planner: &PlannerConfig, request: &Request) -> Result<Policy> {
+fn parsed(label: &str, settings: &Settings, request: &Request) -> Result<Policy> {
     let mut parts = label.split('+');
     let name = parts.next().unwrap_or_default().to_owned();
     let knob = |part: &str| {
@@ -225,7 +233,7 @@ fn parsed(label: &str, planner: &PlannerConfig, request: &Request) -> Result<Pol
         ensure!(knobs.is_empty(), "it has no knobs");
         Kind::Foresight(*changes_max)
     } else {
-        Kind::Planner(Box::new(planning(&name, &knobs, planner, request)?))
+        Kind::Planner(Box::new(planning(&name, &knobs, settings, request)?))
     };
     Ok(Policy { label: label.to_owned(), name, kind })
 }
@@ -246,10 +254,10 @@ fn simple_knobs(simple: &Simple, given: &[(String, String)]) -> Result<Knobs> {
 }
 
 /// The planner over CPU alone, by limits, with nothing called that is not carried out.
-fn planning(name: &str, knobs: &[(String, String)], planner: &PlannerConfig, request: &Request) -> Result<Planning> {
+fn planning(name: &str, knobs: &[(String, String)], settings: &Settings, request: &Request) -> Result<Planning> {
     let is_naive = name.starts_with(NAIVE);
     let policy = name.trim_start_matches(NAIVE);
-    let mut table = Table::try_from(planner).context("the planner's section cannot be written")?;
+    let mut table = Table::try_from(&settings.planner).context("the planner's section cannot be written")?;
     if policy != PLANNER {
         table.insert("policy".to_owned(), Value::String(policy.to_owned()));
     }
@@ -272,7 +280,23 @@ fn planning(name: &str, knobs: &[(String, String)], planner: &PlannerConfig, req
     if request.shown == ShownDemand::Measured {
         config.guardrails.capped_from = 0.0;
     }
-    let planning = Planning { config, is_naive };
+    for section in config.sections.values_mut() {
+        // The replay says these for all workloads.
+        for key in ["lead_time_s", "resources", "mechanism", "cpu_cores_grain", "dry_run"] {
+            section.overrides.remove(key);
+        }
+        if request.shown == ShownDemand::Measured
+            && let Some(guardrails) = section.overrides.get_mut("guardrails").and_then(Value::as_table_mut)
+        {
+            guardrails.remove("capped_from");
+        }
+    }
+    let in_sections = config.sections.values().any(|s| s.overrides.get("policy").and_then(Value::as_str) == Some(COST));
+    ensure!(
+        config.policy != PolicyName::Cost && !in_sections,
+        "the policy {COST} chooses instance types for CPU and memory together, and a replay sizes CPU alone"
+    );
+    let planning = Planning { config, groups: settings.grouper.groups.clone(), is_naive };
     planning.rules(planning.config.lead_time_s)?;
     Ok(planning)
 }

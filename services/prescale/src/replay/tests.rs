@@ -196,6 +196,8 @@ fn what_cannot_be_compared_is_an_error_that_says_why() {
     assert!(knob.contains("no knob \"quantile\", only percentile"), "{knob}");
     let key = failure(|r| r.policies = vec!["planner+threshold.hedroom=0.9".to_owned()]);
     assert!(key.contains("no key \"threshold.hedroom\""), "{key}");
+    let cost = failure(|r| r.policies = vec!["cost".to_owned()]);
+    assert!(cost.contains("a replay sizes CPU alone"), "{cost}");
     let forecasts = failure(|r| r.policies = vec!["kedastral".to_owned()]);
     assert!(forecasts.contains("needs forecasts"), "{forecasts}");
 }

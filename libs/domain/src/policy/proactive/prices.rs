@@ -55,6 +55,17 @@ pub enum Aim {
     ShortShare(f64),
 }
 
+impl Aim {
+    /// A key that aims share only if they are the same.
+    pub fn key(&self) -> [u64; 4] {
+        match self {
+            Self::BeatReactive { changes_per_day_max } => [0, changes_per_day_max.to_bits(), 0, 0],
+            Self::Weighted(w) => [1, w.short.to_bits(), w.unmet.to_bits(), w.changes.to_bits()],
+            Self::ShortShare(share) => [2, share.to_bits(), 0, 0],
+        }
+    }
+}
+
 /// Changes a series and day that are aimed for.
 pub const CHANGES_PER_DAY_MAX: f64 = 7.0;
 
@@ -165,6 +176,11 @@ impl Prices {
     /// Index of the weights in use.
     pub fn chosen(&self) -> usize {
         self.chosen
+    }
+
+    /// How many bins of series are behind it, older ones counting less.
+    pub fn bins(&self) -> f64 {
+        self.bins
     }
 
     /// Takes in what the plan came to in a bin of a series.

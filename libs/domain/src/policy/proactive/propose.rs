@@ -67,14 +67,16 @@ impl Proactive {
             let forecast = forecast_of(prediction, resource);
             let ahead = forecast.and_then(|f| forecast_ahead(f, settings));
             let judged = match resource {
-                Resource::Cpu => track
-                    .asked(settings, prices, 1.0, ahead)
+                Resource::Cpu => forecast
+                    .and_then(|_| track.asked(settings, prices, 1.0, ahead))
                     .map(|asked| self.judge_cpu(&asked, base, settings, (track, prices), &mut proposal.reasons)),
                 Resource::Memory => self.judge_memory(live, forecast, base, settings, &mut proposal.reasons),
             };
             if let Some(evidence) = forecast.and_then(|f| evidence(resource, f, base, settings)) {
                 proposal.evidence.push(evidence);
             }
+            let planned = judged.filter(|(direction, _)| direction.is_some()).map(|(_, amount)| amount);
+            proposal.planned.set(resource, planned.unwrap_or_else(|| resource.of(base)));
             match judged {
                 Some((Some(Direction::Out), amount)) => {
                     grows = true;

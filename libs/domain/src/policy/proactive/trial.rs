@@ -44,6 +44,11 @@ pub struct Worth {
 }
 
 impl BinDemand {
+    /// A demand of which all was seen.
+    pub fn seen(amount: f32) -> Self {
+        Self { amount, is_bound: false }
+    }
+
     /// Of this and an earlier part of the bin.
     pub fn with(self, earlier: Option<Self>) -> Self {
         earlier.map_or(self, |earlier| Self {

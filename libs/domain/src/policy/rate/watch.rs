@@ -1,0 +1,224 @@
+//! What is watched of a workload's rates, and how they stand at an instant.
+
+use super::{Learner, PerReplica, RateRule, learn};
+use crate::action::{Mechanism, Reason};
+use crate::kpi::KpiName;
+use crate::policy::live::{Peaks, Surge, SurgeRules, Surges};
+use crate::policy::market::{Market, Markets};
+use crate::policy::proactive::propose::forecast_ahead;
+use crate::policy::proactive::{Asked, BIN_S, BinDemand, Settings, Track};
+use crate::policy::proposal::Need;
+use crate::policy::resource::Resource;
+use crate::policy::rules::{Policy, Rules};
+use crate::policy::wording::{cores, number, reason};
+use crate::prediction::{Prediction, ResourceForecast};
+use crate::sample::Capacity;
+use bitcode::{Decode, Encode};
+use std::collections::BTreeMap;
+
+/// The rates of one workload that rules name.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub struct Rates(BTreeMap<KpiName, Watched>);
+
+/// What is remembered of one rate.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+struct Watched {
+    track: Track,
+    peaks: Peaks,
+    surges: Surges,
+    learner: Learner,
+}
+
+/// How a rate stands, the newest prediction taken in.
+#[derive(Clone, Debug)]
+pub struct RateView<'a> {
+    /// The KPI.
+    pub kpi: &'a KpiName,
+    /// Its forecast; `None` where it is measured and not forecast.
+    pub forecast: Option<&'a ResourceForecast>,
+    /// Its newest value.
+    pub used: Option<f64>,
+    /// Its greatest value of the open bin and the one before.
+    pub recent: Option<f64>,
+    /// What the newest value is, against what was asked for.
+    pub surge: Surge,
+    /// How much of it one replica serves; why that is not known, where it is not.
+    pub serves: Result<Serves, Reason>,
+    /// The rate to have capacity for, by the rule that does best.
+    pub asked: Option<Asked>,
+}
+
+/// How much of a rate one replica serves, and what that makes it need.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Serves {
+    /// In the rate's unit.
+    pub per_replica: f64,
+    /// What that follows from, in words.
+    pub why: String,
+    /// CPU of a replica, in cores, where it is CPU that more of the rate needs; else it is replicas.
+    pub by_cores: Option<f64>,
+}
+
+impl Serves {
+    /// Replicas that so much of the rate needs.
+    pub fn replicas(&self, rate: f64) -> f64 {
+        rate / self.per_replica
+    }
+
+    /// Replicas that there are at least: of what was asked for and of what serves. Where CPU is what counts, so many of the
+    /// size that was asked for.
+    pub(in crate::policy) fn least(&self, base: &Capacity, current: &Capacity) -> f64 {
+        match self.by_cores {
+            None => f64::from(base.replicas.min(current.replicas)),
+            Some(cpu_cores) => base.cpu_cores().min(current.cpu_cores()) / cpu_cores,
+        }
+    }
+
+    /// Raises a need to so many replicas.
+    pub(in crate::policy) fn raise(&self, need: &mut Need, replicas: f64) {
+        match self.by_cores {
+            None => need.replicas = Some(need.replicas.unwrap_or(0.0).max(replicas)),
+            Some(cpu_cores) => {
+                let wanted = replicas * cpu_cores;
+                need.set(Resource::Cpu, need.cpu_cores.unwrap_or(0.0).max(wanted));
+            }
+        }
+    }
+}
+
+/// What a workload has and was asked for.
+pub(in crate::policy) struct Standing<'a> {
+    /// What serves.
+    pub current: &'a Capacity,
+    /// What was asked for last.
+    pub base: &'a Capacity,
+    /// Whether latency or errors say that it is short.
+    pub suffers: bool,
+}
+
+impl Rates {
+    /// Takes a prediction in; says how each rate that the workload has stands.
+    pub(in crate::policy) fn take_in<'a>(
+        &mut self,
+        rules: &'a Rules,
+        settings: &Settings,
+        (markets, market): (&mut Markets, &Market),
+        prediction: &'a Prediction,
+        standing: &Standing<'_>,
+    ) -> Vec<RateView<'a>> {
+        self.0.retain(|kpi, _| rules.rates.iter().any(|rule| rule.kpi == *kpi));
+        let mut views = Vec::new();
+        for rule in &rules.rates {
+            let forecast = prediction.resources.iter().find(|forecast| forecast.resource == rule.kpi);
+            let is_signal = prediction.signals.iter().any(|signal| signal.name == rule.kpi && signal.last.is_some());
+            if let Some(forecast) = forecast {
+                let watched = self.0.entry(rule.kpi.clone()).or_default();
+                let market = (&mut *markets, &market.of_rate(&rule.kpi));
+                views.push(watched.take_in(rules, rule, settings, market, (prediction, forecast), standing));
+            } else if is_signal {
+                views.push(RateView::not_forecast(&rule.kpi));
+            }
+        }
+        views
+    }
+}
+
+impl<'a> RateView<'a> {
+    fn not_forecast(kpi: &'a KpiName) -> Self {
+        let text = format!("{kpi}: it is measured and not forecast: name it in [predictor] resources");
+        let serves = Err(reason("rate.not_forecast", text));
+        Self { kpi, forecast: None, used: None, recent: None, surge: Surge::None, serves, asked: None }
+    }
+}
+
+impl Watched {
+    fn take_in<'a>(
+        &mut self,
+        rules: &Rules,
+        rule: &'a RateRule,
+        settings: &Settings,
+        (markets, market): (&mut Markets, &Market),
+        (prediction, forecast): (&Prediction, &'a ResourceForecast),
+        standing: &Standing<'_>,
+    ) -> RateView<'a> {
+        let (at, step_s) = (prediction.made_at, prediction.step_s);
+        let used = forecast.last.filter(|used| used.is_finite() && *used >= 0.0);
+        let cpu = prediction.resources.iter().find(|forecast| forecast.resource.as_str() == Resource::Cpu.kpi());
+        self.learner.observe(at, cpu.and_then(|cpu| cpu.last), used);
+        let serves = self.serves(rules, rule, prediction, standing.base);
+        // A replica is the smallest sensible amount.
+        let unit = serves.as_ref().map_or(0.0, |serves| serves.per_replica as f32);
+        let (bin, ahead) = (at.bin(BIN_S as u32), forecast_ahead(forecast, settings));
+        let prices = markets.of(market);
+        prices.pass(bin, &settings.aim);
+        self.track.take_in(settings, prices, unit, (bin, used.map(|used| BinDemand::seen(used as f32))), ahead);
+        let asked = self.track.asked(settings, prices, unit, ahead);
+        let mut surge = Surge::None;
+        if let Some(used) = used {
+            let least = |serves: &Serves| serves.least(standing.base, standing.current) * serves.per_replica;
+            let served = serves.as_ref().map_or(f64::INFINITY, least);
+            self.peaks.observe(at, used, served);
+            let surge_rules = SurgeRules { surge_s: rules.guardrails.surge_s, lead_time_s: rules.forecast.lead_time_s };
+            let limit = served * rules.guardrails.floor_utilisation;
+            surge = self.surges.observe(&surge_rules, (at, step_s), used, limit, standing.suffers);
+        }
+        RateView { kpi: &rule.kpi, forecast: Some(forecast), used, recent: self.peaks.recent(), surge, serves, asked }
+    }
+
+    fn serves(
+        &self,
+        rules: &Rules,
+        rule: &RateRule,
+        prediction: &Prediction,
+        base: &Capacity,
+    ) -> Result<Serves, Reason> {
+        let kpi = &rule.kpi;
+        let by_replicas = rules.sizing.mechanism(prediction.platform) == Mechanism::Replicas;
+        match rule.per_replica {
+            PerReplica::Stated(_) if !by_replicas && !rules.policy.chooses_count() => {
+                let text = format!(
+                    "{kpi}: what a replica serves is stated, and their number cannot be changed here: let it be learnt instead"
+                );
+                Err(reason("rate.needs_replicas", text))
+            }
+            PerReplica::Stated(per_replica) => Ok(Serves { per_replica, why: "as stated".to_owned(), by_cores: None }),
+            PerReplica::Learnt { utilisation } => {
+                let cpu_cores = base.cpu_cores_per_replica;
+                let has_cpu = prediction.resources.iter().any(|f| f.resource.as_str() == Resource::Cpu.kpi());
+                if cpu_cores <= 0.0 || !has_cpu {
+                    let text = format!(
+                        "{kpi}: without CPU and its use nothing can be learnt of what a replica serves: state it (per_replica)"
+                    );
+                    return Err(reason("rate.no_cpu", text));
+                }
+                let bins = self.learner.bins();
+                let Some(each) = self.learner.cpu_cores_per_unit() else {
+                    let text = format!(
+                        "{kpi}: what a replica serves is being learnt, from {bins} bins of {BIN_S} s with load so far; nothing \
+                         follows from it before {} are known",
+                        learn::BINS_MIN
+                    );
+                    return Err(reason("rate.learning", text));
+                };
+                let why = format!(
+                    "{} each, by the median of {bins} loaded bins, at {} % of {}",
+                    cores(each),
+                    number(utilisation * 100.0),
+                    cores(cpu_cores)
+                );
+                let by_cores = (!by_replicas || rules.policy.chooses_count()).then_some(cpu_cores);
+                Ok(Serves { per_replica: cpu_cores * utilisation / each, why, by_cores })
+            }
+        }
+    }
+}
+
+impl Policy {
+    /// Whether it chooses the number of replicas whatever the mechanism is.
+    pub(in crate::policy) const fn chooses_count(&self) -> bool {
+        match self {
+            Self::Threshold(_) | Self::Proactive(_) => false,
+            Self::Cost(_) => true,
+        }
+    }
+}
