@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use prescale_chassis::config::SECTIONS;
-use prescale_chassis::{BusConfig, ConfigError, Loader, SchemaRegistryConfig, TelemetryConfig};
+use prescale_chassis::{BusConfig, ConfigError, Loader, STAGES, SchemaRegistryConfig, StageInput, TelemetryConfig};
 use std::path::Path;
 
 /// Every section of `prescale.toml`.
@@ -26,6 +26,8 @@ pub struct Settings {
     pub planner: prescale_planner::Config,
     /// `[governor]`.
     pub governor: prescale_governor::Config,
+    /// `[evaluator]`.
+    pub evaluator: prescale_evaluator::Config,
     /// `[actuator]`.
     pub actuator: prescale_actuator::Config,
     /// `[archiver]`.
@@ -58,12 +60,18 @@ impl Settings {
             grouper: loader.section("grouper")?,
             planner: loader.section("planner")?,
             governor: loader.section("governor")?,
+            evaluator: loader.section("evaluator")?,
             actuator: loader.section("actuator")?,
             archiver: loader.section("archiver")?,
             console: loader.section("console")?,
         };
         loader.finish(&SECTIONS)?;
         Ok(settings)
+    }
+
+    /// The stages that every record of their input is accounted for, in the order of the data.
+    pub fn accounted(&self) -> Vec<StageInput> {
+        STAGES.into_iter().chain(self.evaluator.inputs()).collect()
     }
 
     /// Checks what no type can say: ranges, keys that contradict each other, files that are named.
@@ -82,6 +90,7 @@ impl Settings {
         self.grouper.patience_bins()?;
         self.planner.rules()?;
         self.governor.rules()?;
+        self.evaluator.terms(&self.planner)?;
         self.actuator.cloud_rules()?;
         self.archiver.check()?;
         self.console.checked_address()?;

@@ -10,9 +10,13 @@ use prescale_collector::Mapping;
 use prescale_collector::replay::read::read_samples;
 use prescale_contracts::{Contract as _, Envelope};
 use prescale_domain::action::Action;
+use prescale_domain::evaluation::{Evaluation, Sums, Terms, Worth};
 use prescale_domain::governor::{FleetRecord, Said};
-use prescale_domain::policy::Decision;
+use prescale_domain::outcome::Tally;
+use prescale_domain::policy::{Decision, Rules};
 use prescale_domain::prediction::Prediction;
+use prescale_domain::sample::Platform;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::ops::ControlFlow;
@@ -115,8 +119,8 @@ fn the_report_holds_every_policy_and_says_the_same_again() {
     assert_eq!(serde_json::to_string(&again).unwrap(), serde_json::to_string(&report).unwrap());
 }
 
-/// What the planner was given and what it decided, in a replay with forecasts of the predictor.
-fn heard(plan: &Plan, request: &Request) -> Vec<(Prediction, Option<Decision>)> {
+/// The contenders after a replay with forecasts of the predictor.
+fn ran(plan: &Plan, request: &Request) -> super::lane::Lane {
     let extent = TraceExtent { rows: 0, step_s: 300, from: EventTime::from_s(BEGIN_S) };
     let mut lane = plan.lane(request, &extent).unwrap();
     let take = |samples| {
@@ -125,7 +129,12 @@ fn heard(plan: &Plan, request: &Request) -> Vec<(Prediction, Option<Decision>)> 
     };
     read_samples(&request.trace, |_| (), take).unwrap();
     lane.run().unwrap();
-    let heard = lane.contenders.into_iter().filter_map(|contender| match contender {
+    lane
+}
+
+/// What the planner was given and what it decided.
+fn heard(plan: &Plan, request: &Request) -> Vec<(Prediction, Option<Decision>)> {
+    let heard = ran(plan, request).contenders.into_iter().filter_map(|contender| match contender {
         Contender::Follower(follower) => match follower.mind {
             Mind::Planner { planner, .. } => Some(planner.heard),
             Mind::Simple { .. } => None,
@@ -170,6 +179,86 @@ fn the_planners_stage_asks_for_the_same() {
         }
     }
     assert!(acted > 2 && held > 100, "{acted} actions, {held} holds");
+}
+
+/// What the evaluator comes to by the same rules, summed up over the whole trace.
+fn evaluated(rules: Rules, predictions: &[Prediction]) -> Sums {
+    let (terms, id) = (Terms { rules, price: None }, Arc::from("replay"));
+    let mut evaluation = Evaluation::default();
+    let mut outcomes = Vec::new();
+    for prediction in predictions {
+        outcomes.extend(evaluation.step(&terms, prediction, &id).unwrap().outcomes);
+    }
+    // One more of each workload, without a demand, ends the last hour.
+    let last: BTreeMap<&str, &Prediction> = predictions.iter().map(|p| (p.workload.as_str(), p)).collect();
+    for last in last.into_values() {
+        let mut end = Prediction { made_at: last.made_at.plus_s(3600), ..last.clone() };
+        end.resources.iter_mut().for_each(|resource| resource.last = None);
+        outcomes.extend(evaluation.step(&terms, &end, &id).unwrap().outcomes);
+    }
+    let mut sums = outcomes[0].sums.clone();
+    outcomes[1..].iter().for_each(|outcome| sums.add(&outcome.sums));
+    sums
+}
+
+fn agree(worth: &Worth, tallies: &[Tally]) {
+    let mut tally = Tally::default();
+    tallies.iter().for_each(|of_workload| tally.add(of_workload));
+    near(worth.short_s / 3600.0, tally.hours_short);
+    near(worth.unmet_core_s / 3600.0, tally.unmet);
+    near(worth.over_core_s / 3600.0, tally.over);
+    near(worth.capacity_core_s / 3600.0, tally.capacity);
+    assert_eq!(worth.changes, tally.changes);
+}
+
+#[test]
+fn the_evaluators_account_agrees() {
+    let folder = tempfile::tempdir().unwrap();
+    let policies = ["planner", "as-bought"].map(str::to_owned).to_vec();
+    let request = Request {
+        policies,
+        stamped: Stamped::End,
+        warm_up_s: 0,
+        scored_from: Some(EventTime::from_s(0)),
+        lead_times_s: vec![600],
+        forecasts: true,
+        ..request(&trace(folder.path()))
+    };
+    let plan = Plan::of(&Settings::default(), &request).unwrap();
+    let [(_, lead_s), ..] = plan.contenders[..] else { panic!("there are contenders") };
+    let Kind::Planner(planning) = &plan.contenders[1].0.kind else { panic!("the planner") };
+    let rules = planning.rules(lead_s).unwrap();
+    let (mut tallies, mut heard) = (Vec::new(), Vec::new());
+    for contender in ran(&plan, &request).contenders {
+        let Contender::Follower(follower) = contender else { panic!("none of them foresees") };
+        tallies.push(follower.outcome.tallies);
+        if let Mind::Planner { planner, .. } = follower.mind {
+            heard = planner.heard;
+        }
+    }
+    let [reactive, planned, bought] = tallies.as_slice() else { panic!("three contenders") };
+
+    // The capacity in the chain follows the plan.
+    let predictions: Vec<Prediction> = heard.into_iter().map(|(prediction, _)| prediction).collect();
+    let applied = evaluated(rules.clone(), &predictions);
+    assert!(applied.plan.changes > 4, "{applied:?}");
+    agree(&applied.plan, planned);
+    agree(&applied.reactive, reactive);
+    near(applied.capacity.capacity_core_s, applied.plan.capacity_core_s);
+
+    // It stays as it was bought, and the plan is a dry run.
+    let observed: Vec<Prediction> = predictions
+        .into_iter()
+        .map(|mut prediction| {
+            prediction.platform = Platform::ObservedOnly;
+            prediction.capacity.as_mut().unwrap().cpu_cores_per_replica = 4.0;
+            prediction
+        })
+        .collect();
+    let dry = evaluated(rules, &observed);
+    agree(&dry.capacity, bought);
+    agree(&dry.reactive, reactive);
+    assert!(dry.plan.changes > 4 && dry.plan.over_core_s < dry.capacity.over_core_s, "{dry:?}");
 }
 
 #[test]
