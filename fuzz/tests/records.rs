@@ -4,6 +4,7 @@
 use bolero::check;
 use prescale_contracts::{Contract, Envelope};
 use prescale_domain::action::{Action, ActionResult};
+use prescale_domain::evaluation::Outcome;
 use prescale_domain::fingerprint::Fingerprint;
 use prescale_domain::fleet::{Fleet, FleetSettings};
 use prescale_domain::governor::{FleetRecord, StandingOrder};
@@ -27,6 +28,7 @@ fn any_contract(bytes: &[u8]) {
     decodes_to_a_record_or_not::<ActionResult>(bytes);
     decodes_to_a_record_or_not::<FleetRecord>(bytes);
     decodes_to_a_record_or_not::<StandingOrder>(bytes);
+    decodes_to_a_record_or_not::<Outcome>(bytes);
 }
 
 #[test]
@@ -37,7 +39,7 @@ fn any_bytes() {
 #[test]
 fn any_datum_in_a_sound_frame() {
     check!().with_type::<(u8, Vec<u8>)>().for_each(|(id, datum)| {
-        let mut framed = vec![0, 0, 0, 0, 1 + id % 7];
+        let mut framed = vec![0, 0, 0, 0, 1 + id % 14];
         framed.extend_from_slice(datum);
         any_contract(&framed);
     });

@@ -5,7 +5,7 @@ use bus_tests::conformance::fixture::read_all;
 use prescale::settings::Settings;
 use prescale::topics::specs;
 use prescale_bus::{Bus, ConsumedRecord, Header};
-use prescale_chassis::{Context, STAGES, Settled};
+use prescale_chassis::{Context, Settled};
 use prescale_collector::Event;
 use prescale_contracts::{Contract, topics};
 use prescale_domain::group::GroupPart;
@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// The topics that the stages write to, and the one they begin with.
-const WRITTEN: [&str; 10] = [
+const WRITTEN: [&str; 11] = [
     topics::RAW_KPIS,
     topics::FINGERPRINTS,
     topics::PREDICTIONS,
@@ -26,6 +26,7 @@ const WRITTEN: [&str; 10] = [
     topics::CONTROL,
     topics::ACTIONS,
     topics::ACTION_RESULTS,
+    topics::OUTCOMES,
 ];
 
 /// All stages, each on a thread of its own.
@@ -52,6 +53,7 @@ impl Pipeline {
         pipeline.spawn("predictor", |s, c, b, t| prescale_predictor::run(&s.predictor, c, b, t));
         pipeline.spawn("planner", |s, c, b, t| prescale_planner::run(&s.planner, s.named(), c, b, t));
         pipeline.spawn("governor", |s, c, b, t| prescale_governor::run(&s.governor, c, b, t));
+        pipeline.spawn("evaluator", |s, c, b, t| prescale_evaluator::run(&s.evaluator, &s.planner, c, b, t));
         if !settings.grouper.inputs().is_empty() {
             pipeline.spawn("grouper", |s, c, b, t| prescale_grouper::run(&s.grouper, c, b, t));
         }
@@ -95,7 +97,7 @@ impl Pipeline {
 
     /// Waits until the stages have worked through all that is written.
     pub fn settle(&self) {
-        for stages in [STAGES.as_slice(), &self.settings.grouper.inputs()] {
+        for stages in [&self.settings.accounted(), &self.settings.grouper.inputs()] {
             let settled = self.context.settled_through(stages, self.bus.as_ref(), &self.stop);
             assert_eq!(settled.expect("the bus answers"), Settled::Yes);
         }

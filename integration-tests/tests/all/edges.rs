@@ -11,6 +11,7 @@ const CONTRACTS: &str = "prescale-contracts";
 const BUS: &str = "prescale-bus";
 const INFERENCE: &str = "prescale-inference";
 const CHASSIS: &str = "prescale-chassis";
+const PLANNER: &str = "prescale-planner";
 
 fn allowed(package: &str, manifest: &Path) -> Option<BTreeSet<&'static str>> {
     let layer: &[&str] = match package {
@@ -18,6 +19,8 @@ fn allowed(package: &str, manifest: &Path) -> Option<BTreeSet<&'static str>> {
         CONTRACTS | INFERENCE => &[DOMAIN],
         CHASSIS => &[BUS, CONTRACTS, DOMAIN],
         "prescale" | "integration-tests" | "bus-tests" | "xtask" => return None,
+        // What it evaluates are the planner's decisions, by the planner's configuration.
+        "prescale-evaluator" => &[BUS, CONTRACTS, CHASSIS, DOMAIN, PLANNER],
         _ if manifest.components().any(|c| c.as_os_str() == "services") => {
             &[BUS, CONTRACTS, INFERENCE, CHASSIS, DOMAIN]
         }

@@ -52,7 +52,8 @@ impl Run {
         pipeline.settle();
         pipeline.stop();
         let context = Context::new(&settings.bus);
-        let stages = account(bus.as_ref(), |stage| context.group(stage), &CancellationToken::new());
+        let stages =
+            account(bus.as_ref(), |stage| context.group(stage), &settings.accounted(), &CancellationToken::new());
         Self {
             outputs: outputs(bus.as_ref()),
             stages: stages.expect("the log is readable"),

@@ -8,6 +8,7 @@ mod edges;
 mod governor;
 mod input_faults;
 mod models;
+mod outcomes;
 mod rules;
 mod scenario;
 mod services;

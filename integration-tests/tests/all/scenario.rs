@@ -12,6 +12,7 @@ use prescale_chassis::{Context, GroupConfig};
 use prescale_collector::Event;
 use prescale_contracts::{Contract, topics};
 use prescale_domain::action::{ActionOutcome, ActionResult};
+use prescale_domain::evaluation::Outcome;
 use prescale_domain::forecast::GRID_STEP_S;
 use prescale_domain::group::GroupPrediction;
 use prescale_domain::prediction::Prediction;
@@ -66,7 +67,8 @@ fn reference() -> &'static Outputs {
 
 fn assert_all_is_accounted_for(bus: &dyn Bus) {
     let context = Context::new(&settings().bus);
-    let accounts = account(bus, |stage| context.group(stage), &CancellationToken::new()).expect("the log is readable");
+    let accounts = account(bus, |stage| context.group(stage), &settings().accounted(), &CancellationToken::new())
+        .expect("the log is readable");
     for stage in &accounts {
         assert_eq!(
             (stage.repeated_inputs, stage.repeated_outputs, stage.outputs_without_input),
@@ -131,6 +133,29 @@ fn groups_are_the_sums_of_their_members() {
         assert!((lower..upper).contains(&made.median()), "{lower} {made:?} {upper}");
         assert!(made.values()[0] > lower && made.values()[6] < upper, "it is surer than its members: {made:?}");
     }
+}
+
+/// The hour that the day ends in is never over.
+#[test]
+fn each_hour_of_each_workload_has_its_outcome() {
+    let mut by_workload: BTreeMap<_, Vec<Outcome>> = BTreeMap::new();
+    for outcome in decoded::<Outcome>(reference()) {
+        by_workload.entry(outcome.workload.clone()).or_default().push(outcome);
+    }
+    assert_eq!(by_workload.len(), WORKLOADS as usize);
+    let (mut plan_core_s, mut capacity_core_s, mut changes) = (0.0, 0.0, 0);
+    for hours in by_workload.values() {
+        let numbers: Vec<i64> = hours.iter().map(|hour| hour.from.bin(3600).rem_euclid(24)).collect();
+        assert_eq!(numbers, (0..23).collect::<Vec<_>>());
+        for Outcome { sums, is_dry_run, .. } in hours {
+            assert!(!is_dry_run && sums.observed_s > 2400.0 && sums.observed_s <= 3600.0, "{sums:?}");
+            plan_core_s += sums.plan.capacity_core_s;
+            capacity_core_s += sums.capacity.capacity_core_s;
+            changes += sums.capacity.changes;
+        }
+    }
+    assert!(changes > 20, "{changes} changes were felt");
+    assert!((plan_core_s / capacity_core_s - 1.0).abs() < 0.02, "{plan_core_s} {capacity_core_s}");
 }
 
 #[test]

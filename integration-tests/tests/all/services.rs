@@ -5,7 +5,7 @@ use bus_tests::kafka_broker::TestBroker;
 use integration_tests::pipeline::{Said, said};
 use integration_tests::processes::{binary, count, is_worked_off, terminate, until};
 use prescale_bus::kafka::{KafkaBus, KafkaOptions};
-use prescale_chassis::{BusConfig, Context, GROUP_STAGES, STAGES};
+use prescale_chassis::{BusConfig, Context, EVALUATOR, GROUP_STAGES, STAGES};
 use prescale_contracts::{Contract, topics};
 use prescale_domain::forecast::GRID_STEP_S;
 use prescale_domain::group::GroupPrediction;
@@ -15,7 +15,7 @@ use std::fs::{self, File};
 use std::process::{Child, Command, Output};
 use tempfile::TempDir;
 
-const STAGE_SERVICES: [&str; 5] = ["fingerprinter", "predictor", "planner", "governor", "actuator"];
+const STAGE_SERVICES: [&str; 6] = ["fingerprinter", "predictor", "planner", "governor", "actuator", "evaluator"];
 const WORKLOADS: u32 = 12;
 const HOURS: u32 = 8;
 
@@ -122,7 +122,17 @@ fn services_that_are_killed_and_started_again_account_for_every_record() {
     }
     installation.start("collector");
     let samples = i64::from(WORKLOADS * HOURS * 60);
-    let victims = ["planner", "fingerprinter", "grouper", "governor", "collector", "actuator", "predictor", "grouper"];
+    let victims = [
+        "planner",
+        "fingerprinter",
+        "grouper",
+        "evaluator",
+        "governor",
+        "collector",
+        "actuator",
+        "predictor",
+        "grouper",
+    ];
     for (share, victim) in (1..).zip(victims) {
         until("some more samples", || count(&bus, topics::RAW_KPIS) > samples * share / 10);
         installation.kill(victim);
@@ -131,6 +141,7 @@ fn services_that_are_killed_and_started_again_account_for_every_record() {
     until("the fleet's span to be written", || installation.log("collector").contains("the fleet's span is written"));
     let context = Context::new(&BusConfig::default());
     until("the stages to be through", || is_worked_off(&bus, &context, &STAGES));
+    until("the evaluator to be through", || is_worked_off(&bus, &context, &[EVALUATOR]));
     until("the group to be through", || is_worked_off(&bus, &context, &GROUP_STAGES));
     for service in STAGE_SERVICES.into_iter().chain(["grouper"]) {
         let address = installation.telemetry(service).expect("it says where its telemetry is");

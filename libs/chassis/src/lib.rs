@@ -32,7 +32,7 @@ pub use context::Context;
 pub use health::{ComponentHealth, HealthRegistry};
 pub use http_access::{Credentials, HttpAccessConfig};
 pub use listen_tls::{ListenTls, ListenTlsConfig};
-pub use pipeline::{GROUP_STAGES, SINKS, STAGES, Settled, StageInput};
+pub use pipeline::{EVALUATOR, GROUP_STAGES, SINKS, STAGES, Settled, StageInput};
 pub use schema_registry::{SchemaRegistryConfig, with_registry};
 pub use service::{service_main, service_main_reading};
 pub use stage::{Input, Outgoing, Reply, TypedStage, TypedStageFactory, output_record, stage_factory};

@@ -27,6 +27,9 @@ pub const STAGES: [StageInput; 5] = [
     StageInput { stage: "actuator", topic: topics::ACTIONS },
 ];
 
+/// The evaluator, where it is enabled. Nothing depends on what it writes, so no stage waits for it.
+pub const EVALUATOR: StageInput = StageInput { stage: "evaluator", topic: topics::PREDICTIONS };
+
 /// The stages of the grouper, where there are groups. The pipeline does not wait for them.
 pub const GROUP_STAGES: [StageInput; 2] = [
     StageInput { stage: "grouper", topic: topics::PREDICTIONS },
@@ -57,6 +60,7 @@ pub fn outputs_of(stage: &str) -> &'static [&'static str] {
         "planner" => &[topics::PROPOSALS],
         "governor" => &[topics::ACTIONS, topics::PROPOSALS, topics::CONTROL],
         "actuator" => &[topics::ACTION_RESULTS],
+        "evaluator" => &[topics::OUTCOMES],
         _ => &[],
     }
 }

@@ -13,7 +13,10 @@ mod registry;
 mod rfc3339;
 pub mod topics;
 mod wire;
+mod worth;
 
+#[cfg(test)]
+mod outcome_tests;
 #[cfg(test)]
 mod record_tests;
 #[cfg(test)]
@@ -24,3 +27,4 @@ pub use envelope::Envelope;
 pub use error::ContractError;
 pub use json::record_json;
 pub use rfc3339::{parse as parse_rfc3339, text as rfc3339};
+pub use worth::worth_json;

@@ -18,7 +18,7 @@ const ALLOCATION_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub(crate) const IDS: &str = include_str!("../../../schemas/ids.json");
 
 /// The embedded files, by path below `schemas/`.
-pub(crate) const TEXTS: [(&str, &str); 13] = [
+pub(crate) const TEXTS: [(&str, &str); 14] = [
     ("raw-kpis.avsc", include_str!("../../../schemas/raw-kpis.avsc")),
     ("fingerprints.avsc", include_str!("../../../schemas/fingerprints.avsc")),
     ("predictions.avsc", include_str!("../../../schemas/predictions.avsc")),
@@ -26,6 +26,7 @@ pub(crate) const TEXTS: [(&str, &str); 13] = [
     ("control.avsc", include_str!("../../../schemas/control.avsc")),
     ("actions.avsc", include_str!("../../../schemas/actions.avsc")),
     ("action-results.avsc", include_str!("../../../schemas/action-results.avsc")),
+    ("outcomes.avsc", include_str!("../../../schemas/outcomes.avsc")),
     ("forecast-scores.avsc", include_str!("../../../schemas/forecast-scores.avsc")),
     ("anomalies.avsc", include_str!("../../../schemas/anomalies.avsc")),
     ("group-parts.avsc", include_str!("../../../schemas/group-parts.avsc")),

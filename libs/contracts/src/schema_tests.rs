@@ -125,6 +125,7 @@ fn decodes_as_its_contract(topic: &str, framed: &[u8]) {
         topics::CONTROL => same::<prescale_domain::governor::StandingOrder>(framed),
         topics::ACTIONS => same::<prescale_domain::action::Action>(framed),
         topics::ACTION_RESULTS => same::<prescale_domain::action::ActionResult>(framed),
+        topics::OUTCOMES => same::<prescale_domain::evaluation::Outcome>(framed),
         topics::FORECAST_SCORES | topics::ANOMALIES => {}
         other => panic!("{other}: say which contract reads it"),
     }

@@ -20,6 +20,8 @@ pub const CONTROL: &str = "control";
 pub const ACTIONS: &str = "actions";
 /// What the cloud said to the actions.
 pub const ACTION_RESULTS: &str = "action-results";
+/// What hours of workloads came to: the capacity as it was, the plan and the reactive rule on the demand that came.
+pub const OUTCOMES: &str = "outcomes";
 /// Forecasts against what happened.
 pub const FORECAST_SCORES: &str = "forecast-scores";
 /// Stretches of unusual behaviour.
@@ -91,6 +93,7 @@ pub fn table() -> Vec<TopicContract> {
         (CONTROL, Retention::Compact, "the newest order of operators for a scope"),
         (ACTIONS, days(30), "the desired capacity, why, by which policy, from which prediction, valid until when"),
         (ACTION_RESULTS, days(30), "what the cloud said and when it took effect"),
+        (OUTCOMES, days(30), "what an hour's capacity, plan and reactive rule were worth on the demand that came"),
         (FORECAST_SCORES, days(30), "realised against predicted, pinball loss, coverage, drift state"),
         (ANOMALIES, days(30), "score, p-value, KPIs to blame, start, end"),
     ]
@@ -118,7 +121,7 @@ mod tests {
         let table = table();
         let names: BTreeSet<&str> = table.iter().map(|t| t.name.as_str()).collect();
         assert_eq!(names.len(), table.len());
-        assert_eq!(table.len(), 24);
+        assert_eq!(table.len(), 26);
         for topic in table.iter().filter(|t| t.subject.is_some()) {
             assert!(names.contains(dlq_of(&topic.name).as_str()), "{}", topic.name);
             assert_eq!(topic.subject.as_deref(), Some(subject_of(&topic.name).as_str()));

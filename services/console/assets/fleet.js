@@ -3,7 +3,7 @@
 import { actionLine } from "./actions.js";
 import { Spark } from "./chart.js";
 import { h, reconcile, setAttr, setText } from "./dom.js";
-import { changeText, number, percent, platformName, quantity, setTime, timeNode, usedOf } from "./format.js";
+import { changeText, number, percent, platformName, quantity, setTime, timeNode, usedOf, worthText } from "./format.js";
 import { LEVELS, VERDICTS, badge, glyph, setBadge } from "./status.js";
 
 const PAGE = 200;
@@ -28,6 +28,7 @@ export class FleetView {
     this.filter = h("input", { id: "filter", type: "search", placeholder: "Filter workloads", title: "Words of the name, platform, instance type or source", autocomplete: "off",
       spellcheck: "false", "aria-label": "Filter the fleet", "aria-keyshortcuts": "/", oninput: () => this.#refilter() });
     this.totals = h("dl", { class: "totals" });
+    this.worth = h("p", { class: "worth muted", hidden: true });
     this.chips = h("div", { class: "chips", role: "group", "aria-label": "Show only these states" });
     this.count = h("span", { class: "muted count", role: "status" });
     this.heads = h("tr", { "aria-rowindex": "1" });
@@ -40,7 +41,7 @@ export class FleetView {
     this.recentEmpty = h("p", { class: "muted pad", text: "No action yet. The planner publishes one when a forecast does not fit the capacity." });
     this.node = h("div", { class: "fleet-view" },
       h("h1", { class: "visually-hidden", text: "Fleet" }),
-      h("section", { class: "panel summary", "aria-label": "Totals" }, this.totals),
+      h("section", { class: "panel summary", "aria-label": "Totals" }, this.totals, this.worth),
       h("section", { class: "panel fleet-panel", "aria-label": "Workloads" },
         h("div", { class: "toolbar" }, h("div", { class: "filter" }, this.filter, h("kbd", { text: "/", "aria-hidden": "true" })), this.chips, this.count),
         this.notice, h("div", { class: "scroll-x" }, this.table), this.empty, this.more),
@@ -96,6 +97,8 @@ export class FleetView {
     this.table.hidden = all.length === 0;
     this.empty.hidden = all.length !== 0;
     this.#notice();
+    this.worth.hidden = !this.data.meta.worth;
+    setText(this.worth, worthText(this.data.meta.worth));
     const actions = (this.data.actions ?? []).slice(0, 14);
     this.recentEmpty.hidden = actions.length !== 0;
     reconcile(this.recent, actions, (a) => a.id, () => actionLine.create(), (node, a) => actionLine.update(node, a, this.data.meta.newest_ms));

@@ -99,6 +99,12 @@ export function setTime(node, at_ms, reference_ms) {
   setAttr(node, "title", utc(at_ms));
 }
 
+/** What decisions were worth, as a sentence; empty before the first hour is over. */
+export function worthText(worth) {
+  if (!worth) return "";
+  return `${worth.sentence[0].toUpperCase()}${worth.sentence.slice(1)}.`;
+}
+
 /** Capacity as replicas of a size: `3 × 2 cores, 4 GiB`. */
 export function capacityText(capacity) {
   if (!capacity) return "unknown";

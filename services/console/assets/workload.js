@@ -5,7 +5,7 @@ import { actionCard } from "./actions.js";
 import { TimeChart } from "./chart.js";
 import { h, reconcile, setAttr, setText } from "./dom.js";
 import { FeatureTable } from "./features.js";
-import { capacityText, changeText, clock, duration, kpiName, number, percent, platformName, quantity, setTime, timeNode } from "./format.js";
+import { capacityText, changeText, clock, duration, kpiName, number, percent, platformName, quantity, setTime, timeNode, worthText } from "./format.js";
 import { LEVELS, VERDICTS, badge, setBadge } from "./status.js";
 
 const HOUR = 3_600_000;
@@ -36,6 +36,7 @@ export class WorkloadView {
     this.title = h("h1");
     this.sub = h("span", { class: "muted" });
     this.facts = { at: timeNode(), capacity: h("span"), model: h("span"), made: timeNode(), coverage: h("span") };
+    this.worth = h("p", { class: "worth muted", hidden: true });
     this.kinds = segmented("Forecast shown", KINDS, (v) => { this.kind = v; this.render(); });
     this.ranges = segmented("History shown", RANGES, (v) => { this.picked = v; this.render(); });
     this.resources = h("div", { class: "resources" });
@@ -49,7 +50,7 @@ export class WorkloadView {
     this.content = h("div", { class: "stack" },
       h("section", { class: "panel workload-head", "aria-label": "State" },
         h("div", { class: "workload-title" }, this.title, this.badge, this.sub),
-        h("dl", { class: "facts" }, fact("Capacity", f.capacity), fact("Last sample", f.at), fact("Forecast made", f.made), fact("Model", f.model), fact("90 % band held (CPU, 15 min)", f.coverage))),
+        h("dl", { class: "facts" }, fact("Capacity", f.capacity), fact("Last sample", f.at), fact("Forecast made", f.made), fact("Model", f.model), fact("90 % band held (CPU, 15 min)", f.coverage)), this.worth),
       h("div", { class: "controls" }, this.kinds.node, this.ranges.node, h("ul", { class: "legend", "aria-label": "Legend" }, ...LEGEND.map(([key, text]) => h("li", {}, h("span", { class: `swatch ${key}`, "aria-hidden": "true" }), text)))),
       this.resources, this.othersPanel,
       h("section", { class: "panel", "aria-labelledby": "why-title" }, h("h2", { id: "why-title", text: "Actions and why" }), this.cards, this.cardsEmpty),
@@ -81,6 +82,8 @@ export class WorkloadView {
     setBadge(this.badge, LEVELS, data.status, data.status_why);
     setText(this.sub, `${platformName(data.platform)} · from ${data.source} · ${data.status_why}`);
     this.#facts(data);
+    this.worth.hidden = !data.worth;
+    setText(this.worth, worthText(data.worth));
     const byKpi = new Map(data.series.map((series) => [series.kpi, series]));
     const sized = ["cpu_cores_used", "memory_bytes"].filter((kpi) => byKpi.has(kpi) || data.prediction?.resources.some((r) => r.resource === kpi));
     const predicted = (data.prediction?.resources ?? []).map((r) => r.resource).filter((kpi) => !sized.includes(kpi));

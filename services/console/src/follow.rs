@@ -6,6 +6,7 @@ use prescale_bus::{Bus, BusError, CaughtUp, ConsumedRecord, ReadFrom};
 use prescale_chassis::{ComponentHealth, Context, STAGES, StageInput};
 use prescale_contracts::{Contract, ContractError, topics};
 use prescale_domain::action::{Action, ActionResult};
+use prescale_domain::evaluation::Outcome;
 use prescale_domain::fingerprint::Fingerprint;
 use prescale_domain::governor::{Effect, Order, StandingOrder};
 use prescale_domain::prediction::Prediction;
@@ -77,7 +78,7 @@ fn id(record: &ConsumedRecord) -> Arc<str> {
     }
 }
 
-const TOPICS: [Topic; 5] = [
+const TOPICS: [Topic; 6] = [
     Topic { name: topics::RAW_KPIS, decode: |r| Sample::decode(value(r)).map(Fact::Sample), back_max: u64::MAX },
     Topic {
         name: topics::FINGERPRINTS,
@@ -97,6 +98,11 @@ const TOPICS: [Topic; 5] = [
     Topic {
         name: topics::ACTION_RESULTS,
         decode: |r| ActionResult::decode(value(r)).map(|a| Fact::Result(Box::new(a))),
+        back_max: u64::MAX,
+    },
+    Topic {
+        name: topics::OUTCOMES,
+        decode: |r| Outcome::decode(value(r)).map(|o| Fact::Outcome(Box::new(o))),
         back_max: u64::MAX,
     },
 ];

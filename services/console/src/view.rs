@@ -9,6 +9,8 @@ mod tests;
 pub mod workload;
 
 use prescale_domain::action::{Action, ActionResult};
+use prescale_domain::evaluation::Outcome;
+use prescale_domain::evaluation::sums::Span;
 use prescale_domain::fingerprint::Fingerprint;
 use prescale_domain::prediction::Prediction;
 use prescale_domain::sample::Sample;
@@ -51,6 +53,8 @@ pub enum Fact {
     Action(Arc<str>, Box<Action>),
     /// Of `action-results`.
     Result(Box<ActionResult>),
+    /// Of `outcomes`.
+    Outcome(Box<Outcome>),
 }
 
 impl Fact {
@@ -61,6 +65,7 @@ impl Fact {
             Self::Prediction(_, p) => &p.workload,
             Self::Action(_, a) => &a.workload,
             Self::Result(r) => &r.workload,
+            Self::Outcome(o) => &o.workload,
         }
     }
 
@@ -71,6 +76,7 @@ impl Fact {
             Self::Prediction(_, p) => p.made_at,
             Self::Action(_, a) => a.decided_at,
             Self::Result(r) => r.at,
+            Self::Outcome(o) => o.from,
         }
     }
 }
@@ -181,6 +187,7 @@ impl View {
                 workload.take_result(*result);
                 true
             }
+            Fact::Outcome(outcome) => workload.week.take(&outcome),
         };
         workload.touched_ms = workload.touched_ms.max(appended_ms);
         self.stalest_ms = self.stalest_ms.min(workload.touched_ms);
@@ -243,6 +250,14 @@ impl View {
     /// Newest instant of a stream.
     pub fn stream_at(&self, source: &str) -> Option<EventTime> {
         self.stream_at.get(source).copied()
+    }
+
+    /// What the last seven days of all workloads were worth.
+    pub fn worth(&self) -> Option<Span> {
+        self.workloads.values().filter_map(|workload| workload.week.span()).reduce(|mut sum, one| {
+            sum.add(&one);
+            sum
+        })
     }
 
     /// Newest instant over all streams.

@@ -5,7 +5,7 @@
 
 use anyhow::{Context as _, Result};
 use prescale_bus::{Bus, CaughtUp, ConsumedRecord, ReadFrom};
-use prescale_chassis::{STAGES, StageInput};
+use prescale_chassis::StageInput;
 use prescale_contracts::{Envelope, topics};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -62,6 +62,7 @@ fn kinds(stage: &str) -> Option<Kinds> {
         // Of a proposal it makes an action, or a record of why it is held. Withdrawals follow from orders.
         "governor" => (Some(PROPOSAL), &[(topics::ACTIONS, &[ACTION]), (topics::PROPOSALS, &[HELD])]),
         "actuator" => (None, &[(topics::ACTION_RESULTS, &[])]),
+        "evaluator" => (None, &[(topics::OUTCOMES, &[])]),
         _ => return None,
     };
     Some(Kinds { input, outputs })
@@ -71,17 +72,18 @@ fn is_of_type(record: &ConsumedRecord, types: &[&str]) -> bool {
     types.is_empty() || types.iter().any(|wanted| record.header("ce_type") == Some(wanted.as_bytes()))
 }
 
-/// The accounts of all stages, in the order of the data. `group_of` names a stage's consumer group.
+/// The accounts of these stages, in their order. `group_of` names a stage's consumer group.
 ///
 /// # Errors
 /// When a topic is missing or the bus cannot be read.
 pub fn account(
     bus: &dyn Bus,
     group_of: impl Fn(&str) -> String,
+    stages: &[StageInput],
     shutdown: &CancellationToken,
 ) -> Result<Vec<StageAccount>> {
     let mut accounts = Vec::new();
-    for input in STAGES {
+    for input in stages {
         let Some(kinds) = kinds(input.stage) else { continue };
         let lags = bus.lag(&group_of(input.stage), input.topic)?;
         let positions: HashMap<u32, i64> = lags.iter().map(|l| (l.partition, l.position)).collect();

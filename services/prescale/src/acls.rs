@@ -23,6 +23,8 @@ pub struct Configured {
     pub sinks: Vec<StageInput>,
     /// The stages that the grouper runs.
     pub group_stages: Vec<StageInput>,
+    /// The evaluator's stage, where it is enabled.
+    pub evaluator: Vec<StageInput>,
 }
 
 /// The rights of one service.
@@ -54,7 +56,7 @@ pub fn service_acls(context: &Context, configured: &Configured, topic_prefix: &s
     let stages = STAGES.iter().zip(&groups).map(|(s, group)| {
         service(s.stage, vec![BusUse::Stage { input: s.topic, outputs: outputs_of(s.stage), group }])
     });
-    let shown = STAGES.iter().map(|s| s.topic).chain([topics::ACTION_RESULTS, topics::CONTROL]);
+    let shown = STAGES.iter().map(|s| s.topic).chain([topics::ACTION_RESULTS, topics::CONTROL, topics::OUTCOMES]);
     let orders = BusUse::Source { id: Some(orders::SOURCE), topics: &[topics::PROPOSALS] };
     let console = shown
         .chain(dead_letters.iter().map(String::as_str))
@@ -66,7 +68,9 @@ pub fn service_acls(context: &Context, configured: &Configured, topic_prefix: &s
         inputs.iter().map(|s| (*s, context.group(s.stage))).collect()
     };
     let (group_stages, sinks) = (with_groups(&configured.group_stages), with_groups(&configured.sinks));
-    let other_lags = group_stages.iter().chain(&sinks).map(|(s, group)| BusUse::Lag { group, topic: s.topic });
+    let evaluator = with_groups(&configured.evaluator);
+    let other_lags =
+        group_stages.iter().chain(&evaluator).chain(&sinks).map(|(s, group)| BusUse::Lag { group, topic: s.topic });
     let operator = table
         .iter()
         .flat_map(|topic| [BusUse::Maker { topic }, BusUse::Reader { topic }])
@@ -80,8 +84,15 @@ pub fn service_acls(context: &Context, configured: &Configured, topic_prefix: &s
         (!uses.is_empty()).then(|| service(name, uses))
     };
     let (grouper, archiver) = (optional("grouper", &group_stages), optional("archiver", &sinks));
+    let evaluator = optional("evaluator", &evaluator);
     let ends = [service("console", console), service("operator", operator)];
-    std::iter::once(service("collector", collector)).chain(stages).chain(grouper).chain(archiver).chain(ends).collect()
+    std::iter::once(service("collector", collector))
+        .chain(stages)
+        .chain(grouper)
+        .chain(evaluator)
+        .chain(archiver)
+        .chain(ends)
+        .collect()
 }
 
 /// The rights as commands for a shell, or JSON; a service's principal is `principal_prefix` and its
@@ -117,7 +128,7 @@ pub fn rendered(services: &[ServiceAcls], tool: &AclTool, principal_prefix: &str
 mod tests {
     use super::*;
     use crate::settings::Settings;
-    use prescale_chassis::{GROUP_STAGES, SINKS, TypedStageFactory};
+    use prescale_chassis::{EVALUATOR, GROUP_STAGES, SINKS, TypedStageFactory};
     use std::sync::Arc;
 
     const PREFIX: &str = "User:prescale-";
@@ -140,6 +151,10 @@ mod tests {
         let planner = prescale_planner::stage::Factory::new(Arc::new(settings.rules().unwrap()), Arc::default());
         let governor = prescale_governor::stage::Factory::new(Arc::new(settings.governor.rules().unwrap()), 4);
         let actuator = prescale_actuator::stage::Factory::new(Arc::new(settings.actuator.cloud_rules().unwrap()));
+        let terms = settings.evaluator.terms(&settings.planner, &settings.grouper.groups).unwrap();
+        let evaluator = prescale_evaluator::stage::Factory::new(Arc::new(terms));
+        assert_eq!(evaluator.name(), EVALUATOR.stage);
+        assert_eq!(evaluator.output_topics(), outputs_of(EVALUATOR.stage));
         let said = [
             (fingerprinter.name(), fingerprinter.output_topics()),
             (predictor.name(), predictor.output_topics()),
@@ -188,6 +203,17 @@ mod tests {
             assert!(rights.contains(&format!("Write on topic \"eu.{topic}\"")), "{rights:?}");
         }
         assert!(!rights.contains(&"Write on topic \"eu.predictions\"".to_owned()));
+    }
+
+    #[test]
+    fn the_evaluator_reads_predictions_and_writes_outcomes_alone() {
+        let without = service_acls(&Context::default(), &Configured::default(), "eu.");
+        assert!(without.iter().all(|s| s.service != "evaluator"), "it needs nothing while it is off");
+        let configured = Configured { evaluator: vec![EVALUATOR], ..Configured::default() };
+        let rights = of(&service_acls(&Context::default(), &configured, "eu."), "evaluator");
+        assert!(rights.contains(&"Read on topic \"eu.predictions\"".to_owned()), "{rights:?}");
+        assert!(rights.contains(&"Write on topic \"eu.outcomes\"".to_owned()), "{rights:?}");
+        assert!(!rights.iter().any(|right| right.contains("eu.proposals") || right.contains("eu.actions")));
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub fn in_force(settings: &Settings) -> Result<String> {
     put("grouper", section(&settings.grouper)?);
     put("planner", section(&settings.planner)?);
     put("governor", section(&settings.governor)?);
+    put("evaluator", section(&settings.evaluator)?);
     put("actuator", section(&settings.actuator)?);
     put("archiver", section(&settings.archiver)?);
     put("console", section(&settings.console)?);

@@ -26,7 +26,7 @@ use prescale_bus::{Bus, ReadFrom, TopicSpec};
 use prescale_chassis::orders::{self, Wish};
 use prescale_chassis::ready::ask_ready;
 use prescale_chassis::service::EXIT_USAGE;
-use prescale_chassis::{Context, HealthRegistry, STAGES, open_bus, shutdown, telemetry, with_registry};
+use prescale_chassis::{Context, HealthRegistry, open_bus, shutdown, telemetry, with_registry};
 use prescale_contracts::parse_rfc3339;
 use prescale_domain::governor::Effect;
 use std::io::Write;
@@ -185,6 +185,7 @@ fn acls(config: Option<&Path>, args: &AclsArgs) -> Result<(), Failure> {
         replay: collector.replay.is_enabled(),
         sinks: settings.archiver.inputs(),
         group_stages: settings.grouper.inputs(),
+        evaluator: settings.evaluator.inputs(),
     };
     let kafka = &settings.bus.kafka;
     let mut services = acls::service_acls(&Context::new(&settings.bus), &configured, &kafka.topic_prefix);
@@ -223,7 +224,8 @@ fn tail(config: Option<&Path>, args: &TailArgs) -> Result<(), Failure> {
 fn lag(config: Option<&Path>, format: Format) -> Result<(), Failure> {
     let (settings, bus) = open_bytes(config)?;
     let context = Context::new(&settings.bus);
-    let inputs: Vec<GroupInput> = STAGES
+    let inputs: Vec<GroupInput> = settings
+        .accounted()
         .iter()
         .chain(&settings.grouper.inputs())
         .chain(&settings.archiver.inputs())
@@ -289,7 +291,7 @@ fn account(config: Option<&Path>, args: &AccountArgs) -> Result<(), Failure> {
     let (settings, bus) = open_bytes(config)?;
     let context = Context::new(&settings.bus);
     let shutdown = shutdown::on_signals().context("cannot set up the signal handlers")?;
-    let accounts = account::account(bus.as_ref(), |stage| context.group(stage), &shutdown)?;
+    let accounts = account::account(bus.as_ref(), |stage| context.group(stage), &settings.accounted(), &shutdown)?;
     match args.format {
         Format::Json => say(&pretty_json(&accounts)?)?,
         Format::Text => say(&account::table(&accounts))?,

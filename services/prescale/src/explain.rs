@@ -4,12 +4,16 @@
 //! made again from the predictions on the log, by the rules of the configuration. The prices follow from a whole
 //! partition, so all of its predictions are gone through, not the workload's alone.
 
+mod worth;
+
 use crate::pretty_json;
 use anyhow::{Context as _, Result, bail};
 use prescale_bus::partitioner::partition_of;
 use prescale_bus::{Bus, CaughtUp, ConsumedRecord, ReadFrom};
-use prescale_contracts::{Contract, Envelope, record_json, rfc3339, topics};
+use prescale_contracts::{Contract, Envelope, record_json, rfc3339, topics, worth_json};
 use prescale_domain::action::{Action, ActionOutcome, ActionResult};
+use prescale_domain::evaluation::sums::Span;
+use prescale_domain::evaluation::wording::sentence;
 use prescale_domain::governor::{FleetRecord, Held, Said};
 use prescale_domain::policy::{Decision, Planning, RuleBook, explain, explain_hold};
 use prescale_domain::prediction::{HorizonForecast, Prediction, ResourceForecast};
@@ -53,6 +57,8 @@ struct Answer {
     results: BTreeMap<Arc<str>, ConsumedRecord>,
     /// What the governor held, the newest first.
     held: VecDeque<Held>,
+    /// What the last seven days were worth.
+    week: Option<Span>,
 }
 
 /// The explanation as text or JSON.
@@ -78,7 +84,9 @@ pub fn explained(
 }
 
 fn gather(bus: &dyn Bus, rules: &RuleBook, question: &Question<'_>, shutdown: &CancellationToken) -> Result<Answer> {
-    let mut answer = Answer { newest: None, actions: VecDeque::new(), results: BTreeMap::new(), held: VecDeque::new() };
+    let week = worth::last_week(bus, question, shutdown)?;
+    let mut answer =
+        Answer { newest: None, actions: VecDeque::new(), results: BTreeMap::new(), held: VecDeque::new(), week };
     let mut planning = Planning::default();
     let partitions = partitions_of(bus, topics::PREDICTIONS)?;
     let partition = partition_of(question.workload.as_bytes(), partitions);
@@ -174,6 +182,9 @@ fn as_text(answer: &Answer) -> Result<String> {
             text += &explain_hold(prediction, reasons);
         }
         text += &forecast_text(prediction);
+    }
+    if let Some(week) = &answer.week {
+        text += &format!("{}\n", sentence(week));
     }
     for held in &answer.held {
         text += &format!(
@@ -283,6 +294,12 @@ fn as_json(workload: &str, answer: &Answer) -> Result<String> {
             json!({"decided_at": rfc3339(h.decided_at), "proposal_id": &*h.proposal_id, "rule": &*h.rule, "why": h.why})
         })
         .collect();
-    let document = json!({"workload": workload, "newest_decision": newest, "held": held, "actions": actions});
+    let document = json!({
+        "workload": workload,
+        "newest_decision": newest,
+        "worth": answer.week.as_ref().map(worth_json),
+        "held": held,
+        "actions": actions,
+    });
     pretty_json(&document)
 }

@@ -63,6 +63,8 @@ pub struct Request {
     pub workloads: Option<Pattern>,
     /// Whether the predictor runs; otherwise policies see the last value alone.
     pub forecasts: bool,
+    /// Whether the governor lets what is decided out, as in `up`; otherwise all of it goes out at once.
+    pub governor: bool,
     /// Which end of its step a row's instant is.
     pub stamped: Stamped,
     /// Which demand policies see.
@@ -147,7 +149,7 @@ struct Plan {
     naive: Option<Arc<Registry>>,
     core_price_per_h: Option<f64>,
     partitions: u32,
-    governor: Arc<GovernorRules>,
+    governor: Option<Arc<GovernorRules>>,
     fleets: Arc<Fleets>,
 }
 
@@ -167,7 +169,8 @@ impl Plan {
         let lead_times_s = &request.lead_times_s;
         let contenders = lead_times_s.iter().flat_map(|lead_s| policies.iter().map(|p| (p.clone(), *lead_s))).collect();
         let core_price_per_h = settings.planner.prices.price_list()?.core_price_per_h;
-        let governor = Arc::new(settings.governor.rules()?);
+        let governor = settings.governor.rules()?;
+        let governor = request.governor.then(|| Arc::new(governor));
         let fleets = Arc::new(prescale_chassis::fleets(&settings.governor.fleets)?);
         let partitions = settings.bus.partitions.max(1);
         Ok(Self { contenders, predictor, naive, core_price_per_h, partitions, governor, fleets })
@@ -189,7 +192,7 @@ impl Plan {
     }
 
     fn basis(&self, rules: RuleBook) -> Basis {
-        let (governor, fleets) = (Arc::clone(&self.governor), Arc::clone(&self.fleets));
+        let (governor, fleets) = (self.governor.clone(), Arc::clone(&self.fleets));
         Basis { rules, governor, fleets, partitions: self.partitions }
     }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use prescale_chassis::config::SECTIONS;
-use prescale_chassis::{BusConfig, ConfigError, Loader, SchemaRegistryConfig, TelemetryConfig};
+use prescale_chassis::{BusConfig, ConfigError, Loader, STAGES, SchemaRegistryConfig, StageInput, TelemetryConfig};
 use prescale_domain::policy::RuleBook;
 use prescale_planner::Named;
 use std::path::Path;
@@ -28,6 +28,8 @@ pub struct Settings {
     pub planner: prescale_planner::Config,
     /// `[governor]`.
     pub governor: prescale_governor::Config,
+    /// `[evaluator]`.
+    pub evaluator: prescale_evaluator::Config,
     /// `[actuator]`.
     pub actuator: prescale_actuator::Config,
     /// `[archiver]`.
@@ -60,6 +62,7 @@ impl Settings {
             grouper: loader.section("grouper")?,
             planner: loader.section("planner")?,
             governor: loader.section("governor")?,
+            evaluator: loader.section("evaluator")?,
             actuator: loader.section("actuator")?,
             archiver: loader.section("archiver")?,
             console: loader.section("console")?,
@@ -79,6 +82,11 @@ impl Settings {
     /// What the planner reads of other sections.
     pub fn named(&self) -> Named<'_> {
         Named { fleets: &self.governor.fleets, groups: &self.grouper.groups }
+    }
+
+    /// The stages that every record of their input is accounted for, in the order of the data.
+    pub fn accounted(&self) -> Vec<StageInput> {
+        STAGES.into_iter().chain(self.evaluator.inputs()).collect()
     }
 
     /// Checks what no type can say: ranges, keys that contradict each other, files that are named.
@@ -101,6 +109,7 @@ impl Settings {
             ensure!(is_forecast, "[planner.rates.{rate}]: it is not forecast: add {rate:?} to [predictor] resources");
         }
         self.governor.rules()?;
+        self.evaluator.terms(&self.planner, &self.grouper.groups)?;
         self.actuator.cloud_rules()?;
         self.archiver.check()?;
         self.console.checked_address()?;

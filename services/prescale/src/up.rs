@@ -10,7 +10,7 @@ use crate::topics;
 use anyhow::{Context as _, Result};
 use prescale_bus::Bus;
 use prescale_chassis::telemetry::Metrics;
-use prescale_chassis::{Context, STAGES, open_bus, with_registry};
+use prescale_chassis::{Context, open_bus, with_registry};
 use prescale_collector::{Event, ReplayReport};
 use progress::Progress;
 use std::net::SocketAddr;
@@ -72,6 +72,12 @@ impl Services<'_> {
         self.start(scope, "planner", |s| {
             prescale_planner::run(&s.settings.planner, s.settings.named(), &s.context, s.bus(), &s.stop)
         });
+        if !self.settings.evaluator.inputs().is_empty() {
+            self.start(scope, "evaluator", |s| {
+                let planner = (&s.settings.planner, &s.settings.grouper.groups);
+                prescale_evaluator::run(&s.settings.evaluator, planner, &s.context, s.bus(), &s.stop)
+            });
+        }
         self.start(scope, "predictor", |s| {
             prescale_predictor::run(&s.settings.predictor, &s.context, s.bus(), &s.stop)
         });
@@ -143,12 +149,14 @@ impl Services<'_> {
 
     fn finish_replay(&self, report: &ReplayReport, metrics: &Metrics) -> Result<()> {
         let sinks = self.settings.archiver.inputs();
-        for stages in [STAGES.as_slice(), &self.settings.grouper.inputs(), &sinks] {
+        let accounted = self.settings.accounted();
+        for stages in [&accounted, &self.settings.grouper.inputs(), &sinks] {
             let settled = self.context.settled_through(stages, self.bus.as_ref(), &self.stop);
             settled.context("cannot wait for the stages")?;
         }
         let counted = rendered::Rendered::parse(&metrics.render());
-        let text = replay_end::account(self.bus.as_ref(), &self.context, (report, &sinks), &counted, &self.stop)?;
+        let text =
+            replay_end::account(self.bus.as_ref(), &self.context, (report, &accounted, &sinks), &counted, &self.stop)?;
         print!("{text}");
         Ok(())
     }

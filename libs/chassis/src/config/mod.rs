@@ -22,7 +22,7 @@ use std::path::PathBuf;
 
 /// Every section that `prescale.toml` may have. A service's own binary reads its own, `bus`,
 /// `schema_registry` and `telemetry`, and lets the others be.
-pub const SECTIONS: [&str; 12] = [
+pub const SECTIONS: [&str; 13] = [
     "bus",
     "schema_registry",
     "telemetry",
@@ -32,6 +32,7 @@ pub const SECTIONS: [&str; 12] = [
     "grouper",
     "planner",
     "governor",
+    "evaluator",
     "actuator",
     "archiver",
     "console",

@@ -7,6 +7,7 @@ mod check;
 mod fingerprint;
 mod fleet;
 mod group;
+mod outcome;
 mod prediction;
 pub(crate) mod sample;
 
@@ -109,3 +110,4 @@ contract!(
     workload,
     at
 );
+contract!(outcome::Outcome, prescale_domain::evaluation::Outcome, topics::OUTCOMES, "Outcome", workload, from);

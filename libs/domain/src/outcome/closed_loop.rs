@@ -1,5 +1,6 @@
 //! A capacity that follows orders, each so long after it was given.
 
+use super::tally::{SLACK, Tally};
 use crate::time::EventTime;
 use bitcode::{Decode, Encode};
 use std::collections::VecDeque;
@@ -24,10 +25,16 @@ impl ClosedLoop {
         Self { lead_s, serving, waiting: VecDeque::new() }
     }
 
+    /// Orders serve so long after they are given from now on, in seconds.
+    pub fn set_lead_s(&mut self, lead_s: u32) {
+        self.lead_s = lead_s;
+    }
+
     /// Orders a capacity at an instant that is not before that of any earlier order. Whether that is a change of
     /// what was ordered last.
     pub fn order(&mut self, at: EventTime, capacity: f64) -> bool {
-        if capacity == self.ordered() {
+        let ordered = self.ordered();
+        if (capacity - ordered).abs() <= SLACK * ordered.abs() {
             return false;
         }
         let serves_from = at.plus_s(i64::from(self.lead_s));
@@ -47,6 +54,20 @@ impl ClosedLoop {
     pub fn capacity_at(&self, at: EventTime) -> f64 {
         let begun = self.waiting.iter().take_while(|(from, _)| *from <= at).last();
         begun.map_or(self.serving, |(_, capacity)| *capacity)
+    }
+
+    /// This capacity was seen to serve at an instant, whatever was ordered to serve by then. What is still on the way
+    /// stays on the way.
+    pub fn felt(&mut self, at: EventTime, capacity: f64) {
+        self.forget(at);
+        self.serving = capacity;
+    }
+
+    /// What the capacity was worth from `begin` to `end`, with one demand.
+    pub fn worth(&self, begin: EventTime, end: EventTime, demand: f64) -> Tally {
+        let mut tally = Tally::default();
+        self.pieces(begin, end, |hours, capacity| tally.add_time(hours, demand, capacity));
+        tally
     }
 
     /// Calls `piece` with each time of an unchanged capacity from `begin` to `end`: its hours and the capacity.
@@ -90,6 +111,17 @@ mod tests {
         assert_eq!(served, [1.0, 1.0, 2.0, 2.0, 3.0]);
         capacity.forget(at(700));
         assert_eq!((capacity.capacity_at(at(700)), capacity.capacity_at(at(900))), (2.0, 3.0));
+    }
+
+    #[test]
+    fn what_is_felt_takes_the_place_of_what_was_to_serve() {
+        let mut capacity = ClosedLoop::new(1.0, 600);
+        capacity.order(at(0), 2.0);
+        capacity.order(at(300), 3.0);
+        capacity.felt(at(600), 1.0);
+        assert_eq!([600, 899, 900].map(|s| capacity.capacity_at(at(s))), [1.0, 1.0, 3.0]);
+        let worth = capacity.worth(at(0), at(1800), 2.0);
+        assert_eq!((worth.hours_short, worth.unmet, worth.over), (0.25, 0.25, 0.25));
     }
 
     #[test]

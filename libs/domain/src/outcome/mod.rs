@@ -6,6 +6,7 @@
 
 pub mod closed_loop;
 pub mod foresight;
+pub mod grain;
 pub mod rules;
 pub mod surge;
 pub mod tally;
@@ -14,6 +15,7 @@ pub mod tally;
 mod properties;
 
 pub use closed_loop::ClosedLoop;
+pub use grain::in_grains;
 pub use rules::{Seen, SizingRule};
 pub use surge::Surges;
 pub use tally::Tally;

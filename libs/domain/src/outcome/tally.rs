@@ -3,7 +3,7 @@
 use bitcode::{Decode, Encode};
 
 /// Relative slack against rounding errors: a capacity that was made from the demand covers it.
-const SLACK: f64 = 1e-9;
+pub(super) const SLACK: f64 = 1e-9;
 
 /// Whether demand is above the capacity.
 pub fn is_short(demand: f64, capacity: f64) -> bool {

@@ -7,6 +7,7 @@ use super::View;
 use super::series::{Foretold, Series, Spread};
 use super::status::{LOOKAHEAD_S, Status, status};
 use super::workload::{KpiCurve, TRAIL_HORIZON_S, Workload};
+use prescale_contracts::worth_json;
 use prescale_domain::kpi::{CPU_CORES_USED, KpiName, MEMORY_BYTES};
 use prescale_domain::quantiles::QUANTILE_LEVELS;
 use prescale_domain::sample::Capacity;
@@ -69,6 +70,7 @@ pub fn fleet(view: &View, since_revision: Option<u64>, version: &str) -> Option<
         "workloads_max": view.bounds.workloads_max,
         "evicted": view.evicted,
         "refused": view.refused,
+        "worth": view.worth().as_ref().map(worth_json),
         "rows": rows,
     }))
 }
@@ -134,6 +136,7 @@ pub fn workload(view: &View, workload: &Workload, version: &str) -> Value {
         "prediction": workload.prediction.as_ref().map(|(id, p)| prediction_json(id, p)),
         "trail": workload.trails.iter().map(|(name, trail)| trail_json(name, trail)).collect::<Vec<_>>(),
         "actions": actions,
+        "worth": workload.week.span().as_ref().map(worth_json),
         "fingerprint": workload.fingerprint.as_deref().map(fingerprint_json),
     })
 }

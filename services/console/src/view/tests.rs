@@ -4,6 +4,7 @@ use super::*;
 use crate::view::status::{Status, status};
 use prescale_domain::action::{ActionOutcome, Evidence, Mechanism, Reason, Verdict};
 use prescale_domain::calibration::drift::DriftState;
+use prescale_domain::evaluation::{Sums, Worth};
 use prescale_domain::kpi::{CPU_CORES_USED, Kpi, KpiKind, KpiName, MEMORY_BYTES};
 use prescale_domain::prediction::{HorizonForecast, Interval, ResourceForecast};
 use prescale_domain::quantiles::{LEVELS, Quantiles};
@@ -258,6 +259,53 @@ fn actions_meet_their_results_in_either_order() {
     let line = json::fleet(&view, None, "v").unwrap()["rows"][0]["last_action"].take();
     assert_eq!((&line["id"], &line["result"]), (&serde_json::json!("2"), &serde_json::json!({"outcome": "failed"})));
     assert_eq!(json::actions(&view, 1)["actions"].as_array().unwrap().len(), 1);
+}
+
+/// An hour of a dry run that would have saved so many core-hours.
+fn outcome(name: &str, hour: i64, saved_core_h: f64) -> Fact {
+    let worth = |over_core_h: f64| Worth {
+        over_core_s: 3600.0 * over_core_h,
+        capacity_core_s: 3600.0 * (1.0 + over_core_h),
+        ..Worth::default()
+    };
+    Fact::Outcome(Box::new(Outcome {
+        workload: id(name),
+        source: "fleet:demo".into(),
+        from: EventTime::from_s(3600 * hour),
+        policy: "proactive".into(),
+        lead_time_s: 300,
+        is_dry_run: true,
+        sums: Sums {
+            observed_s: 3600.0,
+            censored_s: 0.0,
+            demand_core_s: 3600.0,
+            capacity: worth(10.0),
+            plan: worth(10.0 - saved_core_h),
+            reactive: worth(6.0),
+            currency: None,
+        },
+    }))
+}
+
+#[test]
+fn outcomes_add_up_by_workload_and_over_the_fleet() {
+    let mut view = view(10);
+    for (name, hour) in [("a", 0), ("a", 1), ("b", 1)] {
+        assert_eq!(view.take(outcome(name, hour, 4.0), NOW_MS), Taken::Used);
+    }
+    assert_eq!(view.take(outcome("a", 1, 4.0), NOW_MS), Taken::Known, "each hour counts once");
+    let spare = |worth: &serde_json::Value| worth["plan"]["over_core_s"].as_f64().unwrap() / 3600.0;
+    let of_a = json::workload(&view, view.workload("a").unwrap(), "v");
+    assert_eq!(spare(&of_a["worth"]), 12.0);
+    let fleet = json::fleet(&view, None, "v").unwrap();
+    assert_eq!(spare(&fleet["worth"]), 18.0);
+    let sentence = fleet["worth"]["sentence"].as_str().unwrap();
+    assert!(
+        sentence.starts_with("the last 2 hours: the plan would have saved 12 core-hours of 30 spare"),
+        "{sentence}"
+    );
+    view.take(outcome("b", 24 * 9, 4.0), NOW_MS);
+    assert_eq!(spare(&json::workload(&view, view.workload("b").unwrap(), "v")["worth"]), 6.0, "older days are gone");
 }
 
 #[test]

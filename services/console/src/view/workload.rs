@@ -2,6 +2,7 @@
 
 use super::series::{Foretold, Series, Spread};
 use prescale_domain::action::{Action, ActionResult};
+use prescale_domain::evaluation::Week;
 use prescale_domain::fingerprint::Fingerprint;
 use prescale_domain::kpi::{Kpi, KpiKind, KpiName};
 use prescale_domain::prediction::{HorizonForecast, Prediction};
@@ -69,6 +70,8 @@ pub struct Workload {
     pub actions: VecDeque<KeptAction>,
     /// Results, as they came.
     pub results: VecDeque<ActionResult>,
+    /// What its capacity and its plan were worth lately.
+    pub week: Week,
     /// Changes with every record used.
     pub revision: u64,
     /// When the bus took in the last record, in milliseconds since the Unix epoch.
@@ -92,6 +95,7 @@ impl Workload {
             fingerprint: None,
             actions: VecDeque::new(),
             results: VecDeque::new(),
+            week: Week::default(),
             revision: 0,
             touched_ms: 0,
         }

@@ -55,6 +55,9 @@ pub(super) struct ReplayArgs {
     /// Do not run the predictor: policies see the last value alone.
     #[arg(long)]
     no_forecasts: bool,
+    /// Let all that is decided out at once, as if there were no governor.
+    #[arg(long)]
+    no_governor: bool,
     /// Which end of its step a row's instant is.
     #[arg(long, value_enum, default_value_t = StampedArg::Start)]
     stamped: StampedArg,
@@ -116,6 +119,7 @@ impl ReplayArgs {
             sweep: self.sweep,
             workloads: self.workloads.as_ref().map(pattern).transpose()?,
             forecasts: !self.no_forecasts,
+            governor: !self.no_governor,
             stamped: match self.stamped {
                 StampedArg::Start => Stamped::Start,
                 StampedArg::End => Stamped::End,

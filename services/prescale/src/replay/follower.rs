@@ -6,15 +6,12 @@ use super::planner::Planner;
 use super::policies::{Knobs, Rule, Simple};
 use super::{Request, ShownDemand};
 use prescale_domain::kpi::CPU_CORES_USED;
-use prescale_domain::outcome::{ClosedLoop, Seen};
+use prescale_domain::outcome::{ClosedLoop, Seen, in_grains};
 use prescale_domain::prediction::{Prediction, ResourceForecast};
 use prescale_domain::sample::{Capacity, Platform};
 
 /// Share of its capacity that a workload of unknown capacity uses at first.
 const FIRST_UTILISATION: f64 = 0.7;
-
-/// Relative slack against rounding errors: .07 is seven grains of .01.
-const SLACK: f64 = 1e-9;
 
 /// One policy with one lead time over all workloads.
 pub(super) struct Follower {
@@ -94,7 +91,11 @@ impl Follower {
             Mind::Simple { simple, knobs, ahead_s } => Some(simple.rule(knobs, *ahead_s)),
             Mind::Planner { .. } => None,
         };
-        let capacity = ClosedLoop::new(in_grains(first, self.grain_cores), self.lead_s);
+        let lead_s = match &self.mind {
+            Mind::Simple { simple, .. } => simple.lead_s(self.lead_s),
+            Mind::Planner { .. } => self.lead_s,
+        };
+        let capacity = ClosedLoop::new(in_grains(first, self.grain_cores), lead_s);
         self.workloads[step.workload] = Some(Served { capacity, rule });
     }
 }
@@ -102,7 +103,7 @@ impl Follower {
 fn score(outcome: &mut Outcome, capacity: &ClosedLoop, step: &Step) {
     let Some(demand) = step.demand else { return };
     outcome.on_day(step.workload, step.begin, |tally| {
-        capacity.pieces(step.begin, step.end, |hours, capacity| tally.add_time(hours, demand, capacity));
+        tally.add(&capacity.worth(step.begin, step.end, demand));
         if step.is_surge {
             tally.add_surge(demand, capacity.capacity_at(step.begin));
         }
@@ -114,11 +115,6 @@ fn by_rule(served: &mut Served, step: &Step, shown: Option<f64>) -> Option<f64> 
     let forecast = step.prediction.as_ref().and_then(|prediction| prediction.resources.iter().find(is_cpu));
     let seen = Seen { at: step.end, step_s: step.step_s, demand: shown?, bought: step.bought, forecast };
     served.rule.as_mut()?.decide(&seen)
-}
-
-/// The least whole number of grains, and one at least.
-fn in_grains(cores: f64, grain_cores: f64) -> f64 {
-    (cores / grain_cores * (1.0 - SLACK)).ceil().max(1.0) * grain_cores
 }
 
 /// The prediction as a planner gets it whose decisions are carried out: with the capacity that serves, of one
@@ -138,17 +134,4 @@ fn as_seen(prediction: &Prediction, capacity: f64, shown: Option<f64>) -> Predic
         }
     }
     seen
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_capacity_is_a_whole_number_of_grains_that_covers_it() {
-        assert_eq!(in_grains(0.07, 0.01), 0.07);
-        assert_eq!(in_grains(0.0701, 0.01), 0.08);
-        assert_eq!(in_grains(0.0, 0.01), 0.01);
-        assert_eq!(in_grains(2.1, 0.5), 2.5);
-    }
 }

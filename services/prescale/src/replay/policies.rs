@@ -25,6 +25,9 @@ use toml::{Table, Value};
 /// The contender that others are compared with.
 pub(super) const BASELINE: &str = "reactive-1h";
 
+/// The capacity of the trace.
+const AS_BOUGHT: &str = "as-bought";
+
 /// The planner as it is configured.
 const PLANNER: &str = "planner";
 
@@ -55,7 +58,7 @@ pub(super) struct Simple {
 const UTILISATIONS: Option<(&str, &[f64])> = Some(("utilisation", &[0.5, 0.6, 0.75, 0.8, 0.9]));
 
 static SIMPLE: [Simple; 8] = [
-    Simple { name: "as-bought", knobs: &[], swept: None, needs_forecasts: false, make: |_, _| Box::new(AsBought) },
+    Simple { name: AS_BOUGHT, knobs: &[], swept: None, needs_forecasts: false, make: |_, _| Box::new(AsBought) },
     Simple {
         name: "reactive-5m",
         knobs: &[("utilisation", 0.7), ("window_s", 300.0)],
@@ -151,6 +154,12 @@ impl Simple {
     /// The rule for one workload.
     pub(super) fn rule(&self, knobs: &Knobs, ahead_s: u32) -> Rule {
         (self.make)(knobs, ahead_s)
+    }
+
+    /// From when it says something until that serves, in seconds: the capacity of the trace serves when the trace
+    /// says so.
+    pub(super) fn lead_s(&self, lead_s: u32) -> u32 {
+        if self.name == AS_BOUGHT { 0 } else { lead_s }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Replays of small traces, from the file to the report.
 
-use super::contender::Way;
+use super::contender::{Contender, Way};
 use super::follower::Mind;
 use super::planner::Planner;
 use super::report::Line;
@@ -11,8 +11,13 @@ use prescale_collector::Mapping;
 use prescale_collector::replay::read::read_samples;
 use prescale_contracts::{Contract, Envelope};
 use prescale_domain::action::Action;
+use prescale_domain::evaluation::{Evaluation, Sums, Terms, Worth};
 use prescale_domain::governor::{FleetRecord, Said};
+use prescale_domain::outcome::Tally;
+use prescale_domain::policy::RuleBook;
 use prescale_domain::prediction::Prediction;
+use prescale_domain::sample::Platform;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::ops::ControlFlow;
@@ -50,6 +55,7 @@ fn request(file: &Path) -> Request {
         sweep: false,
         workloads: None,
         forecasts: false,
+        governor: true,
         stamped: Stamped::Start,
         shown: ShownDemand::Measured,
         grain_cores: 0.01,
@@ -115,18 +121,24 @@ fn the_report_holds_every_policy_and_says_the_same_again() {
     assert_eq!(serde_json::to_string(&again).unwrap(), serde_json::to_string(&report).unwrap());
 }
 
-/// The planner of a replay, after it.
-fn planner(settings: &Settings, request: &Request) -> Box<Planner> {
+/// The contenders after a replay.
+fn ran(settings: &Settings, request: &Request) -> Vec<Contender> {
     let plan = Plan::of(settings, request).unwrap();
     let mut course = plan.course(request);
     let extent = TraceExtent { rows: 0, step_s: 300, from: EventTime::from_s(BEGIN_S) };
-    let mut contender = plan.contenders(request, &extent).unwrap().remove(1);
+    let mut contenders = plan.contenders(request, &extent).unwrap();
     let take = |samples| {
-        contender.take(Arc::new(course.steps(samples).unwrap())).unwrap();
+        let steps = Arc::new(course.steps(samples).unwrap());
+        contenders.iter_mut().for_each(|contender| contender.take(Arc::clone(&steps)).unwrap());
         ControlFlow::Continue(())
     };
     read_samples(&request.trace, |_| (), take).unwrap();
-    let Way::Follower(follower) = contender.way else { panic!("the planner has a capacity that follows") };
+    contenders
+}
+
+/// The planner of the second contender.
+fn planner(mut contenders: Vec<Contender>) -> Box<Planner> {
+    let Way::Follower(follower) = contenders.remove(1).way else { panic!("the planner has a capacity that follows") };
     let Mind::Planner { planner, .. } = follower.mind else { panic!("it is the planner") };
     planner
 }
@@ -146,7 +158,7 @@ fn the_stages_decide_the_same() {
     settings.bus.partitions = 2;
     let policies = vec!["planner".to_owned()];
     let request = Request { policies, forecasts: true, lead_times_s: vec![600], ..request(&trace(folder.path())) };
-    let replayed = planner(&settings, &request);
+    let replayed = planner(ran(&settings, &request));
     // A row is known 300 s after its instant, and the capacity serves 600 s later.
     let rules = {
         let plan = Plan::of(&settings, &request).unwrap();
@@ -172,6 +184,89 @@ fn the_stages_decide_the_same() {
     }
     assert_eq!(admitted, replayed.admitted);
     assert!(admitted.len() > 2 && proposals > admitted.len(), "{} of {proposals} proposals", admitted.len());
+}
+
+/// What the evaluator comes to by the same rules, summed up over the whole trace.
+fn evaluated(rules: RuleBook, predictions: &[Prediction]) -> Sums {
+    let (terms, id) = (Terms { rules, price: None }, Arc::from("replay"));
+    let mut evaluation = Evaluation::default();
+    let mut outcomes = Vec::new();
+    for prediction in predictions {
+        outcomes.extend(evaluation.step(&terms, prediction, &id).unwrap().outcomes);
+    }
+    // One more of each workload, without a demand, ends the last hour.
+    let last: BTreeMap<&str, &Prediction> = predictions.iter().map(|p| (p.workload.as_str(), p)).collect();
+    for last in last.into_values() {
+        let mut end = Prediction { made_at: last.made_at.plus_s(3600), ..last.clone() };
+        end.resources.iter_mut().for_each(|resource| resource.last = None);
+        outcomes.extend(evaluation.step(&terms, &end, &id).unwrap().outcomes);
+    }
+    let mut sums = outcomes[0].sums.clone();
+    outcomes[1..].iter().for_each(|outcome| sums.add(&outcome.sums));
+    sums
+}
+
+fn agree(worth: &Worth, tallies: &[Tally]) {
+    let mut tally = Tally::default();
+    tallies.iter().for_each(|of_workload| tally.add(of_workload));
+    near(worth.short_s / 3600.0, tally.hours_short);
+    near(worth.unmet_core_s / 3600.0, tally.unmet);
+    near(worth.over_core_s / 3600.0, tally.over);
+    near(worth.capacity_core_s / 3600.0, tally.capacity);
+    assert_eq!(worth.changes, tally.changes);
+}
+
+#[test]
+fn the_evaluators_account_agrees() {
+    let folder = tempfile::tempdir().unwrap();
+    let policies = ["planner", "as-bought"].map(str::to_owned).to_vec();
+    let request = Request {
+        policies,
+        stamped: Stamped::End,
+        warm_up_s: 0,
+        scored_from: Some(EventTime::from_s(0)),
+        lead_times_s: vec![600],
+        forecasts: true,
+        // The evaluator does not know what a governor lets wait.
+        governor: false,
+        ..request(&trace(folder.path()))
+    };
+    let settings = Settings::default();
+    let plan = Plan::of(&settings, &request).unwrap();
+    let [(_, lead_s), ..] = plan.contenders[..] else { panic!("there are contenders") };
+    let Kind::Planner(planning) = &plan.contenders[1].0.kind else { panic!("the planner") };
+    let rules = planning.rules(lead_s).unwrap();
+    let (mut tallies, mut heard) = (Vec::new(), Vec::new());
+    for contender in ran(&settings, &request) {
+        let Way::Follower(follower) = contender.way else { panic!("none of them foresees") };
+        tallies.push(follower.outcome.tallies);
+        if let Mind::Planner { planner, .. } = follower.mind {
+            heard = planner.heard;
+        }
+    }
+    let [reactive, planned, bought] = tallies.as_slice() else { panic!("three contenders") };
+
+    // The capacity in the chain follows the plan.
+    let predictions: Vec<Prediction> = heard.into_iter().map(|(_, prediction, _)| prediction).collect();
+    let applied = evaluated(rules.clone(), &predictions);
+    assert!(applied.plan.changes > 4, "{applied:?}");
+    agree(&applied.plan, planned);
+    agree(&applied.reactive, reactive);
+    near(applied.capacity.capacity_core_s, applied.plan.capacity_core_s);
+
+    // It stays as it was bought, and the plan is a dry run.
+    let observed: Vec<Prediction> = predictions
+        .into_iter()
+        .map(|mut prediction| {
+            prediction.platform = Platform::ObservedOnly;
+            prediction.capacity.as_mut().unwrap().cpu_cores_per_replica = 4.0;
+            prediction
+        })
+        .collect();
+    let dry = evaluated(rules, &observed);
+    agree(&dry.capacity, bought);
+    agree(&dry.reactive, reactive);
+    assert!(dry.plan.changes > 4 && dry.plan.over_core_s < dry.capacity.over_core_s, "{dry:?}");
 }
 
 #[test]

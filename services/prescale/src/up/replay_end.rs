@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 const GOVERNOR: &str = prescale_governor::stage::NAME;
 
-/// The account as text. `counted` are this process's metrics, which know the reasons of drops; `sinks` the archiver's
-/// stages.
+/// The account as text. `counted` are this process's metrics, which know the reasons of drops; beside the replay's
+/// report the stages that are accounted for and the archiver's.
 ///
 /// # Errors
 /// When the bus cannot be read, something was written twice, or a row is not accounted for; the
@@ -21,11 +21,11 @@ const GOVERNOR: &str = prescale_governor::stage::NAME;
 pub(super) fn account(
     bus: &dyn Bus,
     context: &Context,
-    (report, sinks): (&ReplayReport, &[StageInput]),
+    (report, stages, sinks): (&ReplayReport, &[StageInput], &[StageInput]),
     counted: &Rendered,
     stop: &CancellationToken,
 ) -> Result<String> {
-    let accounts = read_account(bus, |stage| context.group(stage), stop)?;
+    let accounts = read_account(bus, |stage| context.group(stage), stages, stop)?;
     let dropped: u64 = report.rows_dropped.values().sum();
     let mut text = format!(
         "\n{} rows read = {} samples written + {dropped} dropped{}\n{}",

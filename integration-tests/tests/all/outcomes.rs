@@ -1,0 +1,59 @@
+//! What a dry run was worth, from the log to what people are told of it.
+
+use integration_tests::pipeline::Pipeline;
+use prescale::explain::{Question, explained};
+use prescale::settings::Settings;
+use prescale_bus::Bus;
+use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
+use prescale_collector::Event;
+use prescale_planner::config::PolicyName;
+use serde_json::Value;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+const HOURS: u32 = 6;
+
+fn settings() -> Settings {
+    let mut settings = Settings::default();
+    settings.collector.host.enabled = false;
+    settings.planner.policy = PolicyName::Threshold;
+    settings.planner.dry_run.simulated = true;
+    settings.evaluator.core_price_per_h = 0.5;
+    settings.evaluator.currency = "EUR".to_owned();
+    let fleet = &mut settings.collector.fleet;
+    fleet.enabled = true;
+    fleet.workloads = 4;
+    fleet.start = "2026-03-02T00:00:00Z".parse().expect("an instant");
+    fleet.until = format!("+{HOURS}h").parse().expect("a length");
+    settings
+}
+
+#[test]
+fn a_dry_run_is_told_what_it_would_have_been_worth() {
+    let folder = tempfile::tempdir().expect("a folder for the log");
+    let log = EmbeddedBus::open(folder.path().join("prescale.db"), EmbeddedOptions::default()).expect("the log opens");
+    let bus: Arc<dyn Bus> = Arc::new(log);
+    let pipeline = Pipeline::start(&bus, &settings());
+    pipeline.collect_until(|event| matches!(event, Event::FleetEnded { .. }));
+    pipeline.stop();
+    let rules = settings().planner.rules().expect("sound rules");
+    let workload = integration_tests::pipeline::said(bus.as_ref(), "outcomes")[0].key.clone().expect("a key");
+    let workload = String::from_utf8(workload).expect("a name");
+    let ask = |at, as_json| {
+        let question = Question { workload: &workload, actions_max: 1, back_records: 100_000, at, as_json };
+        explained(bus.as_ref(), &rules, &question, &CancellationToken::new()).expect("it is known")
+    };
+    let text = ask(None, false);
+    let line = text.lines().find(|line| line.starts_with("the last 5 hours: the plan would have ")).expect(&text);
+    assert!(line.contains("(reactive rule: ") && line.contains(" EUR instead of "), "{line}");
+    let json: Value = serde_json::from_str(&ask(None, true)).expect("it is JSON");
+    assert_eq!(json["worth"]["sentence"], line);
+    assert_eq!(json["worth"]["dry_run"], true);
+    let observed_s = json["worth"]["observed_s"].as_f64().expect("a number");
+    assert!(observed_s > 4.5 * 3600.0 && observed_s <= 5.0 * 3600.0, "{observed_s}");
+    let cost = |of: &str| json["worth"][of]["cost"].as_f64().expect("a number");
+    let cores_h = json["worth"]["capacity"]["capacity_core_s"].as_f64().expect("a number") / 3600.0;
+    assert!((cost("capacity") - 0.5 * cores_h).abs() < 1e-9);
+    let earlier = prescale_contracts::parse_rfc3339("2026-03-02T02:30:00Z").expect("an instant");
+    assert!(ask(Some(earlier), false).contains("the last 2 hours: "), "only the hours that were over");
+}

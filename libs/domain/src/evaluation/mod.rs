@@ -1,0 +1,25 @@
+//! What decisions were worth, workload by workload and hour by hour: the capacity as it was, the plan (a dry run's
+//! too) and the reactive rule, each held against the demand of CPU that came.
+//!
+//! It follows predictions alone: decisions are a function of them and the rules, so they are made again
+//! ([`crate::policy::Planning`]), and what each capacity was worth is reckoned as replays reckon it
+//! ([`crate::outcome`]). It must not know who carries decisions out, nor what was held on the way there.
+
+mod account;
+pub mod outcome;
+mod partition;
+pub mod sums;
+pub mod wording;
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod fleet_tests;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
+
+pub use outcome::{CorePrice, Outcome, Terms};
+pub use partition::{Evaluated, Evaluation};
+pub use sums::{Sums, Week, Worth};

@@ -1,0 +1,57 @@
+//! One partition's evaluation: its decisions made again, and each workload's account.
+
+use super::account::Account;
+use super::outcome::{Outcome, Terms};
+use crate::policy::{Decision, Planning};
+use crate::prediction::Prediction;
+use crate::stream::silence::{Observed, SourceNumber, Sources};
+use crate::workload::WorkloadId;
+use bitcode::{Decode, Encode};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// One partition's evaluation. It is a function of the predictions in their order and of the terms.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub struct Evaluation {
+    /// The same as the planner's of this partition.
+    planning: Planning,
+    sources: Sources,
+    pub(super) workloads: BTreeMap<WorkloadId, Kept>,
+}
+
+/// What is kept of a workload.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub(super) struct Kept {
+    source: SourceNumber,
+    pub(super) account: Account,
+}
+
+/// What a prediction led to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluated {
+    /// What the planner decides on it.
+    pub decision: Decision,
+    /// The workload's hours that are over with it, in their order.
+    pub outcomes: Vec<Outcome>,
+}
+
+impl Evaluation {
+    /// Takes a prediction in. `None` when it is not newer than the last one of its workload.
+    pub fn step(&mut self, terms: &Terms, prediction: &Prediction, prediction_id: &Arc<str>) -> Option<Evaluated> {
+        let observed = self.sources.observe(&prediction.source, prediction.made_at);
+        self.forget_silent(observed);
+        let decision = self.planning.step(&terms.rules, prediction, prediction_id)?;
+        let source = observed.source;
+        let new = || Kept { source, account: Account::new(prediction.made_at) };
+        let kept = self.workloads.entry(prediction.workload.clone()).or_insert_with(new);
+        kept.source = source;
+        let own = terms.of(&prediction.workload, &prediction.source);
+        let outcomes = kept.account.take(&own, prediction, &decision);
+        Some(Evaluated { decision, outcomes })
+    }
+
+    fn forget_silent(&mut self, Observed { source, forget_before }: Observed) {
+        let Some(before) = forget_before else { return };
+        self.workloads.retain(|_, kept| kept.source != source || kept.account.newest_at >= before);
+    }
+}

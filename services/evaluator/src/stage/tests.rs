@@ -1,0 +1,103 @@
+//! The evaluator on made-up predictions.
+
+use super::*;
+use prescale_chassis::GroupsConfig;
+use prescale_contracts::{Contract, Envelope};
+use prescale_domain::evaluation::Outcome;
+use prescale_domain::kpi::{CPU_CORES_USED, KpiName};
+use prescale_domain::prediction::ResourceForecast;
+use prescale_domain::sample::{Capacity, Platform};
+use prescale_domain::time::EventTime;
+use prescale_domain::workload::WorkloadId;
+
+fn input(workload: &str, at_s: i64, cores_used: f64) -> Input<Prediction> {
+    let cpu = ResourceForecast {
+        resource: KpiName::new(CPU_CORES_USED),
+        unit: "cores".into(),
+        last: Some(cores_used),
+        model: "none".into(),
+        model_version: "0".into(),
+        drift: None,
+        started_from: Vec::new(),
+        horizons: Vec::new(),
+    };
+    let value = Prediction {
+        workload: WorkloadId::new(workload).unwrap(),
+        source: "test".into(),
+        made_at: EventTime::from_s(at_s),
+        step_s: 60,
+        resources: vec![cpu],
+        signals: Vec::new(),
+        capacity: Some(Capacity {
+            replicas: 2,
+            cpu_cores_per_replica: 2.0,
+            memory_bytes_per_replica: 8e9,
+            instance_type: None,
+        }),
+        platform: Platform::Simulated,
+    };
+    let position = format!("{workload} {at_s}");
+    let envelope = Envelope::root("test", Prediction::EVENT_TYPE, &value.workload, value.made_at, &position);
+    Input { envelope, value }
+}
+
+/// Two workloads for three hours, minute by minute.
+fn inputs() -> Vec<Input<Prediction>> {
+    let both = |minute: i64| {
+        let at_s = 1_767_225_600 + 60 * minute;
+        [input("a", at_s, 1.0 + (minute % 50) as f64 / 20.0), input("b", at_s + 7, 2.5)]
+    };
+    (0..=180).flat_map(both).collect()
+}
+
+fn factory() -> Factory {
+    let planner = prescale_planner::Config::default();
+    Factory::new(Arc::new(crate::Config::default().terms(&planner, &GroupsConfig::default()).unwrap()))
+}
+
+fn outcomes(replies: &[Reply]) -> Vec<Outcome> {
+    let emitted = replies.iter().filter_map(|reply| match reply {
+        Reply::Emit(outgoing) => Some(outgoing),
+        _ => None,
+    });
+    let records = emitted.flatten().flat_map(|outgoing| outgoing.records());
+    records.map(|record| Outcome::decode(record.value.as_deref().unwrap()).unwrap()).collect()
+}
+
+#[test]
+fn each_hour_is_written_once_and_every_prediction_has_a_fate() {
+    let replies = factory().create(0).apply(inputs()).unwrap();
+    let dropped = |reason| replies.iter().filter(|reply| **reply == Reply::Drop(reason)).count();
+    assert_eq!((replies.len(), dropped(OPEN_HOUR), dropped(STALE)), (362, 356, 0));
+    let told = outcomes(&replies);
+    let hours: Vec<(&str, i64)> = told.iter().map(|o| (o.workload.as_str(), o.from.bin(3600) % 24)).collect();
+    assert_eq!(hours, [("a", 0), ("b", 0), ("a", 1), ("b", 1), ("a", 2), ("b", 2)]);
+    assert!(told.iter().all(|hour| !hour.is_dry_run && hour.sums.observed_s > 3500.0));
+    assert_eq!(factory().create(0).apply(vec![inputs()[0].clone(); 2]).unwrap()[1], Reply::Drop(STALE));
+}
+
+#[test]
+fn a_restart_and_another_cut_change_no_record() {
+    let (factory, inputs) = (factory(), inputs());
+    let wanted = factory.create(0).apply(inputs.clone()).unwrap();
+    let mut first = factory.create(0);
+    let mut got = first.apply(inputs[..131].to_vec()).unwrap();
+    let mut second = factory.restore(0, &first.snapshot()).unwrap();
+    got.extend(inputs[131..].iter().flat_map(|input| second.apply(vec![input.clone()]).unwrap()));
+    assert_eq!(got, wanted);
+    assert!(factory.restore(0, b"nonsense").is_err());
+}
+
+#[test]
+fn an_outcome_follows_from_the_prediction_that_ended_its_hour() {
+    let inputs = inputs();
+    let replies = factory().create(0).apply(inputs.clone()).unwrap();
+    let (input, reply) = inputs.iter().zip(&replies).find(|(_, r)| matches!(r, Reply::Emit(_))).unwrap();
+    let Reply::Emit(outgoing) = reply else { unreachable!() };
+    let record = &outgoing[0].records()[0];
+    let header = |name: &str| record.headers.iter().find(|h| h.name == name).map(|h| h.value.clone()).unwrap();
+    let expected = input.envelope.following(NAME, "", &input.value.workload, input.value.made_at, 0);
+    assert_eq!(header("ce_id"), expected.id.as_bytes());
+    assert_eq!((&*record.topic, &*record.key), (topics::OUTCOMES, b"a".as_slice()));
+    assert_eq!(header("ce_type"), b"io.prescale.v1.Outcome");
+}
