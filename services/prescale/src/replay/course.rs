@@ -161,8 +161,8 @@ impl Course {
 impl Forecaster {
     fn take(&mut self, samples: Vec<&Sample>) -> Result<Vec<Made>> {
         let mut made: Vec<Made> = samples.iter().map(|_| (None, None)).collect();
-        let predictions = predictions(self.predictor.as_mut(), &samples)?;
-        made.iter_mut().zip(predictions).for_each(|(slot, prediction)| slot.0 = prediction);
+        let own = predictions(self.predictor.as_mut(), &samples)?;
+        made.iter_mut().zip(own).for_each(|(slot, prediction)| slot.0 = prediction);
         let naive = predictions(self.naive.as_mut(), &samples)?;
         made.iter_mut().zip(naive).for_each(|(slot, prediction)| slot.1 = prediction);
         Ok(made)
