@@ -53,7 +53,9 @@ impl Pipeline {
         pipeline.spawn("predictor", |s, c, b, t| prescale_predictor::run(&s.predictor, c, b, t));
         pipeline.spawn("planner", |s, c, b, t| prescale_planner::run(&s.planner, s.named(), c, b, t));
         pipeline.spawn("governor", |s, c, b, t| prescale_governor::run(&s.governor, c, b, t));
-        pipeline.spawn("evaluator", |s, c, b, t| prescale_evaluator::run(&s.evaluator, &s.planner, c, b, t));
+        pipeline.spawn("evaluator", |s, c, b, t| {
+            prescale_evaluator::run(&s.evaluator, (&s.planner, &s.grouper.groups), c, b, t)
+        });
         if !settings.grouper.inputs().is_empty() {
             pipeline.spawn("grouper", |s, c, b, t| prescale_grouper::run(&s.grouper, c, b, t));
         }

@@ -36,7 +36,7 @@ fn a_dry_run_is_told_what_it_would_have_been_worth() {
     let pipeline = Pipeline::start(&bus, &settings());
     pipeline.collect_until(|event| matches!(event, Event::FleetEnded { .. }));
     pipeline.stop();
-    let rules = settings().planner.rules().expect("sound rules");
+    let rules = settings().rules().expect("sound rules");
     let workload = integration_tests::pipeline::said(bus.as_ref(), "outcomes")[0].key.clone().expect("a key");
     let workload = String::from_utf8(workload).expect("a name");
     let ask = |at, as_json| {

@@ -73,8 +73,8 @@ fn workloads_are_sized_by_their_requests() {
         assert!(text.contains("a replica serves") && text.contains("loaded bins, at 70 % of"), "{text}");
         assert!(action.evidence.iter().any(|e| &*e.resource == "requests_per_s"));
     }
-    let idle = actions.iter().filter(|a| a.workload.as_str().contains("-batch-"));
-    assert!(idle.into_iter().all(|a| reason(a, "rate.replicas").is_none()), "it serves no requests");
+    let mut jobs = actions.iter().filter(|a| a.workload.as_str().contains("-batch-"));
+    assert!(jobs.all(|a| reason(a, "rate.replicas").is_none()), "they serve no requests");
 }
 
 #[test]

@@ -12,16 +12,21 @@ pub(super) const STEP_S: u32 = 300;
 
 /// The default rules without a price.
 pub(super) fn terms() -> Terms {
-    Terms { rules: Rules::default().into(), price: None }
+    by(Rules::default())
 }
 
 /// Rules that decide often: nothing slows the threshold down.
-pub(super) fn quick_terms(lead_time_s: u32) -> Terms {
+pub(super) fn quick_rules(lead_time_s: u32) -> Rules {
     let mut rules = Rules { policy: Policy::Threshold(Threshold::default()), ..Rules::default() };
     rules.forecast.lead_time_s = lead_time_s;
     rules.forecast.resources = vec![Resource::Cpu];
     let pace = &mut rules.guardrails.pace;
     (pace.cooldown_out_s, pace.cooldown_in_s, pace.warm_up_s, pace.changes_per_day_max) = (0, 0, 0, 10_000);
+    rules
+}
+
+/// What goes by these rules, without a price.
+pub(super) fn by(rules: Rules) -> Terms {
     Terms { rules: rules.into(), price: None }
 }
 

@@ -1,6 +1,6 @@
 //! The account against what a generated fleet truly demanded.
 
-use super::fixtures::{quick_terms, seen};
+use super::fixtures::{by, quick_rules, seen};
 use super::*;
 use crate::action::{Action, ActionOutcome, ActionResult};
 use crate::fleet::{Fleet, FleetSettings};
@@ -43,9 +43,10 @@ type Truth = BTreeMap<(WorkloadId, i64), [Tally; 3]>;
 
 /// Two days of a fleet, with the outcomes and the truth.
 fn two_days(is_dry_run: bool) -> (Vec<Outcome>, Truth) {
-    let mut terms = quick_terms(300);
-    terms.rules.dry_run.simulated = is_dry_run;
-    let lead_s = terms.rules.forecast.lead_time_s;
+    let lead_s = 300;
+    let mut rules = quick_rules(lead_s);
+    rules.dry_run.simulated = is_dry_run;
+    let terms = by(rules);
     let fleet = Fleet::new(FleetSettings {
         name: "truth".into(),
         workloads: 24,

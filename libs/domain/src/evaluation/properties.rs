@@ -1,6 +1,6 @@
 //! What holds for any demand and any capacity.
 
-use super::fixtures::{STEP_S, outcomes, quick_terms, seen, terms};
+use super::fixtures::{STEP_S, by, outcomes, quick_rules, seen, terms};
 use super::*;
 use crate::policy::Decision;
 use crate::prediction::Prediction;
@@ -74,7 +74,7 @@ proptest! {
     /// Second by second: each decision serves a lead time after it until the next one does.
     #[test]
     fn each_decision_serves_its_lead_time_after_it(predictions in predictions(), lead_s in 0u32..1500) {
-        let terms = quick_terms(lead_s);
+        let terms = by(quick_rules(lead_s));
         let (mut evaluation, mut told) = (Evaluation::default(), Vec::new());
         let mut orders: Vec<(i64, f64)> = Vec::new();
         let mut now = None;

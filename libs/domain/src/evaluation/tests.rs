@@ -1,7 +1,8 @@
 //! Single cases with their numbers.
 
-use super::fixtures::{outcomes, seen, terms};
+use super::fixtures::{by, outcomes, seen, terms};
 use super::*;
+use crate::policy::Rules;
 use crate::sample::Platform;
 use crate::time::EventTime;
 
@@ -28,7 +29,7 @@ fn an_hour_is_told_once_it_is_over() {
     );
     assert!((sums.capacity.over_core_s - 3.3 * 3600.0).abs() < 1e-6);
     // The reactive rule asks for 1 core with the first sample, and has it a lead time later.
-    let lead_s = f64::from(terms.rules.forecast.lead_time_s);
+    let lead_s = f64::from(terms.rules.general().forecast.lead_time_s);
     let reactive = 4.0 * lead_s + 1.0 * (3600.0 - lead_s);
     assert!((sums.reactive.capacity_core_s - reactive).abs() < 1e-6, "{:?}", sums.reactive);
     assert_eq!(sums.reactive.changes, 1);
@@ -57,8 +58,9 @@ fn the_capacity_is_as_the_chain_says_it_and_so_is_a_plan_that_is_carried_out() {
     let mut predictions = of(&[Some(1.0); 13], 2.0);
     predictions[6].capacity = Some(super::fixtures::one_of(3.0));
     predictions[7..].iter_mut().for_each(|p| p.capacity = Some(super::fixtures::one_of(3.0)));
-    let mut terms = terms();
-    terms.rules.forecast.lead_time_s = 86_400;
+    let mut rules = Rules::default();
+    rules.forecast.lead_time_s = 86_400;
+    let terms = by(rules);
     let observed = outcomes(&mut Evaluation::default(), &terms, &predictions).remove(0);
     assert_eq!(observed.sums.capacity.capacity_core_s, 5.0 * 1800.0);
     assert_eq!(observed.sums.capacity.changes, 1);

@@ -5,6 +5,7 @@ use super::{FleetRecord, Fleets, Proposal, Said, Sightings, follows_from_live_us
 use crate::policy::rule_book::RulesFor;
 use crate::policy::{Decision, Planning};
 use crate::prediction::Prediction;
+use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
 use std::sync::Arc;
 
@@ -37,5 +38,10 @@ impl Proposer {
         let after = self.sightings.after(&fleet, partition, prediction).map(Said::View);
         let said = [before, proposed, after].into_iter().flatten();
         Some(said.map(|said| FleetRecord { key: fleet.clone(), said }).collect())
+    }
+
+    /// Workloads that are remembered, in the order of their names.
+    pub fn workloads(&self) -> impl Iterator<Item = &WorkloadId> {
+        self.planning.workloads()
     }
 }

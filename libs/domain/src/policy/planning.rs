@@ -133,8 +133,8 @@ impl Known {
         let rates = match current {
             Some(current) => {
                 let base = self.history.base(current, rules.dry_run.on(prediction.platform), at);
-                let standing = Standing { current, base, suffers: suffers(prediction) };
-                self.rates.take_in(rules, &settings, (&mut *markets, &self.market), prediction, &standing)
+                let standing = Standing { current, base, suffers: suffers(prediction), settings: &settings };
+                self.rates.take_in(rules, (&mut *markets, &self.market), prediction, &standing)
             }
             None => Vec::new(),
         };

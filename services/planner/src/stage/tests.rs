@@ -6,6 +6,7 @@ use prescale_chassis::GroupsConfig;
 use prescale_contracts::{Contract, Envelope};
 use prescale_domain::action::Verdict;
 use prescale_domain::calibration::drift::DriftState;
+use prescale_domain::governor::{Proposal, Said};
 use prescale_domain::kpi::{CPU_CORES_USED, KpiName, MEMORY_BYTES};
 use prescale_domain::prediction::{HorizonForecast, Interval, ResourceForecast};
 use prescale_domain::quantiles::{LEVELS, Quantiles};
@@ -129,7 +130,7 @@ fn a_workload_that_fell_silent_is_forgotten_by_its_own_sources_clock() {
     {
         stage.apply(vec![input(name, source, at_s, 1.0, 1)]).unwrap();
     }
-    let left: Vec<&str> = stage.state.planning.workloads().map(WorkloadId::as_str).collect();
+    let left: Vec<&str> = stage.proposer.workloads().map(WorkloadId::as_str).collect();
     assert_eq!(left, ["other", "web"]);
 }
 

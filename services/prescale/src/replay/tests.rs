@@ -146,7 +146,7 @@ fn planner(mut contenders: Vec<Contender>) -> Box<Planner> {
 /// What a stage's reply says on a topic of one contract.
 fn said<C: Contract>(reply: &Reply) -> Vec<C> {
     let Reply::Emit(outgoing) = reply else { return Vec::new() };
-    let of_topic = outgoing.iter().flat_map(Outgoing::records).filter(|record| record.topic == C::TOPIC);
+    let of_topic = outgoing.iter().flat_map(Outgoing::records).filter(|record| &*record.topic == C::TOPIC);
     of_topic.map(|record| C::decode(record.value.as_deref().unwrap()).unwrap()).collect()
 }
 

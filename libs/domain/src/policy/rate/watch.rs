@@ -94,6 +94,8 @@ pub(in crate::policy) struct Standing<'a> {
     pub base: &'a Capacity,
     /// Whether latency or errors say that it is short.
     pub suffers: bool,
+    /// How rules are tried.
+    pub settings: &'a Settings,
 }
 
 impl Rates {
@@ -101,7 +103,6 @@ impl Rates {
     pub(in crate::policy) fn take_in<'a>(
         &mut self,
         rules: &'a Rules,
-        settings: &Settings,
         (markets, market): (&mut Markets, &Market),
         prediction: &'a Prediction,
         standing: &Standing<'_>,
@@ -114,7 +115,7 @@ impl Rates {
             if let Some(forecast) = forecast {
                 let watched = self.0.entry(rule.kpi.clone()).or_default();
                 let market = (&mut *markets, &market.of_rate(&rule.kpi));
-                views.push(watched.take_in(rules, rule, settings, market, (prediction, forecast), standing));
+                views.push(watched.take_in(rules, rule, market, (prediction, forecast), standing));
             } else if is_signal {
                 views.push(RateView::not_forecast(&rule.kpi));
             }
@@ -136,12 +137,11 @@ impl Watched {
         &mut self,
         rules: &Rules,
         rule: &'a RateRule,
-        settings: &Settings,
         (markets, market): (&mut Markets, &Market),
         (prediction, forecast): (&Prediction, &'a ResourceForecast),
         standing: &Standing<'_>,
     ) -> RateView<'a> {
-        let (at, step_s) = (prediction.made_at, prediction.step_s);
+        let (at, step_s, settings) = (prediction.made_at, prediction.step_s, standing.settings);
         let used = forecast.last.filter(|used| used.is_finite() && *used >= 0.0);
         let cpu = prediction.resources.iter().find(|forecast| forecast.resource.as_str() == Resource::Cpu.kpi());
         self.learner.observe(at, cpu.and_then(|cpu| cpu.last), used);
