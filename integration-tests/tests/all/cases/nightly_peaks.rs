@@ -80,8 +80,9 @@ fn no_decrease_below_a_peak_before_it() {
         let mut wrong = Vec::new();
         for (peak_s, cores) in nightly.known_peaks() {
             let before = of_five_minutes().actions_within(&nightly.name(), peak_s - 900..peak_s);
-            let short = before.into_iter().filter(|action| action.desired.cpu_cores() < 0.95 * cores);
-            wrong.extend(short.map(shown));
+            // A plan may grow in two steps; what counts is the one that stands.
+            let short = before.last().filter(|action| action.desired.cpu_cores() < 0.95 * cores);
+            wrong.extend(short.map(|action| shown(action)));
         }
         none_wrong(&nightly.name(), wrong);
     }

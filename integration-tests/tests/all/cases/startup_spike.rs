@@ -59,8 +59,8 @@ fn from_the_third_start_on_no_increase_is_asked_for() {
         let increases = first.iter().filter(|action| action.desired.cpu_cores() > action.current.cpu_cores());
         let hasty = increases.filter(|action| {
             let at_s = super::run::since_start_s(action.decided_at);
-            // A sample stands for the minute that it begins.
-            !starts_s[..2].iter().any(|start_s| (120..HOUR_S).contains(&(at_s + 60 - start_s)))
+            // A sample stands for the minute that it begins; rules look back a day, and bins are five minutes.
+            !starts_s[..2].iter().any(|start_s| (120..DAY_S + HOUR_S).contains(&(at_s + 60 - start_s)))
         });
         none_wrong("the increases before", hasty.map(|action| shown(action)).collect());
     }
