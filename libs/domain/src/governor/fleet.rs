@@ -120,7 +120,7 @@ impl<T: Clone> Fleet<T> {
     /// The ruling on an increase, which waits for nobody; `None` on what takes something away.
     fn at_once(&mut self, bench: &Bench<'_>, proposal: &Proposal) -> Option<Result<Reason, Reason>> {
         let action = &proposal.action;
-        if !proposal.is_urgent() && self.shrinks(action) {
+        if !proposal.is_urgent() && action.verdict != Verdict::ScaleOut {
             return None;
         }
         if let Some(order) = bench.orders.holding(bench.fleet, &action.workload, false) {
