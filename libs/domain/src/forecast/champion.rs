@@ -109,8 +109,8 @@ impl Contest {
 
     /// Closes a bin, which is still the open one of `demand`: scores what was forecast for it, and at the
     /// round's end sees who is champion. `reigning` is who makes the series' forecasts: the champion, or another
-    /// while there is none or its turn is not yet; `preferred` who would if there were none. Hands out the other families' calibration scores with horizon
-    /// (its index) and statistic.
+    /// while there is none or its turn is not yet; `preferred` who would if there were none.
+    /// Hands out the other families' calibration scores with horizon (its index) and statistic.
     pub fn close(
         &mut self,
         horizons_bins: &[usize],

@@ -194,7 +194,7 @@ fn suffers(prediction: &Prediction) -> bool {
 
 /// The rules with the lead time that was learnt, where it is to be, but none beyond what is forecast.
 fn with_lead_time<'a>(rules: &'a Rules, times: &LeadTimes, prediction: &Prediction) -> Cow<'a, Rules> {
-    let learnt_s = times.learnt_s().filter(|_| rules.learns_lead_time);
+    let learnt_s = if rules.learns_lead_time { times.learnt_s() } else { None };
     let horizons = prediction.resources.iter().flat_map(|r| &r.horizons).map(|h| h.horizon_s);
     let lead_time_s = learnt_s.map(|learnt_s| horizons.max().map_or(learnt_s, |furthest_s| learnt_s.min(furthest_s)));
     let Some(lead_time_s) = lead_time_s.filter(|s| *s != rules.forecast.lead_time_s) else {

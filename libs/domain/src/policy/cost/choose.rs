@@ -97,7 +97,8 @@ impl Offer<'_> {
     }
 }
 
-fn is_same_kind(a: &Capacity, b: &Capacity) -> bool {
+/// Whether replicas of one are replicas of the other.
+pub(super) fn is_same_kind(a: &Capacity, b: &Capacity) -> bool {
     a.instance_type == b.instance_type
         && a.cpu_cores_per_replica == b.cpu_cores_per_replica
         && a.memory_bytes_per_replica == b.memory_bytes_per_replica

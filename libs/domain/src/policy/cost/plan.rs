@@ -1,7 +1,7 @@
 //! The plan of the policy `cost`: what is planned for, held to step and bounds, chosen at the least price, and asked
 //! whether it may come.
 
-use super::choose::{Choice, Offer, Priced, Wanted, choose};
+use super::choose::{Choice, Offer, Priced, Wanted, choose, is_same_kind};
 use crate::action::{Mechanism, Reason};
 use crate::guardrail::Room;
 use crate::policy::Cost;
@@ -69,10 +69,7 @@ pub(in crate::policy) fn plan(
 
 /// By which mechanism a capacity that this policy chose comes: more or fewer of the same, or another type.
 pub(in crate::policy) fn mechanism(current: &Capacity, desired: &Capacity) -> Mechanism {
-    let is_same = current.instance_type == desired.instance_type
-        && current.cpu_cores_per_replica == desired.cpu_cores_per_replica
-        && current.memory_bytes_per_replica == desired.memory_bytes_per_replica;
-    if is_same { Mechanism::Replicas } else { Mechanism::InstanceType }
+    if is_same_kind(current, desired) { Mechanism::Replicas } else { Mechanism::InstanceType }
 }
 
 fn shrinks(desired: &Capacity, base: &Capacity) -> bool {

@@ -18,6 +18,14 @@ struct Judged<'a> {
     replicas: f64,
 }
 
+impl Judged<'_> {
+    /// Raises a need to the replicas that the rate takes, or that stay.
+    fn raise(&self, need: &mut Need, base: &Capacity) {
+        let replicas = if self.direction.is_none() { f64::from(base.replicas) } else { self.replicas };
+        self.serves.raise(need, replicas);
+    }
+}
+
 /// Judges each rate, and changes what is proposed where it needs more replicas than that.
 pub(in crate::policy) fn combine(rules: &Rules, facts: &Facts<'_>, base: &Capacity, proposal: &mut Proposal) {
     let judged: Vec<Judged<'_>> =
@@ -29,12 +37,11 @@ pub(in crate::policy) fn combine(rules: &Rules, facts: &Facts<'_>, base: &Capaci
     let is_alone = !rules.forecast.resources.iter().any(|resource| has(facts, resource.kpi()));
     let raise = |need: &mut Need, all: bool| {
         for j in judged.iter().filter(|j| all || j.direction == Some(Direction::Out)) {
-            j.serves.raise(need, if j.direction.is_none() { f64::from(base.replicas) } else { j.replicas });
+            j.raise(need, base);
         }
     };
     for j in &judged {
-        j.serves
-            .raise(&mut proposal.planned, if j.direction.is_none() { f64::from(base.replicas) } else { j.replicas });
+        j.raise(&mut proposal.planned, base);
     }
     let grows = judged.iter().any(|j| j.direction == Some(Direction::Out));
     let shrinks = judged.iter().all(|j| j.direction == Some(Direction::In));
