@@ -15,6 +15,9 @@ pub struct Config {
     pub changed_window_s: u32,
     /// Most scale-ins within an hour, as a share of the fleet; two always may be.
     pub scale_ins_per_h_max_share: f64,
+    /// Largest share of a fleet that grows within `changed_window_s` for the sake of forecasts alone; ten workloads
+    /// always may.
+    pub wanted_share_max: f64,
     /// Nothing shrinks while at least this share of a fleet is gone or silent.
     pub gone_share_max: f64,
     /// Nothing shrinks while more than this share of a fleet lost one of its KPIs.
@@ -33,6 +36,7 @@ impl Default for Config {
             changed_share_max: rules.changed_share_max,
             changed_window_s: rules.changed_window_s,
             scale_ins_per_h_max_share: rules.scale_ins_per_h_max_share,
+            wanted_share_max: rules.wanted_share_max,
             gone_share_max: rules.gone_share_max,
             migrated_share_max: rules.migrated_share_max,
             patience_s: rules.patience_s,
@@ -51,6 +55,7 @@ impl Config {
             changed_share_max: self.changed_share_max,
             changed_window_s: self.changed_window_s,
             scale_ins_per_h_max_share: self.scale_ins_per_h_max_share,
+            wanted_share_max: self.wanted_share_max,
             gone_share_max: self.gone_share_max,
             migrated_share_max: self.migrated_share_max,
             patience_s: self.patience_s,

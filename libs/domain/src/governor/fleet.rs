@@ -2,7 +2,7 @@
 //! the fleet is in the next one, and is then ruled on together, in an order of its own. Increases are ruled on as
 //! they come.
 
-use super::books::{Books, HOUR_S};
+use super::books::{Books, Change, HOUR_S};
 use super::census::{Census, Count};
 use super::core::Ruling;
 use super::orders::{Effect, Order, Orders};
@@ -47,6 +47,8 @@ pub(super) struct Fleet<T> {
     bin: Option<i64>,
     /// The newest bin that is over.
     over: Option<i64>,
+    /// Workloads that were known then.
+    known: u32,
     newest_at: Option<EventTime>,
     /// By partition, what came after its newest view.
     open: BTreeMap<u32, Vec<Pending<T>>>,
@@ -65,6 +67,7 @@ impl<T> Default for Fleet<T> {
             census: Census::default(),
             bin: None,
             over: None,
+            known: 0,
             newest_at: None,
             open: BTreeMap::new(),
             waiting: BTreeMap::new(),
@@ -131,14 +134,34 @@ impl<T: Clone> Fleet<T> {
         {
             return Some(Err(stands));
         }
+        if !proposal.is_urgent()
+            && let Some(why) = self.grows_as_one(bench.rules, action)
+        {
+            return Some(Err(why));
+        }
         if let Some(known) = self.workloads.get_mut(&action.workload) {
             known.at_once = Some(action.decided_at);
         }
         Some(Ok(if proposal.is_urgent() {
             reason("governor.urgent", "live use demands it: neither share nor budget holds it".to_owned())
         } else {
-            reason("governor.admitted", "an increase waits for nobody, and no share or budget holds it".to_owned())
+            reason("governor.admitted", "an increase waits for nobody".to_owned())
         }))
+    }
+
+    /// Why growth that nothing but a forecast wants is held: too much of the fleet has grown so, by the bins that are
+    /// over.
+    fn grows_as_one(&self, rules: &GovernorRules, action: &Action) -> Option<Reason> {
+        let (known, window_s) = (self.known, rules.changed_window_s);
+        let most = rules.wanted_max(known);
+        let wanted = self.books[usize::from(action.dry_run)].wanted(action.decided_at, i64::from(window_s));
+        (wanted >= most).then(|| {
+            let text = format!(
+                "{wanted} of {known} workloads grew within {window_s} s for the sake of forecasts alone, {most} may: this \
+                 waits until live use demands it or they are fewer"
+            );
+            reason("governor.wanted_share", text)
+        })
     }
 
     /// Rules on what is ripe once the fleet has come to a later bin. By then all that came with the bin before is
@@ -178,7 +201,7 @@ impl<T: Clone> Fleet<T> {
         let now = self.newest_at;
         let holds = |action: &Action| match order.effect {
             Effect::Pause => true,
-            Effect::PauseScaleIn => action.verdict == Verdict::ScaleIn,
+            Effect::PauseScaleIn => action.verdict != Verdict::ScaleOut,
             Effect::Resume => false,
         };
         let is_held = |workload: &WorkloadId, action: &Action| {
@@ -204,7 +227,7 @@ impl<T: Clone> Fleet<T> {
     fn close(&mut self, bench: &Bench<'_>, bin: i64, until: i64, rulings: &mut Vec<Ruling<T>>) {
         let rules = bench.rules;
         let count = self.census.close(bin, rules.gone_share_max, rules.patience_s);
-        self.over = Some(bin);
+        (self.over, self.known) = (Some(bin), count.known);
         let now = EventTime::of_bin(until, GRID_STEP_S);
         let mut pending = self.waiting.remove(&bin).unwrap_or_default();
         pending.sort_by_cached_key(|p| {
@@ -220,12 +243,12 @@ impl<T: Clone> Fleet<T> {
         for Pending { tag, proposal, is_out } in pending {
             let action = &proposal.action;
             let newest = newest.get(&action.workload).copied();
-            let shrinks = self.shrinks(action);
+            let change = self.change(&proposal);
             let noted = if is_out { Ok(None) } else { self.ruling(&hearing, newest, action).map(Some) };
             match noted {
                 Ok(why) => {
                     let books = &mut self.books[usize::from(action.dry_run)];
-                    books.note(action.decided_at, action.workload.clone(), shrinks);
+                    books.note(action.decided_at, action.workload.clone(), change);
                     rulings.extend(why.map(|why| self.admit(tag, action, why)));
                 }
                 Err(why) => rulings.push(Ruling::held(tag, action, why)),
@@ -285,6 +308,14 @@ impl<T: Clone> Fleet<T> {
         let standing = self.workloads.get(&action.workload)?.standing.as_ref()?;
         let is_said = action.dry_run && *standing == action.desired;
         is_said.then(|| reason("governor.stands", "it was asked for before and still stands".to_owned()))
+    }
+
+    fn change(&self, proposal: &Proposal) -> Change {
+        match proposal.is_urgent() {
+            _ if self.shrinks(&proposal.action) => Change::Shrinks,
+            true => Change::Demanded,
+            false => Change::Wanted,
+        }
     }
 
     /// Whether an action takes something away of what its workload has, or by its newest dry run is to have.

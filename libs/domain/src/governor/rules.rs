@@ -9,6 +9,9 @@ pub struct GovernorRules {
     pub changed_window_s: u32,
     /// Most scale-ins within an hour of event time, as a share of the fleet; at least two may be.
     pub scale_ins_per_h_max_share: f64,
+    /// Largest share of a fleet that grows within `changed_window_s` for the sake of forecasts alone; ten workloads
+    /// always may.
+    pub wanted_share_max: f64,
     /// Nothing shrinks while at least this share of the fleet is gone or silent.
     pub gone_share_max: f64,
     /// Nothing shrinks while more than this share of the fleet lost one of its KPIs.
@@ -24,6 +27,7 @@ impl Default for GovernorRules {
             changed_share_max: 0.1,
             changed_window_s: 600,
             scale_ins_per_h_max_share: 0.3,
+            wanted_share_max: 0.5,
             gone_share_max: 0.6,
             migrated_share_max: 0.2,
             patience_s: 900,
@@ -55,6 +59,7 @@ impl GovernorRules {
         let shares = [
             ("changed_share_max", self.changed_share_max),
             ("scale_ins_per_h_max_share", self.scale_ins_per_h_max_share),
+            ("wanted_share_max", self.wanted_share_max),
             ("gone_share_max", self.gone_share_max),
             ("migrated_share_max", self.migrated_share_max),
         ];
@@ -78,6 +83,11 @@ impl GovernorRules {
     /// How many workloads of a fleet of so many may change within the window.
     pub fn changed_max(&self, known: u32) -> usize {
         share_of(known, self.changed_share_max).max(1)
+    }
+
+    /// How many workloads of a fleet of so many may grow within the window where nothing but forecasts wants it.
+    pub fn wanted_max(&self, known: u32) -> usize {
+        share_of(known, self.wanted_share_max).max(10)
     }
 
     /// How many workloads of a fleet of so many may shrink within an hour.
