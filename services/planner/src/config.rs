@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use prescale_chassis::{GroupsConfig, PricesConfig};
 use prescale_domain::action::Mechanism;
 use prescale_domain::guardrail::{Bounds, Guardrails, Pace, Step};
-use prescale_domain::policy::proactive::{Aim, CHANGES_PER_DAY_MAX, Weights};
+use prescale_domain::policy::proactive::{Aim, Budget, CHANGES_PER_DAY_MAX, Weights};
 use prescale_domain::policy::{
     Cost, DryRun, ForecastChoice, Policy, Proactive, Resource, RuleBook, Rules, Sizing, Target, Threshold,
 };
@@ -102,12 +102,15 @@ pub enum MechanismName {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ProactiveConfig {
-    /// What the prices of too little, too much and changes are to achieve: `beat-reactive`, `short-share` or `prices`.
+    /// What the prices of too little, too much and changes are to achieve: `beat-reactive`, `short-share`,
+    /// `unmet-share` or `prices`.
     pub aim: AimName,
     /// With `beat-reactive`: most changes a workload and day, on average over a fleet.
     pub changes_per_day_max: f64,
     /// With `short-share`: each workload is to be short for this share of the time.
     pub short_share: f64,
+    /// With `unmet-share`: of each workload's demand this share is to be unmet.
+    pub unmet_share: f64,
     /// With `prices`: what the time short costs, where the reactive rule's spare capacity costs 1, if there is as much
     /// of it as the reactive rule leaves.
     pub short_price: f64,
@@ -132,6 +135,8 @@ pub enum AimName {
     BeatReactive,
     /// A share of the time short.
     ShortShare,
+    /// A share of the demand unmet.
+    UnmetShare,
     /// Stated prices.
     Prices,
 }
@@ -198,6 +203,8 @@ pub struct GuardrailsConfig {
     pub floor_utilisation: f64,
     /// Use above that demands an increase once it has lasted so long, in seconds.
     pub surge_s: u32,
+    /// Use below that ends such a stretch once it has lasted so long, in seconds.
+    pub floor_window_s: u32,
     /// From this share of the capacity on, use is taken to be capped by it, and capacity grows by the largest step; 0
     /// where use can pass the capacity.
     pub capped_from: f64,
@@ -254,7 +261,7 @@ impl Default for ThresholdConfig {
 
 impl Default for GuardrailsConfig {
     fn default() -> Self {
-        let Guardrails { bounds, step, pace, scored_min, floor_utilisation, surge_s, capped_from } =
+        let Guardrails { bounds, step, pace, scored_min, floor_utilisation, surge_s, floor_window_s, capped_from } =
             Guardrails::default();
         Self {
             replicas_min: bounds.replicas_min,
@@ -274,6 +281,7 @@ impl Default for GuardrailsConfig {
             scored_min,
             floor_utilisation,
             surge_s,
+            floor_window_s,
             capped_from,
         }
     }
@@ -359,6 +367,7 @@ impl Default for ProactiveConfig {
             aim: AimName::default(),
             changes_per_day_max: CHANGES_PER_DAY_MAX,
             short_share: 0.005,
+            unmet_share: 0.001,
             short_price: 0.1,
             unmet_price: 0.4,
             change_price: 0.4,
@@ -373,7 +382,8 @@ impl ProactiveConfig {
     fn policy(&self) -> Proactive {
         let aim = match self.aim {
             AimName::BeatReactive => Aim::BeatReactive { changes_per_day_max: self.changes_per_day_max },
-            AimName::ShortShare => Aim::ShortShare(self.short_share),
+            AimName::ShortShare => Aim::Share(Budget::of_time(self.short_share)),
+            AimName::UnmetShare => Aim::Share(Budget::of_demand(self.unmet_share)),
             AimName::Prices => {
                 let (short, unmet, changes) = (self.short_price, self.unmet_price, self.change_price);
                 Aim::Weighted(Weights { short, unmet, changes })
@@ -418,6 +428,7 @@ impl GuardrailsConfig {
             scored_min: self.scored_min,
             floor_utilisation: self.floor_utilisation,
             surge_s: self.surge_s,
+            floor_window_s: self.floor_window_s,
             capped_from: self.capped_from,
         }
     }

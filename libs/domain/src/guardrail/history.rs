@@ -61,6 +61,15 @@ impl History {
         }
     }
 
+    /// Forgets what was published in the other mode: a dry run has changed nothing, and is no reason to hold what is
+    /// carried out.
+    pub fn forget_other_mode(&mut self, dry_run: bool) {
+        if self.published.as_ref().is_some_and(|p| p.dry_run != dry_run) {
+            (self.last_out_at, self.last_in_at, self.published) = (None, None, None);
+            self.changes.clear();
+        }
+    }
+
     /// Takes note of a published action, which has changed what was asked for.
     pub fn record(&mut self, action: &Action) {
         let at = action.decided_at;

@@ -28,6 +28,8 @@ pub struct Guardrails {
     pub floor_utilisation: f64,
     /// Use above that demands an increase once it has lasted so long, in seconds.
     pub surge_s: u32,
+    /// Use below that ends such a stretch once it has lasted so long, in seconds.
+    pub floor_window_s: u32,
     /// From this share of the capacity on, use is taken to be capped by it: it tells how much there is and not how much
     /// is wanted, and capacity grows by the largest step. 0 where use can pass the capacity.
     pub capped_from: f64,
@@ -42,6 +44,7 @@ impl Default for Guardrails {
             scored_min: 0,
             floor_utilisation: 0.95,
             surge_s: 120,
+            floor_window_s: 300,
             capped_from: 0.97,
         }
     }

@@ -81,6 +81,17 @@ impl Room {
     }
 }
 
+impl Room {
+    /// This room with its upper ends raised to a capacity, to no more than so many replicas.
+    pub fn up_to(self, capacity: &Capacity, replicas_max: u32) -> Self {
+        Self {
+            replicas: (self.replicas.0, self.replicas.1.max(capacity.replicas.min(replicas_max))),
+            cpu_cores: (self.cpu_cores.0, self.cpu_cores.1.max(capacity.cpu_cores())),
+            memory_bytes: (self.memory_bytes.0, self.memory_bytes.1.max(capacity.memory_bytes())),
+        }
+    }
+}
+
 impl Bounds {
     /// The room that they leave for a change in that direction.
     pub fn room(&self, direction: Direction) -> Room {

@@ -4,12 +4,13 @@ use super::Cost;
 use super::cost::plan;
 use super::floor;
 use super::live::{Live, Surge};
-use super::proactive::{Prices, Settings, Track};
+use super::proactive::{Ahead, Prices, Settings, Track};
 use super::proposal::{Direction, Need, Proposal, propose};
 use super::rate::{RateView, judge};
 use super::rules::{Policy, Rules};
 use super::wording::{capacity as capacity_words, instant, reason};
 use crate::action::{Action, Mechanism, Reason, Verdict};
+use crate::guardrail::history::DAY_S;
 use crate::guardrail::{History, Room};
 use crate::prediction::Prediction;
 use crate::sample::Capacity;
@@ -39,6 +40,8 @@ pub struct Facts<'a> {
     pub surge: Surge,
     /// Demand of CPU, and how rules did on it.
     pub track: &'a Track,
+    /// What is known of the CPU's demand ahead.
+    pub ahead: &'a Ahead,
     /// The fleet's prices.
     pub prices: &'a Prices,
     /// How rules are tried.
@@ -60,7 +63,8 @@ pub fn decide(rules: &Rules, facts: &Facts<'_>) -> Decision {
     let mut proposal = match &rules.policy {
         Policy::Threshold(threshold) => propose(threshold, &rules.forecast, prediction, base),
         Policy::Proactive(policy) | Policy::Cost(Cost { plan: policy, .. }) => {
-            policy.propose(facts.settings, prediction, base, resources, (facts.track, facts.prices, facts.live))
+            let known = (facts.track, facts.prices, facts.live, facts.ahead);
+            policy.propose(facts.settings, prediction, base, resources, known)
         }
     };
     judge::combine(rules, facts, base, &mut proposal);
@@ -80,10 +84,11 @@ pub fn decide(rules: &Rules, facts: &Facts<'_>) -> Decision {
     let step = if proposal.demanded {
         Room::FREE
     } else {
-        let step = rules.sizing.step_room(&rules.guardrails.step, mechanism, base, direction);
+        let room = |known: &Need| rules.sizing.step_room(&rules.guardrails.step, mechanism, base, direction, known);
         match rules.policy {
-            Policy::Proactive(_) | Policy::Cost(_) => step.within(floor::proven_room(facts, current, direction)),
-            Policy::Threshold(_) => step,
+            Policy::Proactive(_) | Policy::Cost(_) => room(&floor::known_need(&rules.guardrails, facts.live))
+                .within(floor::proven_room(rules, facts, current, direction)),
+            Policy::Threshold(_) => room(&Need::default()),
         }
     };
     let sized = size(rules, mechanism, base, (direction, &step), &need, &mut proposal.reasons);
@@ -219,6 +224,8 @@ pub(crate) fn mechanism_words(mechanism: Mechanism) -> &'static str {
 /// demands comes whatever they say.
 pub(super) fn may_act(rules: &Rules, facts: &Facts<'_>, direction: Direction, proposal: &mut Proposal) -> bool {
     if proposal.demanded {
+        let text = "live use demands it: confidence, pace and surges are not asked about".to_owned();
+        proposal.reasons.push(reason("guardrail.free", text));
         return true;
     }
     let (now, guardrails) = (facts.prediction.made_at, &rules.guardrails);
@@ -249,7 +256,20 @@ pub(super) fn may_act(rules: &Rules, facts: &Facts<'_>, direction: Direction, pr
         objections.push(reason("plan.pending", text));
     }
     objections.extend(guardrails.pace.objections(facts.history, now, direction));
-    let free = objections.is_empty();
+    if objections.is_empty() {
+        let text = format!(
+            "nothing stands against it: {} changes within 24 h of at most {}; cooldown, warm-up, confidence{} asked",
+            facts.history.changes_since(now.plus_s(-DAY_S)),
+            guardrails.pace.changes_per_day_max,
+            if direction == Direction::In {
+                ", strain, missing values and a fall never seen are"
+            } else {
+                " and surges are"
+            },
+        );
+        proposal.reasons.push(reason("guardrail.free", text));
+        return true;
+    }
     proposal.reasons.append(&mut objections);
-    free
+    false
 }

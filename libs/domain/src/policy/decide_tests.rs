@@ -334,7 +334,7 @@ fn a_decision_says_first_which_sections_its_rules_come_from() {
 #[test]
 fn workloads_of_one_source_with_other_aims_have_prices_of_their_own() {
     let own = |aim| Policy::Proactive(Proactive { aim, ..Proactive::default() });
-    let careful = Rules { policy: own(proactive::Aim::ShortShare(0.001)), ..Rules::default() };
+    let careful = Rules { policy: own(proactive::Aim::Share(proactive::Budget::of_time(0.001))), ..Rules::default() };
     let decisions = |names: &[&str], of: &str, rules_of_v: &Rules| {
         let mut planning = Planning::default();
         let mut said = Vec::new();

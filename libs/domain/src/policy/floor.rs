@@ -1,7 +1,7 @@
 //! Never less safe than reacting: live use is a floor under every policy.
 
 use super::decide::Facts;
-use super::live::{Peaks, Surge};
+use super::live::{Live, Peaks, Surge};
 use super::proactive::propose::{MEMORY_PEAK_DAYS, forecast_of};
 use super::proposal::{Direction, Need, Proposal};
 use super::rate::judge;
@@ -88,11 +88,24 @@ pub(super) fn waits(lasted_s: u32, demands_after_s: u32, short_before: usize) ->
     reason("surge.waits", text)
 }
 
+/// What serves the greatest use of the last week: growth that far is no guess that a step has to hold.
+pub(super) fn known_need(guardrails: &Guardrails, live: &Live) -> Need {
+    let mut known = Need::default();
+    for (resource, peaks) in [(Resource::Cpu, &live.cpu), (Resource::Memory, &live.memory)] {
+        if let Some(greatest) = peaks.greatest(MEMORY_PEAK_DAYS) {
+            known.set(resource, greatest / guardrails.floor_utilisation);
+        }
+    }
+    known
+}
+
 /// How far an increase may go that live use does not demand. A workload that has lately used all that it has, and never
 /// more, gets no more than that without demanding it: a surge that has just passed is in every window.
-pub(super) fn proven_room(facts: &Facts<'_>, current: &Capacity, direction: Direction) -> Room {
+pub(super) fn proven_room(rules: &Rules, facts: &Facts<'_>, current: &Capacity, direction: Direction) -> Room {
     let cpu = &facts.live.cpu;
-    let is_capped = cpu.reached_capacity(CAPPED_WITHIN_S) && !cpu.passes_capacity(PASSES_WITHIN_S);
+    let is_capped = rules.guardrails.capped_from > 0.0
+        && cpu.reached_capacity(CAPPED_WITHIN_S)
+        && !cpu.passes_capacity(PASSES_WITHIN_S);
     if direction == Direction::In || !is_capped {
         return Room::FREE;
     }

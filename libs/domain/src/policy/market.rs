@@ -59,7 +59,7 @@ impl Markets {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::proactive::{BinDemand, RULES, Weights, Worth};
+    use crate::policy::proactive::{BinDemand, Budget, RULES, Weights, Worth};
     use crate::stream::silence::Sources;
     use crate::time::EventTime;
 
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn an_aim_that_is_new_begins_with_what_the_source_has_and_then_goes_its_own_way() {
-        let (one, other) = (Aim::default(), Aim::ShortShare(0.01));
+        let (one, other) = (Aim::default(), Aim::Share(Budget::of_time(0.01)));
         let mut markets = Markets::default();
         take_in(markets.of(&Market::of_cpu(source("a"), &one)), 5);
         assert_eq!(markets.of(&Market::of_cpu(source("a"), &other)).bins(), 5.0);
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn aims_that_nobody_has_any_more_are_forgotten() {
-        let market = |name: &str, share: f64| Market::of_cpu(source(name), &Aim::ShortShare(share));
+        let market = |name: &str, share: f64| Market::of_cpu(source(name), &Aim::Share(Budget::of_time(share)));
         let mut markets = Markets::default();
         for m in [market("a", 0.1), market("a", 0.2), market("first", 0.1)] {
             markets.of(&m);

@@ -6,8 +6,9 @@ use super::floor::is_capped;
 use super::lead::{Awaited, LeadTimes};
 use super::live::{Live, SurgeRules};
 use super::market::{Market, Markets};
+use super::proactive::peers::{Leaders, Peers};
 use super::proactive::propose::{forecast_ahead, forecast_of};
-use super::proactive::{Aim, BIN_S, BinDemand, Proactive, Settings, Track};
+use super::proactive::{Ahead, Aim, BIN_S, BinDemand, Proactive, Settings, Track};
 use super::rate::watch::{Rates, Standing};
 use super::resource::Resource;
 use super::rule_book::{Ruled, RulesFor};
@@ -15,6 +16,7 @@ use super::rules::{Policy, Rules};
 use super::wording::reason;
 use crate::guardrail::History;
 use crate::guardrail::strain::SUFFERING;
+use crate::kpi::{CPU_THROTTLED_SHARE, RUN_QUEUE};
 use crate::prediction::{Prediction, Signal};
 use crate::sample::Capacity;
 use crate::stream::silence::{Observed, SourceNumber, Sources};
@@ -23,6 +25,9 @@ use bitcode::{Decode, Encode};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Throttled in so large a share of the scheduler's periods, a workload is short.
+const THROTTLED_SHARE_MIN: f64 = 0.1;
 
 /// All that a partition's decisions follow from.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
@@ -33,6 +38,8 @@ pub struct Planning {
     markets: Markets,
     /// By source: how long its changes take.
     lead_times: BTreeMap<SourceNumber, LeadTimes>,
+    /// By source: which workloads rose of late.
+    peers: BTreeMap<SourceNumber, Peers>,
 }
 
 /// What is remembered of one workload.
@@ -43,6 +50,7 @@ struct Known {
     history: History,
     live: Live,
     track: Track,
+    leaders: Leaders,
     awaited: Awaited,
     rates: Rates,
 }
@@ -72,7 +80,8 @@ impl Planning {
         }
         let rules = with_lead_time(rules, lead_times, prediction);
         known.market = market;
-        let mut decision = known.step(&rules, &mut self.markets, prediction, prediction_id);
+        let mut decision =
+            known.step(&rules, (&mut self.markets, self.peers.entry(source).or_default()), prediction, prediction_id);
         tell_sections(from, &mut decision);
         Some(decision)
     }
@@ -86,6 +95,9 @@ impl Planning {
         let Some(before) = forget_before else { return };
         let is_silent = |k: &Known| k.source == source && k.history.made_at.is_none_or(|at| at < before);
         self.workloads.retain(|_, known| !is_silent(known));
+        if let Some(peers) = self.peers.get_mut(&source) {
+            peers.keep(|workload| self.workloads.contains_key(workload));
+        }
         self.markets.forget_unused(source, self.workloads.values().map(|known| &known.market));
     }
 }
@@ -111,6 +123,7 @@ impl Known {
             history: History::default(),
             live: Live::default(),
             track: Track::default(),
+            leaders: Leaders::default(),
             awaited: Awaited::default(),
             rates: Rates::default(),
         }
@@ -119,17 +132,22 @@ impl Known {
     fn step(
         &mut self,
         rules: &Rules,
-        markets: &mut Markets,
+        (markets, peers): (&mut Markets, &mut Peers),
         prediction: &Prediction,
         prediction_id: &Arc<str>,
     ) -> Decision {
         let (at, guardrails) = (prediction.made_at, &rules.guardrails);
         let settings = settings(rules, prediction.step_s);
         self.history.observe(prediction);
+        self.history.forget_other_mode(rules.dry_run.on(prediction.platform));
         let current = prediction.capacity.as_ref().filter(|c| is_sound(c));
         let forecast = forecast_of(prediction, Resource::Cpu);
         let used = forecast.and_then(|f| f.last).filter(|used| used.is_finite() && *used >= 0.0);
-        let ahead = forecast.and_then(|f| forecast_ahead(f, &settings));
+        let bin = at.bin(BIN_S as u32);
+        let mut ahead = Ahead {
+            forecast: forecast.and_then(|f| forecast_ahead(f, &settings)),
+            led: self.leaders.led(peers, self.track.onsets(), bin),
+        };
         let rates = match current {
             Some(current) => {
                 let base = self.history.base(current, rules.dry_run.on(prediction.platform), at);
@@ -139,16 +157,18 @@ impl Known {
             None => Vec::new(),
         };
         let prices = markets.of(&self.market);
-        let bin = at.bin(BIN_S as u32);
         prices.pass(bin, &settings.aim);
         self.watch(prediction, current);
         let serves = current.map_or(0.0, Capacity::cpu_cores);
         let demand = used.map(|used| BinDemand {
             amount: used as f32,
-            is_bound: is_capped(guardrails, &self.live.cpu, used, serves),
+            is_bound: is_capped(guardrails, &self.live.cpu, used, serves) || is_throttled(prediction),
         });
-        self.track.take_in(&settings, prices, 1.0, (bin, demand), ahead);
-        let surge_rules = SurgeRules { surge_s: guardrails.surge_s, lead_time_s: rules.forecast.lead_time_s };
+        if self.track.take_in(&settings, prices, 1.0, (bin, demand), &ahead) {
+            peers.rise(&prediction.workload, bin, &mut self.leaders);
+            ahead.led = None;
+        }
+        let surge_rules = SurgeRules::of(rules);
         let surge = match (used, current) {
             (Some(used), Some(current)) => {
                 let base = self.history.base(current, rules.dry_run.on(prediction.platform), at);
@@ -165,6 +185,7 @@ impl Known {
             live: &self.live,
             surge,
             track: &self.track,
+            ahead: &ahead,
             prices,
             settings: &settings,
             rates: &rates,
@@ -187,9 +208,16 @@ impl Known {
     }
 }
 
-/// Whether latency, errors or throttling say that the workload is short.
+/// Whether latency, errors, the run queue or throttling say that the workload is short.
 fn suffers(prediction: &Prediction) -> bool {
-    prediction.signals.iter().filter(|signal| SUFFERING.contains(&signal.name.as_str())).any(Signal::has_risen)
+    let tells = |signal: &&Signal| SUFFERING.contains(&signal.name.as_str()) || signal.name.as_str() == RUN_QUEUE;
+    is_throttled(prediction) || prediction.signals.iter().filter(tells).any(Signal::has_risen)
+}
+
+/// Whether so much of the time was throttled that use tells how much there is and not how much is wanted.
+fn is_throttled(prediction: &Prediction) -> bool {
+    let throttled = prediction.signals.iter().find(|signal| signal.name.as_str() == CPU_THROTTLED_SHARE);
+    throttled.and_then(|signal| signal.last).is_some_and(|share| share >= THROTTLED_SHARE_MIN)
 }
 
 /// The rules with the lead time that was learnt, where it is to be, but none beyond what is forecast.
@@ -221,5 +249,13 @@ impl Rules {
 }
 
 fn settings(rules: &Rules, step_s: u32) -> Settings {
-    rules.plan().settings(rules.forecast.lead_time_s, step_s, rules.guardrails.floor_utilisation)
+    let Proactive { aim, hold_s, .. } = rules.plan();
+    Settings {
+        lead_time_s: rules.forecast.lead_time_s,
+        step_s,
+        hold_s,
+        aim,
+        floor_utilisation: rules.guardrails.floor_utilisation as f32,
+        surge_s: rules.guardrails.surge_s,
+    }
 }

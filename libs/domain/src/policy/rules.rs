@@ -2,6 +2,7 @@
 
 use super::cost::Cost;
 use super::outlook::ForecastChoice;
+use super::proactive::budget::{Budget, Counted};
 use super::proactive::{Aim, Proactive};
 use super::rate::{PerReplica, RateRule};
 use super::resource::Resource;
@@ -183,12 +184,14 @@ fn validate_proactive(p: &Proactive) -> Result<(), RulesError> {
             let sound = [w.short, w.unmet, w.changes].iter().all(|x| x.is_finite() && *x >= 0.0);
             require(sound, "weights", format!("{w:?}"), "give numbers of at least 0")
         }
-        Aim::ShortShare(share) => require(
-            share > 0.0 && share < 1.0,
-            "short_share",
-            share,
-            "give a share of the time above 0 and below 1, such as 0.005",
-        ),
+        Aim::Share(Budget { counted, share }) => {
+            let (key, of) = match counted {
+                Counted::Short => ("short_share", "time"),
+                Counted::Unmet => ("unmet_share", "demand"),
+            };
+            let remedy = format!("give a share of the {of} above 0 and below 1, such as 0.005");
+            require(share > 0.0 && share < 1.0, key, share, remedy)
+        }
     }
 }
 
@@ -210,7 +213,12 @@ fn validate_rate(rate: &RateRule) -> Result<(), RulesError> {
     }
 }
 
+/// Longest time until a change serves that rules are tried with.
+const LEAD_TIME_S_MAX: u32 = 7200;
+
 fn validate_forecast(f: &ForecastChoice) -> Result<(), RulesError> {
+    let lead_time_s = f.lead_time_s;
+    require(lead_time_s <= LEAD_TIME_S_MAX, "lead_time_s", lead_time_s, format!("give at most {LEAD_TIME_S_MAX}"))?;
     require((0.05..=0.99).contains(&f.quantile), "quantile", f.quantile, "give a level from 0.05 to 0.99")?;
     require(!f.resources.is_empty(), "resources", "empty", "name at least one resource to size")?;
     let mut seen = f.resources.clone();

@@ -42,8 +42,26 @@ impl Sizing {
         })
     }
 
-    /// The room that one step leaves.
-    pub fn step_room(&self, step: &Step, mechanism: Mechanism, current: &Capacity, direction: Direction) -> Room {
+    /// The room that one step leaves. An increase may go to what covers `known` in one, within `step.replicas_max`.
+    pub fn step_room(
+        &self,
+        step: &Step,
+        mechanism: Mechanism,
+        current: &Capacity,
+        direction: Direction,
+        known: &Need,
+    ) -> Room {
+        let room = self.share_room(step, mechanism, current, direction);
+        if direction == Direction::In {
+            return room;
+        }
+        match self.fit(mechanism, current, direction, known, &Room::FREE) {
+            Some(covers) => room.up_to(&covers, current.replicas.saturating_add(step.replicas_max.unwrap_or(u32::MAX))),
+            None => room,
+        }
+    }
+
+    fn share_room(&self, step: &Step, mechanism: Mechanism, current: &Capacity, direction: Direction) -> Room {
         let n = f64::from(current.replicas);
         match mechanism {
             Mechanism::Replicas => step.replicas_room(current, direction),

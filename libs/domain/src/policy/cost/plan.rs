@@ -107,12 +107,17 @@ fn wanted(
         let room = |direction| rules.guardrails.step.size_room(base, direction, (0.0, 0.0));
         [room(Direction::In), room(Direction::Out)]
     };
-    let proven = if proposal.demanded { Room::FREE } else { floor::proven_room(facts, current, Direction::Out) };
+    let proven = if proposal.demanded { Room::FREE } else { floor::proven_room(rules, facts, current, Direction::Out) };
+    let known = floor::known_need(&rules.guardrails, facts.live);
     let low = rules.guardrails.bounds.room(Direction::In);
     let mut within = |resource: Resource, low: f64| {
         let (of, now) = (|room: &Room| room_of(room, resource), resource.of(base));
         let planned = planned.of(resource).unwrap_or(now);
-        let most = if now > 0.0 { of(&step[1]).1.min(of(&proven).1.max(now)) } else { f64::INFINITY };
+        let most = if now > 0.0 {
+            of(&step[1]).1.max(known.of(resource).unwrap_or(0.0)).min(of(&proven).1.max(now))
+        } else {
+            f64::INFINITY
+        };
         let stepped = planned.max(of(&step[0]).0).min(most);
         if stepped != planned {
             let text = format!(

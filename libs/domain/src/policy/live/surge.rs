@@ -4,6 +4,8 @@
 //! than new capacity takes. A workload whose surges have, several times, been over before new capacity could serve is
 //! waited for longer: what would come then serves nobody.
 
+use crate::guardrail::Guardrails;
+use crate::policy::rules::Rules;
 use crate::time::EventTime;
 use bitcode::{Decode, Encode};
 
@@ -27,11 +29,19 @@ const PATIENCE: f64 = 1.5;
 pub struct SurgeRules {
     /// It has lasted so long, in seconds.
     pub surge_s: u32,
+    /// It is over once use has been below it for so long, in seconds.
+    pub window_s: u32,
     /// Time until a change serves, in seconds.
     pub lead_time_s: u32,
 }
 
 impl SurgeRules {
+    /// As the rules say.
+    pub fn of(rules: &Rules) -> Self {
+        let Guardrails { surge_s, floor_window_s, .. } = rules.guardrails;
+        Self { surge_s, window_s: floor_window_s, lead_time_s: rules.forecast.lead_time_s }
+    }
+
     /// From a surge's beginning until what it demands serves, in seconds.
     fn serves_after_s(&self) -> u32 {
         self.surge_s.saturating_add(self.lead_time_s)
@@ -93,7 +103,10 @@ impl Surges {
     ) -> Surge {
         let level = self.open.map_or(limit, |open| open.level.min(limit));
         if used <= level {
-            self.end(rules, step_s);
+            let is_over = |open: Open| at.as_ms() - open.newest.as_ms() >= i64::from(rules.window_s) * 1000;
+            if self.open.is_some_and(is_over) {
+                self.end(rules, step_s);
+            }
             return Surge::None;
         }
         let open = self.open.get_or_insert(Open { since: at, newest: at, level: limit });
@@ -153,7 +166,7 @@ impl Surges {
 mod tests {
     use super::*;
 
-    const RULES: SurgeRules = SurgeRules { surge_s: 120, lead_time_s: 900 };
+    const RULES: SurgeRules = SurgeRules { surge_s: 120, window_s: 300, lead_time_s: 900 };
 
     /// Minutes that demand an increase, of a use by minute with a limit of 1.
     fn demanding(used: &[f64]) -> Vec<usize> {

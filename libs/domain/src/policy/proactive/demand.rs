@@ -107,6 +107,24 @@ impl DemandRing {
         let (first, last) = (first.max(newest - len + 1), last.min(newest));
         (first..=last).filter_map(|bin| self.at(bin)).reduce(f32::max)
     }
+
+    /// Quantiles of the closed bins at ascending levels, each the least demand that so large a share of them does not
+    /// exceed; `None` before [`DAY_BINS`] of them are known.
+    pub fn quantiles<const N: usize>(&self, levels: [f64; N]) -> Option<[f32; N]> {
+        let mut known: Vec<u16> = self.bins.iter().copied().filter(|bin| *bin != MISSING).collect();
+        if known.len() < DAY_BINS as usize {
+            return None;
+        }
+        // Packed demands are in the order of the demands.
+        let mut from = 0;
+        Some(levels.map(|level| {
+            let place = ((level * known.len() as f64).ceil() as usize).clamp(from + 1, known.len()) - 1;
+            let (_, at, _) = known[from..].select_nth_unstable(place - from);
+            let value = *at;
+            from = place;
+            unpacked(value).unwrap_or(0.0)
+        }))
+    }
 }
 
 #[cfg(test)]
@@ -138,6 +156,11 @@ mod tests {
             }
             let direct = (0..36).filter_map(|age| ring.at(bin - age)).reduce(f32::max);
             prop_assert_eq!(ring.maximum(bin - 35, bin), direct);
+            let mut kept: Vec<f32> = (0..KEPT as i64).filter_map(|age| ring.at(bin - age)).collect();
+            kept.sort_by(f32::total_cmp);
+            let of = |level: f64| kept[((level * kept.len() as f64).ceil() as usize).max(1) - 1];
+            let wanted = (kept.len() >= DAY_BINS as usize).then(|| [of(0.5), of(0.5), of(0.98)]);
+            prop_assert_eq!(ring.quantiles([0.5, 0.5, 0.98]), wanted);
         }
     }
 }

@@ -3,7 +3,10 @@
 //!
 //! It must not know workloads, mechanisms or guardrails: it says what capacity one demand should have.
 
+pub mod budget;
 pub mod demand;
+pub mod onset;
+pub mod peers;
 pub mod prices;
 pub mod propose;
 pub mod reactive;
@@ -11,9 +14,10 @@ pub mod rule;
 pub mod track;
 pub mod trial;
 
+pub use budget::Budget;
 pub use demand::{BIN_S, DemandRing};
 pub use prices::{Aim, CHANGES_PER_DAY_MAX, Prices, Weights};
 pub use propose::Proactive;
 pub use rule::{FORECAST_LEVELS, RULES, Rule};
-pub use track::{Asked, ForecastAhead, Settings, Track};
-pub use trial::{BinDemand, Worth};
+pub use track::{Ahead, Asked, ForecastAhead, Settings, Track};
+pub use trial::{BinDemand, Deadband, Worth};

@@ -6,6 +6,7 @@
 //! size and unit. The choice is that of a Lagrange multiplier: each series takes the rule that is cheapest under the
 //! fleet's weights, and the weights move until the fleet's sums are where they should be.
 
+use super::budget::{Budget, Counted, Slack};
 use super::rule::RULES;
 use super::trial::Worth;
 use bitcode::{Decode, Encode};
@@ -51,8 +52,8 @@ pub enum Aim {
     },
     /// These prices, whatever comes of them.
     Weighted(Weights),
-    /// Each series is to be short for this share of the time.
-    ShortShare(f64),
+    /// A budget is to be kept, by each series and at the least price.
+    Share(Budget),
 }
 
 impl Aim {
@@ -61,7 +62,8 @@ impl Aim {
         match self {
             Self::BeatReactive { changes_per_day_max } => [0, changes_per_day_max.to_bits(), 0, 0],
             Self::Weighted(w) => [1, w.short.to_bits(), w.unmet.to_bits(), w.changes.to_bits()],
-            Self::ShortShare(share) => [2, share.to_bits(), 0, 0],
+            Self::Share(Budget { counted: Counted::Short, share }) => [2, share.to_bits(), 0, 0],
+            Self::Share(Budget { counted: Counted::Unmet, share }) => [3, share.to_bits(), 0, 0],
         }
     }
 }
@@ -103,9 +105,6 @@ impl Sums {
 /// Unmet demand is rare and large, so rules that were chosen by it do worse on what comes: it counts for more.
 const CAUTION_GAIN: f64 = 2.0;
 
-/// Most that a series may be short, as a multiple of the stated share.
-const ALLOWED_MOST: f64 = 2.0;
-
 /// What counts 14 days ago counts half.
 const DAILY_DECAY: f64 = 0.951_700_1;
 
@@ -124,6 +123,7 @@ pub struct Prices {
     by_rule: Vec<Sums>,
     day: Option<i64>,
     chosen: usize,
+    slack: Slack,
 }
 
 impl Default for Prices {
@@ -137,6 +137,7 @@ impl Default for Prices {
             by_rule: vec![Sums::default(); RULES.len()],
             day: None,
             chosen: FIRST_WEIGHTS,
+            slack: Slack::default(),
         }
     }
 }
@@ -151,6 +152,13 @@ pub struct Reference {
 }
 
 impl Reference {
+    fn cost_of(&self, weights: &Weights, sums: &Sums) -> f64 {
+        weights.short * sums.short / self.short
+            + weights.unmet * sums.unmet / self.unmet
+            + weights.changes * sums.changes / self.changes
+            + sums.spare / self.spare
+    }
+
     /// What a worth costs.
     pub fn cost(&self, weights: &Weights, worth: &Worth) -> f64 {
         weights.short * f64::from(worth.short) / self.short
@@ -212,10 +220,12 @@ impl Prices {
             return;
         }
         self.day = Some(day);
-        if let Aim::BeatReactive { changes_per_day_max } = aim
-            && let Some(best) = self.best(*changes_per_day_max)
-        {
-            self.chosen = best;
+        match aim {
+            Aim::BeatReactive { changes_per_day_max } => {
+                self.chosen = self.best(*changes_per_day_max).unwrap_or(self.chosen);
+            }
+            Aim::Share(budget) if self.has_a_day() => self.slack.pass_day(budget, self.came(budget)),
+            Aim::Share(_) | Aim::Weighted(_) => {}
         }
         for _ in before..day.min(before + 60) {
             (self.bins, self.demand) = (self.bins * DAILY_DECAY, self.demand * DAILY_DECAY);
@@ -247,11 +257,26 @@ impl Prices {
         ranked.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, index)| index)
     }
 
-    /// The share of the time that a series may be short, for the fleet to come to the stated one: series that are
-    /// hardly ever short leave room to others.
-    pub fn allowed_share(&self, stated: f64) -> f64 {
-        let came = self.plan.short / self.bins.max(1.0);
-        if self.bins < DAY_BINS as f64 { stated } else { stated * (stated / came.max(1e-9)).clamp(1.0, ALLOWED_MOST) }
+    /// The share that a series may take of a budget, for the fleet to keep it: series that take hardly any leave room
+    /// to others.
+    pub fn allowed_share(&self, budget: &Budget) -> f64 {
+        if self.has_a_day() { self.slack.allowed(budget, self.came(budget)) } else { budget.share }
+    }
+
+    fn has_a_day(&self) -> bool {
+        self.bins >= DAY_BINS as f64
+    }
+
+    /// The share of a budget's whole that the plan came to.
+    fn came(&self, budget: &Budget) -> f64 {
+        self.share_of(budget, &self.plan)
+    }
+
+    fn share_of(&self, budget: &Budget, sums: &Sums) -> f64 {
+        match budget.counted {
+            Counted::Short => sums.short / self.bins.max(1.0),
+            Counted::Unmet => sums.unmet / self.demand.max(1e-9),
+        }
     }
 
     /// What the reactive rule leaves of a series and bin.
@@ -269,12 +294,21 @@ impl Prices {
     /// The rule that would have cost the fleet least under these weights: where a young series begins.
     pub fn pooled_rule(&self, weights: &Weights) -> u8 {
         let reference = self.reference();
-        let cost = |s: &Sums| {
-            weights.short * s.short / reference.short
-                + weights.unmet * s.unmet / reference.unmet
-                + weights.changes * s.changes / reference.changes
-                + s.spare / reference.spare
-        };
+        self.least_over_windows(|sums| reference.cost_of(weights, sums))
+    }
+
+    /// The rule that would have kept the budget at the least cost to the fleet, or come nearest to it.
+    pub(super) fn pooled_rule_within(&self, budget: &Budget, weights: &Weights) -> u8 {
+        let reference = self.reference();
+        let excess = |sums: &Sums| (self.share_of(budget, sums) - budget.share).max(0.0) / budget.share * 1e6;
+        if self.has_a_day() {
+            self.least_over_windows(|sums| excess(sums) + reference.cost_of(weights, sums) / self.bins)
+        } else {
+            FIRST_RULE
+        }
+    }
+
+    fn least_over_windows(&self, cost: impl Fn(&Sums) -> f64) -> u8 {
         let windows = RULES.iter().zip(&self.by_rule).enumerate().filter(|(_, (rule, _))| !rule.needs_forecast());
         let ranked = windows.map(|(index, (_, sums))| (cost(sums), index));
         ranked.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(FIRST_RULE, |(_, index)| index as u8)

@@ -2,7 +2,7 @@
 //! recent peak.
 
 use super::rule::{FORECAST_LEVELS, RULES};
-use super::track::{Asked, ForecastAhead, Settings, Track};
+use super::track::{Ahead, Asked, ForecastAhead, Settings, Track};
 use super::{Aim, Prices};
 use crate::action::{Evidence, Reason};
 use crate::policy::live::Live;
@@ -39,37 +39,26 @@ const MEMORY_WATCHED_S_MIN: i64 = 86_400;
 pub(crate) const MEMORY_PEAK_DAYS: i64 = 7;
 
 impl Proactive {
-    /// How rules are tried, where a change takes `lead_time_s` and a demand is known every `step_s`.
-    pub fn settings(&self, lead_time_s: u32, step_s: u32, floor_utilisation: f64) -> Settings {
-        Settings {
-            lead_time_s,
-            step_s,
-            hold_s: self.hold_s,
-            aim: self.aim,
-            floor_utilisation: floor_utilisation as f32,
-        }
-    }
-
     /// Judges CPU and memory, from what was asked for last (`base`). `track` is of CPU and has taken in the
-    /// newest demand.
+    /// newest demand; `ahead` is what is known of the time ahead of it.
     pub fn propose(
         &self,
         settings: &Settings,
         prediction: &Prediction,
         base: &Capacity,
         resources: &[Resource],
-        (track, prices, live): (&Track, &Prices, &Live),
+        (track, prices, live, ahead): (&Track, &Prices, &Live, &Ahead),
     ) -> Proposal {
         let mut proposal = Proposal::default();
         let (mut out, mut lower) = (Need::default(), Need::default());
         let (mut grows, mut shrinks) = (false, false);
         for &resource in resources {
             let forecast = forecast_of(prediction, resource);
-            let ahead = forecast.and_then(|f| forecast_ahead(f, settings));
             let judged = match resource {
-                Resource::Cpu => forecast
-                    .and_then(|_| track.asked(settings, prices, 1.0, ahead))
-                    .map(|asked| self.judge_cpu(&asked, base, settings, (track, prices), &mut proposal.reasons)),
+                Resource::Cpu => forecast.and_then(|_| track.asked(settings, prices, 1.0, ahead)).map(|asked| {
+                    proposal.reasons.extend(onset_reason(&asked, ahead));
+                    self.judge_cpu(&asked, base, settings, (track, prices), &mut proposal.reasons)
+                }),
                 Resource::Memory => self.judge_memory(live, forecast, base, settings, &mut proposal.reasons),
             };
             if let Some(evidence) = forecast.and_then(|f| evidence(resource, f, base, settings)) {
@@ -110,7 +99,7 @@ impl Proactive {
         reasons: &mut Vec<Reason>,
     ) -> (Option<Direction>, f64) {
         let (amount, now) = (f64::from(asked.amount), Resource::Cpu.of(base));
-        let direction = super::trial::direction(asked.amount, now as f32, asked.shrink_share);
+        let direction = asked.deadband.direction(asked.amount, now as f32);
         let why = track.cost_words(settings, prices, asked.rule);
         let what = match direction {
             Some(Direction::Out) => "more is needed".to_owned(),
@@ -118,7 +107,7 @@ impl Proactive {
             None => format!(
                 "{} stay: a decrease has to save {} %",
                 Resource::Cpu.amount(now),
-                number(f64::from(asked.shrink_share) * 100.0)
+                number(f64::from(asked.deadband.shrink_share) * 100.0)
             ),
         };
         let text = format!(
@@ -177,6 +166,27 @@ impl Proactive {
         reasons.push(reason("proactive.memory_peak", text));
         Some((Some(Direction::In), amount))
     }
+}
+
+/// Why an onset is expected, where the rule in use looks at that.
+fn onset_reason(asked: &Asked, ahead: &Ahead) -> Option<Reason> {
+    if !RULES[asked.rule].looks_at_onsets() {
+        return None;
+    }
+    let by_itself = asked.due.map(|due| {
+        format!(
+            "of {} rises that were as long in coming as this one is, {} came within the time that is decided for",
+            due.of, due.ended
+        )
+    });
+    let by_a_peer = ahead.led.as_ref().map(|led| {
+        format!(
+            "{} has just risen, and {} of its last {} rises were followed by one here",
+            led.peer, led.followed, led.of
+        )
+    });
+    let why: Vec<String> = by_itself.into_iter().chain(by_a_peer).collect();
+    (!why.is_empty()).then(|| reason("proactive.onset", format!("a rise is due: {}", why.join("; "))))
 }
 
 /// The forecast of a resource in a prediction.

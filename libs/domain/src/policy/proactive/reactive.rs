@@ -4,7 +4,7 @@
 //! capacity is the demand over the target utilisation; within 10 % of it nothing changes, and a decrease goes to the
 //! greatest wanted capacity of the stabilisation window. Capacity is any amount here, not whole replicas.
 
-use super::trial::{ClosedBin, Order, Trial, Worth};
+use super::trial::{ClosedBin, Deadband, Order, Trial, Worth};
 use bitcode::{Decode, Encode};
 
 /// Share of the capacity that is to be used.
@@ -38,7 +38,7 @@ impl Reactive {
             self.wanted[bin.bin.rem_euclid(WINDOW as i64) as usize] = wanted;
             self.wanted.iter().copied().fold(0.0, f32::max)
         });
-        self.trial.close(bin, &Order { target, floor: target.unwrap_or(0.0), shrink_share: 0.0 })
+        self.trial.close(bin, &Order { target, floor: target.unwrap_or(0.0), deadband: Deadband::shrinking_by(0.0) })
     }
 
     /// Bins without a record.

@@ -1,6 +1,7 @@
 //! The simple rules that are tried on each series, of which the one with the least realised cost serves it.
 
 use super::demand::{BIN_S, DAY_BINS, DemandRing, WEEK_BINS};
+use super::trial::Deadband;
 use bitcode::{Decode, Encode};
 
 /// Lengths of the windows whose greatest demand rules look at, in bins.
@@ -15,6 +16,8 @@ pub enum Season {
     Day,
     /// The same time yesterday, and a week ago.
     DayAndWeek,
+    /// The same time yesterday, and a week ago, and how high the last onsets went where one is due or a peer leads.
+    Any,
 }
 
 /// What a rule goes by.
@@ -29,12 +32,22 @@ pub enum Basis {
         /// What recurs.
         season: Season,
     },
+    /// A quantile of the demand of the last week, over a utilisation.
+    Quantile {
+        /// Index into [`DEMAND_LEVELS`].
+        level: usize,
+        /// Share of the capacity that this demand may use.
+        utilisation: f32,
+    },
     /// A quantile of the forecast's maximum over the time that the decision serves.
     Forecast {
         /// Index into [`FORECAST_LEVELS`].
         level: usize,
     },
 }
+
+/// Levels of the last week's demand that are tried.
+pub const DEMAND_LEVELS: [f64; 3] = [0.9, 0.95, 0.98];
 
 /// Levels of the forecast that are tried.
 pub const FORECAST_LEVELS: [f64; 3] = [0.75, 0.9, 0.99];
@@ -44,25 +57,29 @@ pub const FORECAST_LEVELS: [f64; 3] = [0.75, 0.9, 0.99];
 pub struct Rule {
     /// What it goes by.
     pub basis: Basis,
-    /// What it adds, in units of the resource's smallest sensible amount ([`Track::unit`](super::Track)).
+    /// What it adds, in units of the resource's smallest sensible amount ([`View::unit`]).
     pub spare: f32,
-    /// It shrinks only by more than this share.
-    pub shrink_share: f32,
+    /// Changes that it leaves.
+    pub deadband: Deadband,
 }
 
 /// What recurs is exceeded by a little.
 const SEASON_FACTOR: f32 = 1.02;
 
 const fn window(window: usize, utilisation: f32, season: Season, spare: f32, shrink_share: f32) -> Rule {
-    Rule { basis: Basis::Window { window, utilisation, season }, spare, shrink_share }
+    Rule { basis: Basis::Window { window, utilisation, season }, spare, deadband: Deadband::shrinking_by(shrink_share) }
 }
 
 const fn forecast(level: usize, spare: f32, shrink_share: f32) -> Rule {
-    Rule { basis: Basis::Forecast { level }, spare, shrink_share }
+    Rule { basis: Basis::Forecast { level }, spare, deadband: Deadband::shrinking_by(shrink_share) }
+}
+
+const fn quantile(level: usize, utilisation: f32, spare: f32, grow_share: f32, shrink_share: f32) -> Rule {
+    Rule { basis: Basis::Quantile { level, utilisation }, spare, deadband: Deadband { grow_share, shrink_share } }
 }
 
 /// All rules. Their order is part of the state's layout.
-pub const RULES: [Rule; 24] = [
+pub const RULES: [Rule; 30] = [
     window(0, 0.96, Season::None, 0.0, 0.05),
     window(1, 0.96, Season::None, 0.0, 0.12),
     window(1, 0.96, Season::None, 0.01, 0.12),
@@ -87,6 +104,12 @@ pub const RULES: [Rule; 24] = [
     forecast(0, 0.01, 0.3),
     forecast(1, 0.03, 0.3),
     forecast(2, 0.03, 0.3),
+    window(1, 0.96, Season::Any, 0.01, 0.3),
+    window(3, 0.96, Season::Any, 0.03, 0.3),
+    window(5, 0.96, Season::Any, 0.03, 0.3),
+    quantile(0, 0.85, 0.03, 0.2, 0.4),
+    quantile(1, 0.9, 0.03, 0.2, 0.4),
+    quantile(2, 0.96, 0.03, 0.2, 0.4),
 ];
 
 /// Greatest demand of each of [`WINDOWS_BINS`] and of what recurs, over closed bins.
@@ -122,8 +145,14 @@ impl Maxima {
 pub struct View<'a> {
     /// Over closed bins.
     pub maxima: &'a Maxima,
+    /// Quantiles of the last week at [`DEMAND_LEVELS`], where they are known.
+    pub quantiles: Option<[f32; DEMAND_LEVELS.len()]>,
+    /// How high the last onsets went, where another one is to be expected; 0 otherwise.
+    pub onset: f32,
     /// Greatest demand since the newest closed bin, 0 for none.
     pub open: f32,
+    /// The demand that has lasted for as long as live use has to before it demands capacity, 0 for none.
+    pub lasting: f32,
     /// The forecast at each of [`FORECAST_LEVELS`], where there is one.
     pub forecast: Option<[f32; FORECAST_LEVELS.len()]>,
     /// Amount that a rule's `spare` counts in.
@@ -143,12 +172,19 @@ impl Rule {
                     Season::None => 0.0,
                     Season::Day => view.maxima.day * SEASON_FACTOR,
                     Season::DayAndWeek => view.maxima.day.max(view.maxima.week) * SEASON_FACTOR,
+                    Season::Any => view.maxima.day.max(view.maxima.week).max(view.onset) * SEASON_FACTOR,
                 };
                 recent.max(recurring)
             }
+            Basis::Quantile { level, utilisation } => view.quantiles?[level] / utilisation,
             Basis::Forecast { level } => view.forecast?[level],
         };
-        Some((asked + spare).max(view.open / view.floor_utilisation))
+        Some((asked + spare).max(view.lasting / view.floor_utilisation))
+    }
+
+    /// Whether it looks at onsets.
+    pub const fn looks_at_onsets(&self) -> bool {
+        matches!(self.basis, Basis::Window { season: Season::Any, .. })
     }
 
     /// Whether it goes by a forecast.
@@ -166,8 +202,16 @@ impl Rule {
                     Season::None => "",
                     Season::Day => ", and what came at this time yesterday",
                     Season::DayAndWeek => ", and what came at this time yesterday and a week ago",
+                    Season::Any => ", and what came at this time yesterday and a week ago or is due",
                 };
                 format!("the greatest demand of the last {length} at {:.0} % use{recurs}", utilisation * 100.0)
+            }
+            Basis::Quantile { level, utilisation } => {
+                format!(
+                    "the {} quantile of the last week's demand at {:.0} % use",
+                    DEMAND_LEVELS[level],
+                    utilisation * 100.0
+                )
             }
             Basis::Forecast { level } => {
                 format!("the {} quantile of the forecast's maximum", FORECAST_LEVELS[level])

@@ -3,11 +3,14 @@
 //! The rule with the least realised cost follows the leader ("follow the leader", Cesa-Bianchi and Lugosi,
 //! "Prediction, Learning, and Games", 2006), on sums that halve in a week, with a margin against changing often.
 
+use super::budget::{Allowance, Counted};
 use super::demand::{BIN_S, DAY_BINS, DemandRing};
+use super::onset::{Due, Onsets};
+use super::peers::Led;
 use super::prices::{Aim, FIRST_RULE, Prices, SeriesBin, WEIGHTS, Weights, weights};
 use super::reactive::Reactive;
-use super::rule::{FORECAST_LEVELS, Maxima, RULES, View};
-use super::trial::{BinDemand, ClosedBin, DELAY_BINS_MAX, Order, Trial, Worth};
+use super::rule::{DEMAND_LEVELS, FORECAST_LEVELS, Maxima, RULES, View};
+use super::trial::{BinDemand, ClosedBin, DELAY_BINS_MAX, Deadband, Order, Trial, Worth};
 use bitcode::{Decode, Encode};
 
 /// How the rules are tried on a series.
@@ -21,8 +24,10 @@ pub struct Settings {
     pub hold_s: u32,
     /// What the prices are to achieve.
     pub aim: Aim,
-    /// Demand over this is always asked for.
+    /// Demand over this is asked for once it has lasted `surge_s`.
     pub floor_utilisation: f32,
+    /// Time that live use has to last before it demands capacity, in seconds.
+    pub surge_s: u32,
 }
 
 impl Settings {
@@ -33,15 +38,25 @@ impl Settings {
         ((served_s + BIN_S - 1) / BIN_S).clamp(1, DELAY_BINS_MAX as i64) as usize
     }
 
-    /// From a decision until the next one can serve, in seconds.
+    /// From a decision until the end of the time that it serves, in seconds.
     pub fn serves_until_s(&self) -> u32 {
-        self.lead_time_s.saturating_add(BIN_S as u32)
+        self.lead_time_s.saturating_add(self.hold_s.max(BIN_S as u32))
+    }
+
+    fn surge_bins(&self) -> i64 {
+        i64::from(self.surge_s) / BIN_S
     }
 
     fn hold_bins(&self) -> usize {
         ((i64::from(self.hold_s) + BIN_S - 1) / BIN_S).clamp(1, DAY_BINS) as usize
     }
 }
+
+/// Alternatives that a decision names.
+const ALTERNATIVES_NAMED: usize = 4;
+
+/// Bins of an hour.
+const HOUR_BINS: i64 = 12;
 
 /// Bins in which what was counts half: a week.
 const DECAY: f32 = 0.999_656_25;
@@ -52,14 +67,17 @@ const SWITCH_SHARE: f64 = 0.03;
 /// Bins before a series' own sums decide: until then the fleet's do.
 const OWN_BINS_MIN: u32 = DAY_BINS as u32 / 2;
 
-/// How far a series' allowance moves with each bin short, in its logarithm.
-const ALLOWANCE_STEP: f32 = 0.2;
+/// Where a budget is kept, changes cost a little beside the spare capacity.
+const BUDGETED: Weights = Weights { short: 0.0, unmet: 0.0, changes: 0.1 };
 
 /// All that is kept of one series.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct Track {
     ring: DemandRing,
     maxima: Maxima,
+    /// Of the last week, as of the last hour.
+    quantiles: Option<[f32; DEMAND_LEVELS.len()]>,
+    onsets: Onsets,
     trials: Vec<Trial>,
     reactive: Reactive,
     /// The rule in use under each of the weights.
@@ -67,8 +85,7 @@ pub struct Track {
     /// The rule in use where the aim is a share of the time, and how the series did under it.
     budgeted: u8,
     plan: Trial,
-    /// Logarithm of the allowed share over the stated one.
-    allowance: f32,
+    allowance: Allowance,
     bins: u32,
     open: Option<OpenBin>,
 }
@@ -81,6 +98,8 @@ struct OpenBin {
     greatest: Option<BinDemand>,
     /// As of the newest demand.
     forecast: ForecastAhead,
+    /// Whether a peer that leads had risen, as of the newest demand.
+    is_led: bool,
 }
 
 impl Default for Track {
@@ -88,12 +107,14 @@ impl Default for Track {
         Self {
             ring: DemandRing::default(),
             maxima: Maxima::default(),
+            quantiles: None,
+            onsets: Onsets::default(),
             trials: vec![Trial::default(); RULES.len()],
             reactive: Reactive::default(),
             selected: vec![FIRST_RULE; WEIGHTS],
             budgeted: FIRST_RULE,
             plan: Trial::default(),
-            allowance: 0.0,
+            allowance: Allowance::default(),
             bins: 0,
             open: None,
         }
@@ -107,23 +128,35 @@ pub struct Asked {
     pub rule: usize,
     /// The capacity, in the series' unit.
     pub amount: f32,
-    /// The rule shrinks only by more than this share.
-    pub shrink_share: f32,
+    /// Changes that the rule leaves.
+    pub deadband: Deadband,
+    /// By the series' own intervals, where an onset is due and the rule looks at that.
+    pub due: Option<Due>,
 }
 
 /// The forecast at each of [`FORECAST_LEVELS`], over the time that a decision serves.
 pub type ForecastAhead = Option<[f32; FORECAST_LEVELS.len()]>;
 
+/// What is known of the time ahead.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ahead {
+    /// The forecast.
+    pub forecast: ForecastAhead,
+    /// A peer whose rise comes before this series'.
+    pub led: Option<Led>,
+}
+
 impl Track {
-    /// Takes in a demand of the bin, no earlier than the open one; closes the bins before.
+    /// Takes in a demand of the bin, no earlier than the open one; closes the bins before. Whether an onset begins with
+    /// it.
     pub fn take_in(
         &mut self,
         settings: &Settings,
         prices: &mut Prices,
         unit: f32,
         (bin, demand): (i64, Option<BinDemand>),
-        forecast: ForecastAhead,
-    ) {
+        ahead: &Ahead,
+    ) -> bool {
         if let Some(open) = self.open
             && bin > open.bin
         {
@@ -131,11 +164,31 @@ impl Track {
             self.skip(open.bin + 1, bin - 1, settings);
             self.open = None;
         }
-        let open = self.open.get_or_insert(OpenBin { bin, greatest: None, forecast });
-        open.forecast = forecast;
-        if let Some(demand) = demand {
-            open.greatest = Some(demand.with(open.greatest));
-        }
+        let open = self.open.get_or_insert(OpenBin { bin, greatest: None, forecast: None, is_led: false });
+        (open.forecast, open.is_led) = (ahead.forecast, ahead.led.is_some());
+        let Some(demand) = demand else { return false };
+        open.greatest = Some(demand.with(open.greatest));
+        self.onsets.observe(&self.ring, bin, demand.amount, unit)
+    }
+
+    /// The onsets of the demand.
+    pub fn onsets(&self) -> &Onsets {
+        &self.onsets
+    }
+
+    /// How high the last onsets went, where another one is due or a peer leads; 0 otherwise.
+    fn onset_level(&self, settings: &Settings, bin: i64, is_led: bool) -> (f32, Option<Due>) {
+        let ahead_bins = (settings.delay_bins() + settings.hold_bins()) as i64;
+        let due = self.onsets.due(bin, ahead_bins);
+        let level = self.onsets.level().filter(|_| due.is_some() || is_led);
+        (level.unwrap_or(0.0), due)
+    }
+
+    /// The demand that has lasted for as long as live use has to before it demands capacity: the least of that time.
+    fn lasting(&self, settings: &Settings, open: f32) -> f32 {
+        let Some(newest) = self.ring.newest() else { return open };
+        let before = (0..settings.surge_bins()).map(|age| self.ring.at(newest - age).unwrap_or(0.0));
+        before.fold(open, f32::min)
     }
 
     fn skip(&mut self, first: i64, last: i64, settings: &Settings) {
@@ -152,25 +205,32 @@ impl Track {
     }
 
     fn close(&mut self, settings: &Settings, prices: &mut Prices, unit: f32, open: &OpenBin) {
-        let OpenBin { bin, greatest, forecast } = *open;
+        let OpenBin { bin, greatest, forecast, is_led } = *open;
         let demand = greatest.map(|greatest| greatest.amount);
+        let lasting = self.lasting(settings, demand.unwrap_or(0.0));
         self.ring.close(bin, demand);
         let delay = settings.delay_bins();
         self.maxima = Maxima::of(&self.ring, delay, settings.hold_bins());
+        if bin.rem_euclid(HOUR_BINS) == 0 || self.quantiles.is_none() && self.ring.len() == DAY_BINS as usize {
+            self.quantiles = self.ring.quantiles(DEMAND_LEVELS);
+        }
         let view = View {
             maxima: &self.maxima,
+            quantiles: self.quantiles,
+            onset: self.onset_level(settings, bin, is_led).0,
             open: demand.unwrap_or(0.0),
+            lasting,
             forecast,
             unit,
             floor_utilisation: settings.floor_utilisation,
         };
-        let floor = demand.unwrap_or(0.0) / settings.floor_utilisation;
+        let floor = lasting / settings.floor_utilisation;
         let closed = ClosedBin { bin, delay_bins: delay, demand: greatest, decay: DECAY };
         let mut by_rule = [Worth::default(); RULES.len()];
         let mut targets = [None; RULES.len()];
         for (i, rule) in RULES.iter().enumerate() {
             targets[i] = demand.and_then(|_| rule.target(&view));
-            let order = Order { target: targets[i], floor, shrink_share: rule.shrink_share };
+            let order = Order { target: targets[i], floor, deadband: rule.deadband };
             by_rule[i] = self.trials[i].close(&closed, &order);
         }
         let reactive = self.reactive.close(&closed);
@@ -178,14 +238,13 @@ impl Track {
         self.bins = self.bins.saturating_add(1);
         prices.take_in(&SeriesBin { demand, reactive, by_rule: &by_rule, selected: &self.selected });
         let chosen = usize::from(self.rule_in_use(settings, prices));
-        let order = Order { target: targets[chosen], floor, shrink_share: RULES[chosen].shrink_share };
+        let order = Order { target: targets[chosen], floor, deadband: RULES[chosen].deadband };
         let came = self.plan.close(&closed, &order);
         prices.take_in_plan(&came);
-        if let Aim::ShortShare(share) = settings.aim {
-            let share = prices.allowed_share(share);
-            self.allowance = (self.allowance + ALLOWANCE_STEP * (share as f32 - came.short)).clamp(-4.0, 4.0);
+        if let Aim::Share(budget) = &settings.aim {
+            self.allowance.take_in(budget, prices.allowed_share(budget), &came, demand, DECAY);
         }
-        if bin.rem_euclid(12) == 0 || self.bins == OWN_BINS_MIN {
+        if bin.rem_euclid(HOUR_BINS) == 0 || self.bins == OWN_BINS_MIN {
             self.select(settings, prices);
         }
     }
@@ -201,14 +260,13 @@ impl Track {
                 }
             }
             Aim::Weighted(weights) => self.budgeted = self.cheapest(&weights, prices, self.budgeted, is_young),
-            Aim::ShortShare(share) => {
-                let bins: f32 = (1.0 - DECAY.powf(self.bins as f32)) / (1.0 - DECAY);
-                let allowed = prices.allowed_share(share) as f32 * self.allowance.exp() * bins;
-                let changes = Weights { short: 0.0, unmet: 0.0, changes: 0.1 };
+            Aim::Share(budget) if is_young => self.budgeted = prices.pooled_rule_within(&budget, &BUDGETED),
+            Aim::Share(budget) => {
+                let most = self.allowance.most(&budget, prices.allowed_share(&budget));
                 let cost = |i: usize| {
                     let worth = &self.trials[i].worth;
-                    let excess = f64::from((worth.short - allowed).max(0.0)) * 1e6;
-                    excess + reference.cost(&changes, worth)
+                    let excess = f64::from((budget.taken(worth) - most).max(0.0)) * 1e6;
+                    excess + reference.cost(&BUDGETED, worth)
                 };
                 let usable = (0..RULES.len()).filter(|i| self.trials[*i].ordered().is_some());
                 let best = usable.map(|i| (cost(i), i)).min_by(|a, b| a.0.total_cmp(&b.0));
@@ -234,22 +292,34 @@ impl Track {
     fn rule_in_use(&self, settings: &Settings, prices: &Prices) -> u8 {
         match settings.aim {
             Aim::BeatReactive { .. } => self.selected[prices.chosen()],
-            Aim::Weighted(_) | Aim::ShortShare(_) => self.budgeted,
+            Aim::Weighted(_) | Aim::Share(_) => self.budgeted,
         }
     }
 
     /// The capacity to have now. `None` before the first demand.
-    pub fn asked(&self, settings: &Settings, prices: &Prices, unit: f32, forecast: ForecastAhead) -> Option<Asked> {
+    pub fn asked(&self, settings: &Settings, prices: &Prices, unit: f32, ahead: &Ahead) -> Option<Asked> {
         let open = self.open.and_then(|open| open.greatest).map(|greatest| greatest.amount);
         if self.ring.is_empty() && open.is_none() {
             return None;
         }
         let open = open.unwrap_or(0.0);
-        let view = View { maxima: &self.maxima, open, forecast, unit, floor_utilisation: settings.floor_utilisation };
+        let bin = self.open.map(|open| open.bin).or(self.ring.newest())?;
+        let (onset, due) = self.onset_level(settings, bin, ahead.led.is_some());
+        let view = View {
+            maxima: &self.maxima,
+            quantiles: self.quantiles,
+            onset,
+            open,
+            lasting: self.lasting(settings, open),
+            forecast: ahead.forecast,
+            unit,
+            floor_utilisation: settings.floor_utilisation,
+        };
         let in_use = usize::from(self.rule_in_use(settings, prices));
         let asked = |rule: usize| {
             let amount = RULES[rule].target(&view)?;
-            Some(Asked { rule, amount, shrink_share: RULES[rule].shrink_share })
+            let due = due.filter(|_| RULES[rule].looks_at_onsets());
+            Some(Asked { rule, amount, deadband: RULES[rule].deadband, due })
         };
         asked(in_use).or_else(|| asked(usize::from(FIRST_RULE)))
     }
@@ -262,22 +332,25 @@ impl Track {
         let weights = match settings.aim {
             Aim::BeatReactive { .. } => weights(prices.chosen()),
             Aim::Weighted(weights) => weights,
-            Aim::ShortShare(share) => {
-                let bins = (1.0 - DECAY.powf(self.bins as f32)) / (1.0 - DECAY);
-                return format!(
-                    "it would have been short for {:.3} % of the time, {:.3} % are allowed now",
-                    self.trials[rule].worth.short / bins * 100.0,
-                    prices.allowed_share(share) as f32 * self.allowance.exp() * 100.0,
-                );
+            Aim::Share(budget) => {
+                let taken = self.allowance.taken_share(&budget, &self.trials[rule].worth);
+                let what = match budget.counted {
+                    Counted::Short => "been short for {} of the time",
+                    Counted::Unmet => "left {} of the demand unmet",
+                };
+                let taken = what.replace("{}", &format!("{:.3} %", taken * 100.0));
+                let allowed = self.allowance.share(prices.allowed_share(&budget));
+                return format!("it would have {taken}, {:.3} % are allowed now", allowed * 100.0);
             }
         };
         let reference = prices.reference();
         let cost = |i: usize| reference.cost(&weights, &self.trials[i].worth);
         let usable = (0..RULES.len()).filter(|i| *i != rule && self.trials[*i].ordered().is_some());
-        let next = usable.min_by(|a, b| cost(*a).total_cmp(&cost(*b)));
-        let next = next.map_or_else(String::new, |next| {
-            format!(", the next best ({}) {:.1} %", RULES[next].words(), cost(next) / cost(rule).max(1e-12) * 100.0)
-        });
+        let mut others: Vec<(f64, usize)> = usable.map(|i| (cost(i) / cost(rule).max(1e-12) * 100.0, i)).collect();
+        others.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let named = others.iter().take(ALTERNATIVES_NAMED);
+        let named: Vec<String> = named.map(|(cost, i)| format!("{} ({cost:.1} %)", RULES[*i].words())).collect();
+        let next = if named.is_empty() { String::new() } else { format!("; the next best are {}", named.join(", ")) };
         let worth = &self.trials[rule].worth;
         format!(
             "of late it cost least (100 %: short in {:.1} bins, {:.2} unmet and {:.1} spare core-hours, {:.1} changes){next}",

@@ -4,22 +4,35 @@
 use crate::policy::proposal::Direction;
 use bitcode::{Decode, Encode};
 
-/// A rule's own growth of no more than this share waits; what live use demands does not.
-pub const GROW_SHARE: f32 = 0.05;
+/// Changes that a rule leaves, as shares of what was asked for; what live use demands is never left.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Deadband {
+    /// Growth of no more than this.
+    pub grow_share: f32,
+    /// Shrinking by no more than this.
+    pub shrink_share: f32,
+}
 
-/// Where a target leads from what was asked for before; `None` to leave it.
-pub fn direction(target: f32, before: f32, shrink_share: f32) -> Option<Direction> {
-    if target > before * (1.0 + GROW_SHARE) {
-        Some(Direction::Out)
-    } else if target < before * (1.0 - shrink_share) {
-        Some(Direction::In)
-    } else {
-        None
+impl Deadband {
+    /// With the growth that most rules leave.
+    pub const fn shrinking_by(shrink_share: f32) -> Self {
+        Self { grow_share: 0.05, shrink_share }
+    }
+
+    /// Where a target leads from what was asked for before; `None` to leave it.
+    pub fn direction(&self, target: f32, before: f32) -> Option<Direction> {
+        if target > before * (1.0 + self.grow_share) {
+            Some(Direction::Out)
+        } else if target < before * (1.0 - self.shrink_share) {
+            Some(Direction::In)
+        } else {
+            None
+        }
     }
 }
 
 /// Most bins from the bin whose close is decided on to the first that the decision serves.
-pub const DELAY_BINS_MAX: usize = 15;
+pub const DELAY_BINS_MAX: usize = 25;
 
 /// The greatest demand of a bin.
 #[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
@@ -113,8 +126,8 @@ pub struct Order {
     pub target: Option<f32>,
     /// Demanded by live use.
     pub floor: f32,
-    /// A decrease has to save more than this share.
-    pub shrink_share: f32,
+    /// Changes that are left.
+    pub deadband: Deadband,
 }
 
 /// A capacity that follows targets with a delay, and what it was worth, older bins counting less.
@@ -145,18 +158,16 @@ impl Trial {
     }
 
     /// Closes a bin: what its demand (`None` for a gap) makes of the capacity that served it, and what is asked for
-    /// from here on. Growth over what
-    /// was asked for is taken at once, small growth only where the demand needs it (`floor`), and a decrease only below
-    /// `1 - shrink_share` of it.
+    /// from here on: the target, where it leads out of the deadband or the demand needs more than was asked for (`floor`).
     pub fn close(&mut self, bin: &ClosedBin, order: &Order) -> Worth {
         let &ClosedBin { bin, delay_bins, demand, decay } = bin;
-        let &Order { target, floor, shrink_share } = order;
+        let &Order { target, floor, deadband } = order;
         let served = self.orders[place(bin - delay_bins.clamp(1, DELAY_BINS_MAX) as i64)];
         let serving = if served < 0.0 { self.ordered } else { Some(served) };
         let mut changed = false;
         if let Some(target) = target {
             let before = *self.ordered.get_or_insert(target);
-            if floor > before || direction(target, before, shrink_share).is_some() {
+            if floor > before || deadband.direction(target, before).is_some() {
                 self.ordered = Some(target);
                 changed = true;
             }

@@ -4,7 +4,7 @@ use super::watch::{RateView, Serves};
 use crate::action::{Evidence, Reason};
 use crate::policy::decide::Facts;
 use crate::policy::live::Surge;
-use crate::policy::proactive::{RULES, trial};
+use crate::policy::proactive::RULES;
 use crate::policy::proposal::{Direction, Need, Proposal, evidence};
 use crate::policy::rules::{Policy, Rules};
 use crate::policy::threshold::Call;
@@ -122,7 +122,7 @@ fn judge<'a>(
             let asked = view.asked?;
             let served = f64::from(base.replicas) * serves.per_replica;
             let rate = f64::from(asked.amount);
-            let direction = trial::direction(asked.amount, served as f32, asked.shrink_share);
+            let direction = asked.deadband.direction(asked.amount, served as f32);
             proposal.evidence.extend(view_evidence(facts, view, served));
             let by =
                 format!("by {} (serves {} s after a decision)", RULES[asked.rule].words(), facts.settings.lead_time_s);

@@ -6,7 +6,7 @@ use crate::kpi::KpiName;
 use crate::policy::live::{Peaks, Surge, SurgeRules, Surges};
 use crate::policy::market::{Market, Markets};
 use crate::policy::proactive::propose::forecast_ahead;
-use crate::policy::proactive::{Asked, BIN_S, BinDemand, Settings, Track};
+use crate::policy::proactive::{Ahead, Asked, BIN_S, BinDemand, Settings, Track};
 use crate::policy::proposal::Need;
 use crate::policy::resource::Resource;
 use crate::policy::rules::{Policy, Rules};
@@ -148,17 +148,18 @@ impl Watched {
         let serves = self.serves(rules, rule, prediction, standing.base);
         // A replica is the smallest sensible amount.
         let unit = serves.as_ref().map_or(0.0, |serves| serves.per_replica as f32);
-        let (bin, ahead) = (at.bin(BIN_S as u32), forecast_ahead(forecast, settings));
+        let bin = at.bin(BIN_S as u32);
+        let ahead = Ahead { forecast: forecast_ahead(forecast, settings), led: None };
         let prices = markets.of(market);
         prices.pass(bin, &settings.aim);
-        self.track.take_in(settings, prices, unit, (bin, used.map(|used| BinDemand::seen(used as f32))), ahead);
-        let asked = self.track.asked(settings, prices, unit, ahead);
+        self.track.take_in(settings, prices, unit, (bin, used.map(|used| BinDemand::seen(used as f32))), &ahead);
+        let asked = self.track.asked(settings, prices, unit, &ahead);
         let mut surge = Surge::None;
         if let Some(used) = used {
             let least = |serves: &Serves| serves.least(standing.base, standing.current) * serves.per_replica;
             let served = serves.as_ref().map_or(f64::INFINITY, least);
             self.peaks.observe(at, used, served);
-            let surge_rules = SurgeRules { surge_s: rules.guardrails.surge_s, lead_time_s: rules.forecast.lead_time_s };
+            let surge_rules = SurgeRules::of(rules);
             let limit = served * rules.guardrails.floor_utilisation;
             surge = self.surges.observe(&surge_rules, (at, step_s), used, limit, standing.suffers);
         }
