@@ -1,9 +1,10 @@
 //! The console in a real browser, over an embedded bus that holds what the services would write.
 
 use integration_tests::chromium::{Browser, key};
+use integration_tests::processes::binary;
 use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
 use prescale_bus::{Bus, OutputRecord};
-use prescale_chassis::{Context, output_record};
+use prescale_chassis::{Context, GroupsConfig, output_record};
 use prescale_console::{Config, run_reporting};
 use prescale_contracts::{Contract, Envelope};
 use prescale_domain::action::{Action, ActionOutcome, ActionResult, Evidence, Mechanism, Reason, Verdict};
@@ -15,6 +16,8 @@ use prescale_domain::quantiles::Quantiles;
 use prescale_domain::sample::{Capacity, Platform, Sample};
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
+use serde_json::Value;
+use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
@@ -199,14 +202,14 @@ struct Console {
     url: String,
     shutdown: CancellationToken,
     thread: JoinHandle<anyhow::Result<()>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Console {
     fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let bus: Arc<dyn Bus> = Arc::new(
-            EmbeddedBus::open(folder.path().join("bus.db"), EmbeddedOptions::default()).expect("the log opens"),
+            EmbeddedBus::open(folder.path().join("prescale.db"), EmbeddedOptions::default()).expect("the log opens"),
         );
         bus.ensure_topics(&prescale::topics::specs(4, 1)).expect("the topics are made");
         bus.source("test").and_then(|mut source| source.append(history(), b"1")).expect("it is written");
@@ -215,14 +218,36 @@ impl Console {
         let (shutdown, context) = (CancellationToken::new(), Context::default());
         let (stop, of_console) = (shutdown.clone(), bus.clone());
         let thread = std::thread::spawn(move || {
-            run_reporting(&config, &context, of_console, &stop, |address| tell.send(address).expect("it is awaited"))
+            let planner = (&prescale_planner::Config::default(), &GroupsConfig::default());
+            let bound = |address| tell.send(address).expect("it is awaited");
+            run_reporting(&config, planner, &context, of_console, &stop, bound)
         });
         let url = format!("http://{}", told.recv().expect("the console listens"));
-        Self { bus, url, shutdown, thread, _folder: folder }
+        Self { bus, url, shutdown, thread, folder }
     }
 
     fn append(&self, records: Vec<OutputRecord>) {
         self.bus.source("test").and_then(|mut source| source.append(records, b"2")).expect("it is written");
+    }
+
+    /// The status and the body of an answer.
+    fn get(&self, path: &str) -> (u16, String) {
+        let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).http_status_as_error(false).build().into();
+        let mut response = agent.get(format!("{}/{path}", self.url)).call().expect("the console answers");
+        let body = response.body_mut().read_to_string().expect("a text");
+        (response.status().as_u16(), body)
+    }
+
+    /// What `prescale explain` says on the same log.
+    fn explain(&self, args: &[&str]) -> Output {
+        Command::new(binary("prescale"))
+            .current_dir(self.folder.path())
+            .env_remove("RUST_LOG")
+            .env_remove("PRESCALE_CONFIG")
+            .arg("explain")
+            .args(args)
+            .output()
+            .expect("prescale starts")
     }
 
     fn stop(self) {
@@ -241,6 +266,7 @@ fn the_console_shows_the_fleet_and_why_it_was_changed() {
     the_keyboard_opens_a_workload(&browser);
     the_fan_lies_ahead_of_the_history(&browser);
     the_action_says_why(&browser);
+    an_earlier_instant_is_explained(&browser);
     fingerprint_and_pipeline_are_shown(&browser);
     the_theme_switches(&browser);
     an_unknown_workload_is_said_to_be(&browser);
@@ -339,6 +365,25 @@ fn the_action_says_why(browser: &Browser) {
     assert!(utc.contains("2023-11-14") && utc.contains("UTC"), "{utc}");
 }
 
+fn an_earlier_instant_is_explained(browser: &Browser) {
+    browser.wait_for("document.getElementById('explain-at').value.startsWith('2023-11-14T22:1')");
+    let ask = "(document.getElementById('explain-at').value = '2023-11-14T21:12', document.querySelector('.explain-form button').click())";
+    browser.eval(&format!("void {ask}"));
+    browser.wait_for(
+        "document.querySelector('.explanation').innerText.includes('forecast as of 2023-11-14T21:10:00.000Z')",
+    );
+    assert_eq!(browser.eval("location.hash"), "#/workload/web-1?at=2023-11-14T21:12:00Z");
+    assert!(!browser.text(".explanation").contains(REASON), "that was decided later");
+    browser.eval("void (location.hash = '#/workload/web-1?at=2023-11-14T22:06:00Z')");
+    browser.wait_for(
+        "document.querySelector('.explanation').innerText.includes('forecast as of 2023-11-14T22:05:00.000Z')",
+    );
+    assert!(browser.text(".explanation").contains(REASON));
+    assert_eq!(browser.eval("document.getElementById('explain-at').value"), "2023-11-14T22:06");
+    browser.eval("void (location.hash = '#/workload/web-1')");
+    browser.wait_for("document.querySelector('.explanation').hidden");
+}
+
 fn fingerprint_and_pipeline_are_shown(browser: &Browser) {
     let features = browser.text(".features");
     assert!(features.contains("1.25 cores") && features.contains("0.75"), "{features}");
@@ -391,4 +436,39 @@ fn nothing_went_wrong_or_elsewhere(browser: &mut Browser, url: &str) {
         .filter(|(level, text)| matches!(level.as_str(), "SEVERE" | "WARNING") && !text.contains("no-such"))
         .collect();
     assert!(complaints.is_empty(), "{complaints:?}");
+}
+
+#[test]
+fn the_console_explains_any_instant_as_the_command_does() {
+    let console = Console::start();
+    for (at, newest, actions) in [
+        ("2023-11-14T21:12:00Z", "2023-11-14T21:10:00.000Z", 0),
+        ("2023-11-14T21:41:00.500Z", "2023-11-14T21:40:00.000Z", 1),
+        ("2023-11-14T22:10:00Z", "2023-11-14T22:10:00.000Z", 1),
+    ] {
+        let (status, body) = console.get(&format!("api/workloads/web-1/explanation?at={at}"));
+        assert_eq!(status, 200, "{body}");
+        let explained: Value = serde_json::from_str(&body).expect("it is JSON");
+        let command = console.explain(&["web-1", "--at", at, "--format", "json"]);
+        assert_eq!(explained, serde_json::from_slice::<Value>(&command.stdout).expect("it is JSON"));
+        assert_eq!(explained["newest_decision"]["made_at"], newest);
+        assert_eq!(explained["actions"].as_array().map(Vec::len), Some(actions), "{at}");
+        let (_, text) = console.get(&format!("api/workloads/web-1/explanation?format=text&at={at}"));
+        assert_eq!(text.as_bytes(), console.explain(&["web-1", "--at", at]).stdout);
+        assert!(text.contains("because") && text.contains(newest), "{text}");
+    }
+    what_the_log_does_not_hold_is_said_to_be_missing(&console);
+    console.stop();
+}
+
+fn what_the_log_does_not_hold_is_said_to_be_missing(console: &Console) {
+    let (status, body) = console.get("api/workloads/web-1/explanation?at=2023-11-14T20:00:00Z");
+    let why = "as of 2023-11-14T20:00:00.000Z: in the last 200000 predictions it begins at 2023-11-14T20:10:00.000Z";
+    assert!(status == 404 && body.contains(why), "{status} {body}");
+    let command = console.explain(&["web-1", "--at", "2023-11-14T20:00:00Z"]);
+    assert!(!command.status.success() && String::from_utf8_lossy(&command.stderr).contains(why));
+    let (status, body) = console.get("api/workloads/nobody/explanation");
+    assert!(status == 404 && body.contains("nothing is known of workload"), "{status} {body}");
+    let (status, body) = console.get("api/workloads/web-1/explanation?at=yesterday");
+    assert!(status == 400 && body.contains("give an instant such as"), "{status} {body}");
 }

@@ -1,13 +1,12 @@
 //! What a dry run was worth, from the log to what people are told of it.
 
 use integration_tests::pipeline::Pipeline;
-use prescale::explain::{Question, explained};
 use prescale::settings::Settings;
 use prescale_bus::Bus;
 use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
+use prescale_chassis::explain::{Question, explained};
 use prescale_collector::Event;
 use prescale_planner::config::PolicyName;
-use serde_json::Value;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -39,14 +38,14 @@ fn a_dry_run_is_told_what_it_would_have_been_worth() {
     let rules = settings().rules().expect("sound rules");
     let workload = integration_tests::pipeline::said(bus.as_ref(), "outcomes")[0].key.clone().expect("a key");
     let workload = String::from_utf8(workload).expect("a name");
-    let ask = |at, as_json| {
-        let question = Question { workload: &workload, actions_max: 1, back_records: 100_000, at, as_json };
+    let ask = |at| {
+        let question = Question { workload: &workload, actions_max: 1, back_records: 100_000, at };
         explained(bus.as_ref(), &rules, &question, &CancellationToken::new()).expect("it is known")
     };
-    let text = ask(None, false);
+    let text = ask(None).text();
     let line = text.lines().find(|line| line.starts_with("the last 5 hours: the plan would have ")).expect(&text);
     assert!(line.contains("(reactive rule: ") && line.contains(" EUR instead of "), "{line}");
-    let json: Value = serde_json::from_str(&ask(None, true)).expect("it is JSON");
+    let json = ask(None).json().expect("it is shown as JSON");
     assert_eq!(json["worth"]["sentence"], line);
     assert_eq!(json["worth"]["dry_run"], true);
     let observed_s = json["worth"]["observed_s"].as_f64().expect("a number");
@@ -55,5 +54,5 @@ fn a_dry_run_is_told_what_it_would_have_been_worth() {
     let cores_h = json["worth"]["capacity"]["capacity_core_s"].as_f64().expect("a number") / 3600.0;
     assert!((cost("capacity") - 0.5 * cores_h).abs() < 1e-9);
     let earlier = prescale_contracts::parse_rfc3339("2026-03-02T02:30:00Z").expect("an instant");
-    assert!(ask(Some(earlier), false).contains("the last 2 hours: "), "only the hours that were over");
+    assert!(ask(Some(earlier)).text().contains("the last 2 hours: "), "only the hours that were over");
 }

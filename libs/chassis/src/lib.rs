@@ -6,6 +6,7 @@
 pub mod bus_access;
 pub mod config;
 pub mod context;
+pub mod explain;
 pub mod health;
 pub mod http;
 pub mod http_access;

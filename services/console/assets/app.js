@@ -20,21 +20,23 @@ const help = document.getElementById("help");
 
 const state = { rows: new Map(), meta: null, version: "", actions: null, kept: 0, pipeline: null, orders: [], workload: null, workloadVersion: "" };
 const views = { fleet: new FleetView(), actions: new ActionsView(), pipeline: new PipelineView(), workload: new WorkloadView() };
-let route = { view: "fleet", id: null };
+let route = { view: "fleet", id: null, at: null };
 let visited = null;
 let generation = 0;
 let timer = null;
 
 function readRoute() {
-  const [view = "", ...rest] = location.hash.replace(/^#\/?/, "").split("/");
+  const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
+  const [view = "", ...rest] = path.split("/");
   if (view === "workload" && rest.length > 0) {
+    const at = new URLSearchParams(query).get("at");
     try {
-      return { view, id: decodeURIComponent(rest.join("/")) };
+      return { view, id: decodeURIComponent(rest.join("/")), at };
     } catch {
-      return { view, id: rest.join("/") };
+      return { view, id: rest.join("/"), at };
     }
   }
-  return { view: view in views && view !== "workload" ? view : "fleet", id: null };
+  return { view: view in views && view !== "workload" ? view : "fleet", id: null, at: null };
 }
 
 function show() {
@@ -45,15 +47,19 @@ function show() {
     state.workload = null;
     state.workloadVersion = "";
   }
-  if (route.view === "workload") visited = route.id;
-  main.replaceChildren(views[route.view].node);
+  if (route.view === "workload") {
+    visited = route.id;
+    views.workload.explain(route.id, route.at);
+  }
+  const { node } = views[route.view];
+  if (main.firstElementChild !== node) main.replaceChildren(node);
   document.title = route.view === "workload" ? `${route.id} · Prescale` : `${{ fleet: "Fleet", actions: "Actions", pipeline: "Pipeline" }[route.view]} · Prescale`;
   for (const link of document.querySelectorAll("nav a")) setAttr(link, "aria-current", link.dataset.view === route.view ? "page" : null);
   draw();
   if (previous.view === "workload" && route.view === "fleet") views.fleet.focusRow(previous.id);
-  else {
+  else if (previous.view !== route.view || previous.id !== route.id) {
     scrollTo(0, 0);
-    if (previous.view !== route.view || previous.id !== route.id) main.focus({ preventScroll: true });
+    main.focus({ preventScroll: true });
   }
   refresh();
 }

@@ -4,6 +4,7 @@
 import { actionCard } from "./actions.js";
 import { TimeChart } from "./chart.js";
 import { h, reconcile, setAttr, setText } from "./dom.js";
+import { ExplanationPanel } from "./explanation.js";
 import { FeatureTable } from "./features.js";
 import { capacityText, changeText, clock, duration, kpiName, number, percent, platformName, quantity, setTime, timeNode, worthText } from "./format.js";
 import { LEVELS, VERDICTS, badge, setBadge } from "./status.js";
@@ -43,7 +44,8 @@ export class WorkloadView {
     this.others = h("div", { class: "small-charts" });
     this.othersPanel = h("section", { class: "panel", "aria-labelledby": "others-title" }, h("h2", { id: "others-title", text: "Other KPIs" }), this.others);
     this.cards = h("div", { class: "cards" });
-    this.cardsEmpty = h("p", { class: "muted pad" }, "No action for this workload yet. ", h("code"), " says what the planner makes of it.");
+    this.cardsEmpty = h("p", { class: "muted pad", text: "No action for this workload yet. Explain, above, says what the planner makes of it." });
+    this.explanation = new ExplanationPanel();
     this.features = new FeatureTable();
     this.missing = h("div", { class: "panel empty", hidden: true });
     const f = this.facts;
@@ -51,6 +53,7 @@ export class WorkloadView {
       h("section", { class: "panel workload-head", "aria-label": "State" },
         h("div", { class: "workload-title" }, this.title, this.badge, this.sub),
         h("dl", { class: "facts" }, fact("Capacity", f.capacity), fact("Last sample", f.at), fact("Forecast made", f.made), fact("Model", f.model), fact("90 % band held (CPU, 15 min)", f.coverage)), this.worth),
+      this.explanation.node,
       h("div", { class: "controls" }, this.kinds.node, this.ranges.node, h("ul", { class: "legend", "aria-label": "Legend" }, ...LEGEND.map(([key, text]) => h("li", {}, h("span", { class: `swatch ${key}`, "aria-hidden": "true" }), text)))),
       this.resources, this.othersPanel,
       h("section", { class: "panel", "aria-labelledby": "why-title" }, h("h2", { id: "why-title", text: "Actions and why" }), this.cards, this.cardsEmpty),
@@ -65,8 +68,14 @@ export class WorkloadView {
     this.missing.replaceChildren(h("h1", { text: id }), h("p", { text: why }), h("p", {}, h("a", { href: "#/fleet", text: "See the fleet" })));
   }
 
+  /** Shows why the capacity was what it was `at` an instant, or no longer does where that is `null`. */
+  explain(id, at) {
+    this.explanation.show(id, at);
+  }
+
   update(data) {
     this.data = data;
+    if (data.at_ms != null) this.explanation.suggest(data.at_ms);
     this.content.hidden = false;
     this.missing.hidden = true;
     this.render();
@@ -98,7 +107,6 @@ export class WorkloadView {
       actionCard.update(node, a, data.at_ms);
     });
     this.cardsEmpty.hidden = data.actions.length !== 0;
-    setText(this.cardsEmpty.children[0], `prescale explain ${data.id}`);
     this.features.update(data.fingerprint, data.at_ms);
   }
 

@@ -18,7 +18,7 @@ pub struct Config {
     pub workloads_max: usize,
     /// Most points kept of one KPI; fewer where the fleet is large.
     pub points_max: usize,
-    /// Records of each topic read back at the start.
+    /// Records of each topic read back at the start, and for an explanation.
     pub history_records: u64,
     /// TLS, and who gets in by a certificate.
     pub tls: ListenTlsConfig,

@@ -1,9 +1,11 @@
 //! The JSON and the page over HTTP, with what keeps others out.
 
 mod assets;
+mod explanation;
 mod guard;
 mod orders;
 
+pub(crate) use explanation::Explainer;
 pub(crate) use guard::Door;
 
 use crate::follow::Shared;
@@ -33,17 +35,24 @@ pub(crate) struct Server {
     /// Names this run, so that revisions of an earlier one are not taken for its own.
     run: Arc<str>,
     orders: Option<orders::Desk>,
+    explainer: Option<Explainer>,
 }
 
 impl Server {
     pub(crate) fn new(shared: Arc<Shared>, door: Door) -> Self {
         let began = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Self { shared, door: Arc::new(door), run: format!("{:x}", began.as_millis()).into(), orders: None }
+        let run = format!("{:x}", began.as_millis()).into();
+        Self { shared, door: Arc::new(door), run, orders: None, explainer: None }
     }
 
     /// One that passes orders on to the bus.
     pub(crate) fn with_bus(self, bus: Arc<dyn Bus>, stop: &CancellationToken) -> Self {
         Self { orders: Some(orders::Desk { bus, stop: stop.clone() }), ..self }
+    }
+
+    /// One that explains decisions.
+    pub(crate) fn with_explainer(self, explainer: Explainer) -> Self {
+        Self { explainer: Some(explainer), ..self }
     }
 
     fn version(&self, revision: u64) -> String {
@@ -60,13 +69,14 @@ pub(crate) fn router(server: Server, health: HealthRegistry, metrics: Option<Met
     let api = Router::new()
         .route("/fleet", get(fleet))
         .route("/workloads/{id}", get(workload))
+        .route("/workloads/{id}/explanation", get(explanation::explain))
         .route("/actions", get(actions))
         .route("/pipeline", get(pipeline))
         .route("/orders", get(orders::list).post(orders::give))
         .fallback(|| async {
             problem(
                 StatusCode::NOT_FOUND,
-                "no such path; there are fleet, workloads/NAME, actions, pipeline and orders",
+                "no such path; there are fleet, workloads/NAME, workloads/NAME/explanation, actions, pipeline and orders",
             )
         })
         .with_state(server.clone());

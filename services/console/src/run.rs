@@ -2,12 +2,12 @@
 
 use crate::config::Config;
 use crate::follow::{Follower, Shared};
-use crate::http::{self, Door, Server};
+use crate::http::{self, Door, Explainer, Server};
 use crate::view::{Bounds, View};
 use anyhow::{Context as _, Result};
 use prescale_bus::Bus;
 use prescale_chassis::telemetry::Metrics;
-use prescale_chassis::{Context, listen};
+use prescale_chassis::{Context, GroupsConfig, listen};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,13 +16,20 @@ use tokio_util::sync::CancellationToken;
 /// Open connections may take so long to end.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// Runs the console until `shutdown`. Blocks.
+/// Runs the console until `shutdown`, explaining decisions by the planner's section and the groups that it may name.
+/// Blocks.
 ///
 /// # Errors
 /// When a setting is out of range or the address cannot be bound.
-pub fn run(config: &Config, context: &Context, bus: Arc<dyn Bus>, shutdown: &CancellationToken) -> Result<()> {
+pub fn run(
+    config: &Config,
+    planner: (&prescale_planner::Config, &GroupsConfig),
+    context: &Context,
+    bus: Arc<dyn Bus>,
+    shutdown: &CancellationToken,
+) -> Result<()> {
     let scheme = config.scheme();
-    run_reporting(config, context, bus, shutdown, |address| tracing::info!("console at {scheme}://{address}"))
+    run_reporting(config, planner, context, bus, shutdown, |address| tracing::info!("console at {scheme}://{address}"))
 }
 
 /// As [`run`]; `bound` is told the address once it is listened on, which `[console] listen` leaves
@@ -32,12 +39,14 @@ pub fn run(config: &Config, context: &Context, bus: Arc<dyn Bus>, shutdown: &Can
 /// As [`run`].
 pub fn run_reporting(
     config: &Config,
+    (planner, groups): (&prescale_planner::Config, &GroupsConfig),
     context: &Context,
     bus: Arc<dyn Bus>,
     shutdown: &CancellationToken,
     bound: impl FnOnce(SocketAddr),
 ) -> Result<()> {
     let address = config.checked_address()?;
+    let rules = planner.rules(groups)?;
     let tls = config.tls.read("console.tls")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -60,11 +69,9 @@ pub fn run_reporting(
         history_records: config.history_records,
     };
     let threads = follower.start().context("cannot start the console's readers")?;
-    let app = http::router(
-        Server::new(shared, Door::of(config)).with_bus(bus, &stop),
-        context.health.clone(),
-        Metrics::install().ok(),
-    );
+    let explainer = Explainer::new(Arc::clone(&bus), rules, config.history_records, &stop);
+    let server = Server::new(shared, Door::of(config)).with_bus(bus, &stop).with_explainer(explainer);
+    let app = http::router(server, context.health.clone(), Metrics::install().ok());
     context.health.component("console").ready();
     bound(address);
     let served = runtime.block_on(listen::serve(listener, tls, app, &stop, DRAIN));

@@ -11,7 +11,6 @@ use crate::account;
 use crate::acls::{self, Configured};
 use crate::bus_commands::{self, GroupInput, Tail};
 use crate::dead_letters::{self, Listing};
-use crate::explain::{self, Question};
 use crate::settings::Settings;
 use crate::{check_config, pretty_json, topics, up};
 use anyhow::{Context as _, Result};
@@ -23,6 +22,7 @@ use clap::Parser as _;
 use prescale_bus::dlq::ReplayRequest;
 use prescale_bus::kafka::acls::AclTool;
 use prescale_bus::{Bus, ReadFrom, TopicSpec};
+use prescale_chassis::explain::{ExplainError, Question, explained};
 use prescale_chassis::orders::{self, Wish};
 use prescale_chassis::ready::ask_ready;
 use prescale_chassis::service::EXIT_USAGE;
@@ -273,9 +273,21 @@ fn explain(config: Option<&Path>, args: &ExplainArgs) -> Result<(), Failure> {
         at: args.at.as_ref().map(instant).transpose().map_err(Failure::Usage)?,
         actions_max: args.actions,
         back_records: args.back,
-        as_json: args.format == Format::Json,
     };
-    say(&explain::explained(bus.as_ref(), &rules, &question, &shutdown)?)
+    let explanation = explained(bus.as_ref(), &rules, &question, &shutdown).map_err(with_remedy)?;
+    match args.format {
+        Format::Json => say(&pretty_json(&explanation.json()?)?),
+        Format::Text => say(&explanation.text()),
+    }
+}
+
+fn with_remedy(error: ExplainError) -> anyhow::Error {
+    match error {
+        ExplainError::Unknown(why) => anyhow::anyhow!(
+            "{why}: `prescale bus tail raw-kpis --limit 20` shows the names in use, --back reads further"
+        ),
+        ExplainError::Failed(error) => error,
+    }
 }
 
 fn order(config: Option<&Path>, scope: &ScopeArgs, effect: Effect, why: &str) -> Result<(), Failure> {

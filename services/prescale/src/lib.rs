@@ -8,7 +8,6 @@ pub mod bus_commands;
 pub mod check_config;
 pub mod cli;
 pub mod dead_letters;
-pub mod explain;
 mod lanes;
 pub mod models;
 pub mod replay;

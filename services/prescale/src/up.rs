@@ -98,8 +98,9 @@ impl Services<'_> {
         }
         self.start(scope, "console", |s| {
             let console = &s.settings.console;
+            let planner = (&s.settings.planner, &s.settings.grouper.groups);
             let bound = |address: SocketAddr| println!("console: {}://{address}", console.scheme());
-            prescale_console::run_reporting(console, &s.context, s.bus(), &s.stop, bound)
+            prescale_console::run_reporting(console, planner, &s.context, s.bus(), &s.stop, bound)
         });
         self.start(scope, "collector", move |s| {
             let progress = Progress::new();

@@ -12,7 +12,7 @@ macro_rules! asset {
     };
 }
 
-const ASSETS: [(&str, &str, &str); 16] = [
+const ASSETS: [(&str, &str, &str); 17] = [
     ("/", "text/html; charset=utf-8", include_str!("../../assets/index.html")),
     asset!("style.css", "text/css; charset=utf-8"),
     asset!("icon.svg", "image/svg+xml"),
@@ -22,6 +22,7 @@ const ASSETS: [(&str, &str, &str); 16] = [
     asset!("actions.js", JAVASCRIPT),
     asset!("chart.js", JAVASCRIPT),
     asset!("dom.js", JAVASCRIPT),
+    asset!("explanation.js", JAVASCRIPT),
     asset!("features.js", JAVASCRIPT),
     asset!("fleet.js", JAVASCRIPT),
     asset!("format.js", JAVASCRIPT),

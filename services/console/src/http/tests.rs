@@ -82,6 +82,25 @@ fn an_unknown_workload_is_404_with_an_error_that_says_so() {
 }
 
 #[test]
+fn what_cannot_be_asked_of_a_decision_is_400_and_says_what_can() {
+    let runtime = runtime();
+    let (address, _) = serve(&runtime, "");
+    for (query, remedy) in [
+        ("at=yesterday", "give an instant such as 2026-03-01T12:00:00Z"),
+        ("at=", "give an instant such as 2026-03-01T12:00:00Z"),
+        ("at=2026-02-30T00:00:00Z", "2026-02-30T00:00:00Z"),
+        ("format=xml", "expected `json` or `text`"),
+    ] {
+        let (status, head, body) = get(address, &format!("/api/workloads/web-1/explanation?{query}"), LOCAL);
+        assert!(status == 400 && head.contains("application/json"), "{query}: {status} {head}");
+        let error: Value = serde_json::from_str(&body).unwrap();
+        assert!(error["error"].as_str().unwrap().contains(remedy), "{query}: {error}");
+    }
+    let without_a_bus = get(address, "/api/workloads/web-1/explanation?at=2026-03-01T12:00:00Z", LOCAL);
+    assert_eq!(without_a_bus.0, 503);
+}
+
+#[test]
 fn without_a_token_only_this_machines_names_are_answered() {
     let runtime = runtime();
     let (address, _) = serve(&runtime, "");

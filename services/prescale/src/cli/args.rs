@@ -7,6 +7,7 @@ use crate::settings::Settings;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use prescale_bus::dlq::LetterFilter;
+use prescale_chassis::explain::ACTIONS_SHOWN;
 use prescale_chassis::ready::AskTls;
 use prescale_collector::Mapping;
 use prescale_collector::config::ReplayConfig;
@@ -347,7 +348,7 @@ pub(super) struct ExplainArgs {
     /// Whose capacity.
     pub(super) workload: String,
     /// Most actions shown, the newest first.
-    #[arg(long, value_name = "N", default_value_t = 3)]
+    #[arg(long, value_name = "N", default_value_t = ACTIONS_SHOWN)]
     pub(super) actions: usize,
     /// Records of each topic that are read back, over all partitions.
     #[arg(long, value_name = "N", default_value_t = 200_000)]

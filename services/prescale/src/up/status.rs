@@ -1,9 +1,9 @@
 //! What `up` prints while it runs: a line of counts every few seconds, and each action with what
 //! came of it.
 
-use crate::explain::outcome_text;
 use anyhow::Result;
 use prescale_bus::{Bus, CaughtUp, ConsumedRecord, ReadFrom, RecordReader, cancelled_within};
+use prescale_chassis::explain::outcome_text;
 use prescale_chassis::stage::decode_record;
 use prescale_chassis::telemetry::Metrics;
 use prescale_chassis::{Context, STAGES};
