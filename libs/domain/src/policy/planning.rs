@@ -8,17 +8,18 @@ use super::live::{Live, SurgeRules};
 use super::market::{Market, Markets};
 use super::proactive::peers::{Leaders, Peers};
 use super::proactive::propose::{forecast_ahead, forecast_of};
-use super::proactive::{Ahead, Aim, BIN_S, BinDemand, Proactive, Settings, Track};
+use super::proactive::{Ahead, Aim, BIN_S, BinDemand, Measure, Proactive, Settings, Track};
 use super::rate::watch::{Rates, Standing};
 use super::resource::Resource;
 use super::rule_book::{Ruled, RulesFor};
 use super::rules::{Policy, Rules};
 use super::wording::reason;
+use crate::action::Mechanism;
 use crate::guardrail::History;
 use crate::guardrail::strain::SUFFERING;
 use crate::kpi::{CPU_THROTTLED_SHARE, RUN_QUEUE};
 use crate::prediction::{Prediction, Signal};
-use crate::sample::Capacity;
+use crate::sample::{Capacity, Platform};
 use crate::stream::silence::{Observed, SourceNumber, Sources};
 use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
@@ -160,11 +161,12 @@ impl Known {
         prices.pass(bin, &settings.aim);
         self.watch(prediction, current);
         let serves = current.map_or(0.0, Capacity::cpu_cores);
+        let cores_grain = current.map_or(0.0, |current| cores_grain(rules, prediction.platform, current)) as f32;
         let demand = used.map(|used| BinDemand {
             amount: used as f32,
             is_bound: is_capped(guardrails, &self.live.cpu, used, serves) || is_throttled(prediction),
         });
-        if self.track.take_in(&settings, prices, 1.0, (bin, demand), &ahead) {
+        if self.track.take_in(&settings, prices, Measure::cores(cores_grain), (bin, demand), &ahead) {
             peers.rise(&prediction.workload, bin, &mut self.leaders);
             ahead.led = None;
         }
@@ -245,6 +247,15 @@ impl Rules {
 
     pub(super) fn aim(&self) -> Aim {
         self.plan().aim
+    }
+}
+
+/// What CPU capacity comes in multiples of, in cores; 0 where it may be any.
+fn cores_grain(rules: &Rules, platform: Platform, current: &Capacity) -> f64 {
+    match (&rules.policy, rules.sizing.mechanism(platform)) {
+        (Policy::Cost(_), _) | (_, Mechanism::InstanceType) => 0.0,
+        (_, Mechanism::Replicas) => current.cpu_cores_per_replica,
+        (_, Mechanism::Limits) => f64::from(current.replicas) * rules.sizing.cpu_cores_grain,
     }
 }
 

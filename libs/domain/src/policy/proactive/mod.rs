@@ -19,5 +19,5 @@ pub use demand::{BIN_S, DemandRing};
 pub use prices::{Aim, CHANGES_PER_DAY_MAX, Prices, Weights};
 pub use propose::Proactive;
 pub use rule::{FORECAST_LEVELS, RULES, Rule};
-pub use track::{Ahead, Asked, ForecastAhead, Settings, Track};
+pub use track::{Ahead, Asked, ForecastAhead, Measure, Settings, Track};
 pub use trial::{BinDemand, Deadband, Worth};

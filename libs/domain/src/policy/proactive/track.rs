@@ -137,6 +137,22 @@ pub struct Asked {
 /// The forecast at each of [`FORECAST_LEVELS`], over the time that a decision serves.
 pub type ForecastAhead = Option<[f32; FORECAST_LEVELS.len()]>;
 
+/// What capacity a series is sized in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Measure {
+    /// What a rule's spare capacity counts in.
+    pub unit: f32,
+    /// Capacity comes in multiples of this; 0 where it may be any.
+    pub grain: f32,
+}
+
+impl Measure {
+    /// Of CPU.
+    pub const fn cores(grain: f32) -> Self {
+        Self { unit: 1.0, grain }
+    }
+}
+
 /// What is known of the time ahead.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ahead {
@@ -153,14 +169,14 @@ impl Track {
         &mut self,
         settings: &Settings,
         prices: &mut Prices,
-        unit: f32,
+        measure: Measure,
         (bin, demand): (i64, Option<BinDemand>),
         ahead: &Ahead,
     ) -> bool {
         if let Some(open) = self.open
             && bin > open.bin
         {
-            self.close(settings, prices, unit, &open);
+            self.close(settings, prices, measure, &open);
             self.skip(open.bin + 1, bin - 1, settings);
             self.open = None;
         }
@@ -168,7 +184,7 @@ impl Track {
         (open.forecast, open.is_led) = (ahead.forecast, ahead.led.is_some());
         let Some(demand) = demand else { return false };
         open.greatest = Some(demand.with(open.greatest));
-        self.onsets.observe(&self.ring, bin, demand.amount, unit)
+        self.onsets.observe(&self.ring, bin, demand.amount, measure.unit)
     }
 
     /// The onsets of the demand.
@@ -204,7 +220,7 @@ impl Track {
         self.maxima = Maxima::of(&self.ring, settings.delay_bins(), settings.hold_bins());
     }
 
-    fn close(&mut self, settings: &Settings, prices: &mut Prices, unit: f32, open: &OpenBin) {
+    fn close(&mut self, settings: &Settings, prices: &mut Prices, measure: Measure, open: &OpenBin) {
         let OpenBin { bin, greatest, forecast, is_led } = *open;
         let demand = greatest.map(|greatest| greatest.amount);
         let lasting = self.lasting(settings, demand.unwrap_or(0.0));
@@ -221,11 +237,11 @@ impl Track {
             open: demand.unwrap_or(0.0),
             lasting,
             forecast,
-            unit,
+            unit: measure.unit,
             floor_utilisation: settings.floor_utilisation,
         };
         let floor = lasting / settings.floor_utilisation;
-        let closed = ClosedBin { bin, delay_bins: delay, demand: greatest, decay: DECAY };
+        let closed = ClosedBin { bin, delay_bins: delay, demand: greatest, decay: DECAY, grain: measure.grain };
         let mut by_rule = [Worth::default(); RULES.len()];
         let mut targets = [None; RULES.len()];
         for (i, rule) in RULES.iter().enumerate() {
@@ -297,7 +313,7 @@ impl Track {
     }
 
     /// The capacity to have now. `None` before the first demand.
-    pub fn asked(&self, settings: &Settings, prices: &Prices, unit: f32, ahead: &Ahead) -> Option<Asked> {
+    pub fn asked(&self, settings: &Settings, prices: &Prices, measure: Measure, ahead: &Ahead) -> Option<Asked> {
         let open = self.open.and_then(|open| open.greatest).map(|greatest| greatest.amount);
         if self.ring.is_empty() && open.is_none() {
             return None;
@@ -312,7 +328,7 @@ impl Track {
             open,
             lasting: self.lasting(settings, open),
             forecast: ahead.forecast,
-            unit,
+            unit: measure.unit,
             floor_utilisation: settings.floor_utilisation,
         };
         let in_use = usize::from(self.rule_in_use(settings, prices));

@@ -117,6 +117,15 @@ pub struct ClosedBin {
     pub demand: Option<BinDemand>,
     /// What older bins count for.
     pub decay: f32,
+    /// Capacity comes in multiples of this; 0 where it may be any.
+    pub grain: f32,
+}
+
+impl ClosedBin {
+    /// The least capacity that there is and that covers an amount.
+    fn sized(&self, amount: f32) -> f32 {
+        if self.grain > 0.0 { (amount / self.grain - 1e-4).ceil().max(1.0) * self.grain } else { amount }
+    }
 }
 
 /// What is asked for at a bin's close.
@@ -159,17 +168,19 @@ impl Trial {
 
     /// Closes a bin: what its demand (`None` for a gap) makes of the capacity that served it, and what is asked for
     /// from here on: the target, where it leads out of the deadband or the demand needs more than was asked for (`floor`).
-    pub fn close(&mut self, bin: &ClosedBin, order: &Order) -> Worth {
-        let &ClosedBin { bin, delay_bins, demand, decay } = bin;
+    pub fn close(&mut self, closed: &ClosedBin, order: &Order) -> Worth {
+        let &ClosedBin { bin, delay_bins, demand, decay, .. } = closed;
         let &Order { target, floor, deadband } = order;
         let served = self.orders[place(bin - delay_bins.clamp(1, DELAY_BINS_MAX) as i64)];
         let serving = if served < 0.0 { self.ordered } else { Some(served) };
         let mut changed = false;
         if let Some(target) = target {
-            let before = *self.ordered.get_or_insert(target);
-            if floor > before || deadband.direction(target, before).is_some() {
-                self.ordered = Some(target);
-                changed = true;
+            let sized = closed.sized(target);
+            let before = *self.ordered.get_or_insert(sized);
+            let is_due = floor > before || deadband.direction(target, before).is_some();
+            changed = is_due && sized != before;
+            if changed {
+                self.ordered = Some(sized);
             }
         }
         self.orders[place(bin)] = self.ordered.unwrap_or(UNKNOWN);

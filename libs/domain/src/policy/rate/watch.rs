@@ -6,7 +6,7 @@ use crate::kpi::KpiName;
 use crate::policy::live::{Peaks, Surge, SurgeRules, Surges};
 use crate::policy::market::{Market, Markets};
 use crate::policy::proactive::propose::forecast_ahead;
-use crate::policy::proactive::{Ahead, Asked, BIN_S, BinDemand, Settings, Track};
+use crate::policy::proactive::{Ahead, Asked, BIN_S, BinDemand, Measure, Settings, Track};
 use crate::policy::proposal::Need;
 use crate::policy::resource::Resource;
 use crate::policy::rules::{Policy, Rules};
@@ -148,12 +148,14 @@ impl Watched {
         let serves = self.serves(rules, rule, prediction, standing.base);
         // A replica is the smallest sensible amount.
         let unit = serves.as_ref().map_or(0.0, |serves| serves.per_replica as f32);
+        let is_whole = serves.as_ref().is_ok_and(|serves| serves.by_cores.is_none());
+        let measure = Measure { unit, grain: if is_whole { unit } else { 0.0 } };
         let bin = at.bin(BIN_S as u32);
         let ahead = Ahead { forecast: forecast_ahead(forecast, settings), led: None };
         let prices = markets.of(market);
         prices.pass(bin, &settings.aim);
-        self.track.take_in(settings, prices, unit, (bin, used.map(|used| BinDemand::seen(used as f32))), &ahead);
-        let asked = self.track.asked(settings, prices, unit, &ahead);
+        self.track.take_in(settings, prices, measure, (bin, used.map(|used| BinDemand::seen(used as f32))), &ahead);
+        let asked = self.track.asked(settings, prices, measure, &ahead);
         let mut surge = Surge::None;
         if let Some(used) = used {
             let least = |serves: &Serves| serves.least(standing.base, standing.current) * serves.per_replica;
