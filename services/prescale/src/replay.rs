@@ -9,6 +9,7 @@ mod contender;
 mod course;
 mod follower;
 mod foreseer;
+mod front;
 mod html;
 mod planner;
 mod plots;

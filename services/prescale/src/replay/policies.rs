@@ -4,6 +4,7 @@
 //! The planner's knobs are the keys of its section (`planner+lead_time_s=600`, `threshold+threshold.headroom=1.2`).
 //! `naive:` before it gives the planner the forecast that the last value makes.
 
+use super::front::Role;
 use super::{Request, ShownDemand};
 use crate::settings::Settings;
 use anyhow::{Context as _, Result, bail, ensure};
@@ -180,6 +181,15 @@ impl Policy {
             Kind::Simple(simple, _) => simple.needs_forecasts && !naive,
             Kind::Planner(planning) => planning.is_naive == naive,
             Kind::Foresight(_) => false,
+        }
+    }
+
+    /// What it is in the comparison.
+    pub(super) fn role(&self) -> Role {
+        match &self.kind {
+            Kind::Simple(simple, _) if simple.name != AS_BOUGHT => Role::Rule,
+            Kind::Simple(..) | Kind::Foresight(_) => Role::Bound,
+            Kind::Planner(_) => Role::Planner,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What the contenders came to, as figures: what `report.json` holds and the table and the page are made of.
 
 use super::contender::{Outcome, Sums};
-use super::policies::{BASELINE, Kind, Policy};
+use super::front::{Point, Role, standings};
+use super::policies::{BASELINE, Policy};
 use super::relative::{Relative, UNMET_WEIGHT};
 use super::{Plan, Request};
 use prescale_collector::ReplayReport;
@@ -50,8 +51,8 @@ pub struct Line {
     pub policy: String,
     /// Its name without knobs.
     pub name: String,
-    /// Whether it is a simple rule or the bound.
-    pub is_simple: bool,
+    /// What it is.
+    pub role: Role,
     /// Time from a decision until it serves, in seconds.
     pub lead_time_s: u32,
     /// Share of the time in which demand was above the capacity.
@@ -76,8 +77,10 @@ pub struct Line {
     pub workloads_short_above: Vec<(f64, f64)>,
     /// By the baseline with the same lead time.
     pub relative: Relative,
-    /// The planner's policies with the same lead time that have no more time short, unmet demand, capacity to spare
-    /// and changes, and less of at least one.
+    /// Whether no other policy with the same lead time has no more time short, unmet demand, capacity to spare and
+    /// changes, and less of at least one. Bounds take no part.
+    pub on_front: bool,
+    /// The planner's policies that beat it so.
     pub beaten_by: Vec<String>,
 }
 
@@ -148,7 +151,7 @@ impl Line {
         Self {
             policy: policy.label.clone(),
             name: policy.name.clone(),
-            is_simple: !matches!(policy.kind, Kind::Planner(_)),
+            role: policy.role(),
             lead_time_s,
             time_short: sum.time_short().unwrap_or(0.0),
             unmet: sum.unmet_share().unwrap_or(0.0),
@@ -161,23 +164,23 @@ impl Line {
             cost: core_price.map(|price| sum.cost(price)),
             workloads_short_above: SHORT_ABOVE.map(|most| (most, above(most))).to_vec(),
             relative,
+            on_front: false,
             beaten_by: Vec::new(),
         }
     }
 
-    fn beats(&self, other: &Self) -> bool {
-        let measures = |line: &Self| [line.time_short, line.unmet, line.over_core_h, line.changes_per_workload_day];
-        let (own, others) = (measures(self), measures(other));
-        own.iter().zip(&others).all(|(a, b)| a <= b) && own != others
+    fn point(&self) -> Point {
+        let measures = [self.time_short, self.unmet, self.over_core_h, self.changes_per_workload_day];
+        Point { role: self.role, lead_time_s: self.lead_time_s, measures }
     }
 }
 
-/// Notes for each line which of the planner's beat it.
+/// Notes for each line whether it is on the front, and which of the planner's beat it.
 fn compare(lines: &mut [Line]) {
-    let beaten_by = |line: &Line| {
-        let beats = |own: &&Line| !own.is_simple && own.lead_time_s == line.lead_time_s && own.beats(line);
-        lines.iter().filter(beats).map(|own| own.policy.clone()).collect::<Vec<_>>()
-    };
-    let all: Vec<_> = lines.iter().map(beaten_by).collect();
-    lines.iter_mut().zip(all).for_each(|(line, beaten_by)| line.beaten_by = beaten_by);
+    let found = standings(&lines.iter().map(Line::point).collect::<Vec<_>>());
+    let names: Vec<String> = lines.iter().map(|line| line.policy.clone()).collect();
+    for (line, standing) in lines.iter_mut().zip(found) {
+        line.on_front = standing.on_front;
+        line.beaten_by = standing.beaten_by.into_iter().map(|index| names[index].clone()).collect();
+    }
 }
