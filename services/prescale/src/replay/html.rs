@@ -3,7 +3,7 @@
 use super::front::Role;
 use super::plots;
 use super::relative::{Named, Ratio};
-use super::report::{Line, Report};
+use super::report::{Budget, Line, Report};
 use super::table::{minutes, words};
 use crate::report_page::STYLE;
 use anyhow::Result;
@@ -46,14 +46,16 @@ fn section(report: &Report, lead_s: u32) -> Result<Markup> {
         plots::winners(report, lead_s)?,
     ];
     let own = || report.lines.iter().filter(move |line| line.lead_time_s == lead_s);
+    let has_budgets = own().any(|line| line.budget.is_some());
     Ok(html! {
         h2 { "Lead time " (minutes(lead_s)) }
         table {
             thead { tr { th { "policy" } th { "front" } th { "short, %" } th { "unmet, %" } th { "over, core-h" } th { "over/demand" } th { "changes a VM-day" }
                 th { "surges covered, %" } th { "cost" } th { "time short" } th { "unmet" } th { "over" } th { "win/lose, %" }
                 @for (share, _) in own().next().map(|line| line.workloads_short_above.as_slice()).unwrap_or_default() {
-                    th { "VMs short > " (100.0 * share) " %, %" } } th { "beaten by" } } }
-            tbody { @for line in own() { (row(report, line)) } }
+                    th { "VMs short > " (100.0 * share) " %, %" } }
+                @if has_budgets { th { "stated, %" } th { "short by stated" } th { "VMs > 3 × stated, %" } } th { "beaten by" } } }
+            tbody { @for line in own() { (row(report, line, has_budgets)) } }
         }
         div.plots { @for picture in pictures { figure { (PreEscaped(picture)) } } }
         h3 { "Winners and losers" }
@@ -66,7 +68,7 @@ fn section(report: &Report, lead_s: u32) -> Result<Markup> {
     })
 }
 
-fn row(report: &Report, line: &Line) -> Markup {
+fn row(report: &Report, line: &Line, has_budgets: bool) -> Markup {
     let relative = &line.relative;
     html! {
         tr {
@@ -79,8 +81,18 @@ fn row(report: &Report, line: &Line) -> Markup {
             (ratio(&relative.time_short)) (ratio(&relative.unmet)) (ratio(&relative.over))
             td { (format!("{:.0}/{:.0}", 100.0 * relative.winners_share, 100.0 * relative.losers_share)) }
             @for (_, share) in &line.workloads_short_above { td { (format!("{:.1}", 100.0 * share)) } }
+            @if has_budgets { (budget(line.budget.as_ref())) }
             td { (report.beaten_by(line)) }
         }
+    }
+}
+
+fn budget(budget: Option<&Budget>) -> Markup {
+    let Some(Budget { stated, fleet, workloads_above }) = budget else {
+        return html! { td { "-" } td { "-" } td { "-" } };
+    };
+    html! {
+        td { (100.0 * stated) } td { (format!("{fleet:.2}")) } td { (format!("{:.1}", 100.0 * workloads_above)) }
     }
 }
 

@@ -15,6 +15,9 @@ use std::collections::BTreeMap;
 /// Shares of time short above which workloads are counted: three times .1, .5 and 2 %.
 const SHORT_ABOVE: [f64; 3] = [0.003, 0.015, 0.06];
 
+/// A workload that is short for more than so many times the stated share is counted.
+const STATED_TIMES: f64 = 3.0;
+
 /// Everything that a replay found.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
@@ -75,6 +78,8 @@ pub struct Line {
     pub cost: Option<f64>,
     /// Shares of the workloads that were short for more than each share of their time.
     pub workloads_short_above: Vec<(f64, f64)>,
+    /// How the share of time short that the policy states was kept; `None` where it states none.
+    pub budget: Option<Budget>,
     /// By the baseline with the same lead time.
     pub relative: Relative,
     /// Whether no other policy with the same lead time has no more time short, unmet demand, capacity to spare and
@@ -82,6 +87,17 @@ pub struct Line {
     pub on_front: bool,
     /// The planner's policies that beat it so.
     pub beaten_by: Vec<String>,
+}
+
+/// A stated share of time short, and what came of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Budget {
+    /// The share.
+    pub stated: f64,
+    /// The fleet's time short by it: above 1 is more than stated.
+    pub fleet: f64,
+    /// Share of the workloads that were short for more than three times it.
+    pub workloads_above: f64,
 }
 
 /// What one contender came to.
@@ -146,14 +162,13 @@ impl Line {
         let mut sum = Tally::default();
         held.tallies.iter().for_each(|tally| sum.add(tally));
         let shares: Vec<f64> = held.tallies.iter().filter_map(Tally::time_short).collect();
-        let above =
-            |most: f64| shares.iter().filter(|share| **share > most).count() as f64 / shares.len().max(1) as f64;
+        let time_short = sum.time_short().unwrap_or(0.0);
         Self {
             policy: policy.label.clone(),
             name: policy.name.clone(),
             role: policy.role(),
             lead_time_s,
-            time_short: sum.time_short().unwrap_or(0.0),
+            time_short,
             unmet: sum.unmet_share().unwrap_or(0.0),
             unmet_core_h: sum.unmet,
             over_core_h: sum.over,
@@ -162,7 +177,8 @@ impl Line {
             surges: sum.surges,
             surges_covered: sum.surges_covered_share(),
             cost: core_price.map(|price| sum.cost(price)),
-            workloads_short_above: SHORT_ABOVE.map(|most| (most, above(most))).to_vec(),
+            workloads_short_above: SHORT_ABOVE.map(|most| (most, share_above(&shares, most))).to_vec(),
+            budget: policy.stated_share().map(|stated| Budget::of(stated, time_short, &shares)),
             relative,
             on_front: false,
             beaten_by: Vec::new(),
@@ -175,6 +191,18 @@ impl Line {
     }
 }
 
+impl Budget {
+    /// Of the fleet's share of time short, and the workloads' own.
+    fn of(stated: f64, fleet: f64, workloads: &[f64]) -> Self {
+        Self { stated, fleet: fleet / stated, workloads_above: share_above(workloads, STATED_TIMES * stated) }
+    }
+}
+
+/// Share of the values that are above one.
+fn share_above(values: &[f64], most: f64) -> f64 {
+    values.iter().filter(|value| **value > most).count() as f64 / values.len().max(1) as f64
+}
+
 /// Notes for each line whether it is on the front, and which of the planner's beat it.
 fn compare(lines: &mut [Line]) {
     let found = standings(&lines.iter().map(Line::point).collect::<Vec<_>>());
@@ -182,5 +210,17 @@ fn compare(lines: &mut [Line]) {
     for (line, standing) in lines.iter_mut().zip(found) {
         line.on_front = standing.on_front;
         line.beaten_by = standing.beaten_by.into_iter().map(|index| names[index].clone()).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_held_against_the_fleet_and_each_workload() {
+        let budget = Budget::of(0.02, 0.03, &[0.0, 0.06, 0.061, 0.2]);
+        assert_eq!(budget, Budget { stated: 0.02, fleet: 1.5, workloads_above: 0.5 });
+        assert_eq!(Budget::of(0.5, 0.0, &[]), Budget { stated: 0.5, fleet: 0.0, workloads_above: 0.0 });
     }
 }

@@ -2,7 +2,7 @@
 
 use super::front::Role;
 use super::relative::Ratio;
-use super::report::{Line, Report};
+use super::report::{Budget, Line, Report};
 use std::fmt::Write as _;
 
 /// Of a baseline that none of the planner's beats.
@@ -44,6 +44,7 @@ impl Report {
             let own = || self.lines.iter().filter(|line| line.lead_time_s == lead_s);
             own().for_each(|line| text += &row(line, width));
             for line in own() {
+                text += &budget(line);
                 let beaten_by = self.beaten_by(line);
                 if !beaten_by.is_empty() {
                     let _ = writeln!(text, "{} is beaten in every way by {beaten_by}", line.policy);
@@ -79,6 +80,17 @@ fn row(line: &Line, width: usize) -> String {
         words(&relative.unmet),
         words(&relative.over),
         format!("{:.0}/{:.0} %", 100.0 * relative.winners_share, 100.0 * relative.losers_share),
+    )
+}
+
+/// How its stated share of time short was kept, as a sentence.
+fn budget(line: &Line) -> String {
+    let Some(Budget { stated, fleet, workloads_above }) = &line.budget else { return String::new() };
+    format!(
+        "{} was short for {fleet:.2} of the {} % that it states, and {:.1} % of the workloads for more than three times it\n",
+        line.policy,
+        100.0 * stated,
+        100.0 * workloads_above,
     )
 }
 

@@ -41,7 +41,7 @@ fn trace(folder: &Path) -> PathBuf {
     file
 }
 
-fn request(file: &Path) -> Request {
+pub(super) fn request(file: &Path) -> Request {
     Request {
         trace: ReplayConfig {
             file: file.to_owned(),
