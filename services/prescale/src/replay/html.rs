@@ -40,11 +40,8 @@ pub(super) fn page(report: &Report) -> Result<String> {
 }
 
 fn section(report: &Report, lead_s: u32) -> Result<Markup> {
-    let pictures = [
-        plots::trade(report, lead_s, "Time short", |line| line.time_short)?,
-        plots::trade(report, lead_s, "Unmet demand", |line| line.unmet)?,
-        plots::winners(report, lead_s)?,
-    ];
+    let [(_, time_short), (_, unmet)] = plots::trades(report, lead_s)?;
+    let pictures = [time_short, unmet, plots::winners(report, lead_s)?];
     let own = || report.lines.iter().filter(move |line| line.lead_time_s == lead_s);
     let has_budgets = own().any(|line| line.budget.is_some());
     Ok(html! {
