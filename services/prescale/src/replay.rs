@@ -9,6 +9,7 @@ mod contender;
 mod course;
 mod follower;
 mod foreseer;
+mod front;
 mod html;
 mod planner;
 mod plots;
@@ -22,7 +23,7 @@ mod tests;
 use crate::lanes;
 use crate::settings::Settings;
 use crate::write_report;
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use contender::{Contender, Outcome};
 use course::{Course, Forecaster};
 use glob::Pattern;
@@ -41,6 +42,7 @@ use prescale_predictor::config::Choice;
 use prescale_predictor::partition::Partition;
 use prescale_predictor::registry::Registry;
 pub use report::Report;
+use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -57,7 +59,7 @@ pub struct Request {
     pub lead_times_s: Vec<u32>,
     /// The policies, each `NAME` or `NAME+KEY=VALUE+...`; empty for all.
     pub policies: Vec<String>,
-    /// Whether the simple rules are also run with other values of their knob.
+    /// Whether the simple rules and the planner are also run with other values of their knobs.
     pub sweep: bool,
     /// Which workloads; all if none.
     pub workloads: Option<Pattern>,
@@ -73,7 +75,7 @@ pub struct Request {
     pub grain_cores: f64,
     /// Length of the bootstrap's blocks, in days.
     pub block_days: u32,
-    /// Folder for `report.json` and `report.html`.
+    /// Folder for `report.json`, `report.html` and the plots of what is traded.
     pub report: Option<PathBuf>,
 }
 
@@ -138,6 +140,12 @@ pub fn replay(settings: &Settings, request: &Request) -> Result<Report> {
     let report = Report::of(&plan, request, &read, &course.workloads(), outcomes);
     if let Some(folder) = &request.report {
         write_report(folder, &report, &html::page(&report)?)?;
+        for lead_s in report.lead_times_s() {
+            for (name, picture) in plots::trades(&report, lead_s)? {
+                let file = folder.join(name);
+                fs::write(&file, picture).with_context(|| format!("cannot write {}", file.display()))?;
+            }
+        }
     }
     Ok(report)
 }

@@ -46,7 +46,7 @@ pub(super) struct ReplayArgs {
     /// The policies; all, if none.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     policies: Vec<String>,
-    /// Run the simple rules also with other values of their knob.
+    /// Run the simple rules also with other values of their knob, and the planner with other aims.
     #[arg(long)]
     sweep: bool,
     /// Only workloads with such names, such as 'web-*'.
@@ -61,7 +61,8 @@ pub(super) struct ReplayArgs {
     /// Which end of its step a row's instant is.
     #[arg(long, value_enum, default_value_t = StampedArg::Start)]
     stamped: StampedArg,
-    /// Which demand policies see: the trace's, or no more of it than the capacity that serves.
+    /// Which demand policies see: the trace's, or no more of it than the capacity that serves. Scores are by the
+    /// trace's, and forecasts are made from it.
     #[arg(long, value_enum, default_value_t = KeepDemand::True)]
     keep_demand: KeepDemand,
     /// Smallest step of a capacity, in cores.
@@ -70,7 +71,7 @@ pub(super) struct ReplayArgs {
     /// Length of the bootstrap's blocks.
     #[arg(long, value_name = "DAYS", default_value_t = 3)]
     block_days: u32,
-    /// Folder for report.json and report.html.
+    /// Folder for report.json, report.html and the plots of what is traded (tradeoff-5m.svg, ...).
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
     /// How the result is printed.

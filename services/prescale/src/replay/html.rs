@@ -1,8 +1,9 @@
 //! The report as a page of its own: no script, nothing fetched.
 
+use super::front::Role;
 use super::plots;
 use super::relative::{Named, Ratio};
-use super::report::{Line, Report};
+use super::report::{Budget, Line, Report};
 use super::table::{minutes, words};
 use crate::report_page::STYLE;
 use anyhow::Result;
@@ -28,7 +29,9 @@ pub(super) fn page(report: &Report) -> Result<String> {
                 p.note { "Demand is CPU; each policy's capacity follows its own decisions after the lead time. Ratios are to "
                     (report.baseline) " with the same lead time, below 1 is better; in brackets the 95 % interval from a bootstrap over moving \
                     blocks of " (report.block_days) " day(s) with all workloads, then the mean of the workloads' own ratios. A workload's loss is its spare \
-                    core-hours and " (report.unmet_weight) " times its unmet ones." }
+                    core-hours and " (report.unmet_weight) " times its unmet ones. On the front (●) are those that no other policy beats in every \
+                    way: with no more time short, unmet, over and changes, and less of at least one. As bought and perfect foresight are bounds and \
+                    take no part. Beaten by names the planner's that beat a policy so." }
                 @for section in sections { (section) }
             }
         }
@@ -37,37 +40,36 @@ pub(super) fn page(report: &Report) -> Result<String> {
 }
 
 fn section(report: &Report, lead_s: u32) -> Result<Markup> {
-    let pictures = [
-        plots::trade(report, lead_s, "Time short", |line| line.time_short)?,
-        plots::trade(report, lead_s, "Unmet demand", |line| line.unmet)?,
-        plots::winners(report, lead_s)?,
-    ];
+    let [(_, time_short), (_, unmet)] = plots::trades(report, lead_s)?;
+    let pictures = [time_short, unmet, plots::winners(report, lead_s)?];
     let own = || report.lines.iter().filter(move |line| line.lead_time_s == lead_s);
+    let has_budgets = own().any(|line| line.budget.is_some());
     Ok(html! {
         h2 { "Lead time " (minutes(lead_s)) }
         table {
-            thead { tr { th { "policy" } th { "short, %" } th { "unmet, %" } th { "over, core-h" } th { "over/demand" } th { "changes a VM-day" }
+            thead { tr { th { "policy" } th { "front" } th { "short, %" } th { "unmet, %" } th { "over, core-h" } th { "over/demand" } th { "changes a VM-day" }
                 th { "surges covered, %" } th { "cost" } th { "time short" } th { "unmet" } th { "over" } th { "win/lose, %" }
                 @for (share, _) in own().next().map(|line| line.workloads_short_above.as_slice()).unwrap_or_default() {
-                    th { "VMs short > " (100.0 * share) " %, %" } } th { "beaten by" } } }
-            tbody { @for line in own() { (row(line)) } }
+                    th { "VMs short > " (100.0 * share) " %, %" } }
+                @if has_budgets { th { "stated, %" } th { "short by stated" } th { "VMs > 3 × stated, %" } } th { "beaten by" } } }
+            tbody { @for line in own() { (row(report, line, has_budgets)) } }
         }
         div.plots { @for picture in pictures { figure { (PreEscaped(picture)) } } }
         h3 { "Winners and losers" }
         table {
             thead { tr { th { "policy" } th { "win most, core-h of loss" } th { "lose most" } } }
-            tbody { @for line in own().filter(|line| line.policy != report.baseline && line.policy == line.name || !line.is_simple) {
+            tbody { @for line in own().filter(|line| line.policy != report.baseline && line.policy == line.name || line.role == Role::Planner) {
                 tr { td { (line.policy) } td { (named(&line.relative.winners)) } td { (named(&line.relative.losers)) } }
             } }
         }
     })
 }
 
-fn row(line: &Line) -> Markup {
+fn row(report: &Report, line: &Line, has_budgets: bool) -> Markup {
     let relative = &line.relative;
     html! {
         tr {
-            td { (line.policy) }
+            td { (line.policy) } td { @if line.on_front { "●" } }
             td { (format!("{:.2}", 100.0 * line.time_short)) } td { (format!("{:.2}", 100.0 * line.unmet)) }
             td { (format!("{:.0}", line.over_core_h)) } td { (format!("{:.2}", line.over)) }
             td { (format!("{:.2}", line.changes_per_workload_day)) }
@@ -76,8 +78,18 @@ fn row(line: &Line) -> Markup {
             (ratio(&relative.time_short)) (ratio(&relative.unmet)) (ratio(&relative.over))
             td { (format!("{:.0}/{:.0}", 100.0 * relative.winners_share, 100.0 * relative.losers_share)) }
             @for (_, share) in &line.workloads_short_above { td { (format!("{:.1}", 100.0 * share)) } }
-            td { (line.beaten_by.join(", ")) }
+            @if has_budgets { (budget(line.budget.as_ref())) }
+            td { (report.beaten_by(line)) }
         }
+    }
+}
+
+fn budget(budget: Option<&Budget>) -> Markup {
+    let Some(Budget { stated, fleet, workloads_above }) = budget else {
+        return html! { td { "-" } td { "-" } td { "-" } };
+    };
+    html! {
+        td { (100.0 * stated) } td { (format!("{fleet:.2}")) } td { (format!("{:.1}", 100.0 * workloads_above)) }
     }
 }
 

@@ -10,9 +10,25 @@ const SIZE: (u32, u32) = (590, 420);
 /// What is shown of the trade reaches so many times the baseline's.
 const REACH: (f64, f64) = (2.5, 4.0);
 
+/// A picture and the name of its file.
+pub(super) type Picture = (String, String);
+
+/// What is traded with a lead time: time short and unmet demand, against capacity to spare. Each is a whole SVG with a
+/// white ground.
+///
+/// # Errors
+/// When one cannot be drawn.
+pub(super) fn trades(report: &Report, lead_s: u32) -> Result<[Picture; 2]> {
+    let lead = if lead_s.is_multiple_of(60) { format!("{}m", lead_s / 60) } else { format!("{lead_s}s") };
+    Ok([
+        (format!("tradeoff-{lead}.svg"), trade(report, lead_s, "Time short", |line| line.time_short)?),
+        (format!("tradeoff-unmet-{lead}.svg"), trade(report, lead_s, "Unmet demand", |line| line.unmet)?),
+    ])
+}
+
 /// The trade between capacity to spare and what is short (a share), a line for each policy over its knob. What is
 /// far from the baseline is left out.
-pub(super) fn trade(report: &Report, lead_s: u32, name: &'static str, short: fn(&Line) -> f64) -> Result<String> {
+fn trade(report: &Report, lead_s: u32, name: &'static str, short: fn(&Line) -> f64) -> Result<String> {
     let own: Vec<&Line> = report.lines.iter().filter(|line| line.lead_time_s == lead_s).collect();
     let baseline = own.iter().find(|line| line.policy == report.baseline);
     let (over, least) = baseline.map_or((1.0, 0.01), |line| (line.over, short(line)));

@@ -4,6 +4,7 @@
 //! The planner's knobs are the keys of its section (`planner+lead_time_s=600`, `threshold+threshold.headroom=1.2`).
 //! `naive:` before it gives the planner the forecast that the last value makes.
 
+use super::front::Role;
 use super::{Request, ShownDemand};
 use crate::settings::Settings;
 use anyhow::{Context as _, Result, bail, ensure};
@@ -18,7 +19,7 @@ use prescale_domain::outcome::rules::vertical::Vertical;
 use prescale_domain::outcome::rules::window_max::WindowMax;
 use prescale_domain::policy::RuleBook;
 use prescale_planner::Config as PlannerConfig;
-use prescale_planner::config::{DryRunConfig, MechanismName, PolicyName};
+use prescale_planner::config::{AimName, DryRunConfig, MechanismName, PolicyName};
 use std::collections::BTreeMap;
 use toml::{Table, Value};
 
@@ -114,6 +115,13 @@ static SIMPLE: [Simple; 8] = [
     },
 ];
 
+/// The knobs of the planner that are swept: shares of the time short to keep, and how many changes it may make of each
+/// workload within a day.
+const PLANNER_SWEPT: [(&str, &str, &[f64]); 2] = [
+    ("short-share", "short_share", &[0.001, 0.005, 0.02]),
+    ("beat-reactive", "changes_per_day_max", &[2.0, 4.0, 12.0]),
+];
+
 /// Perfect foresight by name, with the most changes a day.
 const FORESIGHT: [(&str, Option<usize>); 2] = [("foresight", None), ("foresight-8-changes", Some(8))];
 
@@ -182,6 +190,26 @@ impl Policy {
             Kind::Foresight(_) => false,
         }
     }
+
+    /// The share of the time that each workload is to be short for, if that is what all are sized by.
+    pub(super) fn stated_share(&self) -> Option<f64> {
+        let Kind::Planner(planning) = &self.kind else { return None };
+        let config = &planning.config;
+        let is_other = |key: &str| config.sections.values().any(|section| section.overrides.contains_key(key));
+        let is_stated = config.policy == PolicyName::Proactive
+            && config.proactive.aim == AimName::ShortShare
+            && !["policy", "proactive"].into_iter().any(is_other);
+        is_stated.then_some(config.proactive.short_share)
+    }
+
+    /// What it is in the comparison.
+    pub(super) fn role(&self) -> Role {
+        match &self.kind {
+            Kind::Simple(simple, _) if simple.name != AS_BOUGHT => Role::Rule,
+            Kind::Simple(..) | Kind::Foresight(_) => Role::Bound,
+            Kind::Planner(_) => Role::Planner,
+        }
+    }
 }
 
 /// The policies that were asked for, the baseline first.
@@ -203,32 +231,60 @@ pub(super) fn chosen(settings: &Settings, request: &Request) -> Result<Vec<Polic
         if policies.iter().any(|policy| policy.label == *label) {
             continue;
         }
-        let policy = parsed(label, settings, request).with_context(|| format!("--policies {label:?}"))?;
+        let policy = parsed(label, settings, request)?;
         ensure!(
             request.forecasts
                 || !(policy.needs_forecasts(true) || matches!(&policy.kind, Kind::Simple(s, _) if s.needs_forecasts)),
             "--policies {label:?} needs forecasts: leave --no-forecasts out"
         );
-        let swept = if request.sweep { swept(&policy) } else { Vec::new() };
+        let swept = if request.sweep { swept(&policy, settings, request)? } else { Vec::new() };
         policies.push(policy);
-        policies.extend(swept);
+        for other in swept {
+            if policies.iter().all(|policy| policy.label != other.label) {
+                policies.push(other);
+            }
+        }
     }
     Ok(policies)
 }
 
-/// The policy with the other values of its knob.
-fn swept(policy: &Policy) -> Vec<Policy> {
-    let Kind::Simple(simple, knobs) = &policy.kind else { return Vec::new() };
-    let Some((knob, values)) = simple.swept.filter(|_| policy.label == policy.name) else { return Vec::new() };
-    let with = |value: &f64| {
-        let mut knobs = knobs.clone();
-        knobs.insert(knob, *value);
-        Policy { label: format!("{}+{knob}={value}", policy.name), kind: Kind::Simple(simple, knobs), ..policy.clone() }
-    };
-    values.iter().map(with).collect()
+/// The policy with the other values of its knobs.
+fn swept(policy: &Policy, settings: &Settings, request: &Request) -> Result<Vec<Policy>> {
+    if policy.label != policy.name {
+        return Ok(Vec::new());
+    }
+    let others = swept_labels(policy).into_iter().map(|label| parsed(&label, settings, request));
+    let mut others = others.collect::<Result<Vec<_>>>()?;
+    others.retain(|other| match (&other.kind, &policy.kind) {
+        (Kind::Planner(other), Kind::Planner(own)) => other.config != own.config,
+        _ => true,
+    });
+    Ok(others)
+}
+
+fn swept_labels(policy: &Policy) -> Vec<String> {
+    let name = &policy.name;
+    match &policy.kind {
+        Kind::Simple(simple, _) => {
+            let (knob, values) = simple.swept.unwrap_or_default();
+            values.iter().map(|value| format!("{name}+{knob}={value}")).collect()
+        }
+        Kind::Planner(planning) if name == PLANNER && planning.config.policy == PolicyName::Proactive => {
+            let labels = |(aim, knob, values): (&str, &str, &[f64])| -> Vec<String> {
+                let label = |value| format!("{name}+proactive.aim={aim}+proactive.{knob}={value}");
+                values.iter().map(label).collect()
+            };
+            PLANNER_SWEPT.into_iter().flat_map(labels).collect()
+        }
+        Kind::Planner(_) | Kind::Foresight(_) => Vec::new(),
+    }
 }
 
 fn parsed(label: &str, settings: &Settings, request: &Request) -> Result<Policy> {
+    of_label(label, settings, request).with_context(|| format!("--policies {label:?}"))
+}
+
+fn of_label(label: &str, settings: &Settings, request: &Request) -> Result<Policy> {
     let mut parts = label.split('+');
     let name = parts.next().unwrap_or_default().to_owned();
     let knob = |part: &str| {
@@ -322,4 +378,63 @@ fn set(table: &mut Table, key: &str, value: &str) -> Result<()> {
     let parsed: Option<Table> = format!("value = {value}").parse().ok();
     *place = parsed.and_then(|mut t| t.remove("value")).unwrap_or_else(|| Value::String(value.to_owned()));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::request;
+    use super::*;
+    use std::path::Path;
+
+    fn labels(policies: &[&str], settings: &Settings) -> Vec<String> {
+        let policies = policies.iter().map(|&label| label.to_owned()).collect();
+        let request = Request { policies, sweep: true, ..request(Path::new("trace.csv")) };
+        chosen(settings, &request).unwrap().into_iter().map(|policy| policy.label).collect()
+    }
+
+    fn of_planner(labels: &[String]) -> Vec<&str> {
+        labels.iter().map(String::as_str).filter(|label| label.starts_with(PLANNER)).collect()
+    }
+
+    #[test]
+    fn a_sweep_varies_the_planners_aims() {
+        let found = labels(&["planner", "threshold"], &Settings::default());
+        let wanted = [
+            "planner",
+            "planner+proactive.aim=short-share+proactive.short_share=0.001",
+            "planner+proactive.aim=short-share+proactive.short_share=0.005",
+            "planner+proactive.aim=short-share+proactive.short_share=0.02",
+            "planner+proactive.aim=beat-reactive+proactive.changes_per_day_max=2",
+            "planner+proactive.aim=beat-reactive+proactive.changes_per_day_max=4",
+            "planner+proactive.aim=beat-reactive+proactive.changes_per_day_max=12",
+        ];
+        assert_eq!(of_planner(&found), wanted);
+        assert_eq!(found.iter().filter(|label| label.starts_with("threshold")).count(), 1);
+    }
+
+    #[test]
+    fn a_sweep_names_nothing_twice() {
+        let mut settings = Settings::default();
+        settings.planner.proactive.changes_per_day_max = 4.0;
+        let found = labels(&["vpa+percentile=0.5", "vpa", "planner"], &settings);
+        assert_eq!(found.iter().filter(|label| *label == "vpa+percentile=0.5").count(), 1);
+        assert_eq!(of_planner(&found).len(), 6, "{found:?}");
+        settings.planner.policy = PolicyName::Threshold;
+        assert_eq!(of_planner(&labels(&["planner"], &settings)), ["planner"]);
+    }
+
+    #[test]
+    fn a_share_is_stated_where_it_holds_for_all() {
+        let mut settings = Settings::default();
+        let stated = |label: &str, settings: &Settings| {
+            parsed(label, settings, &request(Path::new("trace.csv"))).unwrap().stated_share()
+        };
+        let label = "planner+proactive.aim=short-share+proactive.short_share=0.02";
+        assert_eq!(stated(label, &settings), Some(0.02));
+        assert_eq!(stated("planner", &settings), None);
+        assert_eq!(stated("vpa", &settings), None);
+        let section = "workloads = [\"web-*\"]\nproactive.short_share = 0.1".parse::<Table>().unwrap();
+        settings.planner.sections.insert("web".to_owned(), section.try_into().unwrap());
+        assert_eq!(stated(label, &settings), None);
+    }
 }

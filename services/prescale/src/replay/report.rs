@@ -1,7 +1,8 @@
 //! What the contenders came to, as figures: what `report.json` holds and the table and the page are made of.
 
 use super::contender::{Outcome, Sums};
-use super::policies::{BASELINE, Kind, Policy};
+use super::front::{Point, Role, standings};
+use super::policies::{BASELINE, Policy};
 use super::relative::{Relative, UNMET_WEIGHT};
 use super::{Plan, Request};
 use prescale_collector::ReplayReport;
@@ -13,6 +14,9 @@ use std::collections::BTreeMap;
 
 /// Shares of time short above which workloads are counted: three times .1, .5 and 2 %.
 const SHORT_ABOVE: [f64; 3] = [0.003, 0.015, 0.06];
+
+/// A workload that is short for more than so many times the stated share is counted.
+const STATED_TIMES: f64 = 3.0;
 
 /// Everything that a replay found.
 #[derive(Clone, Debug, Serialize)]
@@ -50,8 +54,8 @@ pub struct Line {
     pub policy: String,
     /// Its name without knobs.
     pub name: String,
-    /// Whether it is a simple rule or the bound.
-    pub is_simple: bool,
+    /// What it is.
+    pub role: Role,
     /// Time from a decision until it serves, in seconds.
     pub lead_time_s: u32,
     /// Share of the time in which demand was above the capacity.
@@ -74,11 +78,26 @@ pub struct Line {
     pub cost: Option<f64>,
     /// Shares of the workloads that were short for more than each share of their time.
     pub workloads_short_above: Vec<(f64, f64)>,
+    /// How the share of time short that the policy states was kept; `None` where it states none.
+    pub budget: Option<Budget>,
     /// By the baseline with the same lead time.
     pub relative: Relative,
-    /// The planner's policies with the same lead time that have no more time short, unmet demand, capacity to spare
-    /// and changes, and less of at least one.
+    /// Whether no other policy with the same lead time has no more time short, unmet demand, capacity to spare and
+    /// changes, and less of at least one. Bounds take no part.
+    pub on_front: bool,
+    /// The planner's policies that beat it so.
     pub beaten_by: Vec<String>,
+}
+
+/// A stated share of time short, and what came of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Budget {
+    /// The share.
+    pub stated: f64,
+    /// The fleet's time short by it: above 1 is more than stated.
+    pub fleet: f64,
+    /// Share of the workloads that were short for more than three times it.
+    pub workloads_above: f64,
 }
 
 /// What one contender came to.
@@ -143,14 +162,13 @@ impl Line {
         let mut sum = Tally::default();
         held.tallies.iter().for_each(|tally| sum.add(tally));
         let shares: Vec<f64> = held.tallies.iter().filter_map(Tally::time_short).collect();
-        let above =
-            |most: f64| shares.iter().filter(|share| **share > most).count() as f64 / shares.len().max(1) as f64;
+        let time_short = sum.time_short().unwrap_or(0.0);
         Self {
             policy: policy.label.clone(),
             name: policy.name.clone(),
-            is_simple: !matches!(policy.kind, Kind::Planner(_)),
+            role: policy.role(),
             lead_time_s,
-            time_short: sum.time_short().unwrap_or(0.0),
+            time_short,
             unmet: sum.unmet_share().unwrap_or(0.0),
             unmet_core_h: sum.unmet,
             over_core_h: sum.over,
@@ -159,25 +177,50 @@ impl Line {
             surges: sum.surges,
             surges_covered: sum.surges_covered_share(),
             cost: core_price.map(|price| sum.cost(price)),
-            workloads_short_above: SHORT_ABOVE.map(|most| (most, above(most))).to_vec(),
+            workloads_short_above: SHORT_ABOVE.map(|most| (most, share_above(&shares, most))).to_vec(),
+            budget: policy.stated_share().map(|stated| Budget::of(stated, time_short, &shares)),
             relative,
+            on_front: false,
             beaten_by: Vec::new(),
         }
     }
 
-    fn beats(&self, other: &Self) -> bool {
-        let measures = |line: &Self| [line.time_short, line.unmet, line.over_core_h, line.changes_per_workload_day];
-        let (own, others) = (measures(self), measures(other));
-        own.iter().zip(&others).all(|(a, b)| a <= b) && own != others
+    fn point(&self) -> Point {
+        let measures = [self.time_short, self.unmet, self.over_core_h, self.changes_per_workload_day];
+        Point { role: self.role, lead_time_s: self.lead_time_s, measures }
     }
 }
 
-/// Notes for each line which of the planner's beat it.
+impl Budget {
+    /// Of the fleet's share of time short, and the workloads' own.
+    fn of(stated: f64, fleet: f64, workloads: &[f64]) -> Self {
+        Self { stated, fleet: fleet / stated, workloads_above: share_above(workloads, STATED_TIMES * stated) }
+    }
+}
+
+/// Share of the values that are above one.
+fn share_above(values: &[f64], most: f64) -> f64 {
+    values.iter().filter(|value| **value > most).count() as f64 / values.len().max(1) as f64
+}
+
+/// Notes for each line whether it is on the front, and which of the planner's beat it.
 fn compare(lines: &mut [Line]) {
-    let beaten_by = |line: &Line| {
-        let beats = |own: &&Line| !own.is_simple && own.lead_time_s == line.lead_time_s && own.beats(line);
-        lines.iter().filter(beats).map(|own| own.policy.clone()).collect::<Vec<_>>()
-    };
-    let all: Vec<_> = lines.iter().map(beaten_by).collect();
-    lines.iter_mut().zip(all).for_each(|(line, beaten_by)| line.beaten_by = beaten_by);
+    let found = standings(&lines.iter().map(Line::point).collect::<Vec<_>>());
+    let names: Vec<String> = lines.iter().map(|line| line.policy.clone()).collect();
+    for (line, standing) in lines.iter_mut().zip(found) {
+        line.on_front = standing.on_front;
+        line.beaten_by = standing.beaten_by.into_iter().map(|index| names[index].clone()).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_held_against_the_fleet_and_each_workload() {
+        let budget = Budget::of(0.02, 0.03, &[0.0, 0.06, 0.061, 0.2]);
+        assert_eq!(budget, Budget { stated: 0.02, fleet: 1.5, workloads_above: 0.5 });
+        assert_eq!(Budget::of(0.5, 0.0, &[]), Budget { stated: 0.5, fleet: 0.0, workloads_above: 0.0 });
+    }
 }

@@ -1,22 +1,27 @@
 //! The report as a table, for reading.
 
+use super::front::Role;
 use super::relative::Ratio;
-use super::report::{Line, Report};
+use super::report::{Budget, Line, Report};
 use std::fmt::Write as _;
+
+/// Of a baseline that none of the planner's beats.
+const NONE: &str = "none of the planner's";
 
 impl Report {
     /// A policy a line, for each lead time.
     pub fn table(&self) -> String {
         let mut text = format!(
             "{} workloads. Ratios are to {} with the same lead time; below 1 is better. In brackets the 95 % interval \
-             over blocks of {} days; m is the mean of the workloads' own ratios.\n",
+             over blocks of {} days; m is the mean of the workloads' own ratios. A * \
+             marks those that no other policy but a bound beats in every way.\n",
             self.workloads, self.baseline, self.block_days
         );
         let width = self.lines.iter().map(|line| line.policy.len()).max().unwrap_or(0).max(12);
         for lead_s in self.lead_times_s() {
             let _ = write!(
                 text,
-                "\nlead time {}\n{:<width$} {:>7} {:>7} {:>10} {:>6} {:>7} {:>7} {:>9}  {:<27} {:<27} {:<27} {:>9}\n",
+                "\nlead time {}\n{:<width$}   {:>7} {:>7} {:>10} {:>6} {:>7} {:>7} {:>9}  {:<27} {:<27} {:<27} {:>9}\n",
                 minutes(lead_s),
                 "policy",
                 "short",
@@ -33,24 +38,37 @@ impl Report {
             );
             let _ = writeln!(
                 text,
-                "{:<width$} {:>7} {:>7} {:>10} {:>6} {:>7} {:>7}",
+                "{:<width$}   {:>7} {:>7} {:>10} {:>6} {:>7} {:>7}",
                 "", "%", "%", "core-h", "demand", "/VM-day", "met, %"
             );
             let own = || self.lines.iter().filter(|line| line.lead_time_s == lead_s);
             own().for_each(|line| text += &row(line, width));
-            for line in own().filter(|line| !line.beaten_by.is_empty()) {
-                let _ = writeln!(text, "{} is beaten in every way by {}", line.policy, line.beaten_by.join(", "));
+            for line in own() {
+                text += &budget(line);
+                let beaten_by = self.beaten_by(line);
+                if !beaten_by.is_empty() {
+                    let _ = writeln!(text, "{} is beaten in every way by {beaten_by}", line.policy);
+                }
             }
         }
         text
+    }
+
+    /// The planner's that beat a policy; of a rule as it is usually set, also that there are none.
+    pub(super) fn beaten_by(&self, line: &Line) -> String {
+        let is_baseline = line.role == Role::Rule && line.policy == line.name;
+        let has_planner = self.lines.iter().any(|line| line.role == Role::Planner);
+        let is_unbeaten = is_baseline && has_planner && line.beaten_by.is_empty();
+        if is_unbeaten { NONE.to_owned() } else { line.beaten_by.join(", ") }
     }
 }
 
 fn row(line: &Line, width: usize) -> String {
     let relative = &line.relative;
     format!(
-        "{:<width$} {:>7.2} {:>7.2} {:>10.0} {:>6.2} {:>7.2} {:>7} {:>9}  {:<27} {:<27} {:<27} {:>9}\n",
+        "{:<width$} {:1} {:>7.2} {:>7.2} {:>10.0} {:>6.2} {:>7.2} {:>7} {:>9}  {:<27} {:<27} {:<27} {:>9}\n",
         line.policy,
+        if line.on_front { "*" } else { "" },
         100.0 * line.time_short,
         100.0 * line.unmet,
         line.over_core_h,
@@ -62,6 +80,17 @@ fn row(line: &Line, width: usize) -> String {
         words(&relative.unmet),
         words(&relative.over),
         format!("{:.0}/{:.0} %", 100.0 * relative.winners_share, 100.0 * relative.losers_share),
+    )
+}
+
+/// How its stated share of time short was kept, as a sentence.
+fn budget(line: &Line) -> String {
+    let Some(Budget { stated, fleet, workloads_above }) = &line.budget else { return String::new() };
+    format!(
+        "{} was short for {fleet:.2} of the {} % that it states, and {:.1} % of the workloads for more than three times it\n",
+        line.policy,
+        100.0 * stated,
+        100.0 * workloads_above,
     )
 }
 

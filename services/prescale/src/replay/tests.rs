@@ -2,6 +2,7 @@
 
 use super::contender::{Contender, Way};
 use super::follower::Mind;
+use super::front::Role;
 use super::planner::Planner;
 use super::report::Line;
 use super::*;
@@ -19,7 +20,6 @@ use prescale_domain::prediction::Prediction;
 use prescale_domain::sample::Platform;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -41,7 +41,7 @@ fn trace(folder: &Path) -> PathBuf {
     file
 }
 
-fn request(file: &Path) -> Request {
+pub(super) fn request(file: &Path) -> Request {
     Request {
         trace: ReplayConfig {
             file: file.to_owned(),
@@ -109,7 +109,25 @@ fn the_report_holds_every_policy_and_says_the_same_again() {
     assert_eq!(json["lines"].as_array().unwrap().len(), report.lines.len());
     let page = fs::read_to_string(out.join("report.html")).unwrap();
     assert!(page.contains("<svg") && page.contains("last-week-max") && !page.contains("<script"), "{page}");
-    assert!(report.table().contains("reactive-1h+utilisation=0.9"));
+    let table = report.table();
+    assert!(table.contains("reactive-1h+utilisation=0.9"));
+    for lead in ["5m", "15m"] {
+        let picture = fs::read_to_string(out.join(format!("tradeoff-{lead}.svg"))).unwrap();
+        assert!(page.contains(&picture) && picture.starts_with("<svg") && picture.contains("xmlns="), "{picture}");
+        let ground =
+            "<rect x=\"0\" y=\"0\" width=\"590\" height=\"420\" opacity=\"1\" fill=\"#FFFFFF\" stroke=\"none\"/>";
+        assert!(picture.contains(ground), "{picture}");
+        assert!(out.join(format!("tradeoff-unmet-{lead}.svg")).exists());
+    }
+    let stated = "planner+proactive.aim=short-share+proactive.short_share=0.02";
+    let kept = line(&report, stated, 300);
+    let budget = kept.budget.as_ref().unwrap();
+    near(budget.fleet * 0.02, kept.time_short);
+    assert!(table.contains(&format!("{stated} was short for")) && page.contains("short by stated"), "{table}");
+    assert!(line(&report, "planner", 300).budget.is_none());
+    let bounds = report.lines.iter().filter(|line| line.role == Role::Bound);
+    assert!(bounds.clone().count() == 6 && bounds.clone().all(|line| !line.on_front && line.beaten_by.is_empty()));
+    assert!(report.lines.iter().any(|line| line.on_front) && page.contains("●"));
     let own = line(&report, "reactive-1h", 300);
     assert_eq!((own.relative.over.fleet, own.relative.winners_share), (Some(1.0), 0.0));
     let more = line(&report, "reactive-1h+utilisation=0.5", 300);
