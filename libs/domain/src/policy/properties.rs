@@ -1,12 +1,13 @@
 //! What must hold of decisions whatever the predictions are.
 
-use super::fixtures::{forecast, prediction, threshold_rules};
+use super::fixtures::{capacity, forecast, prediction, threshold_rules};
+use super::sizing::round_up;
 use super::*;
 use crate::action::{Action, Mechanism, Verdict};
 use crate::guardrail::{Bounds, Step};
 use crate::kpi::{CPU_CORES_USED, MEMORY_BYTES};
 use crate::prediction::Prediction;
-use crate::sample::Platform;
+use crate::sample::{Capacity, Platform};
 use proptest::prelude::*;
 
 fn bounds() -> impl Strategy<Value = Bounds> {
@@ -72,6 +73,125 @@ fn platform() -> impl Strategy<Value = Platform> {
     prop_oneof![Just(Platform::Simulated), Just(Platform::ObservedOnly), Just(Platform::Kubernetes)]
 }
 
+/// What is missing at an instant.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Gap {
+    None,
+    Cpu,
+    Memory,
+    Both,
+    /// All of the sample, so that nothing is decided.
+    Sample,
+}
+
+impl Gap {
+    fn has_cpu(self) -> bool {
+        matches!(self, Self::None | Self::Memory)
+    }
+
+    fn has_memory(self) -> bool {
+        matches!(self, Self::None | Self::Cpu)
+    }
+}
+
+fn gap() -> impl Strategy<Value = Gap> {
+    prop_oneof![
+        20 => Just(Gap::None),
+        1 => Just(Gap::Cpu),
+        1 => Just(Gap::Memory),
+        1 => Just(Gap::Both),
+        1 => Just(Gap::Sample),
+    ]
+}
+
+/// Rules of every policy whose actions are carried out, or are dry runs that somebody follows.
+fn followed_rules() -> impl Strategy<Value = Rules> {
+    let mechanism = prop_oneof![Just(Mechanism::Replicas), Just(Mechanism::Limits)];
+    let capped_from = prop_oneof![Just(0.0), Just(0.97)];
+    (rules(), mechanism, capped_from, any::<bool>(), prop::bool::weighted(0.3)).prop_map(
+        |(mut rules, mechanism, capped_from, dry_run, by_cost)| {
+            if by_cost {
+                rules.policy = Policy::Cost(Cost::default());
+            }
+            rules.sizing.mechanism = Some(mechanism);
+            rules.guardrails.bounds = Bounds { replicas_max: 100_000, ..Bounds::default() };
+            rules.guardrails.capped_from = capped_from;
+            rules.dry_run.simulated = dry_run;
+            rules.learns_lead_time = false;
+            rules
+        },
+    )
+}
+
+/// A workload whose capacity is what was asked for last, the lead time of the rules ago, be it by a dry run.
+struct ClosedLoop<'a> {
+    rules: &'a Rules,
+    platform: Platform,
+    step_s: u32,
+    planning: Planning,
+    /// What was asked for, with the instant that it serves from, in seconds.
+    orders: Vec<(i64, Action)>,
+}
+
+impl<'a> ClosedLoop<'a> {
+    fn new(rules: &'a Rules, platform: Platform, step_s: u32) -> Self {
+        Self { rules, platform, step_s, planning: Planning::default(), orders: Vec::new() }
+    }
+
+    /// The capacity that serves at an instant.
+    fn serves(&self, at_s: i64) -> Capacity {
+        let newest = self.orders.iter().rev().find(|(from_s, _)| *from_s <= at_s);
+        newest.map_or_else(|| capacity(4), |(_, action)| action.desired.clone())
+    }
+
+    /// Decides about a use of cores and GiB, where they are known; the forecast is of `expected` cores and GiB.
+    fn step(&mut self, at_s: i64, expected: (f64, f64), used: (Option<f64>, Option<f64>)) -> Decision {
+        let mut p = one(at_s, (expected.0, expected.1, 0.05), self.platform, None);
+        p.step_s = self.step_s;
+        p.capacity = Some(self.serves(at_s));
+        p.resources[0].last = used.0;
+        p.resources[1].last = used.1.map(|gib| gib * super::fixtures::GIB);
+        let decision = self.planning.step(self.rules, &p, &"p".into()).expect("it is newer than all before");
+        if let Decision::Act(action) = &decision {
+            self.orders.push((at_s + i64::from(self.rules.forecast.lead_time_s), (**action).clone()));
+        }
+        decision
+    }
+}
+
+/// Whether a decision says that a surge is not answered yet.
+fn waits(decision: &Decision) -> bool {
+    let reasons = match decision {
+        Decision::Act(action) => &action.reasons,
+        Decision::Hold(reasons) => reasons,
+    };
+    reasons.iter().any(|reason| &*reason.rule == "surge.waits")
+}
+
+/// What was measured last at an instant, and whether the decision on it waits for the surge to last.
+#[derive(Clone, Copy, Debug, Default)]
+struct Measured {
+    cores: f64,
+    gib: f64,
+    waits: bool,
+}
+
+/// Cores of the least capacity of that kind that covers the greatest use (cores and bytes) with room to spare.
+fn covering_cores(rules: &Rules, action: &Action, greatest: (f64, f64)) -> f64 {
+    let (now, n) = (&action.current, f64::from(action.current.replicas));
+    let of_full = |used: f64| used / rules.guardrails.floor_utilisation;
+    let (cores, bytes) = (of_full(greatest.0), of_full(greatest.1));
+    match action.mechanism {
+        Mechanism::Replicas => {
+            let whole = |amount: f64, per: f64| round_up(amount / per, 1.0);
+            let replicas = whole(cores, now.cpu_cores_per_replica).max(whole(bytes, now.memory_bytes_per_replica));
+            replicas * now.cpu_cores_per_replica
+        }
+        Mechanism::Limits => n * round_up(cores / n, rules.sizing.cpu_cores_grain),
+        Mechanism::InstanceType => cores,
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
@@ -99,12 +219,27 @@ proptest! {
         }
     }
 
+    /// An increase that live use does not demand goes as far as the step allows, or, where the policy looks back, to what
+    /// covers the greatest use of the last 7 days, in whole replicas or grains. So many replicas as the step allows are
+    /// the most in any case.
     #[test]
-    fn no_step_is_longer_than_allowed(rules in rules(), steps in steps()) {
+    fn no_step_is_longer_than_allowed(
+        rules in rules(), steps in steps(), shares in prop::collection::vec((0.0f64..0.94, 0.0f64..0.94), 120),
+    ) {
         let mut rules = rules;
         rules.guardrails.bounds = Bounds { replicas_max: u32::MAX, ..Bounds::default() };
         let limit = &rules.guardrails.step;
-        for action in story(&steps, &rules, true, Platform::Simulated).0 {
+        let looks_back = !matches!(rules.policy, Policy::Threshold(_));
+        let (mut planning, mut has, mut at_s, mut greatest) = (Planning::default(), capacity(4), 0i64, (0.0f64, 0.0f64));
+        // All of it lies within 7 days.
+        for ((wait_s, cores, gib, width), (cpu, memory)) in steps.iter().zip(shares) {
+            at_s += i64::from(*wait_s);
+            let mut p = one(at_s, (*cores, *gib, *width), Platform::Simulated, None);
+            let used = (cpu * has.cpu_cores(), memory * has.memory_bytes());
+            greatest = (greatest.0.max(used.0), greatest.1.max(used.1));
+            (p.resources[0].last, p.resources[1].last) = (Some(used.0), Some(used.1));
+            p.capacity = Some(has.clone());
+            let Some(Decision::Act(action)) = planning.step(&rules, &p, &"p".into()) else { continue };
             let (now, new) = (&action.current, &action.desired);
             let share = (new.cpu_cores() - now.cpu_cores()) / now.cpu_cores();
             let one_grain = match action.mechanism {
@@ -112,11 +247,14 @@ proptest! {
                 Mechanism::Limits => rules.sizing.cpu_cores_grain / now.cpu_cores_per_replica,
                 Mechanism::InstanceType => 0.0,
             };
-            prop_assert!(share <= limit.share_max_out.max(one_grain) + 1e-9, "{share}");
+            let seen = if looks_back { covering_cores(&rules, &action, greatest) } else { 0.0 };
+            let most = now.cpu_cores() * (1.0 + limit.share_max_out.max(one_grain));
+            prop_assert!(new.cpu_cores() <= most.max(seen) * (1.0 + 1e-9), "{share}, {seen} cores were seen");
             prop_assert!(-share <= limit.share_max_in.max(one_grain) + 1e-9, "{share}");
             if let Some(most) = limit.replicas_max {
                 prop_assert!(new.replicas.abs_diff(now.replicas) <= most);
             }
+            has = action.desired.clone();
         }
     }
 
@@ -138,53 +276,82 @@ proptest! {
         }
     }
 
-    /// A closed loop: what is decided serves a lead time later. Once it has passed, the capacity is no less than what
-    /// live use then demanded, whatever the policy and the pace, unless a bound forbids it; and memory is never set
-    /// below its peak.
+    /// A closed loop: what is decided serves a lead time later, dry run or not. Once the lead time has passed, the capacity
+    /// is no less than what the use that was measured last demanded, whatever the policy, the mechanism and the pace, in
+    /// gaps too; and memory is never set below its peak. Bounds and price list allow all of it here.
+    ///
+    /// One thing is exempt: the CPU of an instant whose decision says that it waits for the surge to last (`surge.waits`),
+    /// and of gaps right behind such an instant, for which it is the last one. It may not wait for longer at a stretch than
+    /// `surge_s` or the lead time, whichever is longer. Memory never waits.
     #[test]
     fn capacity_is_never_below_the_floor_once_the_lead_time_has_passed(
-        rules in rules(), lead_steps in 1usize..4,
-        demands in prop::collection::vec((0.0f64..1.0, 0.0f64..1.0, prop::bool::weighted(0.9)), 20..150),
+        rules in followed_rules(), step_s in prop_oneof![Just(60u32), Just(300)], lead_steps in 1usize..4,
+        demands in prop::collection::vec((0.0f64..1.0, 0.0f64..1.0, prop::bool::weighted(0.9), gap()), 20..150),
     ) {
         let mut rules = rules;
-        rules.sizing.mechanism = Some(Mechanism::Limits);
-        rules.guardrails.bounds = Bounds::default();
-        rules.forecast.lead_time_s = lead_steps as u32 * 300;
-        rules.guardrails.capped_from = 0.0;
-        let (mut planning, mut orders) = (Planning::default(), Vec::<(usize, Action)>::new());
-        let (mut cores, mut gib) = (4.0f64, 10.0f64);
-        let mut peak: f64 = 0.0;
-        let mut served = Vec::new();
-        let mut demanded = Vec::new();
-        for (i, (cpu, memory, is_quiet)) in demands.iter().enumerate() {
-            cores = if *is_quiet { cores * (0.9 + 0.2 * cpu) } else { 40.0 * cpu };
+        rules.forecast.lead_time_s = lead_steps as u32 * step_s;
+        let longest_wait_s = i64::from(rules.guardrails.surge_s.max(rules.forecast.lead_time_s));
+        let is_capped = rules.guardrails.capped_from > 0.0;
+        let mut run = ClosedLoop::new(&rules, Platform::Simulated, step_s);
+        let (mut wants, mut gib, mut peak) = (4.0f64, 10.0f64, 0.0f64);
+        let (mut measured, mut waiting_since) = (vec![Measured::default()], None);
+        for (i, (cpu, memory, is_quiet, gap)) in demands.iter().enumerate() {
+            let at_s = i as i64 * i64::from(step_s);
+            wants = if *is_quiet { (wants * (0.9 + 0.2 * cpu)).min(100.0) } else { 40.0 * cpu };
             gib = (gib * (0.95 + 0.1 * memory)).min(100.0);
-            let serving = orders.iter().rev().find(|(from, _)| *from <= i).map(|(_, action)| action.desired.clone());
-            let mut p = one(i as i64 * 300, (cores, gib, 0.05), Platform::Simulated, None);
-            p.step_s = 300;
-            p.resources[0].last = Some(cores);
-            p.resources[1].last = Some(gib * super::fixtures::GIB);
-            if let Some(serving) = serving {
-                p.capacity = Some(serving);
+            let used = if is_capped { wants.min(run.serves(at_s).cpu_cores()) } else { wants };
+            let mut newest = *measured.last().expect("one at least");
+            if gap.has_memory() {
+                newest.gib = gib;
+                peak = peak.max(gib * super::fixtures::GIB);
             }
-            served.push(p.capacity.clone().expect("it has one"));
-            demanded.push((cores, gib));
-            peak = peak.max(gib * super::fixtures::GIB);
-            if let Some(Decision::Act(action)) = planning.step(&rules, &p, &"p".into()) {
-                if action.verdict != Verdict::ScaleOut {
+            if *gap != Gap::Sample {
+                let seen = (gap.has_cpu().then_some(used), gap.has_memory().then_some(gib));
+                let decision = run.step(at_s, (used, gib), seen);
+                if let Decision::Act(action) = &decision
+                    && action.verdict != Verdict::ScaleOut
+                {
                     let least = peak.min(action.current.memory_bytes());
                     prop_assert!(action.desired.memory_bytes() >= least * (1.0 - 1e-9), "memory below its peak");
                 }
-                orders.push((i + lead_steps, *action));
+                if gap.has_cpu() {
+                    (newest.cores, newest.waits) = (used, waits(&decision));
+                }
             }
+            waiting_since = waiting_since.or(Some(at_s)).filter(|_| newest.waits && gap.has_cpu());
+            if let Some(since_s) = waiting_since {
+                prop_assert!(at_s - since_s + i64::from(step_s) <= longest_wait_s, "it waits on and on, since {since_s} s");
+            }
+            measured.push(newest);
         }
-        for (i, (cores, gib)) in demanded.iter().enumerate() {
-            let Some(capacity) = served.get(i + lead_steps) else { break };
-            let floor = cores / rules.guardrails.floor_utilisation;
-            prop_assert!(capacity.cpu_cores() >= floor * (1.0 - 1e-6), "{} cores of {} at bin {}", capacity.cpu_cores(), floor, i);
-            let memory = gib * super::fixtures::GIB / rules.guardrails.floor_utilisation;
-            prop_assert!(capacity.memory_bytes() >= memory * (1.0 - 1e-6), "memory at bin {}", i);
+        for (i, newest) in measured.into_iter().skip(1).enumerate() {
+            let has = run.serves((i + lead_steps) as i64 * i64::from(step_s));
+            let floor = newest.cores / rules.guardrails.floor_utilisation;
+            let is_enough = has.cpu_cores() >= floor * (1.0 - 1e-6);
+            prop_assert!(is_enough || newest.waits, "{} cores of {} for instant {}", has.cpu_cores(), floor, i);
+            let memory = newest.gib * super::fixtures::GIB / rules.guardrails.floor_utilisation;
+            prop_assert!(has.memory_bytes() >= memory * (1.0 - 1e-6), "memory for instant {}", i);
         }
+    }
+
+    /// Saturated in every other sample and low in between: a surge that is over each time before it has lasted, and a
+    /// workload that is short all the same.
+    #[test]
+    fn what_is_saturated_in_every_other_sample_is_given_more(
+        saturated in 0.975f64..1.0, low in 0.0f64..0.8,
+        platform in prop_oneof![Just(Platform::Simulated), Just(Platform::ObservedOnly)],
+    ) {
+        let rules = Rules::default();
+        let until_s = i64::from(rules.forecast.lead_time_s) + 600;
+        let mut run = ClosedLoop::new(&rules, platform, 60);
+        let first = run.serves(0).cpu_cores();
+        for minute in 0..=until_s / 60 {
+            let serves = run.serves(minute * 60).cpu_cores();
+            let share = if minute % 2 == 0 { saturated } else { low };
+            run.step(minute * 60, (serves, 10.0), (Some(share * serves), Some(10.0)));
+        }
+        let has = run.serves(until_s).cpu_cores();
+        prop_assert!(has > first, "{has} cores after {until_s} s, {first} at first");
     }
 
     #[test]
