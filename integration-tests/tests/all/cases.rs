@@ -4,6 +4,7 @@
 //! right of each. Those of one step go through one run.
 
 mod constant_and_idle;
+mod finite;
 mod hourly_job;
 mod hundredths_of_percent;
 mod leak_and_restart;

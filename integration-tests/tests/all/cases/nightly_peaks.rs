@@ -2,6 +2,7 @@
 
 use super::run::{clock, none_wrong, of_five_minutes, shown, since_start_s};
 use super::series::{DAY_S, HOUR_S, Workload, noise};
+use prescale_domain::action::Action;
 use prescale_domain::kpi::CPU_CORES_USED;
 
 /// From the fourth night on what comes each night is known.
@@ -74,17 +75,24 @@ fn peaks_are_forecast_and_not_too_early() {
     }
 }
 
+/// In the quarter of an hour before a peak: the plan that stands when it begins, and all that is decided within it.
 #[test]
 fn no_decrease_below_a_peak_before_it() {
+    let run = of_five_minutes();
     for nightly in &NIGHTLY {
+        let name = nightly.name();
         let mut wrong = Vec::new();
         for (peak_s, cores) in nightly.known_peaks() {
-            let before = of_five_minutes().actions_within(&nightly.name(), peak_s - 900..peak_s);
-            // A plan may grow in two steps; what counts is the one that stands.
-            let short = before.last().filter(|action| action.desired.cpu_cores() < 0.95 * cores);
-            wrong.extend(short.map(|action| shown(action)));
+            let from_s = peak_s - 900;
+            let standing = run.standing(&name, from_s).into_iter();
+            let judged = standing.chain(run.actions_within(&name, from_s + 1..peak_s));
+            let short = judged.filter(|action| action.desired.cpu_cores() < 0.95 * cores);
+            let asked = run.proposed_within(&name, peak_s - 1800..from_s + 1);
+            let most = asked.iter().map(|action| action.desired.cpu_cores()).fold(0.0, f64::max);
+            let before = |a: &Action| format!("before {}, {most} cores proposed by then: {}", clock(peak_s), shown(a));
+            wrong.extend(short.map(before));
         }
-        none_wrong(&nightly.name(), wrong);
+        none_wrong(&name, wrong);
     }
 }
 

@@ -1,5 +1,6 @@
 //! A trace through the whole pipeline, and what it led to.
 
+use super::finite::{not_finite, of_action, of_fingerprint, of_prediction};
 use super::series::{GIB, MAPPING, START_S, Workload, csv};
 use bus_tests::conformance::fixture::read_all;
 use integration_tests::pipeline::Pipeline;
@@ -14,6 +15,7 @@ use prescale_domain::fingerprint::Fingerprint;
 use prescale_domain::governor::{FleetRecord, Said};
 use prescale_domain::kpi::{CPU_CORES_USED, MEMORY_BYTES};
 use prescale_domain::prediction::{HorizonForecast, Prediction};
+use prescale_domain::sample::Capacity;
 use prescale_domain::time::EventTime;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -26,6 +28,8 @@ pub(super) struct Run {
     proposed: BTreeMap<String, Vec<Action>>,
     /// Instant (s since the start), and the least CPU and memory of each window.
     minima: BTreeMap<String, Vec<(i64, Vec<f64>)>>,
+    /// Where a number of a fingerprint, prediction or action is NaN or infinite.
+    not_finite: Vec<String>,
 }
 
 /// The run of all cases with a step of five minutes.
@@ -72,19 +76,22 @@ impl Run {
         let pipeline = Pipeline::start(&bus, &settings);
         pipeline.collect_until(|event| matches!(event, Event::ReplayEnded(_)));
         pipeline.stop();
-        let minima = by_workload::<Fingerprint>(bus.as_ref()).into_iter().map(|(workload, fingerprints)| {
+        let fingerprints = by_workload::<Fingerprint>(bus.as_ref());
+        let (predictions, actions) = (by_workload(bus.as_ref()), by_workload(bus.as_ref()));
+        let not_finite = [
+            not_finite(&fingerprints, of_fingerprint),
+            not_finite(&predictions, of_prediction),
+            not_finite(&actions, of_action),
+        ]
+        .concat();
+        let minima = fingerprints.into_iter().map(|(workload, fingerprints)| {
             (
                 workload,
                 fingerprints.iter().map(|fingerprint| (since_start_s(fingerprint.at), minima(fingerprint))).collect(),
             )
         });
         let minima = minima.collect();
-        Self {
-            predictions: by_workload(bus.as_ref()),
-            actions: by_workload(bus.as_ref()),
-            proposed: proposed(bus.as_ref()),
-            minima,
-        }
+        Self { predictions, actions, proposed: proposed(bus.as_ref()), minima, not_finite }
     }
 
     /// The predictions of a workload.
@@ -102,6 +109,25 @@ impl Run {
     /// The actions of a workload.
     pub(super) fn actions(&self, workload: &str) -> &[Action] {
         self.actions.get(workload).map_or(&[], Vec::as_slice)
+    }
+
+    /// Where a number of what this led to is NaN or infinite.
+    pub(super) fn not_finite(&self) -> &[String] {
+        &self.not_finite
+    }
+
+    /// The action that stands at an instant: the last one that was decided by then.
+    pub(super) fn standing(&self, workload: &str, at_s: i64) -> Option<&Action> {
+        self.actions(workload).iter().rev().find(|action| since_start_s(action.decided_at) <= at_s)
+    }
+
+    /// Its actions decided within a time since the start, each with what was asked for before it: the capacity that
+    /// serves, before the first.
+    pub(super) fn changes_within(&self, workload: &str, range_s: std::ops::Range<i64>) -> Vec<(&Capacity, &Action)> {
+        let all = self.actions(workload);
+        let first = all.first().map(|first| &first.current);
+        let before = first.into_iter().chain(all.iter().map(|action| &action.desired));
+        before.zip(all).filter(|(_, action)| range_s.contains(&since_start_s(action.decided_at))).collect()
     }
 
     /// Its actions decided within a time since the start.

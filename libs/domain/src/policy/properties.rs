@@ -219,9 +219,9 @@ proptest! {
         }
     }
 
-    /// An increase that live use does not demand goes as far as the step allows, or, where the policy looks back, to what
-    /// covers the greatest use of the last 7 days, in whole replicas or grains. So many replicas as the step allows are
-    /// the most in any case.
+    /// An increase that live use does not demand goes as far as the step allows, or, where the policy looks back, to
+    /// what covers the greatest use of the last 7 days, in whole replicas or grains. It is never by more replicas than
+    /// the step allows.
     #[test]
     fn no_step_is_longer_than_allowed(
         rules in rules(), steps in steps(), shares in prop::collection::vec((0.0f64..0.94, 0.0f64..0.94), 120),
@@ -230,7 +230,8 @@ proptest! {
         rules.guardrails.bounds = Bounds { replicas_max: u32::MAX, ..Bounds::default() };
         let limit = &rules.guardrails.step;
         let looks_back = !matches!(rules.policy, Policy::Threshold(_));
-        let (mut planning, mut has, mut at_s, mut greatest) = (Planning::default(), capacity(4), 0i64, (0.0f64, 0.0f64));
+        let (mut planning, mut has) = (Planning::default(), capacity(4));
+        let (mut at_s, mut greatest) = (0i64, (0.0f64, 0.0f64));
         // All of it lies within 7 days.
         for ((wait_s, cores, gib, width), (cpu, memory)) in steps.iter().zip(shares) {
             at_s += i64::from(*wait_s);
@@ -276,13 +277,13 @@ proptest! {
         }
     }
 
-    /// A closed loop: what is decided serves a lead time later, dry run or not. Once the lead time has passed, the capacity
-    /// is no less than what the use measured last demanded, whatever the policy, the mechanism and the pace, in gaps too;
-    /// and memory is never set below its peak. Nothing that is on offer or within the bounds is too little here.
+    /// A closed loop: what is decided serves a lead time later, dry run or not. Once the lead time has passed, the
+    /// capacity is no less than what the use that was measured last demanded, whatever the policy, the mechanism and
+    /// the pace, in gaps too; and memory is never set below its peak. Bounds and price list allow all of it here.
     ///
-    /// One thing is exempt: the CPU of an instant whose decision says that it waits for the surge to last (`surge.waits`),
-    /// and of gaps right behind such an instant, for which it is the last one. It may not wait for longer at a stretch than
-    /// `surge_s` or the lead time, whichever is longer. Memory never waits.
+    /// One thing is exempt: the CPU of an instant whose decision says that it waits for the surge to last
+    /// (`surge.waits`), and of gaps right behind such an instant, for which it is the last one. It may not wait for
+    /// longer at a stretch than `surge_s` or the lead time, whichever is longer. Memory never waits.
     #[test]
     fn capacity_is_never_below_the_floor_once_the_lead_time_has_passed(
         rules in followed_rules(), step_s in prop_oneof![Just(60u32), Just(300)], lead_steps in 1usize..4,
@@ -320,7 +321,8 @@ proptest! {
             }
             waiting_since = waiting_since.or(Some(at_s)).filter(|_| newest.waits && gap.has_cpu());
             if let Some(since_s) = waiting_since {
-                prop_assert!(at_s - since_s + i64::from(step_s) <= longest_wait_s, "it waits on and on, since {since_s} s");
+                let waited_s = at_s - since_s + i64::from(step_s);
+                prop_assert!(waited_s <= longest_wait_s, "it waits on and on, since {since_s} s");
             }
             measured.push(newest);
         }
