@@ -120,9 +120,9 @@ fn unknown(question: &Question<'_>, from: Option<EventTime>) -> String {
     }
 }
 
-/// First instant of the seven days (UTC) that end with the newest hour.
-fn first_of_week(week: &Span) -> EventTime {
-    EventTime::of_bin(week.to.plus_s(-HOUR_S).bin(DAY_S) - 6, DAY_S)
+/// First instant of the seven days (UTC) whose last hour ends at `to`.
+fn first_of_week(to: EventTime) -> EventTime {
+    EventTime::of_bin(to.plus_s(-HOUR_S).bin(DAY_S) - 6, DAY_S)
 }
 
 impl Explanation {
@@ -144,8 +144,9 @@ impl Explanation {
                 rfc3339(begin.at)
             ));
         }
-        let is_cut =
-            |begin: &Begin| !begin.is_whole() && self.week.as_ref().is_some_and(|week| begin.at > first_of_week(week));
+        let week_to = self.week.as_ref().map(|week| week.to);
+        let to = week_to.or_else(|| self.newest.as_ref().map(|(prediction, _)| prediction.made_at));
+        let is_cut = |begin: &Begin| !begin.is_whole() && to.is_some_and(|to| begin.at > first_of_week(to));
         if let Some(begin) = self.told_from.filter(is_cut) {
             warnings.push(format!(
                 "the outcomes were read since {} alone ({why}): there may be more to the last 7 days than is told",
