@@ -463,7 +463,7 @@ fn the_console_explains_any_instant_as_the_command_does() {
 
 fn what_the_log_does_not_hold_is_said_to_be_missing(console: &Console) {
     let (status, body) = console.get("api/workloads/web-1/explanation?at=2023-11-14T20:00:00Z");
-    let why = "as of 2023-11-14T20:00:00.000Z: in the last 200000 predictions it begins at 2023-11-14T20:10:00.000Z";
+    let why = "as of 2023-11-14T20:00:00.000Z: in what was read it begins at 2023-11-14T20:10:00.000Z";
     assert!(status == 404 && body.contains(why), "{status} {body}");
     let command = console.explain(&["web-1", "--at", "2023-11-14T20:00:00Z"]);
     assert!(!command.status.success() && String::from_utf8_lossy(&command.stderr).contains(why));

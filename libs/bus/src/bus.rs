@@ -133,6 +133,12 @@ pub trait Bus: Send + Sync {
     /// When the topic is missing or the bus cannot be reached.
     fn reader(&self, topic: &str, from: ReadFrom) -> Result<Box<dyn RecordReader>, BusError>;
 
+    /// Opens a reader over one partition of one topic; there is nothing in one that the topic does not have.
+    ///
+    /// # Errors
+    /// When the topic is missing or the bus cannot be reached.
+    fn partition_reader(&self, topic: &str, partition: u32, from: ReadFrom) -> Result<Box<dyn RecordReader>, BusError>;
+
     /// Lag of a group on a topic, one entry a partition. When a stage has read everything its
     /// lag is exactly 0, also where the log holds transaction markers.
     ///

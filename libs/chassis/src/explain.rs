@@ -2,11 +2,12 @@
 //! console.
 //!
 //! Actions carry their reasons. A decision to leave the capacity as it is leaves no record, so it is
-//! made again from the predictions on the log, by the rules of the configuration.
+//! made again from the predictions on the log, by the rules of the configuration. A planner knows what it has seen: one
+//! that is made again from a part of the log says so, since it may decide otherwise.
 
 mod log;
 
-use log::{Answered, Decisions, Log, Published};
+use log::{Answered, Begin, Decisions, Log, Published};
 use prescale_bus::{Bus, ConsumedRecord};
 use prescale_contracts::{ContractError, record_json, rfc3339, topics, worth_json};
 use prescale_domain::action::{ActionOutcome, ActionResult, Reason};
@@ -24,6 +25,10 @@ use tokio_util::sync::CancellationToken;
 
 /// Most actions that are shown unless told otherwise.
 pub const ACTIONS_SHOWN: usize = 3;
+/// [`Question::back_records`] for all that the log holds of the workload's partition.
+pub const BACK_WHOLE: u64 = u64::MAX;
+const DAY_S: u32 = 86_400;
+const HOUR_S: i64 = 3600;
 
 /// What is to be explained.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +37,8 @@ pub struct Question<'a> {
     pub workload: &'a str,
     /// Most actions shown, the newest first.
     pub actions_max: usize,
-    /// Records of each topic that are read back, over all partitions.
+    /// Records of the workload's partition that are read back of each topic. Of what is kept by fleet at most so many
+    /// are read over all partitions.
     pub back_records: u64,
     /// As of this instant; the newest if none.
     pub at: Option<EventTime>,
@@ -66,6 +72,11 @@ pub struct Explanation {
     /// The newest first.
     held: VecDeque<Held>,
     week: Option<Span>,
+    /// Where the reading of the predictions began, from which the planner was made again.
+    planned_from: Option<Begin>,
+    /// Where the reading of the outcomes began.
+    told_from: Option<Begin>,
+    back_records: u64,
 }
 
 /// Reads the log and explains.
@@ -79,8 +90,8 @@ pub fn explained(
     shutdown: &CancellationToken,
 ) -> Result<Explanation, ExplainError> {
     let log = Log { bus, question, shutdown };
-    let week = log.last_week()?;
-    let Decisions { from, newest } = log.decisions(rules)?;
+    let (week, told_from) = log.last_week()?;
+    let Decisions { from, newest, planned_from } = log.decisions(rules)?;
     let decided_at = newest.as_ref().map(|(prediction, _)| prediction.made_at);
     let explanation = Explanation {
         workload: question.workload.to_owned(),
@@ -89,21 +100,29 @@ pub fn explained(
         results: log.results()?,
         held: log.held(decided_at)?,
         week,
+        planned_from,
+        told_from,
+        back_records: question.back_records,
     };
     if explanation.is_empty() { Err(ExplainError::Unknown(unknown(question, from))) } else { Ok(explanation) }
 }
 
 /// That nothing is known, and from when on something is.
 fn unknown(question: &Question<'_>, from: Option<EventTime>) -> String {
-    let Question { workload, back_records, at, .. } = question;
+    let Question { workload, at, .. } = question;
     match (at, from) {
         (Some(at), Some(from)) => format!(
-            "nothing is known of workload {workload:?} as of {}: in the last {back_records} predictions it begins at {}",
+            "nothing is known of workload {workload:?} as of {}: in what was read it begins at {}",
             rfc3339(*at),
             rfc3339(from)
         ),
-        _ => format!("nothing is known of workload {workload:?} in the last {back_records} predictions"),
+        _ => format!("nothing is known of workload {workload:?} in what was read"),
     }
+}
+
+/// First instant of the seven days (UTC) whose last hour ends at `to`.
+fn first_of_week(to: EventTime) -> EventTime {
+    EventTime::of_bin(to.plus_s(-HOUR_S).bin(DAY_S) - 6, DAY_S)
 }
 
 impl Explanation {
@@ -111,9 +130,35 @@ impl Explanation {
         self.newest.is_none() && self.actions.is_empty() && self.held.is_empty()
     }
 
+    /// What it does not follow from since it was not read, as sentences.
+    fn warnings(&self) -> Vec<String> {
+        let why = match self.back_records {
+            BACK_WHOLE => "the log holds no earlier ones".to_owned(),
+            records => format!("at most {records} records are read back"),
+        };
+        let mut warnings = Vec::new();
+        if let Some(begin) = self.planned_from.filter(|begin| self.newest.is_some() && !begin.is_whole()) {
+            warnings.push(format!(
+                "the planner was made again from the predictions since {} alone ({why}): it lacks what the running \
+                 planner remembers from before, so it may decide for other reasons",
+                rfc3339(begin.at)
+            ));
+        }
+        let week_to = self.week.as_ref().map(|week| week.to);
+        let to = week_to.or_else(|| self.newest.as_ref().map(|(prediction, _)| prediction.made_at));
+        let is_cut = |begin: &Begin| !begin.is_whole() && to.is_some_and(|to| begin.at > first_of_week(to));
+        if let Some(begin) = self.told_from.filter(is_cut) {
+            warnings.push(format!(
+                "the outcomes were read since {} alone ({why}): there may be more to the last 7 days than is told",
+                rfc3339(begin.at)
+            ));
+        }
+        warnings
+    }
+
     /// As text for people.
     pub fn text(&self) -> String {
-        let mut text = String::new();
+        let mut text: String = self.warnings().iter().map(|warning| format!("warning: {warning}\n")).collect();
         if let Some((prediction, decision)) = &self.newest {
             text += &self.decision_text(prediction, decision);
             text += &forecast_text(prediction);
@@ -162,6 +207,8 @@ impl Explanation {
             self.actions.iter().map(|published| self.action_json(published)).collect::<Result<Vec<_>, _>>()?;
         Ok(json!({
             "workload": self.workload,
+            "warnings": self.warnings(),
+            "read": {"predictions": begin_json(self.planned_from), "outcomes": begin_json(self.told_from)},
             "newest_decision": newest,
             "worth": self.week.as_ref().map(worth_json),
             "held": self.held.iter().map(held_json).collect::<Vec<_>>(),
@@ -250,6 +297,11 @@ fn forecast_json(forecast: &ResourceForecast) -> Value {
         "model": &*forecast.model,
         "horizons": forecast.horizons.iter().map(horizon).collect::<Vec<_>>(),
     })
+}
+
+/// Where a reading began; of a partition without a record it is null.
+fn begin_json(begin: Option<Begin>) -> Value {
+    begin.map_or(Value::Null, |begin| json!({"from": rfc3339(begin.at), "whole": begin.is_whole()}))
 }
 
 fn held_json(held: &Held) -> Value {

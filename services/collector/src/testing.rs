@@ -154,6 +154,10 @@ impl Bus for Mishappen {
         self.inner.reader(topic, from)
     }
 
+    fn partition_reader(&self, topic: &str, partition: u32, from: ReadFrom) -> Result<Box<dyn RecordReader>, BusError> {
+        self.inner.partition_reader(topic, partition, from)
+    }
+
     fn lag(&self, group: &str, topic: &str) -> Result<Vec<Lag>, BusError> {
         self.inner.lag(group, topic)
     }

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use prescale_chassis::{EVALUATOR, GroupsConfig, StageInput};
-use prescale_domain::evaluation::{CorePrice, Terms};
+use prescale_domain::evaluation::{Pricing, Terms};
 use serde::{Deserialize, Serialize};
 
 /// Section `[evaluator]`.
@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Whether outcomes are written.
     pub enabled: bool,
-    /// What a core costs for an hour; 0 where outcomes are to say nothing of money.
+    /// What a core costs for an hour, whatever it is part of; 0 for the price list that the planner has.
     pub core_price_per_h: f64,
-    /// Name of the currency.
+    /// Name of the currency; empty where outcomes are to say nothing of money.
     pub currency: String,
 }
 
@@ -35,8 +35,9 @@ impl Config {
             "[evaluator] core_price_per_h = {per_core_h}: give a number of at least 0"
         );
         ensure!(*per_core_h == 0.0 || !currency.is_empty(), "[evaluator] currency is empty: name that of the price");
-        let price = CorePrice { per_core_h: *per_core_h, currency: currency.as_str().into() };
-        Ok(Terms { rules: planner.rules(groups)?, price: (*per_core_h > 0.0).then_some(price) })
+        let per_core_h = (*per_core_h > 0.0).then_some(*per_core_h);
+        let pricing = (!currency.is_empty()).then(|| Pricing { currency: currency.as_str().into(), per_core_h });
+        Ok(Terms { rules: planner.rules(groups)?, pricing })
     }
 
     /// The stage that it runs with the topic that it reads; none where it is not enabled.
@@ -51,9 +52,20 @@ mod tests {
     use prescale_domain::policy::Rules;
 
     #[test]
-    fn the_rules_are_the_planners_and_no_price_is_the_default() {
-        let terms = Config::default().terms(&prescale_planner::Config::default(), &GroupsConfig::default()).unwrap();
-        assert_eq!(terms, Terms { rules: Rules::default().into(), price: None });
+    fn the_rules_and_the_price_list_are_the_planners() {
+        let terms = |config: Config, planner: &str| {
+            let planner: prescale_planner::Config = toml::from_str(planner).unwrap();
+            config.terms(&planner, &GroupsConfig::default()).unwrap()
+        };
+        let listed = Pricing { currency: "USD".into(), per_core_h: None };
+        let default = terms(Config::default(), "");
+        assert_eq!(default, Terms { rules: Rules::default().into(), pricing: Some(listed) });
+        let own = terms(Config::default(), "prices.core_price_per_h = 0.25");
+        assert_eq!(own.rules.general().sizing.prices.core_price_per_h, Some(0.25));
+        let stated = Config { core_price_per_h: 0.5, currency: "EUR".to_owned(), ..Config::default() };
+        assert_eq!(terms(stated, "").pricing, Some(Pricing { currency: "EUR".into(), per_core_h: Some(0.5) }));
+        let silent = Config { currency: String::new(), ..Config::default() };
+        assert_eq!(terms(silent, "").pricing, None);
         assert_eq!(Config::default().inputs(), [EVALUATOR]);
         assert!(Config { enabled: false, ..Config::default() }.inputs().is_empty());
     }
@@ -70,5 +82,6 @@ mod tests {
         assert!(message("core_price_per_h = -1.0", "").contains("[evaluator] core_price_per_h = -1"));
         assert!(message("core_price_per_h = 1.0\ncurrency = ''", "").contains("[evaluator] currency"));
         assert!(message("", "resources = ['disk']").contains("[planner]"));
+        assert!(message("", "prices.gib_price_per_h = -1.0").contains("[planner] prices: gib_price_per_h"));
     }
 }

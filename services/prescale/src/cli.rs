@@ -22,7 +22,7 @@ use clap::Parser as _;
 use prescale_bus::dlq::ReplayRequest;
 use prescale_bus::kafka::acls::AclTool;
 use prescale_bus::{Bus, ReadFrom, TopicSpec};
-use prescale_chassis::explain::{ExplainError, Question, explained};
+use prescale_chassis::explain::{BACK_WHOLE, ExplainError, Question, explained};
 use prescale_chassis::orders::{self, Wish};
 use prescale_chassis::ready::ask_ready;
 use prescale_chassis::service::EXIT_USAGE;
@@ -272,7 +272,7 @@ fn explain(config: Option<&Path>, args: &ExplainArgs) -> Result<(), Failure> {
         workload: &args.workload,
         at: args.at.as_ref().map(instant).transpose().map_err(Failure::Usage)?,
         actions_max: args.actions,
-        back_records: args.back,
+        back_records: args.back.unwrap_or(BACK_WHOLE),
     };
     let explanation = explained(bus.as_ref(), &rules, &question, &shutdown).map_err(with_remedy)?;
     match args.format {
@@ -284,7 +284,7 @@ fn explain(config: Option<&Path>, args: &ExplainArgs) -> Result<(), Failure> {
 fn with_remedy(error: ExplainError) -> anyhow::Error {
     match error {
         ExplainError::Unknown(why) => anyhow::anyhow!(
-            "{why}: `prescale bus tail raw-kpis --limit 20` shows the names in use, --back reads further"
+            "{why}: `prescale bus tail raw-kpis --limit 20` shows the names in use, without --back all of the log is read"
         ),
         ExplainError::Failed(error) => error,
     }

@@ -55,7 +55,14 @@ fn poll_until(reader: &mut dyn RecordReader, count: usize) -> Vec<ConsumedRecord
 }
 
 fn poll_to_end(bus: &dyn Bus, from: ReadFrom) -> Vec<ConsumedRecord> {
-    let mut reader = bus.reader(INPUT, from).expect("the reader opens");
+    read_to_end(bus.reader(INPUT, from).expect("the reader opens"))
+}
+
+fn poll_partition(bus: &dyn Bus, partition: u32, from: ReadFrom) -> Vec<ConsumedRecord> {
+    read_to_end(bus.partition_reader(INPUT, partition, from).expect("the reader opens"))
+}
+
+fn read_to_end(mut reader: Box<dyn RecordReader>) -> Vec<ConsumedRecord> {
     let mut read = Vec::new();
     until("the end", || {
         let (records, caught_up) = reader.poll(1000, Duration::from_millis(100)).expect("the topic is readable");
@@ -97,4 +104,27 @@ pub fn a_reader_goes_on_where_it_was(under_test: &dyn BusUnderTest) {
     let back = poll_to_end(bus.as_ref(), ReadFrom::Back(5));
     assert!(!back.is_empty() && back.len() <= 5 * PARTITIONS as usize, "{} records back", back.len());
     assert_eq!(poll_to_end(bus.as_ref(), ReadFrom::Back(1_000_000)).len(), 75);
+}
+
+/// A reader of one partition reads that one, whole or as far back as it is told, and what comes.
+pub fn a_reader_of_one_partition_reads_that_one(under_test: &dyn BusUnderTest) {
+    let bus = under_test.open("a");
+    make_topics(bus.as_ref());
+    let mut source = bus.source("reading").expect("the source opens");
+    source.append(inputs(0, 60), b"60").expect("the records are written");
+    let all = read_count(bus.as_ref(), INPUT, 60);
+    for partition in 0..PARTITIONS {
+        let of_it: Vec<ConsumedRecord> = all.iter().filter(|r| r.partition == partition).cloned().collect();
+        assert_eq!(poll_partition(bus.as_ref(), partition, ReadFrom::Earliest), of_it);
+        let back = poll_partition(bus.as_ref(), partition, ReadFrom::Back(2));
+        assert!(back.len() <= 2 && of_it.ends_with(&back), "the newest of partition {partition}: {back:?}");
+        assert_eq!(poll_partition(bus.as_ref(), partition, ReadFrom::Latest), vec![]);
+    }
+    assert_eq!(poll_partition(bus.as_ref(), PARTITIONS, ReadFrom::Earliest), vec![], "there is no such partition");
+    let partition = all.first().expect("there are records").partition;
+    let mut latest = bus.partition_reader(INPUT, partition, ReadFrom::Latest).expect("the reader opens");
+    source.append(inputs(60, 60), b"120").expect("the records are written");
+    let wanted = read_count(bus.as_ref(), INPUT, 120).iter().filter(|r| r.partition == partition).count();
+    let came = poll_until(latest.as_mut(), wanted - all.iter().filter(|r| r.partition == partition).count());
+    assert!(came.iter().all(|r| r.partition == partition), "{came:?}");
 }

@@ -164,7 +164,11 @@ impl Bus for EmbeddedBus {
     }
 
     fn reader(&self, topic: &str, from: ReadFrom) -> Result<Box<dyn RecordReader>, BusError> {
-        Ok(Box::new(reader::EmbeddedReader::open(Arc::clone(&self.store), topic, from)?))
+        Ok(Box::new(reader::EmbeddedReader::open(Arc::clone(&self.store), topic, None, from)?))
+    }
+
+    fn partition_reader(&self, topic: &str, partition: u32, from: ReadFrom) -> Result<Box<dyn RecordReader>, BusError> {
+        Ok(Box::new(reader::EmbeddedReader::open(Arc::clone(&self.store), topic, Some(partition), from)?))
     }
 
     fn lag(&self, group: &str, topic: &str) -> Result<Vec<Lag>, BusError> {

@@ -13,17 +13,18 @@ pub(super) struct EmbeddedReader {
     store: Arc<Store>,
     connection: Connection,
     topic: Topic,
-    /// Next offset to read, by partition.
+    /// Next offset to read, by partition; the last one that there can be where nothing is to be read.
     positions: Vec<i64>,
     /// Partition that the next poll begins with, so that none starves.
     first: usize,
 }
 
 impl EmbeddedReader {
-    pub(super) fn open(store: Arc<Store>, topic: &str, from: ReadFrom) -> Result<Self, BusError> {
+    /// Over all partitions, or over `only` one.
+    pub(super) fn open(store: Arc<Store>, topic: &str, only: Option<u32>, from: ReadFrom) -> Result<Self, BusError> {
         let topic = store.topic(topic)?;
         let connection = store.reader()?;
-        let positions = start(&connection, &topic, from)
+        let positions = start(&connection, &topic, only, from)
             .map_err(|e| backend(&format!("cannot find the start of topic {:?}", topic.name), &e))?;
         Ok(Self { store, connection, topic, positions, first: 0 })
     }
@@ -51,11 +52,12 @@ impl EmbeddedReader {
     }
 }
 
-fn start(connection: &Connection, topic: &Topic, from: ReadFrom) -> rusqlite::Result<Vec<i64>> {
+fn start(connection: &Connection, topic: &Topic, only: Option<u32>, from: ReadFrom) -> rusqlite::Result<Vec<i64>> {
     let ends = log::ends(connection, topic)?;
     ends.into_iter()
         .zip(0..)
         .map(|(end, partition)| match from {
+            _ if only.is_some_and(|only| only != partition) => Ok(i64::MAX),
             ReadFrom::Latest => Ok(end),
             ReadFrom::Earliest => log::oldest_from(connection, topic, partition, 0),
             ReadFrom::Back(count) => {

@@ -95,7 +95,12 @@ impl Bus for KafkaBus {
     }
 
     fn reader(&self, topic: &str, from: ReadFrom) -> Result<Box<dyn RecordReader>, BusError> {
-        let reader = self.explained(reader::KafkaReader::open(&self.cluster, topic, from))?;
+        let reader = self.explained(reader::KafkaReader::open(&self.cluster, topic, None, from))?;
+        Ok(Box::new(reader))
+    }
+
+    fn partition_reader(&self, topic: &str, partition: u32, from: ReadFrom) -> Result<Box<dyn RecordReader>, BusError> {
+        let reader = self.explained(reader::KafkaReader::open(&self.cluster, topic, Some(partition), from))?;
         Ok(Box::new(reader))
     }
 

@@ -11,15 +11,18 @@ use std::time::{Duration, Instant};
 
 pub(super) struct KafkaReader {
     log: ClientLog,
-    /// By partition, whether its end was reached and nothing came since.
+    /// By partition, whether its end was reached and nothing came since, or nothing of it is to be read.
     ended: Vec<bool>,
 }
 
 impl KafkaReader {
-    pub(super) fn open(cluster: &Cluster, topic: &str, from: ReadFrom) -> Result<Self, BusError> {
+    /// Over all partitions, or over `only` one.
+    pub(super) fn open(cluster: &Cluster, topic: &str, only: Option<u32>, from: ReadFrom) -> Result<Self, BusError> {
+        let is_read = |partition: &u32| only.is_none_or(|only| only == *partition);
         let partitions = cluster.look_up_partitions(topic)?;
         let log = ClientLog::open(cluster, topic)?;
         let starts: BTreeMap<u32, i64> = (0..partitions)
+            .filter(is_read)
             .map(|partition| {
                 let (oldest, end) = cluster.bounds(topic, partition)?;
                 let start = match from {
@@ -31,7 +34,7 @@ impl KafkaReader {
             })
             .collect::<Result<_, BusError>>()?;
         log.assign(&starts)?;
-        Ok(Self { log, ended: vec![false; partitions as usize] })
+        Ok(Self { log, ended: (0..partitions).map(|partition| !is_read(&partition)).collect() })
     }
 }
 

@@ -1,10 +1,13 @@
 //! What the log holds of one workload, as of the instant that is asked for.
+//!
+//! Its partition is a function of its name, and no other one tells of it: not of its actions, nor of what its planner
+//! knew. What is keyed by fleet is looked for in all of them.
 
 use super::Question;
 use anyhow::{Context as _, Result, ensure};
 use prescale_bus::partitioner::partition_of;
-use prescale_bus::{Bus, CaughtUp, ConsumedRecord, ReadFrom};
-use prescale_contracts::{Contract, Envelope, topics};
+use prescale_bus::{Bus, CaughtUp, ConsumedRecord, ReadFrom, RecordReader};
+use prescale_contracts::{Contract, ContractError, Envelope, topics};
 use prescale_domain::action::{Action, ActionResult};
 use prescale_domain::evaluation::sums::Span;
 use prescale_domain::evaluation::{Outcome, Week};
@@ -22,12 +25,29 @@ const HELD: &str = "io.prescale.v1.Held";
 const STANDS: &str = "governor.stands";
 const PAGE_RECORDS: usize = 5_000;
 const WAIT: Duration = Duration::from_millis(500);
+/// Most records that are read back of what is keyed by fleet: the newest few of them are shown.
+const OF_FLEETS_MAX: u64 = 200_000;
 
 /// The log, read for one question.
 pub(super) struct Log<'a> {
     pub(super) bus: &'a dyn Bus,
     pub(super) question: &'a Question<'a>,
     pub(super) shutdown: &'a CancellationToken,
+}
+
+/// Where the reading of a partition began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Begin {
+    offset: i64,
+    /// Instant of the first record that was read.
+    pub(super) at: EventTime,
+}
+
+impl Begin {
+    /// Whether that is where the partition began: nothing was ever before it.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.offset == 0
+    }
 }
 
 /// The decisions on the workload.
@@ -37,6 +57,8 @@ pub(super) struct Decisions {
     pub(super) from: Option<EventTime>,
     /// The newest, with the prediction that it is of.
     pub(super) newest: Option<(Prediction, Decision)>,
+    /// Where the predictions begin that the planner was made again from.
+    pub(super) planned_from: Option<Begin>,
 }
 
 /// An action that went out.
@@ -57,23 +79,25 @@ impl Log<'_> {
     /// through, not the workload's alone.
     pub(super) fn decisions(&self, rules: &RuleBook) -> Result<Decisions> {
         let (mut planning, mut found) = (Planning::default(), Decisions::default());
-        let partitions = self.partitions_of(topics::PREDICTIONS)?;
-        let partition = partition_of(self.question.workload.as_bytes(), partitions);
-        let is_beside = |record: &ConsumedRecord| record.partition == partition;
-        self.each_that(topics::PREDICTIONS, is_beside, |id, record| {
-            let prediction = Prediction::decode(value(&record))?;
-            let is_its = prediction.workload.as_str() == self.question.workload;
-            if is_its {
-                found.from.get_or_insert(prediction.made_at);
-            }
-            if self.question.reaches(prediction.made_at)
-                && let Some(decision) = planning.step(rules, &prediction, &id)
-                && is_its
-            {
-                found.newest = Some((prediction, decision));
-            }
-            Ok(())
-        })?;
+        let reader = self.of_partition(topics::PREDICTIONS)?;
+        found.planned_from = self.each_that(
+            (topics::PREDICTIONS, reader),
+            |_| true,
+            |id, record| {
+                let prediction = Prediction::decode(value(&record))?;
+                let is_its = prediction.workload.as_str() == self.question.workload;
+                if is_its {
+                    found.from.get_or_insert(prediction.made_at);
+                }
+                if self.question.reaches(prediction.made_at)
+                    && let Some(decision) = planning.step(rules, &prediction, &id)
+                    && is_its
+                {
+                    found.newest = Some((prediction, decision));
+                }
+                Ok(())
+            },
+        )?;
         Ok(found)
     }
 
@@ -106,7 +130,7 @@ impl Log<'_> {
     pub(super) fn held(&self, newest: Option<EventTime>) -> Result<VecDeque<Held>> {
         let mut found = VecDeque::new();
         let is_held = |record: &ConsumedRecord| record.header("ce_type") == Some(HELD.as_bytes());
-        self.each_that(topics::PROPOSALS, is_held, |_, record| {
+        self.each_that((topics::PROPOSALS, self.of_fleets(topics::PROPOSALS)?), is_held, |_, record| {
             if let Said::Held(held) = FleetRecord::decode(value(&record))?.said
                 && held.workload.as_str() == self.question.workload
                 && self.question.reaches(held.decided_at)
@@ -120,56 +144,78 @@ impl Log<'_> {
         Ok(found)
     }
 
-    /// What the last seven days were worth; `None` where no hour is over, or nothing evaluates.
-    pub(super) fn last_week(&self) -> Result<Option<Span>> {
+    /// What the last seven days were worth, `None` where no hour is over, or nothing evaluates; and where the outcomes
+    /// begin that were read.
+    pub(super) fn last_week(&self) -> Result<(Option<Span>, Option<Begin>)> {
         if !self.bus.topics()?.iter().any(|(name, _)| name == topics::OUTCOMES) {
-            return Ok(None);
+            return Ok((None, None));
         }
         let mut week = Week::default();
-        self.each(topics::OUTCOMES, |_, record| {
+        let told_from = self.each(topics::OUTCOMES, |_, record| {
             let outcome = Outcome::decode(value(&record))?;
             if self.question.reaches(outcome.to()) {
                 week.take(&outcome);
             }
             Ok(())
         })?;
-        Ok(week.span())
+        Ok((week.span(), told_from))
     }
 
     fn partitions_of(&self, topic: &str) -> Result<u32> {
         Ok(self.bus.topics()?.iter().find(|(name, _)| name == topic).map_or(1, |(_, n)| (*n).max(1)))
     }
 
-    /// Calls `take` with each record of the workload and its id.
-    fn each(&self, topic: &str, take: impl FnMut(Arc<str>, ConsumedRecord) -> Result<()>) -> Result<()> {
-        let is_its = |record: &ConsumedRecord| record.key.as_deref() == Some(self.question.workload.as_bytes());
-        self.each_that(topic, is_its, take)
+    /// A reader of the workload's partition.
+    fn of_partition(&self, topic: &str) -> Result<Box<dyn RecordReader>> {
+        let partition = partition_of(self.question.workload.as_bytes(), self.partitions_of(topic)?);
+        Ok(self.bus.partition_reader(topic, partition, ReadFrom::Back(self.question.back_records))?)
     }
 
-    /// Calls `take` with each record that is wanted and its id.
+    /// A reader of all partitions.
+    fn of_fleets(&self, topic: &str) -> Result<Box<dyn RecordReader>> {
+        let back_records = self.question.back_records.min(OF_FLEETS_MAX);
+        let partitions = u64::from(self.partitions_of(topic)?);
+        Ok(self.bus.reader(topic, ReadFrom::Back(back_records.div_ceil(partitions)))?)
+    }
+
+    /// Calls `take` with each record of the workload and its id. Where the reading of its partition began, if there
+    /// was anything.
+    fn each(&self, topic: &str, take: impl FnMut(Arc<str>, ConsumedRecord) -> Result<()>) -> Result<Option<Begin>> {
+        let is_its = |record: &ConsumedRecord| record.key.as_deref() == Some(self.question.workload.as_bytes());
+        self.each_that((topic, self.of_partition(topic)?), is_its, take)
+    }
+
+    /// Calls `take` with each record that is wanted and its id. Where the reading began, if there was anything.
     fn each_that(
         &self,
-        topic: &str,
+        (topic, mut reader): (&str, Box<dyn RecordReader>),
         is_wanted: impl Fn(&ConsumedRecord) -> bool,
         mut take: impl FnMut(Arc<str>, ConsumedRecord) -> Result<()>,
-    ) -> Result<()> {
-        let partitions = u64::from(self.partitions_of(topic)?);
-        let mut reader = self.bus.reader(topic, ReadFrom::Back(self.question.back_records.div_ceil(partitions)))?;
+    ) -> Result<Option<Begin>> {
+        let mut begin = None;
         loop {
             ensure!(!self.shutdown.is_cancelled(), "stopped before all of {topic} was read");
             let (records, caught_up) = reader.poll(PAGE_RECORDS, WAIT)?;
-            for record in records.into_iter().filter(&is_wanted) {
+            for record in records {
+                if begin.is_none() {
+                    begin = envelope(&record).ok().map(|of| Begin { offset: record.offset, at: of.time });
+                }
+                if !is_wanted(&record) {
+                    continue;
+                }
                 let place = format!("{topic}/{}@{}", record.partition, record.offset);
-                let headers = record.headers.iter().map(|h| (h.name.as_str(), h.value.as_slice()));
-                let read = Envelope::from_headers(headers);
-                let id = read.with_context(|| format!("cannot read the headers of {place}"))?.id;
+                let id = envelope(&record).with_context(|| format!("cannot read the headers of {place}"))?.id;
                 take(id, record).with_context(|| format!("cannot read {place}"))?;
             }
             if caught_up == CaughtUp::Yes {
-                return Ok(());
+                return Ok(begin);
             }
         }
     }
+}
+
+fn envelope(record: &ConsumedRecord) -> Result<Envelope, ContractError> {
+    Envelope::from_headers(record.headers.iter().map(|h| (h.name.as_str(), h.value.as_slice())))
 }
 
 fn value(record: &ConsumedRecord) -> &[u8] {

@@ -81,6 +81,11 @@ impl Bus for RegistryBus {
         Ok(Box::new(RegistryReader::new(inner, Arc::clone(&self.ids), topic, self.shutdown.clone())))
     }
 
+    fn partition_reader(&self, topic: &str, partition: u32, from: ReadFrom) -> Result<Box<dyn RecordReader>, BusError> {
+        let inner = self.inner.partition_reader(topic, partition, from)?;
+        Ok(Box::new(RegistryReader::new(inner, Arc::clone(&self.ids), topic, self.shutdown.clone())))
+    }
+
     fn lag(&self, group: &str, topic: &str) -> Result<Vec<Lag>, BusError> {
         self.inner.lag(group, topic)
     }

@@ -24,6 +24,12 @@ impl CapacitySchedule {
         self.coming.push((at, capacity));
     }
 
+    /// At `at` this capacity was seen to serve, whatever was to serve by then. What is still to come stays to come.
+    pub fn felt(&mut self, at: EventTime, capacity: Capacity) {
+        self.settle(at);
+        self.serving = capacity;
+    }
+
     /// The capacity that serves at `at`, which is no earlier than at the last
     /// [`CapacitySchedule::settle`].
     pub fn at(&self, at: EventTime) -> &Capacity {
@@ -67,5 +73,7 @@ mod tests {
         schedule.settle(at(120));
         assert_eq!((schedule.at(at(120)).replicas, schedule.last().replicas), (8, 3));
         assert_eq!(schedule.coming_after(at(120)).count(), 1);
+        schedule.felt(at(130), capacity(9));
+        assert_eq!([130, 149, 150].map(|t| schedule.at(at(t)).replicas), [9, 9, 3]);
     }
 }

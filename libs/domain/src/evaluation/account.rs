@@ -5,11 +5,13 @@
 
 use super::outcome::{HOUR_S, Outcome, OwnTerms};
 use super::sums::{Sums, Worth, seconds};
+use crate::cloud::CapacitySchedule;
 use crate::outcome::rules::reactive::Reactive;
 use crate::outcome::{ClosedLoop, Seen, SizingRule, Tally, in_grains};
 use crate::policy::proactive::propose::forecast_of;
 use crate::policy::{Decision, Resource};
 use crate::prediction::Prediction;
+use crate::sample::Capacity;
 use crate::time::EventTime;
 use bitcode::{Decode, Encode};
 
@@ -25,8 +27,8 @@ const STEP_MAX_S: u32 = 86_400;
 pub(super) struct Account {
     /// Instant of the newest prediction.
     pub(super) newest_at: EventTime,
-    /// What the chain said then, in cores; `None` where it did not say.
-    felt_cores: Option<f64>,
+    /// What the chain said then; `None` where it did not say.
+    felt: Option<Capacity>,
     /// The capacities; `None` before the first one is known.
     pub(super) held: Option<Held>,
     open: Option<Hour>,
@@ -37,6 +39,8 @@ pub(super) struct Account {
 pub(super) struct Held {
     pub(super) capacity: ClosedLoop,
     pub(super) plan: ClosedLoop,
+    /// What the cores of the plan are part of, which is what is paid for.
+    plan_sizes: CapacitySchedule,
     pub(super) reactive: ClosedLoop,
     rule: Reactive,
 }
@@ -47,15 +51,23 @@ struct Hour {
     number: i64,
     /// Hours in which use was at the capacity or above it.
     censored: f64,
-    capacity: Tally,
-    plan: Tally,
-    reactive: Tally,
+    capacity: Came,
+    plan: Came,
+    reactive: Came,
+}
+
+/// What has come of a capacity.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+struct Came {
+    tally: Tally,
+    /// `None` once a price was not known.
+    cost: Option<f64>,
 }
 
 impl Account {
     /// Of a workload with this first prediction.
     pub(super) fn new(at: EventTime) -> Self {
-        Self { newest_at: at, felt_cores: None, held: None, open: None }
+        Self { newest_at: at, felt: None, held: None, open: None }
     }
 
     /// Takes a prediction in, newer than those before, with what the planner decided on it. The hours that are over
@@ -64,16 +76,18 @@ impl Account {
         let at = prediction.made_at;
         let demand = forecast_of(prediction, Resource::Cpu).and_then(|forecast| forecast.last);
         let demand = demand.filter(|demand| demand.is_finite() && *demand >= 0.0);
-        let cores = prediction.capacity.as_ref().filter(|c| c.replicas > 0).map(|c| c.cpu_cores());
-        let cores = cores.filter(|cores| cores.is_finite() && *cores >= 0.0);
+        let is_sound = |c: &&Capacity| c.replicas > 0 && c.cpu_cores().is_finite() && c.cpu_cores() >= 0.0;
+        let felt = prediction.capacity.as_ref().filter(is_sound);
+        let cores = felt.map(Capacity::cpu_cores);
         let mut over = Vec::new();
         if let Some(demand) = demand {
             self.hold(terms, prediction, (demand, cores), &mut over);
         }
         self.close_before(terms, prediction, at.bin(HOUR_S), &mut over);
-        self.feel(terms, prediction, cores);
+        self.feel(terms, prediction, felt);
         self.decide(terms, prediction, decision, (demand, cores));
-        (self.newest_at, self.felt_cores) = (at, cores);
+        self.newest_at = at;
+        self.felt = felt.cloned();
         over
     }
 
@@ -85,9 +99,9 @@ impl Account {
         (demand, cores): (f64, Option<f64>),
         over: &mut Vec<Outcome>,
     ) {
-        let Some(served) = self.felt_cores.filter(|_| prediction.step_s <= STEP_MAX_S) else { return };
-        let capped_from = terms.rules.guardrails.capped_from;
-        let is_censored = capped_from > 0.0 && demand >= capped_from * cores.unwrap_or(served).min(served);
+        let Some(served) = self.felt.clone().filter(|_| prediction.step_s <= STEP_MAX_S) else { return };
+        let (capped_from, served_cores) = (terms.rules.guardrails.capped_from, served.cpu_cores());
+        let is_censored = capped_from > 0.0 && demand >= capped_from * cores.unwrap_or(served_cores).min(served_cores);
         let end = prediction.made_at;
         let mut at = end.plus_s(-i64::from(prediction.step_s)).max(self.newest_at);
         while at < end {
@@ -96,16 +110,18 @@ impl Account {
             let until = EventTime::of_bin(number + 1, HOUR_S).min(end);
             let Some(held) = &self.held else { return };
             let hour = self.open.get_or_insert_with(|| Hour::new(number));
+            let costs = held.costs(terms, &served, (at, until));
             let parts = [
                 (&held.capacity, &mut hour.capacity),
                 (&held.plan, &mut hour.plan),
                 (&held.reactive, &mut hour.reactive),
             ];
-            for (capacity, tally) in parts {
-                tally.add(&capacity.worth(at, until, demand));
+            for ((capacity, came), cost) in parts.into_iter().zip(costs) {
+                came.tally.add(&capacity.worth(at, until, demand));
+                came.cost = came.cost.zip(cost).map(|(sum, more)| sum + more);
             }
             if is_censored {
-                hour.censored += (until.as_ms() - at.as_ms()) as f64 / (f64::from(HOUR_S) * 1000.0);
+                hour.censored += hours(at, until);
             }
             at = until;
         }
@@ -117,24 +133,28 @@ impl Account {
     }
 
     /// Takes the capacity in that the chain says.
-    fn feel(&mut self, terms: &OwnTerms<'_>, prediction: &Prediction, cores: Option<f64>) {
-        let (at, lead_s) = (prediction.made_at, terms.rules.forecast.lead_time_s);
+    fn feel(&mut self, terms: &OwnTerms<'_>, prediction: &Prediction, felt: Option<&Capacity>) {
+        let (at, lead_s) = (prediction.made_at, terms.lead_time_s);
         if let Some(held) = &mut self.held {
             [&mut held.capacity, &mut held.plan, &mut held.reactive].into_iter().for_each(|held| held.forget(at));
+            held.plan_sizes.settle(at);
             held.plan.set_lead_s(lead_s);
             held.reactive.set_lead_s(lead_s);
         }
-        let Some(cores) = cores else { return };
-        let held = self.held.get_or_insert_with(|| Held::new(cores, lead_s));
+        let Some(felt) = felt else { return };
+        let cores = felt.cpu_cores();
+        let held = self.held.get_or_insert_with(|| Held::new(felt, lead_s));
         let has_changed = held.capacity.order(at, cores);
         if has_changed {
-            self.open.get_or_insert_with(|| Hour::new(at.bin(HOUR_S))).capacity.changes += 1;
+            self.open.get_or_insert_with(|| Hour::new(at.bin(HOUR_S))).capacity.tally.changes += 1;
         }
         if !terms.rules.dry_run.on(prediction.platform) {
             held.plan.felt(at, cores);
+            held.plan_sizes.felt(at, felt.clone());
         } else if has_changed {
             // Someone else changed it, and the planner goes on from there.
             held.plan = ClosedLoop::new(cores, lead_s);
+            held.plan_sizes = CapacitySchedule::new(felt.clone());
         }
     }
 
@@ -149,7 +169,12 @@ impl Account {
         let Some(held) = &mut self.held else { return };
         let at = prediction.made_at;
         let planned = match decision {
-            Decision::Act(action) => held.plan.order(at, action.desired.cpu_cores()),
+            Decision::Act(action) => {
+                if *held.plan_sizes.last() != action.desired {
+                    held.plan_sizes.change(at.plus_s(i64::from(terms.lead_time_s)), action.desired.clone());
+                }
+                held.plan.order(at, action.desired.cpu_cores())
+            }
             Decision::Hold(_) => false,
         };
         let seen = |demand| Seen { at, step_s: prediction.step_s, demand, bought, forecast: None };
@@ -158,48 +183,87 @@ impl Account {
         let reacted = decided.is_some_and(|cores| held.reactive.order(at, in_grains(cores, grain_cores)));
         if planned || reacted {
             let hour = self.open.get_or_insert_with(|| Hour::new(at.bin(HOUR_S)));
-            hour.plan.changes += u64::from(planned);
-            hour.reactive.changes += u64::from(reacted);
+            hour.plan.tally.changes += u64::from(planned);
+            hour.reactive.tally.changes += u64::from(reacted);
         }
     }
 }
 
 impl Held {
-    fn new(cores: f64, lead_s: u32) -> Self {
+    fn new(capacity: &Capacity, lead_s: u32) -> Self {
+        let cores = capacity.cpu_cores();
         Self {
             capacity: ClosedLoop::new(cores, 0),
             plan: ClosedLoop::new(cores, lead_s),
+            plan_sizes: CapacitySchedule::new(capacity.clone()),
             reactive: ClosedLoop::new(cores, lead_s),
             rule: Reactive::new(REACTIVE_UTILISATION, REACTIVE_WINDOW_S),
         }
     }
+
+    /// What capacity, plan and reactive rule cost in a time in which `served` was the capacity; `None` without a price.
+    fn costs(&self, terms: &OwnTerms<'_>, served: &Capacity, (begin, end): (EventTime, EventTime)) -> [Option<f64>; 3] {
+        let price = |capacity: &Capacity| terms.price_per_h(capacity);
+        let of_capacity = price(served).map(|price_per_h| price_per_h * hours(begin, end));
+        let mut of_reactive = Some(0.0);
+        self.reactive.pieces(begin, end, |hours, cores| {
+            let more = price(&with_cores(served, cores)).map(|price_per_h| price_per_h * hours);
+            of_reactive = of_reactive.zip(more).map(|(sum, more)| sum + more);
+        });
+        [of_capacity, self.cost_of_plan(terms, begin, end), of_reactive]
+    }
+
+    fn cost_of_plan(&self, terms: &OwnTerms<'_>, begin: EventTime, end: EventTime) -> Option<f64> {
+        let (mut at, mut serving, mut cost) = (begin, self.plan_sizes.at(begin), 0.0);
+        for (from, next) in self.plan_sizes.coming_after(begin).filter(|(from, _)| *from < end) {
+            cost += terms.price_per_h(serving)? * hours(at, *from);
+            (at, serving) = (*from, next);
+        }
+        Some(cost + terms.price_per_h(serving)? * hours(at, end))
+    }
+}
+
+/// That capacity with so many cores and the memory that it has; of no instance type, unless it has them already.
+fn with_cores(capacity: &Capacity, cores: f64) -> Capacity {
+    if cores == capacity.cpu_cores() {
+        return capacity.clone();
+    }
+    let cpu_cores_per_replica = cores / f64::from(capacity.replicas.max(1));
+    Capacity { cpu_cores_per_replica, instance_type: None, ..capacity.clone() }
+}
+
+fn hours(from: EventTime, to: EventTime) -> f64 {
+    (to.as_ms() - from.as_ms()) as f64 / (f64::from(HOUR_S) * 1000.0)
 }
 
 impl Hour {
     fn new(number: i64) -> Self {
-        let [capacity, plan, reactive] = [Tally::default(); 3];
-        Self { number, censored: 0.0, capacity, plan, reactive }
+        let nothing = || Came { tally: Tally::default(), cost: Some(0.0) };
+        Self { number, censored: 0.0, capacity: nothing(), plan: nothing(), reactive: nothing() }
     }
 
     /// The record of it; `None` where no demand was known.
     fn outcome(self, terms: &OwnTerms<'_>, prediction: &Prediction) -> Option<Outcome> {
-        let price = terms.price;
-        let worth = |tally: &Tally| Worth::of(tally, price.map(|price| price.per_core_h));
-        (self.capacity.hours > 0.0).then(|| Outcome {
+        let worth = |came: &Came| Worth::of(&came.tally, came.cost.filter(|_| terms.pricing.is_some()));
+        let [capacity, plan, reactive] = [&self.capacity, &self.plan, &self.reactive].map(worth);
+        let is_priced = [&capacity, &plan, &reactive].iter().any(|worth| worth.cost.is_some());
+        let currency = terms.pricing.filter(|_| is_priced).map(|pricing| pricing.currency.clone());
+        let tally = &self.capacity.tally;
+        (tally.hours > 0.0).then(|| Outcome {
             workload: prediction.workload.clone(),
             source: prediction.source.clone(),
             from: EventTime::of_bin(self.number, HOUR_S),
             policy: terms.rules.policy.name().into(),
-            lead_time_s: terms.rules.forecast.lead_time_s,
+            lead_time_s: terms.lead_time_s,
             is_dry_run: terms.rules.dry_run.on(prediction.platform),
             sums: Sums {
-                observed_s: seconds(self.capacity.hours),
+                observed_s: seconds(tally.hours),
                 censored_s: seconds(self.censored),
-                demand_core_s: self.capacity.demand * f64::from(HOUR_S),
-                capacity: worth(&self.capacity),
-                plan: worth(&self.plan),
-                reactive: worth(&self.reactive),
-                currency: price.map(|price| price.currency.clone()),
+                demand_core_s: tally.demand * f64::from(HOUR_S),
+                capacity,
+                plan,
+                reactive,
+                currency,
             },
         })
     }

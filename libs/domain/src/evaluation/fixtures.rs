@@ -27,7 +27,7 @@ pub(super) fn quick_rules(lead_time_s: u32) -> Rules {
 
 /// What goes by these rules, without a price.
 pub(super) fn by(rules: Rules) -> Terms {
-    Terms { rules: rules.into(), price: None }
+    Terms { rules: rules.into(), pricing: None }
 }
 
 /// One replica of so many cores.

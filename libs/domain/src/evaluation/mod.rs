@@ -20,6 +20,6 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
-pub use outcome::{CorePrice, Outcome, Terms};
+pub use outcome::{Outcome, Pricing, Terms};
 pub use partition::{Evaluated, Evaluation};
 pub use sums::{Sums, Week, Worth};

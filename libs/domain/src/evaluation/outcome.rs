@@ -3,6 +3,7 @@
 use super::Sums;
 use crate::policy::rule_book::RulesFor as _;
 use crate::policy::{RuleBook, Rules};
+use crate::sample::Capacity;
 use crate::time::EventTime;
 use crate::workload::WorkloadId;
 use std::sync::Arc;
@@ -10,13 +11,14 @@ use std::sync::Arc;
 /// Length of what one record is about, in seconds.
 pub const HOUR_S: u32 = 3600;
 
-/// What a core costs.
+/// What capacity costs.
 #[derive(Clone, Debug, PartialEq)]
-pub struct CorePrice {
-    /// For an hour.
-    pub per_core_h: f64,
+pub struct Pricing {
     /// In which currency.
     pub currency: Arc<str>,
+    /// What a core costs for an hour, whatever it is part of; `None` where it is the price list of a workload's rules
+    /// that says what its capacity costs.
+    pub per_core_h: Option<f64>,
 }
 
 /// What an evaluation goes by.
@@ -24,21 +26,35 @@ pub struct CorePrice {
 pub struct Terms {
     /// The planner's rules.
     pub rules: RuleBook,
-    /// What a core costs; `None` where nobody said.
-    pub price: Option<CorePrice>,
+    /// What capacity costs; `None` where nothing is to be said of money.
+    pub pricing: Option<Pricing>,
 }
 
 /// What the evaluation of one workload goes by.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OwnTerms<'a> {
     pub(super) rules: &'a Rules,
-    pub(super) price: Option<&'a CorePrice>,
+    pub(super) pricing: Option<&'a Pricing>,
+    /// Time from a decision that is made now until it serves, in seconds.
+    pub(super) lead_time_s: u32,
 }
 
 impl Terms {
-    /// Those of a workload of a source.
-    pub(super) fn of(&self, workload: &WorkloadId, source: &str) -> OwnTerms<'_> {
-        OwnTerms { rules: self.rules.rules_for(workload, source).rules, price: self.price.as_ref() }
+    /// Those of a workload of a source, whose decisions serve so long after they are made.
+    pub(super) fn of(&self, workload: &WorkloadId, source: &str, lead_time_s: u32) -> OwnTerms<'_> {
+        let rules = self.rules.rules_for(workload, source).rules;
+        OwnTerms { rules, pricing: self.pricing.as_ref(), lead_time_s }
+    }
+}
+
+impl OwnTerms<'_> {
+    /// What a capacity costs for an hour; `None` where no price is known. One of 0 in the list is none: it says that
+    /// nobody listed one.
+    pub(super) fn price_per_h(&self, capacity: &Capacity) -> Option<f64> {
+        match self.pricing?.per_core_h {
+            Some(per_core_h) => Some(capacity.cpu_cores() * per_core_h),
+            None => self.rules.sizing.prices.price_per_h(capacity).filter(|price| *price > 0.0),
+        }
     }
 }
 

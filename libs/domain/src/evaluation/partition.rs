@@ -45,7 +45,8 @@ impl Evaluation {
         let new = || Kept { source, account: Account::new(prediction.made_at) };
         let kept = self.workloads.entry(prediction.workload.clone()).or_insert_with(new);
         kept.source = source;
-        let own = terms.of(&prediction.workload, &prediction.source);
+        let lead_time_s = self.planning.lead_time_s(&terms.rules, prediction);
+        let own = terms.of(&prediction.workload, &prediction.source, lead_time_s);
         let outcomes = kept.account.take(&own, prediction, &decision);
         Some(Evaluated { decision, outcomes })
     }

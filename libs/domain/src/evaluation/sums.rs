@@ -47,14 +47,14 @@ pub struct Sums {
 }
 
 impl Worth {
-    /// Of a tally, at a price of a core and hour.
-    pub(super) fn of(tally: &Tally, price_per_core_h: Option<f64>) -> Self {
+    /// Of a tally of a capacity that cost so much.
+    pub(super) fn of(tally: &Tally, cost: Option<f64>) -> Self {
         Self {
             short_s: seconds(tally.hours_short),
             unmet_core_s: tally.unmet * HOUR_S,
             over_core_s: tally.over * HOUR_S,
             capacity_core_s: tally.capacity * HOUR_S,
-            cost: price_per_core_h.map(|price| tally.cost(price)),
+            cost,
             changes: tally.changes,
         }
     }

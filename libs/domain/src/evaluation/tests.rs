@@ -1,20 +1,21 @@
 //! Single cases with their numbers.
 
-use super::fixtures::{by, outcomes, seen, terms};
+use super::fixtures::{by, one_of, outcomes, quick_rules, seen, terms};
 use super::*;
-use crate::policy::Rules;
-use crate::sample::Platform;
+use crate::policy::{Decision, Rules};
+use crate::prediction::Prediction;
+use crate::sample::{Capacity, Platform};
 use crate::time::EventTime;
 
 /// A workload's demand from the epoch on, every five minutes.
-fn of(demands: &[Option<f64>], cores: f64) -> Vec<crate::prediction::Prediction> {
+fn of(demands: &[Option<f64>], cores: f64) -> Vec<Prediction> {
     demands.iter().enumerate().map(|(i, demand)| seen("a", 300 * i as i64, *demand, Some(cores))).collect()
 }
 
 #[test]
 fn an_hour_is_told_once_it_is_over() {
-    let price = Some(CorePrice { per_core_h: 0.5, currency: "EUR".into() });
-    let terms = Terms { price, ..terms() };
+    let pricing = Some(Pricing { currency: "EUR".into(), per_core_h: Some(0.5) });
+    let terms = Terms { pricing, ..terms() };
     let mut evaluation = Evaluation::default();
     let told = outcomes(&mut evaluation, &terms, &of(&[Some(0.7); 13], 4.0));
     let [hour] = told.as_slice() else { panic!("{told:?}") };
@@ -56,8 +57,8 @@ fn what_is_missing_is_no_time_and_use_at_the_capacity_is_a_lower_bound() {
 #[test]
 fn the_capacity_is_as_the_chain_says_it_and_so_is_a_plan_that_is_carried_out() {
     let mut predictions = of(&[Some(1.0); 13], 2.0);
-    predictions[6].capacity = Some(super::fixtures::one_of(3.0));
-    predictions[7..].iter_mut().for_each(|p| p.capacity = Some(super::fixtures::one_of(3.0)));
+    predictions[6].capacity = Some(one_of(3.0));
+    predictions[7..].iter_mut().for_each(|p| p.capacity = Some(one_of(3.0)));
     let mut rules = Rules::default();
     rules.forecast.lead_time_s = 86_400;
     let terms = by(rules);
@@ -90,8 +91,8 @@ fn a_week_holds_seven_days_and_each_hour_once() {
 #[test]
 fn costs_of_two_currencies_do_not_add_up() {
     let priced = |currency: &str| {
-        let price = Some(CorePrice { per_core_h: 1.0, currency: currency.into() });
-        let told = outcomes(&mut Evaluation::default(), &Terms { price, ..terms() }, &of(&[Some(1.0); 13], 2.0));
+        let pricing = Some(Pricing { currency: currency.into(), per_core_h: Some(1.0) });
+        let told = outcomes(&mut Evaluation::default(), &Terms { pricing, ..terms() }, &of(&[Some(1.0); 13], 2.0));
         told[0].sums.clone()
     };
     let (mut same, mut other) = (priced("EUR"), priced("EUR"));
@@ -99,4 +100,98 @@ fn costs_of_two_currencies_do_not_add_up() {
     assert_eq!((same.capacity.cost, same.currency.as_deref()), (Some(4.0), Some("EUR")));
     other.add(&priced("USD"));
     assert_eq!((other.capacity.cost, other.currency), (None, None));
+}
+
+const GIB: f64 = 1_073_741_824.0;
+
+/// An hour's records, and when the first order of the plan served, in hours: 4 cores and 16 GiB of a listed type that
+/// nobody needs.
+fn listed_hour(change: fn(&mut Rules)) -> (Sums, f64) {
+    let mut rules = quick_rules(600);
+    change(&mut rules);
+    let terms = Terms { pricing: Some(Pricing { currency: "USD".into(), per_core_h: None }), ..by(rules) };
+    let listed =
+        Capacity { memory_bytes_per_replica: 16.0 * GIB, instance_type: Some("general-4".into()), ..one_of(4.0) };
+    let (mut evaluation, mut told, mut served_h) = (Evaluation::default(), Vec::new(), None);
+    for mut prediction in of(&[Some(0.7); 13], 4.0) {
+        prediction.capacity = Some(listed.clone());
+        let evaluated = evaluation.step(&terms, &prediction, &"p".into()).expect("each is newer");
+        told.extend(evaluated.outcomes);
+        if let Decision::Act(action) = evaluated.decision {
+            served_h.get_or_insert(action.decided_at.plus_s(600).as_ms() as f64 / 3_600_000.0);
+        }
+    }
+    let served_h: f64 = served_h.expect("it needs less");
+    assert!(served_h < 1.0, "the plan is another one within the hour");
+    (told.remove(0).sums, served_h)
+}
+
+#[test]
+fn capacity_costs_what_the_planners_list_says() {
+    let near =
+        |cost: Option<f64>, wanted: f64| assert!((cost.expect("a price") - wanted).abs() < 1e-9, "{cost:?} {wanted}");
+    let cores_h = |worth: &Worth| worth.capacity_core_s / 3600.0;
+    let (sums, plan_from_h) = listed_hour(|rules| {
+        let types = &mut rules.sizing.prices.instance_types;
+        types.iter_mut().filter(|t| &*t.name == "general-4").for_each(|t| t.price_per_h = 0.5);
+    });
+    assert_eq!(sums.currency.as_deref(), Some("USD"));
+    near(sums.capacity.cost, 0.5);
+    // What is of the listed type costs what that does; what is not, by its cores and the memory that stays.
+    let by_size =
+        |from_h: f64, cores_h: f64| 0.5 * from_h + 0.03 * (cores_h - 4.0 * from_h) + 0.005 * 16.0 * (1.0 - from_h);
+    near(sums.plan.cost, by_size(plan_from_h, cores_h(&sums.plan)));
+    near(sums.reactive.cost, by_size(600.0 / 3600.0, cores_h(&sums.reactive)));
+    assert!(sums.reactive.cost < sums.capacity.cost && sums.plan.cost < sums.capacity.cost);
+}
+
+#[test]
+fn a_list_without_prices_says_nothing_of_money() {
+    let (sums, _) = listed_hour(|rules| {
+        let prices = &mut rules.sizing.prices;
+        (prices.core_price_per_h, prices.gib_price_per_h) = (Some(0.0), Some(0.0));
+        prices.instance_types.iter_mut().for_each(|t| t.price_per_h = 0.0);
+    });
+    assert_eq!((sums.capacity.cost, sums.plan.cost, sums.reactive.cost, sums.currency), (None, None, None, None));
+    let (types_alone, _) = listed_hour(|rules| {
+        let prices = &mut rules.sizing.prices;
+        (prices.core_price_per_h, prices.gib_price_per_h) = (Some(0.0), Some(0.0));
+    });
+    assert!(types_alone.capacity.cost.is_some(), "its type has a price");
+    assert_eq!(types_alone.reactive.cost, None, "a size of no type has none");
+}
+
+/// A source's increases come after 600 s, 300 s are stated.
+#[test]
+fn a_decision_serves_after_the_lead_time_that_it_was_made_with() {
+    let terms = by(quick_rules(300));
+    let (mut evaluation, mut lead_times_s) = (Evaluation::default(), Vec::new());
+    let mut capacity = Capacity { replicas: 4, ..one_of(0.5) };
+    let mut coming: Option<(EventTime, Capacity)> = None;
+    for step in 0..24 * 8i64 {
+        let at = EventTime::from_s(300 * step);
+        if let Some((_, come)) = coming.take_if(|(from, _)| *from <= at) {
+            capacity = come;
+        }
+        let demand = if (step / 12) % 2 == 0 { 1.0 } else { 3.0 };
+        let mut prediction = seen("a", 300 * step, Some(demand), None);
+        (prediction.platform, prediction.capacity) = (Platform::Simulated, Some(capacity.clone()));
+        let evaluated = evaluation.step(&terms, &prediction, &"p".into()).expect("each is newer");
+        lead_times_s.extend(evaluated.outcomes.iter().map(|hour| hour.lead_time_s));
+        if let Decision::Act(action) = evaluated.decision {
+            coming = Some((at.plus_s(600), action.desired));
+        }
+    }
+    assert_eq!((lead_times_s.first(), lead_times_s.last()), (Some(&300), Some(&600)), "{lead_times_s:?}");
+
+    let at_s = 300 * 24 * 8;
+    let dry = seen("b", at_s, Some(6.0), Some(2.0));
+    let evaluated = evaluation.step(&terms, &dry, &"p".into()).expect("it is the first");
+    let Decision::Act(action) = evaluated.decision else { panic!("it needs more") };
+    let held = evaluation.workloads[&dry.workload].account.held.as_ref().expect("the capacity is known");
+    for ordered in [&held.plan, &held.reactive] {
+        assert_eq!(ordered.capacity_at(EventTime::from_s(at_s + 599)), 2.0);
+        assert_eq!(ordered.capacity_at(EventTime::from_s(at_s + 600)), ordered.ordered());
+    }
+    assert!(action.dry_run && held.plan.ordered() == action.desired.cpu_cores() && held.reactive.ordered() > 2.0);
 }

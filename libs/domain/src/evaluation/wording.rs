@@ -36,7 +36,10 @@ pub fn sentence(span: &Span) -> String {
             changes(plan)
         )
     };
-    format!("{}: {told}{}{}", length(span), money(&span.sums, span.is_dry_run), censored(&span.sums))
+    // The account follows the planner's decisions, and no governor's.
+    let pace =
+        if span.is_dry_run { "; the governor's pace, which would have let some of it wait, is not in it" } else { "" };
+    format!("{}: {told}{}{pace}{}", length(span), money(&span.sums, span.is_dry_run), censored(&span.sums))
 }
 
 fn hours(worth: &Worth) -> f64 {
@@ -148,14 +151,19 @@ mod tests {
         assert_eq!(
             sentence(&span(7)),
             "the last 7 days: the plan would have saved 412 core-hours of 1,230 spare, and left 3 minutes short instead \
-             of 41 minutes, with 37 changes (reactive rule: 900 core-hours of spare, 10 minutes short, 1 change)"
+             of 41 minutes, with 37 changes (reactive rule: 900 core-hours of spare, 10 minutes short, 1 change); the \
+             governor's pace, which would have let some of it wait, is not in it"
         );
         let mut more = span(2);
         more.sums.plan.over_core_s = 1241.0 * HOUR_S;
         more.sums.plan.short_s = 0.0;
+        more.sums.capacity.cost = Some(20.0);
+        more.sums.plan.cost = Some(12.0);
+        more.sums.currency = Some("EUR".into());
         assert!(sentence(&more).starts_with(
             "the last 2 days: the plan would have taken 11 core-hours more than the 1,230 of spare, and left nothing short"
         ));
+        assert!(sentence(&more).contains("; 12 EUR instead of 20; the governor's pace"));
     }
 
     #[test]

@@ -101,6 +101,16 @@ impl Planning {
         }
         self.markets.forget_unused(source, self.workloads.values().map(|known| &known.market));
     }
+
+    /// The lead time that the decision on a prediction was made with, in seconds: the learnt one where the rules say so
+    /// and it is known, else the stated one. It is to be asked right after that [`Self::step`], with the same rules.
+    pub fn lead_time_s(&self, rules: &impl RulesFor, prediction: &Prediction) -> u32 {
+        let Ruled { rules, .. } = rules.rules_for(&prediction.workload, &prediction.source);
+        let source = self.workloads.get(&prediction.workload).map(|known| known.source);
+        let times = source.and_then(|source| self.lead_times.get(&source));
+        let decided_by = times.map(|times| with_lead_time(rules, times, prediction));
+        decided_by.map_or(rules.forecast.lead_time_s, |decided_by| decided_by.forecast.lead_time_s)
+    }
 }
 
 /// Says first which sections the rules come from, where there are any.

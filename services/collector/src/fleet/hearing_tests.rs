@@ -39,6 +39,10 @@ impl Bus for Log {
         unreachable!("the test gives the reader")
     }
 
+    fn partition_reader(&self, _: &str, _: u32, _: ReadFrom) -> Result<Box<dyn RecordReader>, BusError> {
+        unreachable!("the test gives the reader")
+    }
+
     fn lag(&self, _: &str, topic: &str) -> Result<Vec<Lag>, BusError> {
         Ok(vec![Lag { topic: topic.to_owned(), partition: 0, position: 0, end: self.end.load(Ordering::SeqCst) }])
     }

@@ -350,9 +350,10 @@ pub(super) struct ExplainArgs {
     /// Most actions shown, the newest first.
     #[arg(long, value_name = "N", default_value_t = ACTIONS_SHOWN)]
     pub(super) actions: usize,
-    /// Records of each topic that are read back, over all partitions.
-    #[arg(long, value_name = "N", default_value_t = 200_000)]
-    pub(super) back: u64,
+    /// Records of the workload's partition that are read back of each topic, for an answer sooner: what was not read is
+    /// then said; all that the log holds if none.
+    #[arg(long, value_name = "N")]
+    pub(super) back: Option<u64>,
     /// As of this instant, RFC 3339; the newest decision if none.
     #[arg(long, value_name = "INSTANT")]
     pub(super) at: Option<String>,

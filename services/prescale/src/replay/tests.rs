@@ -206,7 +206,7 @@ fn the_stages_decide_the_same() {
 
 /// What the evaluator comes to by the same rules, summed up over the whole trace.
 fn evaluated(rules: RuleBook, predictions: &[Prediction]) -> Sums {
-    let (terms, id) = (Terms { rules, price: None }, Arc::from("replay"));
+    let (terms, id) = (Terms { rules, pricing: None }, Arc::from("replay"));
     let mut evaluation = Evaluation::default();
     let mut outcomes = Vec::new();
     for prediction in predictions {
