@@ -19,7 +19,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { enabled: true, core_price_per_h: 0.0, currency: "USD".to_owned() }
+        Self { enabled: true, core_price_per_h: 0.0, currency: String::new() }
     }
 }
 
@@ -58,14 +58,13 @@ mod tests {
             config.terms(&planner, &GroupsConfig::default()).unwrap()
         };
         let listed = Pricing { currency: "USD".into(), per_core_h: None };
-        let default = terms(Config::default(), "");
-        assert_eq!(default, Terms { rules: Rules::default().into(), pricing: Some(listed) });
+        assert_eq!(terms(Config::default(), ""), Terms { rules: Rules::default().into(), pricing: None });
+        let dollars = Config { currency: "USD".to_owned(), ..Config::default() };
+        assert_eq!(terms(dollars, "").pricing, Some(listed));
         let own = terms(Config::default(), "prices.core_price_per_h = 0.25");
         assert_eq!(own.rules.general().sizing.prices.core_price_per_h, Some(0.25));
         let stated = Config { core_price_per_h: 0.5, currency: "EUR".to_owned(), ..Config::default() };
         assert_eq!(terms(stated, "").pricing, Some(Pricing { currency: "EUR".into(), per_core_h: Some(0.5) }));
-        let silent = Config { currency: String::new(), ..Config::default() };
-        assert_eq!(terms(silent, "").pricing, None);
         assert_eq!(Config::default().inputs(), [EVALUATOR]);
         assert!(Config { enabled: false, ..Config::default() }.inputs().is_empty());
     }
@@ -80,7 +79,7 @@ mod tests {
             )
         };
         assert!(message("core_price_per_h = -1.0", "").contains("[evaluator] core_price_per_h = -1"));
-        assert!(message("core_price_per_h = 1.0\ncurrency = ''", "").contains("[evaluator] currency"));
+        assert!(message("core_price_per_h = 1.0", "").contains("[evaluator] currency"));
         assert!(message("", "resources = ['disk']").contains("[planner]"));
         assert!(message("", "prices.gib_price_per_h = -1.0").contains("[planner] prices: gib_price_per_h"));
     }

@@ -90,11 +90,10 @@ impl History {
         });
     }
 
-    /// What was asked for last and still stands: a dry run's plan for as long as the capacity that it was made from
-    /// stays as it is, since nothing will come of it; another's while it is valid. Else the capacity that serves.
+    /// What was asked for last and still stands: while it is valid, and a dry run's plan for as long as the capacity
+    /// that it was made from stays as it is as well, since nothing may come of it. Else the capacity that serves.
     pub fn base<'a>(&'a self, current: &'a Capacity, dry_run: bool, now: EventTime) -> &'a Capacity {
-        let stands =
-            |p: &&Published| p.dry_run == dry_run && if dry_run { p.from == *current } else { now < p.valid_until };
+        let stands = |p: &&Published| p.dry_run == dry_run && (now < p.valid_until || dry_run && p.from == *current);
         self.published.as_ref().filter(stands).map_or(current, |p| &p.desired)
     }
 
