@@ -87,7 +87,7 @@ fn row(line: &Line, width: usize) -> String {
 fn budget(line: &Line) -> String {
     let Some(Budget { stated, fleet, workloads_above }) = &line.budget else { return String::new() };
     format!(
-        "{} was short for {fleet:.2} of the {} % that it states, and {:.1} % of the workloads for more than three times it\n",
+        "{} was short for {fleet:.2} of the {} % that it states, {:.1} % of the workloads for more than three times it\n",
         line.policy,
         100.0 * stated,
         100.0 * workloads_above,
