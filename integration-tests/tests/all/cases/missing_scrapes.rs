@@ -1,6 +1,6 @@
 //! A value that is missing is no zero.
 
-use super::run::{clock, none_wrong, of_five_minutes, shown, since_start_s};
+use super::run::{clock, none_wrong, of_five_minutes, shown};
 use super::series::{DAY_S, GIB, HOUR_S, Workload, noise};
 use prescale_domain::action::Action;
 use prescale_domain::kpi::CPU_CORES_USED;

@@ -116,11 +116,6 @@ impl Run {
         &self.not_finite
     }
 
-    /// The action that stands at an instant: the last one that was decided by then.
-    pub(super) fn standing(&self, workload: &str, at_s: i64) -> Option<&Action> {
-        self.actions(workload).iter().rev().find(|action| since_start_s(action.decided_at) <= at_s)
-    }
-
     /// Its actions decided within a time since the start, each with what was asked for before it: the capacity that
     /// serves, before the first.
     pub(super) fn changes_within(&self, workload: &str, range_s: std::ops::Range<i64>) -> Vec<(&Capacity, &Action)> {

@@ -82,7 +82,8 @@ fn forecasts_are_back_within_a_quarter_of_an_hour() {
                 let next_s = starts_s.iter().find(|start_s| **start_s > at_s).copied().unwrap_or(4 * DAY_S);
                 let is_after = at_s - last >= 900 && at_s + i64::from(horizon_s) < next_s;
                 let median = forecast.value.median();
-                (is_after && median >= 0.1 * service.cores).then(|| format!("{}: {median:.2} cores", clock(at_s)))
+                (is_after && median >= f64::max(0.2, 0.1 * service.cores))
+                    .then(|| format!("{}: {median:.2} cores", clock(at_s)))
             });
             none_wrong(&format!("{} in {horizon_s} s", service.name()), wrong.collect());
         }

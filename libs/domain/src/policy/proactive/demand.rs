@@ -88,17 +88,20 @@ impl DemandRing {
 
     /// Demand of a closed bin.
     pub fn at(&self, bin: i64) -> Option<f32> {
+        self.place(bin).and_then(|place| unpacked(self.bins[place]))
+    }
+
+    fn place(&self, bin: i64) -> Option<usize> {
         let next = self.next?;
         let age = next - 1 - bin;
         if age < 0 || age >= self.bins.len() as i64 {
             return None;
         }
-        let place = if self.bins.len() < KEPT {
+        Some(if self.bins.len() < KEPT {
             self.bins.len() - 1 - age as usize
         } else {
             bin.rem_euclid(KEPT as i64) as usize
-        };
-        unpacked(self.bins[place])
+        })
     }
 
     /// Greatest demand of the closed bins from `first` to `last`; `None` where all are gaps.
@@ -108,10 +111,12 @@ impl DemandRing {
         (first..=last).filter_map(|bin| self.at(bin)).reduce(f32::max)
     }
 
-    /// Quantiles of the closed bins at ascending levels, each the least demand that so large a share of them does not
-    /// exceed; `None` before [`DAY_BINS`] of them are known.
-    pub fn quantiles<const N: usize>(&self, levels: [f64; N]) -> Option<[f32; N]> {
-        let mut known: Vec<u16> = self.bins.iter().copied().filter(|bin| *bin != MISSING).collect();
+    /// Quantiles of the last so many closed bins at ascending levels, each the least demand that so large a share of them
+    /// does not exceed; `None` before [`DAY_BINS`] of them are known.
+    pub fn quantiles<const N: usize>(&self, last: i64, levels: [f64; N]) -> Option<[f32; N]> {
+        let newest = self.newest()?;
+        let bins = (0..last).filter_map(|age| self.place(newest - age)).map(|place| self.bins[place]);
+        let mut known: Vec<u16> = bins.filter(|bin| *bin != MISSING).collect();
         if known.len() < DAY_BINS as usize {
             return None;
         }
@@ -160,7 +165,7 @@ mod tests {
             kept.sort_by(f32::total_cmp);
             let of = |level: f64| kept[((level * kept.len() as f64).ceil() as usize).max(1) - 1];
             let wanted = (kept.len() >= DAY_BINS as usize).then(|| [of(0.5), of(0.5), of(0.98)]);
-            prop_assert_eq!(ring.quantiles([0.5, 0.5, 0.98]), wanted);
+            prop_assert_eq!(ring.quantiles(KEPT as i64, [0.5, 0.5, 0.98]), wanted);
         }
     }
 }

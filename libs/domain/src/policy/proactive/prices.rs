@@ -309,7 +309,7 @@ impl Prices {
     }
 
     fn least_over_windows(&self, cost: impl Fn(&Sums) -> f64) -> u8 {
-        let windows = RULES.iter().zip(&self.by_rule).enumerate().filter(|(_, (rule, _))| !rule.needs_forecast());
+        let windows = RULES.iter().zip(&self.by_rule).enumerate().filter(|(_, (rule, _))| rule.begins_at_once());
         let ranked = windows.map(|(index, (_, sums))| (cost(sums), index));
         ranked.min_by(|a, b| a.0.total_cmp(&b.0)).map_or(FIRST_RULE, |(_, index)| index as u8)
     }

@@ -32,7 +32,7 @@ pub enum Basis {
         /// What recurs.
         season: Season,
     },
-    /// A quantile of the demand of the last week, over a utilisation.
+    /// A quantile of the demand of the last [`QUANTILE_BINS`], over a utilisation.
     Quantile {
         /// Index into [`DEMAND_LEVELS`].
         level: usize,
@@ -46,7 +46,10 @@ pub enum Basis {
     },
 }
 
-/// Levels of the last week's demand that are tried.
+/// Bins whose quantiles are tried: two days.
+pub const QUANTILE_BINS: i64 = 2 * DAY_BINS;
+
+/// Levels of the demand of [`QUANTILE_BINS`] that are tried.
 pub const DEMAND_LEVELS: [f64; 3] = [0.9, 0.95, 0.98];
 
 /// Levels of the forecast that are tried.
@@ -107,8 +110,8 @@ pub const RULES: [Rule; 30] = [
     window(1, 0.96, Season::Any, 0.01, 0.3),
     window(3, 0.96, Season::Any, 0.03, 0.3),
     window(5, 0.96, Season::Any, 0.03, 0.3),
-    quantile(0, 0.85, 0.03, 0.2, 0.4),
-    quantile(1, 0.9, 0.03, 0.2, 0.4),
+    quantile(0, 0.87, 0.03, 0.6, 0.6),
+    quantile(1, 0.9, 0.03, 0.4, 0.5),
     quantile(2, 0.96, 0.03, 0.2, 0.4),
 ];
 
@@ -145,7 +148,7 @@ impl Maxima {
 pub struct View<'a> {
     /// Over closed bins.
     pub maxima: &'a Maxima,
-    /// Quantiles of the last week at [`DEMAND_LEVELS`], where they are known.
+    /// Quantiles of the last [`QUANTILE_BINS`] at [`DEMAND_LEVELS`], where they are known.
     pub quantiles: Option<[f32; DEMAND_LEVELS.len()]>,
     /// How high the last onsets went, where another one is to be expected; 0 otherwise.
     pub onset: f32,
@@ -187,9 +190,9 @@ impl Rule {
         matches!(self.basis, Basis::Window { season: Season::Any, .. })
     }
 
-    /// Whether it goes by a forecast.
-    pub const fn needs_forecast(&self) -> bool {
-        matches!(self.basis, Basis::Forecast { .. })
+    /// Whether it has something to go by from the first demand on.
+    pub const fn begins_at_once(&self) -> bool {
+        matches!(self.basis, Basis::Window { .. })
     }
 
     /// In words, such as `the greatest demand of the last 3 h, of which 96 % may be used`.
@@ -208,7 +211,7 @@ impl Rule {
             }
             Basis::Quantile { level, utilisation } => {
                 format!(
-                    "the {} quantile of the last week's demand at {:.0} % use",
+                    "the {} quantile of the last two days' demand at {:.0} % use",
                     DEMAND_LEVELS[level],
                     utilisation * 100.0
                 )

@@ -9,7 +9,7 @@ use super::onset::{Due, Onsets};
 use super::peers::Led;
 use super::prices::{Aim, FIRST_RULE, Prices, SeriesBin, WEIGHTS, Weights, weights};
 use super::reactive::Reactive;
-use super::rule::{DEMAND_LEVELS, FORECAST_LEVELS, Maxima, RULES, View};
+use super::rule::{DEMAND_LEVELS, FORECAST_LEVELS, Maxima, QUANTILE_BINS, RULES, View};
 use super::trial::{BinDemand, ClosedBin, DELAY_BINS_MAX, Deadband, Order, Trial, Worth};
 use bitcode::{Decode, Encode};
 
@@ -75,7 +75,7 @@ const BUDGETED: Weights = Weights { short: 0.0, unmet: 0.0, changes: 0.1 };
 pub struct Track {
     ring: DemandRing,
     maxima: Maxima,
-    /// Of the last week, as of the last hour.
+    /// Of the last [`QUANTILE_BINS`], as of the last hour.
     quantiles: Option<[f32; DEMAND_LEVELS.len()]>,
     onsets: Onsets,
     trials: Vec<Trial>,
@@ -228,7 +228,7 @@ impl Track {
         let delay = settings.delay_bins();
         self.maxima = Maxima::of(&self.ring, delay, settings.hold_bins());
         if bin.rem_euclid(HOUR_BINS) == 0 || self.quantiles.is_none() && self.ring.len() == DAY_BINS as usize {
-            self.quantiles = self.ring.quantiles(DEMAND_LEVELS);
+            self.quantiles = self.ring.quantiles(QUANTILE_BINS, DEMAND_LEVELS);
         }
         let view = View {
             maxima: &self.maxima,
@@ -247,7 +247,13 @@ impl Track {
         for (i, rule) in RULES.iter().enumerate() {
             targets[i] = demand.and_then(|_| rule.target(&view));
             let order = Order { target: targets[i], floor, deadband: rule.deadband };
-            by_rule[i] = self.trials[i].close(&closed, &order);
+            let trial = &mut self.trials[i];
+            let begins = trial.ordered().is_none();
+            by_rule[i] = trial.close(&closed, &order);
+            if begins && trial.ordered().is_some() {
+                // What it would have cost before is not known: as much as what was in use.
+                trial.worth = self.plan.worth;
+            }
         }
         let reactive = self.reactive.close(&closed);
         let Some(demand) = demand else { return };
@@ -299,8 +305,10 @@ impl Track {
         let cost = |i: usize| reference.cost(weights, &self.trials[i].worth);
         let usable = (0..RULES.len()).filter(|i| self.trials[*i].ordered().is_some());
         let best = usable.map(|i| (cost(i), i)).min_by(|a, b| a.0.total_cmp(&b.0));
+        // To switch may change the capacity.
+        let switch = reference.cost(weights, &Worth { changes: 1.0, ..Worth::default() });
         match best {
-            Some((least, best)) if least < (1.0 - SWITCH_SHARE) * cost(usize::from(now)) => best as u8,
+            Some((least, best)) if least + switch < (1.0 - SWITCH_SHARE) * cost(usize::from(now)) => best as u8,
             _ => now,
         }
     }
