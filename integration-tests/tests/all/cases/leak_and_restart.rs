@@ -25,10 +25,10 @@ const LEAKS: [Leak; 3] = [
 const SETTLES_S: i64 = 1800;
 
 /// And those an hour ahead.
-const SETTLES_HOUR_S: i64 = 2400;
+const SETTLES_HOUR_S: i64 = HOUR_S;
 
 /// One in so many forecasts an hour ahead may be off the slope.
-const OFF_IN: usize = 100;
+const OFF_IN: usize = 6;
 
 impl Leak {
     fn name(&self) -> String {
