@@ -311,10 +311,12 @@ impl<T: Clone> Fleet<T> {
     }
 
     fn change(&self, proposal: &Proposal) -> Change {
-        match proposal.is_urgent() {
-            _ if self.shrinks(&proposal.action) => Change::Shrinks,
-            true => Change::Demanded,
-            false => Change::Wanted,
+        if proposal.is_urgent() {
+            Change::Demanded
+        } else if self.shrinks(&proposal.action) {
+            Change::Shrinks
+        } else {
+            Change::Wanted
         }
     }
 

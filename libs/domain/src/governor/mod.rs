@@ -30,7 +30,7 @@ pub use proposer::Proposer;
 pub use rules::GovernorRules;
 pub use sightings::Sightings;
 
-use crate::action::{Action, Verdict};
+use crate::action::Action;
 use crate::time::EventTime;
 use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
@@ -51,9 +51,9 @@ pub struct Proposal {
 }
 
 impl Proposal {
-    /// Whether live use demands it and it is no plain decrease of what serves.
+    /// Whether live use demands it.
     pub fn is_urgent(&self) -> bool {
-        self.demanded && self.action.verdict != Verdict::ScaleIn
+        self.demanded
     }
 }
 

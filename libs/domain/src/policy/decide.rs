@@ -177,7 +177,11 @@ fn size(
 ) -> Option<Capacity> {
     let fit = |room: &Room| rules.sizing.fit(mechanism, base, direction, need, room);
     let Some(free) = fit(&Room::FREE) else {
-        let text = format!("{} cannot be changed so far by {}", capacity_words(base), mechanism_words(mechanism));
+        let text = format!(
+            "{}, asked for last or there, is as near as {} comes: no other change",
+            capacity_words(base),
+            mechanism_words(mechanism)
+        );
         reasons.push(reason("sizing.no_change", text));
         return None;
     };

@@ -40,8 +40,9 @@ pub(super) fn raise(rules: &Rules, facts: &Facts<'_>, current: &Capacity, base: 
         let mut capped = String::new();
         if resource == Resource::Cpu && is_capped(&rules.guardrails, &facts.live.cpu, used, serves) {
             needed = needed.max(serves * (1.0 + rules.guardrails.step.share_max_out));
+            needed = needed.max(known_need(&rules.guardrails, facts.live).of(resource).unwrap_or(0.0));
             capped = format!(
-                "; use at {} % of what serves tells how much there is and not how much is wanted, so it grows by the largest step",
+                "; use at {} % of what serves tells how much there is and not how much is wanted, so it grows by the largest step, or to what it used within the week",
                 number(used / serves * 100.0)
             );
         }

@@ -122,6 +122,16 @@ const PLANNER_SWEPT: [(&str, &str, &[f64]); 2] = [
     ("beat-reactive", "changes_per_day_max", &[2.0, 4.0, 12.0]),
 ];
 
+/// What else of the planner is swept: as few changes as the VPA makes, and as little to spare as the reactive rule with a
+/// short window leaves. Chosen on July of the Bitbrains trace.
+const PLANNER_POINTS: [&str; 2] = [
+    "guardrails.step_share_max_in=1.0+guardrails.step_share_max_out=100.0+guardrails.surge_s=14400\
+     +guardrails.cooldown_in_s=86400+guardrails.cooldown_out_s=86400\
+     +proactive.aim=prices+proactive.short_price=0.02+proactive.unmet_price=0.2+proactive.change_price=10.0",
+    "guardrails.floor_utilisation=1.0+guardrails.step_share_max_in=1.0+guardrails.cooldown_in_s=0\
+     +proactive.aim=prices+proactive.short_price=0.1+proactive.unmet_price=0.05+proactive.change_price=0.2",
+];
+
 /// Perfect foresight by name, with the most changes a day.
 const FORESIGHT: [(&str, Option<usize>); 2] = [("foresight", None), ("foresight-8-changes", Some(8))];
 
@@ -274,7 +284,8 @@ fn swept_labels(policy: &Policy) -> Vec<String> {
                 let label = |value| format!("{name}+proactive.aim={aim}+proactive.{knob}={value}");
                 values.iter().map(label).collect()
             };
-            PLANNER_SWEPT.into_iter().flat_map(labels).collect()
+            let points = PLANNER_POINTS.into_iter().map(|point| format!("{name}+{point}"));
+            PLANNER_SWEPT.into_iter().flat_map(labels).chain(points).collect()
         }
         Kind::Planner(_) | Kind::Foresight(_) => Vec::new(),
     }

@@ -102,9 +102,6 @@ impl Sums {
     }
 }
 
-/// Unmet demand is rare and large, so rules that were chosen by it do worse on what comes: it counts for more.
-const CAUTION_GAIN: f64 = 2.0;
-
 /// What counts 14 days ago counts half.
 const DAILY_DECAY: f64 = 0.951_700_1;
 
@@ -240,14 +237,10 @@ impl Prices {
         if self.bins < DAY_BINS as f64 / 2.0 {
             return None;
         }
-        let tilt = (CAUTION_GAIN
-            * ((self.plan.unmet / reference.unmet) / (self.plan.spare / reference.spare)).max(1e-6).ln())
-        .clamp(-0.7, 0.7)
-        .exp();
         let ratios = |s: &Sums| {
             let per_bin = |x: f64| x / self.bins;
             let worst = (per_bin(s.short) / reference.short)
-                .max(tilt * per_bin(s.unmet) / reference.unmet)
+                .max(per_bin(s.unmet) / reference.unmet)
                 .max(per_bin(s.spare) / reference.spare);
             let changes = per_bin(s.changes) * DAY_BINS as f64;
             // Above the allowed changes, the fewer the better.

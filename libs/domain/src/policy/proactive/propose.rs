@@ -35,6 +35,9 @@ impl Default for Proactive {
 /// Memory is not taken away before its use has been watched for so long, in seconds.
 const MEMORY_WATCHED_S_MIN: i64 = 86_400;
 
+/// Most that memory is grown to for a forecast's sake before that, as a multiple of its peak.
+const YOUNG_GROWTH_MAX: f64 = 1.5;
+
 /// Days whose greatest use memory is never set below.
 pub(crate) const MEMORY_PEAK_DAYS: i64 = 7;
 
@@ -134,6 +137,9 @@ impl Proactive {
         let peak = live.memory.greatest(MEMORY_PEAK_DAYS)?;
         let (amount, now) = (peak * self.memory_headroom, Resource::Memory.of(base));
         let ahead = forecast.and_then(|f| Horizon::of(f, settings.serves_until_s())).map_or(0.0, |h| h.maximum(0.95));
+        // A forecast of a few minutes' growth is no reason to multiply what is there.
+        let is_young = live.memory.watched_s() < MEMORY_WATCHED_S_MIN;
+        let ahead = if is_young { ahead.min(peak * YOUNG_GROWTH_MAX) } else { ahead };
         let words = |x: f64| Resource::Memory.amount(x);
         let name = Resource::Memory.kpi();
         if ahead > now && ahead.is_finite() {

@@ -4,7 +4,7 @@
 //! "Prediction, Learning, and Games", 2006), on sums that halve in a week, with a margin against changing often.
 
 use super::budget::{Allowance, Counted};
-use super::demand::{BIN_S, DAY_BINS, DemandRing};
+use super::demand::{BIN_S, DAY_BINS, DemandRing, WEEK_BINS};
 use super::onset::{Due, Onsets};
 use super::peers::Led;
 use super::prices::{Aim, FIRST_RULE, Prices, SeriesBin, WEIGHTS, Weights, weights};
@@ -54,6 +54,9 @@ impl Settings {
 
 /// Alternatives that a decision names.
 const ALTERNATIVES_NAMED: usize = 4;
+
+/// A workload that uses all that it has is taken to want so many times as much.
+const HIDDEN_FACTOR: f32 = 1.5;
 
 /// Bins of an hour.
 const HOUR_BINS: i64 = 12;
@@ -200,6 +203,16 @@ impl Track {
         (level.unwrap_or(0.0), due)
     }
 
+    /// What a demand that may have been greater is taken for where rules are tried: the greatest of the last week, or half
+    /// as much again. Taken for no more than what it was, it would speak for the small capacity that has hidden the rest.
+    fn believed(&self, bin: i64, demand: BinDemand) -> BinDemand {
+        if !demand.is_bound {
+            return demand;
+        }
+        let greatest = self.ring.maximum(bin - WEEK_BINS, bin - 1).unwrap_or(0.0);
+        BinDemand { amount: greatest.max(demand.amount * HIDDEN_FACTOR), ..demand }
+    }
+
     /// The demand that has lasted for as long as live use has to before it demands capacity: the least of that time.
     fn lasting(&self, settings: &Settings, open: f32) -> f32 {
         let Some(newest) = self.ring.newest() else { return open };
@@ -223,6 +236,7 @@ impl Track {
     fn close(&mut self, settings: &Settings, prices: &mut Prices, measure: Measure, open: &OpenBin) {
         let OpenBin { bin, greatest, forecast, is_led } = *open;
         let demand = greatest.map(|greatest| greatest.amount);
+        let believed = greatest.map(|greatest| self.believed(bin, greatest));
         let lasting = self.lasting(settings, demand.unwrap_or(0.0));
         self.ring.close(bin, demand);
         let delay = settings.delay_bins();
@@ -241,7 +255,7 @@ impl Track {
             floor_utilisation: settings.floor_utilisation,
         };
         let floor = lasting / settings.floor_utilisation;
-        let closed = ClosedBin { bin, delay_bins: delay, demand: greatest, decay: DECAY, grain: measure.grain };
+        let closed = ClosedBin { bin, delay_bins: delay, demand: believed, decay: DECAY, grain: measure.grain };
         let mut by_rule = [Worth::default(); RULES.len()];
         let mut targets = [None; RULES.len()];
         for (i, rule) in RULES.iter().enumerate() {
@@ -377,7 +391,8 @@ impl Track {
         let next = if named.is_empty() { String::new() } else { format!("; the next best are {}", named.join(", ")) };
         let worth = &self.trials[rule].worth;
         format!(
-            "of late it cost least (100 %: short in {:.1} bins, {:.2} unmet and {:.1} spare core-hours, {:.1} changes){next}",
+            "of late it cost least, or within {:.0} % of that (100 %: short in {:.1} bins, {:.2} unmet and {:.1} spare core-hours, {:.1} changes){next}",
+            SWITCH_SHARE * 100.0,
             worth.short,
             worth.unmet * BIN_S as f32 / 3600.0,
             worth.spare * BIN_S as f32 / 3600.0,
