@@ -47,8 +47,14 @@ fn go_on(pipeline: &Pipeline, chunks: u64) {
 }
 
 fn give(bus: &dyn Bus, effect: Effect) {
-    let wish = Wish { scope: Scope::all(), effect, why: "a test".to_owned(), by: "the test".to_owned() };
-    order(bus, wish, &CancellationToken::new()).expect("the governor shows it");
+    give_of(bus, "all", effect);
+}
+
+/// Gives an order of a scope; what came of it.
+fn give_of(bus: &dyn Bus, scope: &str, effect: Effect) -> String {
+    let scope = Scope::parse(scope).expect("a scope");
+    let wish = Wish { scope, effect, why: "a test".to_owned(), by: "the test".to_owned() };
+    order(bus, wish, &CancellationToken::new()).expect("the governor shows it")
 }
 
 #[test]
@@ -72,6 +78,10 @@ fn a_pause_holds_every_action_until_it_is_lifted() {
     let paused: Vec<_> = held.filter(|held| &*held.rule == "governor.paused").collect();
     assert!(!paused.is_empty() && paused.iter().all(|held| held.why.contains("by order of the test")));
     give(bus.as_ref(), Effect::Resume);
+    let mistyped = give_of(bus.as_ref(), "fleet:demo", Effect::PauseScaleIn);
+    assert!(mistyped.contains("nothing of that name was heard of lately (there are "), "{mistyped}");
+    let mistyped = give_of(bus.as_ref(), "workload:nobody", Effect::Resume);
+    assert!(mistyped.contains("nothing of that name was heard of lately (there are "), "{mistyped}");
     go_on(&pipeline, u64::MAX);
     pipeline.stop();
     let actions = all::<Action>(bus.as_ref());

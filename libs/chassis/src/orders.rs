@@ -9,6 +9,7 @@ use prescale_contracts::{Contract, Envelope, topics};
 use prescale_domain::governor::{Effect, FleetRecord, ORDER_KEY, Order, Said, Scope, StandingOrder};
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +34,13 @@ pub struct Wish {
     pub by: String,
 }
 
-/// Gives the order, waits until the governor shows it, and says what came of it.
+/// Records of each partition in which a fleet or a workload is looked for.
+const HEARD_RECORDS: u64 = 5_000;
+/// Names that a warning lists.
+const NAMES_SHOWN: usize = 8;
+
+/// Gives the order, waits until the governor shows it, and says what came of it, and whether nobody of that name was
+/// heard of.
 ///
 /// # Errors
 /// When the bus cannot be read or written.
@@ -44,7 +51,8 @@ pub fn order(bus: &dyn Bus, wish: Wish, shutdown: &CancellationToken) -> Result<
     let began = Instant::now();
     while began.elapsed() < SHOWN_WITHIN && !cancelled_within(shutdown, WAIT) {
         if shown(control.as_mut(), shutdown)?.contains(&order) {
-            return Ok(format!("{}: {}\n", order.scope, effect_text(order.effect)));
+            let warning = covers_nobody(bus, &order.scope, shutdown)?.unwrap_or_default();
+            return Ok(format!("{}: {}\n{warning}", order.scope, effect_text(order.effect)));
         }
     }
     bail!(
@@ -89,6 +97,32 @@ fn shown(control: &mut dyn RecordReader, shutdown: &CancellationToken) -> Result
         }
     }
     Ok(orders)
+}
+
+/// A warning where nothing that the scope covers was heard of lately: its name may be mistyped.
+fn covers_nobody(bus: &dyn Bus, scope: &Scope, shutdown: &CancellationToken) -> Result<Option<String>> {
+    if *scope == Scope::all() {
+        return Ok(None);
+    }
+    let topic = if scope.is_fleet() { topics::PROPOSALS } else { topics::PREDICTIONS };
+    let mut reader = bus.reader(topic, ReadFrom::Back(HEARD_RECORDS))?;
+    let mut heard = BTreeSet::new();
+    while !shutdown.is_cancelled() {
+        let (records, caught_up) = reader.poll(PAGE_RECORDS, WAIT)?;
+        let keys = records.iter().filter_map(|record| std::str::from_utf8(record.key.as_deref()?).ok());
+        heard.extend(keys.filter(|key| !key.starts_with(ORDER_KEY)).map(str::to_owned));
+        if caught_up == CaughtUp::Yes {
+            break;
+        }
+    }
+    let covers = |name: &String| WorkloadId::new(name).is_ok_and(|name| scope.covers(&name, &name));
+    if heard.iter().any(covers) {
+        return Ok(None);
+    }
+    let names: Vec<&str> = heard.iter().take(NAMES_SHOWN).map(String::as_str).collect();
+    let there = if names.is_empty() { "none was".to_owned() } else { format!("there are {}", names.join(", ")) };
+    let more = if heard.len() > NAMES_SHOWN { " and others" } else { "" };
+    Ok(Some(format!("warning: nothing of that name was heard of lately ({there}{more}): it may be mistyped\n")))
 }
 
 fn effect_text(effect: Effect) -> &'static str {

@@ -56,6 +56,11 @@ impl Scope {
         &self.0
     }
 
+    /// Whether it is a fleet.
+    pub fn is_fleet(&self) -> bool {
+        self.0.as_str().starts_with(FLEET)
+    }
+
     /// Whether a workload of a fleet is in it.
     pub fn covers(&self, fleet: &WorkloadId, workload: &WorkloadId) -> bool {
         let text = self.0.as_str();
