@@ -419,7 +419,10 @@ mod tests {
             "planner+proactive.aim=beat-reactive+proactive.changes_per_day_max=4",
             "planner+proactive.aim=beat-reactive+proactive.changes_per_day_max=12",
         ];
-        assert_eq!(of_planner(&found), wanted);
+        let of_planner = of_planner(&found);
+        let (aims, points) = of_planner.split_at(wanted.len());
+        assert_eq!(aims, wanted);
+        assert_eq!(points, PLANNER_POINTS.map(|point| format!("planner+{point}")));
         assert_eq!(found.iter().filter(|label| label.starts_with("threshold")).count(), 1);
     }
 
@@ -429,7 +432,7 @@ mod tests {
         settings.planner.proactive.changes_per_day_max = 4.0;
         let found = labels(&["vpa+percentile=0.5", "vpa", "planner"], &settings);
         assert_eq!(found.iter().filter(|label| *label == "vpa+percentile=0.5").count(), 1);
-        assert_eq!(of_planner(&found).len(), 6, "{found:?}");
+        assert_eq!(of_planner(&found).len(), 6 + PLANNER_POINTS.len(), "{found:?}");
         settings.planner.policy = PolicyName::Threshold;
         assert_eq!(of_planner(&labels(&["planner"], &settings)), ["planner"]);
     }

@@ -102,6 +102,9 @@ impl Sums {
     }
 }
 
+/// What serves has more to spare than what is tried: decreases wait for the governor, and live use raises between them.
+const SPARE_FACTOR: f64 = 1.1;
+
 /// What counts 14 days ago counts half.
 const DAILY_DECAY: f64 = 0.951_700_1;
 
@@ -241,7 +244,7 @@ impl Prices {
             let per_bin = |x: f64| x / self.bins;
             let worst = (per_bin(s.short) / reference.short)
                 .max(per_bin(s.unmet) / reference.unmet)
-                .max(per_bin(s.spare) / reference.spare);
+                .max(SPARE_FACTOR * per_bin(s.spare) / reference.spare);
             let changes = per_bin(s.changes) * DAY_BINS as f64;
             // Above the allowed changes, the fewer the better.
             if changes > changes_per_day_max { 1e6 + changes } else { worst }
