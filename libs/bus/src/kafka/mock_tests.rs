@@ -79,7 +79,8 @@ fn a_call_that_librdkafka_forgets_comes_back_as_a_failure() {
         move || producer.send_positions(TOPIC, &positions, &membership)
     };
     let producer = start();
-    let nowhere = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE; 3];
+    // More than the other clients can take while the call waits.
+    let nowhere = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE; 64];
     mock.request_errors(RDKafkaApiKey::FindCoordinator, &nowhere);
     let (call, (done, told)) = (moving(producer), channel());
     thread::spawn(move || drop(done.send(call())));
