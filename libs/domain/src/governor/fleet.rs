@@ -123,26 +123,21 @@ impl<T: Clone> Fleet<T> {
     /// The ruling on an increase, which waits for nobody; `None` on what takes something away.
     fn at_once(&mut self, bench: &Bench<'_>, proposal: &Proposal) -> Option<Result<Reason, Reason>> {
         let action = &proposal.action;
-        if !proposal.is_urgent() && action.verdict != Verdict::ScaleOut {
+        if !proposal.demanded && action.verdict != Verdict::ScaleOut {
             return None;
         }
         if let Some(order) = bench.orders.holding(bench.fleet, &action.workload, false) {
             return Some(Err(by_order(order)));
         }
-        if !proposal.is_urgent()
-            && let Some(stands) = self.stands(action)
-        {
-            return Some(Err(stands));
-        }
-        if !proposal.is_urgent()
-            && let Some(why) = self.grows_as_one(bench.rules, action)
+        if !proposal.demanded
+            && let Some(why) = self.stands(action).or_else(|| self.grows_as_one(bench.rules, action))
         {
             return Some(Err(why));
         }
         if let Some(known) = self.workloads.get_mut(&action.workload) {
             known.at_once = Some(action.decided_at);
         }
-        Some(Ok(if proposal.is_urgent() {
+        Some(Ok(if proposal.demanded {
             reason("governor.urgent", "live use demands it: neither share nor budget holds it".to_owned())
         } else {
             reason("governor.admitted", "an increase waits for nobody".to_owned())
@@ -311,7 +306,7 @@ impl<T: Clone> Fleet<T> {
     }
 
     fn change(&self, proposal: &Proposal) -> Change {
-        if proposal.is_urgent() {
+        if proposal.demanded {
             Change::Demanded
         } else if self.shrinks(&proposal.action) {
             Change::Shrinks

@@ -50,13 +50,6 @@ pub struct Proposal {
     pub partition: u32,
 }
 
-impl Proposal {
-    /// Whether live use demands it.
-    pub fn is_urgent(&self) -> bool {
-        self.demanded
-    }
-}
-
 /// What one planner sees of its part of a fleet, once in a bin of 300 s: after the last of those that
 /// reported in the bin before have reported, or else with the first prediction of a later bin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]

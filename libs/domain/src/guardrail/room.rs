@@ -79,9 +79,7 @@ impl Room {
             memory_bytes: reals(self.memory_bytes, bounds.memory_bytes),
         }
     }
-}
 
-impl Room {
     /// This room with its upper ends raised to a capacity, to no more than so many replicas.
     pub fn up_to(self, capacity: &Capacity, replicas_max: u32) -> Self {
         Self {

@@ -108,8 +108,7 @@ impl Planning {
         let Ruled { rules, .. } = rules.rules_for(&prediction.workload, &prediction.source);
         let source = self.workloads.get(&prediction.workload).map(|known| known.source);
         let times = source.and_then(|source| self.lead_times.get(&source));
-        let decided_by = times.map(|times| with_lead_time(rules, times, prediction));
-        decided_by.map_or(rules.forecast.lead_time_s, |decided_by| decided_by.forecast.lead_time_s)
+        times.map_or(rules.forecast.lead_time_s, |times| lead_time_s(rules, times, prediction))
     }
 }
 
@@ -232,14 +231,21 @@ fn is_throttled(prediction: &Prediction) -> bool {
     throttled.and_then(|signal| signal.last).is_some_and(|share| share >= THROTTLED_SHARE_MIN)
 }
 
-/// The rules with the lead time that was learnt, where it is to be, but none beyond what is forecast.
-fn with_lead_time<'a>(rules: &'a Rules, times: &LeadTimes, prediction: &Prediction) -> Cow<'a, Rules> {
+/// The lead time that was learnt, where it is to be, but none beyond what is forecast; else the stated one. In seconds.
+fn lead_time_s(rules: &Rules, times: &LeadTimes, prediction: &Prediction) -> u32 {
     let learnt_s = if rules.learns_lead_time { times.learnt_s() } else { None };
     let horizons = prediction.resources.iter().flat_map(|r| &r.horizons).map(|h| h.horizon_s);
-    let lead_time_s = learnt_s.map(|learnt_s| horizons.max().map_or(learnt_s, |furthest_s| learnt_s.min(furthest_s)));
-    let Some(lead_time_s) = lead_time_s.filter(|s| *s != rules.forecast.lead_time_s) else {
+    learnt_s.map_or(rules.forecast.lead_time_s, |learnt_s| {
+        horizons.max().map_or(learnt_s, |furthest_s| learnt_s.min(furthest_s))
+    })
+}
+
+/// The rules with the lead time that decisions are made with.
+fn with_lead_time<'a>(rules: &'a Rules, times: &LeadTimes, prediction: &Prediction) -> Cow<'a, Rules> {
+    let lead_time_s = lead_time_s(rules, times, prediction);
+    if lead_time_s == rules.forecast.lead_time_s {
         return Cow::Borrowed(rules);
-    };
+    }
     let mut rules = rules.clone();
     rules.forecast.lead_time_s = lead_time_s;
     Cow::Owned(rules)

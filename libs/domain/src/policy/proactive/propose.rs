@@ -2,7 +2,7 @@
 //! recent peak.
 
 use super::rule::{FORECAST_LEVELS, RULES};
-use super::track::{Ahead, Asked, ForecastAhead, Measure, Settings, Track};
+use super::track::{Ahead, Asked, CORES_UNIT, ForecastAhead, Settings, Track};
 use super::{Aim, Prices};
 use crate::action::{Evidence, Reason};
 use crate::policy::live::Live;
@@ -58,12 +58,10 @@ impl Proactive {
         for &resource in resources {
             let forecast = forecast_of(prediction, resource);
             let judged = match resource {
-                Resource::Cpu => {
-                    forecast.and_then(|_| track.asked(settings, prices, Measure::cores(0.0), ahead)).map(|asked| {
-                        proposal.reasons.extend(onset_reason(&asked, ahead));
-                        self.judge_cpu(&asked, base, settings, (track, prices), &mut proposal.reasons)
-                    })
-                }
+                Resource::Cpu => forecast.and_then(|_| track.asked(settings, prices, CORES_UNIT, ahead)).map(|asked| {
+                    proposal.reasons.extend(onset_reason(&asked, ahead));
+                    self.judge_cpu(&asked, base, settings, (track, prices), &mut proposal.reasons)
+                }),
                 Resource::Memory => self.judge_memory(live, forecast, base, settings, &mut proposal.reasons),
             };
             if let Some(evidence) = forecast.and_then(|f| evidence(resource, f, base, settings)) {

@@ -140,6 +140,9 @@ pub struct Asked {
 /// The forecast at each of [`FORECAST_LEVELS`], over the time that a decision serves.
 pub type ForecastAhead = Option<[f32; FORECAST_LEVELS.len()]>;
 
+/// What a rule's spare capacity of CPU counts in, in cores.
+pub const CORES_UNIT: f32 = 1.0;
+
 /// What capacity a series is sized in.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Measure {
@@ -152,7 +155,7 @@ pub struct Measure {
 impl Measure {
     /// Of CPU.
     pub const fn cores(grain: f32) -> Self {
-        Self { unit: 1.0, grain }
+        Self { unit: CORES_UNIT, grain }
     }
 }
 
@@ -335,7 +338,7 @@ impl Track {
     }
 
     /// The capacity to have now. `None` before the first demand.
-    pub fn asked(&self, settings: &Settings, prices: &Prices, measure: Measure, ahead: &Ahead) -> Option<Asked> {
+    pub fn asked(&self, settings: &Settings, prices: &Prices, unit: f32, ahead: &Ahead) -> Option<Asked> {
         let open = self.open.and_then(|open| open.greatest).map(|greatest| greatest.amount);
         if self.ring.is_empty() && open.is_none() {
             return None;
@@ -350,7 +353,7 @@ impl Track {
             open,
             lasting: self.lasting(settings, open),
             forecast: ahead.forecast,
-            unit: measure.unit,
+            unit,
             floor_utilisation: settings.floor_utilisation,
         };
         let in_use = usize::from(self.rule_in_use(settings, prices));

@@ -155,7 +155,7 @@ impl Watched {
         let prices = markets.of(market);
         prices.pass(bin, &settings.aim);
         self.track.take_in(settings, prices, measure, (bin, used.map(|used| BinDemand::seen(used as f32))), &ahead);
-        let asked = self.track.asked(settings, prices, measure, &ahead);
+        let asked = self.track.asked(settings, prices, unit, &ahead);
         let mut surge = Surge::None;
         if let Some(used) = used {
             let least = |serves: &Serves| serves.least(standing.base, standing.current) * serves.per_replica;
