@@ -9,7 +9,7 @@ use prescale_console::{Config, run_reporting};
 use prescale_contracts::{Contract, Envelope};
 use prescale_domain::action::{Action, ActionOutcome, ActionResult, Evidence, Mechanism, Reason, Verdict};
 use prescale_domain::calibration::drift::DriftState;
-use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, WindowFeatures};
+use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, WindowFeatures, Windows};
 use prescale_domain::kpi::{CPU_CORES_USED, Kpi, KpiKind, KpiName, MEMORY_BYTES, REQUESTS_PER_S};
 use prescale_domain::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
 use prescale_domain::quantiles::Quantiles;
@@ -109,6 +109,7 @@ fn prediction(name: &str, minutes: i64, cores: f64) -> Prediction {
         step_s: 60,
         resources: vec![resource(CPU_CORES_USED, "cores", 1.0), resource(MEMORY_BYTES, "By", GIB)],
         signals: Vec::new(),
+        earlier: Vec::new(),
         capacity: Some(capacity(1)),
         platform: Platform::Simulated,
     }
@@ -156,8 +157,7 @@ fn fingerprint(name: &str) -> Fingerprint {
             name: KpiName::new(CPU_CORES_USED),
             unit: "cores".into(),
             last: Some(1.5),
-            short: window.clone(),
-            long: window,
+            windows: Windows::boxed(window.clone(), window),
         }],
         capacity: Some(capacity(1)),
         platform: Platform::Simulated,

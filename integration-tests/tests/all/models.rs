@@ -8,7 +8,7 @@ use prescale_bus::kafka::{KafkaBus, KafkaOptions};
 use prescale_bus::{Bus, OutputRecord};
 use prescale_chassis::{BusConfig, Context, output_record};
 use prescale_contracts::{Contract, Envelope, topics};
-use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, WindowFeatures};
+use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, WindowFeatures, Windows};
 use prescale_domain::kpi::{self, KpiName};
 use prescale_domain::prediction::Prediction;
 use prescale_domain::sample::Platform;
@@ -173,8 +173,7 @@ fn fingerprints(minute: i64) -> Vec<OutputRecord> {
                 name: KpiName::new(kpi::CPU_CORES_USED),
                 unit: "cores".into(),
                 last: Some(cores),
-                short: WindowFeatures::default(),
-                long: WindowFeatures::default(),
+                windows: Windows::boxed(WindowFeatures::default(), WindowFeatures::default()),
             }],
             capacity: None,
             platform: Platform::Simulated,

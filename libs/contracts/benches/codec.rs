@@ -4,7 +4,7 @@
 
 use prescale_contracts::Contract;
 use prescale_domain::calibration::drift::DriftState;
-use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, Season, WindowFeatures};
+use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, Season, WindowFeatures, Windows};
 use prescale_domain::kpi::KpiName;
 use prescale_domain::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
 use prescale_domain::quantiles::Quantiles;
@@ -59,8 +59,7 @@ fn fingerprint() -> Fingerprint {
         name: KpiName::new(&format!("kpi_number_{i}_bytes_per_s")),
         unit: "By/s".into(),
         last: Some(2.5),
-        short: window(),
-        long: window(),
+        windows: Windows::boxed(window(), window()),
     };
     Fingerprint {
         workload: workload(),
@@ -104,6 +103,7 @@ fn prediction() -> Prediction {
         step_s: 60,
         resources: vec![resource("cpu_cores_used"), resource("memory_bytes")],
         signals: Vec::new(),
+        earlier: Vec::new(),
         capacity: capacity(),
         platform: Platform::Simulated,
     }

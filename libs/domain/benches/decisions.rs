@@ -70,6 +70,7 @@ fn prediction(name: &WorkloadId, source: &Arc<str>, cpu: &KpiName, (tick, used):
         step_s: STEP_S,
         resources: vec![resource],
         signals: Vec::new(),
+        earlier: Vec::new(),
         capacity: Some(Capacity {
             replicas: 1,
             cpu_cores_per_replica: CAPACITY_CORES,

@@ -90,13 +90,28 @@ pub struct KpiFingerprint {
     pub unit: Arc<str>,
     /// The value at the instant (a counter's rate per second); `None` when missing.
     pub last: Option<f64>,
-    /// Features over the short window.
+    /// Features over both windows; `None` between the closes of bins, where only the newest values travel.
+    pub windows: Option<Box<Windows>>,
+}
+
+/// Features of one KPI over both windows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Windows {
+    /// Over the short window.
     pub short: WindowFeatures,
-    /// Features over the long window.
+    /// Over the long window.
     pub long: WindowFeatures,
 }
 
-/// A record of topic `fingerprints`.
+impl Windows {
+    /// On the heap, as a KPI has them.
+    pub fn boxed(short: WindowFeatures, long: WindowFeatures) -> Option<Box<Self>> {
+        Some(Box::new(Self { short, long }))
+    }
+}
+
+/// A record of topic `fingerprints`: when a bin closes, the features of all KPIs; between closes, the newest values
+/// alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fingerprint {
     /// Whose fingerprint.
@@ -113,10 +128,17 @@ pub struct Fingerprint {
     pub long_window_s: u32,
     /// First 16 hex digits of the SHA-256 over the feature set's definition.
     pub feature_schema_hash: Arc<str>,
-    /// The KPIs, by name ascending.
+    /// The KPIs, by name ascending; all of them have windows, or none has.
     pub kpis: Vec<KpiFingerprint>,
     /// Capacity at that instant, where known.
     pub capacity: Option<Capacity>,
     /// What runs the workload.
     pub platform: Platform,
+}
+
+impl Fingerprint {
+    /// Whether it has features, and not the newest values alone.
+    pub fn has_features(&self) -> bool {
+        self.kpis.iter().any(|kpi| kpi.windows.is_some())
+    }
 }

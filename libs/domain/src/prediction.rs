@@ -88,6 +88,18 @@ pub struct Signal {
     pub long_p95: Option<f64>,
 }
 
+/// What was measured at an instant that no prediction was made for, in the order of a prediction's resources and
+/// signals.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// The instant.
+    pub at: EventTime,
+    /// Demand by resource; `None` when missing.
+    pub resources: Vec<Option<f64>>,
+    /// Value by signal; `None` when missing.
+    pub signals: Vec<Option<f64>>,
+}
+
 /// A record of topics `predictions` and `predictions-latest`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
@@ -103,6 +115,9 @@ pub struct Prediction {
     pub resources: Vec<ResourceForecast>,
     /// What the configured KPIs that are no resources say, by name ascending; those that the fingerprint has.
     pub signals: Vec<Signal>,
+    /// What was measured since the prediction before this one, `made_at` itself left out; the capacity was that of
+    /// the prediction before.
+    pub earlier: Vec<Reading>,
     /// Capacity at `made_at`, where known.
     pub capacity: Option<Capacity>,
     /// What runs the workload.

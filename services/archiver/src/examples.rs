@@ -1,7 +1,7 @@
 //! Records for the tests of this crate.
 
 use prescale_domain::calibration::drift::DriftState;
-use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, Season, WindowFeatures};
+use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, Season, WindowFeatures, Windows};
 use prescale_domain::group::{GroupPrediction, MemberCount};
 use prescale_domain::kpi::{CPU_CORES_USED, KpiName};
 use prescale_domain::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
@@ -32,8 +32,7 @@ pub(crate) fn fingerprint(workload: &str, at_s: i64) -> Fingerprint {
         name: KpiName::new(name),
         unit: unit.into(),
         last,
-        short: short.clone(),
-        long: long.clone(),
+        windows: Windows::boxed(short.clone(), long.clone()),
     };
     Fingerprint {
         workload: WorkloadId::new(workload).unwrap(),
@@ -87,6 +86,7 @@ pub(crate) fn prediction(workload: &str, at_s: i64) -> Prediction {
             }],
         }],
         signals: Vec::new(),
+        earlier: Vec::new(),
         capacity: capacity(),
         platform: Platform::Simulated,
     }

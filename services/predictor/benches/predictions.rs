@@ -10,7 +10,7 @@
 use prescale_bus::ConsumedRecord;
 use prescale_chassis::{output_record, stage_factory};
 use prescale_contracts::{Envelope, topics};
-use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, WindowFeatures};
+use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, WindowFeatures, Windows};
 use prescale_domain::forecast::features::FEATURES;
 use prescale_domain::kpi::{self, KpiName};
 use prescale_domain::sample::{Capacity, Platform};
@@ -55,8 +55,7 @@ impl Fleet {
             name: KpiName::new(name),
             unit: unit.into(),
             last: Some(last),
-            short: WindowFeatures::default(),
-            long: WindowFeatures::default(),
+            windows: Windows::boxed(WindowFeatures::default(), WindowFeatures::default()),
         };
         let fingerprint = Fingerprint {
             workload: self.workloads[workload].clone(),

@@ -7,7 +7,7 @@ use prescale_collector::ReplayReport;
 use prescale_collector::config::ReplayConfig;
 use prescale_collector::replay::read::{TraceExtent, read_samples};
 use prescale_contracts::Envelope;
-use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, WindowFeatures};
+use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, WindowFeatures, Windows};
 use prescale_domain::sample::Sample;
 use prescale_predictor::partition::Enveloped;
 use std::cell::RefCell;
@@ -124,8 +124,7 @@ pub(crate) fn enveloped(sample: &Sample) -> Enveloped {
             name: kpi.name.clone(),
             unit: Arc::clone(&kpi.unit),
             last: kpi.value,
-            short: WindowFeatures::default(),
-            long: WindowFeatures::default(),
+            windows: Windows::boxed(WindowFeatures::default(), WindowFeatures::default()),
         })
         .collect();
     kpis.sort_by(|a, b| a.name.cmp(&b.name));

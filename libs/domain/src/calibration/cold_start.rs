@@ -8,7 +8,7 @@
 //! depend on the order in which they come, and a storm of new series costs each of them the same.
 
 use super::tracking::Tracker;
-use crate::fingerprint::KpiFingerprint;
+use crate::fingerprint::WindowFeatures;
 use crate::forecast::{DAY_BINS, Family};
 use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
@@ -40,8 +40,7 @@ pub struct Traits([Option<f32>; TRAITS]);
 
 impl Traits {
     /// Of the short window; `capacity` of the resource where known.
-    pub fn of(kpi: &KpiFingerprint, capacity: Option<f64>) -> Self {
-        let window = &kpi.short;
+    pub fn of(window: &WindowFeatures, capacity: Option<f64>) -> Self {
         let size = window.mean.map(|mean| mean.abs().max(1e-12));
         let relative = |value: Option<f64>| Some(value? / size?);
         let logarithm = |ratio: Option<f64>| ratio.map(|ratio| libm::log(ratio.clamp(1e-4, 1e4)));
@@ -176,8 +175,6 @@ fn hash_of(workload: &WorkloadId) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fingerprint::WindowFeatures;
-    use crate::kpi::KpiName;
     use crate::quantiles::LEVELS;
     use proptest::prelude::*;
 
@@ -193,14 +190,7 @@ mod tests {
             max: Some(6.0),
             ..WindowFeatures::default()
         };
-        let kpi = KpiFingerprint {
-            name: KpiName::new("cpu_cores_used"),
-            unit: "cores".into(),
-            last: None,
-            short,
-            long: WindowFeatures::default(),
-        };
-        Traits::of(&kpi, Some(4.0 / utilisation))
+        Traits::of(&short, Some(4.0 / utilisation))
     }
 
     /// A tracker that has seen so many truths above everything.
@@ -242,16 +232,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_does_not_count() {
-        let unknown = Traits::of(
-            &KpiFingerprint {
-                name: KpiName::new("cpu_cores_used"),
-                unit: "cores".into(),
-                last: None,
-                short: WindowFeatures::default(),
-                long: WindowFeatures::default(),
-            },
-            None,
-        );
+        let unknown = Traits::of(&WindowFeatures::default(), None);
         assert!(unknown.0.iter().all(Option::is_none));
         assert_eq!(exemplars().start(&unknown, NEIGHBOURS).unwrap().1.len(), NEIGHBOURS);
         let mut busy = traits(0.75, 0.1);

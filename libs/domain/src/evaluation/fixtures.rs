@@ -48,6 +48,7 @@ pub(super) fn seen(name: &str, at_s: i64, demand: Option<f64>, cores: Option<f64
         step_s: STEP_S,
         resources: vec![cpu],
         signals: Vec::new(),
+        earlier: Vec::new(),
         capacity: cores.map(one_of),
         platform: Platform::ObservedOnly,
     }

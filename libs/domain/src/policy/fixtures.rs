@@ -63,6 +63,7 @@ pub(crate) fn prediction(name: &str, at_s: i64, cores: f64, gib: f64, replicas: 
         step_s: 60,
         resources: vec![forecast(CPU_CORES_USED, cores, 0.05), forecast(MEMORY_BYTES, gib * GIB, 0.05)],
         signals: Vec::new(),
+        earlier: Vec::new(),
         capacity: Some(capacity(replicas)),
         platform: Platform::Simulated,
     }
@@ -88,6 +89,7 @@ pub(crate) fn last_value(sample: &Sample) -> Prediction {
         step_s: sample.step_s,
         resources: kpis.map(resource).collect(),
         signals: Vec::new(),
+        earlier: Vec::new(),
         capacity: sample.capacity.clone(),
         platform: sample.platform,
     }

@@ -80,6 +80,7 @@ fn prediction(name: &str, at_s: i64, cpu: (f64, f64), memory: (f64, f64)) -> Fac
         step_s: 60,
         resources: vec![resource(CPU_CORES_USED, cpu), resource(MEMORY_BYTES, memory)],
         signals: Vec::new(),
+        earlier: Vec::new(),
         capacity: Some(capacity(1)),
         platform: Platform::Simulated,
     };

@@ -28,6 +28,7 @@ fn input(workload: &str, at_s: i64, cores_used: f64) -> Input<Prediction> {
         step_s: 60,
         resources: vec![cpu],
         signals: Vec::new(),
+        earlier: Vec::new(),
         capacity: Some(Capacity {
             replicas: 2,
             cpu_cores_per_replica: 2.0,

@@ -55,6 +55,7 @@ fn input(name: &str, source: &str, at_s: i64, cores: f64, replicas: u32) -> Inpu
         step_s: 120,
         resources: vec![forecast(CPU_CORES_USED, cores), forecast(MEMORY_BYTES, cores * 4e9)],
         signals: Vec::new(),
+        earlier: Vec::new(),
         capacity: Some(capacity),
         platform: Platform::Simulated,
     };

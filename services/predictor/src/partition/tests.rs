@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::config::{Choice, Config};
-use prescale_domain::fingerprint::WindowFeatures;
+use prescale_domain::fingerprint::{WindowFeatures, Windows};
 use prescale_domain::forecast::features::features;
 use prescale_domain::forecast::{DAY_BINS, demand::DemandSeries};
 use prescale_domain::kpi::{self, KpiName};
@@ -22,8 +22,7 @@ pub(crate) fn fingerprint(workload: &str, at_s: i64, demands: [Option<f64>; 2]) 
         name: KpiName::new(name),
         unit: if name == kpi::MEMORY_BYTES { "By" } else { "cores" }.into(),
         last,
-        short: WindowFeatures::default(),
-        long: WindowFeatures::default(),
+        windows: Windows::boxed(WindowFeatures::default(), WindowFeatures::default()),
     };
     Fingerprint {
         workload: WorkloadId::new(workload).unwrap(),
@@ -341,8 +340,10 @@ fn signals_travel_along_as_the_fingerprint_has_them() {
         name: KpiName::new(name),
         unit: "1".into(),
         last,
-        short: WindowFeatures { mean: Some(2.0), ..WindowFeatures::default() },
-        long: WindowFeatures { p95: Some(3.0), ..WindowFeatures::default() },
+        windows: Windows::boxed(
+            WindowFeatures { mean: Some(2.0), ..WindowFeatures::default() },
+            WindowFeatures { p95: Some(3.0), ..WindowFeatures::default() },
+        ),
     };
     made.fingerprint.kpis.extend([signal("errors_per_s", None), signal("latency_ms", Some(90.0)), signal("x", None)]);
     made.fingerprint.kpis.sort_by(|a, b| a.name.cmp(&b.name));
@@ -405,7 +406,7 @@ fn a_young_workload_starts_from_the_nearest_fingerprints() {
         let level = if kind == "busy" { 6.0 } else { 0.1 };
         let cpu = level * (1.0 + 0.2 * noise(nth, bin));
         let mut made = enveloped(fingerprint(&format!("{kind}-{nth}"), START_S + 300 * bin, [Some(cpu), None]));
-        let short = &mut made.fingerprint.kpis[0].short;
+        let short = &mut made.fingerprint.kpis[0].windows.as_mut().unwrap().short;
         (short.mean, short.std_dev) = (Some(level), Some(0.06 * level));
         (short.p95, short.max) = (Some(1.2 * level), Some(1.2 * level + 0.01 * nth as f64));
         made

@@ -205,6 +205,7 @@ fn of_last_value(sample: &Sample) -> Option<Prediction> {
         resources: vec![resource],
         capacity: sample.capacity.clone(),
         signals: Vec::new(),
+        earlier: Vec::new(),
         platform: sample.platform,
     })
 }

@@ -40,6 +40,7 @@ fn prediction(workload: &str, at_s: i64, demand: f64) -> Prediction {
             horizons: vec![horizon],
         }],
         signals: Vec::new(),
+        earlier: Vec::new(),
         capacity: None,
         platform: Platform::Simulated,
     }
