@@ -81,6 +81,54 @@ pub struct WindowFeatures {
     pub extra: BTreeMap<String, Option<f64>>,
 }
 
+impl WindowFeatures {
+    /// Rounds all numbers to what 32 bits can say, which is what travels; what is beyond them is not known.
+    pub fn round_to_single(&mut self) {
+        let optional = [
+            &mut self.mean,
+            &mut self.std_dev,
+            &mut self.min,
+            &mut self.max,
+            &mut self.p50,
+            &mut self.p90,
+            &mut self.p95,
+            &mut self.p99,
+            &mut self.trend_per_h,
+            &mut self.trend_std_err,
+            &mut self.trend_r2,
+            &mut self.acf_1h,
+            &mut self.acf_24h,
+            &mut self.acf_7d,
+            &mut self.burstiness,
+        ];
+        for value in optional.into_iter().chain(self.extra.values_mut()) {
+            *value = value.and_then(single);
+        }
+        self.missing_share = single(self.missing_share).unwrap_or(1.0);
+        for season in [&mut self.season_1h, &mut self.season_24h, &mut self.season_7d] {
+            *season = season.and_then(Season::single);
+        }
+        self.top_seasons = self.top_seasons.iter().copied().filter_map(Season::single).collect();
+    }
+}
+
+impl Season {
+    fn single(self) -> Option<Self> {
+        Some(Self {
+            period_s: single(self.period_s)?,
+            amplitude: single(self.amplitude)?,
+            phase_rad: single(self.phase_rad)?,
+            strength: single(self.strength)?,
+        })
+    }
+}
+
+/// The nearest number of 32 bits; `None` beyond them.
+pub fn single(x: f64) -> Option<f64> {
+    let rounded = f64::from(x as f32);
+    rounded.is_finite().then_some(rounded)
+}
+
 /// One KPI of a fingerprint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KpiFingerprint {

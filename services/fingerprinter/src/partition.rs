@@ -1,4 +1,7 @@
 //! One partition: samples in, fingerprints out. Knows neither the bus nor Avro.
+//!
+//! Features are computed when a bin closes: with its last sample, or with the first one behind it where that is
+//! missing. With the other samples the newest values alone go on.
 
 use crate::config::Settings;
 use crate::plausibility::Plausibility;
@@ -6,7 +9,8 @@ use crate::sql::query::{FeatureQuery, SeriesFeatures};
 use crate::sql::table::{Series, TableBuilder, Window};
 use bitcode::{Decode, Encode};
 use prescale_contracts::Envelope;
-use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, Season, WindowFeatures};
+use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, Season, WindowFeatures, Windows};
+use prescale_domain::forecast::GRID_STEP_S;
 use prescale_domain::kpi::KpiName;
 use prescale_domain::sample::Sample;
 use prescale_domain::stream::admission::{Admission, Arrival, Released};
@@ -16,7 +20,7 @@ use prescale_domain::time::EventTime;
 use prescale_domain::window::ShortSums;
 use prescale_domain::window::fourier::Workspace;
 use prescale_domain::window::rhythm::Rhythm;
-use prescale_domain::window::workload_windows::{GridSample, KpiTable, WorkloadWindows};
+use prescale_domain::window::workload_windows::{GridSample, KpiTable, WorkloadKpi, WorkloadWindows};
 use prescale_domain::workload::WorkloadId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,8 +59,30 @@ pub enum Fate {
 struct State {
     admission: Admission<Enveloped>,
     kpis: KpiTable,
-    workloads: BTreeMap<WorkloadId, WorkloadWindows>,
+    workloads: BTreeMap<WorkloadId, Followed>,
     plausibility: Plausibility,
+}
+
+/// A workload's windows, and how far its features were told.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+struct Followed {
+    windows: WorkloadWindows,
+    /// The newest bin whose close was told; `None` before the first sample.
+    told_bin: Option<i64>,
+}
+
+impl Followed {
+    /// Whether features are due with the sample: it closes a bin, or shows that one has closed without them.
+    fn is_due(&mut self, at: EventTime, step_s: u32) -> bool {
+        let bin = at.bin(GRID_STEP_S);
+        let is_last = at.plus_s(i64::from(step_s)).bin(GRID_STEP_S) > bin;
+        let closed = if is_last { bin } else { bin - 1 };
+        let is_due = self.told_bin.is_none_or(|told| told < closed);
+        if is_due {
+            self.told_bin = Some(closed);
+        }
+        is_due
+    }
 }
 
 /// The stage of one partition.
@@ -70,8 +96,8 @@ pub struct Partition {
     sums: ShortSums,
 }
 
-/// A fingerprint whose series are in the window table, from `first_series` on: short and long
-/// window of each KPI in turn.
+/// A fingerprint whose series, where it has features, are in the window table, from `first_series` on: short and
+/// long window of each KPI in turn.
 struct Unfinished {
     input: usize,
     envelope: Envelope,
@@ -123,7 +149,7 @@ impl Partition {
 
     /// Bytes that the windows take on the heap, without what the allocator adds.
     pub fn window_bytes(&self) -> usize {
-        self.state.workloads.values().map(WorkloadWindows::heap_bytes).sum()
+        self.state.workloads.values().map(|followed| followed.windows.heap_bytes()).sum()
     }
 
     /// Applies samples in order; one fate each.
@@ -157,12 +183,17 @@ impl Partition {
         }
     }
 
-    /// Takes a sample into its workload's windows, without the values of it that cannot be.
-    fn record(&mut self, bin: i64, sample: &mut Sample) {
+    /// Takes a sample into its workload's windows, without the values of it that cannot be. Says whether features
+    /// are due.
+    fn record(&mut self, bin: i64, sample: &mut Sample) -> bool {
         self.state.plausibility.screen(sample, self.settings.impossible_above);
-        let windows = self.state.workloads.entry(sample.workload.clone()).or_default();
+        if !self.state.workloads.contains_key(&sample.workload) {
+            self.state.workloads.insert(sample.workload.clone(), Followed::default());
+        }
+        let Some(followed) = self.state.workloads.get_mut(&sample.workload) else { return false };
         let on_grid = GridSample { step_s: sample.step_s, bin, at: sample.at, kpis: &sample.kpis };
-        windows.record(&self.settings.windows, on_grid, &mut self.state.kpis, &mut self.workspace);
+        followed.windows.record(&self.settings.windows, on_grid, &mut self.state.kpis, &mut self.workspace);
+        followed.is_due(sample.at, sample.step_s)
     }
 
     fn admit(&mut self, arrived: Enveloped, released: &mut Vec<Released<Enveloped>>) -> Fate {
@@ -197,13 +228,30 @@ impl Partition {
         }
     }
 
-    /// Moves a workload's windows to its next sample and puts them into the window table.
+    /// Moves a workload's windows to its next sample and, where features are due, puts them into the window table.
     fn advance(&mut self, input: usize, bin: i64, released: Enveloped) {
         let Enveloped { envelope, mut sample } = released;
-        self.record(bin, &mut sample);
-        let Some(windows) = self.state.workloads.get(&sample.workload) else { return };
-        let grid = windows.grid(&self.settings.windows);
+        let is_due = self.record(bin, &mut sample);
         let first_series = self.table.series();
+        let kpis = if is_due { self.tabulate(bin, &sample) } else { self.newest_values(&sample.workload) };
+        let fingerprint = self.fingerprint(sample, kpis);
+        self.unfinished.push(Unfinished { input, envelope, fingerprint, first_series });
+    }
+
+    fn newest_values(&self, workload: &WorkloadId) -> Vec<KpiFingerprint> {
+        let known = self.state.workloads.get(workload).map_or(&[][..], |followed| followed.windows.kpis());
+        let of = |kpi: &WorkloadKpi| {
+            let identity = self.state.kpis.get(kpi.number)?;
+            let (name, unit) = (identity.name.clone(), Arc::clone(&identity.value_unit));
+            Some(KpiFingerprint { name, unit, last: kpi.last, windows: None })
+        };
+        known.iter().filter_map(of).collect()
+    }
+
+    /// Puts a workload's windows into the window table, with those features set that do not follow from it.
+    fn tabulate(&mut self, bin: i64, sample: &Sample) -> Vec<KpiFingerprint> {
+        let Some(Followed { windows, .. }) = self.state.workloads.get(&sample.workload) else { return Vec::new() };
+        let grid = windows.grid(&self.settings.windows);
         let at_s = EventTime::of_bin(bin, sample.step_s).as_ms() / 1000;
         let mut kpis = Vec::with_capacity(windows.kpis().len());
         for kpi in windows.kpis() {
@@ -235,12 +283,10 @@ impl Partition {
                 name: KpiName::clone(&identity.name),
                 unit: Arc::clone(&identity.value_unit),
                 last: kpi.last,
-                short: features_of(rhythms.0),
-                long: features_of(rhythms.1),
+                windows: Windows::boxed(features_of(rhythms.0), features_of(rhythms.1)),
             });
         }
-        let fingerprint = self.fingerprint(sample, kpis);
-        self.unfinished.push(Unfinished { input, envelope, fingerprint, first_series });
+        kpis
     }
 
     fn fingerprint(&self, sample: Sample, kpis: Vec<KpiFingerprint>) -> Fingerprint {
@@ -267,13 +313,11 @@ impl Partition {
         let mut features =
             if series_count == 0 { Vec::new() } else { self.query.run(self.table.finish()?, series_count)? };
         for Unfinished { input, envelope, mut fingerprint, first_series } in self.unfinished.drain(..) {
-            for (i, kpi) in fingerprint.kpis.iter_mut().enumerate() {
-                let series = first_series as usize + 2 * i;
-                for (window, series) in [(&mut kpi.short, series), (&mut kpi.long, series + 1)] {
-                    if let Some(found) = features.get_mut(series) {
-                        fill(window, std::mem::take(found), &self.settings.features);
-                    }
-                }
+            let windows = fingerprint.kpis.iter_mut().filter_map(|kpi| kpi.windows.as_deref_mut());
+            let windows = windows.flat_map(|Windows { short, long }| [short, long]);
+            for (window, found) in windows.zip(features.iter_mut().skip(first_series as usize)) {
+                fill(window, std::mem::take(found), &self.settings.features);
+                window.round_to_single();
             }
             if let Some(Fate::Used(follow)) = fates.get_mut(input) {
                 follow.push((envelope, fingerprint));

@@ -137,7 +137,8 @@ proptest! {
         prop_assert_eq!(count, released + aside + partition.held());
         let kpis = of.values().flatten().flat_map(|(_, f)| &f.kpis).filter(|k| k.name.as_str() != "used");
         for kpi in kpis {
-            prop_assert!(kpi.last.is_none_or(|v| v >= 0.0) && kpi.long.min.is_none_or(|v| v >= 0.0));
+            let long_min = kpi.windows.as_ref().and_then(|windows| windows.long.min);
+            prop_assert!(kpi.last.is_none_or(|v| v >= 0.0) && long_min.is_none_or(|v| v >= 0.0));
         }
     }
 }
@@ -151,6 +152,31 @@ fn a_sample_in_order_goes_out_with_its_own_record() {
     };
     assert_eq!([follow(0), follow(1), follow(2), follow(3)], [vec![], vec![], vec![0, 1, 2], vec![3]]);
     assert_eq!([follow(5), follow(6), follow(7)], [vec![], vec![], vec![5, 6, 7]]);
+}
+
+/// Minute 0 is the last of its bin of five.
+#[test]
+fn features_come_with_the_last_sample_of_a_bin_or_the_first_behind_it() {
+    let full_of = |minutes: &[i64]| -> Vec<i64> {
+        let mut samples: Vec<Enveloped> = minutes.iter().map(|minute| sample(0, *minute)).collect();
+        // Moves the clock past the gaps.
+        samples.extend((100..103).map(|minute| sample(1, minute)));
+        let made = fingerprints(partition().apply(samples).unwrap());
+        let of = |f: &Fingerprint| f.workload.as_str() == "vm-0" && f.has_features();
+        made.iter().filter(|(_, f)| of(f)).map(|(_, f)| f.at.as_ms() / 60_000 - 28_333_334).collect()
+    };
+    assert_eq!(full_of(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]), [0, 5, 10]);
+    assert_eq!(full_of(&[2, 3, 4, 5, 6]), [2, 5], "the first sample is told at once");
+    assert_eq!(full_of(&[0, 1, 2, 3, 4, 6, 7, 10, 11]), [0, 6, 10], "5 is missing");
+    assert_eq!(full_of(&[0, 1, 23, 24, 25, 26]), [0, 23, 25], "so are some bins");
+}
+
+#[test]
+fn numbers_of_features_are_those_of_32_bits() {
+    let samples: Vec<Enveloped> = (0..31).map(|minute| sample(0, minute)).collect();
+    let (_, last) = fingerprints(partition().apply(samples).unwrap()).pop().unwrap();
+    let mean = last.kpis[2].windows.as_ref().unwrap().short.mean.unwrap();
+    assert_eq!(f64::from(mean as f32), mean);
 }
 
 #[test]
@@ -172,15 +198,16 @@ fn what_cannot_be_used_says_why() {
 #[test]
 fn configured_features_and_capacity_are_in_the_fingerprint() {
     let mut partition = partition();
-    let samples: Vec<Enveloped> = (0..30).map(|minute| sample(0, minute)).collect();
+    let samples: Vec<Enveloped> = (0..31).map(|minute| sample(0, minute)).collect();
     let (_, last) = fingerprints(partition.apply(samples).unwrap()).pop().unwrap();
     assert_eq!(last.kpis.iter().map(|k| k.name.as_str()).collect::<Vec<_>>(), ["sent", "total", "used"]);
     assert_eq!(&*last.kpis[1].unit, "1/s");
     assert_eq!(last.kpis[1].last, Some(10.0));
     for kpi in &last.kpis {
-        for window in [&kpi.short, &kpi.long] {
-            let spread = window.max.zip(window.min).map(|(max, min)| max - min);
-            assert_eq!(window.extra.get("spread"), Some(&spread));
+        let Windows { short, long } = &**kpi.windows.as_ref().unwrap();
+        for window in [short, long] {
+            let spread = window.max.unwrap() - window.min.unwrap();
+            assert!((window.extra["spread"].unwrap() - spread).abs() <= 1e-6 * spread.abs(), "{window:?}");
         }
     }
     assert_eq!(last.capacity.map(|c| c.replicas), Some(2));
