@@ -51,6 +51,12 @@ impl Quantiles {
         }
     }
 
+    /// The values rounded to what 32 bits can say, which is what travels; `None` when one is beyond them.
+    pub fn single(self) -> Option<Self> {
+        let rounded = self.0.map(|value| f64::from(value as f32));
+        rounded.iter().all(|value| value.is_finite()).then_some(Self(rounded))
+    }
+
     /// The values clamped to be at least `lowest`, for quantities that cannot go below it.
     pub fn at_least(mut self, lowest: f64) -> Self {
         for v in &mut self.0 {

@@ -21,7 +21,7 @@ pub enum Choice {
 }
 
 /// Section `[predictor]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
     /// KPIs whose demand is forecast, by name. A workload that has none of them gets no prediction.
@@ -29,6 +29,9 @@ pub struct Config {
     /// KPIs whose newest values travel along with the forecasts, by name: what tells that a workload suffers. Those
     /// that are forecast themselves are left out.
     pub signals: Vec<String>,
+    /// Share of a CPU capacity from which on a forecast is made with each sample, and not only when a bin of 300 s
+    /// closes or the newest value leaves the interval that was published; above 0.
+    pub nearly_used: f64,
     /// How far ahead to forecast, in seconds: multiples of 300, ascending, at most 21600 (6 h). The
     /// built-in GRU knows 300, 900 and 3600.
     pub horizons_s: Vec<u32>,
@@ -56,6 +59,9 @@ pub struct Config {
 /// The families of the default, in order of preference.
 const MODELS: [Family; 4] = [Family::Gru, Family::ExponentialSmoothing, Family::SeasonalNaive, Family::LastValue];
 
+/// Share of a CPU capacity that is nearly all of it.
+const NEARLY_USED: f64 = 0.9;
+
 /// The signals of the default.
 const SIGNALS: [&str; 5] =
     [kpi::LATENCY_MS, kpi::ERRORS_PER_S, kpi::REQUESTS_PER_S, kpi::CPU_THROTTLED_SHARE, kpi::RUN_QUEUE];
@@ -65,6 +71,7 @@ impl Default for Config {
         Self {
             resources: vec![kpi::CPU_CORES_USED.to_owned(), kpi::MEMORY_BYTES.to_owned()],
             signals: SIGNALS.map(str::to_owned).to_vec(),
+            nearly_used: NEARLY_USED,
             horizons_s: vec![300, 900, 3600],
             models: MODELS.map(|family| family.name().to_owned()).to_vec(),
             choice: Choice::default(),
@@ -82,6 +89,8 @@ pub struct Settings {
     pub resources: Vec<KpiName>,
     /// The signals that are no resources, by name ascending.
     pub signals: Vec<KpiName>,
+    /// Share of a CPU capacity from which on each sample has a forecast.
+    pub nearly_used: f64,
     /// The horizons in seconds, ascending; at least one.
     pub horizons_s: Vec<u32>,
     /// The same in bins of the grid.
@@ -114,6 +123,7 @@ impl Config {
         Ok(Settings {
             resources: self.checked_resources()?,
             signals: self.checked_signals()?,
+            nearly_used: self.checked_nearly_used()?,
             horizons_s: self.horizons_s.clone(),
             horizons_bins: self.horizons_bins()?,
             models: self.families()?,
@@ -122,6 +132,15 @@ impl Config {
             models_dir: (!self.models_dir.as_os_str().is_empty()).then(|| self.models_dir.clone()),
             model_folders: self.checked_folders()?,
         })
+    }
+
+    fn checked_nearly_used(&self) -> anyhow::Result<f64> {
+        let nearly_used = self.nearly_used;
+        anyhow::ensure!(
+            nearly_used > 0.0 && nearly_used.is_finite(),
+            "[predictor] nearly_used = {nearly_used}: a share of the capacity above 0 is possible"
+        );
+        Ok(nearly_used)
     }
 
     fn checked_neighbours(&self) -> anyhow::Result<usize> {
@@ -233,11 +252,13 @@ mod tests {
             change(&mut config);
             config.settings().unwrap_err().to_string()
         };
-        let cases: [(Change, &str); 12] = [
+        let cases: [(Change, &str); 14] = [
             (|c| c.resources.clear(), "[predictor] resources is empty"),
             (|c| c.resources = vec!["a".into(), "b".into(), "a".into()], "resources names \"a\" twice"),
             (|c| c.resources.push(String::new()), "resources holds an empty name"),
             (|c| c.signals.push("latency_ms".into()), "signals names \"latency_ms\" twice"),
+            (|c| c.nearly_used = 0.0, "[predictor] nearly_used = 0: a share"),
+            (|c| c.nearly_used = f64::NAN, "[predictor] nearly_used = NaN: a share"),
             (|c| c.horizons_s.clear(), "[predictor] horizons_s is empty"),
             (|c| c.horizons_s = vec![300, 450], "horizons_s holds 450: take multiples of 300 from 300 to 21600"),
             (|c| c.horizons_s = vec![300, 21_900], "horizons_s holds 21900"),

@@ -54,9 +54,12 @@ impl Default for Carried {
 }
 
 impl Carried {
-    /// Goes on by so many bins: what was after the open bin is now before the next one.
-    pub fn close(&mut self, bins: u32) {
-        std::mem::swap(&mut self.closed, &mut self.open);
+    /// Goes on by so many bins. Where the model `has_run` over the open bin to its end, what was after that one is
+    /// now before the next; else it has still to go through it.
+    pub fn close(&mut self, bins: u32, has_run: bool) {
+        if has_run {
+            std::mem::swap(&mut self.closed, &mut self.open);
+        }
         self.bins += u64::from(bins);
     }
 

@@ -1,11 +1,13 @@
 //! Fingerprints in, predictions out: quantiles of each workload's demand at and up to each horizon.
 //!
-//! [`partition`] holds the work of one partition, [`series`] and [`fitted`] what is known of one demand;
+//! [`partition`] holds the work of one partition, [`held`] what waits for its next prediction, [`series`] and
+//! [`fitted`] what is known of one demand;
 //! [`registry`] loads the models, [`lineup`] says which is in use when, [`wave`] runs them; [`stage`] puts all on
 //! the bus. The statistical families and the calibration are `prescale_domain`'s.
 
 pub mod config;
 pub mod fitted;
+pub mod held;
 pub mod job;
 pub mod lineup;
 pub mod network;
@@ -14,6 +16,7 @@ pub mod registry;
 pub mod series;
 pub mod stage;
 pub mod wave;
+mod workload;
 
 pub use config::Config;
 

@@ -1,5 +1,10 @@
 //! One partition: fingerprints in, predictions out. Knows neither the bus nor Avro.
 //!
+//! A prediction is made with each fingerprint that has features, which is when a bin closes, and at once with one of
+//! the newest values alone where it does not wait for that: the value leaves the interval that was published (and
+//! then until the bin closes), CPU is nearly used up, or the capacity has changed. What was measured between goes
+//! along with the next prediction.
+//!
 //! Records are taken in one after another, up to where the models are needed; what a record's forecast
 //! depends on beside its own series (the pools' factors) is set down at that point. The models then
 //! run over all series that wait, a wave. A wave holds a series once: a second record of it makes the
@@ -10,17 +15,19 @@ use crate::job::Job;
 use crate::lineup::ModelId;
 use crate::registry::{Models, Registry};
 use crate::series::{Making, Offer, Rules, Series};
+use crate::held::readings;
 use crate::wave::{self, Buffers};
+use crate::workload::Workload;
 use bitcode::{Decode, Encode};
 use metrics::counter;
 use prescale_contracts::Envelope;
 use prescale_domain::calibration::cold_start::{EXEMPLARY_BINS_MIN, Exemplars, START_BINS, Traits};
 use prescale_domain::calibration::pools::{PoolKey, Pools, Spreads};
-use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint};
+use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, Windows};
 use prescale_domain::forecast::{DAY_BINS, Family, GRID_STEP_S};
 use prescale_domain::kpi::KpiName;
 use prescale_domain::policy::Resource;
-use prescale_domain::prediction::{Prediction, ResourceForecast, Signal};
+use prescale_domain::prediction::{Prediction, Reading, ResourceForecast, Signal};
 use prescale_domain::stream::silence::{SourceNumber, Sources};
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
@@ -51,14 +58,6 @@ pub enum Fate {
     TakenIn,
     /// It was put aside for this reason.
     Dropped(&'static str),
-}
-
-#[derive(Clone, Debug, PartialEq, Encode, Decode)]
-struct Workload {
-    source: SourceNumber,
-    last_at: EventTime,
-    /// One a configured resource.
-    series: Vec<Series>,
 }
 
 /// All that a partition remembers.
@@ -170,8 +169,7 @@ impl Partition {
     /// Bytes that a workload takes, without what the map around it and the allocator add.
     pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
         let known = self.state.workloads.get(workload)?;
-        let series: usize = known.series.iter().map(|series| size_of::<Series>() + series.heap_bytes()).sum();
-        Some(size_of::<(WorkloadId, Workload)>() + workload.as_str().len() + series)
+        Some(size_of::<(WorkloadId, Workload)>() + workload.as_str().len() + known.heap_bytes())
     }
 
     /// Applies fingerprints in order; one fate each.
@@ -252,22 +250,26 @@ impl Partition {
 
     /// Index of each configured resource that the fingerprint has, with that of its KPI.
     fn demands(&self, fingerprint: &Fingerprint) -> Vec<(usize, usize)> {
-        let of =
-            |(i, name)| Some((i, fingerprint.kpis.binary_search_by(|kpi: &KpiFingerprint| kpi.name.cmp(name)).ok()?));
+        let of = |(i, name)| Some((i, place_of(fingerprint, name)?));
         self.settings.resources.iter().enumerate().filter_map(of).collect()
     }
 
-    /// What the configured signals say that the fingerprint has.
-    fn signals(&self, fingerprint: &Fingerprint) -> Vec<Signal> {
-        let of = |name| fingerprint.kpis.binary_search_by(|kpi: &KpiFingerprint| kpi.name.cmp(name)).ok();
-        let signal = |kpi: &KpiFingerprint| Signal {
-            name: kpi.name.clone(),
-            unit: Arc::clone(&kpi.unit),
-            last: kpi.last,
-            short_mean: kpi.short.mean,
-            long_p95: kpi.long.p95,
+    /// What the configured signals say that the fingerprint has, each with its place among them.
+    fn signals(&self, fingerprint: &Fingerprint) -> (Vec<usize>, Vec<Signal>) {
+        let usual = self.state.workloads.get(&fingerprint.workload).map_or(&[][..], |known| &known.usual);
+        let of = |(nth, name): (usize, &KpiName)| {
+            let kpi = &fingerprint.kpis[place_of(fingerprint, name)?];
+            let (short_mean, long_p95) = usual.get(nth).copied().unwrap_or_default();
+            let signal = Signal {
+                name: kpi.name.clone(),
+                unit: Arc::clone(&kpi.unit),
+                last: kpi.last,
+                short_mean: short_mean.map(f64::from),
+                long_p95: long_p95.map(f64::from),
+            };
+            Some((nth, signal))
         };
-        self.settings.signals.iter().filter_map(of).map(|kpi| signal(&fingerprint.kpis[kpi])).collect()
+        self.settings.signals.iter().enumerate().filter_map(of).unzip()
     }
 
     /// Moves the source's clock; when it is time, forgets its workloads that were silent for too long.
@@ -278,22 +280,29 @@ impl Partition {
             self.finish(fates)?;
             self.state.workloads.retain(|_, known| known.source != observed.source || known.last_at >= before);
         }
-        let resources = self.settings.resources.len();
-        let workload = self.state.workloads.entry(fingerprint.workload.clone()).or_insert_with(|| Workload {
-            source: observed.source,
-            last_at: fingerprint.at,
-            series: vec![Series::default(); resources],
-        });
-        (workload.source, workload.last_at) = (observed.source, fingerprint.at);
+        match self.state.workloads.get_mut(&fingerprint.workload) {
+            Some(known) => (known.source, known.last_at) = (observed.source, fingerprint.at),
+            None => {
+                let known = Workload::new(observed.source, fingerprint.at, &self.settings);
+                self.state.workloads.insert(fingerprint.workload.clone(), known);
+            }
+        }
         self.state.newest_at = self.state.newest_at.max(Some(fingerprint.at));
         Ok(())
     }
 
-    /// Takes a record into its series and lets it wait for the models.
+    /// Takes a record into its series and, where a forecast is due, lets it wait for the models.
     fn take_in(&mut self, input: usize, record: Enveloped) {
         let fingerprint = &record.fingerprint;
         let demands = self.demands(fingerprint);
         let Some(workload) = self.state.workloads.get_mut(&fingerprint.workload) else { return };
+        let is_due = workload.is_due(&self.settings, fingerprint, &demands);
+        if fingerprint.has_features() {
+            workload.usual = self.settings.signals.iter().map(|name| usual_of(fingerprint, name)).collect();
+        }
+        if !is_due {
+            workload.hold(&self.settings, fingerprint);
+        }
         let (pools, mut resources) = (&mut self.state.pools, Vec::with_capacity(demands.len()));
         let rules = Rules { settings: &self.settings, lineup: self.models.lineup() };
         for (resource, kpi) in demands {
@@ -304,19 +313,28 @@ impl Partition {
             let cap = capacity.filter(|_| Resource::of_kpi(name) == Some(Resource::Cpu));
             let offer = Offer { at: fingerprint.at, value: kpi_fingerprint.last, capacity, cap };
             let series = &mut workload.series[resource];
-            let bins_before = series.bins();
-            let job = series.take_in(rules, &offer, |(family, horizon, statistic), scores| {
+            let scored = |(family, horizon, statistic), scores| {
                 pools.push(PoolKey { family, resource, horizon, statistic }, scores);
-            });
-            let of = (&fingerprint.workload, fingerprint.at.bin(GRID_STEP_S));
-            let neighbours = self.settings.neighbours;
-            learn_from_others(series, bins_before, &mut self.state.exemplars[resource], of, neighbours, || {
-                Traits::of(kpi_fingerprint, offer.capacity)
-            });
+            };
+            if !is_due {
+                series.observe(rules, &offer, scored);
+                continue;
+            }
+            let job = series.take_in(rules, &offer, scored);
+            if let Some(windows) = &kpi_fingerprint.windows {
+                let of = (&fingerprint.workload, fingerprint.at.bin(GRID_STEP_S));
+                let neighbours = self.settings.neighbours;
+                learn_from_others(series, &mut self.state.exemplars[resource], of, neighbours, || {
+                    Traits::of(&windows.short, offer.capacity)
+                });
+            }
             let Some(job) = job else { continue };
             self.wave.rows += job.rows.len().max(1);
             self.wave.jobs.push(job);
             resources.push((resource, kpi));
+        }
+        if is_due && resources.is_empty() {
+            workload.hold(&self.settings, fingerprint);
         }
         if !resources.is_empty() {
             self.wave.workloads.insert(fingerprint.workload.clone());
@@ -333,15 +351,22 @@ impl Partition {
         }
         let mut jobs = jobs.into_iter();
         for Waiting { input, record, spreads, resources } in waiting {
-            let mut forecasts = Vec::with_capacity(resources.len());
+            let (mut places, mut forecasts) = (Vec::new(), Vec::with_capacity(resources.len()));
             for ((resource, kpi), job) in resources.into_iter().zip(&mut jobs) {
-                let made = self.forecast(&record.fingerprint, (resource, kpi), &spreads, job);
-                forecasts.extend(made);
+                if let Some(made) = self.forecast(&record.fingerprint, (resource, kpi), &spreads, job) {
+                    places.push(resource);
+                    forecasts.push(made);
+                }
             }
-            if !forecasts.is_empty() {
-                let signals = self.signals(&record.fingerprint);
-                fates[input] = predicted(record, forecasts, signals);
+            let (signal_places, signals) = self.signals(&record.fingerprint);
+            let Some(workload) = self.state.workloads.get_mut(&record.fingerprint.workload) else { continue };
+            if forecasts.is_empty() {
+                workload.hold(&self.settings, &record.fingerprint);
+                continue;
             }
+            workload.capacity.clone_from(&record.fingerprint.capacity);
+            let earlier = readings(std::mem::take(&mut workload.held), &places, &signal_places);
+            fates[input] = predicted(record, forecasts, signals, earlier);
         }
         self.wave.buffers = buffers;
         Ok(())
@@ -387,13 +412,12 @@ impl Partition {
 /// come to the end of a further day.
 fn learn_from_others(
     series: &mut Series,
-    bins_before: u64,
     exemplars: &mut Exemplars,
     (workload, bin): (&WorkloadId, i64),
     neighbours: usize,
     traits: impl FnOnce() -> Traits,
 ) {
-    let (bins, day_bins) = (series.bins(), DAY_BINS as u64);
+    let (bins_before, bins, day_bins) = (series.note_features(), series.bins(), DAY_BINS as u64);
     if bins_before < START_BINS && bins >= START_BINS {
         if series.is_inexperienced()
             && let Some((corrections, neighbours)) = exemplars.start(&traits(), neighbours)
@@ -405,11 +429,26 @@ fn learn_from_others(
     }
 }
 
+fn place_of(fingerprint: &Fingerprint, name: &KpiName) -> Option<usize> {
+    fingerprint.kpis.binary_search_by(|kpi: &KpiFingerprint| kpi.name.cmp(name)).ok()
+}
+
+fn usual_of(fingerprint: &Fingerprint, name: &KpiName) -> (Option<f32>, Option<f32>) {
+    let windows = place_of(fingerprint, name).and_then(|place| fingerprint.kpis[place].windows.as_deref());
+    let single = |value: Option<f64>| value.map(|value| value as f32);
+    windows.map_or((None, None), |Windows { short, long }| (single(short.mean), single(long.p95)))
+}
+
 fn joined<'a>(names: impl Iterator<Item = &'a KpiName>) -> String {
     names.map(KpiName::as_str).collect::<Vec<_>>().join(", ")
 }
 
-fn predicted(record: Enveloped, resources: Vec<ResourceForecast>, signals: Vec<Signal>) -> Fate {
+fn predicted(
+    record: Enveloped,
+    resources: Vec<ResourceForecast>,
+    signals: Vec<Signal>,
+    earlier: Vec<Reading>,
+) -> Fate {
     let Enveloped { envelope, fingerprint } = record;
     let prediction = Prediction {
         workload: fingerprint.workload,
@@ -418,11 +457,14 @@ fn predicted(record: Enveloped, resources: Vec<ResourceForecast>, signals: Vec<S
         step_s: fingerprint.step_s,
         resources,
         signals,
+        earlier,
         capacity: fingerprint.capacity,
         platform: fingerprint.platform,
     };
     Fate::Predicted(envelope, prediction)
 }
 
+#[cfg(test)]
+mod between_tests;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -20,7 +20,7 @@ use prescale_domain::calibration::cold_start::{Corrections, START_BINS};
 use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::calibration::pools::{PoolKey, Spreads};
 use prescale_domain::calibration::series::SeriesCalibration;
-use prescale_domain::calibration::{Statistic, conformal::Scores};
+use prescale_domain::calibration::{LOWER, Statistic, UPPER, conformal::Scores};
 use prescale_domain::forecast::arima::Arima;
 use prescale_domain::forecast::champion::{Both, Contest};
 use prescale_domain::forecast::demand::{DemandSeries, Due, usable};
@@ -51,6 +51,12 @@ pub struct Series {
     contest: Contest,
     /// The workloads that a young series started from, for as long as it is young.
     neighbours: Box<[WorkloadId]>,
+    /// Whether the models have gone through the open bin as it is now.
+    has_run: bool,
+    /// What the newest forecast expects for the next bin, least and most.
+    expected: Option<(f32, f32)>,
+    /// Bins that there were when features last came.
+    bins_at_features: u64,
 }
 
 /// What a series goes by.
@@ -105,35 +111,42 @@ pub struct Making<'a> {
 }
 
 impl Series {
-    /// Takes a record in, up to the point where the models are needed: closes the bins before it,
-    /// handing out what of earlier forecasts could be scored, and adds its demand. What the models carry goes
+    /// Whether a record of that instant cannot be taken in without a forecast, since the models have bins to go
+    /// through that close with it.
+    pub fn must_run(&self, at: EventTime) -> bool {
+        match self.demand.due(at) {
+            Due::Close(bins) => (bins > 1 || !self.has_run) && !self.networks.is_empty(),
+            Due::Start | Due::Nothing => false,
+        }
+    }
+
+    /// Whether a value is beyond what the newest forecast expects of the next bin.
+    pub fn surprises(&self, value: f64) -> bool {
+        self.expected.is_some_and(|(least, most)| value < f64::from(least) || value > f64::from(most))
+    }
+
+    /// Takes a record in for which no forecast is made: one that does not [`Self::must_run`].
+    pub fn observe(
+        &mut self,
+        rules: Rules<'_>,
+        offer: &Offer,
+        scored: impl FnMut((Family, usize, Statistic), Scores),
+    ) {
+        let rows = self.advance(rules, offer, scored);
+        debug_assert!(rows.is_none_or(|rows| rows.is_empty()), "the models have bins to go through");
+        self.has_run = false;
+    }
+
+    /// Takes a record in, up to the point where the models are needed. What the models carry goes
     /// into the job, and comes back by [`Self::take_back`]. `None` when the series has not begun.
     pub fn take_in(
         &mut self,
         rules: Rules<'_>,
         offer: &Offer,
-        mut scored: impl FnMut((Family, usize, Statistic), Scores),
+        scored: impl FnMut((Family, usize, Statistic), Scores),
     ) -> Option<Job> {
-        let value = usable(offer.value);
-        let mut rows = Vec::new();
-        match self.demand.due(offer.at) {
-            Due::Start => self.start(rules, offer.at, value?),
-            Due::Close(bins) => {
-                for nth in 0..bins {
-                    if nth > 0 && !self.networks.is_empty() {
-                        rows.extend(self.row(offer.capacity));
-                    }
-                    self.close(rules, &mut scored);
-                }
-                self.networks.iter_mut().for_each(|(_, carried)| carried.close(bins));
-                value.into_iter().for_each(|v| self.demand.add(v));
-            }
-            Due::Nothing => value.into_iter().for_each(|v| self.demand.add(v)),
-        }
-        if let (Some(value), Some(cap)) = (value, offer.cap) {
-            self.demand.observe_capacity(value, cap);
-        }
-        self.settle(rules);
+        let rows = self.advance(rules, offer, scored)?;
+        self.has_run = true;
         let open = self.demand.open()?;
         let scale = self.demand.scale(offer.capacity);
         let mut job = Job { rows, window: Vec::new(), scale, runs: self.runs(rules, open.bin) };
@@ -154,6 +167,38 @@ impl Series {
             job.window = window(&self.demand, scale, bins)?;
         }
         Some(job)
+    }
+
+    /// Closes the bins before a record, handing out what of earlier forecasts could be scored, and adds its demand.
+    /// Gives the rows that the models have to go through before the open bin's; `None` when the series has not begun.
+    fn advance(
+        &mut self,
+        rules: Rules<'_>,
+        offer: &Offer,
+        mut scored: impl FnMut((Family, usize, Statistic), Scores),
+    ) -> Option<Vec<[f32; FEATURES]>> {
+        let value = usable(offer.value);
+        let mut rows = Vec::new();
+        match self.demand.due(offer.at) {
+            Due::Start => self.start(rules, offer.at, value?),
+            Due::Close(bins) => {
+                let has_run = self.has_run;
+                for nth in 0..bins {
+                    if (nth > 0 || !has_run) && !self.networks.is_empty() {
+                        rows.extend(self.row(offer.capacity));
+                    }
+                    self.close(rules, &mut scored);
+                }
+                self.networks.iter_mut().for_each(|(_, carried)| carried.close(bins, has_run));
+                value.into_iter().for_each(|v| self.demand.add(v));
+            }
+            Due::Nothing => value.into_iter().for_each(|v| self.demand.add(v)),
+        }
+        if let (Some(value), Some(cap)) = (value, offer.cap) {
+            self.demand.observe_capacity(value, cap);
+        }
+        self.settle(rules);
+        Some(rows)
     }
 
     /// Takes back what the models carry; gives what those that serve made.
@@ -203,6 +248,9 @@ impl Series {
             value_interval: self.calibration.interval(i, Statistic::Value, &published.value),
             maximum_interval: self.calibration.interval(i, Statistic::Maximum, &published.maximum),
         });
+        let next = both.first().map(|(_, published)| published);
+        self.expected =
+            next.map(|next| (next.value.values()[LOWER] as f32, next.maximum.values()[UPPER] as f32));
         let model = making.from(family).map(|(model, _)| *model);
         let led_to = if family == Family::SeasonalNaive { DriftState::FallenBack } else { DriftState::Reset };
         let drift = self.calibration.drift().min(led_to);
@@ -212,6 +260,11 @@ impl Series {
     /// Bins since it began.
     pub fn bins(&self) -> u64 {
         self.demand.bins()
+    }
+
+    /// Notes that features have come. Gives the bins that there were when they came before.
+    pub fn note_features(&mut self) -> u64 {
+        std::mem::replace(&mut self.bins_at_features, self.demand.bins())
     }
 
     /// Whether it has next to no experience of its own.
@@ -262,6 +315,7 @@ impl Series {
         self.smoothed = Some(Box::default());
         self.day_before = Some(Box::default());
         self.fitted = Fitted::starting();
+        (self.has_run, self.expected, self.bins_at_features) = (false, None, 0);
     }
 
     fn close(&mut self, rules: Rules<'_>, mut scored: impl FnMut((Family, usize, Statistic), Scores)) {

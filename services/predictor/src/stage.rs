@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub const NAME: &str = "predictor";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 7;
+const STATE_LAYOUT: u32 = 8;
 
 /// Makes the stage's instances.
 pub struct Factory {

@@ -12,6 +12,7 @@ use super::tracking::Tracker;
 use super::{LOWER, NOMINAL_COVERAGE, Spread, Statistic, UPPER};
 use crate::forecast::capped::Truth;
 use crate::forecast::demand::DemandSeries;
+use crate::fingerprint::single;
 use crate::forecast::{Family, HorizonQuantiles};
 use crate::prediction::Interval;
 use crate::quantiles::{LEVELS, QUANTILE_LEVELS, Quantiles};
@@ -141,7 +142,8 @@ impl<M: Copy> SeriesCalibration<M> {
     }
 
     /// The quantiles of one horizon and statistic as they are published: drawn out by `spread`, moved by the
-    /// series' own tracking, and widened while there is drift. `None` when a number is not finite any more.
+    /// series' own tracking, widened while there is drift, and rounded to 32 bits. `None` when a number is not finite
+    /// any more.
     pub fn calibrated(
         &self,
         raw: &Quantiles,
@@ -154,7 +156,7 @@ impl<M: Copy> SeriesCalibration<M> {
             Some(records) => records[statistic as usize].tracker.apply(&spread)?,
             None => spread,
         };
-        self.drift().spread().apply(&tracked)
+        self.drift().spread().apply(&tracked)?.single()
     }
 
     /// Keeps the forecast made as of the open bin `bin`, per horizon raw and as published, in place of
@@ -181,7 +183,7 @@ impl<M: Copy> SeriesCalibration<M> {
             nominal_coverage: NOMINAL_COVERAGE,
             lower: published.values()[LOWER],
             upper: published.values()[UPPER],
-            trailing_coverage: coverage.share(),
+            trailing_coverage: coverage.share().and_then(single),
             scored: coverage.scored(),
         }
     }

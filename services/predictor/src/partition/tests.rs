@@ -63,20 +63,26 @@ pub(crate) fn demand(workload: i64, at_s: i64) -> f64 {
     2.0 + workload as f64 + (std::f64::consts::TAU * day).sin() + 0.3 * noise(workload, at_s)
 }
 
-fn record(workload: i64, at_s: i64) -> Enveloped {
+pub(super) fn record(workload: i64, at_s: i64) -> Enveloped {
     let cpu = demand(workload, at_s);
     let demands = [Some(cpu), Some(1e9 * (1.0 + 0.2 * cpu))];
     enveloped(fingerprint(&format!("vm-{workload}"), START_S + at_s, demands))
 }
 
-fn partition_of(change: impl FnOnce(&mut Config)) -> Partition {
+/// The newest values alone.
+pub(super) fn without_features(mut record: Enveloped) -> Enveloped {
+    record.fingerprint.kpis.iter_mut().for_each(|kpi| kpi.windows = None);
+    record
+}
+
+pub(super) fn partition_of(change: impl FnOnce(&mut Config)) -> Partition {
     let mut config = Config::default();
     change(&mut config);
     let registry = Registry::open(Arc::new(config.settings().unwrap())).unwrap();
     Partition::new(Arc::new(registry))
 }
 
-fn partition() -> Partition {
+pub(super) fn partition() -> Partition {
     partition_of(|_| ())
 }
 
@@ -84,7 +90,7 @@ fn again(partition: &Partition) -> Partition {
     Partition::restored(Arc::clone(&partition.registry), &partition.snapshot()).unwrap()
 }
 
-fn apply(partition: &mut Partition, records: Vec<Enveloped>) -> Vec<Prediction> {
+pub(super) fn apply(partition: &mut Partition, records: Vec<Enveloped>) -> Vec<Prediction> {
     let fates = partition.apply(records).unwrap();
     fates.into_iter().filter_map(|fate| if let Fate::Predicted(_, made) = fate { Some(made) } else { None }).collect()
 }
@@ -111,6 +117,7 @@ fn records() -> impl Strategy<Value = Vec<Enveloped>> {
                 3 => records.push(made.clone()),
                 4 => made.fingerprint.at = made.fingerprint.at.plus_s(-3000),
                 5 => made.fingerprint.step_s = 600,
+                6..20 => made = without_features(made),
                 _ => {}
             }
             records.push(made);
@@ -272,7 +279,13 @@ fn the_networks_state_is_that_of_a_plain_run_over_the_closed_bins() {
     let is_there = |bin: i64| bin % 50 < 47;
     let at: Vec<i64> =
         (0..bins).filter(|bin| is_there(*bin)).flat_map(|bin| [0, 70, 200].map(|s| 300 * bin + s)).collect();
-    apply(&mut partition, at.iter().map(|at_s| record(3, *at_s)).collect());
+    // Features come with the last sample of most bins, or with some other one.
+    let of = |(i, at_s): (usize, &i64)| {
+        let record = record(3, *at_s);
+        let has_features = i + 1 == at.len() || at_s / 300 % 7 != 0 && i % 3 == 2 || i % 41 == 0;
+        if has_features { record } else { without_features(record) }
+    };
+    apply(&mut partition, at.iter().enumerate().map(of).collect());
     let workload = WorkloadId::new("vm-3").unwrap();
     let got = partition.state.workloads[&workload].series[0].carried(Family::Gru).unwrap().clone();
 

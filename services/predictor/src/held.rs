@@ -1,0 +1,50 @@
+//! What was measured at instants that no forecast was made for, until the next prediction takes it along.
+
+use crate::config::Settings;
+use bitcode::{Decode, Encode};
+use prescale_domain::fingerprint::Fingerprint;
+use prescale_domain::kpi::KpiName;
+use prescale_domain::prediction::Reading;
+use prescale_domain::time::EventTime;
+use std::collections::VecDeque;
+
+/// What was measured at an instant, by configured resource and signal.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Held {
+    at: EventTime,
+    resources: Box<[Option<f64>]>,
+    signals: Box<[Option<f64>]>,
+}
+
+impl Held {
+    /// What a fingerprint says.
+    pub fn of(settings: &Settings, fingerprint: &Fingerprint) -> Self {
+        let last = |name: &KpiName| {
+            let place = fingerprint.kpis.binary_search_by(|kpi| kpi.name.cmp(name)).ok()?;
+            fingerprint.kpis[place].last
+        };
+        Self {
+            at: fingerprint.at,
+            resources: settings.resources.iter().map(last).collect(),
+            signals: settings.signals.iter().map(last).collect(),
+        }
+    }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        (self.resources.len() + self.signals.len()) * size_of::<Option<f64>>()
+    }
+}
+
+/// As a prediction takes it along that has these of the configured resources and signals.
+pub fn readings(held: VecDeque<Held>, resources: &[usize], signals: &[usize]) -> Vec<Reading> {
+    let of = |values: &[Option<f64>], places: &[usize]| {
+        places.iter().map(|place| values.get(*place).copied().flatten()).collect()
+    };
+    let reading = |held: Held| Reading {
+        at: held.at,
+        resources: of(&held.resources, resources),
+        signals: of(&held.signals, signals),
+    };
+    held.into_iter().map(reading).collect()
+}

@@ -1,0 +1,87 @@
+//! What a partition remembers of one workload, and when a forecast of it is due.
+
+use crate::config::Settings;
+use crate::held::Held;
+use crate::series::Series;
+use bitcode::{Decode, Encode};
+use prescale_domain::fingerprint::Fingerprint;
+use prescale_domain::forecast::GRID_STEP_S;
+use prescale_domain::policy::Resource;
+use prescale_domain::sample::Capacity;
+use prescale_domain::stream::silence::SourceNumber;
+use prescale_domain::time::EventTime;
+use std::collections::VecDeque;
+
+/// What is remembered of one workload.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub(crate) struct Workload {
+    pub(crate) source: SourceNumber,
+    pub(crate) last_at: EventTime,
+    /// One a configured resource.
+    pub(crate) series: Vec<Series>,
+    /// What no prediction was made for since the last one.
+    pub(crate) held: VecDeque<Held>,
+    /// Mean over the short and 95th percentile over the long window of each configured signal, as features last had
+    /// them.
+    pub(crate) usual: Vec<(Option<f32>, Option<f32>)>,
+    /// The capacity that the last prediction was made with.
+    pub(crate) capacity: Option<Capacity>,
+    /// Whether a value has left its interval since the last close of a bin.
+    is_surprised: bool,
+}
+
+impl Workload {
+    pub(crate) fn new(source: SourceNumber, at: EventTime, settings: &Settings) -> Self {
+        Self {
+            source,
+            last_at: at,
+            series: vec![Series::default(); settings.resources.len()],
+            held: VecDeque::new(),
+            usual: vec![(None, None); settings.signals.len()],
+            capacity: None,
+            is_surprised: false,
+        }
+    }
+
+    /// Whether a forecast is made with this fingerprint.
+    pub(crate) fn is_due(&mut self, settings: &Settings, fingerprint: &Fingerprint, demands: &[(usize, usize)]) -> bool {
+        if fingerprint.has_features() {
+            self.is_surprised = false;
+            return true;
+        }
+        let mut is_due = self.capacity != fingerprint.capacity;
+        for (resource, kpi) in demands.iter().copied() {
+            let (series, kpi) = (&self.series[resource], &fingerprint.kpis[kpi]);
+            is_due |= series.must_run(fingerprint.at);
+            let Some(value) = kpi.last else { continue };
+            self.is_surprised |= series.surprises(value);
+            is_due |= is_nearly_used(settings, fingerprint, kpi.name.as_str(), value);
+        }
+        is_due || self.is_surprised
+    }
+
+    /// Keeps what was measured for the next prediction.
+    pub(crate) fn hold(&mut self, settings: &Settings, fingerprint: &Fingerprint) {
+        if self.held.len() >= READINGS_MAX {
+            self.held.pop_front();
+        }
+        self.held.push_back(Held::of(settings, fingerprint));
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let series: usize = self.series.iter().map(|series| size_of::<Series>() + series.heap_bytes()).sum();
+        let held: usize = self.held.iter().map(|held| size_of::<Held>() + held.heap_bytes()).sum();
+        series + held + self.usual.capacity() * size_of::<(Option<f32>, Option<f32>)>()
+    }
+}
+
+/// Readings that are kept for the next prediction: those of a bin at one a second. Only of a workload that nobody can
+/// forecast are there more.
+const READINGS_MAX: usize = GRID_STEP_S as usize;
+
+fn is_nearly_used(settings: &Settings, fingerprint: &Fingerprint, kpi: &str, value: f64) -> bool {
+    let is_cpu = Resource::of_kpi(kpi) == Some(Resource::Cpu);
+    let capacity = Resource::capacity_of_kpi(kpi, fingerprint.capacity.as_ref()).filter(|_| is_cpu);
+    capacity.is_some_and(|capacity| value >= settings.nearly_used * capacity)
+}
