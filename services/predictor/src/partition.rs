@@ -11,11 +11,11 @@
 //! first wave run before it is taken in. So it does not matter where a batch or a wave ends.
 
 use crate::config::Settings;
+use crate::held::readings;
 use crate::job::Job;
 use crate::lineup::ModelId;
 use crate::registry::{Models, Registry};
 use crate::series::{Making, Offer, Rules, Series};
-use crate::held::readings;
 use crate::wave::{self, Buffers};
 use crate::workload::Workload;
 use bitcode::{Decode, Encode};
@@ -443,12 +443,7 @@ fn joined<'a>(names: impl Iterator<Item = &'a KpiName>) -> String {
     names.map(KpiName::as_str).collect::<Vec<_>>().join(", ")
 }
 
-fn predicted(
-    record: Enveloped,
-    resources: Vec<ResourceForecast>,
-    signals: Vec<Signal>,
-    earlier: Vec<Reading>,
-) -> Fate {
+fn predicted(record: Enveloped, resources: Vec<ResourceForecast>, signals: Vec<Signal>, earlier: Vec<Reading>) -> Fate {
     let Enveloped { envelope, fingerprint } = record;
     let prediction = Prediction {
         workload: fingerprint.workload,

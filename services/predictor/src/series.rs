@@ -126,12 +126,7 @@ impl Series {
     }
 
     /// Takes a record in for which no forecast is made: one that does not [`Self::must_run`].
-    pub fn observe(
-        &mut self,
-        rules: Rules<'_>,
-        offer: &Offer,
-        scored: impl FnMut((Family, usize, Statistic), Scores),
-    ) {
+    pub fn observe(&mut self, rules: Rules<'_>, offer: &Offer, scored: impl FnMut((Family, usize, Statistic), Scores)) {
         let rows = self.advance(rules, offer, scored);
         debug_assert!(rows.is_none_or(|rows| rows.is_empty()), "the models have bins to go through");
         self.has_run = false;
@@ -249,8 +244,7 @@ impl Series {
             maximum_interval: self.calibration.interval(i, Statistic::Maximum, &published.maximum),
         });
         let next = both.first().map(|(_, published)| published);
-        self.expected =
-            next.map(|next| (next.value.values()[LOWER] as f32, next.maximum.values()[UPPER] as f32));
+        self.expected = next.map(|next| (next.value.values()[LOWER] as f32, next.maximum.values()[UPPER] as f32));
         let model = making.from(family).map(|(model, _)| *model);
         let led_to = if family == Family::SeasonalNaive { DriftState::FallenBack } else { DriftState::Reset };
         let drift = self.calibration.drift().min(led_to);

@@ -44,7 +44,12 @@ impl Workload {
     }
 
     /// Whether a forecast is made with this fingerprint.
-    pub(crate) fn is_due(&mut self, settings: &Settings, fingerprint: &Fingerprint, demands: &[(usize, usize)]) -> bool {
+    pub(crate) fn is_due(
+        &mut self,
+        settings: &Settings,
+        fingerprint: &Fingerprint,
+        demands: &[(usize, usize)],
+    ) -> bool {
         if fingerprint.has_features() {
             self.is_surprised = false;
             return true;
