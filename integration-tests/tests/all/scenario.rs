@@ -96,7 +96,12 @@ fn a_day_of_a_fleet_is_fingerprinted_forecast_planned_and_acted_on() {
     let latest: BTreeMap<_, _> = outputs[topics::PREDICTIONS_LATEST].iter().map(|s| (&s.key, &s.value)).collect();
     assert_eq!(latest, last);
     let of_model = |name: &str| predictions.iter().filter(|p| p.resources.iter().any(|r| &*r.model == name)).count();
-    assert!(of_model("gru") > samples * 9 / 10, "the GRU forecasts once it has an hour");
+    assert!(of_model("gru") > predictions.len() * 9 / 10, "the GRU forecasts once it has an hour");
+    let a_bin = samples / 5;
+    assert!((a_bin * 95 / 100..a_bin * 2).contains(&predictions.len()), "{} in {a_bin} bins", predictions.len());
+    let told: usize = predictions.iter().map(|prediction| 1 + prediction.earlier.len()).sum();
+    let waiting = WORKLOADS as usize * 4;
+    assert!(told <= samples && told + waiting > samples * 98 / 100, "{told} of {samples} values are told, each once");
     let workloads: BTreeSet<_> = predictions.iter().map(|p| p.workload.as_str()).collect();
     assert_eq!(workloads.len(), WORKLOADS as usize);
     let results = decoded::<ActionResult>(outputs);
