@@ -125,7 +125,8 @@ fn expected_samples(bus: &dyn Bus) -> Samples {
         for kpi in &f.kpis {
             let resource = Resource::of_kpi(kpi.name.as_str());
             let capacity = f.capacity.as_ref().zip(resource).map(|(c, r)| r.of(c));
-            for (name, value) in [("last", kpi.last), ("capacity", capacity), ("p95 short", kpi.short.p95)] {
+            let p95 = kpi.windows.as_ref().and_then(|windows| windows.short.p95);
+            for (name, value) in [("last", kpi.last), ("capacity", capacity), ("p95 short", p95)] {
                 if let Some(value) = value {
                     samples.insert((format!("{} {} {name}", f.workload, kpi.name), f.at.as_ms()), value);
                 }
@@ -224,7 +225,7 @@ fn influxdb_samples(store: &Store) -> Samples {
 }
 
 fn assert_same(got: &Samples, expected: &Samples, relative_error_max: f64) {
-    assert!(expected.len() > 50_000, "{} samples on the log", expected.len());
+    assert!(expected.len() > 20_000, "{} samples on the log", expected.len());
     let missing: Vec<_> = expected.keys().filter(|key| !got.contains_key(*key)).take(5).collect();
     assert!(missing.is_empty(), "{} samples of {}; missing, among others: {missing:?}", got.len(), expected.len());
     assert_eq!(got.len(), expected.len(), "nothing but what is on the log");
@@ -410,7 +411,9 @@ fn assert_files_hold_the_log(bus: &dyn Bus, folder: &Path) {
     for f in decoded::<Fingerprint>(bus) {
         for kpi in &f.kpis {
             let capacity = f.capacity.as_ref().zip(Resource::of_kpi(kpi.name.as_str())).map(|(c, r)| r.of(c));
-            let numbers = [kpi.last, capacity, kpi.short.p95, kpi.long.season_1h.map(|s| s.strength)].map(shown);
+            let windows = kpi.windows.as_deref();
+            let (p95, hourly) = (windows.and_then(|w| w.short.p95), windows.and_then(|w| w.long.season_1h));
+            let numbers = [kpi.last, capacity, p95, hourly.map(|season| season.strength)].map(shown);
             let at = instant(f.at.as_ms());
             expected.push(format!("{} {at} {} {} false {}", f.workload, kpi.name, kpi.unit, numbers.join(" ")));
         }
@@ -459,7 +462,7 @@ fn assert_files_hold_the_log(bus: &dyn Bus, folder: &Path) {
 }
 
 fn assert_rows(got: &[String], expected: &[String]) {
-    assert!(expected.len() > 5_000, "{} rows on the log", expected.len());
+    assert!(expected.len() > 2_000, "{} rows on the log", expected.len());
     if let Some((got, expected)) = got.iter().zip(expected).find(|(got, expected)| got != expected) {
         panic!("{got} in a file where the log has {expected}");
     }

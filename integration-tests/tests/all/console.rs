@@ -9,6 +9,7 @@ use prescale_console::{Config, run_reporting};
 use prescale_contracts::{Contract, Envelope};
 use prescale_domain::action::{Action, ActionOutcome, ActionResult, Evidence, Mechanism, Reason, Verdict};
 use prescale_domain::calibration::drift::DriftState;
+use prescale_domain::calibration::{LOWER, NOMINAL_COVERAGE, UPPER};
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, WindowFeatures, Windows};
 use prescale_domain::kpi::{CPU_CORES_USED, Kpi, KpiKind, KpiName, MEMORY_BYTES, REQUESTS_PER_S};
 use prescale_domain::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
@@ -73,20 +74,16 @@ fn horizon(horizon_s: u32, median: f64, spread: f64) -> HorizonForecast {
         Quantiles::rearranged([-1.64, -1.28, -0.67, 0.0, 0.67, 1.28, 1.64, 2.33].map(|z| middle + z * spread))
             .expect("finite quantiles")
     };
-    let interval = |middle: f64| Interval {
-        nominal_coverage: 0.9,
-        lower: middle - 1.64 * spread,
-        upper: middle + 1.64 * spread,
+    let interval = |quantiles: &Quantiles| Interval {
+        nominal_coverage: NOMINAL_COVERAGE,
+        lower: quantiles.values()[LOWER],
+        upper: quantiles.values()[UPPER],
         trailing_coverage: Some(0.893),
         scored: 288,
     };
-    HorizonForecast {
-        horizon_s,
-        value: around(median),
-        maximum: around(median * 1.1),
-        value_interval: interval(median),
-        maximum_interval: interval(median * 1.1),
-    }
+    let (value, maximum) = (around(median), around(median * 1.1));
+    let (value_interval, maximum_interval) = (interval(&value), interval(&maximum));
+    HorizonForecast { horizon_s, value, maximum, value_interval, maximum_interval }
 }
 
 fn prediction(name: &str, minutes: i64, cores: f64) -> Prediction {

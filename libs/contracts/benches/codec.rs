@@ -1,12 +1,14 @@
-//! Records a second on one core through each codec: fingerprints and predictions of 8 KPIs.
+//! Records a second on one core through each codec: fingerprints of 8 KPIs, with features and with the newest
+//! values alone, and predictions.
 //!
 //! `cargo bench -p prescale-contracts`
 
 use prescale_contracts::Contract;
 use prescale_domain::calibration::drift::DriftState;
+use prescale_domain::calibration::{LOWER, NOMINAL_COVERAGE, UPPER};
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, Season, WindowFeatures, Windows};
 use prescale_domain::kpi::KpiName;
-use prescale_domain::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
+use prescale_domain::prediction::{HorizonForecast, Interval, Prediction, Reading, ResourceForecast};
 use prescale_domain::quantiles::Quantiles;
 use prescale_domain::sample::{Capacity, Platform};
 use prescale_domain::time::EventTime;
@@ -18,7 +20,7 @@ const KPIS: usize = 8;
 const AT_LEAST: Duration = Duration::from_secs(2);
 
 fn window() -> WindowFeatures {
-    let season = Season { period_s: 86_400.0, amplitude: 1.5, phase_rad: 0.25, strength: 0.6 };
+    let season = |period_s| Season { period_s, amplitude: 1.5, phase_rad: 0.25, strength: 0.6 };
     let x = Some(1.25);
     WindowFeatures {
         count: 10_080,
@@ -34,10 +36,10 @@ fn window() -> WindowFeatures {
         trend_per_h: x,
         trend_std_err: x,
         trend_r2: x,
-        top_seasons: vec![season; 3],
-        season_1h: Some(season),
-        season_24h: Some(season),
-        season_7d: Some(season),
+        top_seasons: vec![season(43_200.0); 3],
+        season_1h: Some(season(3600.0)),
+        season_24h: Some(season(86_400.0)),
+        season_7d: Some(season(604_800.0)),
         acf_1h: x,
         acf_24h: x,
         acf_7d: x,
@@ -75,10 +77,22 @@ fn fingerprint() -> Fingerprint {
     }
 }
 
+/// One made between the closes of bins.
+fn newest_values() -> Fingerprint {
+    let mut fingerprint = fingerprint();
+    fingerprint.kpis.iter_mut().for_each(|kpi| kpi.windows = None);
+    fingerprint
+}
+
 fn prediction() -> Prediction {
     let quantiles = Quantiles::rearranged([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]).expect("finite numbers");
-    let interval =
-        Interval { nominal_coverage: 0.9, lower: 1.0, upper: 7.0, trailing_coverage: Some(0.9), scored: 240 };
+    let interval = Interval {
+        nominal_coverage: NOMINAL_COVERAGE,
+        lower: quantiles.values()[LOWER],
+        upper: quantiles.values()[UPPER],
+        trailing_coverage: Some(0.9),
+        scored: 240,
+    };
     let horizon = |horizon_s| HorizonForecast {
         horizon_s,
         value: quantiles,
@@ -96,14 +110,20 @@ fn prediction() -> Prediction {
         started_from: Vec::new(),
         horizons: [300, 900, 3600].map(horizon).to_vec(),
     };
+    let made_at = EventTime::from_s(1_767_225_600);
+    let reading = |before_s: i64| Reading {
+        at: made_at.plus_s(-before_s),
+        resources: vec![Some(4.0), Some(4e9)],
+        signals: Vec::new(),
+    };
     Prediction {
         workload: workload(),
         source: "fleet:demo".into(),
-        made_at: EventTime::from_s(1_767_225_600),
+        made_at,
         step_s: 60,
         resources: vec![resource("cpu_cores_used"), resource("memory_bytes")],
         signals: Vec::new(),
-        earlier: Vec::new(),
+        earlier: [240, 180, 120, 60].map(reading).to_vec(),
         capacity: capacity(),
         platform: Platform::Simulated,
     }
@@ -126,10 +146,11 @@ fn report<C: Contract>(name: &str, value: &C) {
     assert!(C::decode(&framed).is_ok(), "the bytes read back");
     let encode = per_s(|| drop(black_box(black_box(value).encode())));
     let decode = per_s(|| drop(black_box(C::decode(black_box(&framed)))));
-    println!("{name:<12} {:>6} bytes {encode:>9.0} encoded/s {decode:>9.0} decoded/s", framed.len());
+    println!("{name:<13} {:>6} bytes {encode:>9.0} encoded/s {decode:>9.0} decoded/s", framed.len());
 }
 
 fn main() {
     report("fingerprint", &fingerprint());
+    report("newest values", &newest_values());
     report("prediction", &prediction());
 }

@@ -13,7 +13,7 @@ const CAPACITY_BYTES: usize = 1024;
 
 pub(crate) fn encode<W: Wire>(topic: &str, value: &W::Domain) -> Result<Vec<u8>, ContractError> {
     let mirror = W::of(value);
-    mirror.check().map_err(|fault| invalid::<W>(mirror.workload(), fault))?;
+    W::follows(value).and_then(|()| mirror.check()).map_err(|fault| invalid::<W>(mirror.workload(), fault))?;
     let subject = subject_of(topic);
     let registered = registry::newest(&subject).ok_or(ContractError::UnknownTopic { topic: topic.to_owned() })?;
     let mut framed = Vec::with_capacity(CAPACITY_BYTES);

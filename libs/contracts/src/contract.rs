@@ -26,7 +26,7 @@ pub trait Contract: Sized {
     ///
     /// # Errors
     /// When a field breaks the contract: a number that is not finite, an empty name, an interval
-    /// upside down; the error names the field.
+    /// that does not follow from its quantiles; the error names the field.
     fn encode(&self) -> Result<Vec<u8>, ContractError>;
 
     /// From Avro in Confluent framing under any listed schema of the topic.

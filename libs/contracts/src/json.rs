@@ -8,7 +8,8 @@ use apache_avro::types::Value;
 use serde_json::{Map, Number, Value as Json};
 
 /// A record of `topic` (or of its dead letter queue) as JSON, by the schema that it was written
-/// with. Instants are milliseconds since 1970, enums their symbols, absent values null.
+/// with. Instants are milliseconds since 1970, enums their symbols, absent values null, numbers of 32 bits
+/// in the fewest digits that tell them.
 ///
 /// # Errors
 /// When the bytes are not framed, the schema is unknown or another topic's, or the datum does not
@@ -33,7 +34,7 @@ fn json(value: Value) -> Json {
         Value::Boolean(b) => Json::Bool(b),
         Value::Int(n) => n.into(),
         Value::Long(n) | Value::TimestampMillis(n) => n.into(),
-        Value::Float(x) => number(x.into()),
+        Value::Float(x) => number(as_written(x)),
         Value::Double(x) => number(x),
         Value::String(text) | Value::Enum(_, text) => Json::String(text),
         Value::Union(_, inner) => json(*inner),
@@ -51,4 +52,9 @@ fn json(value: Value) -> Json {
 /// JSON has no NaN and no infinities; they show as text.
 fn number(x: f64) -> Json {
     Number::from_f64(x).map_or_else(|| Json::String(x.to_string()), Json::Number)
+}
+
+/// The number that 32 bits stand for in the fewest digits: 0.1, not 0.10000000149011612.
+fn as_written(x: f32) -> f64 {
+    x.to_string().parse().unwrap_or_else(|_| x.into())
 }

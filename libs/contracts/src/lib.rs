@@ -20,6 +20,8 @@ mod outcome_tests;
 #[cfg(test)]
 mod record_tests;
 #[cfg(test)]
+mod refusal_tests;
+#[cfg(test)]
 mod schema_tests;
 
 pub use contract::Contract;

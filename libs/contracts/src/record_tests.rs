@@ -1,10 +1,10 @@
-//! Domain values through Avro and back, what is refused, and bytes from anywhere.
+//! Domain values through Avro and back, and bytes from anywhere.
 
 use crate::contract::Contract;
-use crate::error::ContractError;
 use crate::json::record_json;
 use prescale_domain::action::*;
 use prescale_domain::calibration::drift::DriftState;
+use prescale_domain::calibration::{LOWER, NOMINAL_COVERAGE, UPPER};
 use prescale_domain::fingerprint::*;
 use prescale_domain::governor::{Effect, FleetRecord, Held, Order, Proposal, Said, Scope, StandingOrder, View};
 use prescale_domain::group::sum::{QuantileSum, Rise};
@@ -16,7 +16,6 @@ use prescale_domain::sample::*;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 fn text() -> impl Strategy<Value = Arc<str>> {
@@ -29,6 +28,21 @@ fn number() -> impl Strategy<Value = f64> {
 
 fn maybe() -> impl Strategy<Value = Option<f64>> {
     prop::option::of(number())
+}
+
+/// Of those that have 32 bits on the wire.
+fn number_of_32_bits() -> impl Strategy<Value = f64> {
+    let number =
+        prop_oneof![Just(0.0f32), Just(f32::MIN_POSITIVE), Just(f32::MAX), -1e6..1e6f32, prop::num::f32::NORMAL];
+    number.prop_map(f64::from)
+}
+
+fn maybe_of_32_bits() -> impl Strategy<Value = Option<f64>> {
+    prop::option::of(number_of_32_bits())
+}
+
+fn share_of_32_bits() -> impl Strategy<Value = f64> {
+    (0.0..=1.0f32).prop_map(f64::from)
 }
 
 fn workload() -> impl Strategy<Value = WorkloadId> {
@@ -79,18 +93,24 @@ fn sample() -> impl Strategy<Value = Sample> {
 }
 
 fn season() -> impl Strategy<Value = Season> {
-    (number(), number(), -3.1..3.1f64, 0.0..1.0f64).prop_map(|(period_s, amplitude, phase_rad, strength)| Season {
+    let numbers = (number_of_32_bits(), number_of_32_bits(), -3.1..3.1f32, share_of_32_bits());
+    numbers.prop_map(|(period_s, amplitude, phase_rad, strength)| Season {
         period_s,
         amplitude,
-        phase_rad,
+        phase_rad: phase_rad.into(),
         strength,
     })
 }
 
+fn fixed(season: Option<Season>, period_s: f64) -> Option<Season> {
+    season.map(|season| Season { period_s, ..season })
+}
+
 fn features() -> impl Strategy<Value = WindowFeatures> {
     let seasons = (prop::collection::vec(season(), 0..4), prop::array::uniform3(prop::option::of(season())));
-    let extra = prop::collection::btree_map("[a-z]{1,8}", maybe(), 0..3);
-    (0..=i64::MAX as u64, 0.0..=1.0f64, prop::array::uniform15(maybe()), seasons, extra).prop_map(
+    let extra = prop::collection::btree_map("[a-z]{1,8}", maybe_of_32_bits(), 0..3);
+    let numbers = prop::array::uniform15(maybe_of_32_bits());
+    (0..=i64::MAX as u64, share_of_32_bits(), numbers, seasons, extra).prop_map(
         |(count, missing_share, n, (top_seasons, [season_1h, season_24h, season_7d]), extra)| WindowFeatures {
             count,
             missing_share,
@@ -106,9 +126,9 @@ fn features() -> impl Strategy<Value = WindowFeatures> {
             trend_std_err: n[9],
             trend_r2: n[10],
             top_seasons,
-            season_1h,
-            season_24h,
-            season_7d,
+            season_1h: fixed(season_1h, 3600.0),
+            season_24h: fixed(season_24h, 86_400.0),
+            season_7d: fixed(season_7d, 604_800.0),
             acf_1h: n[11],
             acf_24h: n[12],
             acf_7d: n[13],
@@ -121,8 +141,8 @@ fn features() -> impl Strategy<Value = WindowFeatures> {
 fn fingerprint() -> impl Strategy<Value = Fingerprint> {
     let kpis = prop::collection::btree_map(text(), (text(), maybe(), features(), features()), 0..4);
     let of = (workload(), text(), instant(), prop::array::uniform3(seconds()), text());
-    (of, kpis, prop::option::of(capacity()), platform()).prop_map(
-        |((workload, source, at, [step_s, short_window_s, long_window_s], hash), kpis, capacity, platform)| {
+    (of, any::<bool>(), kpis, prop::option::of(capacity()), platform()).prop_map(
+        |((workload, source, at, [step_s, short_window_s, long_window_s], hash), closes, kpis, capacity, platform)| {
             Fingerprint {
                 workload,
                 source,
@@ -137,8 +157,7 @@ fn fingerprint() -> impl Strategy<Value = Fingerprint> {
                         name: KpiName::new(&name),
                         unit,
                         last,
-                        short,
-                        long,
+                        windows: closes.then(|| Box::new(Windows { short, long })),
                     })
                     .collect(),
                 capacity,
@@ -148,23 +167,42 @@ fn fingerprint() -> impl Strategy<Value = Fingerprint> {
     )
 }
 
-fn interval() -> impl Strategy<Value = Interval> {
-    (0.01..0.99f64, number(), number(), prop::option::of(0.0..=1.0f64), any::<u32>()).prop_map(
-        |(nominal_coverage, a, b, trailing_coverage, scored)| Interval {
-            nominal_coverage,
-            lower: a.min(b),
-            upper: a.max(b),
-            trailing_coverage,
-            scored,
-        },
-    )
+/// The interval that follows from quantiles.
+pub(crate) fn interval_of(quantiles: &Quantiles, trailing_coverage: Option<f64>, scored: u32) -> Interval {
+    let values = quantiles.values();
+    let (lower, upper) = (values[LOWER], values[UPPER]);
+    Interval { nominal_coverage: NOMINAL_COVERAGE, lower, upper, trailing_coverage, scored }
+}
+
+fn statistic() -> impl Strategy<Value = (Quantiles, Interval)> {
+    let numbers = prop::array::uniform8(number_of_32_bits());
+    (numbers, prop::option::of(share_of_32_bits()), any::<u32>()).prop_map(|(numbers, trailing_coverage, scored)| {
+        let quantiles = Quantiles::rearranged(numbers).unwrap();
+        (quantiles, interval_of(&quantiles, trailing_coverage, scored))
+    })
+}
+
+/// Readings before a prediction with so many resources and signals, two of each at most: each with the time until
+/// what comes next, the last first.
+fn readings(
+    gaps: Vec<(i64, [Option<f64>; 4])>,
+    made_at: EventTime,
+    (resources, signals): (usize, usize),
+) -> Vec<Reading> {
+    let mut at_ms = made_at.as_ms();
+    let mut readings = Vec::new();
+    for (gap_ms, values) in gaps {
+        at_ms -= gap_ms;
+        let (of_resources, of_signals) = (values[..resources].to_vec(), values[2..2 + signals].to_vec());
+        readings.push(Reading { at: EventTime::from_ms(at_ms), resources: of_resources, signals: of_signals });
+    }
+    readings.reverse();
+    readings
 }
 
 fn prediction() -> impl Strategy<Value = Prediction> {
-    let quantiles = || prop::array::uniform8(number()).prop_map(|v| Quantiles::rearranged(v).unwrap());
-    let horizon = (quantiles(), quantiles(), interval(), interval());
-    let horizons = prop::collection::btree_map(seconds(), horizon, 0..4).prop_map(|horizons| {
-        let forecast = |(horizon_s, (value, maximum, value_interval, maximum_interval))| HorizonForecast {
+    let horizons = prop::collection::btree_map(seconds(), (statistic(), statistic()), 0..4).prop_map(|horizons| {
+        let forecast = |(horizon_s, ((value, value_interval), (maximum, maximum_interval)))| HorizonForecast {
             horizon_s,
             value,
             maximum,
@@ -178,9 +216,13 @@ fn prediction() -> impl Strategy<Value = Prediction> {
     let started_from = prop::collection::vec(workload(), 0..3);
     let forecast = (text(), maybe(), text(), text(), drift, started_from, horizons);
     let resources = prop::collection::btree_map(text(), forecast, 1..3);
-    let signals = prop::collection::btree_map(text(), (text(), maybe(), maybe(), maybe()), 0..3);
-    (workload(), text(), instant(), seconds(), resources, signals, prop::option::of(capacity()), platform()).prop_map(
-        |(workload, source, made_at, step_s, resources, signals, capacity, platform)| Prediction {
+    let signal = (text(), maybe(), maybe_of_32_bits(), maybe_of_32_bits());
+    let signals = prop::collection::btree_map(text(), signal, 0..3);
+    let gaps = prop::collection::vec((1..400_000i64, prop::array::uniform4(maybe())), 0..5);
+    let of = (workload(), text(), instant(), seconds());
+    (of, resources, signals, gaps, prop::option::of(capacity()), platform()).prop_map(
+        |((workload, source, made_at, step_s), resources, signals, gaps, capacity, platform)| Prediction {
+            earlier: readings(gaps, made_at, (resources.len(), signals.len())),
             workload,
             source,
             made_at,
@@ -423,177 +465,4 @@ fn decode_all(framed: &[u8]) {
     for topic in crate::topics::table() {
         let _ = record_json(&topic.name, framed);
     }
-}
-
-fn a_sample() -> Sample {
-    Sample {
-        workload: WorkloadId::new("web-1").unwrap(),
-        source: "fleet:test".into(),
-        at: EventTime::from_s(60),
-        step_s: 60,
-        kpis: vec![kpi(CPU_CORES_USED, Some(1.5)), kpi(MEMORY_BYTES, None)],
-        capacity: None,
-        platform: Platform::Simulated,
-    }
-}
-
-fn kpi(name: &str, value: Option<f64>) -> Kpi {
-    Kpi { name: KpiName::new(name), kind: KpiKind::Gauge, unit: "1".into(), value }
-}
-
-fn a_prediction() -> Prediction {
-    let interval = Interval { nominal_coverage: 0.9, lower: 0.0, upper: 1.0, trailing_coverage: None, scored: 0 };
-    let quantiles = Quantiles::rearranged([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 1.0]).unwrap();
-    Prediction {
-        workload: WorkloadId::new("web-1").unwrap(),
-        source: "fleet:test".into(),
-        made_at: EventTime::from_s(60),
-        step_s: 60,
-        resources: vec![ResourceForecast {
-            resource: KpiName::new(CPU_CORES_USED),
-            unit: "cores".into(),
-            last: None,
-            model: "last-value".into(),
-            model_version: "1".into(),
-            drift: Some(DriftState::Stable),
-            started_from: Vec::new(),
-            horizons: vec![HorizonForecast {
-                horizon_s: 300,
-                value: quantiles,
-                maximum: quantiles,
-                value_interval: interval,
-                maximum_interval: interval,
-            }],
-        }],
-        signals: Vec::new(),
-        capacity: None,
-        platform: Platform::Simulated,
-    }
-}
-
-#[track_caller]
-fn refused<C: Contract + std::fmt::Debug>(value: &C, named: &str) {
-    match value.encode() {
-        Err(ContractError::Invalid { field, workload, .. }) => {
-            assert_eq!((field.as_str(), workload.as_str()), (named, "web-1"))
-        }
-        other => panic!("{named} must be refused: {other:?}"),
-    }
-}
-
-#[test]
-fn a_number_that_is_not_finite_is_refused_by_name() {
-    for wrong in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-        refused(&Sample { kpis: vec![kpi("a", None), kpi("b", Some(wrong))], ..a_sample() }, "kpis[1].value");
-        let capacity =
-            Capacity { replicas: 1, cpu_cores_per_replica: wrong, memory_bytes_per_replica: 0.0, instance_type: None };
-        refused(&Sample { capacity: Some(capacity), ..a_sample() }, "capacity.cpu_cores_per_replica");
-        let mut prediction = a_prediction();
-        prediction.resources[0].horizons[0].maximum_interval.upper = wrong;
-        refused(&prediction, "resources[0].horizons[0].maximum_interval.upper");
-        refused(&fingerprint_with(|f| f.trend_r2 = Some(wrong)), "kpis[0].long.trend_r2");
-        refused(
-            &fingerprint_with(|f| f.extra = BTreeMap::from([("ratio".to_owned(), Some(wrong))])),
-            "kpis[0].long.extra.ratio",
-        );
-    }
-}
-
-fn fingerprint_with(change: impl FnOnce(&mut WindowFeatures)) -> Fingerprint {
-    let mut long = WindowFeatures::default();
-    change(&mut long);
-    Fingerprint {
-        workload: WorkloadId::new("web-1").unwrap(),
-        source: "fleet:test".into(),
-        at: EventTime::from_s(60),
-        step_s: 60,
-        short_window_s: 3600,
-        long_window_s: 604_800,
-        feature_schema_hash: "0123456789abcdef".into(),
-        kpis: vec![KpiFingerprint {
-            name: KpiName::new("a"),
-            unit: "1".into(),
-            last: None,
-            short: WindowFeatures::default(),
-            long,
-        }],
-        capacity: None,
-        platform: Platform::ObservedOnly,
-    }
-}
-
-#[test]
-fn broken_rules_are_refused_by_name() {
-    refused(&Sample { step_s: 0, ..a_sample() }, "step_s");
-    refused(&Sample { source: "".into(), ..a_sample() }, "source");
-    refused(&Sample { at: EventTime::from_ms(i64::MAX), ..a_sample() }, "at");
-    refused(&Sample { kpis: vec![kpi("a", None), kpi("a", None)], ..a_sample() }, "kpis[1].name");
-    refused(&Sample { kpis: vec![kpi("", None)], ..a_sample() }, "kpis[0].name");
-    refused(&Prediction { resources: Vec::new(), ..a_prediction() }, "resources");
-    let signal = |name: &str, last| Signal {
-        name: KpiName::new(name),
-        unit: "ms".into(),
-        last,
-        short_mean: None,
-        long_p95: None,
-    };
-    let twice = vec![signal("latency_ms", None), signal("latency_ms", None)];
-    refused(&Prediction { signals: twice, ..a_prediction() }, "signals[1].name");
-    refused(&Prediction { signals: vec![signal("latency_ms", Some(f64::NAN))], ..a_prediction() }, "signals[0].last");
-    let mut twice = a_prediction();
-    twice.resources.push(twice.resources[0].clone());
-    refused(&twice, "resources[1].resource");
-    let mut upside_down = a_prediction();
-    upside_down.resources[0].horizons[0].value_interval.lower = 2.0;
-    refused(&upside_down, "resources[0].horizons[0].value_interval.upper");
-    let mut now = a_prediction();
-    now.resources[0].horizons[0].horizon_s = 0;
-    refused(&now, "resources[0].horizons[0].horizon_s");
-}
-
-/// The framed sample with a piece of its bytes replaced by another of any length.
-fn spliced(from: &[u8], to: &[u8]) -> Vec<u8> {
-    let framed = a_sample().encode().unwrap();
-    let at = framed.windows(from.len()).position(|w| w == from).expect("the piece is there");
-    [&framed[..at], to, &framed[at + from.len()..]].concat()
-}
-
-#[test]
-fn a_reader_refuses_what_a_writer_should_have() {
-    let message = |framed: &[u8]| Sample::decode(framed).unwrap_err().to_string();
-    // Avro writes a text's length zigzag: 5 bytes as 0x0a, none as 0x00.
-    let no_workload = spliced(b"\x0aweb-1", b"\x00");
-    assert_eq!(
-        message(&no_workload),
-        "Sample of workload \"\": workload: workload id is empty: give the VM's or workload's name"
-    );
-    let no_number = spliced(&1.5f64.to_le_bytes(), &f64::NAN.to_le_bytes());
-    assert!(message(&no_number).contains("kpis[0].value: NaN is not a finite number"));
-    let twice = spliced(b"\x18memory_bytes", b"\x1ccpu_cores_used");
-    assert!(message(&twice).contains("\"cpu_cores_used\" appears twice"));
-    let negative_step = spliced(b"\x78\x04", b"\x77\x04");
-    assert!(message(&negative_step).contains("step_s: -60 is not within"), "{}", message(&negative_step));
-}
-
-#[test]
-fn framing_and_ids_are_checked() {
-    let framed = a_sample().encode().unwrap();
-    assert_eq!(framed[..5], [0, 0, 0, 0, 1]);
-    assert_eq!(Sample::decode(b""), Err(ContractError::NotFramed { bytes: 0 }));
-    assert_eq!(Sample::decode(b"{\"json\": 1}"), Err(ContractError::NotFramed { bytes: 11 }));
-    assert_eq!(Sample::decode(&[0, 0, 0, 9, 9]), Err(ContractError::UnknownSchema { id: 2313 }));
-    let wrong = Prediction::decode(&framed).unwrap_err().to_string();
-    assert!(wrong.contains("raw-kpis-value") && wrong.contains("predictions-value"), "{wrong}");
-    let longer = [framed.clone(), vec![0]].concat();
-    assert!(Sample::decode(&longer).unwrap_err().to_string().contains("1 bytes are left over"));
-    assert!(matches!(record_json("nothing", &framed), Err(ContractError::UnknownTopic { .. })));
-}
-
-#[test]
-fn both_prediction_topics_read_the_same_bytes() {
-    let framed = a_prediction().encode().unwrap();
-    let json = record_json("predictions-latest", &framed).unwrap();
-    assert_eq!(json, record_json("predictions", &framed).unwrap());
-    assert_eq!(json["resources"][0]["horizons"][0]["value"]["p99"], 1.0);
-    assert_eq!(json["made_at"], 60_000);
 }

@@ -18,7 +18,7 @@ const ALLOCATION_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub(crate) const IDS: &str = include_str!("../../../schemas/ids.json");
 
 /// The embedded files, by path below `schemas/`.
-pub(crate) const TEXTS: [(&str, &str); 14] = [
+pub(crate) const TEXTS: [(&str, &str); 12] = [
     ("raw-kpis.avsc", include_str!("../../../schemas/raw-kpis.avsc")),
     ("fingerprints.avsc", include_str!("../../../schemas/fingerprints.avsc")),
     ("predictions.avsc", include_str!("../../../schemas/predictions.avsc")),
@@ -31,8 +31,6 @@ pub(crate) const TEXTS: [(&str, &str); 14] = [
     ("anomalies.avsc", include_str!("../../../schemas/anomalies.avsc")),
     ("group-parts.avsc", include_str!("../../../schemas/group-parts.avsc")),
     ("group-predictions.avsc", include_str!("../../../schemas/group-predictions.avsc")),
-    ("history/predictions/v1.avsc", include_str!("../../../schemas/history/predictions/v1.avsc")),
-    ("history/predictions/v2.avsc", include_str!("../../../schemas/history/predictions/v2.avsc")),
 ];
 
 /// One line of `ids.json`, which also has the SHA-256 of the schema's parsing canonical form. The

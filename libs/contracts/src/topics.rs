@@ -76,7 +76,11 @@ pub fn table() -> Vec<TopicContract> {
     let days = |n: i64| Retention::Delete { retention_ms: n * DAY_MS };
     [
         (RAW_KPIS, days(7), "the KPIs of one workload at one instant"),
-        (FINGERPRINTS, days(7), "the feature vector over the short and the long window ending at an instant"),
+        (
+            FINGERPRINTS,
+            days(7),
+            "when a bin closes, the feature vector of the short and the long window; between, the newest values alone",
+        ),
         (PREDICTIONS, days(7), "per resource and horizon: quantiles, interval, model, its trailing coverage"),
         (PREDICTIONS_LATEST, Retention::Compact, "the newest prediction of each workload"),
         (GROUP_PARTS, days(7), "what the members of a group that lie in one partition add up to, as of one bin"),

@@ -48,6 +48,13 @@ pub(crate) fn fingerprint(workload: &str, at_s: i64) -> Fingerprint {
     }
 }
 
+/// That of [`fingerprint`] as one made between the closes of bins.
+pub(crate) fn newest_values(workload: &str, at_s: i64) -> Fingerprint {
+    let mut fingerprint = fingerprint(workload, at_s);
+    fingerprint.kpis.iter_mut().for_each(|kpi| kpi.windows = None);
+    fingerprint
+}
+
 /// That of [`prediction`], of a group of ten, one of them silent.
 pub(crate) fn group_prediction(group: &str, at_s: i64) -> GroupPrediction {
     let Prediction { workload, made_at, resources, .. } = prediction(group, at_s);

@@ -57,9 +57,9 @@ pub(crate) const NAMES: [&str; FEATURES] = [
     "top_season_3_strength",
 ];
 
-/// The two windows of a KPI, in the order of [`WINDOWS`].
-pub(crate) fn windows(kpi: &KpiFingerprint) -> [&WindowFeatures; 2] {
-    [&kpi.short, &kpi.long]
+/// The two windows of a KPI, in the order of [`WINDOWS`]; `None` between the closes of bins.
+pub(crate) fn windows(kpi: &KpiFingerprint) -> Option<[&WindowFeatures; 2]> {
+    kpi.windows.as_deref().map(|windows| [&windows.short, &windows.long])
 }
 
 /// The values of a window, in the order of [`NAMES`]; `None` where the window does not define one.
@@ -167,7 +167,7 @@ impl Selection {
 
     /// Calls `take` with window, name and value of each selected feature that a KPI has.
     pub(crate) fn each<'a>(&self, kpi: &'a KpiFingerprint, mut take: impl FnMut(Feature<'a>)) {
-        for (at, features) in windows(kpi).into_iter().enumerate() {
+        for (at, features) in windows(kpi).into_iter().flatten().enumerate() {
             let window = WINDOWS[at];
             let selected = match self {
                 Self::All => None,
@@ -224,18 +224,19 @@ pub(crate) struct Feature<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::examples::fingerprint;
+    use crate::examples::{fingerprint, newest_values};
 
     #[test]
     fn names_are_unique_and_stand_beside_their_values() {
         assert_eq!(NAMES.iter().collect::<BTreeSet<_>>().len(), FEATURES);
-        let kpi = &fingerprint("web", 0).kpis[0];
-        let of = |name: &str| values(&kpi.long)[NAMES.iter().position(|n| *n == name).unwrap()];
-        assert_eq!(of("count"), Some(kpi.long.count as f64));
-        assert_eq!(of("p99"), kpi.long.p99);
-        assert_eq!(of("burstiness"), kpi.long.burstiness);
-        assert_eq!(of("season_24h_strength"), kpi.long.season_24h.map(|s| s.strength));
-        assert_eq!(of("top_season_1_period_s"), Some(kpi.long.top_seasons[0].period_s));
+        let fingerprint = fingerprint("web", 0);
+        let [_, long] = windows(&fingerprint.kpis[0]).unwrap();
+        let of = |name: &str| values(long)[NAMES.iter().position(|n| *n == name).unwrap()];
+        assert_eq!(of("count"), Some(long.count as f64));
+        assert_eq!(of("p99"), long.p99);
+        assert_eq!(of("burstiness"), long.burstiness);
+        assert_eq!(of("season_24h_strength"), long.season_24h.map(|s| s.strength));
+        assert_eq!(of("top_season_1_period_s"), Some(long.top_seasons[0].period_s));
         assert_eq!(of("top_season_3_strength"), None);
     }
 
@@ -249,6 +250,8 @@ mod tests {
         let mut all = 0;
         Selection::of(&["all".to_owned()]).unwrap().each(kpi, |_| all += 1);
         assert_eq!(all, 4 + 13, "those that the example defines");
+        let between = newest_values("web", 60);
+        Selection::All.each(&between.kpis[0], |f| panic!("{f:?} between the closes of bins"));
         for wrong in ["p95", "short_p96", "short_extra_", "longp95"] {
             assert!(Selection::of(&[wrong.to_owned()]).unwrap_err().to_string().contains(wrong));
         }

@@ -23,14 +23,16 @@ export class FeatureTable {
   constructor() {
     this.window = "long";
     this.at = timeNode();
+    this.features_at = timeNode();
+    this.features = h("span", {}, " · features as of ", this.features_at);
     this.about = h("span");
     this.buttons = ["short", "long"].map((w) => h("button", { type: "button", "data-value": w, onclick: () => { this.window = w; this.render(); } }));
     this.head = h("tr");
     this.body = h("tbody");
-    this.empty = h("p", { class: "muted pad", text: "No fingerprint yet: the fingerprinter writes one with each released sample. Its lag is in the strip above." });
+    this.empty = h("p", { class: "muted pad", text: "No fingerprint yet: the fingerprinter writes the newest values with each released sample, and features when a bin of 5 minutes closes. Its lag is in the strip above." });
     this.table = h("div", { class: "scroll-x" }, h("table", { class: "plain features" }, h("thead", {}, this.head), this.body));
     this.tools = h("div", { class: "panel-head" }, h("h2", { id: "features-title", text: "Fingerprint" }),
-      h("div", { class: "segmented", role: "group", "aria-label": "Window" }, ...this.buttons), h("span", { class: "muted" }, this.at, this.about));
+      h("div", { class: "segmented", role: "group", "aria-label": "Window" }, ...this.buttons), h("span", { class: "muted" }, this.at, this.features, this.about));
     this.node = h("section", { class: "panel", "aria-labelledby": "features-title" }, this.tools, this.empty, this.table);
   }
 
@@ -47,6 +49,8 @@ export class FeatureTable {
     for (const button of this.buttons) button.hidden = !fp;
     if (!fp) return;
     setTime(this.at, fp.at_ms, this.newest_ms);
+    this.features.hidden = fp.features_at_ms == null || fp.features_at_ms === fp.at_ms;
+    if (fp.features_at_ms != null) setTime(this.features_at, fp.features_at_ms, this.newest_ms);
     setText(this.about, ` · every ${duration(fp.step_s)} · feature set ${fp.feature_schema_hash}`);
     for (const button of this.buttons) {
       setText(button, `${button.dataset.value === "short" ? "Short" : "Long"} window, ${duration(fp[`${button.dataset.value}_window_s`])}`);
@@ -54,7 +58,7 @@ export class FeatureTable {
     }
     const columns = [{ name: "" }, ...fp.kpis];
     reconcile(this.head, columns, (c) => c.name, () => h("th", { scope: "col" }), (node, c) => setText(node, c.name === "" ? "" : kpiName(c.name)));
-    const extra = [...new Set(fp.kpis.flatMap((k) => Object.keys(k[this.window].extra)))].sort();
+    const extra = [...new Set(fp.kpis.flatMap((k) => Object.keys(k[this.window]?.extra ?? {})))].sort();
     const features = [["last", "Last", asValue], ...FEATURES, ["top", "Strongest periods", null], ...extra.map((name) => [`extra:${name}`, name, asNumber])];
     const known = features.filter(([key]) => fp.kpis.some((k) => valueOf(k, this.window, key) != null));
     reconcile(this.body, known, ([key]) => key, ([, title]) => h("tr", {}, h("th", { scope: "row", text: title })), (row, [key, , show]) => {
@@ -70,10 +74,12 @@ export class FeatureTable {
 
 function valueOf(kpi, window, key) {
   if (key === "last") return kpi.last;
-  if (key.startsWith("extra:")) return kpi[window].extra[key.slice(6)];
+  const features = kpi[window];
+  if (!features) return null;
+  if (key.startsWith("extra:")) return features.extra[key.slice(6)];
   if (key === "top") {
-    const top = kpi[window].top_seasons.slice(0, 2);
+    const top = features.top_seasons.slice(0, 2);
     return top.length ? top.map((x) => `${duration(x.period_s)} (${percent(x.strength)})`).join(", ") : null;
   }
-  return kpi[window][key];
+  return features[key];
 }

@@ -21,8 +21,9 @@ const POLL_RECORDS: usize = 1_000;
 const POLL_WAIT: Duration = Duration::from_millis(500);
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 const RETRY_AFTER: Duration = Duration::from_secs(3);
-/// Newest fingerprints are enough: they are large, and only the last one is shown.
-const FINGERPRINTS_BACK: u64 = 20_000;
+/// Newest fingerprints are enough: only the last one is shown, and the last one that has features, which at one
+/// sample a minute is one of five.
+const FINGERPRINTS_BACK: u64 = 100_000;
 
 /// What the readers fill and the HTTP handlers show.
 #[derive(Debug)]

@@ -131,13 +131,15 @@ mod tests {
         stage_factory(Factory::new(Arc::new(config.settings().unwrap())))
     }
 
+    const START_S: i64 = 1_700_000_040;
+
     fn records() -> Vec<ConsumedRecord> {
         (0..200)
             .map(|i| {
                 let value = (i % 13 != 0).then_some(2.0 + (i % 7) as f64);
                 let kpi =
                     Kpi { name: KpiName::new("cpu_cores_used"), kind: KpiKind::Gauge, unit: "cores".into(), value };
-                let Enveloped { envelope, sample } = enveloped("vm-1", 1_700_000_040 + 60 * i, 60, vec![kpi]);
+                let Enveloped { envelope, sample } = enveloped("vm-1", START_S + 60 * i, 60, vec![kpi]);
                 let record = output_record(&envelope, topics::RAW_KPIS, &sample).unwrap();
                 ConsumedRecord {
                     topic: record.topic,
@@ -162,9 +164,17 @@ mod tests {
         got.extend(second.apply(&records[77..]).unwrap());
         assert_eq!(got, wanted);
         let Outcome::Emit(last) = &wanted[199] else { panic!("{:?}", wanted[199]) };
-        let fingerprint = Fingerprint::decode(last[0].value.as_deref().unwrap()).unwrap();
-        assert_eq!((fingerprint.kpis[0].short.count, fingerprint.kpis[0].long.count), (55, 184));
         assert_eq!(&*last[0].topic, topics::FINGERPRINTS);
+        let mut from_the_last = wanted.iter().rev().filter_map(|outcome| match outcome {
+            Outcome::Emit(records) => Fingerprint::decode(records.first()?.value.as_deref()?).ok(),
+            _ => None,
+        });
+        let full = from_the_last.find(Fingerprint::has_features).unwrap();
+        let windows = full.kpis[0].windows.as_deref().unwrap();
+        let newest = (full.at.as_ms() / 1000 - START_S) / 60;
+        assert!(newest > 190, "a bin closed lately");
+        let present = |from: i64| (from..=newest).filter(|i| i % 13 != 0).count() as u64;
+        assert_eq!((windows.short.count, windows.long.count), (present(newest - 59), present(0)));
     }
 
     #[test]

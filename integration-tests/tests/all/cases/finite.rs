@@ -29,8 +29,10 @@ pub(super) fn of_fingerprint(fingerprint: &Fingerprint) -> Numbers {
     let mut numbers = of_capacity(fingerprint.capacity.as_ref());
     for kpi in &fingerprint.kpis {
         numbers.extend(kpi.last.map(|last| ("last", last)));
-        add_features(&kpi.short, &mut numbers);
-        add_features(&kpi.long, &mut numbers);
+        if let Some(windows) = &kpi.windows {
+            add_features(&windows.short, &mut numbers);
+            add_features(&windows.long, &mut numbers);
+        }
     }
     numbers
 }
@@ -77,6 +79,9 @@ pub(super) fn of_prediction(prediction: &Prediction) -> Numbers {
             numbers.push(("nominal_coverage", interval.nominal_coverage));
             numbers.extend(interval.trailing_coverage.map(|share| ("trailing_coverage", share)));
         }
+    }
+    for reading in &prediction.earlier {
+        numbers.extend(reading.resources.iter().chain(&reading.signals).flatten().map(|x| ("reading", *x)));
     }
     for signal in &prediction.signals {
         numbers.extend([signal.last, signal.short_mean, signal.long_p95].into_iter().flatten().map(|x| ("signal", x)));

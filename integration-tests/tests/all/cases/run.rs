@@ -164,16 +164,16 @@ impl Run {
     }
 }
 
-/// The least CPU and memory of the short window and of the long one.
+/// The least CPU and memory of the short window and of the long one; infinite between the closes of bins.
 fn minima(fingerprint: &Fingerprint) -> Vec<f64> {
-    let of = |name: &str| fingerprint.kpis.iter().find(|kpi| kpi.name.as_str() == name);
+    let of = |name: &str| fingerprint.kpis.iter().find(|kpi| kpi.name.as_str() == name)?.windows.as_deref();
     let (cpu, memory) = (of(CPU_CORES_USED), of(MEMORY_BYTES));
-    let least = |min: Option<Option<f64>>| min.flatten().unwrap_or(f64::INFINITY);
+    let least = |min: Option<f64>| min.unwrap_or(f64::INFINITY);
     vec![
-        least(cpu.map(|kpi| kpi.short.min)),
-        least(memory.map(|kpi| kpi.short.min)),
-        least(cpu.map(|kpi| kpi.long.min)),
-        least(memory.map(|kpi| kpi.long.min)),
+        least(cpu.and_then(|windows| windows.short.min)),
+        least(memory.and_then(|windows| windows.short.min)),
+        least(cpu.and_then(|windows| windows.long.min)),
+        least(memory.and_then(|windows| windows.long.min)),
     ]
 }
 

@@ -48,6 +48,20 @@ pub(crate) fn finite_if_any(field: &str, value: Option<f64>) -> Result<(), Fault
     value.map_or(Ok(()), |v| finite(field, v))
 }
 
+/// Of a number that has 32 bits on the wire: one that is too large for them has become infinite.
+pub(crate) fn finite_f32(field: &str, value: f32) -> Result<(), Fault> {
+    if value.is_finite() {
+        return Ok(());
+    }
+    let problem =
+        format!("{value} is not a finite number of 32 bits (at most {:e}); leave out what is not known", f32::MAX);
+    Err(Fault::new(field, problem))
+}
+
+pub(crate) fn finite_f32_if_any(field: &str, value: Option<f32>) -> Result<(), Fault> {
+    value.map_or(Ok(()), |v| finite_f32(field, v))
+}
+
 pub(crate) fn not_negative(field: &str, value: f64) -> Result<(), Fault> {
     finite(field, value)?;
     if value >= 0.0 { Ok(()) } else { Err(Fault::new(field, format!("{value} is below zero"))) }

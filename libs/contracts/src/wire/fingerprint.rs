@@ -9,88 +9,140 @@ use prescale_domain::time::EventTime;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// Periods of the seasons that have a field of their own, with its name.
+const FIXED_PERIODS: [(&str, f64); 3] = [("season_1h", 3600.0), ("season_24h", 86_400.0), ("season_7d", 604_800.0)];
+
+fn narrow(value: Option<f64>) -> Option<f32> {
+    value.map(|v| v as f32)
+}
+
+fn widened(value: Option<f32>) -> Option<f64> {
+    value.map(f64::from)
+}
+
 #[derive(Serialize, Deserialize)]
 struct Season {
-    period_s: f64,
-    amplitude: f64,
-    phase_rad: f64,
-    strength: f64,
+    period_s: f32,
+    amplitude: f32,
+    phase_rad: f32,
+    strength: f32,
 }
 
 impl Season {
     fn of(season: &domain::Season) -> Self {
-        let domain::Season { period_s, amplitude, phase_rad, strength } = *season;
-        Self { period_s, amplitude, phase_rad, strength }
+        Self {
+            period_s: season.period_s as f32,
+            amplitude: season.amplitude as f32,
+            phase_rad: season.phase_rad as f32,
+            strength: season.strength as f32,
+        }
     }
 
     fn check(&self) -> Result<(), Fault> {
-        check::finite("period_s", self.period_s)?;
-        check::finite("amplitude", self.amplitude)?;
-        check::finite("phase_rad", self.phase_rad)?;
-        check::finite("strength", self.strength)
+        check::finite_f32("period_s", self.period_s)?;
+        check::finite_f32("amplitude", self.amplitude)?;
+        check::finite_f32("phase_rad", self.phase_rad)?;
+        check::finite_f32("strength", self.strength)
     }
 
     fn into_domain(self) -> domain::Season {
-        let Self { period_s, amplitude, phase_rad, strength } = self;
-        domain::Season { period_s, amplitude, phase_rad, strength }
+        domain::Season {
+            period_s: self.period_s.into(),
+            amplitude: self.amplitude.into(),
+            phase_rad: self.phase_rad.into(),
+            strength: self.strength.into(),
+        }
+    }
+}
+
+/// A season whose period follows from the name of its field.
+#[derive(Serialize, Deserialize)]
+struct FixedSeason {
+    amplitude: f32,
+    phase_rad: f32,
+    strength: f32,
+}
+
+impl FixedSeason {
+    fn of(season: &domain::Season) -> Self {
+        Self {
+            amplitude: season.amplitude as f32,
+            phase_rad: season.phase_rad as f32,
+            strength: season.strength as f32,
+        }
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        check::finite_f32("amplitude", self.amplitude)?;
+        check::finite_f32("phase_rad", self.phase_rad)?;
+        check::finite_f32("strength", self.strength)
+    }
+
+    fn into_domain(self, period_s: f64) -> domain::Season {
+        domain::Season {
+            period_s,
+            amplitude: self.amplitude.into(),
+            phase_rad: self.phase_rad.into(),
+            strength: self.strength.into(),
+        }
     }
 }
 
 #[derive(Serialize, Deserialize)]
 struct WindowFeatures {
     count: i64,
-    missing_share: f64,
-    mean: Option<f64>,
-    std_dev: Option<f64>,
-    min: Option<f64>,
-    max: Option<f64>,
-    p50: Option<f64>,
-    p90: Option<f64>,
-    p95: Option<f64>,
-    p99: Option<f64>,
-    trend_per_h: Option<f64>,
-    trend_std_err: Option<f64>,
-    trend_r2: Option<f64>,
+    missing_share: f32,
+    mean: Option<f32>,
+    std_dev: Option<f32>,
+    min: Option<f32>,
+    max: Option<f32>,
+    p50: Option<f32>,
+    p90: Option<f32>,
+    p95: Option<f32>,
+    p99: Option<f32>,
+    trend_per_h: Option<f32>,
+    trend_std_err: Option<f32>,
+    trend_r2: Option<f32>,
     top_seasons: Vec<Season>,
-    season_1h: Option<Season>,
-    season_24h: Option<Season>,
-    season_7d: Option<Season>,
-    acf_1h: Option<f64>,
-    acf_24h: Option<f64>,
-    acf_7d: Option<f64>,
-    burstiness: Option<f64>,
-    extra: BTreeMap<String, Option<f64>>,
+    season_1h: Option<FixedSeason>,
+    season_24h: Option<FixedSeason>,
+    season_7d: Option<FixedSeason>,
+    acf_1h: Option<f32>,
+    acf_24h: Option<f32>,
+    acf_7d: Option<f32>,
+    burstiness: Option<f32>,
+    extra: BTreeMap<String, Option<f32>>,
 }
 
 impl WindowFeatures {
     fn of(f: &domain::WindowFeatures) -> Self {
         Self {
             count: i64::try_from(f.count).unwrap_or(i64::MAX),
-            missing_share: f.missing_share,
-            mean: f.mean,
-            std_dev: f.std_dev,
-            min: f.min,
-            max: f.max,
-            p50: f.p50,
-            p90: f.p90,
-            p95: f.p95,
-            p99: f.p99,
-            trend_per_h: f.trend_per_h,
-            trend_std_err: f.trend_std_err,
-            trend_r2: f.trend_r2,
+            missing_share: f.missing_share as f32,
+            mean: narrow(f.mean),
+            std_dev: narrow(f.std_dev),
+            min: narrow(f.min),
+            max: narrow(f.max),
+            p50: narrow(f.p50),
+            p90: narrow(f.p90),
+            p95: narrow(f.p95),
+            p99: narrow(f.p99),
+            trend_per_h: narrow(f.trend_per_h),
+            trend_std_err: narrow(f.trend_std_err),
+            trend_r2: narrow(f.trend_r2),
             top_seasons: f.top_seasons.iter().map(Season::of).collect(),
-            season_1h: f.season_1h.as_ref().map(Season::of),
-            season_24h: f.season_24h.as_ref().map(Season::of),
-            season_7d: f.season_7d.as_ref().map(Season::of),
-            acf_1h: f.acf_1h,
-            acf_24h: f.acf_24h,
-            acf_7d: f.acf_7d,
-            burstiness: f.burstiness,
-            extra: f.extra.clone(),
+            season_1h: f.season_1h.as_ref().map(FixedSeason::of),
+            season_24h: f.season_24h.as_ref().map(FixedSeason::of),
+            season_7d: f.season_7d.as_ref().map(FixedSeason::of),
+            acf_1h: narrow(f.acf_1h),
+            acf_24h: narrow(f.acf_24h),
+            acf_7d: narrow(f.acf_7d),
+            burstiness: narrow(f.burstiness),
+            extra: f.extra.iter().map(|(name, value)| (name.clone(), narrow(*value))).collect(),
         }
     }
 
-    fn numbers(&self) -> [(&'static str, Option<f64>); 15] {
+    fn numbers(&self) -> [(&'static str, Option<f32>); 15] {
         [
             ("mean", self.mean),
             ("std_dev", self.std_dev),
@@ -112,45 +164,85 @@ impl WindowFeatures {
 
     fn check(&self) -> Result<(), Fault> {
         u64::try_from(self.count).map_err(|_| Fault::new("count", format!("{} is below zero", self.count)))?;
-        check::share("missing_share", self.missing_share)?;
+        check::share("missing_share", self.missing_share.into())?;
         for (field, value) in self.numbers() {
-            check::finite_if_any(field, value)?;
+            check::finite_f32_if_any(field, value)?;
         }
         for (i, season) in self.top_seasons.iter().enumerate() {
             season.check().within_item("top_seasons", i)?;
         }
-        let fixed = [("season_1h", &self.season_1h), ("season_24h", &self.season_24h), ("season_7d", &self.season_7d)];
-        for (field, season) in fixed {
-            season.as_ref().map_or(Ok(()), Season::check).within(field)?;
+        for ((field, _), season) in FIXED_PERIODS.into_iter().zip([&self.season_1h, &self.season_24h, &self.season_7d])
+        {
+            season.as_ref().map_or(Ok(()), FixedSeason::check).within(field)?;
         }
-        self.extra.iter().try_for_each(|(name, value)| check::finite_if_any(name, *value)).within("extra")
+        self.extra.iter().try_for_each(|(name, value)| check::finite_f32_if_any(name, *value)).within("extra")
     }
 
     fn into_domain(self) -> domain::WindowFeatures {
+        let [(_, hour_s), (_, day_s), (_, week_s)] = FIXED_PERIODS;
         domain::WindowFeatures {
             count: u64::try_from(self.count).unwrap_or(0),
-            missing_share: self.missing_share,
-            mean: self.mean,
-            std_dev: self.std_dev,
-            min: self.min,
-            max: self.max,
-            p50: self.p50,
-            p90: self.p90,
-            p95: self.p95,
-            p99: self.p99,
-            trend_per_h: self.trend_per_h,
-            trend_std_err: self.trend_std_err,
-            trend_r2: self.trend_r2,
+            missing_share: self.missing_share.into(),
+            mean: widened(self.mean),
+            std_dev: widened(self.std_dev),
+            min: widened(self.min),
+            max: widened(self.max),
+            p50: widened(self.p50),
+            p90: widened(self.p90),
+            p95: widened(self.p95),
+            p99: widened(self.p99),
+            trend_per_h: widened(self.trend_per_h),
+            trend_std_err: widened(self.trend_std_err),
+            trend_r2: widened(self.trend_r2),
             top_seasons: self.top_seasons.into_iter().map(Season::into_domain).collect(),
-            season_1h: self.season_1h.map(Season::into_domain),
-            season_24h: self.season_24h.map(Season::into_domain),
-            season_7d: self.season_7d.map(Season::into_domain),
-            acf_1h: self.acf_1h,
-            acf_24h: self.acf_24h,
-            acf_7d: self.acf_7d,
-            burstiness: self.burstiness,
-            extra: self.extra,
+            season_1h: self.season_1h.map(|season| season.into_domain(hour_s)),
+            season_24h: self.season_24h.map(|season| season.into_domain(day_s)),
+            season_7d: self.season_7d.map(|season| season.into_domain(week_s)),
+            acf_1h: widened(self.acf_1h),
+            acf_24h: widened(self.acf_24h),
+            acf_7d: widened(self.acf_7d),
+            burstiness: widened(self.burstiness),
+            extra: self.extra.into_iter().map(|(name, value)| (name, widened(value))).collect(),
         }
+    }
+}
+
+/// That seasons with a field of their own have its period.
+fn periods_follow(window: &domain::WindowFeatures) -> Result<(), Fault> {
+    for ((field, period_s), season) in
+        FIXED_PERIODS.into_iter().zip([&window.season_1h, &window.season_24h, &window.season_7d])
+    {
+        if let Some(stated) = season.as_ref().map(|season| season.period_s).filter(|stated| *stated != period_s) {
+            let problem = format!("{stated} s is not the field's period of {period_s} s");
+            return Err(Fault::new("period_s", problem)).within(field);
+        }
+    }
+    Ok(())
+}
+
+#[derive(Serialize, Deserialize)]
+struct Windows {
+    short: WindowFeatures,
+    long: WindowFeatures,
+}
+
+impl Windows {
+    fn of(windows: &domain::Windows) -> Self {
+        Self { short: WindowFeatures::of(&windows.short), long: WindowFeatures::of(&windows.long) }
+    }
+
+    fn follows(windows: &domain::Windows) -> Result<(), Fault> {
+        periods_follow(&windows.short).within("short")?;
+        periods_follow(&windows.long).within("long")
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        self.short.check().within("short")?;
+        self.long.check().within("long")
+    }
+
+    fn into_domain(self) -> domain::Windows {
+        domain::Windows { short: self.short.into_domain(), long: self.long.into_domain() }
     }
 }
 
@@ -159,8 +251,7 @@ struct KpiFingerprint {
     name: String,
     unit: String,
     last: Option<f64>,
-    short: WindowFeatures,
-    long: WindowFeatures,
+    windows: Option<Windows>,
 }
 
 impl KpiFingerprint {
@@ -169,16 +260,18 @@ impl KpiFingerprint {
             name: kpi.name.as_str().to_owned(),
             unit: kpi.unit.as_ref().to_owned(),
             last: kpi.last,
-            short: WindowFeatures::of(&kpi.short),
-            long: WindowFeatures::of(&kpi.long),
+            windows: kpi.windows.as_deref().map(Windows::of),
         }
+    }
+
+    fn follows(kpi: &domain::KpiFingerprint) -> Result<(), Fault> {
+        kpi.windows.as_deref().map_or(Ok(()), Windows::follows).within("windows")
     }
 
     fn check(&self) -> Result<(), Fault> {
         check::not_empty("name", &self.name)?;
         check::finite_if_any("last", self.last)?;
-        self.short.check().within("short")?;
-        self.long.check().within("long")
+        self.windows.as_ref().map_or(Ok(()), Windows::check).within("windows")
     }
 
     fn into_domain(self) -> domain::KpiFingerprint {
@@ -186,8 +279,18 @@ impl KpiFingerprint {
             name: KpiName::new(&self.name),
             unit: self.unit.into(),
             last: self.last,
-            short: self.short.into_domain(),
-            long: self.long.into_domain(),
+            windows: self.windows.map(|windows| Box::new(windows.into_domain())),
+        }
+    }
+}
+
+/// All KPIs have features, or none has.
+fn check_windows(kpis: &[KpiFingerprint]) -> Result<(), Fault> {
+    match kpis.windows(2).position(|pair| pair[0].windows.is_some() != pair[1].windows.is_some()) {
+        None => Ok(()),
+        Some(i) => {
+            let problem = "is there of some KPIs and not of others: all KPIs of a record have features, or none has";
+            Err(Fault::new("windows", problem)).within_item("kpis", i + 1)
         }
     }
 }
@@ -225,6 +328,13 @@ impl Wire for Fingerprint {
         }
     }
 
+    fn follows(fingerprint: &domain::Fingerprint) -> Result<(), Fault> {
+        for (i, kpi) in fingerprint.kpis.iter().enumerate() {
+            KpiFingerprint::follows(kpi).within_item("kpis", i)?;
+        }
+        Ok(())
+    }
+
     fn workload(&self) -> &str {
         &self.workload
     }
@@ -241,6 +351,7 @@ impl Wire for Fingerprint {
         }
         let names: Vec<&str> = self.kpis.iter().map(|k| k.name.as_str()).collect();
         check::ascending("kpis", "name", &names)?;
+        check_windows(&self.kpis)?;
         self.capacity.as_ref().map_or(Ok(()), Capacity::check).within("capacity")
     }
 

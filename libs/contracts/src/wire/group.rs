@@ -2,6 +2,7 @@
 
 use super::Wire;
 use super::check::{self, Fault, Within};
+use super::interval;
 use super::prediction::{ResourceForecast, check_resources, resources_into_domain};
 use prescale_domain::group as domain;
 use prescale_domain::group::sum as domain_sum;
@@ -224,6 +225,10 @@ impl Wire for GroupPrediction {
             carried: prediction.members.carried.into(),
             resources: prediction.resources.iter().map(ResourceForecast::of).collect(),
         }
+    }
+
+    fn follows(prediction: &domain::GroupPrediction) -> Result<(), Fault> {
+        interval::follow(&prediction.resources)
     }
 
     fn workload(&self) -> &str {

@@ -7,6 +7,7 @@ mod check;
 mod fingerprint;
 mod fleet;
 mod group;
+mod interval;
 mod outcome;
 mod prediction;
 pub(crate) mod sample;
@@ -29,6 +30,11 @@ pub(crate) trait Wire: Serialize + DeserializeOwned {
     const RECORD: &'static str;
 
     fn of(value: &Self::Domain) -> Self;
+
+    /// That what the mirror leaves out follows from what it says, as readers will take it to.
+    fn follows(_value: &Self::Domain) -> Result<(), Fault> {
+        Ok(())
+    }
 
     /// Whom it is about, unchecked, for errors.
     fn workload(&self) -> &str;

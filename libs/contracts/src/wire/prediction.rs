@@ -3,93 +3,12 @@
 use super::Wire;
 use super::capacity::{Capacity, Platform};
 use super::check::{self, Fault, Within};
+use super::interval::{self, Interval, Quantiles};
 use prescale_domain::calibration::drift as domain_drift;
 use prescale_domain::kpi::KpiName;
 use prescale_domain::prediction as domain;
-use prescale_domain::quantiles as quantiles_domain;
 use prescale_domain::time::EventTime;
 use serde::{Deserialize, Serialize};
-
-#[derive(Serialize, Deserialize)]
-struct Quantiles {
-    p05: f64,
-    p10: f64,
-    p25: f64,
-    p50: f64,
-    p75: f64,
-    p90: f64,
-    p95: f64,
-    p99: f64,
-}
-
-impl Quantiles {
-    fn of(quantiles: &quantiles_domain::Quantiles) -> Self {
-        let [p05, p10, p25, p50, p75, p90, p95, p99] = *quantiles.values();
-        Self { p05, p10, p25, p50, p75, p90, p95, p99 }
-    }
-
-    fn values(&self) -> [f64; quantiles_domain::LEVELS] {
-        [self.p05, self.p10, self.p25, self.p50, self.p75, self.p90, self.p95, self.p99]
-    }
-
-    fn check(&self) -> Result<(), Fault> {
-        const FIELDS: [&str; quantiles_domain::LEVELS] = ["p05", "p10", "p25", "p50", "p75", "p90", "p95", "p99"];
-        let values = self.values();
-        for (field, value) in FIELDS.into_iter().zip(values) {
-            check::finite(field, value)?;
-        }
-        match values.windows(2).position(|pair| pair[0] > pair[1]) {
-            None => Ok(()),
-            Some(i) => Err(Fault::new(FIELDS[i + 1], "is below the quantile before: quantiles never cross")),
-        }
-    }
-
-    fn into_domain(self) -> Result<quantiles_domain::Quantiles, Fault> {
-        quantiles_domain::Quantiles::rearranged(self.values()).ok_or_else(|| Fault::new("p05", "is not finite"))
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-struct Interval {
-    nominal_coverage: f64,
-    lower: f64,
-    upper: f64,
-    trailing_coverage: Option<f64>,
-    scored: i64,
-}
-
-impl Interval {
-    fn of(interval: &domain::Interval) -> Self {
-        Self {
-            nominal_coverage: interval.nominal_coverage,
-            lower: interval.lower,
-            upper: interval.upper,
-            trailing_coverage: interval.trailing_coverage,
-            scored: interval.scored.into(),
-        }
-    }
-
-    fn check(&self) -> Result<(), Fault> {
-        check::share("nominal_coverage", self.nominal_coverage)?;
-        check::finite("lower", self.lower)?;
-        check::finite("upper", self.upper)?;
-        if self.lower > self.upper {
-            return Err(Fault::new("upper", format!("{} is below the lower bound {}", self.upper, self.lower)));
-        }
-        check::count("scored", self.scored)?;
-        self.trailing_coverage.map_or(Ok(()), |c| check::share("trailing_coverage", c))
-    }
-
-    fn into_domain(self) -> Result<domain::Interval, Fault> {
-        Ok(domain::Interval {
-            nominal_coverage: self.nominal_coverage,
-            lower: self.lower,
-            upper: self.upper,
-            trailing_coverage: self.trailing_coverage,
-            scored: check::count("scored", self.scored)?,
-        })
-    }
-}
 
 #[derive(Serialize, Deserialize)]
 struct HorizonForecast {
@@ -120,12 +39,14 @@ impl HorizonForecast {
     }
 
     fn into_domain(self) -> Result<domain::HorizonForecast, Fault> {
+        let value = self.value.into_domain().within("value")?;
+        let maximum = self.maximum.into_domain().within("maximum")?;
         Ok(domain::HorizonForecast {
             horizon_s: check::positive("horizon_s", self.horizon_s)?,
-            value: self.value.into_domain().within("value")?,
-            maximum: self.maximum.into_domain().within("maximum")?,
-            value_interval: self.value_interval.into_domain().within("value_interval")?,
-            maximum_interval: self.maximum_interval.into_domain().within("maximum_interval")?,
+            value_interval: self.value_interval.into_domain(&value).within("value_interval")?,
+            maximum_interval: self.maximum_interval.into_domain(&maximum).within("maximum_interval")?,
+            value,
+            maximum,
         })
     }
 }
@@ -244,8 +165,8 @@ struct Signal {
     name: String,
     unit: String,
     last: Option<f64>,
-    short_mean: Option<f64>,
-    long_p95: Option<f64>,
+    short_mean: Option<f32>,
+    long_p95: Option<f32>,
 }
 
 impl Signal {
@@ -254,21 +175,26 @@ impl Signal {
             name: signal.name.as_str().to_owned(),
             unit: signal.unit.as_ref().to_owned(),
             last: signal.last,
-            short_mean: signal.short_mean,
-            long_p95: signal.long_p95,
+            short_mean: signal.short_mean.map(|mean| mean as f32),
+            long_p95: signal.long_p95.map(|p95| p95 as f32),
         }
     }
 
     fn check(&self) -> Result<(), Fault> {
         check::not_empty("name", &self.name)?;
         check::finite_if_any("last", self.last)?;
-        check::finite_if_any("short_mean", self.short_mean)?;
-        check::finite_if_any("long_p95", self.long_p95)
+        check::finite_f32_if_any("short_mean", self.short_mean)?;
+        check::finite_f32_if_any("long_p95", self.long_p95)
     }
 
     fn into_domain(self) -> domain::Signal {
-        let Self { name, unit, last, short_mean, long_p95 } = self;
-        domain::Signal { name: KpiName::new(&name), unit: unit.into(), last, short_mean, long_p95 }
+        domain::Signal {
+            name: KpiName::new(&self.name),
+            unit: self.unit.into(),
+            last: self.last,
+            short_mean: self.short_mean.map(f64::from),
+            long_p95: self.long_p95.map(f64::from),
+        }
     }
 }
 
@@ -281,6 +207,46 @@ fn check_signals(signals: &[Signal]) -> Result<(), Fault> {
 }
 
 #[derive(Serialize, Deserialize)]
+struct Reading {
+    at: i64,
+    resources: Vec<Option<f64>>,
+    signals: Vec<Option<f64>>,
+}
+
+impl Reading {
+    fn of(reading: &domain::Reading) -> Self {
+        Self { at: reading.at.as_ms(), resources: reading.resources.clone(), signals: reading.signals.clone() }
+    }
+
+    /// Of a prediction with so many resources and signals.
+    fn check(&self, resources: usize, signals: usize, made_at: i64) -> Result<(), Fault> {
+        check::instant("at", self.at)?;
+        if self.at >= made_at {
+            return Err(Fault::new(
+                "at",
+                "is not before made_at: the newest values stand at their resources and signals",
+            ));
+        }
+        check_values("resources", &self.resources, resources)?;
+        check_values("signals", &self.signals, signals)
+    }
+
+    fn into_domain(self) -> domain::Reading {
+        domain::Reading { at: EventTime::from_ms(self.at), resources: self.resources, signals: self.signals }
+    }
+}
+
+fn check_values(field: &str, values: &[Option<f64>], expected: usize) -> Result<(), Fault> {
+    if values.len() != expected {
+        return Err(Fault::new(field, format!("has {} values: the prediction has {expected}", values.len())));
+    }
+    match values.iter().position(|value| value.is_some_and(|v| !v.is_finite())) {
+        None => Ok(()),
+        Some(i) => check::finite_if_any(&format!("{field}[{i}]"), values[i]),
+    }
+}
+
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Prediction {
     workload: String,
     source: String,
@@ -288,8 +254,20 @@ pub(crate) struct Prediction {
     step_s: i64,
     resources: Vec<ResourceForecast>,
     signals: Vec<Signal>,
+    earlier: Vec<Reading>,
     capacity: Option<Capacity>,
     platform: Platform,
+}
+
+impl Prediction {
+    fn check_earlier(&self) -> Result<(), Fault> {
+        let (resources, signals) = (self.resources.len(), self.signals.len());
+        for (i, reading) in self.earlier.iter().enumerate() {
+            reading.check(resources, signals, self.made_at).within_item("earlier", i)?;
+        }
+        let instants: Vec<i64> = self.earlier.iter().map(|reading| reading.at).collect();
+        check::ascending("earlier", "at", &instants)
+    }
 }
 
 impl Wire for Prediction {
@@ -304,9 +282,14 @@ impl Wire for Prediction {
             step_s: prediction.step_s.into(),
             resources: prediction.resources.iter().map(ResourceForecast::of).collect(),
             signals: prediction.signals.iter().map(Signal::of).collect(),
+            earlier: prediction.earlier.iter().map(Reading::of).collect(),
             capacity: prediction.capacity.as_ref().map(Capacity::of),
             platform: prediction.platform.into(),
         }
+    }
+
+    fn follows(prediction: &domain::Prediction) -> Result<(), Fault> {
+        interval::follow(&prediction.resources)
     }
 
     fn workload(&self) -> &str {
@@ -319,6 +302,7 @@ impl Wire for Prediction {
         check::positive("step_s", self.step_s)?;
         check_resources(&self.resources)?;
         check_signals(&self.signals)?;
+        self.check_earlier()?;
         self.capacity.as_ref().map_or(Ok(()), Capacity::check).within("capacity")
     }
 
@@ -330,6 +314,7 @@ impl Wire for Prediction {
             step_s: check::positive("step_s", self.step_s)?,
             resources: resources_into_domain(self.resources)?,
             signals: self.signals.into_iter().map(Signal::into_domain).collect(),
+            earlier: self.earlier.into_iter().map(Reading::into_domain).collect(),
             capacity: self.capacity.map(Capacity::into_domain).transpose().within("capacity")?,
             platform: self.platform.into(),
         })

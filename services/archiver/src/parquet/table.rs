@@ -1,5 +1,6 @@
 //! The tables: a fingerprint is a row for each KPI, a prediction one for each resource, horizon and
-//! statistic. A feature is a column of its own, null where the window does not define it.
+//! statistic. A feature is a column of its own, null where the window does not define it, and between the closes of
+//! bins, where a row tells the newest value: training learns from those of all instants.
 
 use crate::features::{EXTRA, FEATURES, NAMES, WINDOWS, values, windows};
 use anyhow::Result;
@@ -176,14 +177,15 @@ pub(crate) struct FingerprintRows {
 
 impl FingerprintRows {
     fn append_features(&mut self, kpi: &KpiFingerprint) {
-        for (at, window) in windows(kpi).into_iter().enumerate() {
+        let of_both = windows(kpi).map_or([None; 2], |both| both.map(Some));
+        for (at, window) in of_both.into_iter().enumerate() {
             self.features[at].resize_with(FEATURES, Float64Builder::new);
-            for (column, value) in self.features[at].iter_mut().zip(values(window)) {
+            for (column, value) in self.features[at].iter_mut().zip(window.map_or([None; FEATURES], values)) {
                 column.append_option(value);
             }
             self.extra[at].resize_with(self.extra_names[at].len(), Float64Builder::new);
             for (column, name) in self.extra[at].iter_mut().zip(&self.extra_names[at]) {
-                column.append_option(window.extra.get(name).copied().flatten());
+                column.append_option(window.and_then(|window| window.extra.get(name).copied().flatten()));
             }
         }
     }
@@ -193,7 +195,7 @@ impl Rows<Fingerprint> for FingerprintRows {
     fn learn(&mut self, fingerprint: &Fingerprint) {
         self.schema_hashes.insert(Arc::clone(&fingerprint.feature_schema_hash));
         for kpi in &fingerprint.kpis {
-            for (names, window) in self.extra_names.iter_mut().zip(windows(kpi)) {
+            for (names, window) in self.extra_names.iter_mut().zip(windows(kpi).into_iter().flatten()) {
                 for name in window.extra.keys().filter(|name| !names.contains(*name)).collect::<Vec<_>>() {
                     names.insert(name.clone());
                 }
@@ -348,5 +350,29 @@ impl Rows<Prediction> for PredictionRows {
 
     fn metadata(&self) -> Vec<(&'static str, String)> {
         Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::examples::{fingerprint, newest_values};
+    use arrow::array::AsArray as _;
+    use arrow::datatypes::Float64Type;
+
+    #[test]
+    fn between_the_closes_of_bins_a_row_has_its_newest_value_and_no_features() {
+        let records = [fingerprint("web", 0), newest_values("web", 60)];
+        let mut rows = FingerprintRows::default();
+        records.iter().for_each(|record| rows.learn(record));
+        records.iter().for_each(|record| rows.append(record));
+        let batch = rows.finish().unwrap();
+        let column = |name: &str| -> Vec<Option<f64>> {
+            batch.column_by_name(name).unwrap().as_primitive::<Float64Type>().iter().collect()
+        };
+        assert_eq!(column("last"), [Some(2.75), None, Some(2.75), None]);
+        assert_eq!(column("short_count"), [Some(60.0), Some(60.0), None, None]);
+        assert_eq!(column("short_p95"), [Some(3.5), Some(3.5), None, None]);
+        assert_eq!(column("long_extra_peak_to_mean"), [Some(1.5), Some(1.5), None, None]);
     }
 }

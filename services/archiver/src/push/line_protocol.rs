@@ -1,7 +1,7 @@
 //! InfluxDB's line protocol: `measurement,tag=value field=value timestamp`, in milliseconds.
 //!
 //! - `prescale_fingerprint`, a line for each KPI: tags `workload`, `source`, `kpi`, `unit`; fields `last`,
-//!   `capacity` and the features by the names of the Parquet columns;
+//!   `capacity` and, when a bin closes, the features by the names of the Parquet columns;
 //! - `prescale_prediction`, a line for each resource, horizon and statistic: tags `workload`, `source`,
 //!   `resource`, `unit`, `horizon_s`, `statistic`; fields `q05` to `q99`, `nominal_coverage`, `lower`,
 //!   `upper`, `trailing_coverage`, `scored`, and the texts `model`, `model_version` and `drift`;
@@ -224,7 +224,9 @@ mod tests {
             ]
         );
         let none = LineProtocol::new(Selection::of(&[]).unwrap());
-        assert_eq!(lines(&none, &examples::fingerprint("web", 60)).len(), 1, "a line without a field is left out");
+        let newest = lines(&none, &examples::fingerprint("web", 60));
+        assert_eq!(newest.len(), 1, "a line without a field is left out");
+        assert_eq!(lines(&encoder, &examples::newest_values("web", 60)), newest, "between the closes of bins");
     }
 
     #[test]

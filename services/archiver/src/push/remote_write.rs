@@ -2,8 +2,9 @@
 //!
 //! Series, each with the labels `workload` and `source`:
 //!
-//! - `prescale_fingerprint_last`, `_capacity`, `_<feature>` with `kpi` and `unit`; features also with
-//!   `window` (`short`, `long`); one that is added by SQL is `prescale_fingerprint_extra` with `feature`;
+//! - `prescale_fingerprint_last`, `_capacity`, `_<feature>` with `kpi` and `unit`; features, which come when a bin
+//!   closes, also with `window` (`short`, `long`); one that is added by SQL is `prescale_fingerprint_extra` with
+//!   `feature`;
 //! - `prescale_prediction` with `resource`, `unit`, `horizon_s`, `statistic` (`value`, `maximum`) and
 //!   `quantile`; `prescale_prediction_bound` with `coverage` and `bound` (`lower`, `upper`);
 //!   `prescale_prediction_trailing_coverage`; and `prescale_prediction_info`, always 1, with `model`,
@@ -287,6 +288,8 @@ mod tests {
         assert!(got[3].0.contains("__name__=prescale_fingerprint_extra,feature=peak_to_mean,"), "{:?}", got[3]);
         let of_latency: Vec<_> = got.iter().filter(|s| s.0.contains("latency_ms")).collect();
         assert_eq!(of_latency.len(), 2, "neither a value nor a capacity: {of_latency:?}");
+        let between = decoded(&encoder, &examples::newest_values("web", 60));
+        assert_eq!(between, got[..2], "the same series, of which there are features only when a bin closes");
     }
 
     #[test]

@@ -137,7 +137,7 @@ pub fn workload(view: &View, workload: &Workload, version: &str) -> Value {
         "trail": workload.trails.iter().map(|(name, trail)| trail_json(name, trail)).collect::<Vec<_>>(),
         "actions": actions,
         "worth": workload.week.span().as_ref().map(worth_json),
-        "fingerprint": workload.fingerprint.as_deref().map(fingerprint_json),
+        "fingerprint": workload.fingerprint.as_deref().map(|newest| fingerprint_json(newest, workload.features_at)),
     })
 }
 

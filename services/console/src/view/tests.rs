@@ -5,6 +5,7 @@ use crate::view::status::{Status, status};
 use prescale_domain::action::{ActionOutcome, Evidence, Mechanism, Reason, Verdict};
 use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::evaluation::{Sums, Worth};
+use prescale_domain::fingerprint::{KpiFingerprint, WindowFeatures, Windows};
 use prescale_domain::kpi::{CPU_CORES_USED, Kpi, KpiKind, KpiName, MEMORY_BYTES};
 use prescale_domain::prediction::{HorizonForecast, Interval, ResourceForecast};
 use prescale_domain::quantiles::{LEVELS, Quantiles};
@@ -85,6 +86,28 @@ fn prediction(name: &str, at_s: i64, cpu: (f64, f64), memory: (f64, f64)) -> Fac
         platform: Platform::Simulated,
     };
     Fact::Prediction("p".into(), prediction)
+}
+
+/// With so great a mean in both windows; between the closes of bins, without windows.
+fn fingerprint(name: &str, at_s: i64, last: f64, mean: Option<f64>) -> Fact {
+    let window = |mean| WindowFeatures { mean: Some(mean), ..WindowFeatures::default() };
+    Fact::Fingerprint(Box::new(Fingerprint {
+        workload: id(name),
+        source: "fleet:demo".into(),
+        at: EventTime::from_s(at_s),
+        step_s: 60,
+        short_window_s: 3600,
+        long_window_s: 604_800,
+        feature_schema_hash: "0123456789abcdef".into(),
+        kpis: vec![KpiFingerprint {
+            name: KpiName::new(CPU_CORES_USED),
+            unit: "cores".into(),
+            last: Some(last),
+            windows: mean.and_then(|mean| Windows::boxed(window(mean), window(mean))),
+        }],
+        capacity: Some(capacity(1)),
+        platform: Platform::Simulated,
+    }))
 }
 
 fn action(name: &str, action_id: &str, at_s: i64) -> Fact {
@@ -195,6 +218,32 @@ fn the_trail_lies_where_the_forecasts_pointed() {
     assert_eq!((&points[1][0], &points[1][2]), (&serde_json::json!(1_800_000), &serde_json::json!(2.0)));
     assert_eq!(json["prediction"]["made_at_ms"], 900_000);
     assert_eq!(json["prediction"]["resources"][0]["horizons"][1]["maximum"].as_array().unwrap().len(), LEVELS);
+}
+
+#[test]
+fn newest_values_keep_the_features_of_the_last_close() {
+    let mut view = view(10);
+    let shown = |view: &View| json::workload(view, view.workload("a").unwrap(), "v")["fingerprint"].take();
+    view.take(fingerprint("a", 60, 1.0, None), NOW_MS);
+    let before = shown(&view);
+    assert!(before["features_at_ms"].is_null() && before["kpis"][0]["long"].is_null(), "{before}");
+    view.take(fingerprint("a", 300, 2.0, Some(1.5)), NOW_MS);
+    assert_eq!(view.take(fingerprint("a", 360, 3.0, None), NOW_MS), Taken::Used);
+    assert_eq!(view.take(fingerprint("a", 300, 2.0, Some(1.5)), NOW_MS), Taken::Known);
+    let between = shown(&view);
+    assert_eq!(between["at_ms"], 360_000);
+    assert_eq!(between["features_at_ms"], 300_000);
+    assert_eq!(between["kpis"][0]["last"], 3.0);
+    assert_eq!(between["kpis"][0]["short"]["mean"], 1.5);
+    view.take(fingerprint("a", 600, 4.0, Some(2.5)), NOW_MS);
+    let after = shown(&view);
+    assert_eq!(after["features_at_ms"], 600_000);
+    assert_eq!(after["kpis"][0]["long"]["mean"], 2.5);
+    let Fact::Fingerprint(mut other) = fingerprint("a", 660, 5.0, None) else { unreachable!() };
+    other.feature_schema_hash = "fedcba9876543210".into();
+    view.take(Fact::Fingerprint(other), NOW_MS);
+    let other = shown(&view);
+    assert!(other["features_at_ms"].is_null() && other["kpis"][0]["short"].is_null(), "another set of features");
 }
 
 #[test]

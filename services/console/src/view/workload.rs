@@ -64,8 +64,10 @@ pub struct Workload {
     pub prediction: Option<(Arc<str>, Prediction)>,
     /// What was forecast [`TRAIL_HORIZON_S`] ahead, by resource, at the instants it was for.
     pub trails: BTreeMap<KpiName, Series<Foretold>>,
-    /// Newest fingerprint.
+    /// Newest fingerprint; one that has the newest values alone keeps the features of the one before.
     pub fingerprint: Option<Box<Fingerprint>>,
+    /// The instant that its features are of.
+    pub features_at: Option<EventTime>,
     /// Actions in time order.
     pub actions: VecDeque<KeptAction>,
     /// Results, as they came.
@@ -93,6 +95,7 @@ impl Workload {
             prediction: None,
             trails: BTreeMap::new(),
             fingerprint: None,
+            features_at: None,
             actions: VecDeque::new(),
             results: VecDeque::new(),
             week: Week::default(),
@@ -169,14 +172,32 @@ impl Workload {
     }
 
     /// Takes in a fingerprint; false when it is not newer than the one kept.
-    pub fn take_fingerprint(&mut self, fingerprint: Fingerprint) -> bool {
+    pub fn take_fingerprint(&mut self, mut fingerprint: Fingerprint) -> bool {
         if self.fingerprint.as_ref().is_some_and(|kept| kept.at >= fingerprint.at) {
             return false;
+        }
+        if fingerprint.has_features() {
+            self.features_at = Some(fingerprint.at);
+        } else {
+            self.keep_features(&mut fingerprint);
         }
         self.platform = fingerprint.platform;
         self.at = self.at.max(Some(fingerprint.at));
         self.fingerprint = Some(Box::new(fingerprint));
         true
+    }
+
+    /// Hands the features that are kept on to newer values, unless these are of another set of features.
+    fn keep_features(&mut self, newest: &mut Fingerprint) {
+        match self.fingerprint.take() {
+            Some(mut kept) if kept.feature_schema_hash == newest.feature_schema_hash => {
+                for kpi in &mut newest.kpis {
+                    let same = kept.kpis.iter_mut().find(|same| same.name == kpi.name);
+                    kpi.windows = same.and_then(|same| same.windows.take());
+                }
+            }
+            _ => self.features_at = None,
+        }
     }
 
     /// Takes in a prediction; false when it is not newer than the one kept.

@@ -6,6 +6,7 @@ use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, Season, WindowFeatures};
 use prescale_domain::prediction::{HorizonForecast, Interval, Prediction};
 use prescale_domain::sample::{Capacity, Platform};
+use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use serde_json::{Value, json};
 
@@ -138,9 +139,11 @@ fn interval_json(interval: &Interval) -> Value {
     })
 }
 
-pub(super) fn fingerprint_json(fingerprint: &Fingerprint) -> Value {
+/// Newest values, with the features as of `features_at`, which is an earlier instant between the closes of bins.
+pub(super) fn fingerprint_json(fingerprint: &Fingerprint, features_at: Option<EventTime>) -> Value {
     json!({
         "at_ms": fingerprint.at.as_ms(),
+        "features_at_ms": features_at.map(|at| at.as_ms()),
         "step_s": fingerprint.step_s,
         "short_window_s": fingerprint.short_window_s,
         "long_window_s": fingerprint.long_window_s,
@@ -150,8 +153,9 @@ pub(super) fn fingerprint_json(fingerprint: &Fingerprint) -> Value {
 }
 
 fn kpi_json(kpi: &KpiFingerprint) -> Value {
+    let windows = kpi.windows.as_deref();
     json!({"name": kpi.name.as_str(), "unit": &*kpi.unit, "last": kpi.last,
-           "short": window_json(&kpi.short), "long": window_json(&kpi.long)})
+           "short": windows.map(|w| window_json(&w.short)), "long": windows.map(|w| window_json(&w.long))})
 }
 
 fn window_json(window: &WindowFeatures) -> Value {
