@@ -14,7 +14,7 @@ use prescale_domain::outcome::rules::as_bought::AsBought;
 use prescale_domain::outcome::rules::holt_winters::{HoltWinters, Smoothing};
 use prescale_domain::outcome::rules::last_week::LastWeek;
 use prescale_domain::outcome::rules::quantile_ahead::QuantileAhead;
-use prescale_domain::outcome::rules::reactive::Reactive;
+use prescale_domain::outcome::rules::reactive::{self, Reactive};
 use prescale_domain::outcome::rules::vertical::Vertical;
 use prescale_domain::outcome::rules::window_max::WindowMax;
 use prescale_domain::policy::RuleBook;
@@ -69,7 +69,7 @@ static SIMPLE: [Simple; 8] = [
     },
     Simple {
         name: BASELINE,
-        knobs: &[("utilisation", 0.7), ("window_s", 3600.0)],
+        knobs: &[("utilisation", reactive::UTILISATION), ("window_s", reactive::WINDOW_S as f64)],
         swept: UTILISATIONS,
         needs_forecasts: false,
         make: |knobs, _| Box::new(Reactive::new(knobs["utilisation"], knobs["window_s"] as u32)),
