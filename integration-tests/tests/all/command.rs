@@ -218,6 +218,15 @@ fn wrong_usage_and_configuration_end_with_64_and_a_remedy() {
     let sound = run(folder.path(), &["check-config"]);
     assert!(sound.status.success() && text(&sound.stdout).contains("lead_time_s = 900"));
     assert_eq!(run(folder.path(), &["no-such-verb"]).status.code(), Some(64));
+    for (args, remedy) in [
+        (vec!["--policies", "planer"], "did you mean \"planner\"?"),
+        (vec!["--policies", "threshold", "--no-forecasts"], "leave --no-forecasts out"),
+        (vec!["--lead-time", "5"], "has no unit"),
+    ] {
+        let refused = run(folder.path(), &[vec!["replay", "--data", "trace.csv"], args.clone()].concat());
+        assert_eq!(refused.status.code(), Some(64), "{args:?}");
+        assert!(text(&refused.stderr).contains(remedy), "{}", text(&refused.stderr));
+    }
     assert_eq!(run(folder.path(), &["bus", "tail", "actions"]).status.code(), Some(1), "no topic is there yet");
     assert!(text(&run(folder.path(), &["topics", "plan"]).stdout).contains("create"));
     assert!(run(folder.path(), &["topics", "apply"]).status.success());

@@ -69,6 +69,8 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use prescale_chassis::Loader;
+    use std::path::Path;
 
     #[test]
     fn the_defaults_are_the_domains() {
@@ -80,5 +82,20 @@ mod tests {
         let message = |text: &str| format!("{:#}", toml::from_str::<Config>(text).unwrap().rules().unwrap_err());
         assert!(message("changed_share_max = 2.0").contains("[governor]: changed_share_max = 2"));
         assert!(message("[fleets.web]").contains("[governor.fleets.web]"));
+    }
+
+    #[test]
+    fn what_does_not_fit_names_file_line_and_key() {
+        let error = |text: &str| {
+            let loader = Loader::from_text(Path::new("prescale.toml"), &format!("[governor.fleets.web]\n{text}\n"), []);
+            loader.unwrap().section::<Config>("governor").unwrap_err().to_string()
+        };
+        assert_eq!(
+            error("workload = [\"web-*\"]"),
+            "prescale.toml:2: [governor] fleets.web.workload: unknown key, did you mean \"workloads\"?"
+        );
+        let kind = error("workloads = \"web-*\"");
+        assert!(kind.starts_with("prescale.toml:2: [governor] fleets.web.workloads: invalid type: string"), "{kind}");
+        assert!(kind.contains("web-*") && kind.contains("expected a sequence"), "{kind}");
     }
 }

@@ -72,6 +72,20 @@ pub enum PolicyName {
     Threshold,
 }
 
+impl PolicyName {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Proactive, Self::Cost, Self::Threshold];
+
+    /// As it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Proactive => "proactive",
+            Self::Cost => "cost",
+            Self::Threshold => "threshold",
+        }
+    }
+}
+
 /// What of a forecast counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -441,6 +455,14 @@ mod tests {
     #[test]
     fn the_defaults_are_the_domains() {
         assert_eq!(Config::default().rules(&GroupsConfig::new()).unwrap().general(), &Rules::default());
+    }
+
+    #[test]
+    fn policies_are_read_by_their_names() {
+        for policy in PolicyName::ALL {
+            let config: Config = toml::from_str(&format!("policy = \"{}\"\n", policy.name())).unwrap();
+            assert_eq!(config.policy, policy);
+        }
     }
 
     #[test]

@@ -116,6 +116,28 @@ pub enum ShownDemand {
     Capped,
 }
 
+/// Whether the request makes sense, before the trace is looked at.
+///
+/// # Errors
+/// With the argument that cannot be used, and what to write instead.
+pub fn check(settings: &Settings, request: &Request) -> Result<()> {
+    policies_of(settings, request).map(|_| ())
+}
+
+fn policies_of(settings: &Settings, request: &Request) -> Result<Vec<Policy>> {
+    ensure!(!request.lead_times_s.is_empty(), "--lead-time: name at least one");
+    ensure!(request.block_days > 0, "--block-days: at least one day");
+    ensure!(request.grain_cores.is_finite() && request.grain_cores > 0.0, "--grain: give cores above 0");
+    let policies = policies::chosen(settings, request)?;
+    for policy in &policies {
+        let Kind::Planner(planning) = &policy.kind else { continue };
+        for lead_s in &request.lead_times_s {
+            planning.rules(*lead_s).with_context(|| format!("--lead-time {lead_s}s, --policies {:?}", policy.label))?;
+        }
+    }
+    Ok(policies)
+}
+
 /// Reads the trace and holds every contender's capacity against it.
 ///
 /// # Errors
@@ -163,10 +185,7 @@ struct Plan {
 
 impl Plan {
     fn of(settings: &Settings, request: &Request) -> Result<Self> {
-        ensure!(!request.lead_times_s.is_empty(), "--lead-time: name at least one");
-        ensure!(request.block_days > 0, "--block-days: at least one day");
-        ensure!(request.grain_cores.is_finite() && request.grain_cores > 0.0, "--grain: give cores above 0");
-        let policies = policies::chosen(settings, request)?;
+        let policies = policies_of(settings, request)?;
         let needs = |naive: bool| request.forecasts && policies.iter().any(|p| p.needs_forecasts(naive));
         let mut config = settings.predictor.clone();
         config.resources = vec![CPU_CORES_USED.to_owned()];

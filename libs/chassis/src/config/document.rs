@@ -74,17 +74,29 @@ impl Document {
         self.place(offset)
     }
 
-    /// Dotted path, within the section, of the innermost key whose value holds the offset.
-    pub(crate) fn key_at(&self, section: &str, offset: usize) -> String {
-        let found = self.section(section).and_then(|v| key_at(v.get_ref().as_table()?, offset));
-        found.unwrap_or_default().join(".")
+    /// Path, within the section, of the innermost key whose value holds the offset.
+    pub(crate) fn path_at(&self, section: &str, offset: usize) -> Vec<String> {
+        let found = self.section(section).and_then(|v| path_at(v.get_ref().as_table()?, offset));
+        found.unwrap_or_default()
+    }
+
+    /// Whether a section has a key.
+    pub(crate) fn has_key(&self, section: &str, path: &[String]) -> bool {
+        self.section(section).is_some_and(|v| v.get_ref().as_table().is_some_and(|table| has_key(table, path)))
     }
 }
 
-fn key_at(table: &DeTable<'_>, offset: usize) -> Option<Vec<String>> {
+fn has_key(table: &DeTable<'_>, path: &[String]) -> bool {
+    let Some((wanted, deeper)) = path.split_first() else { return true };
+    let found = table.iter().find(|(key, _)| key.get_ref() == wanted.as_str());
+    let Some((_, value)) = found else { return false };
+    deeper.is_empty() || value.get_ref().as_table().is_some_and(|table| has_key(table, deeper))
+}
+
+fn path_at(table: &DeTable<'_>, offset: usize) -> Option<Vec<String>> {
     table.iter().find_map(|(key, value)| {
         let name = key.get_ref().to_string();
-        let deeper = value.get_ref().as_table().and_then(|t| key_at(t, offset));
+        let deeper = value.get_ref().as_table().and_then(|t| path_at(t, offset));
         match deeper {
             Some(mut path) => {
                 path.insert(0, name);

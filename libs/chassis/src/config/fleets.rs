@@ -69,6 +69,19 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_fit_is_refused_to_the_planner_with_its_place_as_well() {
+        let error = |line: &str| {
+            let text = format!("[governor]\npatience_s = 600\n[governor.fleets.web]\n{line}\n");
+            let loader = Loader::from_text(Path::new("prescale.toml"), &text, []).unwrap();
+            loader.section::<FleetsSection>("governor").unwrap_err().to_string()
+        };
+        let kind = error("workloads = \"web-*\"");
+        assert!(kind.starts_with("prescale.toml:4: [governor] fleets.web.workloads: invalid type: string"), "{kind}");
+        let key = error("workload = [\"web-*\"]");
+        assert_eq!(key, "prescale.toml:4: [governor] fleets.web.workload: unknown key, did you mean \"workloads\"?");
+    }
+
+    #[test]
     fn what_cannot_be_used_is_refused_with_its_key() {
         let message = |name: &str, workloads: &[&str]| {
             let workloads = workloads.iter().map(|&p| p.to_owned()).collect();

@@ -95,16 +95,11 @@ impl Loader {
         match read::<T, _>(ValueDeserializer::from(section)) {
             Ok((value, unknown)) => match unknown.first() {
                 None => Ok(Some(value)),
-                Some(path) => Err(unknown_key::<T>(document.place_of_key(name, path), name, path)),
+                Some(path) => Err(unknown_key(&value, document.place_of_key(name, path), name, path)),
             },
             Err(error) => {
                 let offset = error.span().map_or(start, |s| s.start);
-                Err(ConfigError::Value {
-                    place: document.place(offset),
-                    section: name.to_owned(),
-                    key: document.key_at(name, offset),
-                    problem: one_line(error.message()),
-                })
+                Err(misfit(document, name, offset, &one_line(error.message())))
             }
         }
     }
@@ -136,14 +131,32 @@ fn apply<T: Default + Serialize + DeserializeOwned>(
         match read::<T, _>(Value::Table(changed.clone())) {
             Ok((value, unknown)) => match unknown.first() {
                 None => return Ok((value, changed)),
-                Some(path) => return Err(unknown_key::<T>(change.place(), &change.section, path)),
+                Some(path) => return Err(unknown_key(&value, change.place(), &change.section, path)),
             },
             Err(error) => {
                 first_error.get_or_insert(error);
             }
         }
     }
-    Err(value_error(first_error.map(|e| one_line(e.message())).unwrap_or_default()))
+    let problem = first_error.map(|e| one_line(e.message())).unwrap_or_default();
+    let key = change.path.join(".");
+    let is_key = |named: &str| key == named || key.ends_with(&format!(".{named}"));
+    let told = problem.split_once(": ").filter(|(named, _)| is_key(named)).map(|(_, rest)| rest);
+    Err(value_error(told.unwrap_or(&problem).to_owned()))
+}
+
+/// What does not fit, with its place. What a table says that is read with [`read_strictly`] begins with one of its keys.
+fn misfit(document: &Document, section: &str, offset: usize, message: &str) -> ConfigError {
+    let (mut place, mut path) = (document.place(offset), document.path_at(section, offset));
+    let mut problem = message;
+    if let Some((key, rest)) = message.split_once(": ") {
+        let named: Vec<String> = path.iter().cloned().chain(key.split('.').map(str::to_owned)).collect();
+        if document.has_key(section, &named[..=path.len()]) {
+            (place, problem) = (document.place_of_key(section, &named), rest);
+            path = named;
+        }
+    }
+    ConfigError::Value { place, section: section.to_owned(), key: path.join("."), problem: problem.to_owned() }
 }
 
 /// A value and the paths of the keys that it did not take.
@@ -170,23 +183,37 @@ fn segments(path: &serde_ignored::Path<'_>) -> Vec<String> {
 /// The value that a table makes, with the defaults for what it leaves out.
 ///
 /// # Errors
-/// With the key that is not known and the nearest one, or the value that does not fit.
+/// With the key that is not known and the nearest one, or the key whose value does not fit and what would.
 pub fn read_strictly<T: Default + Serialize + DeserializeOwned>(table: &Table) -> Result<T, String> {
-    let (value, unknown) = read::<T, _>(Value::Table(table.clone())).map_err(|e| one_line(e.message()))?;
+    let (value, unknown) = read::<T, _>(Value::Table(table.clone())).map_err(|e| with_key(&e))?;
     match unknown.first() {
         None => Ok(value),
-        Some(path) => Err(format!("{}: unknown key, {}", path.join("."), hint_for::<T>(path))),
+        Some(path) => Err(format!("{}: unknown key, {}", path.join("."), hint_for(&value, path))),
     }
 }
 
-fn unknown_key<T: Default + Serialize>(place: String, section: &str, path: &[String]) -> ConfigError {
-    ConfigError::UnknownKey { place, section: section.to_owned(), key: path.join("."), hint: hint_for::<T>(path) }
+/// What is wrong, behind the key that is meant. The error gives its keys in its whole text alone, on a line of their own.
+fn with_key(error: &toml::de::Error) -> String {
+    let (problem, text) = (one_line(error.message()), error.to_string());
+    match text.trim_end().strip_suffix('`').and_then(|text| text.rsplit_once("\nin `")) {
+        Some((_, keys)) => format!("{keys}: {problem}"),
+        None => problem,
+    }
 }
 
-fn hint_for<T: Default + Serialize>(path: &[String]) -> String {
-    let defaults = Value::try_from(T::default()).unwrap_or_else(|_| Value::Table(Table::new()));
+fn unknown_key<T: Serialize>(value: &T, place: String, section: &str, path: &[String]) -> ConfigError {
+    ConfigError::UnknownKey { place, section: section.to_owned(), key: path.join("."), hint: hint_for(value, path) }
+}
+
+/// What an unknown key may have meant: one of those beside it in what was read, where tables stand under names that
+/// only the file knows.
+fn hint_for<T: Serialize>(read: &T, path: &[String]) -> String {
+    let known = Value::try_from(read).unwrap_or_else(|_| Value::Table(Table::new()));
     let (last, parents) = path.split_last().map_or(("", path), |(last, parents)| (last.as_str(), parents));
-    let siblings = parents.iter().try_fold(&defaults, |value, key| value.get(key));
+    let siblings = parents.iter().try_fold(&known, |value, key| match value {
+        Value::Array(items) => items.get(key.parse::<usize>().ok()?),
+        value => value.get(key),
+    });
     let keys = siblings.and_then(Value::as_table).into_iter().flat_map(|t| t.keys().map(String::as_str));
     hint(last, keys)
 }

@@ -15,6 +15,7 @@ mod secret;
 pub use fleets::{FleetConfig, FleetsConfig, FleetsSection, fleets};
 pub use groups::{GroupConfig, GroupsConfig, GroupsSection, selector};
 pub use loader::{Loader, defaults_toml, read_strictly};
+pub use nearest::{hint, nearest_name};
 pub use prices::{InstanceTypeConfig, PricesConfig};
 pub use secret::Secret;
 

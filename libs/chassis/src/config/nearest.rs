@@ -1,17 +1,22 @@
 //! What a misspelt name was meant to be.
 
-/// A hint with the candidate nearest to `word`, or with all candidates when none is near.
-pub(crate) fn hint<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> String {
-    let mut candidates: Vec<&str> = candidates.collect();
-    candidates.sort_unstable();
+/// The candidate nearest to `word`; `None` when none is near.
+pub fn nearest_name<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let near = (word.len() / 3).max(2);
     let best = candidates
-        .iter()
-        .map(|c| (strsim::damerau_levenshtein(word, c), *c))
+        .into_iter()
+        .map(|c| (strsim::damerau_levenshtein(word, c), c))
         .filter(|(distance, c)| *distance <= near || c.starts_with(word) || word.starts_with(c))
         .min();
-    match best {
-        Some((_, candidate)) => format!("did you mean {candidate:?}?"),
+    best.map(|(_, candidate)| candidate)
+}
+
+/// A hint with the candidate nearest to `word`, or with all candidates when none is near.
+pub fn hint<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> String {
+    let mut candidates: Vec<&str> = candidates.collect();
+    candidates.sort_unstable();
+    match nearest_name(word, candidates.iter().copied()) {
+        Some(candidate) => format!("did you mean {candidate:?}?"),
         None if candidates.is_empty() => "there are none here".to_owned(),
         None => format!("known are: {}", candidates.join(", ")),
     }

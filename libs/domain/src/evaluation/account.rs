@@ -15,10 +15,6 @@ use crate::sample::Capacity;
 use crate::time::EventTime;
 use bitcode::{Decode, Encode};
 
-/// The reactive rule: share of the capacity that is to be used.
-const REACTIVE_UTILISATION: f64 = 0.7;
-/// The reactive rule: window for decreases, in seconds.
-const REACTIVE_WINDOW_S: u32 = 3600;
 /// A sample of a longer step says too little of any hour to count.
 const STEP_MAX_S: u32 = 86_400;
 
@@ -197,7 +193,7 @@ impl Held {
             plan: ClosedLoop::new(cores, lead_s),
             plan_sizes: CapacitySchedule::new(capacity.clone()),
             reactive: ClosedLoop::new(cores, lead_s),
-            rule: Reactive::new(REACTIVE_UTILISATION, REACTIVE_WINDOW_S),
+            rule: Reactive::reference(),
         }
     }
 

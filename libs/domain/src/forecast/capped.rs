@@ -11,6 +11,30 @@ const ABOVE_BY: f64 = 0.02;
 /// What was seen is believed for so many bins: a day.
 const BELIEVED_BINS: u16 = DAY_BINS as u16;
 
+/// How use stands to what can be used at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// Below it: all that is wanted is seen.
+    Below,
+    /// At it: more may be wanted.
+    At,
+    /// Above it: it does not cap the use.
+    Above,
+}
+
+impl Reached {
+    /// By a use of a capacity, both in the same unit.
+    pub fn by(used: f64, capacity: f64) -> Self {
+        if used > capacity * (1.0 + ABOVE_BY) {
+            Self::Above
+        } else if capacity > 0.0 && used >= capacity * CAPPED_FROM {
+            Self::At
+        } else {
+            Self::Below
+        }
+    }
+}
+
 /// What was demanded, as far as it could be seen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Truth {
@@ -52,10 +76,10 @@ impl Capped {
     /// Takes in a value of the open bin and what can be used at most.
     pub(super) fn observe(&mut self, value: f64, capacity: f64) {
         self.capacity = capacity;
-        if value > capacity * (1.0 + ABOVE_BY) {
-            self.since_above = Some(0);
-        } else if capacity > 0.0 && value >= capacity * CAPPED_FROM {
-            self.since_at = Some(0);
+        match Reached::by(value, capacity) {
+            Reached::Above => self.since_above = Some(0),
+            Reached::At => self.since_at = Some(0),
+            Reached::Below => {}
         }
     }
 
@@ -75,6 +99,14 @@ impl Capped {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn use_is_at_the_capacity_from_a_little_below_it_to_a_little_above() {
+        let reached = [1.93, 1.95, 2.03, 2.05].map(|used| Reached::by(used, 2.0));
+        assert_eq!(reached, [Reached::Below, Reached::At, Reached::At, Reached::Above]);
+        assert_eq!([0.0, 0.1].map(|used| Reached::by(used, 0.0)), [Reached::Below, Reached::Above]);
+        assert_eq!(Reached::by(9.0, f64::INFINITY), Reached::Below);
+    }
 
     #[test]
     fn who_used_all_that_there_was_hides_for_a_day_what_is_above_it() {

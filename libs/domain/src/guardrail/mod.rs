@@ -12,6 +12,8 @@ pub use history::{History, Published};
 pub use pace::Pace;
 pub use room::{Bounds, Room, Step};
 
+use crate::forecast::capped::CAPPED_FROM;
+
 /// All guardrails of a workload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Guardrails {
@@ -45,7 +47,7 @@ impl Default for Guardrails {
             floor_utilisation: 0.95,
             surge_s: 120,
             floor_window_s: 300,
-            capped_from: 0.97,
+            capped_from: CAPPED_FROM,
         }
     }
 }

@@ -64,7 +64,7 @@ fn instant(text: &str) -> Option<EventTime> {
 fn seconds_of(length: &str) -> Option<i64> {
     let digits = length.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit_s = match &length[digits.len()..] {
-        "s" | "" => 1,
+        "s" => 1,
         "m" => 60,
         "h" => 3600,
         "d" => 86_400,

@@ -44,6 +44,7 @@ fn texts_and_numbers_are_read() {
         ("from = -1", "from"),
         ("to = \"+1y\"", "to"),
         ("to = \"+0d\"", "to"),
+        ("to = \"+300\"", "to"),
     ] {
         let error = read(&format!("[collector.replay]\n{text}\n")).unwrap_err();
         assert!(error.starts_with(&format!("prescale.toml:2: [collector] replay.{key}: ")), "{error}");

@@ -11,7 +11,7 @@ use datafusion::config::ConfigOptions;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::functions::math::expr_fn::round;
 use datafusion::functions_aggregate::expr_fn::{count, min};
@@ -51,7 +51,7 @@ pub(crate) struct TraceKpi {
 /// A trace file, opened.
 pub(crate) struct Trace {
     rows: DataFrame,
-    /// The same rows, read by one thread in the order of the file.
+    /// The same rows, read by one thread in the order of the file, with memory of their own.
     rows_in_file_order: DataFrame,
     at: Instant,
     workload: Expr,
@@ -207,6 +207,9 @@ impl Trace {
     /// The rows in a range, by instant, then workload, then all else, so that the order is the
     /// same each time: instant (ms), workload, the KPIs, and the capacity where there is one.
     ///
+    /// One sort has all the memory. Several side by side take it from each other just when one merges what it has,
+    /// which can neither wait nor spill: then the trace fails, by how the threads happen to run.
+    ///
     /// # Errors
     /// When the plan cannot be made.
     pub(crate) async fn ordered(&self, range: Range) -> Result<SendableRecordBatchStream> {
@@ -218,7 +221,7 @@ impl Trace {
             .map(|(i, value)| value.clone().alias(format!("c{i}")))
             .collect();
         let order: Vec<SortExpr> = (0..columns.len()).map(|i| ident(format!("c{i}")).sort(true, true)).collect();
-        let rows = self.rows.clone().filter(self.at.within(range))?.select(columns)?.sort(order)?;
+        let rows = self.rows_in_file_order.clone().filter(self.at.within(range))?.select(columns)?.sort(order)?;
         rows.execute_stream().await.context("cannot order the trace")
     }
 }
@@ -419,12 +422,16 @@ fn session(memory_bytes_max: usize, partitions: Option<usize>) -> Result<Session
     let mut options = ConfigOptions::new();
     options.sql_parser.enable_ident_normalization = false;
     options.execution.parquet.pushdown_filters = true;
-    // Kept for merging what was sorted, which cannot wait for memory.
-    options.execution.sort_spill_reservation_bytes = memory_bytes_max / 8;
+    // Kept for merging what was sorted. A batch counts twice while it is gathered; when it is merged, once, and as long
+    // as its rows are in the form that they are compared in, which takes up to twice its size.
+    options.execution.sort_spill_reservation_bytes = memory_bytes_max / 2;
     if let Some(partitions) = partitions {
         options.execution.target_partitions = partitions;
     }
-    let pool = Arc::new(FairSpillPool::new(memory_bytes_max));
+    let pool = Arc::new(GreedyMemoryPool::new(memory_bytes_max));
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
     Ok(SessionContext::new_with_config_rt(SessionConfig::from(options), runtime))
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use super::Config;
 use anyhow::{Context as _, Result, ensure};
+use prescale_chassis::config::hint;
 use prescale_chassis::{GroupsConfig, read_strictly, selector};
 use prescale_domain::policy::rule_book::{Reach, Section};
 use prescale_domain::policy::{RuleBook, Rules};
@@ -53,6 +54,7 @@ impl TryFrom<Table> for SectionConfig {
         let (own, overrides): (Table, Table) = table.into_iter().partition(|(key, _)| OWN.contains(&key.as_str()));
         let Own { priority, workloads, sources, groups } = read_strictly(&own)?;
         ensure_not_nested(&overrides)?;
+        ensure_known(&overrides)?;
         read_strictly::<Config>(&overrides)?;
         Ok(Self { priority, workloads, sources, groups, overrides })
     }
@@ -63,6 +65,16 @@ fn ensure_not_nested(overrides: &Table) -> Result<(), String> {
         return Err("for: a section has no sections of its own: give it a priority instead".to_owned());
     }
     Ok(())
+}
+
+/// What is misspelt may be a key of the section's own as well as one of `[planner]`.
+fn ensure_known(overrides: &Table) -> Result<(), String> {
+    let general = Table::try_from(Config::default()).map_err(|e| e.to_string())?;
+    let known = || general.keys().map(String::as_str).filter(|key| *key != FOR).chain(OWN);
+    match overrides.keys().find(|key| !general.contains_key(*key)) {
+        Some(key) => Err(format!("{key}: unknown key, {}", hint(key, known()))),
+        None => Ok(()),
+    }
 }
 
 impl SectionConfig {

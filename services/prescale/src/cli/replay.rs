@@ -52,7 +52,7 @@ pub(super) struct ReplayArgs {
     /// Only workloads with such names, such as 'web-*'.
     #[arg(long, value_name = "PATTERN")]
     workloads: Option<String>,
-    /// Do not run the predictor: policies see the last value alone.
+    /// Do not run the predictor: policies see the last value alone. Those that would do nothing so are refused.
     #[arg(long)]
     no_forecasts: bool,
     /// Let all that is decided out at once, as if there were no governor.
@@ -145,15 +145,45 @@ fn length_s(flag: &str, text: &str) -> Result<u32> {
             _ => None,
         },
     };
-    seconds.ok_or_else(|| anyhow!("{flag} {text:?} is no length: write 300s, 5m, 12h or 7d"))
+    seconds.ok_or_else(|| match text.parse::<u32>() {
+        Ok(_) => anyhow!("{flag} {text:?} has no unit: write {text}s, {text}m, {text}h or {text}d"),
+        Err(_) => anyhow!("{flag} {text:?} is no length: write 300s, 5m, 12h or 7d"),
+    })
 }
 
 pub(super) fn run(config: Option<&Path>, args: &ReplayArgs) -> Result<(), Failure> {
     let settings = load_quietly(config)?;
     let request = args.request().map_err(Failure::Usage)?;
+    replay::check(&settings, &request).map_err(Failure::Usage)?;
     let report = replay::replay(&settings, &request)?;
     match args.format {
         Format::Json => say(&pretty_json(&report)?),
         Format::Text => say(&report.table()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::args::{Cli, Verb};
+    use super::*;
+    use clap::Parser as _;
+
+    fn request(args: &[&str]) -> Result<Request, String> {
+        let cli = Cli::try_parse_from(["prescale", "replay", "--data", "trace.csv"].iter().chain(args)).unwrap();
+        let Verb::Replay(args) = cli.verb else { panic!("replay") };
+        args.request().map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn lengths_have_units() {
+        let read = request(&["--lead-time", "90s,5m,1h", "--warm-up", "2d"]).unwrap();
+        assert_eq!((read.lead_times_s.as_slice(), read.warm_up_s), ([90, 300, 3600].as_slice(), 172_800));
+        assert_eq!(request(&["--lead-time", "0"]).unwrap().lead_times_s, [0]);
+        let refused = |args: &[&str]| request(args).unwrap_err();
+        assert_eq!(refused(&["--lead-time", "5m,15"]), "--lead-time \"15\" has no unit: write 15s, 15m, 15h or 15d");
+        assert_eq!(refused(&["--warm-up", "7"]), "--warm-up \"7\" has no unit: write 7s, 7m, 7h or 7d");
+        assert!(refused(&["--lead-time", "5min"]).contains("is no length: write 300s, 5m, 12h or 7d"));
+        let end = refused(&["--from", "2013-08-01T00:00:00Z", "--to", "+7"]);
+        assert!(end.contains("--to \"+7\"") && end.contains("such as \"+1d\" (s, m, h, d)"), "{end}");
     }
 }

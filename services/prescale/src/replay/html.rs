@@ -3,7 +3,7 @@
 use super::front::Role;
 use super::plots;
 use super::relative::{Named, Ratio};
-use super::report::{Budget, Line, Report};
+use super::report::{Budget, Line, Report, Stated};
 use super::table::{minutes, words};
 use crate::report_page::STYLE;
 use anyhow::Result;
@@ -51,7 +51,7 @@ fn section(report: &Report, lead_s: u32) -> Result<Markup> {
                 th { "surges covered, %" } th { "cost" } th { "time short" } th { "unmet" } th { "over" } th { "win/lose, %" }
                 @for (share, _) in own().next().map(|line| line.workloads_short_above.as_slice()).unwrap_or_default() {
                     th { "VMs short > " (100.0 * share) " %, %" } }
-                @if has_budgets { th { "stated, %" } th { "short by stated" } th { "VMs > 3 × stated, %" } } th { "beaten by" } } }
+                @if has_budgets { th { "stated, %" } th { "came by stated" } th { "VMs > 3 × stated, %" } th { "kept" } } th { "beaten by" } } }
             tbody { @for line in own() { (row(report, line, has_budgets)) } }
         }
         div.plots { @for picture in pictures { figure { (PreEscaped(picture)) } } }
@@ -85,11 +85,16 @@ fn row(report: &Report, line: &Line, has_budgets: bool) -> Markup {
 }
 
 fn budget(budget: Option<&Budget>) -> Markup {
-    let Some(Budget { stated, fleet, workloads_above }) = budget else {
-        return html! { td { "-" } td { "-" } td { "-" } };
+    let Some(Budget { of, stated, fleet, workloads_above, kept }) = budget else {
+        return html! { td { "-" } td { "-" } td { "-" } td { "-" } };
+    };
+    let of = match of {
+        Stated::TimeShort => "short",
+        Stated::Unmet => "unmet",
     };
     html! {
-        td { (100.0 * stated) } td { (format!("{fleet:.2}")) } td { (format!("{:.1}", 100.0 * workloads_above)) }
+        td { (100.0 * stated) " " (of) } td { (format!("{fleet:.2}")) } td { (format!("{:.1}", 100.0 * workloads_above)) }
+        td { @if *kept { "yes" } @else { "no" } }
     }
 }
 

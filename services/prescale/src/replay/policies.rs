@@ -9,15 +9,17 @@ use super::{Request, ShownDemand};
 use crate::settings::Settings;
 use anyhow::{Context as _, Result, bail, ensure};
 use prescale_chassis::GroupsConfig;
+use prescale_chassis::config::nearest_name;
 use prescale_domain::outcome::SizingRule;
 use prescale_domain::outcome::rules::as_bought::AsBought;
 use prescale_domain::outcome::rules::holt_winters::{HoltWinters, Smoothing};
 use prescale_domain::outcome::rules::last_week::LastWeek;
 use prescale_domain::outcome::rules::quantile_ahead::QuantileAhead;
-use prescale_domain::outcome::rules::reactive::Reactive;
+use prescale_domain::outcome::rules::reactive::{self, Reactive};
 use prescale_domain::outcome::rules::vertical::Vertical;
 use prescale_domain::outcome::rules::window_max::WindowMax;
 use prescale_domain::policy::RuleBook;
+use prescale_domain::policy::proactive::Budget;
 use prescale_planner::Config as PlannerConfig;
 use prescale_planner::config::{AimName, DryRunConfig, MechanismName, PolicyName};
 use std::collections::BTreeMap;
@@ -33,9 +35,6 @@ const AS_BOUGHT: &str = "as-bought";
 const PLANNER: &str = "planner";
 
 const NAIVE: &str = "naive:";
-
-/// The policy that cannot be replayed.
-const COST: &str = "cost";
 
 /// Values of a rule's knobs by name.
 pub(super) type Knobs = BTreeMap<&'static str, f64>;
@@ -69,7 +68,7 @@ static SIMPLE: [Simple; 8] = [
     },
     Simple {
         name: BASELINE,
-        knobs: &[("utilisation", 0.7), ("window_s", 3600.0)],
+        knobs: &[("utilisation", reactive::UTILISATION), ("window_s", reactive::WINDOW_S as f64)],
         swept: UTILISATIONS,
         needs_forecasts: false,
         make: |knobs, _| Box::new(Reactive::new(knobs["utilisation"], knobs["window_s"] as u32)),
@@ -201,15 +200,32 @@ impl Policy {
         }
     }
 
-    /// The share of the time that each workload is to be short for, if that is what all are sized by.
-    pub(super) fn stated_share(&self) -> Option<f64> {
+    /// Why it, or a part of it, does nothing without forecasts; `None` where all of it does something.
+    fn idle_without_forecasts(&self) -> Option<String> {
+        match &self.kind {
+            Kind::Simple(simple, _) => simple.needs_forecasts.then(|| "it sizes by a quantile of them".to_owned()),
+            Kind::Planner(planning) if planning.is_naive => Some(format!("{NAIVE} names those that it gets")),
+            Kind::Planner(planning) => {
+                let of = section_with(&planning.config, PolicyName::Threshold)?;
+                Some(format!("the policy threshold{of} decides by nothing else"))
+            }
+            Kind::Foresight(_) => None,
+        }
+    }
+
+    /// The budget that each workload is to keep, if that is what all are sized by.
+    pub(super) fn stated_budget(&self) -> Option<Budget> {
         let Kind::Planner(planning) = &self.kind else { return None };
         let config = &planning.config;
         let is_other = |key: &str| config.sections.values().any(|section| section.overrides.contains_key(key));
-        let is_stated = config.policy == PolicyName::Proactive
-            && config.proactive.aim == AimName::ShortShare
-            && !["policy", "proactive"].into_iter().any(is_other);
-        is_stated.then_some(config.proactive.short_share)
+        if config.policy != PolicyName::Proactive || ["policy", "proactive"].into_iter().any(is_other) {
+            return None;
+        }
+        match config.proactive.aim {
+            AimName::ShortShare => Some(Budget::of_time(config.proactive.short_share)),
+            AimName::UnmetShare => Some(Budget::of_demand(config.proactive.unmet_share)),
+            AimName::BeatReactive | AimName::Prices => None,
+        }
     }
 
     /// What it is in the comparison.
@@ -242,11 +258,12 @@ pub(super) fn chosen(settings: &Settings, request: &Request) -> Result<Vec<Polic
             continue;
         }
         let policy = parsed(label, settings, request)?;
-        ensure!(
-            request.forecasts
-                || !(policy.needs_forecasts(true) || matches!(&policy.kind, Kind::Simple(s, _) if s.needs_forecasts)),
-            "--policies {label:?} needs forecasts: leave --no-forecasts out"
-        );
+        let idle = if request.forecasts { None } else { policy.idle_without_forecasts() };
+        if let Some(why) = idle {
+            bail!(
+                "--policies {label:?} needs forecasts, since {why}: leave --no-forecasts out, or name --policies without it"
+            );
+        }
         let swept = if request.sweep { swept(&policy, settings, request)? } else { Vec::new() };
         policies.push(policy);
         for other in swept {
@@ -331,8 +348,10 @@ fn simple_knobs(simple: &Simple, given: &[(String, String)]) -> Result<Knobs> {
 
 /// The planner over CPU alone, by limits, with nothing called that is not carried out.
 fn planning(name: &str, knobs: &[(String, String)], settings: &Settings, request: &Request) -> Result<Planning> {
-    let is_naive = name.starts_with(NAIVE);
-    let policy = name.trim_start_matches(NAIVE);
+    let (is_naive, policy) = name.strip_prefix(NAIVE).map_or((false, name), |policy| (true, policy));
+    if policy != PLANNER && PolicyName::ALL.iter().all(|known| known.name() != policy) {
+        bail!("{}", unknown(name));
+    }
     let mut table = Table::try_from(&settings.planner).context("the planner's section cannot be written")?;
     if policy != PLANNER {
         table.insert("policy".to_owned(), Value::String(policy.to_owned()));
@@ -340,12 +359,7 @@ fn planning(name: &str, knobs: &[(String, String)], settings: &Settings, request
     for (key, value) in knobs {
         set(&mut table, key, value)?;
     }
-    let known = || {
-        let names = SIMPLE.iter().map(|simple| simple.name).chain(FORESIGHT.iter().map(|(name, _)| *name));
-        names.chain([PLANNER]).collect::<Vec<_>>().join(", ")
-    };
-    let config: PlannerConfig =
-        table.try_into().with_context(|| format!("it is none of {}, and no policy of the planner", known()))?;
+    let config: PlannerConfig = table.try_into().context("[planner] cannot be read with these knobs")?;
     let mut config = PlannerConfig {
         resources: vec![prescale_domain::kpi::CPU_CORES_USED.to_owned()],
         mechanism: MechanismName::Limits,
@@ -367,14 +381,36 @@ fn planning(name: &str, knobs: &[(String, String)], settings: &Settings, request
             guardrails.remove("capped_from");
         }
     }
-    let in_sections = config.sections.values().any(|s| s.overrides.get("policy").and_then(Value::as_str) == Some(COST));
-    ensure!(
-        config.policy != PolicyName::Cost && !in_sections,
-        "the policy {COST} chooses instance types for CPU and memory together, and a replay sizes CPU alone"
-    );
+    if let Some(of) = section_with(&config, PolicyName::Cost) {
+        bail!("the policy cost{of} chooses instance types for CPU and memory together, and a replay sizes CPU alone");
+    }
     let planning = Planning { config, groups: settings.grouper.groups.clone(), is_naive };
     planning.rules(planning.config.lead_time_s)?;
     Ok(planning)
+}
+
+/// Where a policy holds, as words behind its name: nothing more where it is the general one, or the section for some
+/// workloads that has it.
+fn section_with(config: &PlannerConfig, policy: PolicyName) -> Option<String> {
+    if config.policy == policy {
+        return Some(String::new());
+    }
+    let says = |overrides: &Table| overrides.get("policy").and_then(Value::as_str) == Some(policy.name());
+    let (name, _) = config.sections.iter().find(|(_, section)| says(&section.overrides))?;
+    Some(format!(" of [planner.for.{name}]"))
+}
+
+/// What is to be said of a name that no policy has.
+fn unknown(name: &str) -> String {
+    let of_planner = [PLANNER, PolicyName::Proactive.name(), PolicyName::Threshold.name()];
+    let simple = SIMPLE.iter().map(|simple| simple.name).chain(FORESIGHT.map(|(name, _)| name));
+    let mut known: Vec<String> = simple.chain(of_planner).map(str::to_owned).collect();
+    known.extend(of_planner.map(|policy| format!("{NAIVE}{policy}")));
+    let all = known.join(", ");
+    match nearest_name(name, known.iter().map(String::as_str)) {
+        Some(meant) => format!("there is no such policy, did you mean {meant:?}? Known are: {all}"),
+        None => format!("there is no such policy, known are: {all}"),
+    }
 }
 
 /// Sets a key of the section, such as `threshold.headroom`, which is there already.
@@ -392,63 +428,4 @@ fn set(table: &mut Table, key: &str, value: &str) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::tests::request;
-    use super::*;
-    use std::path::Path;
-
-    fn labels(policies: &[&str], settings: &Settings) -> Vec<String> {
-        let policies = policies.iter().map(|&label| label.to_owned()).collect();
-        let request = Request { policies, sweep: true, ..request(Path::new("trace.csv")) };
-        chosen(settings, &request).unwrap().into_iter().map(|policy| policy.label).collect()
-    }
-
-    fn of_planner(labels: &[String]) -> Vec<&str> {
-        labels.iter().map(String::as_str).filter(|label| label.starts_with(PLANNER)).collect()
-    }
-
-    #[test]
-    fn a_sweep_varies_the_planners_aims() {
-        let found = labels(&["planner", "threshold"], &Settings::default());
-        let wanted = [
-            "planner",
-            "planner+proactive.aim=short-share+proactive.short_share=0.001",
-            "planner+proactive.aim=short-share+proactive.short_share=0.005",
-            "planner+proactive.aim=short-share+proactive.short_share=0.02",
-            "planner+proactive.aim=beat-reactive+proactive.changes_per_day_max=2",
-            "planner+proactive.aim=beat-reactive+proactive.changes_per_day_max=4",
-            "planner+proactive.aim=beat-reactive+proactive.changes_per_day_max=12",
-        ];
-        let of_planner = of_planner(&found);
-        let (aims, points) = of_planner.split_at(wanted.len());
-        assert_eq!(aims, wanted);
-        assert_eq!(points, PLANNER_POINTS.map(|point| format!("planner+{point}")));
-        assert_eq!(found.iter().filter(|label| label.starts_with("threshold")).count(), 1);
-    }
-
-    #[test]
-    fn a_sweep_names_nothing_twice() {
-        let mut settings = Settings::default();
-        settings.planner.proactive.changes_per_day_max = 4.0;
-        let found = labels(&["vpa+percentile=0.5", "vpa", "planner"], &settings);
-        assert_eq!(found.iter().filter(|label| *label == "vpa+percentile=0.5").count(), 1);
-        assert_eq!(of_planner(&found).len(), 6 + PLANNER_POINTS.len(), "{found:?}");
-        settings.planner.policy = PolicyName::Threshold;
-        assert_eq!(of_planner(&labels(&["planner"], &settings)), ["planner"]);
-    }
-
-    #[test]
-    fn a_share_is_stated_where_it_holds_for_all() {
-        let mut settings = Settings::default();
-        let stated = |label: &str, settings: &Settings| {
-            parsed(label, settings, &request(Path::new("trace.csv"))).unwrap().stated_share()
-        };
-        let label = "planner+proactive.aim=short-share+proactive.short_share=0.02";
-        assert_eq!(stated(label, &settings), Some(0.02));
-        assert_eq!(stated("planner", &settings), None);
-        assert_eq!(stated("vpa", &settings), None);
-        let section = "workloads = [\"web-*\"]\nproactive.short_share = 0.1".parse::<Table>().unwrap();
-        settings.planner.sections.insert("web".to_owned(), section.try_into().unwrap());
-        assert_eq!(stated(label, &settings), None);
-    }
-}
+mod tests;

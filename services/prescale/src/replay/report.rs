@@ -8,15 +8,23 @@ use super::{Plan, Request};
 use prescale_collector::ReplayReport;
 use prescale_contracts::rfc3339;
 use prescale_domain::outcome::Tally;
+use prescale_domain::policy::proactive::budget::{Budget as StatedBudget, Counted};
 use prescale_domain::workload::WorkloadId;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 /// Shares of time short above which workloads are counted: three times .1, .5 and 2 %.
 const SHORT_ABOVE: [f64; 3] = [0.003, 0.015, 0.06];
 
-/// A workload that is short for more than so many times the stated share is counted.
+/// A workload that took more than so many times the stated share is counted.
 const STATED_TIMES: f64 = 3.0;
+
+/// Multiples of a stated share that a fleet which keeps it comes to.
+const KEPT_WITHIN: RangeInclusive<f64> = 0.5..=1.3;
+
+/// Largest share of the workloads of such a fleet that took more than [`STATED_TIMES`] the stated share.
+const KEPT_WORKLOADS_ABOVE_MAX: f64 = 0.1;
 
 /// Everything that a replay found.
 #[derive(Clone, Debug, Serialize)]
@@ -78,7 +86,7 @@ pub struct Line {
     pub cost: Option<f64>,
     /// Shares of the workloads that were short for more than each share of their time.
     pub workloads_short_above: Vec<(f64, f64)>,
-    /// How the share of time short that the policy states was kept; `None` where it states none.
+    /// How the share that the policy states was kept; `None` where it states none.
     pub budget: Option<Budget>,
     /// By the baseline with the same lead time.
     pub relative: Relative,
@@ -89,15 +97,29 @@ pub struct Line {
     pub beaten_by: Vec<String>,
 }
 
-/// A stated share of time short, and what came of it.
+/// A stated share, and what came of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Budget {
+    /// What it is a share of.
+    pub of: Stated,
     /// The share.
     pub stated: f64,
-    /// The fleet's time short by it: above 1 is more than stated.
+    /// What the fleet came to by it: above 1 is more than stated.
     pub fleet: f64,
-    /// Share of the workloads that were short for more than three times it.
+    /// Share of the workloads that took more than three times it.
     pub workloads_above: f64,
+    /// Whether the fleet came to .5 to 1.3 of it, and at most a tenth of the workloads took more than three times it.
+    pub kept: bool,
+}
+
+/// What a stated share is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stated {
+    /// The time short.
+    TimeShort,
+    /// The demand unmet.
+    Unmet,
 }
 
 /// What one contender came to.
@@ -162,13 +184,12 @@ impl Line {
         let mut sum = Tally::default();
         held.tallies.iter().for_each(|tally| sum.add(tally));
         let shares: Vec<f64> = held.tallies.iter().filter_map(Tally::time_short).collect();
-        let time_short = sum.time_short().unwrap_or(0.0);
         Self {
             policy: policy.label.clone(),
             name: policy.name.clone(),
             role: policy.role(),
             lead_time_s,
-            time_short,
+            time_short: sum.time_short().unwrap_or(0.0),
             unmet: sum.unmet_share().unwrap_or(0.0),
             unmet_core_h: sum.unmet,
             over_core_h: sum.over,
@@ -178,7 +199,7 @@ impl Line {
             surges_covered: sum.surges_covered_share(),
             cost: core_price.map(|price| sum.cost(price)),
             workloads_short_above: SHORT_ABOVE.map(|most| (most, share_above(&shares, most))).to_vec(),
-            budget: policy.stated_share().map(|stated| Budget::of(stated, time_short, &shares)),
+            budget: policy.stated_budget().map(|stated| Budget::of(stated, &sum, held.tallies)),
             relative,
             on_front: false,
             beaten_by: Vec::new(),
@@ -192,9 +213,27 @@ impl Line {
 }
 
 impl Budget {
-    /// Of the fleet's share of time short, and the workloads' own.
-    fn of(stated: f64, fleet: f64, workloads: &[f64]) -> Self {
-        Self { stated, fleet: fleet / stated, workloads_above: share_above(workloads, STATED_TIMES * stated) }
+    /// What the fleet and each of its workloads came to.
+    fn of(StatedBudget { counted, share: stated }: StatedBudget, fleet: &Tally, workloads: &[Tally]) -> Self {
+        let of = match counted {
+            Counted::Short => Stated::TimeShort,
+            Counted::Unmet => Stated::Unmet,
+        };
+        let workloads: Vec<f64> = workloads.iter().filter_map(|workload| of.taken(workload)).collect();
+        let workloads_above = share_above(&workloads, STATED_TIMES * stated);
+        let fleet = of.taken(fleet).unwrap_or(0.0) / stated;
+        let kept = KEPT_WITHIN.contains(&fleet) && workloads_above <= KEPT_WORKLOADS_ABOVE_MAX;
+        Self { of, stated, fleet, workloads_above, kept }
+    }
+}
+
+impl Stated {
+    /// The share of it in what a capacity was worth.
+    fn taken(self, tally: &Tally) -> Option<f64> {
+        match self {
+            Self::TimeShort => tally.time_short(),
+            Self::Unmet => tally.unmet_share(),
+        }
     }
 }
 
@@ -217,10 +256,38 @@ fn compare(lines: &mut [Line]) {
 mod tests {
     use super::*;
 
+    /// Of a workload that was short for so many of 100 hours, in which so much of a demand of 50 was unmet.
+    fn tally(hours_short: f64, unmet: f64) -> Tally {
+        Tally { hours: 100.0, hours_short, demand: 50.0, unmet, ..Tally::default() }
+    }
+
+    fn budget(stated: StatedBudget, workloads: &[Tally]) -> Budget {
+        let mut fleet = Tally::default();
+        workloads.iter().for_each(|workload| fleet.add(workload));
+        Budget::of(stated, &fleet, workloads)
+    }
+
     #[test]
     fn a_budget_is_held_against_the_fleet_and_each_workload() {
-        let budget = Budget::of(0.02, 0.03, &[0.0, 0.06, 0.061, 0.2]);
-        assert_eq!(budget, Budget { stated: 0.02, fleet: 1.5, workloads_above: 0.5 });
-        assert_eq!(Budget::of(0.5, 0.0, &[]), Budget { stated: 0.5, fleet: 0.0, workloads_above: 0.0 });
+        let workloads = [tally(0.0, 0.5), tally(2.0, 0.5), tally(6.5, 0.0), tally(3.5, 0.0)];
+        let short = budget(StatedBudget::of_time(0.02), &workloads);
+        let wanted = Budget { of: Stated::TimeShort, stated: 0.02, fleet: 1.5, workloads_above: 0.25, kept: false };
+        assert_eq!(short, wanted);
+        let unmet = budget(StatedBudget::of_demand(0.005), &workloads);
+        let wanted = Budget { of: Stated::Unmet, stated: 0.005, fleet: 1.0, workloads_above: 0.0, kept: true };
+        assert_eq!(unmet, wanted);
+        let none = budget(StatedBudget::of_demand(0.5), &[]);
+        assert_eq!((none.fleet, none.workloads_above, none.kept), (0.0, 0.0, false));
+    }
+
+    #[test]
+    fn a_budget_is_kept_where_the_fleet_comes_to_it_and_few_take_far_more() {
+        let kept = |hours_short: &[f64]| {
+            let workloads: Vec<Tally> = hours_short.iter().map(|hours| tally(*hours, 0.0)).collect();
+            budget(StatedBudget::of_time(0.02), &workloads).kept
+        };
+        assert!(kept(&[1.1]) && kept(&[2.5]) && !kept(&[0.9]) && !kept(&[2.7]));
+        let one_in = |workloads: usize| [vec![8.0], vec![1.5; workloads - 1]].concat();
+        assert!(kept(&one_in(11)) && !kept(&one_in(9)));
     }
 }

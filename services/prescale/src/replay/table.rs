@@ -2,7 +2,7 @@
 
 use super::front::Role;
 use super::relative::Ratio;
-use super::report::{Budget, Line, Report};
+use super::report::{Budget, Line, Report, Stated};
 use std::fmt::Write as _;
 
 /// Of a baseline that none of the planner's beats.
@@ -83,15 +83,16 @@ fn row(line: &Line, width: usize) -> String {
     )
 }
 
-/// How its stated share of time short was kept, as a sentence.
+/// How its stated share was kept, as a sentence.
 fn budget(line: &Line) -> String {
-    let Some(Budget { stated, fleet, workloads_above }) = &line.budget else { return String::new() };
-    format!(
-        "{} was short for {fleet:.2} of the {} % that it states, {:.1} % of the workloads for more than three times it\n",
-        line.policy,
-        100.0 * stated,
-        100.0 * workloads_above,
-    )
+    let Some(Budget { of, stated, fleet, workloads_above, kept }) = &line.budget else { return String::new() };
+    let (percent, above) = (100.0 * stated, 100.0 * workloads_above);
+    let what = match of {
+        Stated::TimeShort => format!("was short for {fleet:.2} of the {percent} % of the time"),
+        Stated::Unmet => format!("left {fleet:.2} of the {percent} % of the demand unmet"),
+    };
+    let kept = if *kept { "kept" } else { "not kept" };
+    format!("{} {what} that it states, {above:.1} % of the workloads more than three times it: {kept}\n", line.policy)
 }
 
 /// A ratio as text, with its interval and the workloads' mean.

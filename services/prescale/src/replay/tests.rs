@@ -4,7 +4,7 @@ use super::contender::{Contender, Way};
 use super::follower::Mind;
 use super::front::Role;
 use super::planner::Planner;
-use super::report::Line;
+use super::report::{Line, Stated};
 use super::*;
 use crate::lanes::Lane as _;
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage as _, TypedStageFactory as _};
@@ -123,7 +123,7 @@ fn the_report_holds_every_policy_and_says_the_same_again() {
     let kept = line(&report, stated, 300);
     let budget = kept.budget.as_ref().unwrap();
     near(budget.fleet * 0.02, kept.time_short);
-    assert!(table.contains(&format!("{stated} was short for")) && page.contains("short by stated"), "{table}");
+    assert!(table.contains(&format!("{stated} was short for")) && page.contains("came by stated"), "{table}");
     assert!(line(&report, "planner", 300).budget.is_none());
     let bounds = report.lines.iter().filter(|line| line.role == Role::Bound);
     assert!(bounds.clone().count() == 6 && bounds.clone().all(|line| !line.on_front && line.beaten_by.is_empty()));
@@ -137,6 +137,21 @@ fn the_report_holds_every_policy_and_says_the_same_again() {
     assert!(bound.changes_per_workload_day <= 8.0);
     let again = replay(&Settings::default(), &request).unwrap();
     assert_eq!(serde_json::to_string(&again).unwrap(), serde_json::to_string(&report).unwrap());
+}
+
+#[test]
+fn a_stated_share_of_unmet_demand_is_told_of_as_one_of_the_time_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let stated = "planner+proactive.aim=unmet-share+proactive.unmet_share=0.01";
+    let request = Request { policies: vec![stated.to_owned()], ..request(&trace(folder.path())) };
+    let report = replay(&Settings::default(), &request).unwrap();
+    let kept = line(&report, stated, 300);
+    let budget = kept.budget.as_ref().unwrap();
+    assert_eq!(budget.of, Stated::Unmet);
+    near(budget.fleet * 0.01, kept.unmet);
+    let table = report.table();
+    assert!(table.contains(&format!("{stated} left ")) && table.contains("of the 1 % of the demand unmet"), "{table}");
+    assert_eq!(serde_json::to_value(budget).unwrap()["of"], "unmet");
 }
 
 /// The contenders after a replay.
@@ -311,6 +326,8 @@ fn what_cannot_be_compared_is_an_error_that_says_why() {
     assert!(knob.contains("no knob \"quantile\", only percentile"), "{knob}");
     let key = failure(|r| r.policies = vec!["planner+threshold.hedroom=0.9".to_owned()]);
     assert!(key.contains("no key \"threshold.hedroom\""), "{key}");
+    let lead = failure(|r| (r.policies, r.lead_times_s) = (vec!["planner".to_owned()], vec![10_800]));
+    assert!(lead.contains("--lead-time 10800s") && lead.contains("give at most 7200"), "{lead}");
     let cost = failure(|r| r.policies = vec!["cost".to_owned()]);
     assert!(cost.contains("a replay sizes CPU alone"), "{cost}");
     let forecasts = failure(|r| r.policies = vec!["kedastral".to_owned()]);

@@ -4,11 +4,21 @@ use super::autoscaler::Autoscaler;
 use super::{Seen, SizingRule};
 use bitcode::{Decode, Encode};
 
+/// Share of the capacity that is to be used, where others are measured against the rule.
+pub const UTILISATION: f64 = 0.7;
+/// The window for decreases, where others are measured against the rule, in seconds.
+pub const WINDOW_S: u32 = 3600;
+
 /// The horizontal pod autoscaler by use of the resource.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct Reactive(Autoscaler);
 
 impl Reactive {
+    /// The rule that others are measured against.
+    pub fn reference() -> Self {
+        Self::new(UTILISATION, WINDOW_S)
+    }
+
     /// With the share of the capacity that should be in use, above 0, and the window for decreases (Kubernetes:
     /// 300 s).
     pub fn new(utilisation: f64, stabilisation_s: u32) -> Self {

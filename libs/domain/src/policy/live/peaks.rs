@@ -1,5 +1,6 @@
 //! How high and how low use has been: by hour for a day, by day for a week.
 
+use crate::forecast::capped::Reached;
 use crate::policy::proactive::BIN_S;
 use crate::time::EventTime;
 use bitcode::{Decode, Encode};
@@ -60,10 +61,10 @@ impl Peaks {
     pub fn observe(&mut self, at: EventTime, used: f64, capacity: f64) {
         self.first_at.get_or_insert(at);
         self.last_at = Some(at);
-        if used > capacity * 1.02 {
-            self.above_capacity_at = Some(at);
-        } else if used > capacity * 0.97 {
-            self.at_capacity_at = Some(at);
+        match Reached::by(used, capacity) {
+            Reached::Above => self.above_capacity_at = Some(at),
+            Reached::At => self.at_capacity_at = Some(at),
+            Reached::Below => {}
         }
         self.observe_bin(at.bin(BIN_S as u32), used);
         let now = Extremes { number: at.bin(HOUR_S as u32), greatest: used, least: f64::INFINITY, sum: used, count: 1 };

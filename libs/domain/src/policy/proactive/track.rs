@@ -206,6 +206,20 @@ impl Track {
         (level.unwrap_or(0.0), due)
     }
 
+    /// What rules look at of the bins that are over.
+    fn closed_view(&self, settings: &Settings, unit: f32) -> View<'_> {
+        View {
+            maxima: &self.maxima,
+            quantiles: self.quantiles,
+            onset: 0.0,
+            open: 0.0,
+            lasting: 0.0,
+            forecast: None,
+            unit,
+            floor_utilisation: settings.floor_utilisation,
+        }
+    }
+
     /// What a demand that may have been greater is taken for where rules are tried: the greatest of the last week, or half
     /// as much again. Taken for no more than what it was, it would speak for the small capacity that has hidden the rest.
     fn believed(&self, bin: i64, demand: BinDemand) -> BinDemand {
@@ -247,22 +261,14 @@ impl Track {
         if bin.rem_euclid(HOUR_BINS) == 0 || self.quantiles.is_none() && self.ring.len() == DAY_BINS as usize {
             self.quantiles = self.ring.quantiles(QUANTILE_BINS, DEMAND_LEVELS);
         }
-        let view = View {
-            maxima: &self.maxima,
-            quantiles: self.quantiles,
-            onset: self.onset_level(settings, bin, is_led).0,
-            open: demand.unwrap_or(0.0),
-            lasting,
-            forecast,
-            unit: measure.unit,
-            floor_utilisation: settings.floor_utilisation,
-        };
+        let (onset, _) = self.onset_level(settings, bin, is_led);
+        let open = demand.unwrap_or(0.0);
+        let view = View { onset, open, lasting, forecast, ..self.closed_view(settings, measure.unit) };
+        let targets = RULES.map(|rule| demand.and_then(|_| rule.target(&view)));
         let floor = lasting / settings.floor_utilisation;
         let closed = ClosedBin { bin, delay_bins: delay, demand: believed, decay: DECAY, grain: measure.grain };
         let mut by_rule = [Worth::default(); RULES.len()];
-        let mut targets = [None; RULES.len()];
         for (i, rule) in RULES.iter().enumerate() {
-            targets[i] = demand.and_then(|_| rule.target(&view));
             let order = Order { target: targets[i], floor, deadband: rule.deadband };
             let trial = &mut self.trials[i];
             let begins = trial.ordered().is_none();
@@ -346,16 +352,8 @@ impl Track {
         let open = open.unwrap_or(0.0);
         let bin = self.open.map(|open| open.bin).or(self.ring.newest())?;
         let (onset, due) = self.onset_level(settings, bin, ahead.led.is_some());
-        let view = View {
-            maxima: &self.maxima,
-            quantiles: self.quantiles,
-            onset,
-            open,
-            lasting: self.lasting(settings, open),
-            forecast: ahead.forecast,
-            unit,
-            floor_utilisation: settings.floor_utilisation,
-        };
+        let (lasting, forecast) = (self.lasting(settings, open), ahead.forecast);
+        let view = View { onset, open, lasting, forecast, ..self.closed_view(settings, unit) };
         let in_use = usize::from(self.rule_in_use(settings, prices));
         let asked = |rule: usize| {
             let amount = RULES[rule].target(&view)?;

@@ -79,20 +79,43 @@ fn the_environment_sets_keys_of_a_section() {
 #[test]
 fn what_nobody_knows_is_refused_with_its_place_and_the_nearest() {
     let error = |text: &str| read(text).unwrap_err();
-    let key = error("\n[planner.for.web]\nworkloads = [\"web-*\"]\nlead_tim_s = 5\n");
-    assert!(
-        key.contains("prescale.toml:3") && key.contains("for.web") && key.contains("lead_tim_s: unknown key"),
-        "{key}"
+    assert_eq!(
+        error("\n[planner.for.web]\nworkloads = [\"web-*\"]\nlead_tim_s = 5\n"),
+        "prescale.toml:5: [planner] for.web.lead_tim_s: unknown key, did you mean \"lead_time_s\"?"
     );
-    assert!(key.contains("did you mean \"lead_time_s\"?"), "{key}");
-    let deeper = error("[planner.for.web]\nworkloads = [\"web-*\"]\nguardrails.replica_max = 5\n");
-    assert!(deeper.contains("guardrails.replica_max: unknown key, did you mean \"replicas_max\"?"), "{deeper}");
-    let own = error("[planner.for.web]\nworkload = [\"web-*\"]\n");
-    assert!(own.contains("workload: unknown key"), "{own}");
+    assert_eq!(
+        error("[planner.for.web]\nworkloads = [\"web-*\"]\nguardrails.replica_max = 5\n"),
+        "prescale.toml:4: [planner] for.web.guardrails.replica_max: unknown key, did you mean \"replicas_max\"?"
+    );
+    assert_eq!(
+        error("[planner.for.web]\nworkload = [\"web-*\"]\n"),
+        "prescale.toml:3: [planner] for.web.workload: unknown key, did you mean \"workloads\"?"
+    );
     let nested = error("[planner.for.web]\nworkloads = [\"*\"]\n[planner.for.web.for.deeper]\nworkloads = [\"*\"]\n");
-    assert!(nested.contains("a section has no sections of its own"), "{nested}");
-    let kind = error("[planner.for.web]\nworkloads = [\"*\"]\nlead_time_s = \"soon\"\n");
-    assert!(kind.contains("for.web") && kind.contains("soon"), "{kind}");
+    assert!(nested.contains("for.web.for: a section has no sections of its own"), "{nested}");
+    let rate = error("[planner.rates.requests_per_s]\nper_replca = 5\n");
+    assert!(rate.ends_with("rates.requests_per_s.per_replca: unknown key, did you mean \"per_replica\"?"), "{rate}");
+}
+
+#[test]
+fn a_value_that_does_not_fit_is_refused_with_its_place_what_it_is_and_what_would() {
+    let error = |text: &str| read(&format!("[planner.for.web]\nworkloads = [\"web-*\"]\n{text}\n")).unwrap_err();
+    let kind = error("lead_time_s = \"soon\"");
+    assert!(kind.starts_with("prescale.toml:4: [planner] for.web.lead_time_s: invalid type: string"), "{kind}");
+    assert!(kind.contains("soon") && kind.contains("expected u32"), "{kind}");
+    let deeper = error("[planner.for.web.guardrails]\n\nsurge_s = -5");
+    assert!(deeper.starts_with("prescale.toml:6: [planner] for.web.guardrails.surge_s: invalid value"), "{deeper}");
+    let policy = error("policy = \"planer\"");
+    assert!(policy.starts_with("prescale.toml:4: [planner] for.web.policy: unknown variant `planer`"), "{policy}");
+    assert!(policy.contains("`proactive`, `cost`, `threshold`"), "{policy}");
+    let own = read("[planner.for.web]\nworkloads = \"web-*\"\n").unwrap_err();
+    assert!(own.starts_with("prescale.toml:3: [planner] for.web.workloads: invalid type: string"), "{own}");
+    let text = "[planner.for.web]\nworkloads = [\"web-*\"]\n";
+    let variable = ("PRESCALE__PLANNER__FOR__WEB__LEAD_TIME_S".to_owned(), "soon".to_owned());
+    let loader = Loader::from_text(Path::new("p.toml"), text, [variable.clone()]).unwrap();
+    let set = loader.section::<Config>("planner").unwrap_err().to_string();
+    let wanted = format!("environment variable {}: [planner] for.web.lead_time_s: invalid type: string", variable.0);
+    assert!(set.starts_with(&wanted), "{set}");
 }
 
 #[test]
