@@ -1,5 +1,9 @@
 //! A prediction: quantiles of a workload's demand at and up to each horizon.
 
+mod moment;
+
+pub use moment::Moment;
+
 use crate::calibration::Statistic;
 use crate::calibration::drift::DriftState;
 use crate::kpi::KpiName;

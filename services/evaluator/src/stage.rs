@@ -15,7 +15,7 @@ pub const OPEN_HOUR: &str = "open_hour";
 pub const STALE: &str = "stale";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 2;
+const STATE_LAYOUT: u32 = 3;
 
 /// Makes the stage's instances.
 ///

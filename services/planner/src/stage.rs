@@ -16,7 +16,7 @@ pub const HOLD: &str = "hold";
 pub const STALE: &str = "stale";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 4;
+const STATE_LAYOUT: u32 = 5;
 
 /// Makes the stage's instances.
 ///

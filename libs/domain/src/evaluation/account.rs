@@ -1,16 +1,16 @@
 //! The account of one workload: three capacities in closed loops, and what each was worth in the hour that is open.
 //!
 //! A sample tells of the step that ends at its instant. So the demand of that step is held against what served then,
-//! and what is decided with it serves a lead time after its instant.
+//! and what is decided with it serves a lead time after its instant. The reactive rule decides with each sample, the
+//! plan with each prediction.
 
 use super::outcome::{HOUR_S, Outcome, OwnTerms};
 use super::sums::{Sums, Worth, seconds};
 use crate::cloud::CapacitySchedule;
 use crate::outcome::rules::reactive::Reactive;
 use crate::outcome::{ClosedLoop, Seen, SizingRule, Tally, in_grains};
-use crate::policy::proactive::propose::forecast_of;
 use crate::policy::{Decision, Resource};
-use crate::prediction::Prediction;
+use crate::prediction::{Moment, Prediction};
 use crate::sample::Capacity;
 use crate::time::EventTime;
 use bitcode::{Decode, Encode};
@@ -21,9 +21,9 @@ const STEP_MAX_S: u32 = 86_400;
 /// The account of one workload.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub(super) struct Account {
-    /// Instant of the newest prediction.
+    /// The newest instant that was taken in.
     pub(super) newest_at: EventTime,
-    /// What the chain said then; `None` where it did not say.
+    /// What the chain says since then; `None` where it does not say.
     felt: Option<Capacity>,
     /// The capacities; `None` before the first one is known.
     pub(super) held: Option<Held>,
@@ -66,39 +66,49 @@ impl Account {
         Self { newest_at: at, felt: None, held: None, open: None }
     }
 
-    /// Takes a prediction in, newer than those before, with what the planner decided on it. The hours that are over
-    /// by then, at most one for each that its step reaches into and one.
+    /// Takes a prediction in, newer than those before, with what was measured before it and what the planner decided on
+    /// it. The hours that are over by then, at most one for each that a step reaches into and one.
     pub(super) fn take(&mut self, terms: &OwnTerms<'_>, prediction: &Prediction, decision: &Decision) -> Vec<Outcome> {
-        let at = prediction.made_at;
-        let demand = forecast_of(prediction, Resource::Cpu).and_then(|forecast| forecast.last);
-        let demand = demand.filter(|demand| demand.is_finite() && *demand >= 0.0);
-        let is_sound = |c: &&Capacity| c.replicas > 0 && c.cpu_cores().is_finite() && c.cpu_cores() >= 0.0;
-        let felt = prediction.capacity.as_ref().filter(is_sound);
-        let cores = felt.map(Capacity::cpu_cores);
         let mut over = Vec::new();
-        if let Some(demand) = demand {
-            self.hold(terms, prediction, (demand, cores), &mut over);
+        for moment in prediction.moments() {
+            if !moment.is_earlier() || moment.at() > self.newest_at {
+                self.take_in(terms, &moment, &mut over);
+            }
         }
-        self.close_before(terms, prediction, at.bin(HOUR_S), &mut over);
-        self.feel(terms, prediction, felt);
-        self.decide(terms, prediction, decision, (demand, cores));
-        self.newest_at = at;
-        self.felt = felt.cloned();
+        self.plan(terms, prediction.made_at, decision);
         over
+    }
+
+    /// Takes in what was measured at an instant.
+    fn take_in(&mut self, terms: &OwnTerms<'_>, moment: &Moment<'_>, over: &mut Vec<Outcome>) {
+        let (at, prediction) = (moment.at(), moment.prediction());
+        let demand = moment.demand(Resource::Cpu.kpi()).filter(|demand| demand.is_finite() && *demand >= 0.0);
+        let is_sound = |c: &&Capacity| c.replicas > 0 && c.cpu_cores().is_finite() && c.cpu_cores() >= 0.0;
+        let felt = moment.capacity(self.felt.as_ref()).filter(is_sound).cloned();
+        let cores = felt.as_ref().map(Capacity::cpu_cores);
+        if let Some(demand) = demand {
+            self.hold(terms, moment, (demand, cores), over);
+        }
+        self.close_before(terms, prediction, at.bin(HOUR_S), over);
+        self.feel(terms, moment, felt.as_ref());
+        self.react(terms, moment, (demand, cores));
+        self.newest_at = at;
+        self.felt = felt;
     }
 
     /// Holds the capacities against the demand of the step that has just ended.
     fn hold(
         &mut self,
         terms: &OwnTerms<'_>,
-        prediction: &Prediction,
+        moment: &Moment<'_>,
         (demand, cores): (f64, Option<f64>),
         over: &mut Vec<Outcome>,
     ) {
+        let prediction = moment.prediction();
         let Some(served) = self.felt.clone().filter(|_| prediction.step_s <= STEP_MAX_S) else { return };
         let (capped_from, served_cores) = (terms.rules.guardrails.capped_from, served.cpu_cores());
         let is_censored = capped_from > 0.0 && demand >= capped_from * cores.unwrap_or(served_cores).min(served_cores);
-        let end = prediction.made_at;
+        let end = moment.at();
         let mut at = end.plus_s(-i64::from(prediction.step_s)).max(self.newest_at);
         while at < end {
             let number = at.bin(HOUR_S);
@@ -129,8 +139,8 @@ impl Account {
     }
 
     /// Takes the capacity in that the chain says.
-    fn feel(&mut self, terms: &OwnTerms<'_>, prediction: &Prediction, felt: Option<&Capacity>) {
-        let (at, lead_s) = (prediction.made_at, terms.lead_time_s);
+    fn feel(&mut self, terms: &OwnTerms<'_>, moment: &Moment<'_>, felt: Option<&Capacity>) {
+        let (at, lead_s) = (moment.at(), terms.lead_time_s);
         if let Some(held) = &mut self.held {
             [&mut held.capacity, &mut held.plan, &mut held.reactive].into_iter().for_each(|held| held.forget(at));
             held.plan_sizes.settle(at);
@@ -144,7 +154,7 @@ impl Account {
         if has_changed {
             self.open.get_or_insert_with(|| Hour::new(at.bin(HOUR_S))).capacity.tally.changes += 1;
         }
-        if !terms.rules.dry_run.on(prediction.platform) {
+        if !terms.rules.dry_run.on(moment.prediction().platform) {
             held.plan.felt(at, cores);
             held.plan_sizes.felt(at, felt.clone());
         } else if has_changed {
@@ -154,33 +164,25 @@ impl Account {
         }
     }
 
-    /// What plan and reactive rule order.
-    fn decide(
-        &mut self,
-        terms: &OwnTerms<'_>,
-        prediction: &Prediction,
-        decision: &Decision,
-        (demand, bought): (Option<f64>, Option<f64>),
-    ) {
-        let Some(held) = &mut self.held else { return };
-        let at = prediction.made_at;
-        let planned = match decision {
-            Decision::Act(action) => {
-                if *held.plan_sizes.last() != action.desired {
-                    held.plan_sizes.change(at.plus_s(i64::from(terms.lead_time_s)), action.desired.clone());
-                }
-                held.plan.order(at, action.desired.cpu_cores())
-            }
-            Decision::Hold(_) => false,
-        };
-        let seen = |demand| Seen { at, step_s: prediction.step_s, demand, bought, forecast: None };
-        let decided = demand.and_then(|demand| held.rule.decide(&seen(demand)));
+    /// What the reactive rule orders.
+    fn react(&mut self, terms: &OwnTerms<'_>, moment: &Moment<'_>, (demand, bought): (Option<f64>, Option<f64>)) {
+        let (Some(held), Some(demand)) = (&mut self.held, demand) else { return };
+        let (at, step_s) = (moment.at(), moment.prediction().step_s);
+        let decided = held.rule.decide(&Seen { at, step_s, demand, bought, forecast: None });
         let grain_cores = terms.rules.sizing.cpu_cores_grain;
-        let reacted = decided.is_some_and(|cores| held.reactive.order(at, in_grains(cores, grain_cores)));
-        if planned || reacted {
-            let hour = self.open.get_or_insert_with(|| Hour::new(at.bin(HOUR_S)));
-            hour.plan.tally.changes += u64::from(planned);
-            hour.reactive.tally.changes += u64::from(reacted);
+        if decided.is_some_and(|cores| held.reactive.order(at, in_grains(cores, grain_cores))) {
+            self.open.get_or_insert_with(|| Hour::new(at.bin(HOUR_S))).reactive.tally.changes += 1;
+        }
+    }
+
+    /// What the plan orders at an instant.
+    fn plan(&mut self, terms: &OwnTerms<'_>, at: EventTime, decision: &Decision) {
+        let (Some(held), Decision::Act(action)) = (&mut self.held, decision) else { return };
+        if *held.plan_sizes.last() != action.desired {
+            held.plan_sizes.change(at.plus_s(i64::from(terms.lead_time_s)), action.desired.clone());
+        }
+        if held.plan.order(at, action.desired.cpu_cores()) {
+            self.open.get_or_insert_with(|| Hour::new(at.bin(HOUR_S))).plan.tally.changes += 1;
         }
     }
 }

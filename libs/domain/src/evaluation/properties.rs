@@ -3,6 +3,7 @@
 use super::fixtures::{STEP_S, by, outcomes, quick_rules, seen, terms};
 use super::*;
 use crate::policy::Decision;
+use crate::policy::fixtures::thinned;
 use crate::prediction::Prediction;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -102,6 +103,32 @@ proptest! {
             .sum();
         let sum: f64 = told.iter().map(|hour| hour.sums.plan.unmet_core_s).sum();
         prop_assert!(near(sum, unmet), "{sum} {unmet}");
+    }
+
+    /// A prediction at the first and the last instant, where the capacity is another one, and wherever else: the
+    /// capacity as it was and the reactive rule come to the same as with one for each sample.
+    #[test]
+    fn what_was_measured_between_predictions_counts_as_they_do(
+        predictions in predictions(), at_once in vec(prop::bool::weighted(0.3), 120), lead_s in 0u32..1500,
+    ) {
+        let each: Vec<Prediction> = predictions.iter().cloned().chain(end(&predictions)).collect();
+        let is_made = |i: usize| {
+            let is_other = i == 0 || each[i - 1].capacity != each[i].capacity;
+            is_other || i + 1 == each.len() || at_once[i % at_once.len()]
+        };
+        let fewer = thinned(&each, is_made);
+        let terms = by(quick_rules(lead_s));
+        let wanted = outcomes(&mut Evaluation::default(), &terms, &each);
+        let told = outcomes(&mut Evaluation::default(), &terms, &fewer);
+        prop_assert_eq!(told.len(), wanted.len());
+        for (told, wanted) in told.iter().zip(&wanted) {
+            prop_assert_eq!((told.from, told.lead_time_s), (wanted.from, wanted.lead_time_s));
+            let (told, wanted) = (&told.sums, &wanted.sums);
+            prop_assert_eq!((told.observed_s, told.censored_s), (wanted.observed_s, wanted.censored_s));
+            prop_assert_eq!(told.demand_core_s, wanted.demand_core_s);
+            prop_assert_eq!(&told.capacity, &wanted.capacity);
+            prop_assert_eq!(&told.reactive, &wanted.reactive);
+        }
     }
 
     #[test]

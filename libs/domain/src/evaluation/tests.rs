@@ -2,6 +2,7 @@
 
 use super::fixtures::{by, one_of, outcomes, quick_rules, seen, terms};
 use super::*;
+use crate::policy::fixtures::thinned;
 use crate::policy::{Decision, Rules};
 use crate::prediction::Prediction;
 use crate::sample::{Capacity, Platform};
@@ -70,6 +71,20 @@ fn the_capacity_is_as_the_chain_says_it_and_so_is_a_plan_that_is_carried_out() {
     let applied = outcomes(&mut Evaluation::default(), &terms, &predictions).remove(0);
     assert!(!applied.is_dry_run);
     assert_eq!(applied.sums.plan.capacity_core_s, applied.sums.capacity.capacity_core_s);
+}
+
+/// A plan that changes nothing is worth the same, and its hours end with the prediction that goes beyond them.
+#[test]
+fn hours_end_among_readings() {
+    let mut rules = quick_rules(600);
+    rules.guardrails.bounds.cpu_cores_min = 1000.0;
+    rules.guardrails.bounds.cpu_cores_max = Some(0.0);
+    let terms = by(rules);
+    let each = of(&[Some(1.0); 25], 4.0);
+    let thin = thinned(&each, |i| i % 8 == 0);
+    let told = outcomes(&mut Evaluation::default(), &terms, &thin);
+    assert_eq!((told.len(), told[0].sums.observed_s, told[0].sums.plan.changes), (2, 3600.0, 0));
+    assert_eq!(told, outcomes(&mut Evaluation::default(), &terms, &each));
 }
 
 #[test]

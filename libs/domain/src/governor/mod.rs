@@ -62,7 +62,7 @@ pub struct View {
     pub told_at: EventTime,
     /// Workloads that reported within the last hour, or within 36 of their own steps where that is longer.
     pub known: u32,
-    /// Those of them that reported within the last bin, or within 3 of their own steps.
+    /// Those of them that reported within the last bin and a step, or within 3 of their own steps.
     pub present: u32,
     /// Those of them that are present and lost a KPI that they had within the last day.
     pub lost_kpi: u32,

@@ -1,8 +1,8 @@
 //! What one partition of the planner sees of its part of each fleet, and when it says so.
 //!
 //! A view is told of a bin once: when all workloads that had reported in the bin before have reported in
-//! it, or else with the fleet's first record of a later bin. So what the governor makes of a fleet waits for
-//! no more than a sampling step after the bin's first forecasts.
+//! it, or else with the fleet's first record of a later bin. Whoever is well reports at the close of each bin at the
+//! latest, whatever its sampling step; what was measured between two reports counts for its KPIs.
 
 use super::View;
 use crate::forecast::GRID_STEP_S;
@@ -16,8 +16,7 @@ use std::collections::BTreeMap;
 /// A workload is known for so long after its last report, in seconds, or for so many of its steps.
 const KNOWN_S: i64 = 3600;
 const KNOWN_STEPS: i64 = 36;
-/// It is present for so long, or for so many of its steps.
-const PRESENT_S: i64 = GRID_STEP_S as i64;
+/// It is present for a bin and a step, as the last samples of two bins may lie so far apart, or for so many of its steps.
 const PRESENT_STEPS: i64 = 3;
 /// A KPI without a value for so long, or for so many steps, is lost.
 const LOST_S: i64 = 600;
@@ -90,10 +89,9 @@ impl Sighted {
         let seen = self.workloads.entry(prediction.workload.clone()).or_insert_with(new);
         let before = is_known.then_some(seen.at);
         (seen.at, seen.step_s) = (seen.at.max(at), prediction.step_s);
-        for resource in prediction.resources.iter().filter(|r| r.last.is_some()) {
-            match seen.kpis.iter_mut().find(|(name, _)| *name == resource.resource) {
-                Some((_, newest)) => *newest = at.max(*newest),
-                None => seen.kpis.push((resource.resource.clone(), at)),
+        for moment in prediction.moments() {
+            for (resource, _) in moment.demands().filter(|(_, demand)| demand.is_some()) {
+                seen.measured(&resource.resource, moment.at());
             }
         }
         before
@@ -111,7 +109,7 @@ impl Sighted {
         for seen in self.workloads.values_mut() {
             seen.kpis.retain(|(_, newest)| age_s(*newest, now) <= KPI_REMEMBERED_S);
             view.known += 1;
-            if seen.age_s(now) < seen.within_s(PRESENT_S, PRESENT_STEPS) {
+            if seen.age_s(now) < seen.present_s() {
                 view.present += 1;
                 view.lost_kpi += u32::from(seen.has_lost_a_kpi());
                 view.step_s = view.step_s.max(seen.step_s);
@@ -130,6 +128,18 @@ impl Seen {
         seconds.max(steps * i64::from(self.step_s))
     }
 
+    fn present_s(&self) -> i64 {
+        self.within_s(i64::from(GRID_STEP_S) + i64::from(self.step_s), PRESENT_STEPS)
+    }
+
+    /// A KPI has a value of that instant.
+    fn measured(&mut self, kpi: &KpiName, at: EventTime) {
+        match self.kpis.iter_mut().find(|(name, _)| name == kpi) {
+            Some((_, newest)) => *newest = at.max(*newest),
+            None => self.kpis.push((kpi.clone(), at)),
+        }
+    }
+
     fn has_lost_a_kpi(&self) -> bool {
         let lost_s = self.within_s(LOST_S, LOST_STEPS);
         self.kpis.iter().any(|(_, newest)| age_s(*newest, self.at) > lost_s)
@@ -145,6 +155,7 @@ mod tests {
     use super::*;
     use crate::kpi::MEMORY_BYTES;
     use crate::policy::fixtures::{prediction, workload};
+    use crate::prediction::Reading;
 
     fn hear(sightings: &mut Sightings, p: &Prediction) -> Vec<View> {
         let fleet = workload("demo");
@@ -200,5 +211,45 @@ mod tests {
             last = lost(&mut sightings, 300 * bin);
         }
         assert_eq!(last, 0, "after a day it counts as never had");
+    }
+
+    /// Samples come every minute and predictions at the close of each bin.
+    #[test]
+    fn who_reports_at_the_close_of_each_bin_is_present_until_a_close_is_missed_by_a_step() {
+        let mut sightings = Sightings::default();
+        for bin in 0..3 {
+            report(&mut sightings, "early", 300 * bin + 240);
+            report(&mut sightings, "late", 300 * bin + 299);
+        }
+        // The bin's last report is overtaken by the first of the next bin.
+        assert_eq!(report(&mut sightings, "early", 900 + 240), []);
+        assert_eq!(report(&mut sightings, "other", 900 + 299), []);
+        let told = report(&mut sightings, "early", 1200);
+        assert_eq!(told.iter().map(|v| (v.known, v.present)).collect::<Vec<_>>(), [(3, 3)], "{told:?}");
+        assert_eq!(report(&mut sightings, "early", 1440), []);
+        let told = report(&mut sightings, "other", 1499);
+        assert_eq!(told.iter().map(|v| (v.known, v.present)).collect::<Vec<_>>(), [(3, 2)], "{told:?}");
+    }
+
+    #[test]
+    fn a_kpi_that_was_measured_between_two_reports_is_not_lost() {
+        let at_close = |at_s: i64, gib: Option<f64>| {
+            let mut p = prediction("a", at_s, 1.0, 1.0, 1);
+            p.resources[1].last = None;
+            let (at, resources) = (EventTime::from_s(at_s - 120), vec![Some(1.0), gib]);
+            p.earlier = vec![Reading { at, resources, signals: Vec::new() }];
+            p
+        };
+        let mut sightings = Sightings::default();
+        let mut lost = |gib: Option<f64>| {
+            let views: Vec<View> = (1..12).flat_map(|bin| hear(&mut sightings, &at_close(300 * bin, gib))).collect();
+            sightings = Sightings::default();
+            views.iter().map(|view| view.lost_kpi).max()
+        };
+        assert_eq!(lost(Some(1.0)), Some(0));
+        assert_eq!(lost(None), Some(0), "it never had any");
+        report(&mut sightings, "a", 0);
+        let views: Vec<View> = (1..4).flat_map(|bin| hear(&mut sightings, &at_close(300 * bin, None))).collect();
+        assert_eq!(views.last().map(|view| view.lost_kpi), Some(1), "no value for 900 s");
     }
 }

@@ -1,5 +1,7 @@
 //! The members of one group in one partition, and what they add up to.
 //!
+//! What a member demanded in a bin is the mean of all that was measured in it, between its predictions too.
+//!
 //! A part is told of a bin once: when all members that had reported in the bin before have reported in it, or
 //! else with the first record of a later bin. While nobody had reported in the bin before, as when a group
 //! begins, there is nobody to wait for, and the part comes at the end of the bin.
@@ -8,7 +10,7 @@ use super::sum::{QuantileSum, Rise};
 use super::{CARRIED_BINS_MAX, GroupPart, HorizonSum, MemberCount, ResourceSum};
 use crate::forecast::GRID_STEP_S;
 use crate::kpi::KpiName;
-use crate::prediction::{Prediction, ResourceForecast};
+use crate::prediction::{Moment, Prediction, ResourceForecast};
 use crate::quantiles::Quantiles;
 use crate::time::EventTime;
 use crate::workload::WorkloadId;
@@ -34,8 +36,9 @@ struct Open {
 
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 struct Member {
+    /// The newest instant that was heard of: that of its prediction.
     made_at: EventTime,
-    /// The bin before its newest one that it reported in.
+    /// The bin before its newest one that something was measured in.
     bin_before: Option<i64>,
     resources: BTreeMap<KpiName, MemberResource>,
 }
@@ -137,50 +140,66 @@ impl Members {
 
 impl Member {
     fn of(prediction: &Prediction) -> Self {
-        let resources = prediction.resources.iter();
-        Self {
-            made_at: prediction.made_at,
-            bin_before: None,
-            resources: resources.map(|r| (r.resource.clone(), MemberResource::of(r))).collect(),
-        }
+        let begins_at = prediction.moments().next().map_or(prediction.made_at, |first| first.at());
+        let mut member = Self { made_at: begins_at, bin_before: None, resources: BTreeMap::new() };
+        prediction.moments().for_each(|moment| member.hear(&moment));
+        member.foresee(prediction);
+        member
     }
 
     fn take(&mut self, prediction: &Prediction) {
-        let is_next_bin = bin_of(prediction.made_at) > bin_of(self.made_at);
-        if is_next_bin {
-            self.bin_before = Some(bin_of(self.made_at));
-        }
-        self.made_at = prediction.made_at;
-        let mut before = std::mem::take(&mut self.resources);
-        for forecast in &prediction.resources {
-            let mut resource = MemberResource::of(forecast);
-            if let Some(before) = before.remove(&forecast.resource) {
-                resource.follow(&before, is_next_bin);
+        for moment in prediction.moments() {
+            if moment.at() > self.made_at {
+                self.hear(&moment);
             }
-            self.resources.insert(forecast.resource.clone(), resource);
+        }
+        self.foresee(prediction);
+    }
+
+    /// Takes in what was measured at an instant, not before the newest.
+    fn hear(&mut self, moment: &Moment<'_>) {
+        let bin = bin_of(self.made_at);
+        if bin_of(moment.at()) > bin {
+            self.bin_before = Some(bin);
+            self.resources.values_mut().for_each(MemberResource::close);
+        }
+        self.made_at = moment.at();
+        for (forecast, demand) in moment.demands() {
+            let known = self.resources.entry(forecast.resource.clone());
+            known.or_insert_with(|| MemberResource::of(forecast)).add(demand);
+        }
+    }
+
+    /// Takes the forecasts in of a prediction that was heard.
+    fn foresee(&mut self, prediction: &Prediction) {
+        let is_there = |name: &KpiName| prediction.resources.iter().any(|forecast| forecast.resource == *name);
+        self.resources.retain(|name, _| is_there(name));
+        for forecast in &prediction.resources {
+            if let Some(known) = self.resources.get_mut(&forecast.resource) {
+                known.unit = Arc::clone(&forecast.unit);
+                known.horizons = forecast.horizons.iter().map(|h| (h.horizon_s, h.value, h.maximum)).collect();
+            }
         }
     }
 }
 
 impl MemberResource {
+    /// Of which nothing was measured yet.
     fn of(forecast: &ResourceForecast) -> Self {
-        Self {
-            unit: Arc::clone(&forecast.unit),
-            last: forecast.last,
-            open: (forecast.last.unwrap_or(0.0), forecast.last.is_some().into()),
-            closed: None,
-            horizons: forecast.horizons.iter().map(|h| (h.horizon_s, h.value, h.maximum)).collect(),
-        }
+        Self { unit: Arc::clone(&forecast.unit), last: None, open: (0.0, 0), closed: None, horizons: Vec::new() }
     }
 
-    fn follow(&mut self, before: &Self, is_next_bin: bool) {
-        self.last = self.last.or(before.last);
-        if is_next_bin {
-            self.closed = before.open_mean().or(before.closed);
-        } else {
-            self.closed = before.closed;
-            self.open = (self.open.0 + before.open.0, self.open.1 + before.open.1);
-        }
+    /// Closes its newest bin.
+    fn close(&mut self) {
+        self.closed = self.open_mean().or(self.closed);
+        self.open = (0.0, 0);
+    }
+
+    /// Adds what was demanded at an instant of the newest bin.
+    fn add(&mut self, demand: Option<f64>) {
+        let Some(demand) = demand else { return };
+        self.last = Some(demand);
+        self.open = (self.open.0 + demand, self.open.1 + 1);
     }
 
     fn open_mean(&self) -> Option<f64> {

@@ -2,7 +2,6 @@
 //! that workload alone, so that anyone can work it out again from the log.
 
 use crate::action::{Action, Verdict};
-use crate::prediction::Prediction;
 use crate::sample::Capacity;
 use crate::time::EventTime;
 use bitcode::{Decode, Encode};
@@ -26,11 +25,11 @@ pub struct Published {
 /// What a planner remembers of one workload.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 pub struct History {
-    /// Instant of the newest prediction used.
+    /// The newest instant that was heard of.
     pub made_at: Option<EventTime>,
     /// Capacity when it was last known.
     pub capacity: Option<Capacity>,
-    /// First prediction that saw the present capacity, if it was seen to change.
+    /// First instant that saw the present capacity, if it was seen to change.
     pub capacity_changed_at: Option<EventTime>,
     /// Last increase.
     pub last_out_at: Option<EventTime>,
@@ -43,17 +42,17 @@ pub struct History {
 }
 
 impl History {
-    /// Whether a prediction for that instant brings nothing new.
-    pub fn has(&self, made_at: EventTime) -> bool {
-        self.made_at.is_some_and(|last| made_at <= last)
+    /// Whether what is said of that instant brings nothing new.
+    pub fn has(&self, at: EventTime) -> bool {
+        self.made_at.is_some_and(|last| at <= last)
     }
 
-    /// Takes note of a prediction.
-    pub fn observe(&mut self, prediction: &Prediction) {
-        self.made_at = Some(prediction.made_at);
-        if let Some(capacity) = &prediction.capacity {
+    /// Takes note of an instant, later than all before, and the capacity then, where it is known.
+    pub fn observe(&mut self, at: EventTime, capacity: Option<&Capacity>) {
+        self.made_at = Some(at);
+        if let Some(capacity) = capacity {
             if self.capacity.as_ref().is_some_and(|last| last != capacity) {
-                self.capacity_changed_at = Some(prediction.made_at);
+                self.capacity_changed_at = Some(at);
             }
             if self.capacity.as_ref() != Some(capacity) {
                 self.capacity = Some(capacity.clone());

@@ -4,7 +4,7 @@ use crate::action::{Action, Mechanism, Verdict};
 use crate::calibration::drift::DriftState;
 use crate::kpi::{CPU_CORES_USED, KpiName, MEMORY_BYTES};
 use crate::policy::{Policy, Rules, Threshold};
-use crate::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
+use crate::prediction::{HorizonForecast, Interval, Prediction, Reading, ResourceForecast};
 use crate::quantiles::{QUANTILE_LEVELS, Quantiles};
 use crate::sample::{Capacity, Platform, Sample};
 use crate::time::EventTime;
@@ -92,6 +92,28 @@ pub(crate) fn last_value(sample: &Sample) -> Prediction {
         earlier: Vec::new(),
         capacity: sample.capacity.clone(),
         platform: sample.platform,
+    }
+}
+
+/// Of predictions with each sample those that are made alone, and what the others say of their instants as readings of
+/// the next one. The last is to be made.
+pub(crate) fn thinned(each: &[Prediction], is_made: impl Fn(usize) -> bool) -> Vec<Prediction> {
+    let (mut made, mut earlier) = (Vec::new(), Vec::new());
+    for (i, prediction) in each.iter().enumerate() {
+        if is_made(i) {
+            made.push(Prediction { earlier: std::mem::take(&mut earlier), ..prediction.clone() });
+        } else {
+            earlier.push(reading(prediction));
+        }
+    }
+    made
+}
+
+fn reading(prediction: &Prediction) -> Reading {
+    Reading {
+        at: prediction.made_at,
+        resources: prediction.resources.iter().map(|resource| resource.last).collect(),
+        signals: prediction.signals.iter().map(|signal| signal.last).collect(),
     }
 }
 

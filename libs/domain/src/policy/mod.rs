@@ -33,6 +33,8 @@ pub(crate) mod fixtures;
 mod fleet_tests;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod reading_tests;
 
 pub use check::violations;
 pub use cost::Cost;

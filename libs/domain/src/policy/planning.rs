@@ -1,15 +1,18 @@
 //! All that a partition's decisions follow from: what is remembered of each workload, and the fleet's prices. It is a
 //! function of the predictions in their order and of the rules, so that anyone can work it out again from the log.
+//!
+//! What was measured between two predictions is taken in as if there had been one for it, but for the decision, and
+//! with the forecast that was there then: the one before.
 
 use super::decide::{Decision, Facts, decide, is_sound};
 use super::floor::is_capped;
 use super::lead::{Awaited, LeadTimes};
-use super::live::{Live, SurgeRules};
+use super::live::{Live, Surge, SurgeRules};
 use super::market::{Market, Markets};
 use super::proactive::peers::{Leaders, Peers};
 use super::proactive::propose::{forecast_ahead, forecast_of};
 use super::proactive::{Ahead, Aim, BIN_S, BinDemand, Measure, Proactive, Settings, Track};
-use super::rate::watch::{Rates, Standing};
+use super::rate::watch::{RateView, Rates, Standing};
 use super::resource::Resource;
 use super::rule_book::{Ruled, RulesFor};
 use super::rules::{Policy, Rules};
@@ -18,7 +21,7 @@ use crate::action::Mechanism;
 use crate::guardrail::History;
 use crate::guardrail::strain::SUFFERING;
 use crate::kpi::{CPU_THROTTLED_SHARE, RUN_QUEUE};
-use crate::prediction::{Prediction, Signal};
+use crate::prediction::{Moment, Prediction, Signal};
 use crate::sample::{Capacity, Platform};
 use crate::stream::silence::{Observed, SourceNumber, Sources};
 use crate::workload::WorkloadId;
@@ -49,6 +52,8 @@ struct Known {
     source: SourceNumber,
     market: Market,
     history: History,
+    /// Whether the newest prediction said what capacity there was.
+    is_capacity_said: bool,
     live: Live,
     track: Track,
     leaders: Leaders,
@@ -56,9 +61,16 @@ struct Known {
     rates: Rates,
 }
 
+/// What follows from what was measured at an instant, beside what is remembered of it.
+struct Observation<'a> {
+    ahead: Ahead,
+    surge: Surge,
+    rates: Vec<RateView<'a>>,
+}
+
 impl Planning {
-    /// Takes a prediction into account: decides, and remembers the prediction and the decision. `None` when the
-    /// prediction is not newer than the last one of its workload.
+    /// Takes a prediction into account: decides, and remembers the prediction, with what was measured before it,
+    /// and the decision. `None` when the prediction is not newer than the last one of its workload.
     pub fn step(
         &mut self,
         rules: &impl RulesFor,
@@ -66,9 +78,7 @@ impl Planning {
         prediction_id: &Arc<str>,
     ) -> Option<Decision> {
         let Ruled { rules, from } = rules.rules_for(&prediction.workload, &prediction.source);
-        let observed = self.sources.observe(&prediction.source, prediction.made_at);
-        self.forget_silent(observed);
-        let source = observed.source;
+        let source = self.hear(prediction);
         let market = Market::of_cpu(source, &rules.aim());
         let known = self.workloads.entry(prediction.workload.clone()).or_insert_with(|| Known::new(source, &market));
         known.source = source;
@@ -76,9 +86,7 @@ impl Planning {
             return None;
         }
         let lead_times = self.lead_times.entry(source).or_default();
-        if let Some(current) = &prediction.capacity {
-            known.awaited.observe(lead_times, prediction.made_at, current);
-        }
+        known.learn_lead_time(lead_times, prediction);
         let rules = with_lead_time(rules, lead_times, prediction);
         known.market = market;
         let mut decision =
@@ -90,6 +98,17 @@ impl Planning {
     /// Workloads that are remembered, in the order of their names.
     pub fn workloads(&self) -> impl Iterator<Item = &WorkloadId> {
         self.workloads.keys()
+    }
+
+    /// Moves the source's clock to each of the instants that a prediction tells of.
+    fn hear(&mut self, prediction: &Prediction) -> SourceNumber {
+        for earlier in prediction.earlier_moments() {
+            let observed = self.sources.observe(&prediction.source, earlier.at());
+            self.forget_silent(observed);
+        }
+        let observed = self.sources.observe(&prediction.source, prediction.made_at);
+        self.forget_silent(observed);
+        observed.source
     }
 
     fn forget_silent(&mut self, Observed { source, forget_before }: Observed) {
@@ -131,11 +150,26 @@ impl Known {
             source,
             market: market.clone(),
             history: History::default(),
+            is_capacity_said: false,
             live: Live::default(),
             track: Track::default(),
             leaders: Leaders::default(),
             awaited: Awaited::default(),
             rates: Rates::default(),
+        }
+    }
+
+    /// The capacity that the newest prediction said, which held until this one.
+    fn said_capacity(&self) -> Option<&Capacity> {
+        self.history.capacity.as_ref().filter(|_| self.is_capacity_said)
+    }
+
+    fn learn_lead_time(&mut self, lead_times: &mut LeadTimes, prediction: &Prediction) {
+        let before = self.said_capacity().cloned();
+        for moment in prediction.moments().filter(|moment| !self.history.has(moment.at())) {
+            if let Some(current) = moment.capacity(before.as_ref()) {
+                self.awaited.observe(lead_times, moment.at(), current);
+            }
         }
     }
 
@@ -146,49 +180,18 @@ impl Known {
         prediction: &Prediction,
         prediction_id: &Arc<str>,
     ) -> Decision {
-        let (at, guardrails) = (prediction.made_at, &rules.guardrails);
         let settings = settings(rules, prediction.step_s);
-        self.history.observe(prediction);
-        self.history.forget_other_mode(rules.dry_run.on(prediction.platform));
-        let current = prediction.capacity.as_ref().filter(|c| is_sound(c));
-        let forecast = forecast_of(prediction, Resource::Cpu);
-        let used = forecast.and_then(|f| f.last).filter(|used| used.is_finite() && *used >= 0.0);
-        let bin = at.bin(BIN_S as u32);
-        let mut ahead = Ahead {
-            forecast: forecast.and_then(|f| forecast_ahead(f, &settings)),
-            led: self.leaders.led(peers, self.track.onsets(), bin),
-        };
-        let rates = match current {
-            Some(current) => {
-                let base = self.history.base(current, rules.dry_run.on(prediction.platform), at);
-                let standing = Standing { current, base, suffers: suffers(prediction), settings: &settings };
-                self.rates.take_in(rules, (&mut *markets, &self.market), prediction, &standing)
+        let before = self.said_capacity().cloned();
+        for moment in prediction.earlier_moments() {
+            if !self.history.has(moment.at()) {
+                self.observe((rules, &settings), (&mut *markets, &mut *peers), &moment, before.as_ref());
             }
-            None => Vec::new(),
-        };
-        let prices = markets.of(&self.market);
-        prices.pass(bin, &settings.aim);
-        self.watch(prediction, current);
-        let serves = current.map_or(0.0, Capacity::cpu_cores);
-        let cores_grain = current.map_or(0.0, |current| cores_grain(rules, prediction.platform, current)) as f32;
-        let demand = used.map(|used| BinDemand {
-            amount: used as f32,
-            is_bound: is_capped(guardrails, &self.live.cpu, used, serves) || is_throttled(prediction),
-        });
-        if self.track.take_in(&settings, prices, Measure::cores(cores_grain), (bin, demand), &ahead) {
-            peers.rise(&prediction.workload, bin, &mut self.leaders);
-            ahead.led = None;
         }
-        let surge_rules = SurgeRules::of(rules);
-        let surge = match (used, current) {
-            (Some(used), Some(current)) => {
-                let base = self.history.base(current, rules.dry_run.on(prediction.platform), at);
-                let asked = base.cpu_cores().min(current.cpu_cores());
-                let limit = asked * guardrails.floor_utilisation;
-                self.live.surges.observe(&surge_rules, (at, prediction.step_s), used, limit, suffers(prediction))
-            }
-            _ => super::live::Surge::None,
-        };
+        let newest = prediction.moment();
+        let said = newest.capacity(before.as_ref());
+        let Observation { ahead, surge, rates } =
+            self.observe((rules, &settings), (&mut *markets, peers), &newest, said);
+        self.is_capacity_said = said.is_some();
         let facts = Facts {
             prediction,
             prediction_id,
@@ -197,7 +200,7 @@ impl Known {
             surge,
             track: &self.track,
             ahead: &ahead,
-            prices,
+            prices: markets.of(&self.market),
             settings: &settings,
             rates: &rates,
         };
@@ -209,26 +212,84 @@ impl Known {
         decision
     }
 
-    fn watch(&mut self, prediction: &Prediction, current: Option<&Capacity>) {
+    /// Takes in what was measured at an instant later than all before, and what capacity there was.
+    fn observe<'a>(
+        &mut self,
+        (rules, settings): (&'a Rules, &Settings),
+        (markets, peers): (&mut Markets, &mut Peers),
+        moment: &Moment<'a>,
+        said: Option<&Capacity>,
+    ) -> Observation<'a> {
+        let (at, prediction) = (moment.at(), moment.prediction());
+        self.history.observe(at, said);
+        self.history.forget_other_mode(rules.dry_run.on(prediction.platform));
+        let current = said.filter(|c| is_sound(c));
+        let used = moment.demand(Resource::Cpu.kpi()).filter(|used| used.is_finite() && *used >= 0.0);
+        let bin = at.bin(BIN_S as u32);
+        let forecast = if moment.is_earlier() {
+            self.track.forecast_before(bin)
+        } else {
+            forecast_of(prediction, Resource::Cpu).and_then(|forecast| forecast_ahead(forecast, settings))
+        };
+        let mut ahead = Ahead { forecast, led: self.leaders.led(peers, self.track.onsets(), bin) };
+        let rates = match current {
+            Some(current) => {
+                let base = self.history.base(current, rules.dry_run.on(prediction.platform), at);
+                let standing = Standing { current, base, suffers: suffers(moment), settings };
+                self.rates.take_in(rules, (&mut *markets, &self.market), moment, &standing)
+            }
+            None => Vec::new(),
+        };
+        let prices = markets.of(&self.market);
+        prices.pass(bin, &settings.aim);
+        self.watch(moment, current);
+        let serves = current.map_or(0.0, Capacity::cpu_cores);
+        let cores_grain = current.map_or(0.0, |current| cores_grain(rules, prediction.platform, current)) as f32;
+        let demand = used.map(|used| BinDemand {
+            amount: used as f32,
+            is_bound: is_capped(&rules.guardrails, &self.live.cpu, used, serves) || is_throttled(moment),
+        });
+        if self.track.take_in(settings, prices, Measure::cores(cores_grain), (bin, demand), &ahead) {
+            peers.rise(&prediction.workload, bin, &mut self.leaders);
+            ahead.led = None;
+        }
+        let surge = match (used, current) {
+            (Some(used), Some(current)) => self.surge(rules, moment, used, current),
+            _ => Surge::None,
+        };
+        Observation { ahead, surge, rates }
+    }
+
+    /// What a use of CPU is, against what was asked for.
+    fn surge(&mut self, rules: &Rules, moment: &Moment<'_>, used: f64, current: &Capacity) -> Surge {
+        let (at, prediction) = (moment.at(), moment.prediction());
+        let base = self.history.base(current, rules.dry_run.on(prediction.platform), at);
+        let asked = base.cpu_cores().min(current.cpu_cores());
+        let limit = asked * rules.guardrails.floor_utilisation;
+        let surge_rules = SurgeRules::of(rules);
+        self.live.surges.observe(&surge_rules, (at, prediction.step_s), used, limit, suffers(moment))
+    }
+
+    fn watch(&mut self, moment: &Moment<'_>, current: Option<&Capacity>) {
         for (resource, peaks) in [(Resource::Cpu, &mut self.live.cpu), (Resource::Memory, &mut self.live.memory)] {
-            let last = forecast_of(prediction, resource).and_then(|f| f.last);
-            if let Some(used) = last.filter(|used| used.is_finite()) {
-                peaks.observe(prediction.made_at, used, current.map_or(f64::INFINITY, |c| resource.of(c)));
+            if let Some(used) = moment.demand(resource.kpi()).filter(|used| used.is_finite()) {
+                peaks.observe(moment.at(), used, current.map_or(f64::INFINITY, |c| resource.of(c)));
             }
         }
     }
 }
 
-/// Whether latency, errors, the run queue or throttling say that the workload is short.
-fn suffers(prediction: &Prediction) -> bool {
+/// Whether latency, errors, the run queue or throttling say that the workload is short. Of latency, errors and the queue
+/// it is known with predictions alone what is usual; nothing that is remembered hangs on it.
+fn suffers(moment: &Moment<'_>) -> bool {
     let tells = |signal: &&Signal| SUFFERING.contains(&signal.name.as_str()) || signal.name.as_str() == RUN_QUEUE;
-    is_throttled(prediction) || prediction.signals.iter().filter(tells).any(Signal::has_risen)
+    let mut signals = moment.prediction().signals.iter().filter(tells);
+    is_throttled(moment) || !moment.is_earlier() && signals.any(Signal::has_risen)
 }
 
 /// Whether so much of the time was throttled that use tells how much there is and not how much is wanted.
-fn is_throttled(prediction: &Prediction) -> bool {
-    let throttled = prediction.signals.iter().find(|signal| signal.name.as_str() == CPU_THROTTLED_SHARE);
-    throttled.and_then(|signal| signal.last).is_some_and(|share| share >= THROTTLED_SHARE_MIN)
+fn is_throttled(moment: &Moment<'_>) -> bool {
+    moment.signal(CPU_THROTTLED_SHARE).is_some_and(|share| share >= THROTTLED_SHARE_MIN)
 }
 
 /// The lead time that was learnt, where it is to be, but none beyond what is forecast; else the stated one. In seconds.

@@ -1,5 +1,5 @@
-//! The trace as the steps that every contender takes. Forecasts are made once a sample, by as many predictors side
-//! by side as the bus has partitions.
+//! The trace as the steps that every contender takes. Forecasts are made once for all of them, by as many predictors
+//! side by side as the bus has partitions.
 
 use super::Stamped;
 use crate::lanes::enveloped;
@@ -23,6 +23,8 @@ pub(super) struct Step {
     pub workload: usize,
     /// Its partition of the bus.
     pub partition: u32,
+    /// The sample's own instant, as predictions bear it.
+    pub at: EventTime,
     /// First instant of the step.
     pub begin: EventTime,
     /// Its end, at which it is known.
@@ -35,7 +37,7 @@ pub(super) struct Step {
     pub bought: Option<f64>,
     /// Whether a surge begins with it.
     pub is_surge: bool,
-    /// The predictor's prediction; with no forecasts the last value alone.
+    /// The predictor's prediction, where it made one of this sample; with no forecasts the last value alone.
     pub prediction: Option<Prediction>,
     /// The same by the naive forecast.
     pub naive: Option<Prediction>,
@@ -146,6 +148,7 @@ impl Course {
         Some(Step {
             workload,
             partition,
+            at: sample.at,
             begin,
             end,
             step_s: sample.step_s,
@@ -173,7 +176,7 @@ fn cpu_of(sample: &Sample) -> Option<&Kpi> {
     sample.kpis.iter().find(|kpi| kpi.name.as_str() == CPU_CORES_USED)
 }
 
-/// The predictions that follow from the samples, one each; none at all without a predictor.
+/// What follows from each of the samples, a prediction or none; nothing at all without a predictor.
 fn predictions(predictor: Option<&mut Partition>, samples: &[&Sample]) -> Result<Vec<Option<Prediction>>> {
     let Some(partition) = predictor else { return Ok(Vec::new()) };
     let fates = partition.apply(samples.iter().map(|sample| enveloped(sample)).collect())?;

@@ -5,13 +5,18 @@ use super::course::Step;
 use super::planner::Planner;
 use super::policies::{Knobs, Rule, Simple};
 use super::{Request, ShownDemand};
+use prescale_domain::forecast::GRID_STEP_S;
 use prescale_domain::kpi::CPU_CORES_USED;
 use prescale_domain::outcome::{ClosedLoop, Seen, in_grains};
 use prescale_domain::prediction::{Prediction, ResourceForecast};
 use prescale_domain::sample::{Capacity, Platform};
+use prescale_domain::time::EventTime;
 
 /// Share of its capacity that a workload of unknown capacity uses at first.
 const FIRST_UTILISATION: f64 = 0.7;
+
+/// What was shown between two predictions is kept for so long, in seconds: more than there ever is between them.
+const KEPT_S: i64 = 2 * GRID_STEP_S as i64;
 
 /// One policy with one lead time over all workloads.
 pub(super) struct Follower {
@@ -36,6 +41,8 @@ struct Served {
     capacity: ClosedLoop,
     /// Of a simple rule.
     rule: Option<Rule>,
+    /// Demand that the planner is to be shown with the next prediction, of the samples since the last one.
+    earlier: Vec<(EventTime, f64)>,
 }
 
 impl Follower {
@@ -70,9 +77,17 @@ impl Follower {
             }
             Mind::Planner { planner, is_naive } => {
                 let prediction = if *is_naive { &step.naive } else { &step.prediction };
-                let capacity = served.capacity.capacity_at(step.end);
-                let seen = prediction.as_ref().map(|prediction| as_seen(prediction, capacity, shown));
-                seen.map(|seen| planner.decide(step.workload, step.partition, seen)).unwrap_or_default()
+                match prediction {
+                    Some(prediction) => {
+                        let seen = served.as_seen(step, prediction, shown);
+                        planner.decide(step.workload, step.partition, seen)
+                    }
+                    None => {
+                        served.earlier.retain(|(at, _)| *at > step.at.plus_s(-KEPT_S));
+                        served.earlier.extend(shown.map(|shown| (step.at, shown)));
+                        Vec::new()
+                    }
+                }
             }
         };
         for (workload, cores) in decided {
@@ -96,7 +111,7 @@ impl Follower {
             Mind::Planner { .. } => self.lead_s,
         };
         let capacity = ClosedLoop::new(in_grains(first, self.grain_cores), lead_s);
-        self.workloads[step.workload] = Some(Served { capacity, rule });
+        self.workloads[step.workload] = Some(Served { capacity, rule, earlier: Vec::new() });
     }
 }
 
@@ -117,21 +132,96 @@ fn by_rule(served: &mut Served, step: &Step, shown: Option<f64>) -> Option<f64> 
     served.rule.as_mut()?.decide(&seen)
 }
 
-/// The prediction as a planner gets it whose decisions are carried out: with the capacity that serves, of one
-/// replica.
-fn as_seen(prediction: &Prediction, capacity: f64, shown: Option<f64>) -> Prediction {
-    let mut seen = prediction.clone();
-    seen.platform = Platform::Simulated;
-    seen.capacity = Some(Capacity {
-        replicas: 1,
-        cpu_cores_per_replica: capacity,
-        memory_bytes_per_replica: seen.capacity.map_or(0.0, |bought| bought.memory_bytes()),
-        instance_type: None,
-    });
-    if let Some(shown) = shown {
-        for made in seen.resources.iter_mut().filter(|made| made.resource.as_str() == CPU_CORES_USED) {
-            made.last = Some(shown);
+impl Served {
+    /// The prediction as a planner gets it whose decisions are carried out: with the capacity that serves, of one
+    /// replica, and the demand that is shown, also of the samples before it.
+    fn as_seen(&mut self, step: &Step, prediction: &Prediction, shown: Option<f64>) -> Prediction {
+        let mut seen = prediction.clone();
+        seen.platform = Platform::Simulated;
+        seen.capacity = Some(Capacity {
+            replicas: 1,
+            cpu_cores_per_replica: self.capacity.capacity_at(step.end),
+            memory_bytes_per_replica: seen.capacity.map_or(0.0, |bought| bought.memory_bytes()),
+            instance_type: None,
+        });
+        let earlier = std::mem::take(&mut self.earlier);
+        let shown_at = |at: EventTime| earlier.iter().find(|(of, _)| *of == at).map(|(_, shown)| *shown);
+        for (place, made) in seen.resources.iter_mut().enumerate() {
+            if made.resource.as_str() != CPU_CORES_USED {
+                continue;
+            }
+            made.last = shown.or(made.last);
+            for reading in &mut seen.earlier {
+                if let (Some(demand), Some(shown)) = (reading.resources.get_mut(place), shown_at(reading.at)) {
+                    *demand = Some(shown);
+                }
+            }
+        }
+        seen
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prescale_domain::kpi::{KpiName, MEMORY_BYTES};
+    use prescale_domain::prediction::Reading;
+    use prescale_domain::workload::WorkloadId;
+
+    fn at(s: i64) -> EventTime {
+        EventTime::from_s(s)
+    }
+
+    fn resource(name: &str, last: f64) -> ResourceForecast {
+        ResourceForecast {
+            resource: KpiName::new(name),
+            unit: "1".into(),
+            last: Some(last),
+            model: "none".into(),
+            model_version: "0".into(),
+            drift: None,
+            started_from: Vec::new(),
+            horizons: Vec::new(),
         }
     }
-    seen
+
+    #[test]
+    fn what_is_shown_of_earlier_samples_takes_the_place_of_what_was_measured() {
+        let reading =
+            |s: i64, cores: f64| Reading { at: at(s), resources: vec![Some(cores), Some(1e9)], signals: Vec::new() };
+        let prediction = Prediction {
+            workload: WorkloadId::new("web").unwrap(),
+            source: "test".into(),
+            made_at: at(240),
+            step_s: 60,
+            resources: vec![resource(CPU_CORES_USED, 5.0), resource(MEMORY_BYTES, 1e9)],
+            signals: Vec::new(),
+            earlier: vec![reading(120, 1.0), reading(180, 4.0)],
+            capacity: None,
+            platform: Platform::ObservedOnly,
+        };
+        let step = Step {
+            workload: 0,
+            partition: 0,
+            at: at(240),
+            begin: at(240),
+            end: at(300),
+            step_s: 60,
+            demand: Some(5.0),
+            bought: None,
+            is_surge: false,
+            prediction: None,
+            naive: None,
+        };
+        let earlier = vec![(at(0), 2.0), (at(180), 2.5)];
+        let mut served = Served { capacity: ClosedLoop::new(2.5, 60), rule: None, earlier };
+        let seen = served.as_seen(&step, &prediction, Some(2.5));
+        let lasts: Vec<_> = seen.resources.iter().map(|made| made.last).collect();
+        assert_eq!(lasts, [Some(2.5), Some(1e9)]);
+        let cores: Vec<_> = seen.earlier.iter().map(|reading| reading.resources[0]).collect();
+        assert_eq!(cores, [Some(1.0), Some(2.5)], "one of which nothing was shown stays");
+        assert!(seen.earlier.iter().all(|reading| reading.resources[1] == Some(1e9)));
+        assert_eq!(seen.capacity.map(|capacity| capacity.cpu_cores()), Some(2.5));
+        assert!(served.earlier.is_empty());
+    }
 }

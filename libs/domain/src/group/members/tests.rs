@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::calibration::NOMINAL_COVERAGE;
-use crate::prediction::{HorizonForecast, Interval};
+use crate::prediction::{HorizonForecast, Interval, Reading};
 use crate::quantiles::QUANTILE_LEVELS;
 use crate::sample::Platform;
 
@@ -80,6 +80,36 @@ fn a_part_comes_when_the_last_of_those_who_had_reported_has() {
     assert_eq!(take(&mut members, "a", 600, 1.0), []);
     assert_eq!(take(&mut members, "b", 600, 1.0), []);
     assert_eq!(take(&mut members, "c", 600, 1.0), [(600, 3, 0, 3.0, Some(5.0 + 8.5 + 10.0))]);
+}
+
+/// A prediction, and what was measured every minute before it.
+fn after_readings(workload: &str, at_s: i64, earlier: &[f64], demand: f64) -> Prediction {
+    let mut made = prediction(workload, at_s, demand);
+    let begin_s = at_s - 60 * earlier.len() as i64;
+    let reading = |(minute, demand): (i64, &f64)| Reading {
+        at: EventTime::from_s(begin_s + 60 * minute),
+        resources: vec![Some(*demand)],
+        signals: Vec::new(),
+    };
+    made.earlier = (0..).zip(earlier).map(reading).collect();
+    made
+}
+
+#[test]
+fn a_bins_demand_is_the_mean_of_all_that_was_measured_in_it() {
+    let mut members = Members::default();
+    let mut take = |workload, at_s, earlier: &[f64], demand| -> Vec<Told> {
+        let made = after_readings(workload, at_s, earlier, demand);
+        members.take(&group(), PARTITION, &made).iter().map(told).collect()
+    };
+    assert_eq!(take("a", 240, &[1.0, 2.0, 3.0, 4.0], 5.0), []);
+    assert_eq!(take("b", 240, &[10.0], 20.0), []);
+    assert_eq!(take("a", 540, &[2.0, 2.0, 2.0, 2.0], 7.0), [(240, 2, 0, 25.0, None)]);
+    assert_eq!(take("b", 540, &[8.0, 8.0, 8.0, 8.0], 8.0), [(540, 2, 0, 15.0, Some(3.0 + 15.0))]);
+    // One of the next bin that was known before its last sample, and one without the last sample of its bin.
+    assert_eq!(take("a", 660, &[4.0], 6.0), []);
+    assert_eq!(take("b", 960, &[9.0, 9.0, 9.0, 9.0, 1.0], 1.0), [(660, 1, 1, 14.0, Some(3.0 + 8.0))]);
+    assert_eq!(take("a", 960, &[6.0, 4.0, 5.0, 1.0], 3.0), [(960, 2, 0, 4.0, Some(5.0 + 9.0))]);
 }
 
 #[test]

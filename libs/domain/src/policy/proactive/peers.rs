@@ -40,7 +40,7 @@ struct Risen {
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 pub struct Peers {
     risen: BTreeMap<WorkloadId, Risen>,
-    /// Of the last bins, ascending.
+    /// Of the last bins, in the order in which they were heard of.
     recent: VecDeque<(i64, WorkloadId)>,
 }
 
@@ -68,12 +68,13 @@ pub struct Led {
 }
 
 impl Peers {
-    /// An onset of a series, no earlier than the newest; credits those that led to it.
+    /// An onset of a series, by a few bins earlier than the newest at most; credits those that led to it.
     pub fn rise(&mut self, workload: &WorkloadId, bin: i64, leaders: &mut Leaders) {
         while self.recent.front().is_some_and(|(earlier, _)| *earlier < bin - WITHIN_BINS) {
             self.recent.pop_front();
         }
-        let before = self.recent.iter().filter(|(earlier, peer)| *earlier < bin && peer != workload);
+        let has_led = |earlier: i64| (bin - WITHIN_BINS..bin).contains(&earlier);
+        let before = self.recent.iter().filter(|(earlier, peer)| has_led(*earlier) && peer != workload);
         for (_, peer) in before.take(CREDITED_MAX) {
             if let Some(risen) = self.risen.get(peer) {
                 leaders.credit(peer, risen.times);

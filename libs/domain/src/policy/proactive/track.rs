@@ -193,6 +193,12 @@ impl Track {
         self.onsets.observe(&self.ring, bin, demand.amount, measure.unit)
     }
 
+    /// The forecast that was there before a demand of that bin, for one that comes without: the newest, unless it is of so
+    /// long ago that it says nothing of the time ahead.
+    pub fn forecast_before(&self, bin: i64) -> ForecastAhead {
+        self.open.filter(|open| bin <= open.bin + 1).and_then(|open| open.forecast)
+    }
+
     /// The onsets of the demand.
     pub fn onsets(&self) -> &Onsets {
         &self.onsets

@@ -11,7 +11,7 @@ use crate::policy::proposal::Need;
 use crate::policy::resource::Resource;
 use crate::policy::rules::{Policy, Rules};
 use crate::policy::wording::{cores, number, reason};
-use crate::prediction::{Prediction, ResourceForecast};
+use crate::prediction::{Moment, Prediction, ResourceForecast};
 use crate::sample::Capacity;
 use bitcode::{Decode, Encode};
 use std::collections::BTreeMap;
@@ -29,22 +29,22 @@ struct Watched {
     learner: Learner,
 }
 
-/// How a rate stands, the newest prediction taken in.
+/// How a rate stands at an instant that was taken in.
 #[derive(Clone, Debug)]
 pub struct RateView<'a> {
     /// The KPI.
     pub kpi: &'a KpiName,
     /// Its forecast; `None` where it is measured and not forecast.
     pub forecast: Option<&'a ResourceForecast>,
-    /// Its newest value.
+    /// Its value.
     pub used: Option<f64>,
     /// Its greatest value of the open bin and the one before.
     pub recent: Option<f64>,
-    /// What the newest value is, against what was asked for.
+    /// What the value is, against what was asked for.
     pub surge: Surge,
     /// How much of it one replica serves; why that is not known, where it is not.
     pub serves: Result<Serves, Reason>,
-    /// The rate to have capacity for, by the rule that does best.
+    /// The rate to have capacity for, by the rule that does best; `None` where nothing is decided.
     pub asked: Option<Asked>,
 }
 
@@ -99,24 +99,23 @@ pub(in crate::policy) struct Standing<'a> {
 }
 
 impl Rates {
-    /// Takes a prediction in; says how each rate that the workload has stands.
+    /// Takes in what was measured at an instant; says how each rate that the workload has stands.
     pub(in crate::policy) fn take_in<'a>(
         &mut self,
         rules: &'a Rules,
         (markets, market): (&mut Markets, &Market),
-        prediction: &'a Prediction,
+        moment: &Moment<'a>,
         standing: &Standing<'_>,
     ) -> Vec<RateView<'a>> {
         self.0.retain(|kpi, _| rules.rates.iter().any(|rule| rule.kpi == *kpi));
         let mut views = Vec::new();
         for rule in &rules.rates {
-            let forecast = prediction.resources.iter().find(|forecast| forecast.resource == rule.kpi);
-            let is_signal = prediction.signals.iter().any(|signal| signal.name == rule.kpi && signal.last.is_some());
-            if let Some(forecast) = forecast {
+            let measured = moment.demands().find(|(forecast, _)| forecast.resource == rule.kpi);
+            if let Some(measured) = measured {
                 let watched = self.0.entry(rule.kpi.clone()).or_default();
                 let market = (&mut *markets, &market.of_rate(&rule.kpi));
-                views.push(watched.take_in(rules, rule, market, (prediction, forecast), standing));
-            } else if is_signal {
+                views.push(watched.take_in(rules, rule, market, (moment, measured), standing));
+            } else if moment.signal(rule.kpi.as_str()).is_some() {
                 views.push(RateView::not_forecast(&rule.kpi));
             }
         }
@@ -138,24 +137,25 @@ impl Watched {
         rules: &Rules,
         rule: &'a RateRule,
         (markets, market): (&mut Markets, &Market),
-        (prediction, forecast): (&Prediction, &'a ResourceForecast),
+        (moment, (forecast, demand)): (&Moment<'_>, (&'a ResourceForecast, Option<f64>)),
         standing: &Standing<'_>,
     ) -> RateView<'a> {
-        let (at, step_s, settings) = (prediction.made_at, prediction.step_s, standing.settings);
-        let used = forecast.last.filter(|used| used.is_finite() && *used >= 0.0);
-        let cpu = prediction.resources.iter().find(|forecast| forecast.resource.as_str() == Resource::Cpu.kpi());
-        self.learner.observe(at, cpu.and_then(|cpu| cpu.last), used);
+        let (at, prediction, settings) = (moment.at(), moment.prediction(), standing.settings);
+        let used = demand.filter(|used| used.is_finite() && *used >= 0.0);
+        self.learner.observe(at, moment.demand(Resource::Cpu.kpi()), used);
         let serves = self.serves(rules, rule, prediction, standing.base);
         // A replica is the smallest sensible amount.
         let unit = serves.as_ref().map_or(0.0, |serves| serves.per_replica as f32);
         let is_whole = serves.as_ref().is_ok_and(|serves| serves.by_cores.is_none());
         let measure = Measure { unit, grain: if is_whole { unit } else { 0.0 } };
         let bin = at.bin(BIN_S as u32);
-        let ahead = Ahead { forecast: forecast_ahead(forecast, settings), led: None };
+        let is_earlier = moment.is_earlier();
+        let known = if is_earlier { self.track.forecast_before(bin) } else { forecast_ahead(forecast, settings) };
+        let ahead = Ahead { forecast: known, led: None };
         let prices = markets.of(market);
         prices.pass(bin, &settings.aim);
         self.track.take_in(settings, prices, measure, (bin, used.map(|used| BinDemand::seen(used as f32))), &ahead);
-        let asked = self.track.asked(settings, prices, unit, &ahead);
+        let asked = if is_earlier { None } else { self.track.asked(settings, prices, unit, &ahead) };
         let mut surge = Surge::None;
         if let Some(used) = used {
             let least = |serves: &Serves| serves.least(standing.base, standing.current) * serves.per_replica;
@@ -163,7 +163,7 @@ impl Watched {
             self.peaks.observe(at, used, served);
             let surge_rules = SurgeRules::of(rules);
             let limit = served * rules.guardrails.floor_utilisation;
-            surge = self.surges.observe(&surge_rules, (at, step_s), used, limit, standing.suffers);
+            surge = self.surges.observe(&surge_rules, (at, prediction.step_s), used, limit, standing.suffers);
         }
         RateView { kpi: &rule.kpi, forecast: Some(forecast), used, recent: self.peaks.recent(), surge, serves, asked }
     }
