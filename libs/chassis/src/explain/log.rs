@@ -7,7 +7,7 @@ use super::Question;
 use anyhow::{Context as _, Result, ensure};
 use prescale_bus::partitioner::partition_of;
 use prescale_bus::{Bus, CaughtUp, ConsumedRecord, ReadFrom, RecordReader};
-use prescale_contracts::{Contract, ContractError, Envelope, topics};
+use prescale_contracts::{Contract, ContractError, Envelope, event_types, topics};
 use prescale_domain::action::{Action, ActionResult};
 use prescale_domain::evaluation::sums::Span;
 use prescale_domain::evaluation::{Outcome, Week};
@@ -20,7 +20,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-const HELD: &str = "io.prescale.v1.Held";
 /// The rule that holds what was asked for before.
 const STANDS: &str = "governor.stands";
 const PAGE_RECORDS: usize = 5_000;
@@ -129,7 +128,7 @@ impl Log<'_> {
     /// What the governor held, the newest first; that the plan stood already only of the decision of `newest`.
     pub(super) fn held(&self, newest: Option<EventTime>) -> Result<VecDeque<Held>> {
         let mut found = VecDeque::new();
-        let is_held = |record: &ConsumedRecord| record.header("ce_type") == Some(HELD.as_bytes());
+        let is_held = |record: &ConsumedRecord| record.header("ce_type") == Some(event_types::HELD.as_bytes());
         self.each_that((topics::PROPOSALS, self.of_fleets(topics::PROPOSALS)?), is_held, |_, record| {
             if let Said::Held(held) = FleetRecord::decode(value(&record))?.said
                 && held.workload.as_str() == self.question.workload
