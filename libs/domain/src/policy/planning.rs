@@ -65,6 +65,17 @@ impl Planning {
         prediction: &Prediction,
         prediction_id: &Arc<str>,
     ) -> Option<Decision> {
+        self.step_seen(rules, prediction, prediction_id, |_, _, _| ()).map(|(decision, ())| decision)
+    }
+
+    /// As [`Self::step`], with what `see` makes of what the decision follows from.
+    pub fn step_seen<T>(
+        &mut self,
+        rules: &impl RulesFor,
+        prediction: &Prediction,
+        prediction_id: &Arc<str>,
+        see: impl FnOnce(&Rules, &Facts<'_>, &Decision) -> T,
+    ) -> Option<(Decision, T)> {
         let Ruled { rules, from } = rules.rules_for(&prediction.workload, &prediction.source);
         let observed = self.sources.observe(&prediction.source, prediction.made_at);
         self.forget_silent(observed);
@@ -81,10 +92,10 @@ impl Planning {
         }
         let rules = with_lead_time(rules, lead_times, prediction);
         known.market = market;
-        let mut decision =
-            known.step(&rules, (&mut self.markets, self.peers.entry(source).or_default()), prediction, prediction_id);
+        let fleet = (&mut self.markets, self.peers.entry(source).or_default());
+        let (mut decision, seen) = known.step(&rules, fleet, prediction, prediction_id, see);
         tell_sections(from, &mut decision);
-        Some(decision)
+        Some((decision, seen))
     }
 
     /// Workloads that are remembered, in the order of their names.
@@ -139,13 +150,14 @@ impl Known {
         }
     }
 
-    fn step(
+    fn step<T>(
         &mut self,
         rules: &Rules,
         (markets, peers): (&mut Markets, &mut Peers),
         prediction: &Prediction,
         prediction_id: &Arc<str>,
-    ) -> Decision {
+        see: impl FnOnce(&Rules, &Facts<'_>, &Decision) -> T,
+    ) -> (Decision, T) {
         let (at, guardrails) = (prediction.made_at, &rules.guardrails);
         let settings = settings(rules, prediction.step_s);
         self.history.observe(prediction);
@@ -183,8 +195,7 @@ impl Known {
         let surge = match (used, current) {
             (Some(used), Some(current)) => {
                 let base = self.history.base(current, rules.dry_run.on(prediction.platform), at);
-                let asked = base.cpu_cores().min(current.cpu_cores());
-                let limit = asked * guardrails.floor_utilisation;
+                let limit = base.cpu_cores().min(current.cpu_cores()) * guardrails.floor_utilisation;
                 self.live.surges.observe(&surge_rules, (at, prediction.step_s), used, limit, suffers(prediction))
             }
             _ => super::live::Surge::None,
@@ -202,11 +213,12 @@ impl Known {
             rates: &rates,
         };
         let decision = decide(rules, &facts);
+        let seen = see(rules, &facts, &decision);
         if let Decision::Act(action) = &decision {
             self.history.record(action);
             self.awaited.expect(action);
         }
-        decision
+        (decision, seen)
     }
 
     fn watch(&mut self, prediction: &Prediction, current: Option<&Capacity>) {
