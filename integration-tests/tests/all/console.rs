@@ -4,7 +4,7 @@ use integration_tests::chromium::{Browser, key};
 use integration_tests::processes::binary;
 use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
 use prescale_bus::{Bus, OutputRecord};
-use prescale_chassis::{Context, GroupsConfig, output_record};
+use prescale_chassis::{Context, FleetsConfig, GroupsConfig, output_record};
 use prescale_console::{Config, run_reporting};
 use prescale_contracts::{Contract, Envelope};
 use prescale_domain::action::{Action, ActionOutcome, ActionResult, Evidence, Mechanism, Reason, Verdict};
@@ -17,6 +17,7 @@ use prescale_domain::quantiles::Quantiles;
 use prescale_domain::sample::{Capacity, Platform, Sample};
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
+use prescale_planner::Named;
 use serde_json::Value;
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -215,7 +216,8 @@ impl Console {
         let (shutdown, context) = (CancellationToken::new(), Context::default());
         let (stop, of_console) = (shutdown.clone(), bus.clone());
         let thread = std::thread::spawn(move || {
-            let planner = (&prescale_planner::Config::default(), &GroupsConfig::default());
+            let named = Named { fleets: &FleetsConfig::default(), groups: &GroupsConfig::default() };
+            let planner = (&prescale_planner::Config::default(), named);
             let bound = |address| tell.send(address).expect("it is awaited");
             run_reporting(&config, planner, &context, of_console, &stop, bound)
         });

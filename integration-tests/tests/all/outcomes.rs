@@ -6,6 +6,7 @@ use prescale_bus::Bus;
 use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
 use prescale_chassis::explain::{BACK_WHOLE, Question, explained};
 use prescale_collector::Event;
+use prescale_domain::governor::Fleets;
 use prescale_planner::config::PolicyName;
 use serde_json::Value;
 use std::sync::Arc;
@@ -36,12 +37,12 @@ fn a_dry_run_is_told_what_it_would_have_been_worth() {
     let pipeline = Pipeline::start(&bus, &settings());
     pipeline.collect_until(|event| matches!(event, Event::FleetEnded { .. }));
     pipeline.stop();
-    let rules = settings().rules().expect("sound rules");
+    let (rules, fleets) = (settings().rules().expect("sound rules"), Fleets::default());
     let workload = integration_tests::pipeline::said(bus.as_ref(), "outcomes")[0].key.clone().expect("a key");
     let workload = String::from_utf8(workload).expect("a name");
     let ask_back = |back_records, at| {
         let question = Question { workload: &workload, actions_max: 1, back_records, at };
-        explained(bus.as_ref(), &rules, &question, &CancellationToken::new()).expect("it is known")
+        explained(bus.as_ref(), (&rules, &fleets), &question, &CancellationToken::new()).expect("it is known")
     };
     let ask = |at| ask_back(BACK_WHOLE, at);
     let text = ask(None).text();
@@ -58,6 +59,14 @@ fn a_dry_run_is_told_what_it_would_have_been_worth() {
     let earlier = prescale_contracts::parse_rfc3339("2026-03-02T02:30:00Z").expect("an instant");
     assert!(ask(Some(earlier)).text().contains("the last 2 hours: "), "only the hours that were over");
 
+    assert!(
+        json["log"]["compared"].is_object() && json["log"]["differing"] == serde_json::json!([]),
+        "{}",
+        json["log"]
+    );
+    let youth = json["history"]["youth"].as_str().expect("less than a day is behind it");
+    assert!(text.contains(&format!("{line}\n{youth}\n")), "{text}");
+
     assert!(!text.contains("warning: ") && json["warnings"].as_array().is_some_and(Vec::is_empty), "{text}");
     let whole = |json: &Value, topic: &str| json["read"][topic]["whole"].as_bool().expect("it says so");
     assert!(whole(&json, "predictions") && whole(&json, "outcomes"));
@@ -66,7 +75,7 @@ fn a_dry_run_is_told_what_it_would_have_been_worth() {
     let from = |json: &Value| json["read"]["predictions"]["from"].as_str().expect("an instant").to_owned();
     assert!(from(&cut) > from(&json), "{}", from(&cut));
     let warnings: Vec<&str> = cut["warnings"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
-    let [planner, outcomes] = warnings.as_slice() else { panic!("{warnings:?}") };
+    let [planner, outcomes, ..] = warnings.as_slice() else { panic!("{warnings:?}") };
     assert!(planner.starts_with("the planner was made again from ") && planner.contains(&from(&cut)), "{planner}");
     assert!(outcomes.starts_with("the outcomes were read since "), "{outcomes}");
     assert!(cut_text.starts_with(&format!("warning: {planner}\nwarning: {outcomes}\n")), "{cut_text}");

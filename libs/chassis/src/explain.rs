@@ -2,23 +2,31 @@
 //! console.
 //!
 //! Actions carry their reasons. A decision to leave the capacity as it is leaves no record, so it is
-//! made again from the predictions on the log, by the rules of the configuration. A planner knows what it has seen: one
-//! that is made again from a part of the log says so, since it may decide otherwise.
+//! made again from the predictions on the log, by the rules of the configuration as it is today. What the log tells of the
+//! decisions that were made then is held against that, and where they differ it is said. A planner knows what it has seen:
+//! one that is made again from a part of the log says so, since it may decide otherwise.
 
+mod compared;
+mod heard;
 mod log;
+mod shown;
 
+use compared::Compared;
 use log::{Answered, Begin, Decisions, Log, Published};
 use prescale_bus::{Bus, ConsumedRecord};
 use prescale_contracts::{ContractError, record_json, rfc3339, topics, worth_json};
-use prescale_domain::action::{ActionOutcome, ActionResult, Reason};
+use prescale_domain::action::{ActionOutcome, ActionResult};
 use prescale_domain::evaluation::sums::Span;
 use prescale_domain::evaluation::wording::sentence;
-use prescale_domain::governor::Held;
-use prescale_domain::policy::{Decision, RuleBook, explain, explain_hold};
-use prescale_domain::prediction::{HorizonForecast, Prediction, ResourceForecast};
-use prescale_domain::quantiles::QUANTILE_LEVELS;
+use prescale_domain::governor::{Fleets, Held, Order};
+use prescale_domain::policy::{Decision, Grounds, RuleBook, explain, explain_hold};
+use prescale_domain::prediction::Prediction;
 use prescale_domain::time::EventTime;
+use prescale_domain::workload::WorkloadId;
 use serde_json::{Value, json};
+use shown::{
+    begin_json, compared_json, decision_json, forecast_text, held_json, held_text, order_json, order_text, withholds,
+};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -61,11 +69,22 @@ pub enum ExplainError {
     Failed(#[from] anyhow::Error),
 }
 
-/// The forecast, the last decision and the last actions, with their reasons, what the governor held, and what the last
-/// seven days were worth.
+/// A decision, made again, with the prediction that it is of and what it goes by.
+struct Newest {
+    prediction: Prediction,
+    decision: Decision,
+    grounds: Grounds,
+}
+
+/// The forecast, the last decision and the last actions, with their reasons, what the governor held, which orders stand,
+/// and what the last seven days were worth.
 pub struct Explanation {
     workload: String,
-    newest: Option<(Prediction, Decision)>,
+    newest: Option<Newest>,
+    /// How the newest decision, and those shortly before, agree with what the log tells of them.
+    compared: Compared,
+    /// Those that stand of the workload.
+    orders: Vec<Order>,
     /// The newest first.
     actions: VecDeque<Published>,
     results: BTreeMap<Arc<str>, Answered>,
@@ -79,26 +98,35 @@ pub struct Explanation {
     back_records: u64,
 }
 
-/// Reads the log and explains.
+/// Reads the log and explains, by the planner's rules and the fleets that workloads belong to.
 ///
 /// # Errors
 /// When the log holds nothing of the workload, a topic is missing, the bus cannot be read, or `shutdown` comes first.
 pub fn explained(
     bus: &dyn Bus,
-    rules: &RuleBook,
+    (rules, fleets): (&RuleBook, &Fleets),
     question: &Question<'_>,
     shutdown: &CancellationToken,
 ) -> Result<Explanation, ExplainError> {
+    let Ok(workload) = WorkloadId::new(question.workload) else {
+        return Err(ExplainError::Unknown(unknown(question, None)));
+    };
     let log = Log { bus, question, shutdown };
     let (week, told_from) = log.last_week()?;
-    let Decisions { from, newest, planned_from } = log.decisions(rules)?;
-    let decided_at = newest.as_ref().map(|(prediction, _)| prediction.made_at);
+    let Decisions { from, newest, acts, planned_from } = log.decisions(rules)?;
+    let fleet = fleets.of(&workload, newest.as_ref().map_or("", |newest| &*newest.prediction.source));
+    let decided_at = newest.as_ref().map(|newest| newest.prediction.made_at);
+    let heard = log.heard(&fleet, decided_at)?;
+    let orders = log.orders(&heard)?;
+    let compared = from.zip(decided_at).map(|span| Compared::of(span, &acts, &heard)).unwrap_or_default();
     let explanation = Explanation {
         workload: question.workload.to_owned(),
         newest,
+        compared,
+        orders: orders.covering(&fleet, &workload).cloned().collect(),
         actions: log.actions()?,
         results: log.results()?,
-        held: log.held(decided_at)?,
+        held: heard.held,
         week,
         planned_from,
         told_from,
@@ -130,7 +158,7 @@ impl Explanation {
         self.newest.is_none() && self.actions.is_empty() && self.held.is_empty()
     }
 
-    /// What it does not follow from since it was not read, as sentences.
+    /// What it does not follow from since it was not read, and what the log tells otherwise, as sentences.
     fn warnings(&self) -> Vec<String> {
         let why = match self.back_records {
             BACK_WHOLE => "the log holds no earlier ones".to_owned(),
@@ -145,7 +173,7 @@ impl Explanation {
             ));
         }
         let week_to = self.week.as_ref().map(|week| week.to);
-        let to = week_to.or_else(|| self.newest.as_ref().map(|(prediction, _)| prediction.made_at));
+        let to = week_to.or_else(|| self.newest.as_ref().map(|newest| newest.prediction.made_at));
         let is_cut = |begin: &Begin| !begin.is_whole() && to.is_some_and(|to| begin.at > first_of_week(to));
         if let Some(begin) = self.told_from.filter(is_cut) {
             warnings.push(format!(
@@ -153,18 +181,35 @@ impl Explanation {
                 rfc3339(begin.at)
             ));
         }
+        warnings.extend(self.compared.warnings(self.all_was_read()));
         warnings
+    }
+
+    /// Whether the planner was made again from all that there ever was.
+    fn all_was_read(&self) -> bool {
+        self.planned_from.is_some_and(|begin| begin.is_whole())
+    }
+
+    /// That less than a day of history is behind the newest decision, which makes the account of it look bad.
+    fn youth(&self) -> Option<String> {
+        let youth = self.newest.as_ref()?.grounds.youth()?;
+        Some(if self.all_was_read() { youth } else { format!("in what was read, {youth}") })
     }
 
     /// As text for people.
     pub fn text(&self) -> String {
         let mut text: String = self.warnings().iter().map(|warning| format!("warning: {warning}\n")).collect();
-        if let Some((prediction, decision)) = &self.newest {
-            text += &self.decision_text(prediction, decision);
-            text += &forecast_text(prediction);
+        text.extend(self.orders.iter().map(order_text));
+        if let Some(newest) = &self.newest {
+            text += &self.decision_text(newest);
+            text += &self.logged_text();
+            text += &forecast_text(&newest.prediction);
         }
         if let Some(week) = &self.week {
             text += &format!("{}\n", sentence(week));
+        }
+        if let Some(youth) = self.youth() {
+            text += &format!("{youth}\n");
         }
         for held in &self.held {
             text += &held_text(held);
@@ -179,22 +224,40 @@ impl Explanation {
     }
 
     /// The newest decision, unless it is among the actions.
-    fn decision_text(&self, prediction: &Prediction, decision: &Decision) -> String {
+    fn decision_text(&self, Newest { prediction, decision, grounds }: &Newest) -> String {
+        let is_other = self.compared.of_newest().is_some();
+        let made_again = if is_other { "made again with the rules of today\n" } else { "" };
         let action = match decision {
-            Decision::Hold(reasons) => return explain_hold(prediction, reasons),
+            Decision::Hold(reasons) => return format!("{made_again}{}", explain_hold(prediction, grounds, reasons)),
             Decision::Act(action) => action,
         };
-        if self.actions.iter().any(|published| published.action.decided_at == action.decided_at) {
+        if self.is_published(action.decided_at) {
             return String::new();
         }
         let is_held = self.held.iter().any(|held| held.decided_at == action.decided_at);
-        let verdict = if is_held { "held, see below" } else { "none yet" };
-        format!("{}governor\n  {verdict}\n", explain(action))
+        let withheld_by = self.orders.iter().find(|order| withholds(order, action));
+        let verdict = match (is_held, withheld_by) {
+            (true, _) => "held, see below".to_owned(),
+            (false, Some(order)) => format!("none yet; the order about {} withholds it", order.scope),
+            (false, None) => "none yet".to_owned(),
+        };
+        format!("{made_again}{}governor\n  {verdict}\n", explain(action, grounds.planned.as_ref()))
+    }
+
+    /// What the log holds of the newest decision where that is something else, unless it is among the actions.
+    fn logged_text(&self) -> String {
+        let logged = self.compared.of_newest().and_then(|differing| differing.logged.as_ref());
+        let unseen = logged.filter(|action| !self.is_published(action.decided_at));
+        unseen.map_or_else(String::new, |action| format!("the log holds at that time\n{}", explain(action, None)))
+    }
+
+    fn is_published(&self, decided_at: EventTime) -> bool {
+        self.actions.iter().any(|published| published.action.decided_at == decided_at)
     }
 
     fn action_text(&self, Published { id, action, .. }: &Published) -> String {
         let result = self.results.get(id).map_or_else(|| "none yet".to_owned(), |a| outcome_text(&a.result));
-        format!("{}result\n  {result}\n", explain(action))
+        format!("{}result\n  {result}\n", explain(action, None))
     }
 
     /// As JSON.
@@ -202,15 +265,21 @@ impl Explanation {
     /// # Errors
     /// When a record cannot be shown as JSON.
     pub fn json(&self) -> anyhow::Result<Value> {
-        let newest = self.newest.as_ref().map(|(prediction, decision)| decision_json(prediction, decision));
+        let newest = self.newest.as_ref().map(|newest| decision_json(newest, self.compared.newest_agrees));
         let actions =
             self.actions.iter().map(|published| self.action_json(published)).collect::<Result<Vec<_>, _>>()?;
         Ok(json!({
             "workload": self.workload,
             "warnings": self.warnings(),
             "read": {"predictions": begin_json(self.planned_from), "outcomes": begin_json(self.told_from)},
+            "orders": self.orders.iter().map(order_json).collect::<Vec<_>>(),
             "newest_decision": newest,
+            "log": compared_json(&self.compared),
             "worth": self.week.as_ref().map(worth_json),
+            "history": {
+                "watched_s": self.newest.as_ref().and_then(|newest| newest.grounds.watched_s),
+                "youth": self.youth(),
+            },
             "held": self.held.iter().map(held_json).collect::<Vec<_>>(),
             "actions": actions,
         }))
@@ -224,36 +293,6 @@ impl Explanation {
     }
 }
 
-/// What was forecast and how well such forecasts did, a line a resource and horizon.
-fn forecast_text(prediction: &Prediction) -> String {
-    let mut text = format!("forecast as of {}\n", rfc3339(prediction.made_at));
-    for forecast in &prediction.resources {
-        let last = forecast.last.map_or_else(|| "missing".to_owned(), |last| format!("{last:.3}"));
-        text += &format!("  {} ({}): last {last}, model {}\n", forecast.resource, forecast.unit, forecast.model);
-        for horizon in &forecast.horizons {
-            let (most, interval) = (&horizon.maximum, &horizon.maximum_interval);
-            let covered = interval.trailing_coverage.map_or_else(
-                || "not scored yet".to_owned(),
-                |covered| format!("such intervals held {:.0} % of {} times", covered * 100.0, interval.scored),
-            );
-            text += &format!(
-                "    maximum within {} s: median {:.3}, {:.0} % interval {:.3} to {:.3}; {covered}\n",
-                horizon.horizon_s,
-                most.median(),
-                interval.nominal_coverage * 100.0,
-                interval.lower,
-                interval.upper,
-            );
-        }
-    }
-    text
-}
-
-fn held_text(held: &Held) -> String {
-    let Held { workload, decided_at, rule, why, .. } = held;
-    format!("{workload} at {}: held by the governor\n  {rule}: {why}\n", rfc3339(*decided_at))
-}
-
 /// What came of an action, in a sentence.
 pub fn outcome_text(result: &ActionResult) -> String {
     match &result.outcome {
@@ -265,46 +304,5 @@ pub fn outcome_text(result: &ActionResult) -> String {
     }
 }
 
-fn decision_json(prediction: &Prediction, decision: &Decision) -> Value {
-    let (verdict, reasons) = match decision {
-        Decision::Act(action) => ("act", &action.reasons),
-        Decision::Hold(reasons) => ("hold", reasons),
-    };
-    let reason = |r: &Reason| json!({"rule": &*r.rule, "text": r.text});
-    json!({
-        "made_at": rfc3339(prediction.made_at),
-        "verdict": verdict,
-        "reasons": reasons.iter().map(reason).collect::<Vec<_>>(),
-        "forecasts": prediction.resources.iter().map(forecast_json).collect::<Vec<_>>(),
-    })
-}
-
-fn forecast_json(forecast: &ResourceForecast) -> Value {
-    let horizon = |h: &HorizonForecast| {
-        json!({
-            "horizon_s": h.horizon_s,
-            "levels": QUANTILE_LEVELS,
-            "maximum": h.maximum.values(),
-            "value": h.value.values(),
-            "trailing_coverage": h.maximum_interval.trailing_coverage,
-            "scored": h.maximum_interval.scored,
-        })
-    };
-    json!({
-        "resource": forecast.resource.as_str(),
-        "unit": &*forecast.unit,
-        "last": forecast.last,
-        "model": &*forecast.model,
-        "horizons": forecast.horizons.iter().map(horizon).collect::<Vec<_>>(),
-    })
-}
-
-/// Where a reading began; of a partition without a record it is null.
-fn begin_json(begin: Option<Begin>) -> Value {
-    begin.map_or(Value::Null, |begin| json!({"from": rfc3339(begin.at), "whole": begin.is_whole()}))
-}
-
-fn held_json(held: &Held) -> Value {
-    let Held { decided_at, proposal_id, rule, why, .. } = held;
-    json!({"decided_at": rfc3339(*decided_at), "proposal_id": &**proposal_id, "rule": &**rule, "why": why})
-}
+#[cfg(test)]
+mod tests;

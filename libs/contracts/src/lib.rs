@@ -7,6 +7,7 @@ mod codec;
 pub mod contract;
 pub mod envelope;
 pub mod error;
+pub mod event_types;
 pub mod interchange;
 mod json;
 mod registry;

@@ -41,7 +41,8 @@ pub struct Evidence {
     pub upper: f64,
     /// Relative interval width (upper - lower) / (2 · predicted).
     pub relative_width: f64,
-    /// Capacity of that resource when the prediction was made.
+    /// Capacity of that resource that the decision went by: what was asked for last, where that stood, else what
+    /// served.
     pub capacity: f64,
     /// Model that made the prediction.
     pub model: Arc<str>,

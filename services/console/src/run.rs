@@ -7,7 +7,8 @@ use crate::view::{Bounds, View};
 use anyhow::{Context as _, Result};
 use prescale_bus::Bus;
 use prescale_chassis::telemetry::Metrics;
-use prescale_chassis::{Context, GroupsConfig, listen};
+use prescale_chassis::{Context, listen};
+use prescale_planner::Named;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +17,14 @@ use tokio_util::sync::CancellationToken;
 /// Open connections may take so long to end.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// Runs the console until `shutdown`, explaining decisions by the planner's section and the groups that it may name.
-/// Blocks.
+/// Runs the console until `shutdown`, explaining decisions by the planner's section and what the planner reads of
+/// others. Blocks.
 ///
 /// # Errors
 /// When a setting is out of range or the address cannot be bound.
 pub fn run(
     config: &Config,
-    planner: (&prescale_planner::Config, &GroupsConfig),
+    planner: (&prescale_planner::Config, Named<'_>),
     context: &Context,
     bus: Arc<dyn Bus>,
     shutdown: &CancellationToken,
@@ -39,14 +40,14 @@ pub fn run(
 /// As [`run`].
 pub fn run_reporting(
     config: &Config,
-    (planner, groups): (&prescale_planner::Config, &GroupsConfig),
+    (planner, named): (&prescale_planner::Config, Named<'_>),
     context: &Context,
     bus: Arc<dyn Bus>,
     shutdown: &CancellationToken,
     bound: impl FnOnce(SocketAddr),
 ) -> Result<()> {
     let address = config.checked_address()?;
-    let rules = planner.rules(groups)?;
+    let decided_by = (planner.rules(named.groups)?, prescale_chassis::fleets(named.fleets)?);
     let tls = config.tls.read("console.tls")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -69,7 +70,7 @@ pub fn run_reporting(
         history_records: config.history_records,
     };
     let threads = follower.start().context("cannot start the console's readers")?;
-    let explainer = Explainer::new(Arc::clone(&bus), rules, config.history_records, &stop);
+    let explainer = Explainer::new(Arc::clone(&bus), decided_by, config.history_records, &stop);
     let server = Server::new(shared, Door::of(config)).with_bus(bus, &stop).with_explainer(explainer);
     let app = http::router(server, context.health.clone(), Metrics::install().ok());
     context.health.component("console").ready();

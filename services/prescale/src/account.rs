@@ -6,6 +6,7 @@
 use anyhow::{Context as _, Result};
 use prescale_bus::{Bus, CaughtUp, ConsumedRecord, ReadFrom};
 use prescale_chassis::StageInput;
+use prescale_contracts::event_types::{ACTION, FLEET_VIEW, HELD, PROPOSAL};
 use prescale_contracts::{Envelope, topics};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -49,16 +50,11 @@ struct Kinds {
     outputs: &'static [(&'static str, &'static [&'static str])],
 }
 
-const PROPOSAL: &str = "io.prescale.v1.Proposal";
-const VIEW: &str = "io.prescale.v1.FleetView";
-const HELD: &str = "io.prescale.v1.Held";
-const ACTION: &str = "io.prescale.v1.Action";
-
 fn kinds(stage: &str) -> Option<Kinds> {
     let (input, outputs): (_, &[(_, &[_])]) = match stage {
         "fingerprinter" => (None, &[(topics::FINGERPRINTS, &[])]),
         "predictor" => (None, &[(topics::PREDICTIONS, &[])]),
-        "planner" => (None, &[(topics::PROPOSALS, &[PROPOSAL, VIEW])]),
+        "planner" => (None, &[(topics::PROPOSALS, &[PROPOSAL, FLEET_VIEW])]),
         // Of a proposal it makes an action, or a record of why it is held. Withdrawals follow from orders.
         "governor" => (Some(PROPOSAL), &[(topics::ACTIONS, &[ACTION]), (topics::PROPOSALS, &[HELD])]),
         "actuator" => (None, &[(topics::ACTION_RESULTS, &[])]),

@@ -264,6 +264,7 @@ fn dlq_replay(config: Option<&Path>, args: &DlqReplayArgs) -> Result<(), Failure
 fn explain(config: Option<&Path>, args: &ExplainArgs) -> Result<(), Failure> {
     let (settings, bus) = open(config)?;
     let rules = settings.rules().map_err(Failure::Usage)?;
+    let fleets = prescale_chassis::fleets(&settings.governor.fleets).map_err(Failure::Usage)?;
     let shutdown = shutdown::on_signals().context("cannot set up the signal handlers")?;
     let instant = |text: &String| {
         parse_rfc3339(text).with_context(|| format!("--at {text:?}: give an instant such as 2026-03-01T12:00:00Z"))
@@ -274,7 +275,7 @@ fn explain(config: Option<&Path>, args: &ExplainArgs) -> Result<(), Failure> {
         actions_max: args.actions,
         back_records: args.back.unwrap_or(BACK_WHOLE),
     };
-    let explanation = explained(bus.as_ref(), &rules, &question, &shutdown).map_err(with_remedy)?;
+    let explanation = explained(bus.as_ref(), (&rules, &fleets), &question, &shutdown).map_err(with_remedy)?;
     match args.format {
         Format::Json => say(&pretty_json(&explanation.json()?)?),
         Format::Text => say(&explanation.text()),

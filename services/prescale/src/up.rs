@@ -98,7 +98,7 @@ impl Services<'_> {
         }
         self.start(scope, "console", |s| {
             let console = &s.settings.console;
-            let planner = (&s.settings.planner, &s.settings.grouper.groups);
+            let planner = (&s.settings.planner, s.settings.named());
             let bound = |address: SocketAddr| println!("console: {}://{address}", console.scheme());
             prescale_console::run_reporting(console, planner, &s.context, s.bus(), &s.stop, bound)
         });

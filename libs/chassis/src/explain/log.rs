@@ -3,29 +3,31 @@
 //! Its partition is a function of its name, and no other one tells of it: not of its actions, nor of what its planner
 //! knew. What is keyed by fleet is looked for in all of them.
 
-use super::Question;
+use super::compared::COMPARED_S;
+use super::heard::{Heard, Place};
+use super::{Newest, Question};
 use anyhow::{Context as _, Result, ensure};
 use prescale_bus::partitioner::partition_of;
 use prescale_bus::{Bus, CaughtUp, ConsumedRecord, ReadFrom, RecordReader};
-use prescale_contracts::{Contract, ContractError, Envelope, topics};
+use prescale_contracts::{Contract, ContractError, Envelope, event_types, topics};
 use prescale_domain::action::{Action, ActionResult};
 use prescale_domain::evaluation::sums::Span;
 use prescale_domain::evaluation::{Outcome, Week};
-use prescale_domain::governor::{FleetRecord, Held, Said};
-use prescale_domain::policy::{Decision, Planning, RuleBook};
+use prescale_domain::governor::{Orders, StandingOrder};
+use prescale_domain::policy::{Decision, Grounds, Planning, RuleBook};
 use prescale_domain::prediction::Prediction;
 use prescale_domain::time::EventTime;
+use prescale_domain::workload::WorkloadId;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-const HELD: &str = "io.prescale.v1.Held";
-/// The rule that holds what was asked for before.
-const STANDS: &str = "governor.stands";
+/// What is read of topic `proposals`.
+const SAID: [&str; 4] = [event_types::PROPOSAL, event_types::FLEET_VIEW, event_types::ORDER, event_types::HELD];
 const PAGE_RECORDS: usize = 5_000;
 const WAIT: Duration = Duration::from_millis(500);
-/// Most records that are read back of what is keyed by fleet: the newest few of them are shown.
+/// Most records that are read back of what is keyed by fleet: no more than a day of it is told.
 const OF_FLEETS_MAX: u64 = 200_000;
 
 /// The log, read for one question.
@@ -50,15 +52,27 @@ impl Begin {
     }
 }
 
-/// The decisions on the workload.
+/// The decisions on the workload, made again.
 #[derive(Default)]
 pub(super) struct Decisions {
     /// Instant of the first one that is held.
     pub(super) from: Option<EventTime>,
-    /// The newest, with the prediction that it is of.
-    pub(super) newest: Option<(Prediction, Decision)>,
+    /// The newest.
+    pub(super) newest: Option<Newest>,
+    /// Those of the last [`COMPARED_S`] that change something, by their instants.
+    pub(super) acts: BTreeMap<EventTime, Action>,
     /// Where the predictions begin that the planner was made again from.
     pub(super) planned_from: Option<Begin>,
+}
+
+impl Decisions {
+    fn take(&mut self, newest: Newest) {
+        if let Decision::Act(action) = &newest.decision {
+            self.acts = self.acts.split_off(&action.decided_at.plus_s(-COMPARED_S));
+            self.acts.insert(action.decided_at, (**action).clone());
+        }
+        self.newest = Some(newest);
+    }
 }
 
 /// An action that went out.
@@ -83,17 +97,19 @@ impl Log<'_> {
         found.planned_from = self.each_that(
             (topics::PREDICTIONS, reader),
             |_| true,
-            |id, record| {
+            |Envelope { id, .. }, record| {
                 let prediction = Prediction::decode(value(&record))?;
                 let is_its = prediction.workload.as_str() == self.question.workload;
                 if is_its {
                     found.from.get_or_insert(prediction.made_at);
                 }
-                if self.question.reaches(prediction.made_at)
-                    && let Some(decision) = planning.step(rules, &prediction, &id)
-                    && is_its
-                {
-                    found.newest = Some((prediction, decision));
+                if !self.question.reaches(prediction.made_at) {
+                    return Ok(());
+                }
+                if !is_its {
+                    planning.step(rules, &prediction, &id);
+                } else if let Some((decision, grounds)) = planning.step_seen(rules, &prediction, &id, Grounds::of) {
+                    found.take(Newest { prediction, decision, grounds });
                 }
                 Ok(())
             },
@@ -104,7 +120,7 @@ impl Log<'_> {
     /// The actions, the newest first.
     pub(super) fn actions(&self) -> Result<VecDeque<Published>> {
         let mut actions = VecDeque::new();
-        self.each(topics::ACTIONS, |id, record| {
+        self.each(topics::ACTIONS, |Envelope { id, .. }, record| {
             let action = Action::decode(value(&record))?;
             if self.question.reaches(action.decided_at) {
                 actions.push_front(Published { id, action, record });
@@ -126,28 +142,41 @@ impl Log<'_> {
         Ok(results)
     }
 
-    /// What the governor held, the newest first; that the plan stood already only of the decision of `newest`.
-    pub(super) fn held(&self, newest: Option<EventTime>) -> Result<VecDeque<Held>> {
-        let mut found = VecDeque::new();
-        let is_held = |record: &ConsumedRecord| record.header("ce_type") == Some(HELD.as_bytes());
-        self.each_that((topics::PROPOSALS, self.of_fleets(topics::PROPOSALS)?), is_held, |_, record| {
-            if let Said::Held(held) = FleetRecord::decode(value(&record))?.said
-                && held.workload.as_str() == self.question.workload
-                && self.question.reaches(held.decided_at)
-                && (&*held.rule != STANDS || newest == Some(held.decided_at))
-            {
-                found.push_front(held);
-                found.truncate(self.question.actions_max);
+    /// What was said of the workload of that fleet; `newest` is the instant of its newest decision.
+    pub(super) fn heard<'f>(&'f self, fleet: &'f WorkloadId, newest: Option<EventTime>) -> Result<Heard<'f>> {
+        let home = partition_of(fleet.as_str().as_bytes(), self.partitions_of(topics::PROPOSALS)?);
+        let lane = partition_of(self.question.workload.as_bytes(), self.partitions_of(topics::PREDICTIONS)?);
+        let mut heard = Heard::new(self.question, Place { fleet, home, lane }, newest);
+        let reader = self.of_fleets(topics::PROPOSALS)?;
+        let is_known =
+            |record: &ConsumedRecord| SAID.iter().any(|kind| record.header("ce_type") == Some(kind.as_bytes()));
+        self.each_that((topics::PROPOSALS, reader), is_known, |envelope, record| heard.take(&envelope, &record))?;
+        Ok(heard)
+    }
+
+    /// The orders that are known as of the instant that is asked for: those that were heard by then, and of scopes that
+    /// no order was heard for after it, those that are shown.
+    pub(super) fn orders(&self, heard: &Heard<'_>) -> Result<Orders> {
+        let mut orders = heard.orders.clone();
+        if !self.has(topics::CONTROL)? {
+            return Ok(orders);
+        }
+        let reader = self.bus.reader(topics::CONTROL, ReadFrom::Earliest)?;
+        let has_value = |record: &ConsumedRecord| record.value.is_some();
+        self.each_that((topics::CONTROL, reader), has_value, |_, record| {
+            let StandingOrder { order } = StandingOrder::decode(value(&record))?;
+            if !heard.is_later(&order.scope) {
+                orders.take(&order);
             }
             Ok(())
         })?;
-        Ok(found)
+        Ok(orders)
     }
 
     /// What the last seven days were worth, `None` where no hour is over, or nothing evaluates; and where the outcomes
     /// begin that were read.
     pub(super) fn last_week(&self) -> Result<(Option<Span>, Option<Begin>)> {
-        if !self.bus.topics()?.iter().any(|(name, _)| name == topics::OUTCOMES) {
+        if !self.has(topics::OUTCOMES)? {
             return Ok((None, None));
         }
         let mut week = Week::default();
@@ -159,6 +188,10 @@ impl Log<'_> {
             Ok(())
         })?;
         Ok((week.span(), told_from))
+    }
+
+    fn has(&self, topic: &str) -> Result<bool> {
+        Ok(self.bus.topics()?.iter().any(|(name, _)| name == topic))
     }
 
     fn partitions_of(&self, topic: &str) -> Result<u32> {
@@ -178,19 +211,19 @@ impl Log<'_> {
         Ok(self.bus.reader(topic, ReadFrom::Back(back_records.div_ceil(partitions)))?)
     }
 
-    /// Calls `take` with each record of the workload and its id. Where the reading of its partition began, if there
+    /// Calls `take` with each record of the workload and its headers. Where the reading of its partition began, if there
     /// was anything.
-    fn each(&self, topic: &str, take: impl FnMut(Arc<str>, ConsumedRecord) -> Result<()>) -> Result<Option<Begin>> {
+    fn each(&self, topic: &str, take: impl FnMut(Envelope, ConsumedRecord) -> Result<()>) -> Result<Option<Begin>> {
         let is_its = |record: &ConsumedRecord| record.key.as_deref() == Some(self.question.workload.as_bytes());
         self.each_that((topic, self.of_partition(topic)?), is_its, take)
     }
 
-    /// Calls `take` with each record that is wanted and its id. Where the reading began, if there was anything.
+    /// Calls `take` with each record that is wanted and its headers. Where the reading began, if there was anything.
     fn each_that(
         &self,
         (topic, mut reader): (&str, Box<dyn RecordReader>),
         is_wanted: impl Fn(&ConsumedRecord) -> bool,
-        mut take: impl FnMut(Arc<str>, ConsumedRecord) -> Result<()>,
+        mut take: impl FnMut(Envelope, ConsumedRecord) -> Result<()>,
     ) -> Result<Option<Begin>> {
         let mut begin = None;
         loop {
@@ -203,9 +236,10 @@ impl Log<'_> {
                 if !is_wanted(&record) {
                     continue;
                 }
-                let place = format!("{topic}/{}@{}", record.partition, record.offset);
-                let id = envelope(&record).with_context(|| format!("cannot read the headers of {place}"))?.id;
-                take(id, record).with_context(|| format!("cannot read {place}"))?;
+                let (partition, offset) = (record.partition, record.offset);
+                let place = || format!("{topic}/{partition}@{offset}");
+                let of = envelope(&record).with_context(|| format!("cannot read the headers of {}", place()))?;
+                take(of, record).with_context(|| format!("cannot read {}", place()))?;
             }
             if caught_up == CaughtUp::Yes {
                 return Ok(begin);
@@ -218,6 +252,6 @@ fn envelope(record: &ConsumedRecord) -> Result<Envelope, ContractError> {
     Envelope::from_headers(record.headers.iter().map(|h| (h.name.as_str(), h.value.as_slice())))
 }
 
-fn value(record: &ConsumedRecord) -> &[u8] {
+pub(super) fn value(record: &ConsumedRecord) -> &[u8] {
     record.value.as_deref().unwrap_or_default()
 }

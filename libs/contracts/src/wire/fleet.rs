@@ -6,6 +6,7 @@ use super::check::{self, Fault, Within};
 use crate::codec;
 use crate::contract::Contract;
 use crate::error::ContractError;
+use crate::event_types;
 use crate::topics;
 use prescale_domain::governor as domain;
 use prescale_domain::governor::Said;
@@ -253,10 +254,10 @@ impl Contract for domain::FleetRecord {
 
     fn event_type(&self) -> &'static str {
         match self.said {
-            Said::Proposal(_) => "io.prescale.v1.Proposal",
-            Said::View(_) => "io.prescale.v1.FleetView",
-            Said::Order(_) => "io.prescale.v1.Order",
-            Said::Held(_) => "io.prescale.v1.Held",
+            Said::Proposal(_) => event_types::PROPOSAL,
+            Said::View(_) => event_types::FLEET_VIEW,
+            Said::Order(_) => event_types::ORDER,
+            Said::Held(_) => event_types::HELD,
         }
     }
 

@@ -15,6 +15,7 @@ pub(crate) mod sample;
 use crate::codec;
 use crate::contract::Contract;
 use crate::error::ContractError;
+use crate::event_types;
 use crate::topics;
 pub(crate) use check::Fault;
 use prescale_domain::time::EventTime;
@@ -106,7 +107,7 @@ contract!(
     made_at
 );
 contract!(action::Action, prescale_domain::action::Action, topics::ACTIONS, "Action", workload, decided_at, |action| {
-    if action.is_withdrawal() { "io.prescale.v1.Withdrawal" } else { "io.prescale.v1.Action" }
+    if action.is_withdrawal() { event_types::WITHDRAWAL } else { event_types::ACTION }
 });
 contract!(
     action::ActionResult,

@@ -25,7 +25,7 @@ mod tests;
 
 pub use core::{Governor, Heard, Ruling};
 pub use fleets::Fleets;
-pub use orders::{Effect, Order, Scope, ScopeError};
+pub use orders::{Effect, Order, Orders, Scope, ScopeError};
 pub use proposer::Proposer;
 pub use rules::GovernorRules;
 pub use sightings::Sightings;

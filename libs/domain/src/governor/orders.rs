@@ -107,11 +107,11 @@ pub struct Order {
 /// The newest order of each scope, also where that lifted another: an older one that is repeated late
 /// must not come back.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
-pub(super) struct Orders(BTreeMap<Scope, Order>);
+pub struct Orders(BTreeMap<Scope, Order>);
 
 impl Orders {
     /// Takes an order in; false when it brings nothing new.
-    pub(super) fn take(&mut self, order: &Order) -> bool {
+    pub fn take(&mut self, order: &Order) -> bool {
         let is_newer = self.0.get(&order.scope).is_none_or(|known| known.at < order.at);
         if is_newer {
             self.0.insert(order.scope.clone(), Order { is_repetition: false, ..order.clone() });
@@ -129,6 +129,11 @@ impl Orders {
         };
         let found = self.0.values().filter(|order| order.scope.covers(fleet, workload)).filter(holds);
         found.min_by_key(|order| order.effect != Effect::Pause)
+    }
+
+    /// Those that hold something and cover a workload, by scope.
+    pub fn covering(&self, fleet: &WorkloadId, workload: &WorkloadId) -> impl Iterator<Item = &Order> {
+        self.standing().filter(move |order| order.scope.covers(fleet, workload))
     }
 
     /// Those that hold something.
@@ -181,5 +186,9 @@ mod tests {
         assert!(!orders.take(&Order { is_repetition: true, ..order("workload:web", Effect::Pause, 11) }));
         assert!(orders.holding(&fleet, &web, false).is_none());
         assert_eq!(orders.standing().count(), 1);
+        assert!(orders.take(&order("fleet:demo", Effect::Pause, 13)));
+        assert!(orders.take(&order("workload:db", Effect::Pause, 14)));
+        let covering: Vec<String> = orders.covering(&fleet, &web).map(|o| o.scope.to_string()).collect();
+        assert_eq!(covering, ["all", "fleet:demo"]);
     }
 }

@@ -8,7 +8,7 @@ use super::proactive::{Ahead, Prices, Settings, Track};
 use super::proposal::{Direction, Need, Proposal, propose};
 use super::rate::{RateView, judge};
 use super::rules::{Policy, Rules};
-use super::wording::{capacity as capacity_words, instant, reason};
+use super::wording::{capacity as capacity_words, capacity_gone_by, instant, reason};
 use crate::action::{Action, Mechanism, Reason, Verdict};
 use crate::guardrail::history::DAY_S;
 use crate::guardrail::{History, Room};
@@ -59,16 +59,7 @@ pub fn decide(rules: &Rules, facts: &Facts<'_>) -> Decision {
     };
     let (now, dry_run) = (prediction.made_at, rules.dry_run.on(prediction.platform));
     let base = facts.history.base(current, dry_run, now);
-    let resources = &rules.forecast.resources;
-    let mut proposal = match &rules.policy {
-        Policy::Threshold(threshold) => propose(threshold, &rules.forecast, prediction, base),
-        Policy::Proactive(policy) | Policy::Cost(Cost { plan: policy, .. }) => {
-            let known = (facts.track, facts.prices, facts.live, facts.ahead);
-            policy.propose(facts.settings, prediction, base, resources, known)
-        }
-    };
-    judge::combine(rules, facts, base, &mut proposal);
-    floor::raise(rules, facts, current, base, &mut proposal);
+    let mut proposal = proposed(rules, facts, (current, base));
     let again = again(facts, &proposal, current, dry_run);
     if let Policy::Cost(cost) = &rules.policy {
         return plan::plan(rules, cost, facts, (current, base), again, proposal);
@@ -91,11 +82,26 @@ pub fn decide(rules: &Rules, facts: &Facts<'_>) -> Decision {
             Policy::Threshold(_) => room(&Need::default()),
         }
     };
-    let sized = size(rules, mechanism, base, (direction, &step), &need, &mut proposal.reasons);
+    let sized = size(rules, mechanism, (base, current), (direction, &step), &need, &mut proposal.reasons);
     if sized.is_some() && !may_act(rules, facts, direction, &mut proposal) {
         return Decision::Hold(proposal.reasons);
     }
     decided(rules, facts, current, sized.or(again), proposal)
+}
+
+/// What the policy, rates and live use propose. `current` serves, `base` was asked for last.
+pub(super) fn proposed(rules: &Rules, facts: &Facts<'_>, (current, base): (&Capacity, &Capacity)) -> Proposal {
+    let prediction = facts.prediction;
+    let mut proposal = match &rules.policy {
+        Policy::Threshold(threshold) => propose(threshold, &rules.forecast, prediction, base),
+        Policy::Proactive(policy) | Policy::Cost(Cost { plan: policy, .. }) => {
+            let known = (facts.track, facts.prices, facts.live, facts.ahead);
+            policy.propose(facts.settings, prediction, base, &rules.forecast.resources, known)
+        }
+    };
+    judge::combine(rules, facts, base, &mut proposal);
+    floor::raise(rules, facts, current, base, &mut proposal);
+    proposal
 }
 
 /// The plan, where a capacity is asked for.
@@ -170,29 +176,26 @@ pub(super) fn is_sound(capacity: &Capacity) -> bool {
 fn size(
     rules: &Rules,
     mechanism: Mechanism,
-    base: &Capacity,
+    (base, current): (&Capacity, &Capacity),
     (direction, step): (Direction, &Room),
     need: &Need,
     reasons: &mut Vec<Reason>,
 ) -> Option<Capacity> {
+    let held = capacity_gone_by(base, Some(current));
     let fit = |room: &Room| rules.sizing.fit(mechanism, base, direction, need, room);
     let Some(free) = fit(&Room::FREE) else {
-        let text = format!(
-            "{}, asked for last or there, is as near as {} comes: no other change",
-            capacity_words(base),
-            mechanism_words(mechanism)
-        );
+        let text = format!("{held} is as near as {} comes: no other change", mechanism_words(mechanism));
         reasons.push(reason("sizing.no_change", text));
         return None;
     };
     reasons.push(reason(sizing_rule(mechanism), format!("that takes {}", capacity_words(&free))));
     let stepped = fit(step);
     if stepped.as_ref() != Some(&free) {
-        reasons.push(reason("guardrail.step", restrained("one action may go only so far", stepped.as_ref(), base)));
+        reasons.push(reason("guardrail.step", restrained("one action may go only so far", stepped.as_ref(), &held)));
     }
     let bounded = fit(&step.within(rules.guardrails.bounds.room(direction)));
     if bounded != stepped {
-        reasons.push(reason("guardrail.bounds", restrained("the bounds of the workload", bounded.as_ref(), base)));
+        reasons.push(reason("guardrail.bounds", restrained("the bounds of the workload", bounded.as_ref(), &held)));
     }
     if bounded.as_ref().is_some_and(|c| !is_sound(c)) {
         reasons.push(reason("sizing.not_finite", "the forecast asks for more than any number can say".to_owned()));
@@ -201,10 +204,10 @@ fn size(
     bounded
 }
 
-fn restrained(by: &str, to: Option<&Capacity>, base: &Capacity) -> String {
+fn restrained(by: &str, to: Option<&Capacity>, held: &str) -> String {
     match to {
         Some(to) => format!("{by}: {} instead", capacity_words(to)),
-        None => format!("{by}: it stays at {}", capacity_words(base)),
+        None => format!("{by}: it stays at {held}"),
     }
 }
 

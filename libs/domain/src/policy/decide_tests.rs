@@ -281,7 +281,7 @@ fn a_reason_says_what_drift_did_to_the_forecast() {
     ] {
         let mut p = prediction("web", 0, 10.0, 20.0, 4);
         p.resources[0].drift = drift;
-        let text = explain(&acted(decide_first(&threshold_rules(), &p)));
+        let text = explain(&acted(decide_first(&threshold_rules(), &p)), None);
         assert!(text.contains(wanted), "{wanted:?} is not in\n{text}");
     }
 }
@@ -290,15 +290,15 @@ fn a_reason_says_what_drift_did_to_the_forecast() {
 fn an_explanation_names_everything() {
     let mut p = prediction("web", 0, 10.0, 20.0, 4);
     p.resources[1] = forecast(MEMORY_BYTES, 20.0 * GIB, 0.3);
-    let text = explain(&acted(decide_first(&threshold_rules(), &p)));
+    let text = explain(&acted(decide_first(&threshold_rules(), &p)), None);
     for part in [
         "web at 1970-01-01T00:00:00Z: scale out",
-        "from       4 replicas of 2 cores and 8 GiB",
-        "to         6 replicas of 2 cores and 8 GiB",
+        "serves now 4 replicas of 2 cores and 8 GiB",
+        "proposed   6 replicas of 2 cores and 8 GiB",
         "prediction p1",
         "void from  1970-01-01T00:15:00Z",
-        "cpu_cores_used in 900 s: predicted 10 cores, interval 9.5 cores to 10.5 cores (relative width 0.05), capacity 8 cores, model gru",
-        "1. threshold.increase: cpu_cores_used: predicted 10 cores (median of the maximum over 900 s, gru) with a capacity of 8 cores; it is above 9.6 cores (1.2 × capacity), and the 90 % interval has relative width 0.05, below 0.15: 11 cores are needed (1.1 × predicted)",
+        "cpu_cores_used in 900 s: predicted 10 cores, interval 9.5 cores to 10.5 cores (relative width 0.05), capacity 8 cores (serving now), model gru",
+        "1. threshold.increase: cpu_cores_used: predicted 10 cores (median of the maximum over 900 s, gru) with a capacity of 8 cores (serving now); it is above 9.6 cores (1.2 × capacity), and the 90 % interval has relative width 0.05, below 0.15: 11 cores are needed (1.1 × predicted)",
         "2. threshold.decrease: memory_bytes",
         "policy.binding: cpu_cores_used is the resource that decides",
         "sizing.replicas: that takes 6 replicas of 2 cores and 8 GiB",
@@ -306,8 +306,83 @@ fn an_explanation_names_everything() {
         assert!(text.contains(part), "{part:?} is not in\n{text}");
     }
     let hold = prediction("web", 0, 8.0, 30.0, 4);
-    let Decision::Hold(reasons) = decide_first(&threshold_rules(), &hold) else { panic!("acted") };
-    assert!(explain_hold(&hold, &reasons).starts_with("web at 1970-01-01T00:00:00Z: hold\n  capacity   4 replicas"));
+    let (decision, grounds) = seen(&mut Planning::default(), &threshold_rules(), &hold);
+    let Decision::Hold(reasons) = decision else { panic!("acted") };
+    let text = explain_hold(&hold, &grounds, &reasons);
+    assert!(text.starts_with("web at 1970-01-01T00:00:00Z: hold\n  serves now 4 replicas"), "{text}");
+    assert!(!text.contains("planned"), "{text}");
+}
+
+fn seen(planning: &mut Planning, rules: &Rules, prediction: &Prediction) -> (Decision, Grounds) {
+    planning.step_seen(rules, prediction, &"p".into(), Grounds::of).expect("the prediction is new")
+}
+
+#[test]
+fn a_dry_run_says_of_each_capacity_whether_it_serves_is_planned_or_is_proposed() {
+    let mut rules = threshold_rules();
+    rules.dry_run.simulated = true;
+    let mut planning = Planning::default();
+    let (first, grounds) = seen(&mut planning, &rules, &prediction("w", 0, 10.0, 20.0, 4));
+    assert_eq!((grounds.serves, grounds.planned), (Some(capacity(4)), Some(capacity(4))));
+    assert_eq!(acted(first).desired, capacity(6));
+    let kept = prediction("w", 600, 11.0, 40.0, 4);
+    let (held, grounds) = seen(&mut planning, &rules, &kept);
+    assert_eq!((&grounds.serves, &grounds.planned), (&Some(capacity(4)), &Some(capacity(6))));
+    let Decision::Hold(reasons) = held else { panic!("acted") };
+    let text = explain_hold(&kept, &grounds, &reasons);
+    for part in [
+        "serves now 4 replicas of 2 cores and 8 GiB\n",
+        "planned    6 replicas of 2 cores and 8 GiB (the dry run's plan so far)\n",
+        "with a capacity of 12 cores (planned; 8 cores serve now); it is neither",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    let (grown, grounds) = seen(&mut planning, &rules, &prediction("w", 1200, 16.0, 40.0, 4));
+    let grown = acted(grown);
+    for (planned, words) in [
+        (grounds.planned.as_ref(), "planned    6 replicas of 2 cores and 8 GiB (the dry run's plan so far)\n"),
+        (None, "planned    12 cores and 48 GiB over all replicas (the dry run's plan so far)\n"),
+    ] {
+        let text = explain(&grown, planned);
+        for part in [words, "serves now 4 replicas", "proposed   9 replicas", "capacity 12 cores (planned), model gru"]
+        {
+            assert!(text.contains(part), "{part:?} is not in\n{text}");
+        }
+    }
+}
+
+#[test]
+fn each_rule_is_told_once_with_its_cost_by_part_and_one_is_chosen() {
+    let (mut planning, mut told) = (Planning::default(), Vec::new());
+    for bin in 0..200i64 {
+        let mut p = prediction("w", bin * 300, 3.0, 20.0, 4);
+        p.step_s = 300;
+        p.resources[0].last = Some(2.0 + (bin as f64 / 9.0).sin());
+        told = seen(&mut planning, &Rules::default(), &p).1.by_rule;
+        assert!(bin > 20 || told.iter().all(|alternative| alternative.cost.is_none()), "the fleet's sums decide");
+    }
+    let names: std::collections::BTreeSet<&str> = told.iter().map(|alternative| alternative.rule.as_str()).collect();
+    assert_eq!(names.len(), proactive::RULES.len());
+    assert_eq!(told.iter().filter(|alternative| alternative.is_chosen).count(), 1);
+    let costs: Vec<f64> = told.iter().filter_map(|alternative| alternative.cost).map(|c| c.parts.total()).collect();
+    assert!(costs.len() > 20 && costs.is_sorted() && costs[0] > 0.0, "{costs:?}");
+    let by_threshold = seen(&mut Planning::default(), &threshold_rules(), &prediction("w", 0, 3.0, 20.0, 4)).1;
+    assert!(by_threshold.by_rule.is_empty() && by_threshold.by_price.is_empty());
+}
+
+#[test]
+fn less_than_a_day_of_history_is_told_with_what_follows_from_it() {
+    let mut planning = Planning::default();
+    let young = seen(&mut planning, &Rules::default(), &prediction("w", 0, 1.0, 8.0, 4)).1;
+    let text = young.youth().expect("it is young");
+    assert!(
+        text.starts_with("less than a day of history is behind this workload (0.0 h): until it is a day no memory")
+    );
+    let rules = threshold_rules();
+    let by_threshold = seen(&mut Planning::default(), &rules, &prediction("w", 0, 1.0, 8.0, 4)).1;
+    assert!(by_threshold.youth().is_some_and(|text| !text.contains("memory")));
+    let old = seen(&mut planning, &Rules::default(), &prediction("w", 86_400, 1.0, 8.0, 4)).1;
+    assert_eq!(old.youth(), None);
 }
 
 #[test]

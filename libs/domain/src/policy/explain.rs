@@ -1,52 +1,122 @@
-//! A plan's reasoning as text for people.
+//! A plan's reasoning as text for people. Each capacity says whether it serves now, was planned before, or is proposed.
 
 use super::decide::mechanism_words;
+use super::grounds::Grounds;
 use super::resource::Resource;
-use super::wording::{capacity, instant, number};
+use super::wording::{bytes, capacity, instant, number};
 use crate::action::{Action, Evidence, Reason, Verdict};
 use crate::prediction::Prediction;
+use crate::sample::Capacity;
 
-/// The action with its numbers and reasons, one to a line, ending with a line feed.
-pub fn explain(action: &Action) -> String {
-    let verdict = match action.verdict {
-        Verdict::ScaleOut => "scale out",
-        Verdict::ScaleIn => "scale in",
-        Verdict::Reshape => "reshape",
-    };
+/// The action with its numbers and reasons, one to a line, ending with a line feed. `planned` is what was planned when it
+/// was decided; where that is not known its numbers tell.
+pub fn explain(action: &Action, planned: Option<&Capacity>) -> String {
     let mut text = format!(
-        "{} at {}: {verdict}{}\n  from       {}\n  to         {}\n  by         {}\n  policy     {}\n  prediction {}\n  void from  {}\n",
+        "{} at {}: {}{}\n  serves now {}\n",
         action.workload,
         instant(action.decided_at),
-        if action.dry_run { " (dry run)" } else { "" },
+        verdict_words(action.verdict),
+        dry_run_words(action.dry_run),
         capacity(&action.current),
+    );
+    let was_planned = planned_words(action, planned);
+    text.push_str(&was_planned.as_ref().map_or_else(String::new, |words| planned_line(words, action.dry_run)));
+    text.push_str(&format!(
+        "  proposed   {}\n  by         {}\n  policy     {}\n  prediction {}\n  void from  {}\n",
         capacity(&action.desired),
         mechanism_words(action.mechanism),
         action.policy,
         action.prediction_id,
         instant(action.valid_until),
-    );
+    ));
     if !action.evidence.is_empty() {
         text.push_str("numbers\n");
     }
+    let tells = planned.is_some() || action.evidence.iter().any(|e| Resource::of_kpi(&e.resource).is_some());
+    let of_rates = match (was_planned.is_some(), tells) {
+        (true, _) => "planned",
+        (false, true) => "serving now",
+        (false, false) => "planned or serving now",
+    };
     for evidence in &action.evidence {
-        text.push_str(&evidence_line(evidence));
+        text.push_str(&evidence_line(evidence, &action.current, of_rates));
     }
     push_reasons(&mut text, &action.reasons);
     text
 }
 
+/// What an action changes, in a few words, such as `scale out to 6 replicas of 2 cores and 8 GiB by policy threshold`.
+pub fn explain_change(action: &Action) -> String {
+    format!(
+        "{} to {} by policy {}{}",
+        verdict_words(action.verdict),
+        capacity(&action.desired),
+        action.policy,
+        dry_run_words(action.dry_run)
+    )
+}
+
 /// Why a workload is left as it is, one reason to a line, ending with a line feed.
-pub fn explain_hold(prediction: &Prediction, reasons: &[Reason]) -> String {
+pub fn explain_hold(prediction: &Prediction, grounds: &Grounds, reasons: &[Reason]) -> String {
     let now = prediction.capacity.as_ref().map_or_else(|| "unknown".to_owned(), capacity);
-    let mut text = format!("{} at {}: hold\n  capacity   {now}\n", prediction.workload, instant(prediction.made_at),);
+    let mut text = format!("{} at {}: hold\n  serves now {now}\n", prediction.workload, instant(prediction.made_at));
+    let planned = grounds.planned.as_ref().map(capacity).filter(|planned| *planned != now);
+    text.push_str(&planned.map_or_else(String::new, |words| planned_line(&words, grounds.dry_run)));
     push_reasons(&mut text, reasons);
     text
 }
 
-fn evidence_line(e: &Evidence) -> String {
-    let amount = |x: f64| Resource::of_kpi(&e.resource).map_or_else(|| number(x), |r| r.amount(x));
+/// An amount of what a KPI measures, with its unit.
+pub fn amount(kpi: &str, unit: &str, x: f64) -> String {
+    match (Resource::of_kpi(kpi), unit) {
+        (Some(resource), _) => resource.amount(x),
+        (None, "By") => bytes(x),
+        (None, "By/s") => format!("{}/s", bytes(x)),
+        (None, unit) => format!("{} {unit}", number(x)),
+    }
+}
+
+fn verdict_words(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::ScaleOut => "scale out",
+        Verdict::ScaleIn => "scale in",
+        Verdict::Reshape => "reshape",
+    }
+}
+
+fn dry_run_words(dry_run: bool) -> &'static str {
+    if dry_run { " (dry run)" } else { "" }
+}
+
+/// What was planned before, where that was not what served.
+fn planned_words(action: &Action, planned: Option<&Capacity>) -> Option<String> {
+    let serves = &action.current;
+    if let Some(planned) = planned {
+        return (planned != serves).then(|| capacity(planned));
+    }
+    let of = |e: &Evidence| Resource::of_kpi(&e.resource).map(|resource| (resource, e.capacity));
+    let known: Vec<(Resource, f64)> = action.evidence.iter().filter_map(of).collect();
+    let differs = known.iter().any(|(resource, by)| resource.amount(*by) != resource.amount(resource.of(serves)));
+    let amounts: Vec<String> = known.iter().map(|(resource, by)| resource.amount(*by)).collect();
+    differs.then(|| format!("{} over all replicas", amounts.join(" and ")))
+}
+
+fn planned_line(words: &str, dry_run: bool) -> String {
+    let how = if dry_run { "the dry run's plan so far" } else { "asked for before, not there yet" };
+    format!("  planned    {words} ({how})\n")
+}
+
+/// `of_rates` is how the capacity for what is no resource is to be called.
+fn evidence_line(e: &Evidence, serves: &Capacity, of_rates: &str) -> String {
+    let resource = Resource::of_kpi(&e.resource);
+    let amount = |x: f64| resource.map_or_else(|| number(x), |r| r.amount(x));
+    let held = match resource {
+        Some(resource) if amount(e.capacity) == amount(resource.of(serves)) => "serving now",
+        Some(_) => "planned",
+        None => of_rates,
+    };
     format!(
-        "  {} in {} s: predicted {}, interval {} to {} (relative width {}), capacity {}, model {}\n",
+        "  {} in {} s: predicted {}, interval {} to {} (relative width {}), capacity {} ({held}), model {}\n",
         e.resource,
         e.horizon_s,
         amount(e.predicted),

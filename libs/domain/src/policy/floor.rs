@@ -46,8 +46,9 @@ pub(super) fn raise(rules: &Rules, facts: &Facts<'_>, current: &Capacity, base: 
                 number(used / serves * 100.0)
             );
         }
+        let is_planned = if asked < serves { "planned" } else { "serving now" };
         let text = format!(
-            "{}: {} are in use of {}, at most {} % may be: {} are needed, whatever the forecast says{capped}",
+            "{}: {} are in use of {} ({is_planned}), at most {} % may be: {} are needed, whatever the forecast says{capped}",
             resource.kpi(),
             resource.amount(used),
             resource.amount(least),

@@ -77,6 +77,17 @@ impl Planning {
         prediction: &Prediction,
         prediction_id: &Arc<str>,
     ) -> Option<Decision> {
+        self.step_seen(rules, prediction, prediction_id, |_, _, _| ()).map(|(decision, ())| decision)
+    }
+
+    /// As [`Self::step`], with what `see` makes of what the decision follows from.
+    pub fn step_seen<T>(
+        &mut self,
+        rules: &impl RulesFor,
+        prediction: &Prediction,
+        prediction_id: &Arc<str>,
+        see: impl FnOnce(&Rules, &Facts<'_>, &Decision) -> T,
+    ) -> Option<(Decision, T)> {
         let Ruled { rules, from } = rules.rules_for(&prediction.workload, &prediction.source);
         let source = self.hear(prediction);
         let market = Market::of_cpu(source, &rules.aim());
@@ -89,10 +100,10 @@ impl Planning {
         known.learn_lead_time(lead_times, prediction);
         let rules = with_lead_time(rules, lead_times, prediction);
         known.market = market;
-        let mut decision =
-            known.step(&rules, (&mut self.markets, self.peers.entry(source).or_default()), prediction, prediction_id);
+        let fleet = (&mut self.markets, self.peers.entry(source).or_default());
+        let (mut decision, seen) = known.step(&rules, fleet, prediction, prediction_id, see);
         tell_sections(from, &mut decision);
-        Some(decision)
+        Some((decision, seen))
     }
 
     /// Workloads that are remembered, in the order of their names.
@@ -173,13 +184,14 @@ impl Known {
         }
     }
 
-    fn step(
+    fn step<T>(
         &mut self,
         rules: &Rules,
         (markets, peers): (&mut Markets, &mut Peers),
         prediction: &Prediction,
         prediction_id: &Arc<str>,
-    ) -> Decision {
+        see: impl FnOnce(&Rules, &Facts<'_>, &Decision) -> T,
+    ) -> (Decision, T) {
         let settings = settings(rules, prediction.step_s);
         let before = self.said_capacity().cloned();
         for moment in prediction.earlier_moments() {
@@ -205,11 +217,12 @@ impl Known {
             rates: &rates,
         };
         let decision = decide(rules, &facts);
+        let seen = see(rules, &facts, &decision);
         if let Decision::Act(action) = &decision {
             self.history.record(action);
             self.awaited.expect(action);
         }
-        decision
+        (decision, seen)
     }
 
     /// Takes in what was measured at an instant later than all before, and what capacity there was.

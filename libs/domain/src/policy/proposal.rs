@@ -4,7 +4,7 @@
 use super::outlook::{Chosen, ForecastChoice};
 use super::resource::Resource;
 use super::threshold::{Call, Outlook, Threshold};
-use super::wording::{model, number, reason};
+use super::wording::{amount_gone_by, model, number, reason};
 use crate::action::{Evidence, Reason};
 use crate::prediction::Prediction;
 use crate::sample::Capacity;
@@ -80,7 +80,8 @@ pub fn propose(rule: &Threshold, choice: &ForecastChoice, prediction: &Predictio
             }
         };
         let call = rule.judge(&chosen.outlook);
-        proposal.reasons.push(judgement(rule, choice, resource, &chosen, call));
+        let held = amount_gone_by(resource, capacity, prediction.capacity.as_ref());
+        proposal.reasons.push(judgement(rule, choice, (resource, held.as_str()), &chosen, call));
         proposal.evidence.push(evidence(resource.kpi(), &chosen));
         proposal.scored_least =
             Some(proposal.scored_least.map_or(chosen.interval.scored, |s| s.min(chosen.interval.scored)));
@@ -116,16 +117,22 @@ pub fn propose(rule: &Threshold, choice: &ForecastChoice, prediction: &Predictio
     proposal
 }
 
-fn judgement(rule: &Threshold, choice: &ForecastChoice, resource: Resource, chosen: &Chosen<'_>, call: Call) -> Reason {
+/// What the rule says of a resource; `held` is the capacity that it is compared with, in words.
+fn judgement(
+    rule: &Threshold,
+    choice: &ForecastChoice,
+    (resource, held): (Resource, &str),
+    chosen: &Chosen<'_>,
+    call: Call,
+) -> Reason {
     let Outlook { predicted, capacity, .. } = chosen.outlook;
     let width = chosen.outlook.relative_width();
     let subject = format!(
-        "{}: predicted {} ({}, {}) with a capacity of {}",
+        "{}: predicted {} ({}, {}) with a capacity of {held}",
         resource.kpi(),
         resource.amount(predicted),
         choice.words(chosen.horizon_s),
         model(chosen.forecast),
-        resource.amount(capacity),
     );
     let above = |factor: f64| format!("{} ({} × capacity)", resource.amount(capacity * factor), number(factor));
     let interval = format!("the {} % interval", number(chosen.interval.nominal_coverage * 100.0));

@@ -35,7 +35,7 @@ pub struct Outlook {
     pub lower: f64,
     /// Upper bound of the interval.
     pub upper: f64,
-    /// Capacity that serves now.
+    /// Capacity that the decision goes by: what was asked for last, where that stands, else what serves.
     pub capacity: f64,
 }
 

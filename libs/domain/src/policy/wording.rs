@@ -1,5 +1,6 @@
 //! Numbers and capacities as readers want them. Used for reasons and explanations only.
 
+use super::resource::Resource;
 use crate::action::Reason;
 use crate::calibration::drift::DriftState;
 use crate::prediction::ResourceForecast;
@@ -35,6 +36,29 @@ pub(crate) fn capacity(c: &Capacity) -> String {
     match &c.instance_type {
         Some(name) => format!("{} of {name} ({size})", replicas(c.replicas)),
         None => format!("{} of {size}", replicas(c.replicas)),
+    }
+}
+
+/// What a decision goes by (`base`), said to be what serves now or what is planned and has not come.
+pub(crate) fn capacity_gone_by(base: &Capacity, serves: Option<&Capacity>) -> String {
+    labelled(capacity(base), serves.map(capacity))
+}
+
+/// As [`capacity_gone_by`], of one resource over all replicas.
+pub(crate) fn amount_gone_by(resource: Resource, base: &Capacity, serves: Option<&Capacity>) -> String {
+    let amount = |of: &Capacity| resource.amount(resource.of(of));
+    labelled(amount(base), serves.map(amount))
+}
+
+/// As [`capacity_gone_by`], of the count of replicas.
+pub(crate) fn replicas_gone_by(base: &Capacity, serves: Option<&Capacity>) -> String {
+    labelled(replicas(base.replicas), serves.map(|of| replicas(of.replicas)))
+}
+
+fn labelled(base: String, serves: Option<String>) -> String {
+    match serves.filter(|serves| *serves != base) {
+        Some(serves) => format!("{base} (planned; {serves} serve now)"),
+        None => format!("{base} (serving now)"),
     }
 }
 
@@ -84,6 +108,23 @@ mod tests {
         assert_eq!(bytes(1.5 * GIB), "1.5 GiB");
         assert_eq!(bytes(256.0 * MIB), "256 MiB");
         assert_eq!((cores(1.0), cores(2.5)), ("1 core".to_owned(), "2.5 cores".to_owned()));
+    }
+
+    #[test]
+    fn what_a_decision_goes_by_is_said_to_serve_or_to_be_planned() {
+        let of = |replicas: u32| Capacity {
+            replicas,
+            cpu_cores_per_replica: 2.0,
+            memory_bytes_per_replica: GIB,
+            instance_type: None,
+        };
+        assert_eq!(amount_gone_by(Resource::Cpu, &of(3), Some(&of(3))), "6 cores (serving now)");
+        assert_eq!(amount_gone_by(Resource::Cpu, &of(3), Some(&of(4))), "6 cores (planned; 8 cores serve now)");
+        assert_eq!(amount_gone_by(Resource::Memory, &of(3), Some(&of(4))), "3 GiB (planned; 4 GiB serve now)");
+        assert_eq!(replicas_gone_by(&of(3), Some(&of(4))), "3 replicas (planned; 4 replicas serve now)");
+        let planned = "3 replicas of 2 cores and 1 GiB (planned; 4 replicas of 2 cores and 1 GiB serve now)";
+        assert_eq!(capacity_gone_by(&of(3), Some(&of(4))), planned);
+        assert_eq!(capacity_gone_by(&of(3), None), "3 replicas of 2 cores and 1 GiB (serving now)");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use prescale_bus::Bus;
 use prescale_chassis::explain::{ACTIONS_SHOWN, ExplainError, Question, explained};
 use prescale_contracts::parse_rfc3339;
+use prescale_domain::governor::Fleets;
 use prescale_domain::policy::RuleBook;
 use prescale_domain::time::EventTime;
 use serde::Deserialize;
@@ -19,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 #[derive(Clone)]
 pub(crate) struct Explainer {
     bus: Arc<dyn Bus>,
-    rules: Arc<RuleBook>,
+    /// The planner's rules, and the fleets that workloads belong to.
+    decided_by: Arc<(RuleBook, Fleets)>,
     back_records: u64,
     stop: CancellationToken,
     /// One explanation is made at a time: each reads much of the log.
@@ -28,8 +30,13 @@ pub(crate) struct Explainer {
 
 impl Explainer {
     /// One that reads back so many records of each topic, until `stop`.
-    pub(crate) fn new(bus: Arc<dyn Bus>, rules: RuleBook, back_records: u64, stop: &CancellationToken) -> Self {
-        Self { bus, rules: Arc::new(rules), back_records, stop: stop.clone(), turn: Arc::default() }
+    pub(crate) fn new(
+        bus: Arc<dyn Bus>,
+        decided_by: (RuleBook, Fleets),
+        back_records: u64,
+        stop: &CancellationToken,
+    ) -> Self {
+        Self { bus, decided_by: Arc::new(decided_by), back_records, stop: stop.clone(), turn: Arc::default() }
     }
 
     /// The answer to what is asked. Once this is dropped, as when the one who asks goes away, reading ends.
@@ -57,7 +64,8 @@ impl Explainer {
     fn explain(&self, wanted: &Wanted, stop: &CancellationToken) -> Result<Response, ExplainError> {
         let Wanted { workload, at, format } = wanted;
         let question = Question { workload, actions_max: ACTIONS_SHOWN, back_records: self.back_records, at: *at };
-        let explanation = explained(self.bus.as_ref(), &self.rules, &question, stop)?;
+        let (rules, fleets) = &*self.decided_by;
+        let explanation = explained(self.bus.as_ref(), (rules, fleets), &question, stop)?;
         Ok(match format {
             Format::Json => answer(&explanation.json()?),
             Format::Text => plain(explanation.text()),

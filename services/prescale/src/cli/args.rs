@@ -354,7 +354,8 @@ pub(super) struct ExplainArgs {
     /// then said; all that the log holds if none.
     #[arg(long, value_name = "N")]
     pub(super) back: Option<u64>,
-    /// As of this instant, RFC 3339; the newest decision if none.
+    /// As of this instant, RFC 3339; the newest decision if none. Decisions are made again with the rules of today: a
+    /// warning says where the log holds others.
     #[arg(long, value_name = "INSTANT")]
     pub(super) at: Option<String>,
     /// How.

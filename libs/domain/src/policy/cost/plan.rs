@@ -27,15 +27,9 @@ pub(in crate::policy) fn plan(
 ) -> Decision {
     let planned = floor::leave(rules, facts, proposal.planned, &mut proposal.reasons);
     let wanted = wanted(rules, facts, (current, base), &planned, &mut proposal);
-    let bounds = rules.guardrails.bounds.room(Direction::Out);
-    let offer = Offer {
-        prices: &rules.sizing.prices,
-        replicas_max: bounds.replicas.1,
-        cpu_cores_max: bounds.cpu_cores.1,
-        memory_bytes_max: bounds.memory_bytes.1,
-    };
+    let offer = offer(rules);
     let mut choice = choose(base, &wanted, &offer, cost.switch_saving_min);
-    proposal.reasons.extend(words(cost, base, &wanted, &offer, &choice));
+    proposal.reasons.extend(words(cost, (current, base), &wanted, &offer, &choice));
     let grows = exceeds(&wanted, base);
     if shrinks(&choice.chosen.capacity, base) {
         // What live use demands is an increase: a decrease beside it is asked about as any other.
@@ -65,6 +59,31 @@ pub(in crate::policy) fn plan(
         return Decision::Hold(proposal.reasons);
     }
     decided(rules, facts, current, Some(desired), proposal)
+}
+
+/// What covers the need at the least price, and what else would, the cheapest of each type; what may not be given up is
+/// not asked about. `base` was asked for last.
+pub(in crate::policy) fn candidates(
+    rules: &Rules,
+    cost: &Cost,
+    facts: &Facts<'_>,
+    (current, base): (&Capacity, &Capacity),
+    mut proposal: Proposal,
+) -> Vec<Priced> {
+    let planned = floor::leave(rules, facts, proposal.planned, &mut proposal.reasons);
+    let wanted = wanted(rules, facts, (current, base), &planned, &mut proposal);
+    let Choice { chosen, alternatives, .. } = choose(base, &wanted, &offer(rules), cost.switch_saving_min);
+    std::iter::once(chosen).chain(alternatives).collect()
+}
+
+fn offer(rules: &Rules) -> Offer<'_> {
+    let bounds = rules.guardrails.bounds.room(Direction::Out);
+    Offer {
+        prices: &rules.sizing.prices,
+        replicas_max: bounds.replicas.1,
+        cpu_cores_max: bounds.cpu_cores.1,
+        memory_bytes_max: bounds.memory_bytes.1,
+    }
 }
 
 /// By which mechanism a capacity that this policy chose comes: more or fewer of the same, or another type.
@@ -150,7 +169,13 @@ fn priced_words(priced: &Priced) -> String {
 }
 
 /// What is chosen, what else there was, and what each would cost.
-fn words(cost: &Cost, base: &Capacity, wanted: &Wanted, offer: &Offer<'_>, choice: &Choice) -> Vec<Reason> {
+fn words(
+    cost: &Cost,
+    (current, base): (&Capacity, &Capacity),
+    wanted: &Wanted,
+    offer: &Offer<'_>,
+    choice: &Choice,
+) -> Vec<Reason> {
     let Choice { chosen, covers, alternatives } = choice;
     let needed = format!(
         "{} and {} over at least {}",
@@ -158,7 +183,9 @@ fn words(cost: &Cost, base: &Capacity, wanted: &Wanted, offer: &Offer<'_>, choic
         Resource::Memory.amount(wanted.memory_bytes),
         crate::policy::wording::replicas(wanted.replicas)
     );
-    let now = offer.prices.price_per_h(base).map_or_else(String::new, |p| format!(" (it costs {} now)", number(p)));
+    let held = if base == current { "serves now" } else { "is planned" };
+    let now =
+        offer.prices.price_per_h(base).map_or_else(String::new, |p| format!(" (what {held} costs {})", number(p)));
     if !covers {
         let text = format!(
             "nothing on offer covers {needed} within the bounds; what covers most is {}{now}",

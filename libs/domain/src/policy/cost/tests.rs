@@ -7,7 +7,7 @@ use crate::cloud::{CloudRules, InstanceType, PriceList, SimulatedCloud};
 use crate::guardrail::Bounds;
 use crate::kpi::{CPU_CORES_USED, KpiName, MEMORY_BYTES, REQUESTS_PER_S};
 use crate::policy::fixtures::{GIB, forecast, prediction};
-use crate::policy::{Decision, PerReplica, Planning, Policy, RateRule, Rules, violations};
+use crate::policy::{Decision, Grounds, PerReplica, Planning, Policy, RateRule, Rules, violations};
 use crate::prediction::Prediction;
 use crate::sample::Capacity;
 use proptest::prelude::*;
@@ -192,6 +192,27 @@ fn count_and_type_come_in_one_action_that_names_what_else_there_was() {
     let choice = last.reasons.iter().find(|r| &*r.rule == "cost.choice").expect("it says why");
     assert!(choice.text.contains("at 0.16 an hour") && choice.text.contains("others are"), "{}", choice.text);
     assert!(actions.len() <= 4, "{actions:#?}");
+}
+
+#[test]
+fn what_could_be_had_is_listed_by_price_and_one_of_it_is_chosen() {
+    let rules = rules(types(&LIST));
+    let start = of(&rules.sizing.prices, "g2", 2);
+    let mut planning = Planning::default();
+    for bin in 0..4 {
+        let p = used(bin * 300, 9.0, 12.0, &start);
+        let (decision, grounds) = planning.step_seen(&rules, &p, &"p".into(), Grounds::of).expect("it is new");
+        let to_have = match &decision {
+            Decision::Act(action) => Some(&action.desired),
+            Decision::Hold(_) => grounds.planned.as_ref(),
+        };
+        let chosen = grounds.by_price.iter().filter(|alternative| alternative.is_chosen);
+        let chosen: Vec<Option<&Capacity>> = chosen.map(|alternative| Some(&alternative.priced.capacity)).collect();
+        assert_eq!(chosen, [to_have], "{decision:?}");
+        let prices: Vec<f64> = grounds.by_price.iter().filter_map(|a| a.priced.price_per_h).collect();
+        assert!(prices.is_sorted() && prices.len() >= 2, "{:?}", grounds.by_price);
+        assert!(!grounds.by_rule.is_empty(), "what CPU is planned by is told as well");
+    }
 }
 
 #[test]

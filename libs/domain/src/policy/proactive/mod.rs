@@ -16,8 +16,8 @@ pub mod trial;
 
 pub use budget::Budget;
 pub use demand::{BIN_S, DemandRing};
-pub use prices::{Aim, CHANGES_PER_DAY_MAX, Prices, Weights};
+pub use prices::{Aim, CHANGES_PER_DAY_MAX, CostParts, Prices, Weights};
 pub use propose::Proactive;
 pub use rule::{FORECAST_LEVELS, RULES, Rule};
-pub use track::{Ahead, Asked, ForecastAhead, Measure, Settings, Track};
+pub use track::{Ahead, Alternative, Asked, BudgetShare, ForecastAhead, Measure, RuleCost, Settings, Track};
 pub use trial::{BinDemand, Deadband, Worth};

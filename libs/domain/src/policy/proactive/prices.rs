@@ -151,6 +151,26 @@ pub struct Reference {
     changes: f64,
 }
 
+/// What a worth costs, by part: 1 is what the reactive rule's spare capacity of one bin costs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CostParts {
+    /// The time short.
+    pub short: f64,
+    /// Unmet demand.
+    pub unmet: f64,
+    /// Changes.
+    pub changes: f64,
+    /// Spare capacity.
+    pub spare: f64,
+}
+
+impl CostParts {
+    /// All of it.
+    pub fn total(&self) -> f64 {
+        self.short + self.unmet + self.changes + self.spare
+    }
+}
+
 impl Reference {
     fn cost_of(&self, weights: &Weights, sums: &Sums) -> f64 {
         weights.short * sums.short / self.short
@@ -161,10 +181,17 @@ impl Reference {
 
     /// What a worth costs.
     pub fn cost(&self, weights: &Weights, worth: &Worth) -> f64 {
-        weights.short * f64::from(worth.short) / self.short
-            + weights.unmet * f64::from(worth.unmet) / self.unmet
-            + weights.changes * f64::from(worth.changes) / self.changes
-            + f64::from(worth.spare) / self.spare
+        self.parts(weights, worth).total()
+    }
+
+    /// What each part of a worth costs.
+    pub fn parts(&self, weights: &Weights, worth: &Worth) -> CostParts {
+        CostParts {
+            short: weights.short * f64::from(worth.short) / self.short,
+            unmet: weights.unmet * f64::from(worth.unmet) / self.unmet,
+            changes: weights.changes * f64::from(worth.changes) / self.changes,
+            spare: f64::from(worth.spare) / self.spare,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the proactive policy proposes for a whole workload: CPU by the rule that serves its demand best, memory by its
 //! recent peak.
 
-use super::rule::{FORECAST_LEVELS, RULES};
+use super::rule::{FORECAST_LEVELS, OF_CORES, RULES};
 use super::track::{Ahead, Asked, CORES_UNIT, ForecastAhead, Settings, Track};
 use super::{Aim, Prices};
 use crate::action::{Evidence, Reason};
@@ -9,7 +9,7 @@ use crate::policy::live::Live;
 use crate::policy::outlook::Horizon;
 use crate::policy::proposal::{Direction, Need, Proposal};
 use crate::policy::resource::Resource;
-use crate::policy::wording::{model, number, reason};
+use crate::policy::wording::{amount_gone_by, model, number, reason};
 use crate::prediction::{Prediction, ResourceForecast};
 use crate::sample::Capacity;
 
@@ -53,6 +53,7 @@ impl Proactive {
         (track, prices, live, ahead): (&Track, &Prices, &Live, &Ahead),
     ) -> Proposal {
         let mut proposal = Proposal::default();
+        let serves = prediction.capacity.as_ref();
         let (mut out, mut lower) = (Need::default(), Need::default());
         let (mut grows, mut shrinks) = (false, false);
         for &resource in resources {
@@ -60,9 +61,9 @@ impl Proactive {
             let judged = match resource {
                 Resource::Cpu => forecast.and_then(|_| track.asked(settings, prices, CORES_UNIT, ahead)).map(|asked| {
                     proposal.reasons.extend(onset_reason(&asked, ahead));
-                    self.judge_cpu(&asked, base, settings, (track, prices), &mut proposal.reasons)
+                    self.judge_cpu(&asked, (base, serves), settings, (track, prices), &mut proposal.reasons)
                 }),
-                Resource::Memory => self.judge_memory(live, forecast, base, settings, &mut proposal.reasons),
+                Resource::Memory => self.judge_memory(live, forecast, (base, serves), settings, &mut proposal.reasons),
             };
             if let Some(evidence) = forecast.and_then(|f| evidence(resource, f, base, settings)) {
                 proposal.evidence.push(evidence);
@@ -96,7 +97,7 @@ impl Proactive {
     fn judge_cpu(
         &self,
         asked: &Asked,
-        base: &Capacity,
+        (base, serves): (&Capacity, Option<&Capacity>),
         settings: &Settings,
         (track, prices): (&Track, &Prices),
         reasons: &mut Vec<Reason>,
@@ -109,7 +110,7 @@ impl Proactive {
             Some(Direction::In) => "less is enough".to_owned(),
             None => format!(
                 "{} stay: a decrease has to save {} %",
-                Resource::Cpu.amount(now),
+                amount_gone_by(Resource::Cpu, base, serves),
                 number(f64::from(asked.deadband.shrink_share) * 100.0)
             ),
         };
@@ -117,7 +118,7 @@ impl Proactive {
             "{}: {} by {} (serves {} s after a decision); {what}; {why}",
             Resource::Cpu.kpi(),
             Resource::Cpu.amount(amount),
-            RULES[asked.rule].words(),
+            RULES[asked.rule].words(OF_CORES),
             settings.lead_time_s,
         );
         reasons.push(reason("proactive.rule", text));
@@ -128,7 +129,7 @@ impl Proactive {
         &self,
         live: &Live,
         forecast: Option<&ResourceForecast>,
-        base: &Capacity,
+        (base, serves): (&Capacity, Option<&Capacity>),
         settings: &Settings,
         reasons: &mut Vec<Reason>,
     ) -> Option<(Option<Direction>, f64)> {
@@ -139,12 +140,12 @@ impl Proactive {
         let is_young = live.memory.watched_s() < MEMORY_WATCHED_S_MIN;
         let ahead = if is_young { ahead.min(peak * YOUNG_GROWTH_MAX) } else { ahead };
         let words = |x: f64| Resource::Memory.amount(x);
+        let held = amount_gone_by(Resource::Memory, base, serves);
         let name = Resource::Memory.kpi();
         if ahead > now && ahead.is_finite() {
             let text = format!(
-                "{name}: {} may be needed before a later decision serves, {} are there; its peak of the last {MEMORY_PEAK_DAYS} days is {}",
+                "{name}: {} may be needed before a later decision serves, against {held}; its peak of the last {MEMORY_PEAK_DAYS} days is {}",
                 words(ahead),
-                words(now),
                 words(peak)
             );
             reasons.push(reason("proactive.memory_grows", text));
@@ -152,18 +153,17 @@ impl Proactive {
         }
         let peak_text = format!("its peak of the last {MEMORY_PEAK_DAYS} days is {}", words(peak));
         if amount >= now * (1.0 - self.memory_shrink_share) {
-            let text =
-                format!("{name}: {peak_text}; with {} × that, {} stay", number(self.memory_headroom), words(now));
+            let text = format!("{name}: {peak_text}; with {} × that, {held} stay", number(self.memory_headroom));
             reasons.push(reason("proactive.memory_keep", text));
             return Some((None, now));
         }
         if live.memory.watched_s() < MEMORY_WATCHED_S_MIN {
-            let text = format!("{name}: it has been watched for less than a day, so none is taken away");
+            let text = format!("{name}: it has been watched for less than a day, so none of {held} is taken away");
             reasons.push(reason("proactive.memory_young", text));
             return Some((None, now));
         }
         if live.memory.is_growing() {
-            let text = format!("{name}: it has been growing for hours, so none is taken away; {peak_text}");
+            let text = format!("{name}: it has been growing for hours, so none of {held} is taken away; {peak_text}");
             reasons.push(reason("proactive.memory_growing", text));
             return Some((None, now));
         }

@@ -66,6 +66,12 @@ pub struct Rule {
     pub deadband: Deadband,
 }
 
+/// What spare capacity of CPU counts in.
+pub const OF_CORES: &str = "cores";
+
+/// What spare capacity for a rate counts in.
+pub const OF_A_REPLICA: &str = "of a replica";
+
 /// What recurs is exceeded by a little.
 const SEASON_FACTOR: f32 = 1.02;
 
@@ -195,10 +201,20 @@ impl Rule {
         matches!(self.basis, Basis::Window { .. })
     }
 
-    /// In words, such as `the greatest demand of the last 3 h, of which 96 % may be used`.
-    pub fn words(&self) -> String {
-        match self.basis {
-            Basis::Window { window, utilisation, season } => {
+    /// In words that no other of [`RULES`] has, such as `the greatest demand of the last 3 h at 96 % use, plus 0.03
+    /// cores, changing for +5 % or -30 %`. `unit` is what spare capacity counts in: [`OF_CORES`] or [`OF_A_REPLICA`].
+    pub fn words(&self, unit: &str) -> String {
+        let spare = if self.spare > 0.0 { format!(", plus {} {unit}", self.spare) } else { String::new() };
+        let Deadband { grow_share, shrink_share } = self.deadband;
+        let (grow, shrink) = (grow_share * 100.0, shrink_share * 100.0);
+        format!("{}{spare}, changing for +{grow:.0} % or -{shrink:.0} %", self.basis.words())
+    }
+}
+
+impl Basis {
+    fn words(&self) -> String {
+        match *self {
+            Self::Window { window, utilisation, season } => {
                 let minutes = WINDOWS_BINS[window] * BIN_S / 60;
                 let length = if minutes % 60 == 0 { format!("{} h", minutes / 60) } else { format!("{minutes} min") };
                 let recurs = match season {
@@ -209,16 +225,39 @@ impl Rule {
                 };
                 format!("the greatest demand of the last {length} at {:.0} % use{recurs}", utilisation * 100.0)
             }
-            Basis::Quantile { level, utilisation } => {
+            Self::Quantile { level, utilisation } => {
                 format!(
                     "the {} quantile of the last two days' demand at {:.0} % use",
                     DEMAND_LEVELS[level],
                     utilisation * 100.0
                 )
             }
-            Basis::Forecast { level } => {
+            Self::Forecast { level } => {
                 format!("the {} quantile of the forecast's maximum", FORECAST_LEVELS[level])
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn each_rule_has_words_of_its_own() {
+        let words: BTreeSet<String> = RULES.iter().map(|rule| rule.words(OF_CORES)).collect();
+        assert_eq!(words.len(), RULES.len(), "{words:#?}");
+        let of = |index: usize| RULES[index].words(OF_CORES);
+        assert_eq!(
+            of(10),
+            "the greatest demand of the last 2 h at 96 % use, plus 0.01 cores, changing for +5 % or -12 %"
+        );
+        assert_eq!(
+            of(11),
+            "the greatest demand of the last 2 h at 96 % use, plus 0.01 cores, changing for +5 % or -30 %"
+        );
+        assert_eq!(of(1), "the greatest demand of the last 15 min at 96 % use, changing for +5 % or -12 %");
+        assert!(RULES[27].words(OF_A_REPLICA).contains(", plus 0.03 of a replica, "));
     }
 }

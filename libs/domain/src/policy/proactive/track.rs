@@ -3,7 +3,11 @@
 //! The rule with the least realised cost follows the leader ("follow the leader", Cesa-Bianchi and Lugosi,
 //! "Prediction, Learning, and Games", 2006), on sums that halve in a week, with a margin against changing often.
 
-use super::budget::{Allowance, Counted};
+mod alternatives;
+
+pub use alternatives::{Alternative, BudgetShare, RuleCost};
+
+use super::budget::Allowance;
 use super::demand::{BIN_S, DAY_BINS, DemandRing, WEEK_BINS};
 use super::onset::{Due, Onsets};
 use super::peers::Led;
@@ -51,9 +55,6 @@ impl Settings {
         ((i64::from(self.hold_s) + BIN_S - 1) / BIN_S).clamp(1, DAY_BINS) as usize
     }
 }
-
-/// Alternatives that a decision names.
-const ALTERNATIVES_NAMED: usize = 4;
 
 /// A workload that uses all that it has is taken to want so many times as much.
 const HIDDEN_FACTOR: f32 = 1.5;
@@ -349,8 +350,8 @@ impl Track {
         }
     }
 
-    /// The capacity to have now. `None` before the first demand.
-    pub fn asked(&self, settings: &Settings, prices: &Prices, unit: f32, ahead: &Ahead) -> Option<Asked> {
+    /// What rules look at now, and whether an onset is due by the series' own intervals. `None` before the first demand.
+    fn view(&self, settings: &Settings, unit: f32, ahead: &Ahead) -> Option<(View<'_>, Option<Due>)> {
         let open = self.open.and_then(|open| open.greatest).map(|greatest| greatest.amount);
         if self.ring.is_empty() && open.is_none() {
             return None;
@@ -360,6 +361,12 @@ impl Track {
         let (onset, due) = self.onset_level(settings, bin, ahead.led.is_some());
         let (lasting, forecast) = (self.lasting(settings, open), ahead.forecast);
         let view = View { onset, open, lasting, forecast, ..self.closed_view(settings, unit) };
+        Some((view, due))
+    }
+
+    /// The capacity to have now. `None` before the first demand.
+    pub fn asked(&self, settings: &Settings, prices: &Prices, unit: f32, ahead: &Ahead) -> Option<Asked> {
+        let (view, due) = self.view(settings, unit, ahead)?;
         let in_use = usize::from(self.rule_in_use(settings, prices));
         let asked = |rule: usize| {
             let amount = RULES[rule].target(&view)?;
@@ -367,43 +374,5 @@ impl Track {
             Some(Asked { rule, amount, deadband: RULES[rule].deadband, due })
         };
         asked(in_use).or_else(|| asked(usize::from(FIRST_RULE)))
-    }
-
-    /// Why that rule serves, with what it and the next best would have cost of late.
-    pub(crate) fn cost_words(&self, settings: &Settings, prices: &Prices, rule: usize) -> String {
-        if self.bins < OWN_BINS_MIN {
-            return format!("the workload is young ({} bins of {BIN_S} s): the fleet's best rule serves it", self.bins);
-        }
-        let weights = match settings.aim {
-            Aim::BeatReactive { .. } => weights(prices.chosen()),
-            Aim::Weighted(weights) => weights,
-            Aim::Share(budget) => {
-                let taken = self.allowance.taken_share(&budget, &self.trials[rule].worth);
-                let what = match budget.counted {
-                    Counted::Short => "been short for {} of the time",
-                    Counted::Unmet => "left {} of the demand unmet",
-                };
-                let taken = what.replace("{}", &format!("{:.3} %", taken * 100.0));
-                let allowed = self.allowance.share(prices.allowed_share(&budget));
-                return format!("it would have {taken}, {:.3} % are allowed now", allowed * 100.0);
-            }
-        };
-        let reference = prices.reference();
-        let cost = |i: usize| reference.cost(&weights, &self.trials[i].worth);
-        let usable = (0..RULES.len()).filter(|i| *i != rule && self.trials[*i].ordered().is_some());
-        let mut others: Vec<(f64, usize)> = usable.map(|i| (cost(i) / cost(rule).max(1e-12) * 100.0, i)).collect();
-        others.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let named = others.iter().take(ALTERNATIVES_NAMED);
-        let named: Vec<String> = named.map(|(cost, i)| format!("{} ({cost:.1} %)", RULES[*i].words())).collect();
-        let next = if named.is_empty() { String::new() } else { format!("; the next best are {}", named.join(", ")) };
-        let worth = &self.trials[rule].worth;
-        format!(
-            "of late it cost least, or within {:.0} % of that (100 %: short in {:.1} bins, {:.2} unmet and {:.1} spare core-hours, {:.1} changes){next}",
-            SWITCH_SHARE * 100.0,
-            worth.short,
-            worth.unmet * BIN_S as f32 / 3600.0,
-            worth.spare * BIN_S as f32 / 3600.0,
-            worth.changes,
-        )
     }
 }

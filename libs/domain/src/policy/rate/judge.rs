@@ -5,10 +5,11 @@ use crate::action::{Evidence, Reason};
 use crate::policy::decide::Facts;
 use crate::policy::live::Surge;
 use crate::policy::proactive::RULES;
+use crate::policy::proactive::rule::OF_A_REPLICA;
 use crate::policy::proposal::{Direction, Need, Proposal, evidence};
 use crate::policy::rules::{Policy, Rules};
 use crate::policy::threshold::Call;
-use crate::policy::wording::{model, number, reason};
+use crate::policy::wording::{model, number, reason, replicas_gone_by};
 use crate::sample::Capacity;
 
 /// What one rate says.
@@ -94,6 +95,7 @@ fn judge<'a>(
             return None;
         }
     };
+    let held = replicas_gone_by(base, facts.prediction.capacity.as_ref());
     match &rules.policy {
         Policy::Threshold(threshold) => {
             let served = f64::from(base.replicas) * serves.per_replica;
@@ -115,7 +117,7 @@ fn judge<'a>(
             proposal.evidence.push(evidence(view.kpi.as_str(), &chosen));
             let by = format!("by the {}", rules.forecast.words(chosen.horizon_s));
             let judged = Judged { serves, direction, replicas: serves.replicas(rate) };
-            proposal.reasons.push(words(view, &judged, rate, &by, base));
+            proposal.reasons.push(words(view, &judged, rate, &by, &held));
             Some(judged)
         }
         Policy::Proactive(_) | Policy::Cost(_) => {
@@ -124,21 +126,25 @@ fn judge<'a>(
             let rate = f64::from(asked.amount);
             let direction = asked.deadband.direction(asked.amount, served as f32);
             proposal.evidence.extend(view_evidence(facts, view, served));
-            let by =
-                format!("by {} (serves {} s after a decision)", RULES[asked.rule].words(), facts.settings.lead_time_s);
+            let by = format!(
+                "by {} (serves {} s after a decision)",
+                RULES[asked.rule].words(OF_A_REPLICA),
+                facts.settings.lead_time_s
+            );
             let judged = Judged { serves, direction, replicas: serves.replicas(rate) };
-            proposal.reasons.push(words(view, &judged, rate, &by, base));
+            proposal.reasons.push(words(view, &judged, rate, &by, &held));
             Some(judged)
         }
     }
 }
 
-fn words(view: &RateView<'_>, judged: &Judged<'_>, rate: f64, by: &str, base: &Capacity) -> Reason {
+/// What a rate needs, `by` what; `held` is the count that a decision goes by, in words.
+fn words(view: &RateView<'_>, judged: &Judged<'_>, rate: f64, by: &str, held: &str) -> Reason {
     let Judged { serves, direction, replicas } = judged;
     let what = match direction {
         Some(Direction::Out) => format!("{} replicas are needed", number(replicas.ceil())),
         Some(Direction::In) => format!("{} replicas are enough", number(replicas.ceil().max(1.0))),
-        None => format!("{} stay", crate::policy::wording::replicas(base.replicas)),
+        None => format!("{held} stay"),
     };
     let text = format!(
         "{}: {} {by}, and a replica serves {} ({}): {what}",
