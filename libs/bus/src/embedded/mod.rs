@@ -1,7 +1,11 @@
 //! The embedded bus: a log in one SQLite file, in WAL mode. Several processes can share it.
 //!
-//! Outputs, position and snapshot of a step are one transaction. No broker has to be started.
+//! Outputs, position and snapshot of a step are one transaction; what it writes to one partition is one row,
+//! compressed. No broker has to be started.
 
+mod batch;
+mod columns;
+mod compaction;
 mod leases;
 mod log;
 mod maintenance;
@@ -11,6 +15,8 @@ mod schema;
 mod source;
 mod stage_runner;
 mod store;
+#[cfg(test)]
+mod testing;
 
 pub use maintenance::MaintenanceReport;
 

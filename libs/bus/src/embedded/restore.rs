@@ -1,7 +1,7 @@
 //! A partition's state as of the group's position: its snapshot, then the log from there with the
 //! outputs discarded.
 
-use super::log;
+use super::log::{self, Cursor};
 use super::store::{Store, Topic, backend};
 use crate::error::BusError;
 use crate::snapshot::{self, SnapshotOf};
@@ -27,6 +27,7 @@ pub(super) struct Restored {
     pub(super) position: i64,
     /// Records applied since the snapshot that it came from.
     pub(super) since_snapshot: u64,
+    pub(super) cursor: Cursor,
 }
 
 /// What a snapshot of this group and partition must say it is of.
@@ -63,18 +64,19 @@ impl Restoring<'_> {
         let position = self.committed(partition)?;
         if !self.factory.keeps_state() {
             let stage = self.factory.create(partition);
-            return Ok(Some(Restored { stage, position, since_snapshot: 0 }));
+            return Ok(Some(Restored { stage, position, since_snapshot: 0, cursor: Cursor::default() }));
         }
         let (mut stage, mut at) = match self.snapshot(partition, position)? {
             Some(restored) => restored,
             None => (self.factory.create(partition), 0),
         };
-        let mut since_snapshot = 0;
+        let (mut since_snapshot, mut cursor) = (0, Cursor::default());
         while at < position {
             if shutdown.is_cancelled() {
                 return Ok(None);
             }
-            let mut batch = log::page(self.connection, self.topic, partition, at, self.batch_records_max)
+            let mut batch = cursor
+                .page(self.connection, (self.topic, partition), at, self.batch_records_max)
                 .map_err(|e| backend(&format!("cannot re-read {}/{partition}", self.topic.name), &e))?;
             batch.retain(|r| r.offset < position);
             at = batch.last().map_or(position, |r| r.offset + 1);
@@ -83,7 +85,7 @@ impl Restoring<'_> {
                 self.context.apply(stage.as_mut(), &batch)?;
             }
         }
-        Ok(Some(Restored { stage, position, since_snapshot }))
+        Ok(Some(Restored { stage, position, since_snapshot, cursor }))
     }
 
     /// The group's position, set to the oldest record kept when it has none.

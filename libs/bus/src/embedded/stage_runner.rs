@@ -34,11 +34,11 @@ pub(super) struct StageRunner<'a> {
 }
 
 /// What is written when a step is committed.
-struct Commit<'p> {
+struct Commit {
     partition: u32,
     from: i64,
     to: i64,
-    placed: Vec<Placed<'p>>,
+    placed: Vec<Placed>,
     snapshot: Option<Vec<u8>>,
 }
 
@@ -141,8 +141,11 @@ impl<'a> StageRunner<'a> {
     }
 
     fn step(&mut self, partition: u32, end: i64) -> Result<(), BusError> {
-        let Some(from) = self.running.get(&partition).map(|r| r.position) else { return Ok(()) };
-        let batch = log::page(&self.connection, &self.topic, partition, from, self.options.batch_records_max)
+        let Some(run) = self.running.get_mut(&partition) else { return Ok(()) };
+        let from = run.position;
+        let batch = run
+            .cursor
+            .page(&self.connection, (&self.topic, partition), from, self.options.batch_records_max)
             .map_err(|e| backend(&format!("cannot read {}/{partition}", self.topic.name), &e))?;
         self.warn_of_gap(partition, from, end, &batch);
         let Some(run) = self.running.get_mut(&partition) else { return Ok(()) };
@@ -193,7 +196,7 @@ impl<'a> StageRunner<'a> {
     }
 
     /// Commits a step; false when another instance had moved the position.
-    fn committed(&self, commit: &Commit<'_>) -> Result<bool, BusError> {
+    fn committed(&self, commit: &Commit) -> Result<bool, BusError> {
         let Commit { partition, from, to, placed, snapshot } = commit;
         let group = &self.options.group;
         CrashPoint::EmbeddedReady.pass();
