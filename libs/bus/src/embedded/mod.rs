@@ -1,7 +1,7 @@
 //! The embedded bus: a log in one SQLite file, in WAL mode. Several processes can share it.
 //!
-//! Outputs, position and snapshot of a step are one transaction; what it writes to one partition is one row,
-//! compressed. No broker has to be started.
+//! Outputs and position of a step are one transaction; what it writes to one partition is one row, compressed. No broker
+//! has to be started.
 
 mod batch;
 mod columns;
@@ -12,6 +12,7 @@ mod maintenance;
 mod reader;
 mod restore;
 mod schema;
+mod snapshots;
 mod source;
 mod stage_runner;
 mod store;

@@ -58,13 +58,21 @@ CREATE TABLE positions (
     PRIMARY KEY (consumer_group, topic_id, partition)
 ) WITHOUT ROWID;
 CREATE TABLE snapshots (
+    generation INTEGER PRIMARY KEY AUTOINCREMENT,   -- none is given twice
     consumer_group TEXT NOT NULL,
     topic_id INTEGER NOT NULL,
     partition INTEGER NOT NULL,
-    rejected INTEGER NOT NULL,
-    bytes BLOB NOT NULL,
-    UNIQUE (consumer_group, topic_id, partition, rejected)
+    state TEXT NOT NULL,            -- writing, valid, rejected, replaced
+    head BLOB                       -- what it is of; NULL while it is written
 );
+CREATE INDEX snapshots_by_partition ON snapshots (consumer_group, topic_id, partition, state);
+CREATE TABLE snapshot_slices (
+    generation INTEGER NOT NULL,
+    nth INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,      -- CRC-32
+    bytes BLOB NOT NULL,
+    PRIMARY KEY (generation, nth)
+) WITHOUT ROWID;
 CREATE TABLE members (
     consumer_group TEXT NOT NULL,
     topic_id INTEGER NOT NULL,
