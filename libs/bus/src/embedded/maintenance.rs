@@ -1,12 +1,12 @@
 //! Retention and compaction of all topics, in small transactions so that stages hardly notice.
 
 use super::compaction::{compact, remove_tombstones};
+use super::periodic::Periodic;
 use super::schema::PAGE_BYTES;
-use super::store::{Store, Topic, backend, lock, now_ms};
+use super::store::{Store, Topic, backend, now_ms};
 use crate::error::BusError;
 use rusqlite::{Transaction, params};
-use std::sync::{Arc, Condvar, Mutex, Weak};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Batches, and bytes of them, that expire in one transaction.
@@ -139,46 +139,13 @@ fn expire(
     Ok(Some(u64::try_from(records).unwrap_or(0)))
 }
 
-/// The thread that does maintenance at intervals; it ends when this is dropped.
-pub(super) struct MaintenanceThread {
-    stop: Arc<(Mutex<bool>, Condvar)>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl MaintenanceThread {
-    pub(super) fn start(store: &Arc<Store>, every: Duration) -> std::io::Result<Self> {
-        let stop = Arc::new((Mutex::new(false), Condvar::new()));
-        let (stopped, store) = (Arc::clone(&stop), Arc::downgrade(store));
-        let thread = std::thread::Builder::new()
-            .name("bus-maintenance".to_owned())
-            .spawn(move || run(&store, &stopped, every))?;
-        Ok(Self { stop, thread: Some(thread) })
-    }
-}
-
-fn run(store: &Weak<Store>, stop: &(Mutex<bool>, Condvar), every: Duration) {
-    loop {
-        let waiting = stop.1.wait_timeout_while(lock(&stop.0), every, |stopped| !*stopped);
-        if waiting.is_ok_and(|(stopped, _)| *stopped) {
-            return;
-        }
-        let Some(store) = store.upgrade() else { return };
-        if let Err(error) = maintain(&store, now_ms()) {
+/// Starts the thread that does maintenance at intervals.
+pub(super) fn start(store: &Arc<Store>, every: Duration) -> std::io::Result<Periodic> {
+    Periodic::start("bus-maintenance", store, every, |store| {
+        if let Err(error) = maintain(store, now_ms()) {
             tracing::warn!(%error, "maintenance of the embedded log; the next round tries again");
         }
-    }
-}
-
-impl Drop for MaintenanceThread {
-    fn drop(&mut self) {
-        *lock(&self.stop.0) = true;
-        self.stop.1.notify_all();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the maintenance thread of the embedded log had panicked");
-        }
-    }
+    })
 }
 
 #[cfg(test)]

@@ -64,6 +64,11 @@ impl<'a> StageRunner<'a> {
         Ok(Self { store, factory, options, shutdown, context, topic, connection, member, running: BTreeMap::new() })
     }
 
+    /// Who this instance is, to the others of its group.
+    pub(super) fn member(&self) -> &Member {
+        &self.member
+    }
+
     /// Runs until the shutdown, then gives everything back.
     pub(super) fn run(mut self) -> Result<(), BusError> {
         let result = self.run_until_shutdown();
