@@ -4,7 +4,6 @@
 //! is as it was written.
 
 use super::columns::{Content, Decoder, encode};
-use super::store::Topic;
 use crate::record::ConsumedRecord;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, Transaction, params};
@@ -171,20 +170,21 @@ pub(super) struct Span {
 pub(super) fn read(
     row: &Row<'_>,
     connection: &Connection,
-    (topic, partition): (&Topic, u32),
+    (topic, partition): (&Arc<str>, u32),
     from: i64,
     records: &mut VecDeque<ConsumedRecord>,
 ) -> rusqlite::Result<Span> {
     let span = Span { first: row.get(0)?, last: row.get(1)? };
-    let appended_at_ms = row.get(2)?;
+    let appended_at_ms: i64 = row.get(2)?;
     let damaged = |reason: String| {
-        let (file, topic) = (connection.path().unwrap_or_default().to_owned(), Arc::clone(&topic.name));
-        let damage = DamagedBatch { file, topic, partition, first: span.first, last: span.last, reason };
+        let file = connection.path().unwrap_or_default().to_owned();
+        let damage =
+            DamagedBatch { file, topic: Arc::clone(topic), partition, first: span.first, last: span.last, reason };
         rusqlite::Error::FromSqlConversionFailure(6, Type::Blob, Box::new(damage))
     };
     let plain = plain_of(row)?.map_err(damaged)?;
     decode(&plain, span, from, |offset, (key, value, headers)| {
-        let topic = Arc::clone(&topic.name);
+        let topic = Arc::clone(topic);
         records.push_back(ConsumedRecord { topic, partition, offset, appended_at_ms, key, value, headers });
     })
     .ok_or_else(|| damaged("its content cannot be read".to_owned()))?;

@@ -52,7 +52,7 @@ fn to_compact(
         && let Some(row) = rows.next()?
     {
         let mut records = VecDeque::new();
-        let span = batch::read(row, transaction, (topic, partition), i64::MIN, &mut records)?;
+        let span = batch::read(row, transaction, (&topic.name, partition), i64::MIN, &mut records)?;
         count += records.len();
         slice.push((span, records));
     }

@@ -38,7 +38,7 @@ impl Cursor {
             while page.len() < records_max
                 && let Some(row) = rows.next()?
             {
-                batch::read(row, connection, (topic, partition), from, &mut ahead)?;
+                batch::read(row, connection, (&topic.name, partition), from, &mut ahead)?;
                 fill(&mut page, &mut ahead, records_max);
             }
         }
