@@ -62,10 +62,12 @@ crash_points! {
     EmbeddedPositionMoved = "embedded-position-moved",
     /// The records are appended within the open transaction.
     EmbeddedAppended = "embedded-appended",
-    /// A snapshot is stored within the open transaction.
-    EmbeddedSnapshotStored = "embedded-snapshot-stored",
     /// The transaction is committed; this process has not taken note of it.
     EmbeddedCommitted = "embedded-committed",
+    /// A snapshot's slices are stored, and the one before it is the one that counts.
+    EmbeddedSnapshotSliced = "embedded-snapshot-sliced",
+    /// The snapshot counts; the one before it is still there.
+    EmbeddedSnapshotStored = "embedded-snapshot-stored",
     /// Records are in a stage's own files, on disk; their position has not moved.
     FilesAppended = "files-appended",
     /// A file of records is written beside its place.

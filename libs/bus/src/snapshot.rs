@@ -1,10 +1,15 @@
-//! A snapshot of one partition's state, as both backends store it: checked before it is believed.
+//! A snapshot of one partition's state, as both backends store it: a head that says what it is of, and the state in
+//! slices, each checked before any of it is believed.
 //!
 //! A snapshot is an optimisation. Whatever is wrong with one, the state can be had from the log.
 
 use crate::framing::{put_bytes, take_array, take_bytes};
+use crc32fast::Hasher;
+use std::slice::Chunks;
 
-const MAGIC: &[u8; 8] = b"PRSNAP01";
+const MAGIC: &[u8; 8] = b"PRSNAP02";
+/// Bytes of a slice; the last one may have fewer.
+pub(crate) const SLICE_BYTES: usize = 4 << 20;
 
 /// What a snapshot is of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,66 +20,153 @@ pub(crate) struct SnapshotOf {
     pub(crate) state_schema: String,
 }
 
-/// FNV-1a, 64 bit (Fowler, Noll, Vo): finds truncation and damage, not malice.
-fn checksum(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+/// A part of a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slice<'a> {
+    pub(crate) checksum: u32,
+    pub(crate) bytes: &'a [u8],
 }
 
-/// The state after all records before `offset`, as bytes.
-pub(crate) fn encode(of: &SnapshotOf, offset: i64, state: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(state.len() + of.identity.len() + of.state_schema.len() + 40);
-    out.extend_from_slice(MAGIC);
-    put_bytes(&mut out, of.identity.as_bytes());
-    put_bytes(&mut out, of.state_schema.as_bytes());
-    out.extend(offset.to_le_bytes());
-    out.extend((state.len() as u64).to_le_bytes());
-    out.extend_from_slice(state);
-    let sum = checksum(&out);
-    out.extend(sum.to_le_bytes());
-    out
+/// A state in slices, which are checked one by one as they are asked for.
+pub(crate) struct Slices<'a> {
+    left: Chunks<'a, u8>,
+    whole: Hasher,
 }
 
-/// Offset and state of a snapshot.
-///
-/// # Errors
-/// With the reason when the bytes are damaged, foreign, or ahead of the committed position.
-pub(crate) fn decode<'a>(of: &SnapshotOf, committed: i64, bytes: &'a [u8]) -> Result<(i64, &'a [u8]), String> {
-    let Some((body, sum)) = bytes.split_last_chunk::<8>() else {
-        return Err(format!("it has only {} bytes", bytes.len()));
-    };
-    if checksum(body) != u64::from_le_bytes(*sum) {
-        return Err("its checksum does not match: it is truncated or damaged".to_owned());
+impl<'a> Slices<'a> {
+    pub(crate) fn of(state: &'a [u8]) -> Self {
+        Self { left: state.chunks(SLICE_BYTES), whole: Hasher::new() }
     }
-    let Parsed { identity, schema, offset, state } = parse(body).ok_or("it is not a snapshot of this version")?;
-    if identity != of.identity.as_bytes() {
-        return Err(format!("it is of {}, not of {}", String::from_utf8_lossy(identity), of.identity));
+
+    /// Checksum of all slices that were asked for.
+    pub(crate) fn checksum(&self) -> u32 {
+        self.whole.clone().finalize()
     }
-    if schema != of.state_schema.as_bytes() {
-        let schema = String::from_utf8_lossy(schema);
-        return Err(format!("its state schema is {schema:?}, this stage has {:?}", of.state_schema));
-    }
-    if offset > committed {
-        return Err(format!("it is at offset {offset}, ahead of the committed position {committed}"));
-    }
-    Ok((offset, state))
 }
 
-struct Parsed<'a> {
-    identity: &'a [u8],
-    schema: &'a [u8],
-    offset: i64,
-    state: &'a [u8],
+impl<'a> Iterator for Slices<'a> {
+    type Item = Slice<'a>;
+
+    fn next(&mut self) -> Option<Slice<'a>> {
+        let bytes = self.left.next()?;
+        let mut hasher = Hasher::new();
+        hasher.update(bytes);
+        self.whole.combine(&hasher);
+        Some(Slice { checksum: hasher.finalize(), bytes })
+    }
 }
 
-fn parse(mut body: &[u8]) -> Option<Parsed<'_>> {
-    if take_array::<8>(&mut body)? != *MAGIC {
-        return None;
+/// What a snapshot says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// The state is that after all records before.
+    pub(crate) offset: i64,
+    pub(crate) state_bytes: u64,
+    /// Of the whole state.
+    pub(crate) checksum: u32,
+}
+
+impl Head {
+    pub(crate) fn encode(&self, of: &SnapshotOf) -> Vec<u8> {
+        let mut out = MAGIC.to_vec();
+        put_bytes(&mut out, of.identity.as_bytes());
+        put_bytes(&mut out, of.state_schema.as_bytes());
+        out.extend(self.offset.to_le_bytes());
+        out.extend(self.state_bytes.to_le_bytes());
+        out.extend(self.checksum.to_le_bytes());
+        let sum = crc32fast::hash(&out);
+        out.extend(sum.to_le_bytes());
+        out
     }
+
+    /// What [`Self::encode`] wrote.
+    ///
+    /// # Errors
+    /// With the reason when the bytes are damaged, foreign, or ahead of the committed position.
+    pub(crate) fn decode(of: &SnapshotOf, committed: i64, bytes: &[u8]) -> Result<Self, String> {
+        if bytes.first_chunk() != Some(MAGIC) {
+            return Err("it is not a snapshot of this version".to_owned());
+        }
+        let sound =
+            bytes.split_last_chunk::<4>().filter(|(body, sum)| crc32fast::hash(body) == u32::from_le_bytes(**sum));
+        let (identity, schema, head) =
+            sound.and_then(|(body, _)| parse(body)).ok_or("the checksum of its head does not match")?;
+        if identity != of.identity.as_bytes() {
+            return Err(format!("it is of {}, not of {}", String::from_utf8_lossy(identity), of.identity));
+        }
+        if schema != of.state_schema.as_bytes() {
+            let schema = String::from_utf8_lossy(schema);
+            return Err(format!("its state schema is {schema:?}, this stage has {:?}", of.state_schema));
+        }
+        if head.offset > committed {
+            let offset = head.offset;
+            return Err(format!("it is at offset {offset}, ahead of the committed position {committed}"));
+        }
+        Ok(head)
+    }
+}
+
+fn parse(mut body: &[u8]) -> Option<(&[u8], &[u8], Head)> {
+    take_array::<8>(&mut body)?;
     let identity = take_bytes(&mut body)?;
     let schema = take_bytes(&mut body)?;
     let offset = i64::from_le_bytes(take_array(&mut body)?);
-    let length = u64::from_le_bytes(take_array(&mut body)?);
-    (length == body.len() as u64).then_some(Parsed { identity, schema, offset, state: body })
+    let state_bytes = u64::from_le_bytes(take_array(&mut body)?);
+    let checksum = u32::from_le_bytes(take_array(&mut body)?);
+    body.is_empty().then_some((identity, schema, Head { offset, state_bytes, checksum }))
+}
+
+/// A state that is put together again out of its slices.
+pub(crate) struct Assembly {
+    head: Head,
+    state: Vec<u8>,
+    whole: Hasher,
+    slices: usize,
+}
+
+impl Assembly {
+    pub(crate) fn of(head: Head) -> Self {
+        Self { head, state: Vec::new(), whole: Hasher::new(), slices: 0 }
+    }
+
+    /// How many bytes the next slice has; 0 when the state is whole.
+    pub(crate) fn wanted(&self) -> usize {
+        let missing = self.head.state_bytes.saturating_sub(self.state.len() as u64);
+        usize::try_from(missing).map_or(SLICE_BYTES, |missing| missing.min(SLICE_BYTES))
+    }
+
+    /// Adds the next slice.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub(crate) fn add(&mut self, slice: Slice<'_>) -> Result<(), String> {
+        if self.state.is_empty() {
+            self.state.reserve_exact(usize::try_from(self.head.state_bytes).unwrap_or_default());
+        }
+        let mut hasher = Hasher::new();
+        hasher.update(slice.bytes);
+        self.whole.combine(&hasher);
+        if slice.bytes.len() != self.wanted() || hasher.finalize() != slice.checksum {
+            return Err(format!("its slice {} is truncated or damaged", self.slices));
+        }
+        self.state.extend_from_slice(slice.bytes);
+        self.slices += 1;
+        Ok(())
+    }
+
+    /// Offset and state.
+    ///
+    /// # Errors
+    /// When slices are missing or others' are among them.
+    pub(crate) fn finish(self) -> Result<(i64, Vec<u8>), String> {
+        if self.wanted() > 0 {
+            return Err(format!("it ends after {} of {} bytes", self.state.len(), self.head.state_bytes));
+        }
+        if self.whole.finalize() != self.head.checksum {
+            return Err("its checksum does not match".to_owned());
+        }
+        Ok((self.head.offset, self.state))
+    }
 }
 
 #[cfg(test)]
@@ -85,32 +177,78 @@ mod tests {
         SnapshotOf { identity: "x/group/topic/3".into(), state_schema: "counter-1".into() }
     }
 
-    #[test]
-    fn a_snapshot_comes_back() {
-        let bytes = encode(&of(), 7, b"state");
-        assert_eq!(decode(&of(), 7, &bytes), Ok((7, b"state".as_slice())));
+    fn head(state: &[u8]) -> Head {
+        let mut slices = Slices::of(state);
+        for _ in slices.by_ref() {}
+        Head { offset: 7, state_bytes: state.len() as u64, checksum: slices.checksum() }
+    }
+
+    fn assembled(head: Head, slices: &[Slice<'_>]) -> Result<(i64, Vec<u8>), String> {
+        let mut assembly = Assembly::of(head);
+        slices.iter().try_for_each(|slice| assembly.add(*slice))?;
+        assembly.finish()
     }
 
     #[test]
-    fn every_truncation_and_every_flipped_byte_is_refused() {
-        let bytes = encode(&of(), 7, b"state");
+    fn a_state_comes_back_out_of_its_slices_and_no_others() {
+        for bytes in [0, 1, SLICE_BYTES - 1, SLICE_BYTES, 2 * SLICE_BYTES + 5] {
+            let mut state = vec![0_u8; bytes];
+            fastrand::Rng::with_seed(14).fill(&mut state);
+            let slices: Vec<Slice<'_>> = Slices::of(&state).collect();
+            assert_eq!(slices.len(), bytes.div_ceil(SLICE_BYTES));
+            let head = head(&state);
+            assert_eq!(head.checksum, crc32fast::hash(&state));
+            assert_eq!(assembled(head, &slices).map(|(offset, found)| (offset, found == state)), Ok((7, true)));
+            if let Some((_, missing_the_last)) = slices.split_last() {
+                assert!(assembled(head, missing_the_last).is_err());
+                assert!(assembled(head, &[slices.as_slice(), &slices[..1]].concat()).is_err(), "one too many");
+            }
+        }
+        let mut state = vec![1_u8; SLICE_BYTES];
+        state.resize(2 * SLICE_BYTES, 2);
+        let mut slices: Vec<Slice<'_>> = Slices::of(&state).collect();
+        slices.swap(0, 1);
+        assert!(assembled(head(&state), &slices).is_err_and(|e| e.contains("checksum")), "in another order");
+    }
+
+    #[test]
+    fn a_damaged_slice_is_named() {
+        let state = vec![7_u8; 2 * SLICE_BYTES + 5];
+        let slices: Vec<Slice<'_>> = Slices::of(&state).collect();
+        for number in 0..slices.len() {
+            let mut damaged = slices[number].bytes.to_vec();
+            damaged[3] ^= 1;
+            for bytes in [damaged.as_slice(), &slices[number].bytes[1..]] {
+                let mut slices = slices.clone();
+                slices[number].bytes = bytes;
+                assert!(assembled(head(&state), &slices).is_err_and(|e| e.contains(&format!("slice {number}"))));
+            }
+        }
+    }
+
+    #[test]
+    fn every_truncation_and_every_flipped_byte_of_a_head_is_refused() {
+        let bytes = head(b"state").encode(&of());
+        assert_eq!(Head::decode(&of(), 7, &bytes), Ok(head(b"state")));
         for length in 0..bytes.len() {
-            assert!(decode(&of(), 7, &bytes[..length]).is_err(), "cut to {length}");
+            assert!(Head::decode(&of(), 7, &bytes[..length]).is_err(), "cut to {length}");
         }
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 1;
-            assert!(decode(&of(), 7, &damaged).is_err(), "byte {at}");
+            assert!(Head::decode(&of(), 7, &damaged).is_err(), "byte {at}");
         }
     }
 
     #[test]
     fn a_foreign_or_early_snapshot_is_refused_with_the_reason() {
-        let bytes = encode(&of(), 7, b"state");
+        let bytes = head(b"state").encode(&of());
         let other = SnapshotOf { identity: "x/group/topic/4".into(), ..of() };
-        assert!(decode(&other, 7, &bytes).is_err_and(|e| e.contains("topic/4")));
+        assert!(Head::decode(&other, 7, &bytes).is_err_and(|e| e.contains("topic/4")));
         let other = SnapshotOf { state_schema: "counter-2".into(), ..of() };
-        assert!(decode(&other, 7, &bytes).is_err_and(|e| e.contains("counter-2")));
-        assert!(decode(&of(), 6, &bytes).is_err_and(|e| e.contains("ahead")));
+        assert!(Head::decode(&other, 7, &bytes).is_err_and(|e| e.contains("counter-2")));
+        assert!(Head::decode(&of(), 6, &bytes).is_err_and(|e| e.contains("ahead")));
+        let before = [b"PRSNAP01".as_slice(), &bytes[8..]].concat();
+        assert!(Head::decode(&of(), 7, &before).is_err_and(|e| e.contains("version")));
     }
 }

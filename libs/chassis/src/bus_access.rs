@@ -117,7 +117,8 @@ pub struct KafkaConfig {
     pub topic_prefix: String,
     /// Section `[bus.kafka.security]`.
     pub security: KafkaSecurityConfig,
-    /// Further librdkafka properties, such as `"client.rack" = "eu-1a"`.
+    /// Further librdkafka properties, such as `"client.rack" = "eu-1a"`, or `"compression.type"`, which is `lz4` unless
+    /// it is said here.
     pub properties: BTreeMap<String, Secret>,
 }
 

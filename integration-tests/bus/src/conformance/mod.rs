@@ -21,6 +21,10 @@ pub enum Damage {
     Removed,
     /// Their second half is cut off.
     Truncated,
+    /// A byte of the last slice of each is another one.
+    Flipped,
+    /// A newer one of each was begun and not finished.
+    Unfinished,
 }
 
 /// A backend with an installation of its own: nothing in it yet.

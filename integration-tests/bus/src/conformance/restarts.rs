@@ -1,15 +1,19 @@
 //! Restarts: the outputs are byte for byte what they would have been without one.
 
 use super::fixture::{
-    GROUP, INPUT, OUTPUT, RunningStage, assert_exactly, await_no_lag, bytes_by_partition, inputs, make_topics, options,
-    read_all, read_count, topic, until, write,
+    GROUP, INPUT, OUTPUT, PARTITIONS, RunningStage, assert_exactly, await_no_lag, bytes_by_partition, inputs,
+    make_topics, options, read_all, read_count, topic, until, write,
 };
 use super::stage::ChainingFactory;
 use super::{BusUnderTest, Damage};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const WITHOUT_RESTART: &str = "suite-out-without-restart";
 const ROUNDS: usize = 4;
 const RECORDS_A_ROUND: usize = 90;
+/// A state of several slices.
+const LARGE_STATE_BYTES: usize = 9_000_003;
 
 /// Runs the stage with a restart between rounds, `between` doing something to the installation
 /// while it is stopped; then compares with a run of another group without any restart.
@@ -80,6 +84,27 @@ pub fn a_snapshot_of_another_schema_is_put_aside(under_test: &dyn BusUnderTest) 
         |_| {},
         |round| ChainingFactory { state_schema: format!("chains-{round}"), ..plain(round) },
     );
+    assert!(under_test.rejected_snapshots(GROUP) > 0);
+}
+
+fn large(restored: &Arc<AtomicUsize>) -> impl Fn(usize) -> ChainingFactory {
+    let restored = Arc::clone(restored);
+    move |round| ChainingFactory { ballast_bytes: LARGE_STATE_BYTES, restored: Arc::clone(&restored), ..plain(round) }
+}
+
+/// With snapshots of many slices, also where a newer one was begun and not finished: the whole one counts.
+pub fn a_large_state_comes_back_from_its_snapshot(under_test: &dyn BusUnderTest) {
+    let restored = Arc::new(AtomicUsize::new(0));
+    let between = |_| assert!(under_test.damage_snapshots(GROUP, Damage::Unfinished) > 0);
+    restart_and_compare(under_test, u64::MAX, between, large(&restored));
+    assert_eq!(under_test.rejected_snapshots(GROUP), 0);
+    assert!(restored.load(Ordering::SeqCst) >= (ROUNDS - 1) * PARTITIONS as usize);
+}
+
+/// With a damaged slice: the snapshot is put aside.
+pub fn a_snapshot_with_a_damaged_slice_is_put_aside(under_test: &dyn BusUnderTest) {
+    let between = |_| assert!(under_test.damage_snapshots(GROUP, Damage::Flipped) > 0);
+    restart_and_compare(under_test, u64::MAX, between, large(&Arc::default()));
     assert!(under_test.rejected_snapshots(GROUP) > 0);
 }
 

@@ -5,7 +5,7 @@ use super::fixture::pass;
 use prescale_bus::{ConsumedRecord, Outcome, OutputRecord, Rejection, Stage, StageFactory, StageFailure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -50,6 +50,10 @@ pub struct ChainingFactory {
     pub seen: Arc<Mutex<BTreeSet<u32>>>,
     /// How long the first stage waits that comes to a record with this payload; none after it.
     pub slow: SlowAt,
+    /// So much is in each snapshot beside what the stage needs.
+    pub ballast_bytes: usize,
+    /// How many stages were made of snapshots.
+    pub restored: Arc<AtomicUsize>,
 }
 
 impl ChainingFactory {
@@ -62,8 +66,26 @@ impl ChainingFactory {
             failing: Arc::default(),
             seen: Arc::default(),
             slow: Arc::default(),
+            ballast_bytes: 0,
+            restored: Arc::default(),
         }
     }
+
+    fn stage(&self, chains: Chains) -> Box<dyn Stage> {
+        Box::new(Chaining {
+            output: Arc::clone(&self.output),
+            chains,
+            failing: Arc::clone(&self.failing),
+            seen: Arc::clone(&self.seen),
+            slow: Arc::clone(&self.slow),
+            ballast_bytes: self.ballast_bytes,
+        })
+    }
+}
+
+/// A line of so many bytes.
+fn ballast(bytes: usize) -> String {
+    "x".repeat(bytes)
 }
 
 /// One partition of the suite's stage.
@@ -73,6 +95,7 @@ pub struct Chaining {
     failing: Arc<AtomicBool>,
     seen: Arc<Mutex<BTreeSet<u32>>>,
     slow: SlowAt,
+    ballast_bytes: usize,
 }
 
 impl StageFactory for ChainingFactory {
@@ -93,17 +116,12 @@ impl StageFactory for ChainingFactory {
     }
 
     fn create(&self, _partition: u32) -> Box<dyn Stage> {
-        Box::new(Chaining {
-            output: Arc::clone(&self.output),
-            chains: Chains::new(),
-            failing: Arc::clone(&self.failing),
-            seen: Arc::clone(&self.seen),
-            slow: Arc::clone(&self.slow),
-        })
+        self.stage(Chains::new())
     }
 
     fn restore(&self, _partition: u32, snapshot: &[u8]) -> Result<Box<dyn Stage>, String> {
         let text = std::str::from_utf8(snapshot).map_err(|e| e.to_string())?;
+        let text = text.strip_prefix(&ballast(self.ballast_bytes)).ok_or("the ballast is another")?;
         let mut chains = Chains::new();
         for line in text.lines() {
             let parse = || {
@@ -114,13 +132,8 @@ impl StageFactory for ChainingFactory {
             let (key, chain) = parse().ok_or_else(|| format!("bad line {line:?}"))?;
             chains.insert(key, chain);
         }
-        Ok(Box::new(Chaining {
-            output: Arc::clone(&self.output),
-            chains,
-            failing: Arc::clone(&self.failing),
-            seen: Arc::clone(&self.seen),
-            slow: Arc::clone(&self.slow),
-        }))
+        self.restored.fetch_add(1, Ordering::SeqCst);
+        Ok(self.stage(chains))
     }
 }
 
@@ -130,7 +143,7 @@ impl Stage for Chaining {
     }
 
     fn snapshot(&self) -> Vec<u8> {
-        let mut text = String::new();
+        let mut text = ballast(self.ballast_bytes);
         for (key, (count, hash)) in &self.chains {
             writeln!(text, "{} {count} {hash}", String::from_utf8_lossy(key)).expect("a string takes every text");
         }

@@ -27,6 +27,8 @@ macro_rules! conformance {
             restarts::a_restart_without_snapshot_changes_no_byte,
             restarts::a_truncated_snapshot_is_put_aside,
             restarts::a_snapshot_of_another_schema_is_put_aside,
+            restarts::a_large_state_comes_back_from_its_snapshot,
+            restarts::a_snapshot_with_a_damaged_slice_is_put_aside,
             restarts::a_stopped_stage_drains,
             reading::a_source_position_goes_with_its_records,
             reading::a_source_opened_again_fences_the_first,
@@ -75,19 +77,44 @@ impl BusUnderTest for Embedded {
     }
 
     fn damage_snapshots(&self, group: &str, damage: Damage) -> usize {
-        let sql = match damage {
-            Damage::Removed => "DELETE FROM snapshots WHERE consumer_group = ?1 AND rejected = 0",
-            Damage::Truncated => {
-                "UPDATE snapshots SET bytes = substr(bytes, 1, length(bytes) / 2)
-                 WHERE consumer_group = ?1 AND rejected = 0"
-            }
-        };
-        self.sql(|connection| connection.execute(sql, [group]))
+        let valid = "SELECT generation FROM snapshots WHERE consumer_group = ?1 AND state = 'valid'";
+        let generations: Vec<i64> = self.sql(|connection| {
+            connection.prepare(valid)?.query_map([group], |row| row.get(0))?.collect::<rusqlite::Result<_>>()
+        });
+        for generation in &generations {
+            self.sql(|connection| damage_snapshot(connection, *generation, damage));
+        }
+        generations.len()
     }
 
     fn rejected_snapshots(&self, group: &str) -> usize {
-        let sql = "SELECT count(*) FROM snapshots WHERE consumer_group = ?1 AND rejected = 1";
+        let sql = "SELECT count(*) FROM snapshots WHERE consumer_group = ?1 AND state = 'rejected'";
         self.sql(|connection| connection.query_row(sql, [group], |row| row.get::<_, u32>(0))) as usize
+    }
+}
+
+fn damage_snapshot(connection: &rusqlite::Connection, generation: i64, damage: Damage) -> rusqlite::Result<()> {
+    match damage {
+        Damage::Removed => connection.execute("DELETE FROM snapshots WHERE generation = ?1", [generation]).map(drop),
+        Damage::Truncated => {
+            let cut = "UPDATE snapshot_slices SET bytes = substr(bytes, 1, length(bytes) / 2) WHERE generation = ?1";
+            connection.execute(cut, [generation]).map(drop)
+        }
+        Damage::Flipped => {
+            let last = "SELECT nth, bytes FROM snapshot_slices WHERE generation = ?1 ORDER BY nth DESC LIMIT 1";
+            let (nth, mut bytes): (i64, Vec<u8>) =
+                connection.query_row(last, [generation], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            bytes[0] ^= 1;
+            let flip = "UPDATE snapshot_slices SET bytes = ?3 WHERE generation = ?1 AND nth = ?2";
+            connection.execute(flip, rusqlite::params![generation, nth, bytes]).map(drop)
+        }
+        Damage::Unfinished => {
+            let begin = "INSERT INTO snapshots (consumer_group, topic_id, partition, state)
+                         SELECT consumer_group, topic_id, partition, 'writing' FROM snapshots WHERE generation = ?1";
+            connection.execute(begin, [generation])?;
+            let slice = "INSERT INTO snapshot_slices (generation, nth, checksum, bytes) VALUES (?1, 0, 0, x'00')";
+            connection.execute(slice, [connection.last_insert_rowid()]).map(drop)
+        }
     }
 }
 
@@ -136,10 +163,17 @@ impl BusUnderTest for Kafka {
     fn damage_snapshots(&self, group: &str, damage: Damage) -> usize {
         let found = self.snapshots(group, ".snapshot");
         for path in &found {
-            let bytes = fs::read(path).expect("the snapshot is readable");
+            let mut bytes = fs::read(path).expect("the snapshot is readable");
             match damage {
                 Damage::Removed => fs::remove_file(path).expect("it is removed"),
                 Damage::Truncated => fs::write(path, &bytes[..bytes.len() / 2]).expect("it is cut"),
+                Damage::Flipped => {
+                    *bytes.last_mut().expect("it is not empty") ^= 1;
+                    fs::write(path, &bytes).expect("it is damaged");
+                }
+                Damage::Unfinished => {
+                    fs::write(path.with_extension("snapshot.partial"), &bytes[..bytes.len() / 2]).expect("it is begun");
+                }
             }
         }
         found.len()

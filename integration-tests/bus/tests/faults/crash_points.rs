@@ -14,7 +14,11 @@ fn is_of_sources(point: CrashPoint) -> bool {
     use CrashPoint as P;
     !matches!(
         point,
-        P::KafkaPositionsSent | P::KafkaSnapshotWritten | P::KafkaSnapshotRenamed | P::EmbeddedSnapshotStored
+        P::KafkaPositionsSent
+            | P::KafkaSnapshotWritten
+            | P::KafkaSnapshotRenamed
+            | P::EmbeddedSnapshotSliced
+            | P::EmbeddedSnapshotStored
     )
 }
 

@@ -7,6 +7,7 @@ use bus_tests::conformance::fixture::{
 };
 use bus_tests::conformance::stage::ChainingFactory;
 use bus_tests::faults::copy::written_of;
+use bus_tests::faults::seed::Chance;
 use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
 use prescale_bus::{Bus, BusError, Cleanup, Source, TopicSpec};
 use std::sync::Arc;
@@ -38,6 +39,12 @@ fn write_next(source: &mut dyn Source) -> bool {
     is_full(source.append(inputs(written, 20), (written + 20).to_string().as_bytes()))
 }
 
+/// Text that hardly shrinks when it is compressed.
+fn noise(bytes: usize) -> String {
+    let mut chance = Chance::seeded(1);
+    (0..bytes).map(|_| char::from(b'!' + chance.among(0..94) as u8)).collect()
+}
+
 #[test]
 fn a_full_disk_stops_the_embedded_bus_and_loses_nothing() {
     let folder = tempfile::tempdir().expect("a folder for the log");
@@ -57,7 +64,7 @@ fn a_full_disk_stops_the_embedded_bus_and_loses_nothing() {
 
     let mut ballast = bus.source("ballast").expect("the source opens");
     for bytes in [100_000, 1000, 10] {
-        let filler = vec![record(BALLAST, "k", &"x".repeat(bytes))];
+        let filler = vec![record(BALLAST, "k", &noise(bytes))];
         until("the disk to be full", || is_full(ballast.append(filler.clone(), b"")).then_some(()));
     }
     until("the source to be refused", || write_next(source.as_mut()).then_some(()));

@@ -1,6 +1,7 @@
 //! Which offsets of a dead letter queue were replayed: ranges by partition, so that letters left out
 //! by a selection stay open for a later one.
 
+use crate::framing::{put_number, take_number};
 use std::collections::BTreeMap;
 
 const LAYOUT: u8 = 1;
@@ -38,14 +39,14 @@ impl Replayed {
 
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![LAYOUT];
-        put(&mut bytes, self.0.len() as u64);
+        put_number(&mut bytes, self.0.len() as u64);
         for (partition, ranges) in &self.0 {
-            put(&mut bytes, u64::from(*partition));
-            put(&mut bytes, ranges.len() as u64);
+            put_number(&mut bytes, u64::from(*partition));
+            put_number(&mut bytes, ranges.len() as u64);
             let mut last = 0;
             for (from, to) in ranges {
-                put(&mut bytes, from.abs_diff(last));
-                put(&mut bytes, to.abs_diff(*from));
+                put_number(&mut bytes, from.abs_diff(last));
+                put_number(&mut bytes, to.abs_diff(*from));
                 last = *to;
             }
         }
@@ -56,39 +57,17 @@ impl Replayed {
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (LAYOUT, mut rest) = bytes.split_first().map(|(layout, rest)| (*layout, rest))? else { return None };
         let mut replayed = Self::default();
-        for _ in 0..take(&mut rest)? {
-            let partition = u32::try_from(take(&mut rest)?).ok()?;
+        for _ in 0..take_number(&mut rest)? {
+            let partition = u32::try_from(take_number(&mut rest)?).ok()?;
             let mut last = 0i64;
-            for _ in 0..take(&mut rest)? {
-                let from = last.checked_add_unsigned(take(&mut rest)?)?;
-                last = from.checked_add_unsigned(take(&mut rest)?)?;
+            for _ in 0..take_number(&mut rest)? {
+                let from = last.checked_add_unsigned(take_number(&mut rest)?)?;
+                last = from.checked_add_unsigned(take_number(&mut rest)?)?;
                 replayed.add(partition, from, last);
             }
         }
         rest.is_empty().then_some(replayed)
     }
-}
-
-/// LEB128.
-fn put(bytes: &mut Vec<u8>, mut n: u64) {
-    while n >= 0x80 {
-        bytes.push(n as u8 | 0x80);
-        n >>= 7;
-    }
-    bytes.push(n as u8);
-}
-
-fn take(bytes: &mut &[u8]) -> Option<u64> {
-    let mut n = 0u64;
-    for shift in (0..u64::BITS).step_by(7) {
-        let (byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        n |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(n);
-        }
-    }
-    None
 }
 
 #[cfg(test)]

@@ -1,11 +1,19 @@
 //! Which instance of a group works on which partition. Leases only keep instances from doing the
 //! same work twice; that no work takes effect twice rests on the position's compare-and-swap.
+//!
+//! An instance lives as long as its process: a thread renews what it holds, however long its steps take.
 
-use super::store::now_ms;
+use super::periodic::Periodic;
+use super::store::{Store, lock, now_ms};
+use crate::error::BusError;
 use rusqlite::{Transaction, params};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+/// Leases are not renewed more often than this.
+const RENEWED_EVERY_MIN: Duration = Duration::from_millis(10);
 
 /// Who an instance is, to the others of its group.
 #[derive(Clone, Debug)]
@@ -59,6 +67,19 @@ impl Member {
         Ok(taken == 1)
     }
 
+    /// Says that this instance lives, to whomever sees its place in the group and its partitions. What another has
+    /// taken meanwhile stays the other's.
+    fn renew(&self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+        for sql in [
+            "UPDATE members SET expires_at_ms = ?4 WHERE consumer_group = ?1 AND topic_id = ?2 AND owner = ?3",
+            "UPDATE leases SET expires_at_ms = ?4 WHERE consumer_group = ?1 AND topic_id = ?2 AND owner = ?3",
+        ] {
+            let mut renew = transaction.prepare_cached(sql)?;
+            renew.execute(params![self.group, self.topic_id, self.owner, self.expiry_ms()])?;
+        }
+        Ok(())
+    }
+
     /// Gives a partition back.
     pub(super) fn give(&self, transaction: &Transaction<'_>, partition: u32) -> rusqlite::Result<()> {
         transaction
@@ -78,5 +99,59 @@ impl Member {
             .prepare_cached("DELETE FROM leases WHERE consumer_group = ?1 AND topic_id = ?2 AND owner = ?3")?
             .execute(params![self.group, self.topic_id, self.owner])?;
         Ok(())
+    }
+}
+
+/// Instances by owner.
+type Members = Mutex<BTreeMap<String, Member>>;
+
+/// Renews what the instances of this process hold, on a thread that they share.
+#[derive(Default)]
+pub(super) struct LeaseKeeper {
+    members: Arc<Members>,
+    thread: Mutex<Option<Periodic>>,
+}
+
+/// An instance whose leases are renewed as long as this is there.
+pub(super) struct Kept<'a> {
+    members: &'a Members,
+    owner: String,
+}
+
+impl Drop for Kept<'_> {
+    fn drop(&mut self) {
+        lock(self.members).remove(&self.owner);
+    }
+}
+
+impl LeaseKeeper {
+    /// Renews what the instance holds from now on. A lease of no time at all is not renewed.
+    pub(super) fn keep(&self, store: &Arc<Store>, member: &Member) -> Result<Kept<'_>, BusError> {
+        let mut thread = lock(&self.thread);
+        if thread.is_none() && !member.lease.is_zero() {
+            let members = Arc::clone(&self.members);
+            let every = (member.lease / 3).max(RENEWED_EVERY_MIN);
+            let started = Periodic::start("bus-leases", store, every, move |store| renew_all(store, &members));
+            *thread = Some(started.map_err(|error| BusError::Backend {
+                context: "cannot start the thread that renews leases".to_owned(),
+                message: error.to_string(),
+                retryable: false,
+            })?);
+        }
+        lock(&self.members).insert(member.owner.clone(), member.clone());
+        Ok(Kept { members: &self.members, owner: member.owner.clone() })
+    }
+}
+
+fn renew_all(store: &Store, members: &Members) {
+    let members: Vec<Member> = lock(members).values().cloned().collect();
+    if members.is_empty() {
+        return;
+    }
+    let renewed = store.write("cannot renew the leases", |transaction| {
+        members.iter().try_for_each(|member| member.renew(transaction))
+    });
+    if let Err(error) = renewed {
+        tracing::warn!(%error, "the next round tries again");
     }
 }

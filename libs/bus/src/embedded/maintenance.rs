@@ -1,17 +1,19 @@
-//! Retention and compaction, in small transactions so that stages hardly notice.
+//! Retention and compaction of all topics, in small transactions so that stages hardly notice.
 
+use super::compaction::{compact, remove_tombstones};
+use super::periodic::Periodic;
 use super::schema::PAGE_BYTES;
-use super::store::{Store, Topic, backend, lock, now_ms};
+use super::store::{Store, Topic, backend, now_ms};
 use crate::error::BusError;
 use rusqlite::{Transaction, params};
-use std::sync::{Arc, Condvar, Mutex, Weak};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// Records handled in one transaction.
-const SLICE_RECORDS: i64 = 2000;
+/// Batches, and bytes of them, that expire in one transaction.
+const SLICE_BATCHES: i64 = 1000;
+const SLICE_BYTES: i64 = 16 << 20;
 /// Pages given back to the file system in one transaction.
-const SLICE_PAGES: i64 = 128;
+const SLICE_PAGES: i64 = (4 << 20) / PAGE_BYTES;
 /// So many free pages stay in the file, for what is written next; as does a quarter of all pages.
 const FREE_PAGES_KEPT: i64 = (16 << 20) / PAGE_BYTES;
 /// How long a tombstone of a compacted topic is kept, as Kafka does by default.
@@ -28,28 +30,18 @@ pub struct MaintenanceReport {
     pub freed_bytes: u64,
 }
 
-/// Does all maintenance that is due at that instant.
+/// Does all maintenance that is due at that instant. What cannot be cleaned up keeps nothing else from it.
 pub(super) fn maintain(store: &Store, now_ms: i64) -> Result<MaintenanceReport, BusError> {
     let mut report = MaintenanceReport::default();
+    let mut failed = None;
     for (topic, retention_ms) in topics(store)? {
         for partition in 0..topic.partitions {
-            let context = format!("cannot clean up {}/{partition}", topic.name);
-            match retention_ms {
-                Some(retention_ms) => {
-                    let before_ms = now_ms.saturating_sub(retention_ms);
-                    while let Some(expired) =
-                        store.write(&context, |transaction| expire(transaction, &topic, partition, before_ms))?
-                    {
-                        report.expired += expired;
-                    }
+            let before_ms = retention_ms.map(|retention_ms| now_ms.saturating_sub(retention_ms));
+            match clean_up(store, &topic, partition, before_ms, &mut report) {
+                Err(error @ BusError::Backend { retryable: false, .. }) => {
+                    failed.get_or_insert(error);
                 }
-                None => {
-                    while let Some(compacted) =
-                        store.write(&context, |transaction| compact(transaction, &topic, partition))?
-                    {
-                        report.compacted += compacted;
-                    }
-                }
+                cleaned => cleaned?,
             }
         }
     }
@@ -58,7 +50,33 @@ pub(super) fn maintain(store: &Store, now_ms: i64) -> Result<MaintenanceReport, 
     while let Some(pages) = store.write("cannot shrink the log's file", shrink)? {
         report.freed_bytes += u64::try_from(pages * PAGE_BYTES).unwrap_or(0);
     }
-    Ok(report)
+    failed.map_or(Ok(report), Err)
+}
+
+/// Removes what is older than `before_ms` from a partition; without that bound, all but the newest record of each key.
+fn clean_up(
+    store: &Store,
+    topic: &Topic,
+    partition: u32,
+    before_ms: Option<i64>,
+    report: &mut MaintenanceReport,
+) -> Result<(), BusError> {
+    let context = format!("cannot clean up {}/{partition}", topic.name);
+    match before_ms {
+        Some(before_ms) => {
+            while let Some(expired) =
+                store.write(&context, |transaction| expire(transaction, topic, partition, before_ms))?
+            {
+                report.expired += expired;
+            }
+        }
+        None => {
+            while let Some(compacted) = store.write(&context, |transaction| compact(transaction, topic, partition))? {
+                report.compacted += compacted;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Gives some free pages back to the file system; `None` when there are not too many.
@@ -88,8 +106,8 @@ fn topics(store: &Store) -> Result<Vec<(Topic, Option<i64>)>, BusError> {
     rows.into_iter().map(|(name, retention_ms)| Ok((store.topic(&name)?, retention_ms))).collect()
 }
 
-/// Removes records from the head of a partition, up to the first that is young enough; `None`
-/// when there was none to remove.
+/// Removes batches from the head of a partition, up to the first that is young enough; `None` when
+/// there was none to remove, else how many records.
 fn expire(
     transaction: &Transaction<'_>,
     topic: &Topic,
@@ -97,155 +115,51 @@ fn expire(
     before_ms: i64,
 ) -> rusqlite::Result<Option<u64>> {
     let mut select = transaction.prepare_cached(
-        "SELECT offset, appended_at_ms FROM records
-         WHERE topic_id = ?1 AND partition = ?2 ORDER BY offset LIMIT ?3",
+        "SELECT first_offset, last_offset, appended_at_ms, length(bytes) FROM batches
+         WHERE topic_id = ?1 AND partition = ?2 ORDER BY last_offset LIMIT ?3",
     )?;
-    let mut rows = select.query(params![topic.id, partition, SLICE_RECORDS])?;
-    let mut last_expired = None;
-    while let Some(row) = rows.next()? {
-        if row.get::<_, i64>(1)? >= before_ms {
+    let mut rows = select.query(params![topic.id, partition, SLICE_BATCHES])?;
+    let (mut last_expired, mut records, mut bytes) = (None, 0, 0);
+    while bytes < SLICE_BYTES
+        && let Some(row) = rows.next()?
+    {
+        let (first, last): (i64, i64) = (row.get(0)?, row.get(1)?);
+        if row.get::<_, i64>(2)? >= before_ms {
             break;
         }
-        last_expired = Some(row.get::<_, i64>(0)?);
+        last_expired = Some(last);
+        records += last - first + 1;
+        bytes += row.get::<_, i64>(3)?;
     }
+    drop(rows);
     let Some(last) = last_expired else { return Ok(None) };
-    let removed = transaction
-        .prepare_cached("DELETE FROM records WHERE topic_id = ?1 AND partition = ?2 AND offset <= ?3")?
-        .execute(params![topic.id, partition, last])?;
-    Ok(Some(removed as u64))
-}
-
-/// Compacts the next slice of a partition; `None` when it has come to the end.
-fn compact(transaction: &Transaction<'_>, topic: &Topic, partition: u32) -> rusqlite::Result<Option<u64>> {
-    let from: i64 = transaction
-        .prepare_cached("SELECT compacted_to FROM partitions WHERE topic_id = ?1 AND partition = ?2")?
-        .query_row(params![topic.id, partition], |row| row.get(0))?;
-    let mut select = transaction.prepare_cached(
-        "SELECT offset, key, CASE WHEN value IS NULL THEN appended_at_ms END FROM records
-         WHERE topic_id = ?1 AND partition = ?2 AND offset >= ?3 ORDER BY offset LIMIT ?4",
-    )?;
-    let slice: Vec<(i64, Option<Vec<u8>>, Option<i64>)> = select
-        .query_map(params![topic.id, partition, from, SLICE_RECORDS], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })?
-        .collect::<rusqlite::Result<_>>()?;
-    let Some((last, ..)) = slice.last() else { return Ok(None) };
-    let compacted_to = last + 1;
-    let mut removed = 0;
-    for (offset, key, tombstone_at_ms) in slice {
-        let key = key.unwrap_or_default();
-        removed += transaction
-            .prepare_cached(
-                "DELETE FROM records WHERE topic_id = ?1 AND partition = ?2 AND offset =
-                    (SELECT offset FROM newest_by_key WHERE topic_id = ?1 AND partition = ?2 AND key = ?3)",
-            )?
-            .execute(params![topic.id, partition, key])?;
-        transaction
-            .prepare_cached(
-                "INSERT INTO newest_by_key (topic_id, partition, key, offset, tombstone_at_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT DO UPDATE SET offset = excluded.offset, tombstone_at_ms = excluded.tombstone_at_ms",
-            )?
-            .execute(params![topic.id, partition, key, offset, tombstone_at_ms])?;
-    }
     transaction
-        .prepare_cached("UPDATE partitions SET compacted_to = ?3 WHERE topic_id = ?1 AND partition = ?2")?
-        .execute(params![topic.id, partition, compacted_to])?;
-    Ok(Some(removed as u64))
+        .prepare_cached("DELETE FROM batches WHERE topic_id = ?1 AND partition = ?2 AND last_offset <= ?3")?
+        .execute(params![topic.id, partition, last])?;
+    Ok(Some(u64::try_from(records).unwrap_or(0)))
 }
 
-fn remove_tombstones(transaction: &Transaction<'_>, before_ms: i64) -> rusqlite::Result<u64> {
-    let removed = transaction.execute(
-        "DELETE FROM records WHERE (topic_id, partition, offset) IN
-            (SELECT topic_id, partition, offset FROM newest_by_key WHERE tombstone_at_ms < ?1)",
-        [before_ms],
-    )?;
-    transaction.execute("DELETE FROM newest_by_key WHERE tombstone_at_ms < ?1", [before_ms])?;
-    Ok(removed as u64)
-}
-
-/// The thread that does maintenance at intervals; it ends when this is dropped.
-pub(super) struct MaintenanceThread {
-    stop: Arc<(Mutex<bool>, Condvar)>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl MaintenanceThread {
-    pub(super) fn start(store: &Arc<Store>, every: Duration) -> std::io::Result<Self> {
-        let stop = Arc::new((Mutex::new(false), Condvar::new()));
-        let (stopped, store) = (Arc::clone(&stop), Arc::downgrade(store));
-        let thread = std::thread::Builder::new()
-            .name("bus-maintenance".to_owned())
-            .spawn(move || run(&store, &stopped, every))?;
-        Ok(Self { stop, thread: Some(thread) })
-    }
-}
-
-fn run(store: &Weak<Store>, stop: &(Mutex<bool>, Condvar), every: Duration) {
-    loop {
-        let waiting = stop.1.wait_timeout_while(lock(&stop.0), every, |stopped| !*stopped);
-        if waiting.is_ok_and(|(stopped, _)| *stopped) {
-            return;
-        }
-        let Some(store) = store.upgrade() else { return };
-        if let Err(error) = maintain(&store, now_ms()) {
+/// Starts the thread that does maintenance at intervals.
+pub(super) fn start(store: &Arc<Store>, every: Duration) -> std::io::Result<Periodic> {
+    Periodic::start("bus-maintenance", store, every, |store| {
+        if let Err(error) = maintain(store, now_ms()) {
             tracing::warn!(%error, "maintenance of the embedded log; the next round tries again");
         }
-    }
-}
-
-impl Drop for MaintenanceThread {
-    fn drop(&mut self) {
-        *lock(&self.stop.0) = true;
-        self.stop.1.notify_all();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the maintenance thread of the embedded log had panicked");
-        }
-    }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use crate::embedded::store::now_ms;
+    use crate::embedded::testing::{FAR_FUTURE_MS, open, read, with_topic, write};
     use crate::embedded::{EmbeddedBus, EmbeddedOptions, MaintenanceReport};
-    use crate::{Bus, BusError, Cleanup, OutputRecord, ReadFrom, TopicSpec};
-    use std::path::Path;
+    use crate::{Bus, BusError, Cleanup, ReadFrom};
     use std::time::Duration;
 
-    const FAR_FUTURE_MS: i64 = 1 << 50;
-
-    fn open(folder: &Path) -> EmbeddedBus {
-        let options = EmbeddedOptions { maintenance_every: None, ..EmbeddedOptions::default() };
-        EmbeddedBus::open(folder.join("log.db"), options).expect("the log opens")
-    }
-
-    fn with_topic(bus: &EmbeddedBus, cleanup: Cleanup) {
-        let topic = TopicSpec { name: "topic".to_owned(), partitions: 2, replication: 1, cleanup };
-        bus.ensure_topics(&[topic]).expect("the topic is made");
-    }
-
-    fn write(bus: &EmbeddedBus, records: &[(&str, Option<&str>)]) {
-        let records = records
-            .iter()
-            .map(|(key, value)| OutputRecord {
-                topic: "topic".into(),
-                key: key.as_bytes().to_vec(),
-                value: value.map(|v| v.as_bytes().to_vec()),
-                headers: Vec::new(),
-            })
-            .collect();
-        bus.source("test").expect("the source opens").append(records, b"").expect("the records are written");
-    }
-
-    fn read(bus: &EmbeddedBus) -> Vec<(Vec<u8>, Option<Vec<u8>>, i64)> {
-        let mut reader = bus.reader("topic", ReadFrom::Earliest).expect("the reader opens");
-        let (records, _) = reader.poll(100_000, Duration::ZERO).expect("the topic is readable");
-        let mut read: Vec<_> =
-            records.into_iter().map(|r| (r.key.expect("tests write keys"), r.value, r.offset)).collect();
-        read.sort();
-        read
+    /// Text that hardly shrinks when it is compressed.
+    fn noise(bytes: usize) -> String {
+        let mut random = fastrand::Rng::with_seed(14);
+        (0..bytes).map(|_| random.alphanumeric()).collect()
     }
 
     #[test]
@@ -269,8 +183,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let bus = open(folder.path());
         with_topic(&bus, Cleanup::Delete { retention_ms: 0 });
-        let large = "v".repeat(8000);
-        let many: Vec<(&str, Option<&str>)> = vec![("old", Some(large.as_str())); 8000];
+        let noise = noise(12_000 * 8000);
+        let large = |i: usize| Some(&noise[i * 8000..(i + 1) * 8000]);
+        let many: Vec<(&str, Option<&str>)> = (0..12_000).map(|i| ("old", large(i))).collect();
         write(&bus, &many);
         let file_bytes = || {
             let checkpointed = rusqlite::Connection::open(folder.path().join("log.db")).expect("it opens");
@@ -288,12 +203,12 @@ mod tests {
             let maintaining = scope.spawn(|| bus.maintain(since).expect("it runs"));
             let mut written = 0;
             while !maintaining.is_finished() {
-                write(&bus, &[("new", Some(large.as_str()))]);
+                write(&bus, &[("new", large(written % 12_000))]);
                 written += 1;
             }
             (maintaining.join().expect("it does not panic"), written)
         });
-        assert_eq!(report.expired, 8000);
+        assert_eq!(report.expired, 12_000);
         let after = file_bytes();
         assert!(before > 60_000_000 && after < before / 2, "{before} bytes became {after}");
         assert!(report.freed_bytes > before / 2);
@@ -302,22 +217,28 @@ mod tests {
         assert!(kept.iter().all(|(key, ..)| key == b"new"));
     }
 
+    /// A batch goes when the newest of its records is old enough, and stays whole until then.
     #[test]
-    fn compaction_keeps_the_newest_of_each_key_and_old_tombstones_go() {
+    fn batches_expire_one_by_one() {
         let folder = tempfile::tempdir().expect("a folder");
         let bus = open(folder.path());
-        with_topic(&bus, Cleanup::Compact);
-        write(&bus, &[("a", Some("1")), ("b", Some("1")), ("a", Some("2")), ("c", Some("1"))]);
-        assert_eq!(bus.maintain(0).expect("it runs").compacted, 1);
-        write(&bus, &[("b", Some("2")), ("c", None), ("a", Some("3"))]);
-        assert_eq!(bus.maintain(0).expect("it runs").compacted, 3);
-        assert_eq!(bus.maintain(0).expect("it runs").compacted, 0, "nothing is left to do");
-        let kept: Vec<_> = read(&bus).into_iter().map(|(key, value, _)| (key, value)).collect();
-        let (a, b) = ((b"a".to_vec(), Some(b"3".to_vec())), (b"b".to_vec(), Some(b"2".to_vec())));
-        assert_eq!(kept, vec![a.clone(), b.clone(), (b"c".to_vec(), None)]);
-        assert_eq!(bus.maintain(FAR_FUTURE_MS).expect("it runs").compacted, 1, "the tombstone");
-        let kept: Vec<_> = read(&bus).into_iter().map(|(key, value, _)| (key, value)).collect();
-        assert_eq!(kept, vec![a, b]);
+        with_topic(&bus, Cleanup::Delete { retention_ms: 1000 });
+        let mut appended_ms = Vec::new();
+        for round in ["first", "second"] {
+            let since = now_ms();
+            while now_ms() == since {
+                std::thread::yield_now();
+            }
+            write(&bus, &vec![("k", Some(round)); 600]);
+            let mut reader = bus.reader("topic", ReadFrom::Back(1)).expect("the reader opens");
+            let (records, _) = reader.poll(1, Duration::ZERO).expect("the topic is readable");
+            appended_ms.push(records[0].appended_at_ms);
+        }
+        assert_eq!(bus.maintain(appended_ms[0] + 1000).expect("it runs").expired, 0);
+        assert_eq!(bus.maintain(appended_ms[1] + 1000).expect("it runs").expired, 600);
+        let kept = read(&bus);
+        assert_eq!((kept.len(), kept[0].2), (600, 600));
+        assert!(kept.iter().all(|(_, value, _)| value.as_deref() == Some(b"second".as_slice())));
     }
 
     #[test]

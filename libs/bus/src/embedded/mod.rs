@@ -1,16 +1,26 @@
 //! The embedded bus: a log in one SQLite file, in WAL mode. Several processes can share it.
 //!
-//! Outputs, position and snapshot of a step are one transaction. No broker has to be started.
+//! Outputs and position of a step are one transaction; what it writes to one partition is one row, compressed. No broker
+//! has to be started.
 
+mod batch;
+mod columns;
+mod compaction;
+#[cfg(test)]
+mod lease_tests;
 mod leases;
 mod log;
 mod maintenance;
+mod periodic;
 mod reader;
 mod restore;
 mod schema;
+mod snapshots;
 mod source;
 mod stage_runner;
 mod store;
+#[cfg(test)]
+mod testing;
 
 pub use maintenance::MaintenanceReport;
 
@@ -18,6 +28,8 @@ use crate::bus::{Bus, Lag, ReadFrom, RecordReader, Source, StageOptions};
 use crate::error::BusError;
 use crate::stage::StageFactory;
 use crate::topic::{Cleanup, TopicSpec};
+use leases::LeaseKeeper;
+use periodic::Periodic;
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::path::Path;
 use std::sync::Arc;
@@ -63,8 +75,9 @@ impl Default for EmbeddedOptions {
 
 /// The embedded bus.
 pub struct EmbeddedBus {
+    leases: LeaseKeeper,
+    _maintenance: Option<Periodic>,
     store: Arc<Store>,
-    _maintenance: Option<maintenance::MaintenanceThread>,
 }
 
 impl EmbeddedBus {
@@ -84,9 +97,8 @@ impl EmbeddedBus {
         }
         let every = options.maintenance_every;
         let store = Arc::new(Store::open(path.to_owned(), options)?);
-        let maintenance =
-            every.map(|every| maintenance::MaintenanceThread::start(&store, every)).transpose().map_err(failed)?;
-        Ok(Self { store, _maintenance: maintenance })
+        let maintenance = every.map(|every| maintenance::start(&store, every)).transpose().map_err(failed)?;
+        Ok(Self { leases: LeaseKeeper::default(), _maintenance: maintenance, store })
     }
 
     /// Applies retention and compaction as they are due at that instant (milliseconds since the
@@ -152,7 +164,9 @@ impl Bus for EmbeddedBus {
         options: &StageOptions,
         shutdown: &CancellationToken,
     ) -> Result<(), BusError> {
-        stage_runner::StageRunner::new(&self.store, factory.as_ref(), options, shutdown)?.run()
+        let runner = stage_runner::StageRunner::new(&self.store, factory.as_ref(), options, shutdown)?;
+        let _kept = self.leases.keep(&self.store, runner.member())?;
+        runner.run()
     }
 
     fn source(&self, id: &str) -> Result<Box<dyn Source>, BusError> {

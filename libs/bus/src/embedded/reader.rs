@@ -1,6 +1,6 @@
 //! A reader of the embedded log that is part of no group.
 
-use super::log;
+use super::log::{self, Cursor};
 use super::store::{Store, Topic, backend};
 use crate::bus::{CaughtUp, ReadFrom, RecordReader};
 use crate::error::BusError;
@@ -15,6 +15,8 @@ pub(super) struct EmbeddedReader {
     topic: Topic,
     /// Next offset to read, by partition; the last one that there can be where nothing is to be read.
     positions: Vec<i64>,
+    /// By partition.
+    cursors: Vec<Cursor>,
     /// Partition that the next poll begins with, so that none starves.
     first: usize,
 }
@@ -26,7 +28,8 @@ impl EmbeddedReader {
         let connection = store.reader()?;
         let positions = start(&connection, &topic, only, from)
             .map_err(|e| backend(&format!("cannot find the start of topic {:?}", topic.name), &e))?;
-        Ok(Self { store, connection, topic, positions, first: 0 })
+        let cursors = positions.iter().map(|_| Cursor::default()).collect();
+        Ok(Self { store, connection, topic, positions, cursors, first: 0 })
     }
 
     fn read(&mut self, records_max: usize) -> rusqlite::Result<(Vec<ConsumedRecord>, CaughtUp)> {
@@ -42,7 +45,7 @@ impl EmbeddedReader {
                 continue;
             }
             let partition = u32::try_from(p).unwrap_or(u32::MAX);
-            let page = log::page(&self.connection, &self.topic, partition, self.positions[p], room)?;
+            let page = self.cursors[p].page(&self.connection, (&self.topic, partition), self.positions[p], room)?;
             self.positions[p] = page.last().map_or(ends[p], |r| r.offset + 1);
             records.extend(page);
         }

@@ -1,13 +1,13 @@
 //! A partition's state as of the group's position: its snapshot, then the log from there with the
 //! outputs discarded.
 
-use super::log;
+use super::log::{self, Cursor};
+use super::snapshots::PartitionSnapshots;
 use super::store::{Store, Topic, backend};
 use crate::error::BusError;
-use crate::snapshot::{self, SnapshotOf};
 use crate::stage::{Stage, StageFactory};
 use crate::step::StepContext;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, params};
 use tokio_util::sync::CancellationToken;
 
 /// What is restored, and for whom.
@@ -27,35 +27,8 @@ pub(super) struct Restored {
     pub(super) position: i64,
     /// Records applied since the snapshot that it came from.
     pub(super) since_snapshot: u64,
+    pub(super) cursor: Cursor,
 }
-
-/// What a snapshot of this group and partition must say it is of.
-pub(super) fn snapshot_of(factory: &dyn StageFactory, group: &str, topic: &Topic, partition: u32) -> SnapshotOf {
-    SnapshotOf {
-        identity: format!("embedded/{group}/{}/{partition}", topic.name),
-        state_schema: factory.state_schema(),
-    }
-}
-
-/// Stores a snapshot, within a transaction.
-pub(super) fn store_snapshot(
-    transaction: &Transaction<'_>,
-    group: &str,
-    topic: &Topic,
-    partition: u32,
-    bytes: &[u8],
-) -> rusqlite::Result<()> {
-    transaction
-        .prepare_cached(
-            "INSERT INTO snapshots (consumer_group, topic_id, partition, rejected, bytes) VALUES (?1, ?2, ?3, 0, ?4)
-             ON CONFLICT DO UPDATE SET bytes = excluded.bytes",
-        )?
-        .execute(params![group, topic.id, partition, bytes])?;
-    Ok(())
-}
-
-/// A stage, and the offset of the first record that it has not seen.
-type StageAt = (Box<dyn Stage>, i64);
 
 impl Restoring<'_> {
     /// The state of a partition; `None` when the shutdown came first.
@@ -63,18 +36,21 @@ impl Restoring<'_> {
         let position = self.committed(partition)?;
         if !self.factory.keeps_state() {
             let stage = self.factory.create(partition);
-            return Ok(Some(Restored { stage, position, since_snapshot: 0 }));
+            return Ok(Some(Restored { stage, position, since_snapshot: 0, cursor: Cursor::default() }));
         }
-        let (mut stage, mut at) = match self.snapshot(partition, position)? {
+        let snapshots = PartitionSnapshots::new(self.store, self.factory, self.group, self.topic, partition);
+        let restore = |state: &[u8]| self.factory.restore(partition, state);
+        let (mut stage, mut at) = match snapshots.load(self.connection, position, restore)? {
             Some(restored) => restored,
             None => (self.factory.create(partition), 0),
         };
-        let mut since_snapshot = 0;
+        let (mut since_snapshot, mut cursor) = (0, Cursor::default());
         while at < position {
             if shutdown.is_cancelled() {
                 return Ok(None);
             }
-            let mut batch = log::page(self.connection, self.topic, partition, at, self.batch_records_max)
+            let mut batch = cursor
+                .page(self.connection, (self.topic, partition), at, self.batch_records_max)
                 .map_err(|e| backend(&format!("cannot re-read {}/{partition}", self.topic.name), &e))?;
             batch.retain(|r| r.offset < position);
             at = batch.last().map_or(position, |r| r.offset + 1);
@@ -83,7 +59,7 @@ impl Restoring<'_> {
                 self.context.apply(stage.as_mut(), &batch)?;
             }
         }
-        Ok(Some(Restored { stage, position, since_snapshot }))
+        Ok(Some(Restored { stage, position, since_snapshot, cursor }))
     }
 
     /// The group's position, set to the oldest record kept when it has none.
@@ -100,44 +76,5 @@ impl Restoring<'_> {
             )?;
             Ok(oldest)
         })
-    }
-
-    /// The stage of a sound snapshot, and the offset it is at.
-    fn snapshot(&self, partition: u32, position: i64) -> Result<Option<StageAt>, BusError> {
-        let Self { store, topic, group, factory, .. } = self;
-        let context = format!("cannot read the snapshot of {group} on {}/{partition}", topic.name);
-        let bytes: Option<Vec<u8>> = self
-            .connection
-            .query_row(
-                "SELECT bytes FROM snapshots
-                 WHERE consumer_group = ?1 AND topic_id = ?2 AND partition = ?3 AND rejected = 0",
-                params![group, topic.id, partition],
-                |row| row.get(0),
-            )
-            .optional()
-            .map_err(|e| backend(&context, &e))?;
-        let Some(bytes) = bytes else { return Ok(None) };
-        let restored = snapshot::decode(&snapshot_of(*factory, group, topic, partition), position, &bytes)
-            .and_then(|(offset, state)| Ok((factory.restore(partition, state)?, offset)));
-        let reason = match restored {
-            Ok(restored) => return Ok(Some(restored)),
-            Err(reason) => reason,
-        };
-        tracing::warn!(
-            stage = factory.name(),
-            group,
-            topic = %topic.name,
-            partition,
-            reason,
-            "snapshot put aside (table snapshots, rejected = 1); the state is rebuilt from the log"
-        );
-        store.write(&context, |transaction| {
-            transaction.execute(
-                "UPDATE OR REPLACE snapshots SET rejected = 1
-                 WHERE consumer_group = ?1 AND topic_id = ?2 AND partition = ?3 AND rejected = 0",
-                params![group, topic.id, partition],
-            )
-        })?;
-        Ok(None)
     }
 }

@@ -8,10 +8,10 @@ use std::path::Path;
 
 /// Says that a file is an embedded log ("PSCL").
 const APPLICATION_ID: i64 = 0x5053_434c;
-const SCHEMA_VERSION: i64 = 1;
-/// A table without row ids keeps a record whole within a quarter of a page; what is longer spills
-/// into pages of its own. Fingerprints and predictions are of 2 to 6 KB.
-pub(super) const PAGE_BYTES: i64 = 32_768;
+const SCHEMA_VERSION: i64 = 2;
+/// What a page holds of a batch goes beside others', and the rest into pages of its own: larger pages would be emptier,
+/// smaller ones are more to read and write.
+pub(super) const PAGE_BYTES: i64 = 8192;
 const CHECKPOINT_AT_PAGES: i64 = (128 << 20) / PAGE_BYTES;
 
 const TABLES: &str = "
@@ -28,16 +28,19 @@ CREATE TABLE partitions (
     compacted_to INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (topic_id, partition)
 ) WITHOUT ROWID;
-CREATE TABLE records (
+CREATE TABLE batches (              -- in the order in which they were appended, so that pages are filled
+    batch_id INTEGER PRIMARY KEY,
     topic_id INTEGER NOT NULL,
     partition INTEGER NOT NULL,
-    offset INTEGER NOT NULL,
+    first_offset INTEGER NOT NULL,
+    last_offset INTEGER NOT NULL,   -- offsets between are all there
     appended_at_ms INTEGER NOT NULL,
-    key BLOB,
-    value BLOB,
-    headers BLOB NOT NULL,
-    PRIMARY KEY (topic_id, partition, offset)
-) WITHOUT ROWID;
+    codec INTEGER NOT NULL,         -- 0: as they are, 1: zstd
+    plain_bytes INTEGER NOT NULL,   -- before compression
+    checksum INTEGER NOT NULL,      -- CRC-32
+    bytes BLOB NOT NULL,
+    UNIQUE (topic_id, partition, last_offset)
+);
 CREATE TABLE newest_by_key (
     topic_id INTEGER NOT NULL,
     partition INTEGER NOT NULL,
@@ -55,13 +58,21 @@ CREATE TABLE positions (
     PRIMARY KEY (consumer_group, topic_id, partition)
 ) WITHOUT ROWID;
 CREATE TABLE snapshots (
+    generation INTEGER PRIMARY KEY AUTOINCREMENT,   -- none is given twice
     consumer_group TEXT NOT NULL,
     topic_id INTEGER NOT NULL,
     partition INTEGER NOT NULL,
-    rejected INTEGER NOT NULL,
-    bytes BLOB NOT NULL,
-    UNIQUE (consumer_group, topic_id, partition, rejected)
+    state TEXT NOT NULL,            -- writing, valid, rejected, replaced
+    head BLOB                       -- what it is of; NULL while it is written
 );
+CREATE INDEX snapshots_by_partition ON snapshots (consumer_group, topic_id, partition, state);
+CREATE TABLE snapshot_slices (
+    generation INTEGER NOT NULL,
+    nth INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,      -- CRC-32
+    bytes BLOB NOT NULL,
+    PRIMARY KEY (generation, nth)
+) WITHOUT ROWID;
 CREATE TABLE members (
     consumer_group TEXT NOT NULL,
     topic_id INTEGER NOT NULL,

@@ -1,18 +1,18 @@
 //! Runs a stage on the embedded log.
 //!
-//! A step reads a page, applies it without holding any lock, and then writes outputs, position and
-//! (when due) snapshot in one transaction. The position moves by compare-and-swap: if another
+//! A step reads a page, applies it without holding any lock, and then writes outputs and position in
+//! one transaction; a snapshot that is due follows it. The position moves by compare-and-swap: if another
 //! instance moved it first, this one throws its work away and restores its state from the log.
 
 use super::leases::{Member, new_owner};
 use super::log;
-use super::restore::{Restored, Restoring, snapshot_of, store_snapshot};
+use super::restore::{Restored, Restoring};
+use super::snapshots::PartitionSnapshots;
 use super::store::{Placed, Store, Topic, append, backend};
 use crate::bus::StageOptions;
 use crate::crash_point::CrashPoint;
 use crate::error::BusError;
 use crate::record::ConsumedRecord;
-use crate::snapshot;
 use crate::stage::StageFactory;
 use crate::step::{StepContext, Tally};
 use crate::wait::cancelled_within;
@@ -34,12 +34,11 @@ pub(super) struct StageRunner<'a> {
 }
 
 /// What is written when a step is committed.
-struct Commit<'p> {
+struct Commit {
     partition: u32,
     from: i64,
     to: i64,
-    placed: Vec<Placed<'p>>,
-    snapshot: Option<Vec<u8>>,
+    placed: Vec<Placed>,
 }
 
 impl<'a> StageRunner<'a> {
@@ -65,12 +64,20 @@ impl<'a> StageRunner<'a> {
         Ok(Self { store, factory, options, shutdown, context, topic, connection, member, running: BTreeMap::new() })
     }
 
+    /// Who this instance is, to the others of its group.
+    pub(super) fn member(&self) -> &Member {
+        &self.member
+    }
+
     /// Runs until the shutdown, then gives everything back.
     pub(super) fn run(mut self) -> Result<(), BusError> {
         let result = self.run_until_shutdown();
-        let snapshots = if result.is_ok() { self.snapshot_all() } else { Ok(()) };
+        if result.is_ok() {
+            let partitions: Vec<u32> = self.running.keys().copied().collect();
+            partitions.into_iter().for_each(|partition| self.snapshot(partition));
+        }
         let left = self.store.write("cannot leave the group", |transaction| self.member.leave(transaction));
-        result.and(snapshots).and(left)
+        result.and(left)
     }
 
     fn run_until_shutdown(&mut self) -> Result<(), BusError> {
@@ -108,7 +115,7 @@ impl<'a> StageRunner<'a> {
         let share = self.retrying("cannot join the group", |transaction| self.member.share(transaction))?;
         let surplus: Vec<u32> = self.running.keys().copied().filter(|p| !share.contains(p)).collect();
         for partition in surplus {
-            self.snapshot(partition)?;
+            self.snapshot(partition);
             self.running.remove(&partition);
             self.retrying("cannot give a partition back", |transaction| self.member.give(transaction, partition))?;
         }
@@ -141,8 +148,11 @@ impl<'a> StageRunner<'a> {
     }
 
     fn step(&mut self, partition: u32, end: i64) -> Result<(), BusError> {
-        let Some(from) = self.running.get(&partition).map(|r| r.position) else { return Ok(()) };
-        let batch = log::page(&self.connection, &self.topic, partition, from, self.options.batch_records_max)
+        let Some(run) = self.running.get_mut(&partition) else { return Ok(()) };
+        let from = run.position;
+        let batch = run
+            .cursor
+            .page(&self.connection, (&self.topic, partition), from, self.options.batch_records_max)
             .map_err(|e| backend(&format!("cannot read {}/{partition}", self.topic.name), &e))?;
         self.warn_of_gap(partition, from, end, &batch);
         let Some(run) = self.running.get_mut(&partition) else { return Ok(()) };
@@ -154,9 +164,8 @@ impl<'a> StageRunner<'a> {
         let to = batch.last().map_or(end, |r| r.offset + 1);
         run.position = to;
         run.since_snapshot += batch.len() as u64;
-        let due = self.factory.keeps_state() && run.since_snapshot >= self.options.snapshot_every_records;
-        let snapshot = due.then(|| self.encoded(partition)).flatten();
-        let commit = Commit { partition, from, to, placed: self.store.place(&writes)?, snapshot };
+        let is_snapshot_due = run.since_snapshot >= self.options.snapshot_every_records;
+        let commit = Commit { partition, from, to, placed: self.store.place(&writes)? };
         if !self.committed(&commit)? {
             tracing::info!(
                 stage = self.context.stage,
@@ -167,13 +176,11 @@ impl<'a> StageRunner<'a> {
             return self.restore(partition);
         }
         CrashPoint::EmbeddedCommitted.pass();
-        if commit.snapshot.is_some()
-            && let Some(run) = self.running.get_mut(&partition)
-        {
-            run.since_snapshot = 0;
-        }
         tally.count(self.context.stage);
         self.store.announce(&commit.placed);
+        if is_snapshot_due {
+            self.snapshot(partition);
+        }
         Ok(())
     }
 
@@ -193,8 +200,8 @@ impl<'a> StageRunner<'a> {
     }
 
     /// Commits a step; false when another instance had moved the position.
-    fn committed(&self, commit: &Commit<'_>) -> Result<bool, BusError> {
-        let Commit { partition, from, to, placed, snapshot } = commit;
+    fn committed(&self, commit: &Commit) -> Result<bool, BusError> {
+        let Commit { partition, from, to, placed } = commit;
         let group = &self.options.group;
         CrashPoint::EmbeddedReady.pass();
         self.retrying(&format!("stage {} cannot commit", self.context.stage), |transaction| {
@@ -210,41 +217,32 @@ impl<'a> StageRunner<'a> {
             CrashPoint::EmbeddedPositionMoved.pass();
             append(transaction, placed)?;
             CrashPoint::EmbeddedAppended.pass();
-            if let Some(bytes) = snapshot {
-                store_snapshot(transaction, group, &self.topic, *partition, bytes)?;
-                CrashPoint::EmbeddedSnapshotStored.pass();
-            }
             Ok(true)
         })
     }
 
-    /// The partition's state as a snapshot at its position.
-    fn encoded(&self, partition: u32) -> Option<Vec<u8>> {
-        let run = self.running.get(&partition)?;
-        let of = snapshot_of(self.factory, &self.options.group, &self.topic, partition);
-        Some(snapshot::encode(&of, run.position, &run.stage.snapshot()))
-    }
-
-    /// Stores a snapshot of a partition unless nothing has changed since the last, or another
-    /// instance has gone further.
-    fn snapshot(&mut self, partition: u32) -> Result<(), BusError> {
-        let position = match self.running.get(&partition) {
-            Some(run) if run.since_snapshot > 0 && self.factory.keeps_state() => run.position,
-            _ => return Ok(()),
-        };
-        let Some(bytes) = self.encoded(partition) else { return Ok(()) };
+    /// Stores a partition's state unless nothing has changed since the last time. Failing to is no reason to stop: the
+    /// log has everything.
+    fn snapshot(&mut self, partition: u32) {
+        let Some(run) = self.running.get_mut(&partition) else { return };
+        if run.since_snapshot == 0 || !self.factory.keeps_state() {
+            return;
+        }
         let group = &self.options.group;
-        self.retrying("cannot store a snapshot", |transaction| {
-            if log::position(transaction, group, &self.topic, partition)? == Some(position) {
-                store_snapshot(transaction, group, &self.topic, partition, &bytes)?;
+        let snapshots = PartitionSnapshots::new(self.store, self.factory, group, &self.topic, partition);
+        // One that fails is due again after as many records as it was.
+        run.since_snapshot = match snapshots.store(run.position, &run.stage.snapshot()) {
+            Ok(_) => 0,
+            Err(error) => {
+                tracing::warn!(
+                    stage = self.context.stage,
+                    partition,
+                    %error,
+                    "cannot store a snapshot; a restart will re-read more of the log"
+                );
+                1
             }
-            Ok(())
-        })
-    }
-
-    fn snapshot_all(&mut self) -> Result<(), BusError> {
-        let partitions: Vec<u32> = self.running.keys().copied().collect();
-        partitions.into_iter().try_for_each(|partition| self.snapshot(partition))
+        };
     }
 
     /// Runs a transaction; while the file is busy or the disk full it tries again, with longer and

@@ -1,12 +1,13 @@
 //! The file of the embedded log: one writer connection behind a mutex, the topics by name, and
 //! signals that wake whoever waits for a topic to grow.
 
+use super::batch::{self, Batch, DamagedBatch};
+use super::columns::Content;
 use super::{EmbeddedOptions, schema};
 use crate::error::BusError;
-use crate::framing::encode_headers;
 use crate::step::Write;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,7 +18,11 @@ pub(super) fn backend(context: &str, error: &rusqlite::Error) -> BusError {
         error.sqlite_error_code(),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::DiskFull | ErrorCode::SystemIoFailure)
     );
-    BusError::Backend { context: context.to_owned(), message: error.to_string(), retryable }
+    let message = match error {
+        rusqlite::Error::FromSqlConversionFailure(_, _, why) if why.is::<DamagedBatch>() => why.to_string(),
+        other => other.to_string(),
+    };
+    BusError::Backend { context: context.to_owned(), message, retryable }
 }
 
 /// A mutex's content, also after a panic elsewhere: the data behind ours is whole between calls.
@@ -65,11 +70,11 @@ impl Signal {
     }
 }
 
-/// Records with their topics looked up, ready to be written.
-pub(super) struct Placed<'a> {
-    write: &'a Write,
+/// Records of one partition, ready to be written.
+pub(super) struct Placed {
     topic: Topic,
     partition: u32,
+    batches: Vec<Batch>,
 }
 
 /// The file and what this process knows of it.
@@ -131,56 +136,52 @@ impl Store {
         Ok(lock(&self.topics).entry(name.to_owned()).or_insert(topic).clone())
     }
 
-    /// Looks up the topics of records to be written.
-    pub(super) fn place<'a>(&self, writes: &'a [Write]) -> Result<Vec<Placed<'a>>, BusError> {
+    /// Looks up the topics of records to be written, and makes batches of them: what takes time is done before the
+    /// file is locked.
+    pub(super) fn place(&self, writes: &[Write]) -> Result<Vec<Placed>, BusError> {
         let mut last: Option<Topic> = None;
-        writes
-            .iter()
-            .map(|write| {
-                let topic = match last.take() {
-                    Some(topic) if *topic.name == *write.topic => topic,
-                    _ => self.topic(&write.topic)?,
-                };
-                let partition = write.partition(topic.partitions);
-                last = Some(topic.clone());
-                Ok(Placed { write, topic, partition })
-            })
-            .collect()
+        let mut by_place: BTreeMap<(i64, u32), (Topic, Vec<Content<'_>>)> = BTreeMap::new();
+        for write in writes {
+            let topic = match last.take() {
+                Some(topic) if *topic.name == *write.topic => topic,
+                _ => self.topic(&write.topic)?,
+            };
+            let place = (topic.id, write.partition(topic.partitions));
+            let (_, contents) = by_place.entry(place).or_insert_with(|| (topic.clone(), Vec::new()));
+            contents.push(Content::from(write));
+            last = Some(topic);
+        }
+        let placed = by_place.into_iter().map(|((_, partition), (topic, contents))| Placed {
+            topic,
+            partition,
+            batches: batch::cut(&contents),
+        });
+        Ok(placed.collect())
     }
 
     /// Wakes those who wait for these topics; call it after the commit.
-    pub(super) fn announce(&self, placed: &[Placed<'_>]) {
-        let topics: BTreeMap<i64, &Arc<Signal>> = placed.iter().map(|p| (p.topic.id, &p.topic.grew)).collect();
-        for grew in topics.values() {
-            grew.raise();
+    pub(super) fn announce(&self, placed: &[Placed]) {
+        for of_topic in placed.chunk_by(|a, b| a.topic.id == b.topic.id) {
+            of_topic[0].topic.grew.raise();
         }
     }
 }
 
 /// Appends the records, within a transaction.
-pub(super) fn append(transaction: &Transaction<'_>, placed: &[Placed<'_>]) -> rusqlite::Result<()> {
-    let mut next_offsets: BTreeMap<(i64, u32), i64> = BTreeMap::new();
+pub(super) fn append(transaction: &Transaction<'_>, placed: &[Placed]) -> rusqlite::Result<()> {
     let appended_at_ms = now_ms();
-    let mut insert = transaction.prepare_cached(
-        "INSERT INTO records (topic_id, partition, offset, appended_at_ms, key, value, headers)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    let mut advance = transaction.prepare_cached(
+        "UPDATE partitions SET next_offset = next_offset + ?3 WHERE topic_id = ?1 AND partition = ?2
+         RETURNING next_offset",
     )?;
-    let at: BTreeSet<(i64, u32)> = placed.iter().map(|p| (p.topic.id, p.partition)).collect();
-    for (topic_id, partition) in at {
-        let mut next =
-            transaction.prepare_cached("SELECT next_offset FROM partitions WHERE topic_id = ?1 AND partition = ?2")?;
-        next_offsets.insert((topic_id, partition), next.query_row(params![topic_id, partition], |row| row.get(0))?);
-    }
-    for Placed { write, topic, partition } in placed {
-        let offset = next_offsets.entry((topic.id, *partition)).or_default();
-        let headers = encode_headers(&write.headers);
-        insert.execute(params![topic.id, partition, *offset, appended_at_ms, write.key, write.value, headers])?;
-        *offset += 1;
-    }
-    let mut advance =
-        transaction.prepare_cached("UPDATE partitions SET next_offset = ?3 WHERE topic_id = ?1 AND partition = ?2")?;
-    for ((topic_id, partition), next) in next_offsets {
-        advance.execute(params![topic_id, partition, next])?;
+    for Placed { topic, partition, batches } in placed {
+        let records: i64 = batches.iter().map(Batch::records).sum();
+        let end: i64 = advance.query_row(params![topic.id, partition, records], |row| row.get(0))?;
+        let mut offset = end - records;
+        for batch in batches {
+            batch.insert(transaction, topic.id, *partition, offset, appended_at_ms)?;
+            offset += batch.records();
+        }
     }
     Ok(())
 }

@@ -210,6 +210,14 @@ mod tests {
     }
 
     #[test]
+    fn producers_compress_what_they_send_unless_told_otherwise() {
+        let mut options = KafkaOptions::default();
+        assert_eq!(options.producer("t").get("compression.type"), Some("lz4"));
+        options.extra.insert("compression.type".to_owned(), "none".to_owned());
+        assert_eq!(options.producer("t").get("compression.type"), Some("none"));
+    }
+
+    #[test]
     fn secrets_among_the_extra_properties_are_not_shown() {
         let mut options = KafkaOptions::default();
         for name in ["sasl.password", "ssl.key.pem", "linger.ms"] {

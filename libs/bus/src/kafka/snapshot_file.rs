@@ -1,10 +1,12 @@
-//! Snapshots as files. One is written whole or not at all; a bad or foreign one is put aside.
+//! Snapshots as files: the head, then each slice behind its length and checksum. One is written whole or not at all; a
+//! bad or foreign one is put aside.
 
 use super::protocol::port::Snapshots;
 use crate::crash_point::CrashPoint;
-use crate::snapshot::{self, SnapshotOf};
+use crate::framing::put_bytes;
+use crate::snapshot::{Assembly, Head, SLICE_BYTES, Slice, Slices, SnapshotOf};
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// Where the snapshots of one group on one topic are.
@@ -39,6 +41,53 @@ impl SnapshotFiles {
     fn of(&self, partition: u32) -> SnapshotOf {
         SnapshotOf { identity: format!("{}/{partition}", self.identity), state_schema: self.state_schema.clone() }
     }
+
+    /// Offset and state of a file.
+    fn read(&self, partition: u32, committed: i64, mut file: impl Read) -> Result<(i64, Vec<u8>), String> {
+        let length = read_number(&mut file)?;
+        let head = read_bytes(&mut file, length as usize)?;
+        let mut assembly = Assembly::of(Head::decode(&self.of(partition), committed, &head)?);
+        while assembly.wanted() > 0 {
+            let (length, checksum) = (read_number(&mut file)?, read_number(&mut file)?);
+            if length as usize != assembly.wanted() {
+                return Err(format!("{length} bytes follow where {} are wanted", assembly.wanted()));
+            }
+            let bytes = read_bytes(&mut file, length as usize)?;
+            assembly.add(Slice { checksum, bytes: &bytes })?;
+        }
+        if file.read(&mut [0]).map_err(|e| e.to_string())? > 0 {
+            return Err("something follows its last slice".to_owned());
+        }
+        assembly.finish()
+    }
+}
+
+fn write(file: &mut impl Write, of: &SnapshotOf, offset: i64, state: &[u8]) -> io::Result<()> {
+    let mut cut = Slices::of(state);
+    let slices: Vec<Slice<'_>> = cut.by_ref().collect();
+    let head = Head { offset, state_bytes: state.len() as u64, checksum: cut.checksum() };
+    let mut framed = Vec::new();
+    put_bytes(&mut framed, &head.encode(of));
+    file.write_all(&framed)?;
+    for Slice { checksum, bytes } in slices {
+        let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+        file.write_all(&length.to_le_bytes())?;
+        file.write_all(&checksum.to_le_bytes())?;
+        file.write_all(bytes)?;
+    }
+    Ok(())
+}
+
+fn read_number(file: &mut impl Read) -> Result<u32, String> {
+    let mut bytes = [0; 4];
+    file.read_exact(&mut bytes).map_err(|e| e.to_string())?;
+    Ok(u32::from_le_bytes(bytes))
+}
+
+fn read_bytes(file: &mut impl Read, length: usize) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::with_capacity(length.min(SLICE_BYTES));
+    file.take(length as u64).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    if bytes.len() == length { Ok(bytes) } else { Err(format!("it ends after {} of {length} bytes", bytes.len())) }
 }
 
 impl Snapshots for SnapshotFiles {
@@ -47,7 +96,7 @@ impl Snapshots for SnapshotFiles {
         let path = self.path(partition);
         let temporary = path.with_extension("snapshot.partial");
         let mut file = File::create(&temporary)?;
-        file.write_all(&snapshot::encode(&self.of(partition), offset, state))?;
+        write(&mut file, &self.of(partition), offset, state)?;
         file.sync_all()?;
         CrashPoint::KafkaSnapshotWritten.pass();
         fs::rename(&temporary, &path)?;
@@ -63,11 +112,12 @@ impl Snapshots for SnapshotFiles {
         restore: impl FnOnce(&[u8]) -> Result<T, String>,
     ) -> Option<(T, i64)> {
         let path = self.path(partition);
-        let loaded = match fs::read(&path) {
+        let loaded = match File::open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => Err(error.to_string()),
-            Ok(bytes) => snapshot::decode(&self.of(partition), committed, &bytes)
-                .and_then(|(offset, state)| Ok((restore(state)?, offset))),
+            Ok(file) => {
+                self.read(partition, committed, file).and_then(|(offset, state)| Ok((restore(&state)?, offset)))
+            }
         };
         let reason = match loaded {
             Ok(loaded) => return Some(loaded),
@@ -113,5 +163,40 @@ mod tests {
 
         files.store(3, 12, b"ahead").expect("it is stored");
         assert_eq!(load(9), None, "ahead of the committed position");
+    }
+
+    #[test]
+    fn every_truncation_and_every_flipped_byte_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let files = files(folder.path());
+        let mut bytes = Vec::new();
+        write(&mut bytes, &files.of(3), 7, b"state").expect("a vector takes all");
+        let read = |bytes: &[u8]| files.read(3, 7, bytes);
+        assert_eq!(read(&bytes), Ok((7, b"state".to_vec())));
+        for length in 0..bytes.len() {
+            assert!(read(&bytes[..length]).is_err(), "cut to {length}");
+        }
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1;
+            assert!(read(&damaged).is_err(), "byte {at}");
+        }
+        bytes.push(0);
+        assert!(read(&bytes).is_err(), "something follows");
+    }
+
+    #[test]
+    fn a_state_of_many_slices_comes_back_and_is_checked_slice_by_slice() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let files = files(folder.path());
+        let mut state = vec![0_u8; 2 * SLICE_BYTES + 5];
+        fastrand::Rng::with_seed(14).fill(&mut state);
+        files.store(3, 7, &state).expect("it is stored");
+        assert!(files.load(3, 9, |found| Ok(found == state)).is_some_and(|(same, offset)| same && offset == 7));
+        let path = files.path(3);
+        let mut bytes = fs::read(&path).expect("it is there");
+        bytes[SLICE_BYTES + 1000] ^= 1;
+        let damaged = files.read(3, 9, bytes.as_slice());
+        assert_eq!(damaged, Err("its slice 1 is truncated or damaged".to_owned()));
     }
 }

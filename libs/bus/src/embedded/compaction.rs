@@ -1,0 +1,165 @@
+//! Compaction: of each key of a partition the newest record is kept.
+
+use super::batch::{self, Batch};
+use super::columns::Content;
+use super::store::Topic;
+use crate::record::ConsumedRecord;
+use rusqlite::{Transaction, params};
+use std::collections::VecDeque;
+
+/// Records compacted in one transaction.
+const SLICE_RECORDS: usize = 500;
+
+/// Compacts the next slice of a partition; `None` when it has come to the end. What it leaves is one batch a record,
+/// so that each can go when a newer one comes.
+pub(super) fn compact(transaction: &Transaction<'_>, topic: &Topic, partition: u32) -> rusqlite::Result<Option<u64>> {
+    let slice = to_compact(transaction, topic, partition)?;
+    let Some(compacted_to) = slice.last().map(|(span, _)| span.last + 1) else { return Ok(None) };
+    let mut removed = 0;
+    for (span, records) in slice {
+        let is_shared = span.first < span.last;
+        if is_shared {
+            remove(transaction, topic, partition, span.last)?;
+        }
+        for record in records {
+            removed += supersede(transaction, topic, &record)?;
+            if is_shared {
+                let (key, value) = (record.key.as_deref(), record.value.as_deref());
+                let alone = Batch::of(&[Content { key, value, headers: &record.headers }]);
+                alone.insert(transaction, topic.id, partition, record.offset, record.appended_at_ms)?;
+            }
+        }
+    }
+    transaction
+        .prepare_cached("UPDATE partitions SET compacted_to = ?3 WHERE topic_id = ?1 AND partition = ?2")?
+        .execute(params![topic.id, partition, compacted_to])?;
+    Ok(Some(removed as u64))
+}
+
+/// The next batches to be compacted, with their records.
+fn to_compact(
+    transaction: &Transaction<'_>,
+    topic: &Topic,
+    partition: u32,
+) -> rusqlite::Result<Vec<(batch::Span, VecDeque<ConsumedRecord>)>> {
+    let from: i64 = transaction
+        .prepare_cached("SELECT compacted_to FROM partitions WHERE topic_id = ?1 AND partition = ?2")?
+        .query_row(params![topic.id, partition], |row| row.get(0))?;
+    let mut select = transaction.prepare_cached(batch::SELECT)?;
+    let mut rows = select.query(params![topic.id, partition, from])?;
+    let (mut slice, mut count) = (Vec::new(), 0);
+    while count < SLICE_RECORDS
+        && let Some(row) = rows.next()?
+    {
+        let mut records = VecDeque::new();
+        let span = batch::read(row, transaction, (&topic.name, partition), i64::MIN, &mut records)?;
+        count += records.len();
+        slice.push((span, records));
+    }
+    Ok(slice)
+}
+
+/// Makes a record the newest of its key, in place of the one that was; returns how many are removed by that.
+fn supersede(transaction: &Transaction<'_>, topic: &Topic, record: &ConsumedRecord) -> rusqlite::Result<usize> {
+    let (partition, key) = (record.partition, record.key.as_deref().unwrap_or_default());
+    let removed = transaction
+        .prepare_cached(
+            "DELETE FROM batches WHERE topic_id = ?1 AND partition = ?2 AND last_offset =
+                (SELECT offset FROM newest_by_key WHERE topic_id = ?1 AND partition = ?2 AND key = ?3)",
+        )?
+        .execute(params![topic.id, partition, key])?;
+    let tombstone_at_ms = record.value.is_none().then_some(record.appended_at_ms);
+    transaction
+        .prepare_cached(
+            "INSERT INTO newest_by_key (topic_id, partition, key, offset, tombstone_at_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT DO UPDATE SET offset = excluded.offset, tombstone_at_ms = excluded.tombstone_at_ms",
+        )?
+        .execute(params![topic.id, partition, key, record.offset, tombstone_at_ms])?;
+    Ok(removed)
+}
+
+fn remove(transaction: &Transaction<'_>, topic: &Topic, partition: u32, last_offset: i64) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("DELETE FROM batches WHERE topic_id = ?1 AND partition = ?2 AND last_offset = ?3")?
+        .execute(params![topic.id, partition, last_offset])
+        .map(drop)
+}
+
+pub(super) fn remove_tombstones(transaction: &Transaction<'_>, before_ms: i64) -> rusqlite::Result<u64> {
+    let removed = transaction.execute(
+        "DELETE FROM batches WHERE (topic_id, partition, last_offset) IN
+            (SELECT topic_id, partition, offset FROM newest_by_key WHERE tombstone_at_ms < ?1)",
+        [before_ms],
+    )?;
+    transaction.execute("DELETE FROM newest_by_key WHERE tombstone_at_ms < ?1", [before_ms])?;
+    Ok(removed as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::embedded::testing::{FAR_FUTURE_MS, open, read, with_topic, write};
+    use crate::{Bus, Cleanup, OutputRecord, TopicSpec};
+
+    #[test]
+    fn compaction_keeps_the_newest_of_each_key_and_old_tombstones_go() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bus = open(folder.path());
+        with_topic(&bus, Cleanup::Compact);
+        write(&bus, &[("a", Some("1")), ("b", Some("1")), ("a", Some("2")), ("c", Some("1"))]);
+        assert_eq!(bus.maintain(0).expect("it runs").compacted, 1);
+        write(&bus, &[("b", Some("2")), ("c", None), ("a", Some("3"))]);
+        assert_eq!(bus.maintain(0).expect("it runs").compacted, 3);
+        assert_eq!(bus.maintain(0).expect("it runs").compacted, 0, "nothing is left to do");
+        let kept: Vec<_> = read(&bus).into_iter().map(|(key, value, _)| (key, value)).collect();
+        let (a, b) = ((b"a".to_vec(), Some(b"3".to_vec())), (b"b".to_vec(), Some(b"2".to_vec())));
+        assert_eq!(kept, vec![a.clone(), b.clone(), (b"c".to_vec(), None)]);
+        assert_eq!(bus.maintain(FAR_FUTURE_MS).expect("it runs").compacted, 1, "the tombstone");
+        let kept: Vec<_> = read(&bus).into_iter().map(|(key, value, _)| (key, value)).collect();
+        assert_eq!(kept, vec![a, b]);
+    }
+
+    #[test]
+    fn a_topic_that_is_compacted_from_now_on_keeps_the_newest_of_each_key() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bus = open(folder.path());
+        with_topic(&bus, Cleanup::Delete { retention_ms: 1 << 40 });
+        let keys: Vec<String> = (0..700).map(|i| format!("key-{}", i % 7)).collect();
+        let many: Vec<(&str, Option<&str>)> = keys.iter().map(|key| (key.as_str(), Some("old"))).collect();
+        write(&bus, &many);
+        with_topic(&bus, Cleanup::Compact);
+        write(&bus, &[("key-3", Some("new")), ("key-4", Some("new"))]);
+        assert_eq!(bus.maintain(0).expect("it runs").compacted, 702 - 7);
+        let kept = read(&bus);
+        let values: Vec<Option<&[u8]>> = kept.iter().map(|(_, value, _)| value.as_deref()).collect();
+        let (old, new) = (Some(b"old".as_slice()), Some(b"new".as_slice()));
+        assert_eq!(values, [old, old, old, new, new, old, old]);
+        write(&bus, &[("key-3", None)]);
+        assert_eq!(bus.maintain(0).expect("it runs").compacted, 1);
+        assert_eq!(read(&bus).len(), 7);
+    }
+
+    #[test]
+    fn a_batch_that_cannot_be_compacted_keeps_no_other_topic_from_its_clean_up() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bus = open(folder.path());
+        with_topic(&bus, Cleanup::Compact);
+        let expiring = TopicSpec {
+            name: "zoo".to_owned(),
+            partitions: 1,
+            replication: 1,
+            cleanup: Cleanup::Delete { retention_ms: 1000 },
+        };
+        bus.ensure_topics(&[expiring]).expect("the topic is made");
+        let of =
+            |topic: &str| OutputRecord { topic: topic.into(), key: b"k".to_vec(), value: None, headers: Vec::new() };
+        bus.source("test").expect("it opens").append(vec![of("topic"), of("zoo")], b"").expect("they are written");
+        let file = rusqlite::Connection::open(folder.path().join("log.db")).expect("it opens");
+        let damage =
+            "UPDATE batches SET bytes = x'00' WHERE topic_id = (SELECT topic_id FROM topics WHERE name = 'topic')";
+        assert_eq!(file.execute(damage, []).expect("it is damaged"), 1);
+        let failed = bus.maintain(FAR_FUTURE_MS).expect_err("one topic cannot be cleaned up").to_string();
+        assert!(failed.contains("cannot clean up topic/") && failed.contains("damaged"), "{failed}");
+        assert_eq!(bus.lag("nobody", "zoo").expect("it is readable")[0].behind(), 0, "the other one is empty");
+    }
+}
