@@ -4,3 +4,4 @@ pub mod chromium;
 pub mod pipeline;
 pub mod processes;
 pub mod stores;
+pub mod warm;

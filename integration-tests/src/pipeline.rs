@@ -4,8 +4,8 @@
 use bus_tests::conformance::fixture::read_all;
 use prescale::settings::Settings;
 use prescale::topics::specs;
-use prescale_bus::{Bus, ConsumedRecord, Header};
-use prescale_chassis::{Context, Settled};
+use prescale_bus::{Bus, ConsumedRecord, Header, Lag, StageFactory};
+use prescale_chassis::{Context, Settled, StageInput};
 use prescale_collector::Event;
 use prescale_contracts::{Contract, topics};
 use prescale_domain::group::GroupPart;
@@ -35,18 +35,26 @@ pub struct Pipeline {
     settings: Settings,
     context: Context,
     stop: CancellationToken,
+    /// What runs in place of the service of the same name.
+    own: Vec<Arc<dyn StageFactory>>,
     threads: Vec<(&'static str, JoinHandle<anyhow::Result<()>>)>,
 }
 
 impl Pipeline {
     /// Makes the topics and starts the stages.
     pub fn start(bus: &Arc<dyn Bus>, settings: &Settings) -> Self {
+        Self::start_with(bus, settings, Vec::new())
+    }
+
+    /// As [`Self::start`], with stages of one's own in place of the services of the same names.
+    pub fn start_with(bus: &Arc<dyn Bus>, settings: &Settings, own: Vec<Arc<dyn StageFactory>>) -> Self {
         bus.ensure_topics(&specs(settings.bus.partitions, 1)).expect("the topics are made");
         let mut pipeline = Self {
             bus: Arc::clone(bus),
             settings: settings.clone(),
             context: Context::new(&settings.bus),
             stop: CancellationToken::new(),
+            own,
             threads: Vec::new(),
         };
         pipeline.spawn("fingerprinter", |s, c, b, t| prescale_fingerprinter::run(&s.fingerprinter, c, b, t));
@@ -70,9 +78,13 @@ impl Pipeline {
     ) {
         let (settings, context) = (self.settings.clone(), self.context.clone());
         let (bus, stop) = (Arc::clone(&self.bus), self.stop.clone());
+        let own = self.own.iter().find(|factory| factory.name() == name).cloned();
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || run(&settings, &context, bus, &stop))
+            .spawn(move || match own {
+                Some(factory) => Ok(context.run_stage(bus.as_ref(), factory, &stop)?),
+                None => run(&settings, &context, bus, &stop),
+            })
             .expect("a thread starts");
         self.threads.push((name, thread));
     }
@@ -103,6 +115,15 @@ impl Pipeline {
             let settled = self.context.settled_through(stages, self.bus.as_ref(), &self.stop);
             assert_eq!(settled.expect("the bus answers"), Settled::Yes);
         }
+    }
+
+    /// Records that each stage is behind, by stage in the order of the data.
+    pub fn behind(&self) -> Vec<(&'static str, u64)> {
+        let behind = |StageInput { stage, topic }| {
+            let lags = self.bus.lag(&self.context.group(stage), topic).expect("the lag is readable");
+            (stage, lags.iter().map(Lag::behind).sum::<u64>())
+        };
+        self.settings.accounted().into_iter().map(behind).collect()
     }
 
     /// Stops the stages; each must have ended well.

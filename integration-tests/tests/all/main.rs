@@ -13,3 +13,4 @@ mod rules;
 mod scenario;
 mod services;
 mod tidy;
+mod warm;

@@ -3,6 +3,7 @@
 //!
 //! It must not know what the records mean: no Avro, no domain.
 
+pub mod backoff;
 pub mod bus;
 pub mod crash_point;
 pub mod dlq;
@@ -18,6 +19,7 @@ mod step;
 pub mod topic;
 mod wait;
 
+pub use backoff::Backoff;
 pub use bus::{Bus, CaughtUp, Lag, ReadFrom, RecordReader, Source, StageOptions};
 pub use error::BusError;
 pub use record::{ConsumedRecord, Header, OutputRecord};

@@ -1,7 +1,8 @@
 //! Waiting for a store that does not take what it is given: with longer and longer pauses, seen in the
 //! log, in `/readyz` and in the metrics, and never so long that the bus takes the stage for dead.
 
-use prescale_bus::cancelled_within;
+use prescale_bus::backoff::any_seed;
+use prescale_bus::{Backoff, cancelled_within};
 use prescale_chassis::ComponentHealth;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -12,25 +13,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const ASKED_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// A step is held up at most so long; then it is given up and begun anew.
 const HELD_MAX: Duration = Duration::from_secs(240);
-
-/// Pauses that double up to a bound, each drawn from its upper half, so that clients of one store do
-/// not all come back at once.
-#[derive(Debug)]
-struct Backoff {
-    next: Duration,
-}
-
-impl Backoff {
-    fn new() -> Self {
-        Self { next: FIRST_PAUSE }
-    }
-
-    fn pause(&mut self, draw: f64) -> Duration {
-        let pause = self.next.mul_f64(0.5 + draw / 2.0);
-        self.next = (self.next * 2).min(LONGEST_PAUSE);
-        pause
-    }
-}
 
 /// A step was given up before the store took all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +82,11 @@ impl Patience {
         metrics::counter!("prescale_archiver_retries_total", "stage" => self.stage).increment(1);
         self.gauge(1.0);
         let Unavailable { why, asked_pause } = unavailable;
-        let new = || Outage { since: Instant::now(), said: String::new(), backoff: Backoff::new() };
+        let new = || Outage {
+            since: Instant::now(),
+            said: String::new(),
+            backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE, any_seed()),
+        };
         let outage = self.outage.get_or_insert_with(new);
         if outage.said != *why {
             tracing::warn!(stage = self.stage, "waits and tries again, nothing is lost: {why}");
@@ -108,7 +94,7 @@ impl Patience {
             outage.said.clone_from(why);
         }
         self.health.alive();
-        let pause = outage.backoff.pause(fastrand::f64()).max((*asked_pause).min(ASKED_PAUSE_MAX));
+        let pause = outage.backoff.pause().max((*asked_pause).min(ASKED_PAUSE_MAX));
         let held = outage.since.elapsed();
         if cancelled_within(&self.shutdown, pause) || held > HELD_MAX {
             return Err(GaveUp);
@@ -125,14 +111,6 @@ impl Patience {
 mod tests {
     use super::*;
     use prescale_chassis::HealthRegistry;
-
-    #[test]
-    fn pauses_double_up_to_their_bound() {
-        let mut backoff = Backoff::new();
-        let least: Vec<u128> = (0..11).map(|_| backoff.pause(0.0).as_millis()).collect();
-        assert_eq!(least, [50, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 15000, 15000]);
-        assert_eq!(backoff.pause(1.0), LONGEST_PAUSE);
-    }
 
     #[test]
     fn an_outage_shows_in_the_health_and_ends_with_an_answer() {

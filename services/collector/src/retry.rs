@@ -1,12 +1,13 @@
 //! Calls to the bus that are tried again while it cannot be used, with pauses that grow to a bound.
 
-use prescale_bus::{BusError, cancelled_within};
+use prescale_bus::backoff::any_seed;
+use prescale_bus::{Backoff, BusError, cancelled_within};
 use prescale_chassis::ComponentHealth;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const PAUSE_MAX: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Who calls: for the log, the health, and the end of the waiting.
 #[derive(Clone, Debug)]
@@ -42,10 +43,11 @@ impl BusRetry {
     /// # Errors
     /// When trying again cannot help.
     pub(crate) fn run<T>(&self, mut attempt: impl FnMut() -> Result<T, BusError>) -> Result<Option<T>, BusError> {
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE, any_seed());
+        let mut has_failed = false;
         loop {
             let error = match attempt() {
-                Ok(value) if pause == FIRST_PAUSE => return Ok(Some(value)),
+                Ok(value) if !has_failed => return Ok(Some(value)),
                 Ok(value) => {
                     tracing::info!(source = self.id, "the bus is back");
                     self.health.ready();
@@ -56,6 +58,8 @@ impl BusRetry {
             if !matches!(error, BusError::Backend { retryable: true, .. }) {
                 return Err(error);
             }
+            has_failed = true;
+            let pause = backoff.pause();
             tracing::warn!(source = self.id, %error, "trying again in {} ms", pause.as_millis());
             self.health.failed(format!("the bus cannot be used: {error}"));
             self.health.idle();
@@ -63,7 +67,6 @@ impl BusRetry {
                 return Ok(None);
             }
             self.health.alive();
-            pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 }

@@ -5,6 +5,7 @@ use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::topics;
 use prescale_domain::evaluation::{Evaluation, Terms};
 use prescale_domain::prediction::Prediction;
+use prescale_domain::workload::WorkloadId;
 use std::sync::Arc;
 
 /// Name of the stage.
@@ -76,6 +77,11 @@ impl TypedStage for EvaluatorStage {
 }
 
 impl EvaluatorStage {
+    /// As [`Evaluation::copy_workload`].
+    pub fn copy_workload(&mut self, from: &WorkloadId, to: &WorkloadId) {
+        self.evaluation.copy_workload(from, to);
+    }
+
     fn reply(&mut self, input: &Input<Prediction>) -> Result<Reply, StageFailure> {
         let Input { envelope, value: prediction } = input;
         let Some(evaluated) = self.evaluation.step(&self.terms, prediction, &envelope.id) else {

@@ -183,6 +183,14 @@ impl Partition {
         }
     }
 
+    /// Gives a workload the windows of another one; what waits of that one is not copied. For benchmarks, where a
+    /// history is to lie behind more workloads than can live it.
+    pub fn copy_workload(&mut self, from: &WorkloadId, to: &WorkloadId) {
+        if let Some(known) = self.state.workloads.get(from).cloned() {
+            self.state.workloads.insert(to.clone(), known);
+        }
+    }
+
     /// Takes a sample into its workload's windows, without the values of it that cannot be. Says whether features
     /// are due.
     fn record(&mut self, bin: i64, sample: &mut Sample) -> bool {

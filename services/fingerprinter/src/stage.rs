@@ -9,6 +9,7 @@ use prescale_contracts::{Envelope, topics};
 use prescale_domain::fingerprint::Fingerprint;
 use prescale_domain::policy::Resource;
 use prescale_domain::sample::Sample;
+use prescale_domain::workload::WorkloadId;
 use std::sync::Arc;
 
 /// Name of the stage.
@@ -34,6 +35,13 @@ pub struct FingerprinterStage {
 impl FingerprinterStage {
     fn new(number: u32, partition: Result<Partition, String>) -> Self {
         Self { number, partition, excesses_told: 0 }
+    }
+
+    /// As [`Partition::copy_workload`].
+    pub fn copy_workload(&mut self, from: &WorkloadId, to: &WorkloadId) {
+        if let Ok(partition) = &mut self.partition {
+            partition.copy_workload(from, to);
+        }
     }
 
     fn tell_excesses(&self) {

@@ -6,6 +6,7 @@ use prescale_contracts::topics;
 use prescale_domain::governor::{FleetRecord, Fleets, Proposer};
 use prescale_domain::policy::RuleBook;
 use prescale_domain::prediction::Prediction;
+use prescale_domain::workload::WorkloadId;
 use std::sync::Arc;
 
 /// Name of the stage.
@@ -81,6 +82,11 @@ impl TypedStage for PlannerStage {
 }
 
 impl PlannerStage {
+    /// As [`Proposer::copy_workload`].
+    pub fn copy_workload(&mut self, from: &WorkloadId, to: &WorkloadId) {
+        self.proposer.copy_workload(from, to);
+    }
+
     fn reply(&mut self, input: &Input<Prediction>) -> Result<Reply, StageFailure> {
         let Input { envelope, value: prediction } = input;
         let desk = (self.rules.as_ref(), self.fleets.as_ref(), self.partition);

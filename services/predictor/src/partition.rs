@@ -172,6 +172,14 @@ impl Partition {
         Some(size_of::<(WorkloadId, Workload)>() + workload.as_str().len() + known.heap_bytes())
     }
 
+    /// Gives a workload all that is known of another one. For benchmarks, where a history is to lie behind more
+    /// workloads than can live it.
+    pub fn copy_workload(&mut self, from: &WorkloadId, to: &WorkloadId) {
+        if let Some(known) = self.state.workloads.get(from).cloned() {
+            self.state.workloads.insert(to.clone(), known);
+        }
+    }
+
     /// Applies fingerprints in order; one fate each.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use prescale_bus::StageFailure;
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::topics;
 use prescale_domain::fingerprint::Fingerprint;
+use prescale_domain::workload::WorkloadId;
 use std::sync::Arc;
 
 /// Name of the stage.
@@ -24,6 +25,13 @@ pub struct Factory {
 /// The stage on one partition.
 pub struct PredictorStage {
     partition: Partition,
+}
+
+impl PredictorStage {
+    /// As [`Partition::copy_workload`].
+    pub fn copy_workload(&mut self, from: &WorkloadId, to: &WorkloadId) {
+        self.partition.copy_workload(from, to);
+    }
 }
 
 impl Factory {

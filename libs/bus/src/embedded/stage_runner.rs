@@ -9,6 +9,7 @@ use super::log;
 use super::restore::{Restored, Restoring};
 use super::snapshots::PartitionSnapshots;
 use super::store::{Placed, Store, Topic, append, backend};
+use crate::backoff::{Backoff, seed_of};
 use crate::bus::StageOptions;
 use crate::crash_point::CrashPoint;
 use crate::error::BusError;
@@ -20,6 +21,10 @@ use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
+
+/// Pauses before a step that met a busy file or a full disk is tried again.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct StageRunner<'a> {
     store: &'a Store,
@@ -253,17 +258,16 @@ impl<'a> StageRunner<'a> {
         work: impl Fn(&rusqlite::Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, BusError> {
         let started = Instant::now();
-        let mut pause = Duration::from_millis(20);
+        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE, seed_of(&self.member.owner));
         loop {
             match self.store.write(context, &work) {
                 Err(BusError::Backend { context, message, retryable: true })
                     if started.elapsed() < self.store.options.retry_for =>
                 {
                     tracing::warn!(stage = self.context.stage, message, "{context}; trying again");
-                    if cancelled_within(self.shutdown, pause) {
+                    if cancelled_within(self.shutdown, backoff.pause()) {
                         return Err(BusError::Backend { context, message, retryable: true });
                     }
-                    pause = (pause * 2).min(Duration::from_secs(1));
                 }
                 result => return result,
             }

@@ -7,7 +7,8 @@ use super::known::{KnownFile, Place};
 use super::protocol::{Answer, Ask};
 use crate::health::{ComponentHealth, HealthRegistry};
 use crate::stage::UNDECODABLE;
-use prescale_bus::{Rejection, cancelled_within};
+use prescale_bus::backoff::any_seed;
+use prescale_bus::{Backoff, Rejection, cancelled_within};
 use prescale_contracts::interchange::{Reading, newest_schema};
 use prescale_contracts::topics::subject_of;
 use std::collections::BTreeMap;
@@ -260,7 +261,7 @@ impl Waiter {
         shutdown: &CancellationToken,
         mut attempt: impl FnMut() -> Result<T, String>,
     ) -> Waited<T> {
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE, any_seed());
         let mut said = None;
         loop {
             match attempt() {
@@ -279,10 +280,9 @@ impl Waiter {
                     }
                 }
             }
-            if cancelled_within(shutdown, pause) {
+            if cancelled_within(shutdown, backoff.pause()) {
                 return Waited::Shutdown;
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 }

@@ -68,7 +68,7 @@ fn two_days(is_dry_run: bool) -> (Vec<Outcome>, Truth) {
             {
                 let begin = sample.at.plus_s(-i64::from(STEP_S));
                 let hour = truth.entry((sample.workload.clone(), begin.bin(3600))).or_default();
-                let demand = workload.unconstrained_cpu_cores(sample.at);
+                let demand = workload.unconstrained_demand(sample.at).cpu_cores;
                 let worth = |held: &ClosedLoop| held.worth(begin, sample.at, demand);
                 let came = [&held.capacity, &held.plan, &held.reactive].map(worth);
                 hour.iter_mut().zip(&came).for_each(|(sum, came)| sum.add(came));

@@ -51,6 +51,14 @@ impl Evaluation {
         Some(Evaluated { decision, outcomes })
     }
 
+    /// As [`Planning::copy_workload`], with the workload's account.
+    pub fn copy_workload(&mut self, from: &WorkloadId, to: &WorkloadId) {
+        self.planning.copy_workload(from, to);
+        if let Some(kept) = self.workloads.get(from).cloned() {
+            self.workloads.insert(to.clone(), kept);
+        }
+    }
+
     fn forget_silent(&mut self, Observed { source, forget_before }: Observed) {
         let Some(before) = forget_before else { return };
         self.workloads.retain(|_, kept| kept.source != source || kept.account.newest_at >= before);

@@ -92,16 +92,6 @@ impl FleetWorkload {
         }
     }
 
-    /// What it would use of the CPU at an instant if its capacity had no bound, in cores.
-    pub fn unconstrained_cpu_cores(&self, at: EventTime) -> f64 {
-        self.unconstrained_demand(at).cpu_cores
-    }
-
-    /// What it would use of the memory at an instant if its capacity had no bound, in bytes.
-    pub fn unconstrained_memory_bytes(&self, at: EventTime) -> f64 {
-        self.unconstrained_demand(at).memory_bytes
-    }
-
     fn memory_bytes_at(&self, at_s: i64, load: f64) -> f64 {
         let slow = 0.02 * self.noise.stream(4).fractal(at_s, 10 * MINUTE_S, 3, 0.8);
         let share = 0.45 + 0.25 * load + self.memory.at(at_s) + slow;
@@ -221,7 +211,7 @@ mod tests {
     fn memory_climbs_and_is_released() {
         for workload in fleet(20, 3) {
             let bytes: Vec<f64> =
-                (0..7 * 288).map(|i| workload.unconstrained_memory_bytes(MONDAY.plus_s(300 * i))).collect();
+                (0..7 * 288).map(|i| workload.unconstrained_demand(MONDAY.plus_s(300 * i)).memory_bytes).collect();
             assert!(bytes.iter().all(|b| *b > 0.0));
             let releases = bytes.windows(2).filter(|pair| pair[1] < pair[0] - 0.2 * workload.size.memory_bytes).count();
             match workload.archetype {

@@ -40,6 +40,11 @@ impl Proposer {
         Some(said.map(|said| FleetRecord { key: fleet.clone(), said }).collect())
     }
 
+    /// As [`Planning::copy_workload`]; what is seen of the fleets is not copied.
+    pub fn copy_workload(&mut self, from: &WorkloadId, to: &WorkloadId) {
+        self.planning.copy_workload(from, to);
+    }
+
     /// Workloads that are remembered, in the order of their names.
     pub fn workloads(&self) -> impl Iterator<Item = &WorkloadId> {
         self.planning.workloads()

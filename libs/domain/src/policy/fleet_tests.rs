@@ -82,7 +82,7 @@ fn a_surge_that_was_seen_before_is_met_within_the_lead_time_and_two_steps() {
             let capacity = sample.capacity.clone().unwrap();
             served += capacity.cpu_cores();
             bought += workload.initial_capacity.cpu_cores();
-            let wanted = workload.unconstrained_cpu_cores(sample.at);
+            let wanted = workload.unconstrained_demand(sample.at).cpu_cores;
             watched.entry(sample.workload.clone()).or_default().observe(sample.at, wanted, capacity.cpu_cores());
             let Some(Decision::Act(action)) = planning.step(&rules, &last_value(&sample), &id) else { continue };
             let effective_at = action.decided_at.plus_s(LEAD_S);

@@ -106,6 +106,14 @@ impl Planning {
         Some((decision, seen))
     }
 
+    /// Remembers of a workload what is remembered of another one. For benchmarks, where a history is to lie behind
+    /// more workloads than can live it.
+    pub fn copy_workload(&mut self, from: &WorkloadId, to: &WorkloadId) {
+        if let Some(known) = self.workloads.get(from).cloned() {
+            self.workloads.insert(to.clone(), known);
+        }
+    }
+
     /// Workloads that are remembered, in the order of their names.
     pub fn workloads(&self) -> impl Iterator<Item = &WorkloadId> {
         self.workloads.keys()

@@ -102,3 +102,23 @@ fn an_outcome_follows_from_the_prediction_that_ended_its_hour() {
     assert_eq!((&*record.topic, &*record.key), (topics::OUTCOMES, b"a".as_slice()));
     assert_eq!(header("ce_type"), b"io.prescale.v1.Outcome");
 }
+
+#[test]
+fn a_copied_workload_has_the_others_account() {
+    let mut stage = factory().create(0);
+    let inputs = inputs();
+    stage.apply(inputs[..100].to_vec()).unwrap();
+    let [from, to] = ["a", "copy"].map(|name| WorkloadId::new(name).unwrap());
+    stage.copy_workload(&from, &to);
+    let copy = |input: &Input<Prediction>| {
+        let mut copy = input.clone();
+        copy.value.workload = to.clone();
+        copy
+    };
+    assert_eq!(stage.apply(vec![copy(&inputs[98])]).unwrap(), [Reply::Drop(STALE)]);
+    let rest = inputs[100..].iter().filter(|input| input.value.workload == from);
+    let told = outcomes(&stage.apply(rest.map(copy).collect()).unwrap());
+    let hours: Vec<(&str, i64)> = told.iter().map(|o| (o.workload.as_str(), o.from.bin(3600) % 24)).collect();
+    assert_eq!(hours, [("copy", 0), ("copy", 1), ("copy", 2)]);
+    assert!(told.iter().all(|hour| hour.sums.observed_s > 3500.0), "the first hour has what went before");
+}

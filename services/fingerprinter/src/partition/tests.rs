@@ -213,3 +213,22 @@ fn configured_features_and_capacity_are_in_the_fingerprint() {
     assert_eq!(last.capacity.map(|c| c.replicas), Some(2));
     assert_eq!((last.short_window_s, last.long_window_s), (600, 7056));
 }
+
+#[test]
+fn a_copied_workload_goes_on_as_the_other() {
+    let mut partition = partition();
+    let [from, to] = ["vm-0", "copy"].map(|name| WorkloadId::new(name).unwrap());
+    partition.apply((0..100).map(|minute| sample(0, minute)).collect()).unwrap();
+    partition.copy_workload(&from, &to);
+    let both = |minute: i64| {
+        let (of, mut copy) = (sample(0, minute), sample(0, minute));
+        copy.sample.workload = to.clone();
+        [of, copy]
+    };
+    let (_, made) = run(&mut partition, (100..110).flat_map(both).collect(), 1000);
+    let nameless = |workload: &WorkloadId| -> Vec<Fingerprint> {
+        made[workload].iter().map(|(_, f)| Fingerprint { workload: from.clone(), ..f.clone() }).collect()
+    };
+    assert_eq!(nameless(&to).len(), 10);
+    assert_eq!(nameless(&to), nameless(&from));
+}

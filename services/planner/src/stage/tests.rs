@@ -149,3 +149,13 @@ fn what_is_seen_of_a_fleet_stands_around_what_is_proposed() {
     assert_eq!((before.partition, before.known, before.present, before.at), (3, 2, 2, EventTime::from_s(1200)));
     assert!(matches!(said(&replies[1]).last().map(|r| r.said.clone()), Some(Said::View(v)) if v.present == 2));
 }
+
+#[test]
+fn a_copied_workload_is_remembered_as_the_other() {
+    let mut stage = factory().create(0);
+    stage.apply(vec![input("web", "fleet:a", 1000, 6.0, 4)]).unwrap();
+    let [from, to] = ["web", "copy"].map(|name| WorkloadId::new(name).unwrap());
+    stage.copy_workload(&from, &to);
+    assert_eq!(stage.apply(vec![input("copy", "fleet:a", 1000, 6.0, 4)]).unwrap(), [Reply::Drop(STALE)]);
+    assert_eq!(stage.proposer.workloads().count(), 2);
+}

@@ -457,3 +457,19 @@ fn a_young_workload_starts_from_the_nearest_fingerprints() {
     apply(&mut alone, young[..12].to_vec());
     assert_ne!(corrections(&alone, "busy-99"), wanted);
 }
+
+#[test]
+fn a_copied_workload_is_forecast_as_the_other() {
+    let mut whole = partition();
+    apply(&mut whole, (0..300).map(|bin| record(0, 300 * bin)).collect());
+    let mut copied = again(&whole);
+    let [from, to] = ["vm-0", "copy"].map(|name| WorkloadId::new(name).unwrap());
+    copied.copy_workload(&from, &to);
+    let mut next = record(0, 300 * 300);
+    let wanted = apply(&mut whole, vec![next.clone()]);
+    next.fingerprint.workload = to;
+    let got = apply(&mut copied, vec![next]);
+    assert_eq!(got.len(), 1);
+    assert_eq!(got[0].resources, wanted[0].resources);
+    assert_eq!(copied.workloads(), 2);
+}

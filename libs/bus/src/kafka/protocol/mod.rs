@@ -13,18 +13,23 @@ mod simulation;
 pub(crate) mod source;
 mod transaction;
 
+use crate::backoff::{Backoff, seed_of};
 use crate::error::BusError;
 use port::Kafka;
 use session::{Running, Session, SessionEnd};
 use std::time::Duration;
 
+/// Pauses between sessions.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
 /// Runs sessions until the shutdown, one after the other.
 pub(crate) fn run_sessions<K: Kafka>(running: &Running<'_, K>) -> Result<(), BusError> {
-    const FIRST_PAUSE: Duration = Duration::from_millis(100);
     let stage = running.factory.name();
     let kafka = running.kafka;
     let mut last_progress = kafka.now();
-    let mut pause = FIRST_PAUSE;
+    let name = format!("{stage} {}", kafka.options().instance_id);
+    let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE, seed_of(&name));
     let mut unsettled = None;
     loop {
         let end = match Session::start(running, &mut unsettled) {
@@ -34,7 +39,7 @@ pub(crate) fn run_sessions<K: Kafka>(running: &Running<'_, K>) -> Result<(), Bus
                 unsettled = session.unsettled.take();
                 if session.steps > 0 {
                     last_progress = kafka.now();
-                    pause = FIRST_PAUSE;
+                    backoff.reset();
                 }
                 match end {
                     Ok(()) => return Ok(()),
@@ -52,9 +57,8 @@ pub(crate) fn run_sessions<K: Kafka>(running: &Running<'_, K>) -> Result<(), Bus
         }
         metrics::counter!("prescale_bus_reconnects_total", "stage" => stage).increment(1);
         tracing::warn!(stage, why, "connecting anew and starting from what is committed");
-        if kafka.cancelled_within(running.shutdown, pause) {
+        if kafka.cancelled_within(running.shutdown, backoff.pause()) {
             return running.settle_at_last(&mut unsettled);
         }
-        pause = (pause * 2).min(Duration::from_secs(5));
     }
 }

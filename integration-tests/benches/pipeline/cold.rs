@@ -1,8 +1,7 @@
-//! Workload-samples per second on the embedded bus: the log alone, with the first stage, and the
-//! whole pipeline, over the same samples in one run.
-//!
-//! `cargo bench -p integration-tests --bench pipeline -- [WORKLOADS] [TICKS]`
+//! Workloads that are new: through the log alone, with the first stage, and through the whole pipeline, over the same
+//! samples in one run.
 
+use crate::machine::{cores, peak_memory_mb};
 use integration_tests::pipeline::Pipeline;
 use prescale::settings::Settings;
 use prescale::topics::specs;
@@ -30,9 +29,7 @@ enum Run {
     Pipeline,
 }
 
-fn main() {
-    let mut numbers = std::env::args().skip(1).filter_map(|a| a.parse::<u32>().ok());
-    let (workloads, ticks) = (numbers.next().unwrap_or(2000), numbers.next().unwrap_or(60));
+pub(crate) fn run(workloads: u32, ticks: u32) {
     println!("{workloads} workloads, {ticks} ticks of {STEP_S} s, {} cores", cores());
     println!(
         "{:<24} {:>10} {:>12} {:>8} {:>15} {:>15}",
@@ -133,15 +130,4 @@ fn await_lag(bus: &dyn Bus, group: &str, most: u64) {
     while behind() > most {
         cancelled_within(&never, Duration::from_millis(2));
     }
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// Peak resident memory of this process so far, in MB; 0 where the system does not say.
-fn peak_memory_mb() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-    line.and_then(|l| l.trim().trim_end_matches(" kB").parse::<f64>().ok()).map_or(0.0, |kb| kb / 1024.0)
 }

@@ -1,0 +1,121 @@
+//! The whole pipeline with a history behind every workload, as fast as it goes.
+
+use crate::Args;
+use crate::machine::{cores, folder_bytes, resident_kib};
+use crate::readback::{Found, quantile};
+use crate::writer::Writer;
+use integration_tests::pipeline::Pipeline;
+use integration_tests::warm::crowd::{Progress, STEP_S};
+use integration_tests::warm::{Crowd, WarmStages, without_snapshots};
+use prescale::settings::Settings;
+use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
+use prescale_bus::{Bus, cancelled_within};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+const STEPS_A_DAY: u32 = 86_400 / STEP_S;
+/// Records that the writer may be ahead of the slowest stage.
+const AHEAD_RECORDS_MAX: u64 = 20_000;
+/// Records that it writes at a time.
+const APPEND_RECORDS: usize = 5000;
+/// How often it looks at where the stages are.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Stages with a history behind them, before they run.
+pub(crate) struct Prepared {
+    pub(crate) settings: Settings,
+    pub(crate) crowd: Crowd,
+    pub(crate) progress: Progress,
+    pub(crate) stages: WarmStages,
+    /// Resident memory before there was any of it, in KiB.
+    pub(crate) resident_before_kib: f64,
+}
+
+impl Prepared {
+    /// With the days that the command line asks for and some steps more.
+    pub(crate) fn of(args: &Args, steps_more: u32) -> Self {
+        let resident_before_kib = resident_kib();
+        let settings = Settings::default();
+        let crowd = Crowd::new(args.workloads(), args.distinct, settings.bus.partitions);
+        let (mut progress, began) = (crowd.start(), Instant::now());
+        let stages = WarmStages::after(&settings, &crowd, args.days * STEPS_A_DAY + steps_more, &mut progress);
+        println!(
+            "{} workloads, {} of which differ, with {} days behind them (made in {:.0} s), {} cores",
+            crowd.len(),
+            crowd.distinct(),
+            args.days,
+            began.elapsed().as_secs_f64(),
+            cores()
+        );
+        Self { settings, crowd, progress, stages, resident_before_kib }
+    }
+}
+
+/// The log in a folder.
+pub(crate) fn open(folder: &Path) -> Arc<dyn Bus> {
+    Arc::new(EmbeddedBus::open(folder.join("bench.db"), EmbeddedOptions::default()).expect("it opens"))
+}
+
+/// Writes so many steps, never far ahead of the slowest stage.
+pub(crate) fn write(writer: &mut Writer<'_>, workloads: usize, steps: u32, pipeline: &Pipeline) {
+    for _ in 0..steps {
+        let came = writer.step();
+        for from in (0..workloads).step_by(APPEND_RECORDS) {
+            writer.append(from..(from + APPEND_RECORDS).min(workloads), &came);
+            await_behind(pipeline, AHEAD_RECORDS_MAX);
+        }
+    }
+}
+
+fn await_behind(pipeline: &Pipeline, most: u64) {
+    let never = CancellationToken::new();
+    while pipeline.behind().iter().any(|(_, behind)| *behind > most) {
+        cancelled_within(&never, LOOK_EVERY);
+    }
+}
+
+/// The stages that are behind, in words.
+pub(crate) fn words(behind: &[(&str, u64)]) -> String {
+    behind.iter().map(|(stage, records)| format!("{stage} {records}")).collect::<Vec<_>>().join(", ")
+}
+
+pub(crate) fn run(args: &Args) {
+    let Prepared { settings, crowd, progress, stages, resident_before_kib } = Prepared::of(args, 0);
+    let folder = tempfile::tempdir().expect("a folder for the log");
+    let bus = open(folder.path());
+    let own = stages.factories().into_iter().map(without_snapshots).collect();
+    let pipeline = Pipeline::start_with(&bus, &settings, own);
+    let mut writer = Writer::new(&crowd, progress, bus.as_ref());
+    let began = Instant::now();
+    write(&mut writer, crowd.len(), args.ticks(), &pipeline);
+    let behind = pipeline.behind();
+    pipeline.settle();
+    let took_s = began.elapsed().as_secs_f64();
+    let resident_kib = resident_kib() - resident_before_kib;
+    let samples = writer.samples;
+    drop(writer);
+    let found = Found::on(bus.as_ref());
+    pipeline.stop();
+    drop(bus);
+    let disk_bytes = folder_bytes(folder.path());
+    print(&found, samples, took_s);
+    let row = |what: &str, value: String| println!("{what:<38} {value}");
+    row("disk with indices, B/sample", format!("{:.0}", disk_bytes as f64 / samples as f64));
+    row("resident memory, KiB/workload", format!("{:.1}", resident_kib / crowd.len() as f64));
+    row("behind when the last was written", words(&behind));
+    found.print_topics(samples);
+}
+
+fn print(found: &Found, samples: u64, took_s: f64) {
+    let row = |what: &str, value: String| println!("{what:<38} {value}");
+    row("samples", samples.to_string());
+    row("whole pipeline, samples/s", format!("{:.0}", samples as f64 / took_s));
+    row("bins closed", found.closes.to_string());
+    let at_once = found.predictions.saturating_sub(found.at_closes());
+    row("predictions", format!("{} at closes, {at_once} at once", found.at_closes()));
+    let waits = found.waits_from(i64::MIN);
+    let wait = |share: f64| quantile(&waits, share);
+    row("close to prediction, ms", format!("half within {}, 99 % within {}", wait(0.5), wait(0.99)));
+}
