@@ -61,7 +61,7 @@ impl World {
         let manifest_sha256 = self.store.files("lstm", version).unwrap().manifest_sha256();
         let to = Some(Pinned { version: version.to_owned(), manifest_sha256 });
         let from = from_s.map(|from_s| EventTime::from_s(START_S + from_s));
-        self.store.add("lstm", Switch { from, to }).unwrap();
+        self.store.add("lstm", Switch { from, to, verdict: None }).unwrap();
     }
 }
 
@@ -93,7 +93,7 @@ fn what_is_promoted_joins_and_what_is_taken_back_leaves() {
     registry.refresh();
     assert_eq!(terms(&registry), said(&[("base", -1), ("2", 10), ("3", 21)]));
     // Back to what the configuration names, before the third one's time has come.
-    let back = Switch { from: Some(EventTime::from_s(START_S + 5400)), to: None };
+    let back = Switch { from: Some(EventTime::from_s(START_S + 5400)), to: None, verdict: None };
     world.store.add("lstm", back).unwrap();
     registry.refresh();
     assert_eq!(terms(&registry), said(&[("base", -1), ("2", 10), ("base", 18)]));
@@ -227,7 +227,8 @@ fn a_snapshot_that_was_made_with_other_models_is_put_aside() {
     let error = Partition::restored(world.open().unwrap(), &snapshot).err().unwrap().to_string();
     assert!(error.contains("other models had been in use"), "{error}");
     // Taken back, and promoted for a time that has not come: nothing has changed for what was seen.
-    world.store.add("lstm", Switch { from: Some(EventTime::from_s(START_S + 9000)), to: None }).unwrap();
+    let from = Some(EventTime::from_s(START_S + 9000));
+    world.store.add("lstm", Switch { from, to: None, verdict: None }).unwrap();
     world.promote("2", STATEFUL, Some(9000 + 3000));
     assert!(Partition::restored(world.open().unwrap(), &snapshot).is_ok());
 }
