@@ -63,7 +63,8 @@ impl Standing {
 pub fn verified(settings: &Settings, folder: &Path) -> Result<String> {
     let files = ModelFiles::from_folder(folder, &FileLimits::default())?;
     let network = Network::of_files(&files, settings)?;
-    let manifest = network.manifest();
+    let model = network.model()?;
+    let manifest = model.manifest();
     let past = match manifest.kind {
         Kind::Stateful { state_size } => format!("stateful, a state of {state_size} numbers"),
         Kind::Windowed { bins } => format!("windowed, {bins} bins"),
