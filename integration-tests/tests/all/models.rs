@@ -258,6 +258,31 @@ fn a_version_takes_over(installation: &Installation) {
 }
 
 #[test]
+fn what_the_predictor_refused_stays_refused_until_it_is_promoted_again() {
+    let installation = Installation::with(&["1", "2"]);
+    installation.said(&["model", "promote", "lstm", "1"]);
+    installation.said(&["model", "promote", "lstm", "2", "--from", TAKEOVER]);
+    let model = installation.version("2").join(MODEL_FILE);
+    let whole = fs::read(&model).expect("it is there");
+    fs::write(&model, &whole[..whole.len() / 2]).expect("it is writable");
+    installation.said(&["topics", "apply"]);
+    let bus = installation.bus();
+    let predictor = installation.start();
+    append(bus.as_ref(), 0..10);
+    are_predicted(bus.as_ref());
+    predictor.terminate();
+    assert!(installation.log().contains("model refused"), "{}", installation.log());
+    fs::write(&model, &whole).expect("it is writable");
+    let of_second =
+        |standing: &str| ("lstm".to_owned(), "2".to_owned(), standing.to_owned(), Some(TAKEOVER.to_owned()));
+    assert!(standings(&installation).contains(&of_second("refused")));
+    let listed = installation.said(&["model", "list"]);
+    assert!(listed.contains("its sha256 is") && listed.contains("promote it again"), "{listed}");
+    installation.said(&["model", "promote", "lstm", "2", "--from", TAKEOVER]);
+    assert!(standings(&installation).contains(&of_second("in_use")));
+}
+
+#[test]
 fn models_are_checked_listed_promoted_and_rolled_back() {
     let installation = Installation::with(&["1", "2", "3"]);
     let verified = installation.said(&["model", "verify", "models/lstm/2"]);

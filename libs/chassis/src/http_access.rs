@@ -89,6 +89,15 @@ pub fn check_url(section: &str, url: &str) -> Result<()> {
 }
 
 impl HttpAccessConfig {
+    /// Refuses keys that contradict each other, and files that are named and cannot be read.
+    ///
+    /// # Errors
+    /// With the section and the key.
+    pub fn check(&self, section: &str) -> Result<()> {
+        self.credentials(section)?;
+        self.agent(section, 0).map(drop)
+    }
+
     /// The credentials, from the keys or the files that they name; `section` is for errors.
     ///
     /// # Errors
@@ -162,8 +171,7 @@ mod tests {
     fn refused(change: impl FnOnce(&mut HttpAccessConfig)) -> String {
         let mut config = HttpAccessConfig::default();
         change(&mut config);
-        let checked = config.credentials("store").and_then(|_| config.agent("store", 0));
-        checked.map_or_else(|e| format!("{e:#}"), |_| String::new())
+        config.check("store").map_or_else(|e| format!("{e:#}"), |()| String::new())
     }
 
     #[test]

@@ -112,7 +112,8 @@ impl Installation {
                 bus.kafka.state_dir = folder.path().join("state");
             }
         }
-        let registry = SchemaRegistryConfig { url: url.to_owned(), timeout_s: 5, ..Default::default() };
+        let mut registry = SchemaRegistryConfig { url: url.to_owned(), ..Default::default() };
+        registry.access.timeout_s = 5;
         Self { folder, bus, registry }
     }
 

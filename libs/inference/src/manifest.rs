@@ -22,7 +22,7 @@ const STATEFUL_BINS_NEEDED: u64 = 12;
 const AXIS_LENGTH_MAX: i64 = 1 << 16;
 
 /// How a model sees the past.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// One bin's features and a carried state in, the next state out.
     Stateful {

@@ -1,10 +1,11 @@
 //! Models by family and version in a folder, and which version is in use from when on.
 //!
 //! `<root>/<family>/<version>/` is the folder of a model, `<root>/<family>/switches.toml` the history of what
-//! was and will be in use. Nothing is loaded here, and no clock is read: a switch takes effect at an instant
-//! of event time.
+//! was and will be in use, and of what became of each version when it was first loaded. Nothing is loaded here,
+//! and no clock is read: a switch takes effect at an instant of event time.
 
 use crate::files::{FileLimits, ModelFiles};
+use crate::manifest::{Kind, Manifest};
 use crate::refusal::Refusal;
 use prescale_domain::time::EventTime;
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,8 @@ const LOCK_FILE: &str = ".lock";
 
 const HEADER: &str = "# Which version is in use, from which instant of event time on (Unix seconds).\n\
     # Written by `prescale model promote` and `prescale model rollback`. Keep the folders of versions that were in\n\
-    # use for as long as the log is kept: state is rebuilt with them.\n\n";
+    # use for as long as the log is kept: state is rebuilt with them. `passed` and `refused` say what became of a\n\
+    # version when a predictor first loaded it, and stand for good: promote it again to have it tried again.\n\n";
 
 /// A folder of models.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,28 @@ pub struct Switch {
     pub from: Option<EventTime>,
     /// The version; `None` for the model that was in use before there was any of the store.
     pub to: Option<Pinned>,
+    /// What became of the version; `None` before anybody has loaded it for this switch.
+    pub verdict: Option<Verdict>,
+}
+
+/// What became of a version when it was first loaded for a switch.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// It passed the gate.
+    Passed(Shape),
+    /// It is passed over, for this reason.
+    Refused(String),
+}
+
+/// What must be known of a version before it is loaded: as its manifest has it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Shape {
+    /// How it sees the past.
+    pub kind: Kind,
+    /// Bins that a series must have, the open one included, before the forecasts are of use.
+    pub bins_needed: u64,
+    /// Horizons in seconds, ascending.
+    pub horizons_s: Vec<u32>,
 }
 
 /// A version, with what its folder held when it was promoted.
@@ -90,6 +114,22 @@ struct WrittenSwitch {
     version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     manifest_sha256: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    passed: Option<WrittenShape>,
+}
+
+/// One of `state_size` and `window_bins` says of which kind the model is.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenShape {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state_size: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    window_bins: Option<usize>,
+    bins_needed: u64,
+    horizons_s: Vec<u32>,
 }
 
 impl ModelStore {
@@ -175,19 +215,48 @@ impl ModelStore {
     /// # Errors
     /// As [`Self::switches`], or the file cannot be written.
     pub fn add(&self, family: &str, switch: Switch) -> Result<(), StoreError> {
-        let folder = self.family(family);
-        let lock = folder.join(LOCK_FILE);
-        let locked = File::create(&lock).and_then(|file| file.lock().map(|()| file));
-        let _held = locked.map_err(cannot(&lock, "written"))?;
+        let _held = self.lock(family)?;
         let mut switches = self.switches(family)?;
         let known = switches.len();
         switches.retain(|earlier| earlier.from < switch.from);
-        let is_back = switches.len() < known && switches.last().and_then(|last| last.to.as_ref()) == switch.to.as_ref();
-        if !is_back {
+        let last = switches.last();
+        let is_refused = last.is_some_and(|last| matches!(last.verdict, Some(Verdict::Refused(_))));
+        let is_as_asked = !is_refused && last.and_then(|last| last.to.as_ref()) == switch.to.as_ref();
+        if switches.len() == known || !is_as_asked {
             switches.push(switch);
         }
-        let written = Written { switch: switches.into_iter().map(WrittenSwitch::of).collect() };
+        self.write(family, switches)
+    }
+
+    /// Records what became of the version that a switch names. What stands already is not changed. Gives what stands
+    /// then; `None` where the switch has been taken back.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn judge(&self, family: &str, switch: &Switch, verdict: Verdict) -> Result<Option<Verdict>, StoreError> {
+        let _held = self.lock(family)?;
+        let mut switches = self.switches(family)?;
+        let known = switches.iter_mut().find(|known| known.from == switch.from && known.to == switch.to);
+        let Some(known) = known else { return Ok(None) };
+        if known.verdict.is_some() {
+            return Ok(known.verdict.clone());
+        }
+        known.verdict = Some(verdict.clone());
+        self.write(family, switches)?;
+        Ok(Some(verdict))
+    }
+
+    /// Held until the file is dropped.
+    fn lock(&self, family: &str) -> Result<File, StoreError> {
+        let path = self.family(family).join(LOCK_FILE);
+        let locked = File::create(&path).and_then(|file| file.lock().map(|()| file));
+        locked.map_err(cannot(&path, "written"))
+    }
+
+    fn write(&self, family: &str, switches: Vec<Switch>) -> Result<(), StoreError> {
+        let folder = self.family(family);
         let path = folder.join(SWITCHES_FILE);
+        let written = Written { switch: switches.into_iter().map(WrittenSwitch::of).collect() };
         let text = toml::to_string(&written)
             .map_err(|e| StoreError::Switches { path: path.clone(), problem: format!("it has no TOML form ({e})") })?;
         replace(&folder, &path, &(HEADER.to_owned() + &text)).map_err(cannot(&path, "written"))
@@ -218,7 +287,12 @@ pub fn predecessor(switches: &[Switch]) -> Option<Option<Pinned>> {
 impl WrittenSwitch {
     fn of(switch: Switch) -> Self {
         let (version, manifest_sha256) = switch.to.map(|to| (to.version, to.manifest_sha256)).unzip();
-        Self { from_s: switch.from.map(|from| from.as_ms() / 1000), version, manifest_sha256 }
+        let (passed, refused) = match switch.verdict {
+            Some(Verdict::Passed(shape)) => (Some(WrittenShape::of(shape)), None),
+            Some(Verdict::Refused(reason)) => (None, Some(reason)),
+            None => (None, None),
+        };
+        Self { from_s: switch.from.map(|from| from.as_ms() / 1000), version, manifest_sha256, refused, passed }
     }
 
     fn read(self) -> Result<Switch, String> {
@@ -227,7 +301,42 @@ impl WrittenSwitch {
             (None, None) if self.from_s.is_some() => None,
             _ => return Err("a switch has version and manifest_sha256, or from_s alone: promote it anew".to_owned()),
         };
-        Ok(Switch { from: self.from_s.map(EventTime::from_s), to })
+        let verdict = match (self.passed, self.refused) {
+            (None, None) => None,
+            (Some(shape), None) => Some(Verdict::Passed(shape.read()?)),
+            (None, Some(reason)) => Some(Verdict::Refused(reason)),
+            (Some(_), Some(_)) => return Err("a switch is passed or refused, not both: leave one out".to_owned()),
+        };
+        if verdict.is_some() && to.is_none() {
+            return Err("only a version can be passed or refused: leave that out of the others".to_owned());
+        }
+        Ok(Switch { from: self.from_s.map(EventTime::from_s), to, verdict })
+    }
+}
+
+impl WrittenShape {
+    fn of(shape: Shape) -> Self {
+        let (state_size, window_bins) = match shape.kind {
+            Kind::Stateful { state_size } => (Some(state_size), None),
+            Kind::Windowed { bins } => (None, Some(bins)),
+        };
+        Self { state_size, window_bins, bins_needed: shape.bins_needed, horizons_s: shape.horizons_s }
+    }
+
+    fn read(self) -> Result<Shape, String> {
+        let kind = match (self.state_size, self.window_bins) {
+            (Some(state_size @ 1..), None) => Kind::Stateful { state_size },
+            (None, Some(bins @ 1..)) => Kind::Windowed { bins },
+            _ => return Err("passed has state_size or window_bins, above 0: promote the version anew".to_owned()),
+        };
+        Ok(Shape { kind, bins_needed: self.bins_needed, horizons_s: self.horizons_s })
+    }
+}
+
+impl From<&Manifest> for Shape {
+    fn from(manifest: &Manifest) -> Self {
+        let Manifest { kind, bins_needed, horizons_s, .. } = manifest;
+        Self { kind: *kind, bins_needed: *bins_needed, horizons_s: horizons_s.clone() }
     }
 }
 

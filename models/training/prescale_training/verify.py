@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 
 from .contract import FREE_AXIS
-from .goldens import session_of
+from .goldens import FEATURES_GOLDEN, session_of
 from .manifest import sha256_of
 from .reference import reference_features
 from .schema import HORIZONS_S, QUANTILE_LEVELS, feature_schema_hash
@@ -27,7 +27,7 @@ def problems_of(folder: Path) -> list[str]:
         if found:
             return found
         session = session_of(folder / "model.onnx")
-        return _shapes(session, manifest) + _golden(session, folder) + _features(folder)
+        return _shapes(session, manifest) + _golden(session, folder) + _features()
     except tomllib.TOMLDecodeError as error:
         return [f"{folder}/manifest.toml: {error}"]
     except json.JSONDecodeError as error:
@@ -86,11 +86,8 @@ def _golden(session, folder: Path) -> list[str]:
     return []
 
 
-def _features(folder: Path) -> list[str]:
-    path = folder / "features_golden.json"
-    if not path.is_file():
-        return []
-    golden = json.loads(path.read_text())
+def _features() -> list[str]:
+    golden = json.loads(FEATURES_GOLDEN.read_text())
     for case in golden["cases"]:
         values = np.array([np.nan if v is None else v for v in case["values"]])
         rows, scale = reference_features(values, case["start_s"], case["capacity"])

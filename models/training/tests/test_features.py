@@ -8,7 +8,7 @@ import pytest
 
 from prescale_training import schema
 from prescale_training.features import features
-from prescale_training.goldens import features_golden
+from prescale_training.goldens import FEATURES_GOLDEN, features_golden
 from prescale_training.reference import reference_features
 from prescale_training.targets import targets
 
@@ -65,9 +65,9 @@ def test_the_page_and_the_code_name_the_same_features():
     assert f"```text\n{schema.SCHEMA_TEXT}```" in (KIT / "FEATURES.md").read_text()
 
 
-def test_the_shipped_golden_features_are_these():
-    shipped = json.loads((KIT.parent / "gru" / "features_golden.json").read_text())
-    assert shipped == json.loads(json.dumps(features_golden()))
+def test_the_golden_features_are_these_and_no_model_repeats_them():
+    assert json.loads(FEATURES_GOLDEN.read_text()) == json.loads(json.dumps(features_golden()))
+    assert not list(KIT.parent.glob(f"*/{FEATURES_GOLDEN.name}"))
 
 
 def test_targets_by_hand():

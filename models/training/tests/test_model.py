@@ -10,7 +10,7 @@ import torch
 
 from prescale_training.export import export
 from prescale_training.features import features
-from prescale_training.goldens import session_of
+from prescale_training.goldens import FEATURES_GOLDEN, session_of
 from prescale_training.graph import build_graph
 from prescale_training.network import DemandNetwork
 from prescale_training.recipe import Generated, Recipe
@@ -92,6 +92,13 @@ def test_export_is_repeatable_and_verifies(network, tmp_path):
     for name in ("model.onnx", "manifest.toml", "golden.json", "MODEL_CARD.md"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert problems_of(tmp_path / "a") == []
+    assert not (tmp_path / "a" / FEATURES_GOLDEN.name).exists()
+
+
+def test_features_that_an_older_folder_repeats_are_left_alone(network, tmp_path):
+    export(network, Recipe("tiny", "0.0.1"), tmp_path, [])
+    (tmp_path / FEATURES_GOLDEN.name).write_text("{")
+    assert problems_of(tmp_path) == []
 
 
 @pytest.mark.parametrize("harm", ["truncate", "golden", "remove", "hash", "cut manifest", "cut golden", "no sha"])

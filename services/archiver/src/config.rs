@@ -150,7 +150,7 @@ impl Config {
             let config = &self.prometheus;
             check_url(PROMETHEUS, &config.url)?;
             check_store(PROMETHEUS, &config.features, ("samples_per_request_max", config.samples_per_request_max))?;
-            check_access(PROMETHEUS_ACCESS, &config.access)?;
+            config.access.check(PROMETHEUS_ACCESS)?;
         }
         if self.influxdb.is_on() {
             let config = &self.influxdb;
@@ -164,7 +164,7 @@ impl Config {
                 "[{INFLUXDB}] org: a bucket needs its organisation"
             );
             check_store(INFLUXDB, &config.features, ("lines_per_request_max", config.lines_per_request_max))?;
-            check_access(INFLUXDB_ACCESS, &config.access)?;
+            config.access.check(INFLUXDB_ACCESS)?;
         }
         if self.parquet.is_on() {
             let config = &self.parquet;
@@ -180,11 +180,6 @@ impl Config {
 fn check_store(section: &str, features: &[String], (key, per_request_max): (&str, usize)) -> Result<()> {
     ensure!(per_request_max > 0, "[{section}] {key} = 0: at least 1 is needed");
     Selection::of(features).map(drop).map_err(|e| e.context(format!("[{section}] features")))
-}
-
-fn check_access(section: &str, access: &HttpAccessConfig) -> Result<()> {
-    access.credentials(section)?;
-    access.agent(section, 0).map(drop)
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 //!
 //! [`partition`] holds the work of one partition, [`held`] what waits for its next prediction, [`series`] and
 //! [`fitted`] what is known of one demand;
-//! [`registry`] loads the models, [`lineup`] says which is in use when, [`wave`] runs them; [`stage`] puts all on
-//! the bus. The statistical families and the calibration are `prescale_domain`'s.
+//! [`registry`] says which models there are, [`weights`] loads them, [`lineup`] says which is in use when, [`wave`]
+//! runs them; [`stage`] puts all on the bus. The statistical families and the calibration are `prescale_domain`'s.
 
 pub mod config;
 pub mod fitted;
@@ -16,6 +16,7 @@ pub mod registry;
 pub mod series;
 pub mod stage;
 pub mod wave;
+pub mod weights;
 mod workload;
 
 pub use config::Config;
@@ -23,6 +24,7 @@ pub use config::Config;
 use anyhow::Context as _;
 use prescale_bus::Bus;
 use prescale_chassis::{Context, stage_factory};
+use registry::Registry;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -31,8 +33,8 @@ use tokio_util::sync::CancellationToken;
 /// # Errors
 /// When the configuration cannot be used, a model that it names is refused, or the bus is lost.
 pub fn run(config: &Config, context: &Context, bus: Arc<dyn Bus>, shutdown: &CancellationToken) -> anyhow::Result<()> {
-    let factory = stage::Factory::new(config.settings()?)?;
-    let registry = Arc::clone(factory.registry());
+    let registry = Arc::new(Registry::open_recording(Arc::new(config.settings()?))?);
+    let factory = stage::Factory::of(Arc::clone(&registry));
     let ended = shutdown.child_token();
     std::thread::scope(|scope| {
         let watcher =

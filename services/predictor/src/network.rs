@@ -1,13 +1,13 @@
-//! A model of a trained family: built into the program, from a folder, or of the store; checked either way
-//! before it is used.
+//! A model of a trained family: built into the program, from a folder, or of the store. One of the store is loaded
+//! when it is first asked for; what must be known of it before stands in the store's history.
 
 use crate::config::Settings;
+use crate::weights::{self, Weights};
 use anyhow::Context as _;
-use prescale_domain::forecast::features::{FEATURE_SCHEMA_SHA256, FEATURES};
-use prescale_domain::forecast::{Family, GRID_STEP_S, HorizonQuantiles};
+use prescale_domain::forecast::{Family, HorizonQuantiles};
 use prescale_domain::quantiles::{LEVELS, Quantiles};
-use prescale_inference::store::{ModelStore, Pinned};
-use prescale_inference::{Expected, FileLimits, Kind, Manifest, Model, ModelFiles, STATISTICS, StepOutput};
+use prescale_inference::store::{ModelStore, Pinned, SWITCHES_FILE, Shape};
+use prescale_inference::{FileLimits, Kind, Model, ModelFiles, STATISTICS, StepOutput};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,8 +18,12 @@ const GRU_GOLDEN: &[u8] = include_bytes!("../../../models/gru/golden.json");
 /// A model with what the predictor needs to know of it. Clones share the weights.
 #[derive(Clone, Debug)]
 pub struct Network {
-    model: Arc<Model>,
+    weights: Arc<Weights>,
     version: Arc<str>,
+    sha256: Arc<str>,
+    kind: Kind,
+    bins_needed: u64,
+    quantiles_per_row: usize,
     /// Per configured horizon its place among the model's.
     horizons: Vec<usize>,
 }
@@ -49,7 +53,7 @@ impl Network {
         Ok(bases)
     }
 
-    /// A version of the store. With what its folder held, which must be as `pinned` where that is given.
+    /// A version of the store, loaded now. With what its folder held, which must be as `pinned` where that is given.
     ///
     /// # Errors
     /// When it is refused, is not the version that its folder says or that was promoted, or lacks a configured
@@ -61,21 +65,25 @@ impl Network {
         version: &str,
         pinned: Option<&Pinned>,
     ) -> anyhow::Result<(Self, Pinned)> {
-        let files = store.files(family.name(), version)?;
-        let found = Pinned { version: version.to_owned(), manifest_sha256: files.manifest_sha256() };
-        anyhow::ensure!(
-            pinned.is_none_or(|pinned| *pinned == found),
-            "{}: it is not what was promoted, its manifest has changed since: promote it again, or put back what was there",
-            files.origin()
-        );
-        let network = Self::of_files(&files, settings)?;
-        anyhow::ensure!(
-            &*network.version == version,
-            "{}: its manifest says version {:?}: name the folder so",
-            files.origin(),
-            network.version
-        );
+        let (model, found) = weights::of_store(store, family, version, pinned)?;
+        let shape = Shape::from(model.manifest());
+        let network = Self::of_version(Arc::new(Weights::of(model)), settings, family, &found, &shape)?;
         Ok((network, found))
+    }
+
+    /// A version of the store of which this is known, whether it is loaded or not.
+    ///
+    /// # Errors
+    /// When it lacks a configured horizon.
+    pub fn of_version(
+        weights: Arc<Weights>,
+        settings: &Settings,
+        family: Family,
+        pinned: &Pinned,
+        shape: &Shape,
+    ) -> anyhow::Result<Self> {
+        let Pinned { version, manifest_sha256 } = pinned;
+        Self::new(weights, settings, (version.as_str(), manifest_sha256.as_str()), shape, family.name())
     }
 
     /// A model from its files, passed through the gate.
@@ -83,38 +91,38 @@ impl Network {
     /// # Errors
     /// When the model is refused, is for other bins, or lacks a configured horizon.
     pub fn of_files(files: &ModelFiles, settings: &Settings) -> anyhow::Result<Self> {
-        let model = Model::load(files, &Expected::features(FEATURE_SCHEMA_SHA256))?;
-        Self::of(model, settings).with_context(|| files.origin().to_owned())
+        let model = weights::of_files(files)?;
+        let manifest = model.manifest().clone();
+        let (identity, shape) = ((manifest.version.as_str(), manifest.sha256.as_str()), Shape::from(&manifest));
+        let network = Self::new(Arc::new(Weights::of(model)), settings, identity, &shape, &manifest.name);
+        network.with_context(|| files.origin().to_owned())
     }
 
-    fn of(model: Model, settings: &Settings) -> anyhow::Result<Self> {
-        let manifest = model.manifest();
-        anyhow::ensure!(
-            manifest.grid_step_s == GRID_STEP_S,
-            "it is for bins of {} s: only bins of {GRID_STEP_S} s are forecast",
-            manifest.grid_step_s
-        );
-        anyhow::ensure!(
-            manifest.features == FEATURES,
-            "it takes {} features of a bin: there are {FEATURES}",
-            manifest.features
-        );
-        let known = &manifest.horizons_s;
+    fn new(
+        weights: Arc<Weights>,
+        settings: &Settings,
+        (version, sha256): (&str, &str),
+        shape: &Shape,
+        name: &str,
+    ) -> anyhow::Result<Self> {
+        let known = &shape.horizons_s;
         let place = |horizon_s: &u32| known.iter().position(|known| known == horizon_s);
         let horizons = settings.horizons_s.iter().map(place).collect::<Option<Vec<_>>>().with_context(|| {
             format!(
-                "[predictor] horizons_s = {:?}: {} forecasts {known:?}; take of these, or leave its family out of models",
-                settings.horizons_s,
-                manifest.name
+                "[predictor] horizons_s = {:?}: {name} forecasts {known:?}; take of these, or leave its family out of \
+                 models",
+                settings.horizons_s
             )
         })?;
-        let version = manifest.version.as_str().into();
-        Ok(Self { model: Arc::new(model), version, horizons })
-    }
-
-    /// What it says of itself.
-    pub fn manifest(&self) -> &Manifest {
-        self.model.manifest()
+        Ok(Self {
+            weights,
+            version: version.into(),
+            sha256: sha256.into(),
+            kind: shape.kind,
+            bins_needed: shape.bins_needed,
+            quantiles_per_row: known.len() * STATISTICS * LEVELS,
+            horizons,
+        })
     }
 
     /// Version of the model, from its manifest.
@@ -122,32 +130,52 @@ impl Network {
         &self.version
     }
 
-    /// SHA-256 of the model, in lower-case hex.
+    /// What tells it from every other, SHA-256 in lower-case hex: of a version of the store that of its manifest,
+    /// which holds the model's, else the model's.
     pub fn sha256(&self) -> &str {
-        &self.model.manifest().sha256
+        &self.sha256
     }
 
     /// How it sees the past.
     pub fn kind(&self) -> Kind {
-        self.model.manifest().kind
+        self.kind
     }
 
     /// Bins that a series must have, the open one included, before the forecasts are of use.
     pub fn bins_needed(&self) -> u64 {
-        self.model.manifest().bins_needed
+        self.bins_needed
+    }
+
+    /// Whether it has been asked for.
+    pub fn is_loaded(&self) -> bool {
+        self.weights.are_loaded()
+    }
+
+    /// The model; loads it if nobody has asked for it before.
+    ///
+    /// # Errors
+    /// When it passed the gate before and does not now.
+    pub fn model(&self) -> anyhow::Result<Arc<Model>> {
+        self.weights.model().with_context(|| {
+            format!(
+                "version {} was in use and cannot be loaded any more: put back what its folder held, or let the one \
+                 before forecast its bins: in {SWITCHES_FILE}, refused = \"lost\" in the place of its passed",
+                self.version
+            )
+        })
     }
 
     /// One step of the rows in `x` (rows × features) and `past` (rows × state size, or bins of the window).
     ///
     /// # Errors
-    /// When the runtime fails.
+    /// When the runtime fails, or as [`Self::model`].
     pub fn step(&self, x: &[f32], past: &[f32], out: &mut StepOutput) -> anyhow::Result<()> {
-        Ok(self.model.step(x, past, out)?)
+        Ok(self.model()?.step(x, past, out)?)
     }
 
     /// Numbers in a row of [`StepOutput::q`].
     pub fn quantiles_per_row(&self) -> usize {
-        self.model.quantiles_per_row()
+        self.quantiles_per_row
     }
 
     /// A row of [`StepOutput::q`] as the configured horizons' quantiles in the unit of the demand.
@@ -177,7 +205,9 @@ mod tests {
     #[test]
     fn the_built_in_model_passes_its_checks() {
         let networks = load(|_| ()).unwrap();
-        assert_eq!((networks.len(), networks[0].manifest().name.as_str(), networks[0].bins_needed()), (1, "gru", 12));
+        let model = networks[0].model().unwrap();
+        assert_eq!((networks.len(), model.manifest().name.as_str(), networks[0].bins_needed()), (1, "gru", 12));
+        assert_eq!(networks[0].quantiles_per_row(), model.quantiles_per_row());
         assert_eq!((networks[0].quantiles_per_row(), networks[0].sha256().len()), (3 * STATISTICS * LEVELS, 64));
         let chosen = &load(|c| c.horizons_s = vec![300, 3600]).unwrap()[0];
         assert_eq!(chosen.horizons, [0, 2]);

@@ -1,17 +1,22 @@
 //! The models that run, from when on: what the configuration names, and what was promoted in the store since.
 //!
-//! An edge: it reads files and loads models, off the path of the data. A switch takes effect at an instant of
-//! event time, so which model forecasts a bin follows from the store's history and not from when it was heard
-//! of. A version that is refused is passed over: the one before goes on.
+//! An edge: it reads files and loads models. A switch takes effect at an instant of event time, so which model
+//! forecasts a bin follows from the store's history and not from when it was heard of. A version is tried once for
+//! each switch that brings it into use, and what became of it stands in the history: one that is refused is passed
+//! over for good, and the one before goes on.
+//!
+//! Loaded ahead is what was never tried, and the newest of each family. Earlier versions are loaded when a bin of
+//! theirs is forecast, as when state is rebuilt from the log.
 
 use crate::config::Settings;
 use crate::lineup::{FROM_THE_BEGINNING, Lineup, ModelId, Term};
 use crate::network::Network;
+use crate::weights::Weights;
 use anyhow::Context as _;
 use metrics::{counter, gauge};
 use prescale_bus::cancelled_within;
 use prescale_domain::forecast::{Family, GRID_STEP_S};
-use prescale_inference::store::{ModelStore, Pinned, Switch};
+use prescale_inference::store::{ModelStore, Pinned, Shape, Switch, Verdict};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -46,6 +51,12 @@ impl Models {
     pub fn networks(&self) -> &BTreeMap<ModelId, Network> {
         &self.networks
     }
+
+    /// A family's model of the last term.
+    fn newest(&self, family: Family) -> Option<&Network> {
+        let terms = ModelId { family, from_bin: i64::MIN }..=ModelId { family, from_bin: i64::MAX };
+        self.networks.range(terms).next_back().map(|(_, network)| network)
+    }
 }
 
 /// Loads models and hears of switches. Partitions share it.
@@ -54,6 +65,8 @@ pub struct Registry {
     store: Option<ModelStore>,
     /// What the configuration names.
     bases: BTreeMap<Family, Network>,
+    /// Whether what became of a version is written into the store.
+    is_recording: bool,
     heard: Mutex<Heard>,
     current: Mutex<Arc<Models>>,
 }
@@ -62,34 +75,54 @@ pub struct Registry {
 #[derive(Default)]
 struct Heard {
     switches: BTreeMap<Family, Vec<Switch>>,
-    /// Each version that was tried; `None` where it was refused.
-    tried: BTreeMap<(Family, Switch), Option<Network>>,
+    versions: Versions,
     /// Histories that could not be read, with the reason that was told.
     unreadable: BTreeMap<Family, String>,
 }
 
+/// What is known of the versions that switches name.
+#[derive(Default)]
+struct Versions {
+    /// What stands, by the switch as it was before anything stood.
+    verdicts: BTreeMap<(Family, Switch), Verdict>,
+    weights: BTreeMap<(Family, Pinned), Arc<Weights>>,
+}
+
 impl Registry {
-    /// Loads the models of the trained families that the settings list.
+    /// The models of the trained families that the settings list. Leaves the store as it is.
     ///
     /// # Errors
-    /// When one that the configuration names is refused, a history of switches cannot be read, or a family has
-    /// no model at all.
+    /// When one that the configuration names is refused, a history of switches cannot be read, a family has no
+    /// model at all, or its newest one cannot be loaded any more.
     pub fn open(settings: Arc<Settings>) -> anyhow::Result<Self> {
+        Self::opened(settings, false)
+    }
+
+    /// The same for the predictor itself, which writes into the store what became of a version that nobody had
+    /// tried, so that all instances and every later start go by it.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_recording(settings: Arc<Settings>) -> anyhow::Result<Self> {
+        Self::opened(settings, true)
+    }
+
+    fn opened(settings: Arc<Settings>, is_recording: bool) -> anyhow::Result<Self> {
         let store = settings.models_dir.as_deref().map(ModelStore::new);
         let bases = Network::load_bases(&settings)?;
-        let (heard, current) = Default::default();
-        let registry = Self { settings, store, bases, heard: Mutex::new(heard), current: Mutex::new(current) };
+        let (heard, current) = (Mutex::default(), Mutex::default());
+        let registry = Self { settings, store, bases, is_recording, heard, current };
         let mut heard = locked(&registry.heard);
         for family in registry.settings.trained() {
             let switches = registry.switches(family)?;
             heard.switches.insert(family, switches);
         }
-        registry.load_and_publish(&mut heard);
+        registry.publish(&mut heard);
         drop(heard);
         let models = registry.models();
         for family in registry.settings.trained() {
-            let has_one = models.networks.keys().any(|model| model.family == family);
-            anyhow::ensure!(has_one, "{}", without_a_model(family));
+            let newest = models.newest(family).with_context(|| without_a_model(family))?;
+            newest.model().with_context(|| format!("[predictor] models_dir: {}", family.name()))?;
         }
         Ok(registry)
     }
@@ -116,7 +149,7 @@ impl Registry {
         }
     }
 
-    /// Looks at the store once; loads what is new, and then makes it known.
+    /// Looks at the store once; tries what is new, and then makes it known.
     pub fn refresh(&self) {
         let heard = &mut *locked(&self.heard);
         let mut is_new = false;
@@ -137,7 +170,24 @@ impl Registry {
             }
         }
         if is_new {
-            self.load_and_publish(heard);
+            self.publish(heard);
+            self.load_newest();
+        }
+    }
+
+    /// Loads what another instance has found to pass, ahead of its instant.
+    fn load_newest(&self) {
+        let models = self.models();
+        for family in self.settings.trained() {
+            let Some(newest) = models.newest(family) else { continue };
+            if let Err(error) = newest.model() {
+                tracing::error!(
+                    family = family.name(),
+                    version = &**newest.version(),
+                    reason = format!("{error:#}"),
+                    "a model that passed elsewhere cannot be loaded here: this instance ends when its term begins"
+                );
+            }
         }
     }
 
@@ -146,45 +196,93 @@ impl Registry {
         store.switches(family.name()).context("[predictor] models_dir")
     }
 
-    fn load_and_publish(&self, heard: &mut Heard) {
-        let Heard { switches, tried, .. } = heard;
-        tried.retain(|(family, switch), _| switches.get(family).is_some_and(|known| known.contains(switch)));
+    fn publish(&self, heard: &mut Heard) {
+        let Heard { switches, versions, .. } = heard;
         let mut networks: BTreeMap<ModelId, Network> = BTreeMap::new();
         for (family, network) in &self.bases {
             networks.insert(ModelId { family: *family, from_bin: FROM_THE_BEGINNING }, network.clone());
         }
-        for (family, switches) in switches {
-            for switch in switches {
-                let network = match &switch.to {
-                    None => self.bases.get(family).cloned(),
-                    Some(pinned) => tried
-                        .entry((*family, switch.clone()))
-                        .or_insert_with(|| self.load(*family, switch, pinned))
-                        .clone(),
-                };
-                if let Some(network) = network {
-                    networks.insert(ModelId { family: *family, from_bin: first_bin(switch) }, network);
-                }
+        for (family, switch) in switches.iter().flat_map(|(family, all)| all.iter().map(move |one| (*family, one))) {
+            let network = match &switch.to {
+                None => self.bases.get(&family).cloned(),
+                Some(pinned) => self.version(versions, family, switch, pinned),
+            };
+            if let Some(network) = network {
+                networks.insert(ModelId { family, from_bin: first_bin(switch) }, network);
             }
         }
+        versions.retain(switches);
         *locked(&self.current) = Arc::new(Models::of(networks));
     }
 
-    fn load(&self, family: Family, switch: &Switch, pinned: &Pinned) -> Option<Network> {
+    /// A version that passed; `None` for one that is passed over.
+    fn version(&self, known: &mut Versions, family: Family, switch: &Switch, pinned: &Pinned) -> Option<Network> {
         let store = self.store.as_ref()?;
-        match Network::of_store(store, &self.settings, family, &pinned.version, Some(pinned)) {
-            Ok((network, _)) => {
-                let from_s = switch.from.map_or(0, |from| from.as_ms() / 1000);
-                let labels = [("family", family.name().to_owned()), ("version", pinned.version.clone())];
-                gauge!("prescale_predictor_model_from_seconds", &labels).set(from_s as f64);
-                tracing::info!(family = family.name(), version = pinned.version, from_s, "model is in the line-up");
-                Some(network)
-            }
+        let unasked = || Arc::new(Weights::in_store(store, family, pinned));
+        let weights = Arc::clone(known.weights.entry((family, pinned.clone())).or_insert_with(unasked));
+        let key = (family, untried(switch));
+        let told = known.verdicts.get(&key);
+        let verdict = match switch.verdict.as_ref().or(told) {
+            Some(stands) => stands.clone(),
+            None => self.tried(store, family, &key.1, &weights),
+        };
+        if told != Some(&verdict) {
+            tell(family, switch, pinned, &verdict);
+            known.verdicts.insert(key, verdict.clone());
+        }
+        let Verdict::Passed(shape) = verdict else { return None };
+        // What it lacks is for the configuration to say, and does not stand.
+        let network = Network::of_version(weights, &self.settings, family, pinned, &shape);
+        network.inspect_err(|error| refused(family, Some(&pinned.version), &format!("{error:#}"))).ok()
+    }
+
+    /// Loads a version for a switch for which nobody has tried it. Gives what stands then.
+    fn tried(&self, store: &ModelStore, family: Family, switch: &Switch, weights: &Weights) -> Verdict {
+        let verdict = match weights.model() {
+            Ok(model) => Verdict::Passed(Shape::from(model.manifest())),
+            Err(error) => Verdict::Refused(format!("{error:#}")),
+        };
+        if !self.is_recording {
+            return verdict;
+        }
+        match store.judge(family.name(), switch, verdict.clone()) {
+            Ok(stands) => stands.unwrap_or(verdict),
             Err(error) => {
-                refused(family, Some(&pinned.version), &format!("{error:#}"));
-                None
+                tracing::warn!(
+                    family = family.name(),
+                    reason = format!("{error:#}"),
+                    "what became of a version cannot be recorded: each start tries it anew, with whatever comes of it"
+                );
+                verdict
             }
         }
+    }
+}
+
+impl Versions {
+    /// Drops what no switch names any more.
+    fn retain(&mut self, switches: &BTreeMap<Family, Vec<Switch>>) {
+        let of = |family: &Family| switches.get(family).map_or(&[][..], Vec::as_slice);
+        self.verdicts.retain(|(family, key), _| of(family).iter().any(|switch| untried(switch) == *key));
+        self.weights.retain(|(family, pinned), _| of(family).iter().any(|switch| switch.to.as_ref() == Some(pinned)));
+    }
+}
+
+/// A switch as it was before anybody had tried its version.
+fn untried(switch: &Switch) -> Switch {
+    Switch { verdict: None, ..switch.clone() }
+}
+
+fn tell(family: Family, switch: &Switch, pinned: &Pinned, verdict: &Verdict) {
+    let version = &pinned.version;
+    match verdict {
+        Verdict::Passed(_) => {
+            let from_s = switch.from.map_or(0, |from| from.as_ms() / 1000);
+            let labels = [("family", family.name().to_owned()), ("version", version.clone())];
+            gauge!("prescale_predictor_model_from_seconds", &labels).set(from_s as f64);
+            tracing::info!(family = family.name(), version, from_s, "model is in the line-up");
+        }
+        Verdict::Refused(reason) => refused(family, Some(version), reason),
     }
 }
 

@@ -35,17 +35,17 @@ impl PredictorStage {
 }
 
 impl Factory {
-    /// Loads the models that the settings ask for.
+    /// With the models that the settings ask for, as [`Registry::open`] has them.
     ///
     /// # Errors
     /// As [`Registry::open`].
     pub fn new(settings: Settings) -> anyhow::Result<Self> {
-        Ok(Self { registry: Arc::new(Registry::open(Arc::new(settings))?) })
+        Ok(Self::of(Arc::new(Registry::open(Arc::new(settings))?)))
     }
 
-    /// Where the models come from.
-    pub fn registry(&self) -> &Arc<Registry> {
-        &self.registry
+    /// With the models of a registry.
+    pub fn of(registry: Arc<Registry>) -> Self {
+        Self { registry }
     }
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use prescale_contracts::rfc3339;
 use prescale_domain::forecast::{Family, GRID_STEP_S};
 use prescale_domain::time::EventTime;
-use prescale_inference::store::{ModelStore, Pinned, Switch, predecessor};
+use prescale_inference::store::{ModelStore, Pinned, Switch, Verdict, predecessor};
 use prescale_inference::{FileLimits, Kind, ModelFiles};
 use prescale_predictor::config::Settings;
 use prescale_predictor::network::Network;
@@ -30,7 +30,7 @@ struct Listed {
     /// When its term begins or began; `None` from the beginning, or where it never was in use.
     from: Option<String>,
     standing: Standing,
-    /// Why it is refused.
+    /// Why it is refused, or what has become of it since it was not.
     problem: Option<String>,
 }
 
@@ -63,7 +63,8 @@ impl Standing {
 pub fn verified(settings: &Settings, folder: &Path) -> Result<String> {
     let files = ModelFiles::from_folder(folder, &FileLimits::default())?;
     let network = Network::of_files(&files, settings)?;
-    let manifest = network.manifest();
+    let model = network.model()?;
+    let manifest = model.manifest();
     let past = match manifest.kind {
         Kind::Stateful { state_size } => format!("stateful, a state of {state_size} numbers"),
         Kind::Windowed { bins } => format!("windowed, {bins} bins"),
@@ -106,31 +107,31 @@ fn of_family(settings: &Settings, family: Family, now: EventTime) -> Result<Vec<
     let mut rows = Vec::new();
     let base = Network::load_bases(&Settings { models: vec![family], ..settings.clone() })?.remove(&family);
     let origin = if settings.model_folders.contains_key(&family) { "configuration" } else { "built-in" };
-    let row = |version: &str, origin, from: Option<EventTime>, checked: Result<()>| Listed {
+    let row = |version: &str, origin, from: Option<EventTime>, found: Found| Listed {
         family: family.name(),
         version: version.to_owned(),
         origin,
         from: from.map(rfc3339),
-        standing: match checked {
-            Ok(()) if from.is_some_and(|from| from > now) => Standing::Next,
-            Ok(()) => Standing::Past,
-            Err(_) => Standing::Refused,
+        standing: match from {
+            _ if found.is_refused => Standing::Refused,
+            Some(from) if from > now => Standing::Next,
+            _ => Standing::Past,
         },
-        problem: checked.err().map(|error| format!("{error:#}")),
+        problem: found.problem,
     };
-    rows.extend(base.as_ref().map(|base| row(base.version(), origin, None, Ok(()))));
+    rows.extend(base.as_ref().map(|base| row(base.version(), origin, None, Found::default())));
     let Some(store) = settings.models_dir.as_deref().map(ModelStore::new) else {
         rows.iter_mut().for_each(|row| row.standing = Standing::InUse);
         return Ok(rows);
     };
     let switches = store.switches(family.name())?;
-    for Switch { from, to } in &switches {
+    for Switch { from, to, verdict } in &switches {
         rows.extend(match (to, &base) {
             (Some(pinned), _) => {
-                let checked = Network::of_store(&store, settings, family, &pinned.version, Some(pinned));
-                Some(row(&pinned.version, "store", *from, checked.map(drop)))
+                let tried = || Network::of_store(&store, settings, family, &pinned.version, Some(pinned)).map(drop);
+                Some(row(&pinned.version, "store", *from, Found::of(verdict.as_ref(), tried)))
             }
-            (None, Some(base)) => Some(row(base.version(), origin, *from, Ok(()))),
+            (None, Some(base)) => Some(row(base.version(), origin, *from, Found::default())),
             (None, None) => None,
         });
     }
@@ -141,14 +142,33 @@ fn of_family(settings: &Settings, family: Family, now: EventTime) -> Result<Vec<
         if switches.iter().filter_map(|switch| switch.to.as_ref()).any(|pinned| pinned.version == version) {
             continue;
         }
-        let checked = Network::of_store(&store, settings, family, &version, None);
-        let mut row = row(&version, "store", None, checked.map(drop));
+        let tried = || Network::of_store(&store, settings, family, &version, None).map(drop);
+        let mut row = row(&version, "store", None, Found::of(None, tried));
         if row.standing == Standing::Past {
             row.standing = Standing::NotPromoted;
         }
         rows.push(row);
     }
     Ok(rows)
+}
+
+/// What is wrong with a version.
+#[derive(Default)]
+struct Found {
+    is_refused: bool,
+    problem: Option<String>,
+}
+
+impl Found {
+    /// By what a predictor found once, which stands, and by what trying it gives now.
+    fn of(verdict: Option<&Verdict>, tried: impl FnOnce() -> Result<()>) -> Self {
+        if let Some(Verdict::Refused(reason)) = verdict {
+            let problem = format!("{reason}; this stands: once it is mended, promote it again");
+            return Self { is_refused: true, problem: Some(problem) };
+        }
+        let problem = tried().err().map(|error| format!("{error:#}"));
+        Self { is_refused: problem.is_some() && verdict.is_none(), problem }
+    }
 }
 
 /// A change of what is in use.
@@ -201,7 +221,7 @@ impl Change<'_> {
         let Self { settings, store, family, now, .. } = self;
         let name = family.name();
         let version = to.as_ref().map_or("the model of the configuration", |pinned| pinned.version.as_str()).to_owned();
-        store.add(name, Switch { from, to })?;
+        store.add(name, Switch { from, to, verdict: None })?;
         let mut text = match from {
             Some(from) => format!("{name}: {version} is in use from {} on\n", rfc3339(from)),
             None => format!("{name}: {version} is in use from the beginning; start the predictor anew\n"),

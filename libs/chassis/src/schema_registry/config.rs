@@ -1,13 +1,14 @@
 //! Section `[schema_registry]`.
 
-use crate::config::Secret;
-use crate::http_access::{Credentials, HttpAccessConfig, check_url};
-use anyhow::{Result, ensure};
+use crate::http_access::{HttpAccessConfig, check_url};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
 
 /// Name of the section.
-pub(super) const SECTION: &str = "schema_registry";
+const SECTION: &str = "schema_registry";
+
+/// Name of the section about the access to it.
+pub(super) const ACCESS: &str = "schema_registry.access";
 
 /// Section `[schema_registry]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,38 +16,16 @@ pub(super) const SECTION: &str = "schema_registry";
 pub struct SchemaRegistryConfig {
     /// Where the registry's REST API begins, as in `https://registry:8081`; empty for no registry.
     pub url: String,
-    /// Bearer token.
-    pub token: Secret,
-    /// File with the bearer token; read at the start.
-    pub token_file: PathBuf,
-    /// User for basic authentication.
-    pub user: String,
-    /// Its password.
-    pub password: Secret,
-    /// File with the password; read at the start.
-    pub password_file: PathBuf,
-    /// Certificates (PEM) that the registry's is checked against; empty for Mozilla's roots.
-    pub ca_file: PathBuf,
-    /// Longest wait for an answer, in seconds.
-    pub timeout_s: u64,
     /// Register schemas that are missing, with compatibility `FULL_TRANSITIVE`; otherwise only look
     /// them up.
     pub register: bool,
+    /// Section `[schema_registry.access]`. Files are read at the start.
+    pub access: HttpAccessConfig,
 }
 
 impl Default for SchemaRegistryConfig {
     fn default() -> Self {
-        Self {
-            url: String::new(),
-            token: Secret::default(),
-            token_file: PathBuf::new(),
-            user: String::new(),
-            password: Secret::default(),
-            password_file: PathBuf::new(),
-            ca_file: PathBuf::new(),
-            timeout_s: 10,
-            register: true,
-        }
+        Self { url: String::new(), register: true, access: HttpAccessConfig::default() }
     }
 }
 
@@ -56,7 +35,7 @@ impl SchemaRegistryConfig {
         !self.url.is_empty()
     }
 
-    /// Refuses what contradicts itself.
+    /// Refuses what contradicts itself, and files that are named and cannot be read.
     ///
     /// # Errors
     /// With the key and what it may be.
@@ -65,30 +44,15 @@ impl SchemaRegistryConfig {
             return Ok(());
         }
         check_url(SECTION, &self.url)?;
-        ensure!(self.timeout_s > 0, "[schema_registry] timeout_s = 0: at least 1 is needed");
-        self.credentials().map(drop)
-    }
-
-    pub(super) fn credentials(&self) -> Result<Credentials> {
-        self.access().credentials(SECTION)
-    }
-
-    pub(super) fn access(&self) -> HttpAccessConfig {
-        HttpAccessConfig {
-            token: self.token.clone(),
-            token_file: self.token_file.clone(),
-            user: self.user.clone(),
-            password: self.password.clone(),
-            password_file: self.password_file.clone(),
-            ca_file: self.ca_file.clone(),
-            timeout_s: self.timeout_s,
-        }
+        self.access.check(ACCESS)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Loader, Secret};
+    use std::path::Path;
 
     fn refused(change: impl FnOnce(&mut SchemaRegistryConfig)) -> String {
         let mut config = SchemaRegistryConfig { url: "http://registry".to_owned(), ..Default::default() };
@@ -99,27 +63,24 @@ mod tests {
     #[test]
     fn what_contradicts_itself_is_refused_by_key() {
         assert_eq!(refused(|_| {}), "");
-        assert!(refused(|c| c.url = "registry:8081".to_owned()).contains("url"));
+        assert!(refused(|c| c.url = "registry:8081".to_owned()).contains("[schema_registry] url"));
         assert!(refused(|c| c.url = "http://a:b@registry".to_owned()).contains("keys of their own"));
-        assert!(refused(|c| c.timeout_s = 0).contains("timeout_s"));
-        assert!(refused(|c| c.user = "u".to_owned()).contains("password"));
-        assert!(refused(|c| c.password = Secret::new("p")).contains("user"));
-        assert!(refused(|c| c.token_file = "/nowhere".into()).contains("token_file"));
-        let both = refused(|c| {
-            c.token = Secret::new("swordfish");
-            c.user = "u".to_owned();
-        });
-        assert!(both.contains("not both") && !both.contains("swordfish"), "{both}");
+        assert!(refused(|c| c.access.timeout_s = 0).contains("[schema_registry.access] timeout_s"));
+        assert!(refused(|c| c.access.password = Secret::new("p")).contains("[schema_registry.access] user"));
+        assert!(refused(|c| c.access.ca_file = "/nowhere".into()).contains("[schema_registry.access] ca_file"));
+        let unused = SchemaRegistryConfig { url: String::new(), ..Default::default() };
+        assert!(!unused.is_enabled() && unused.check().is_ok());
     }
 
     #[test]
-    fn a_secret_may_lie_in_a_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("password");
-        std::fs::write(&file, "swordfish\n").unwrap();
-        let config = SchemaRegistryConfig { user: "u".to_owned(), password_file: file, ..Default::default() };
-        let basic = Credentials::Basic { user: "u".to_owned(), password: Secret::new("swordfish") };
-        assert_eq!(config.credentials().unwrap(), basic);
-        assert!(!format!("{basic:?}").contains("swordfish"));
+    fn keys_of_the_access_stand_in_a_section_of_their_own() {
+        let read = |text: &str| {
+            let loader = Loader::from_text(Path::new("prescale.toml"), text, []).unwrap();
+            loader.section::<SchemaRegistryConfig>(SECTION).map_err(|e| e.to_string())
+        };
+        let config = read("[schema_registry]\nregister = false\n[schema_registry.access]\ntoken = \"t\"\n").unwrap();
+        assert_eq!((config.register, config.access.token.expose()), (false, "t"));
+        let error = read("[schema_registry]\ntoken = \"t\"\n").unwrap_err();
+        assert!(error.contains("prescale.toml:2") && error.contains("known are: access, register, url"), "{error}");
     }
 }

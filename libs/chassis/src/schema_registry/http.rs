@@ -1,6 +1,6 @@
 //! Asks a registry over HTTP.
 
-use super::config::{SECTION, SchemaRegistryConfig};
+use super::config::{ACCESS, SchemaRegistryConfig};
 use super::protocol::{Ask, Method, Reply};
 use crate::config::Secret;
 use anyhow::Result;
@@ -24,8 +24,8 @@ pub(super) struct HttpApi {
 
 impl HttpApi {
     pub(super) fn new(config: &SchemaRegistryConfig) -> Result<Self> {
-        let authorization = config.credentials()?.authorization("Bearer");
-        let agent = config.access().agent(SECTION, REDIRECTS_MAX)?;
+        let authorization = config.access.credentials(ACCESS)?.authorization("Bearer");
+        let agent = config.access.agent(ACCESS, REDIRECTS_MAX)?;
         let base = config.url.trim_end_matches('/').to_owned();
         Ok(Self { agent, base, authorization })
     }
@@ -92,7 +92,7 @@ mod tests {
     fn requests_carry_the_credentials() {
         let found = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{\"id\":7}";
         let lookup = Ask::Lookup { subject: "raw-kpis-value", schema: "\"long\"" };
-        let (request, reply) = asked(&lookup, found, |c| c.token = Secret::new("swordfish"));
+        let (request, reply) = asked(&lookup, found, |c| c.access.token = Secret::new("swordfish"));
         assert!(request.starts_with("POST /api/subjects/raw-kpis-value HTTP/1.1\r\n"), "{request}");
         let lower = request.to_lowercase();
         assert!(lower.contains("authorization: bearer swordfish\r\n"), "{request}");
@@ -105,8 +105,8 @@ mod tests {
     fn a_status_is_an_answer_and_silence_is_none() {
         let absent = "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}";
         let (request, reply) = asked(&Ask::Schema { id: 3 }, absent, |c| {
-            c.user = "u".to_owned();
-            c.password = Secret::new("p");
+            c.access.user = "u".to_owned();
+            c.access.password = Secret::new("p");
         });
         assert!(request.to_lowercase().contains("authorization: basic dtpw\r\n"), "{request}");
         assert_eq!(reply, Ok(Reply { status: 404, body: b"{}".to_vec() }));
@@ -119,7 +119,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let ca_file = folder.path().join("ca.pem");
         std::fs::write(&ca_file, "none").unwrap();
-        let config = SchemaRegistryConfig { url: "https://registry".to_owned(), ca_file, ..Default::default() };
+        let mut config = SchemaRegistryConfig { url: "https://registry".to_owned(), ..Default::default() };
+        config.access.ca_file = ca_file;
         assert!(HttpApi::new(&config).err().unwrap().to_string().contains("ca_file"));
     }
 }

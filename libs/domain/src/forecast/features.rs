@@ -127,7 +127,7 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     const DOCUMENT: &str = include_str!("../../../../models/training/FEATURES.md");
-    const GOLDEN: &str = include_str!("../../../../models/gru/features_golden.json");
+    const GOLDEN: &str = include_str!("../../../../models/training/prescale_training/features_golden.json");
 
     #[test]
     fn the_schema_is_the_documents() {

@@ -36,19 +36,23 @@ impl World {
         Self { store: ModelStore::new(root.path().join("store")), root, folders: BTreeMap::new() }
     }
 
-    fn settings(&self) -> Arc<Settings> {
-        let config = Config {
+    fn config(&self) -> Config {
+        Config {
             models: vec!["lstm".to_owned(), "last-value".to_owned()],
             choice: Choice::Order,
             models_dir: self.root.path().join("store"),
             model_folders: self.folders.clone(),
             ..Config::default()
-        };
-        Arc::new(config.settings().unwrap())
+        }
     }
 
+    fn settings(&self) -> Arc<Settings> {
+        Arc::new(self.config().settings().unwrap())
+    }
+
+    /// As a predictor opens it.
     fn open(&self) -> anyhow::Result<Arc<Registry>> {
-        Registry::open(self.settings()).map(Arc::new)
+        Registry::open_recording(self.settings()).map(Arc::new)
     }
 
     fn write(&self, version: &str, contents: &Contents) {
@@ -61,7 +65,23 @@ impl World {
         let manifest_sha256 = self.store.files("lstm", version).unwrap().manifest_sha256();
         let to = Some(Pinned { version: version.to_owned(), manifest_sha256 });
         let from = from_s.map(|from_s| EventTime::from_s(START_S + from_s));
-        self.store.add("lstm", Switch { from, to }).unwrap();
+        self.store.add("lstm", Switch { from, to, verdict: None }).unwrap();
+    }
+
+    /// Leaves half of a version's model; gives all of it.
+    fn truncate(&self, version: &str) -> Vec<u8> {
+        let path = self.store.folder("lstm", version).unwrap().join(MODEL_FILE);
+        let whole = fs::read(&path).unwrap();
+        fs::write(path, &whole[..whole.len() / 2]).unwrap();
+        whole
+    }
+
+    fn mend(&self, version: &str, whole: &[u8]) {
+        fs::write(self.store.folder("lstm", version).unwrap().join(MODEL_FILE), whole).unwrap();
+    }
+
+    fn verdicts(&self) -> Vec<Option<Verdict>> {
+        self.store.switches("lstm").unwrap().into_iter().map(|switch| switch.verdict).collect()
     }
 }
 
@@ -74,6 +94,12 @@ fn terms(registry: &Registry) -> Vec<(String, i64)> {
         (network.version().to_string(), from)
     };
     models.networks().iter().map(of).collect()
+}
+
+/// Versions of the terms, and whether they are loaded.
+fn loaded(registry: &Registry) -> Vec<(String, bool)> {
+    let models = registry.models();
+    models.networks().values().map(|network| (network.version().to_string(), network.is_loaded())).collect()
 }
 
 fn said(terms: &[(&str, i64)]) -> Vec<(String, i64)> {
@@ -93,7 +119,7 @@ fn what_is_promoted_joins_and_what_is_taken_back_leaves() {
     registry.refresh();
     assert_eq!(terms(&registry), said(&[("base", -1), ("2", 10), ("3", 21)]));
     // Back to what the configuration names, before the third one's time has come.
-    let back = Switch { from: Some(EventTime::from_s(START_S + 5400)), to: None };
+    let back = Switch { from: Some(EventTime::from_s(START_S + 5400)), to: None, verdict: None };
     world.store.add("lstm", back).unwrap();
     registry.refresh();
     assert_eq!(terms(&registry), said(&[("base", -1), ("2", 10), ("base", 18)]));
@@ -133,7 +159,11 @@ fn a_bad_version_is_passed_over() {
     for (version, spoil) in spoil {
         world.promote(version, STATEFUL, Some(6000));
         spoil(&world.store.folder("lstm", version).unwrap());
+        let looking = Registry::open(world.settings()).unwrap();
+        assert_eq!(terms(&looking), sound, "{version}: for who only looks");
+        assert_eq!(world.verdicts()[1], None, "{version}: who only looks writes nothing");
         registry.refresh();
+        assert!(matches!(&world.verdicts()[1], Some(Verdict::Refused(_))), "{version}");
         assert_eq!(terms(&registry), sound, "{version}");
         assert_eq!(terms(&world.open().unwrap()), sound, "{version}: at the start as well");
     }
@@ -141,6 +171,80 @@ fn a_bad_version_is_passed_over() {
     world.promote("truncated", STATEFUL, Some(9000));
     registry.refresh();
     assert_eq!(terms(&registry), said(&[("base", -1), ("2", 10), ("truncated", 30)]));
+}
+
+#[test]
+fn what_one_has_refused_all_pass_over_until_it_is_promoted_again() {
+    let world = World::with_base();
+    let (one, other) = (world.open().unwrap(), world.open().unwrap());
+    world.promote("2", STATEFUL, Some(3000));
+    let whole = world.truncate("2");
+    one.refresh();
+    world.mend("2", &whole);
+    other.refresh();
+    for registry in [one, other, world.open().unwrap()] {
+        assert_eq!(terms(&registry), said(&[("base", -1)]));
+        assert_eq!(loaded(&registry).len(), 1);
+    }
+    world.promote("2", STATEFUL, Some(3000));
+    assert_eq!(terms(&world.open().unwrap()), said(&[("base", -1), ("2", 10)]));
+    assert!(matches!(&world.verdicts()[..], [Some(Verdict::Passed(shape))] if shape.kind == STATEFUL));
+}
+
+#[test]
+fn a_horizon_that_a_version_lacks_does_not_stand_against_it() {
+    let world = World::bare();
+    world.promote("1", STATEFUL, None);
+    let config = Config { horizons_s: vec![300, 1800], ..world.config() };
+    let error = Registry::open_recording(Arc::new(config.settings().unwrap())).err().unwrap();
+    assert!(error.to_string().contains("which has no model"), "{error:#}");
+    assert!(matches!(&world.verdicts()[..], [Some(Verdict::Passed(_))]));
+    assert_eq!(terms(&world.open().unwrap()), said(&[("1", -1)]));
+}
+
+#[test]
+fn earlier_versions_are_loaded_when_a_bin_of_theirs_is_forecast() {
+    let world = World::with_base();
+    world.promote("2", STATEFUL, Some(3000));
+    world.promote("3", STATEFUL, Some(6000));
+    let all = |versions: [bool; 3]| ["base", "2", "3"].map(str::to_owned).into_iter().zip(versions).collect::<Vec<_>>();
+    let first = world.open().unwrap();
+    assert_eq!(loaded(&first), all([true, true, true]), "each was tried");
+    let mut partition = Partition::new(first);
+    let wanted: Vec<Prediction> = (0..95).flat_map(|nth| apply(&mut partition, nth)).collect();
+    let snapshot = partition.snapshot();
+    let later = apply(&mut partition, 95);
+
+    let restarted = world.open().unwrap();
+    let mut restored = Partition::restored(Arc::clone(&restarted), &snapshot).unwrap();
+    assert!(apply(&mut restored, 95) == later);
+    assert_eq!(loaded(&restarted), all([true, false, true]));
+    let mut rebuilt = Partition::new(Arc::clone(&restarted));
+    let got: Vec<Prediction> = (0..95).flat_map(|nth| apply(&mut rebuilt, nth)).collect();
+    assert!(got == wanted && rebuilt.snapshot() == snapshot);
+    assert_eq!(loaded(&restarted), all([true, true, true]));
+}
+
+#[test]
+fn a_version_that_is_lost_stops_who_needs_it_and_nobody_else() {
+    let world = World::with_base();
+    world.promote("2", STATEFUL, Some(3000));
+    world.promote("3", STATEFUL, Some(6000));
+    let mut partition = Partition::new(world.open().unwrap());
+    (0..95).for_each(|nth| drop(apply(&mut partition, nth)));
+    let snapshot = partition.snapshot();
+    fs::remove_dir_all(world.store.folder("lstm", "2").unwrap()).unwrap();
+    let restarted = world.open().unwrap();
+    let mut restored = Partition::restored(Arc::clone(&restarted), &snapshot).unwrap();
+    assert!(apply(&mut restored, 95) == apply(&mut partition, 95));
+    let mut rebuilt = Partition::new(restarted);
+    let error = (0..60).find_map(|nth| rebuilt.apply(batch(nth)).err()).unwrap();
+    let error = format!("{error:#}");
+    assert!(error.contains("version 2 was in use") && error.contains("put back what its folder held"), "{error}");
+    // The newest is needed at once, and missed at the start.
+    fs::remove_dir_all(world.store.folder("lstm", "3").unwrap()).unwrap();
+    let error = format!("{:#}", world.open().err().unwrap());
+    assert!(error.contains("models_dir") && error.contains("version 3 was in use"), "{error}");
 }
 
 #[test]
@@ -227,7 +331,8 @@ fn a_snapshot_that_was_made_with_other_models_is_put_aside() {
     let error = Partition::restored(world.open().unwrap(), &snapshot).err().unwrap().to_string();
     assert!(error.contains("other models had been in use"), "{error}");
     // Taken back, and promoted for a time that has not come: nothing has changed for what was seen.
-    world.store.add("lstm", Switch { from: Some(EventTime::from_s(START_S + 9000)), to: None }).unwrap();
+    let from = Some(EventTime::from_s(START_S + 9000));
+    world.store.add("lstm", Switch { from, to: None, verdict: None }).unwrap();
     world.promote("2", STATEFUL, Some(9000 + 3000));
     assert!(Partition::restored(world.open().unwrap(), &snapshot).is_ok());
 }
