@@ -115,7 +115,7 @@ fn add_partitions(installation: &Installation, topic: &str, partitions: usize) {
 }
 
 /// Keys would move to partitions that do not hold their state: a stage whose input gets partitions, and a source
-/// whose output does, end and say why, the stage also when it is started again.
+/// whose output does, end and say why, and so they do when they are started again.
 #[test]
 fn partitions_added_under_a_stage_and_a_source_are_refused() {
     let mut installation = one_broker();
@@ -135,4 +135,9 @@ fn partitions_added_under_a_stage_and_a_source_are_refused() {
     let mut again = installation.start(&CopySettings { instance: "again".to_owned(), ..stage });
     assert!(!again.ended().success());
     assert!(again.log().contains("has 8 partitions"), "{}", again.log());
+    let told = |log: &str| log.matches("has 8 partitions").count();
+    let before = told(&writing.log());
+    let mut again = installation.start(&source);
+    assert!(!again.ended().success());
+    assert!(told(&again.log()) > before, "{}", again.log());
 }

@@ -13,10 +13,10 @@ use super::settle::{Settling, settle_at_last};
 use super::transaction::{Located, TransactionFailure, Transactional, Unsettled, locate};
 use crate::bus::Source;
 use crate::error::BusError;
-use crate::framing::take_array;
+use crate::framing::{put_bytes, take_array, take_bytes};
 use crate::record::OutputRecord;
 use crate::step::{Placement, Write};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,8 @@ pub(crate) struct Standing {
     generation: u64,
     /// Counts the appends, so that it can be told whether one with unknown outcome took effect.
     sequence: u64,
+    /// Partitions of each topic that it has written, as they were when it first did.
+    topics: BTreeMap<String, u32>,
     pub(crate) position: Option<Vec<u8>>,
 }
 
@@ -40,6 +42,11 @@ impl Standing {
     fn encode(&self) -> Vec<u8> {
         let mut bytes = self.generation.to_be_bytes().to_vec();
         bytes.extend(self.sequence.to_be_bytes());
+        bytes.extend(u32::try_from(self.topics.len()).unwrap_or(u32::MAX).to_be_bytes());
+        for (topic, partitions) in &self.topics {
+            put_bytes(&mut bytes, topic.as_bytes());
+            bytes.extend(partitions.to_be_bytes());
+        }
         if let Some(position) = &self.position {
             bytes.push(1);
             bytes.extend_from_slice(position);
@@ -50,7 +57,13 @@ impl Standing {
     pub(crate) fn decode(mut bytes: &[u8]) -> Option<Self> {
         let generation = u64::from_be_bytes(take_array(&mut bytes)?);
         let sequence = u64::from_be_bytes(take_array(&mut bytes)?);
-        Some(Self { generation, sequence, position: bytes.split_first().map(|(_, position)| position.to_vec()) })
+        let mut topics = BTreeMap::new();
+        for _ in 0..u32::from_be_bytes(take_array(&mut bytes)?) {
+            let topic = String::from_utf8(take_bytes(&mut bytes)?.to_vec()).ok()?;
+            topics.insert(topic, u32::from_be_bytes(take_array(&mut bytes)?));
+        }
+        let position = bytes.split_first().map(|(_, position)| position.to_vec());
+        Some(Self { generation, sequence, topics, position })
     }
 }
 
@@ -209,14 +222,20 @@ impl<K: Kafka> KafkaSource<K> {
         Ok(())
     }
 
-    /// Refuses a topic that has got partitions since it was first written: a key would go on in another one than
-    /// that which holds what came before.
+    /// Refuses a topic that has got partitions since it was first written, by this one or by one before it under its
+    /// name: a key would go on in another one than that which holds what came before.
     fn check_partitions(&self, topic: &Arc<str>) -> Result<(), BusError> {
-        let wanted = self.scope.iter().filter(|place| place.topic == *topic).count();
+        let in_scope = self.scope.iter().filter(|place| place.topic == *topic).count();
+        let wanted = match u32::try_from(in_scope).unwrap_or(u32::MAX) {
+            0 => self.standing.topics.get(&**topic).copied(),
+            in_scope => Some(in_scope),
+        };
         let found = self.kafka.partitions_now(topic)?;
-        match u32::try_from(wanted).unwrap_or(u32::MAX) {
-            wanted if wanted == 0 || wanted == found => Ok(()),
-            wanted => Err(BusError::PartitionMismatch { topic: topic.to_string(), found, wanted }),
+        match wanted {
+            Some(wanted) if wanted != found => {
+                Err(BusError::PartitionMismatch { topic: topic.to_string(), found, wanted })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -237,7 +256,12 @@ impl<K: Kafka> KafkaSource<K> {
         self.resume()?;
         self.count_partitions()?;
         let Standing { generation, sequence, .. } = self.standing;
-        let next = Standing { generation, sequence: sequence + 1, position: Some(position.to_vec()) };
+        let mut topics = self.standing.topics.clone();
+        let written: BTreeSet<&Arc<str>> = records.iter().map(|record| &record.topic).collect();
+        for topic in written.into_iter().filter(|topic| !self.standing.topics.contains_key(&***topic)) {
+            topics.insert(topic.to_string(), self.kafka.partitions(topic)?);
+        }
+        let next = Standing { generation, sequence: sequence + 1, topics, position: Some(position.to_vec()) };
         let mut writes: Vec<Write> = records.into_iter().map(Write::from).collect();
         writes.push(self.standing_record(&next));
         let located = locate(&*self.kafka, &writes)?;
@@ -324,8 +348,11 @@ mod tests {
     #[test]
     fn a_standing_comes_back_and_an_empty_position_is_a_position() {
         for position in [None, Some(vec![]), Some(b"ten".to_vec())] {
-            let standing = Standing { generation: 3, sequence: 7, position };
-            assert_eq!(Standing::decode(&standing.encode()), Some(standing));
+            for topics in [vec![], vec![("in".to_owned(), 4), ("out".to_owned(), 12)]] {
+                let topics = BTreeMap::from_iter(topics);
+                let standing = Standing { generation: 3, sequence: 7, topics, position: position.clone() };
+                assert_eq!(Standing::decode(&standing.encode()), Some(standing));
+            }
         }
         assert_eq!(Standing::decode(b"short"), None);
     }

@@ -421,6 +421,40 @@ fn seeds() -> std::ops::Range<u64> {
     }
 }
 
+/// Has a source write these, with nothing in its way.
+fn source_ends(world: &Rc<RefCell<World>>, payloads: usize) -> Result<(), BusError> {
+    let payloads: Payloads = Rc::new((0..payloads).map(|i| (i % KEYS, format!("payload-{i}"))).collect());
+    let mut process = Process::start(Actor::Source, world, &payloads);
+    for _ in 0..TURNS_MAX {
+        let mut world = world.borrow_mut();
+        world.now_ms += 10;
+        world.write_marker();
+        drop(world);
+        if let CoroutineResult::Return(ended) = process.coroutine.resume(()) {
+            return ended;
+        }
+    }
+    panic!("the source does not end");
+}
+
+#[test]
+fn a_source_that_starts_after_partitions_were_added_notices() {
+    let topics = [(INPUT, PARTITIONS), (OUTPUT, PARTITIONS), (SOURCE_POSITIONS, 1)];
+    let world = World::new(fastrand::Rng::with_seed(1), Broken::Nothing, &topics);
+    let world = Rc::new(RefCell::new(world));
+    source_ends(&world, 9).expect("all is written");
+    // One that it does not write is not its affair.
+    world.borrow_mut().set_partitions(OUTPUT, PARTITIONS + 1);
+    source_ends(&world, 12).expect("it goes on");
+    world.borrow_mut().set_partitions(INPUT, 2 * PARTITIONS);
+    match source_ends(&world, 20) {
+        Err(BusError::PartitionMismatch { topic, found, wanted }) => {
+            assert_eq!((topic.as_str(), found, wanted), (INPUT, 2 * PARTITIONS, PARTITIONS));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn no_order_of_events_loses_or_repeats_anything() {
     for seed in seeds() {

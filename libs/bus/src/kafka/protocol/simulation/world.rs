@@ -199,6 +199,10 @@ impl World {
         self.losses > 0 && self.random.u32(0..self.losses) == 0
     }
 
+    pub(super) fn set_partitions(&mut self, topic: &str, partitions: u32) {
+        self.topics.insert(topic.to_owned(), partitions);
+    }
+
     pub(super) fn partitions(&self, topic: &str) -> Option<u32> {
         self.topics.get(topic).copied()
     }
