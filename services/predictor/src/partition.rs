@@ -28,7 +28,7 @@ use prescale_domain::forecast::{DAY_BINS, Family, GRID_STEP_S};
 use prescale_domain::kpi::KpiName;
 use prescale_domain::policy::Resource;
 use prescale_domain::prediction::{Prediction, Reading, ResourceForecast, Signal};
-use prescale_domain::stream::silence::{SourceNumber, Sources};
+use prescale_domain::stream::silence::Sources;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use std::collections::{BTreeMap, BTreeSet};
