@@ -2,6 +2,7 @@
 //! benchmarks.
 
 use bus_tests::conformance::fixture::read_all;
+use prescale::services::{Launch, SERVICES, ServiceEntry, Told, installation};
 use prescale::settings::Settings;
 use prescale::topics::specs;
 use prescale_bus::{Bus, ConsumedRecord, Header};
@@ -41,40 +42,30 @@ pub struct Pipeline {
 impl Pipeline {
     /// Makes the topics and starts the stages.
     pub fn start(bus: &Arc<dyn Bus>, settings: &Settings) -> Self {
-        bus.ensure_topics(&specs(settings.bus.partitions, 1)).expect("the topics are made");
+        let context = installation(settings);
+        bus.ensure_topics(&specs(&context.graph, settings.bus.partitions, 1)).expect("the topics are made");
         let mut pipeline = Self {
             bus: Arc::clone(bus),
             settings: settings.clone(),
-            context: Context::new(&settings.bus),
+            context,
             stop: CancellationToken::new(),
             threads: Vec::new(),
         };
-        pipeline.spawn("fingerprinter", |s, c, b, t| prescale_fingerprinter::run(&s.fingerprinter, c, b, t));
-        pipeline.spawn("predictor", |s, c, b, t| prescale_predictor::run(&s.predictor, c, b, t));
-        pipeline.spawn("planner", |s, c, b, t| prescale_planner::run(&s.planner, s.named(), c, b, t));
-        pipeline.spawn("governor", |s, c, b, t| prescale_governor::run(&s.governor, c, b, t));
-        pipeline.spawn("evaluator", |s, c, b, t| {
-            prescale_evaluator::run(&s.evaluator, (&s.planner, &s.grouper.groups), c, b, t)
-        });
-        if !settings.grouper.inputs().is_empty() {
-            pipeline.spawn("grouper", |s, c, b, t| prescale_grouper::run(&s.grouper, c, b, t));
+        for service in SERVICES.iter().filter(|service| !(service.stages)(settings).is_empty()) {
+            pipeline.spawn(service);
         }
-        pipeline.spawn("actuator", |s, c, b, t| prescale_actuator::run(&s.actuator, c, b, t));
         pipeline
     }
 
-    fn spawn(
-        &mut self,
-        name: &'static str,
-        run: fn(&Settings, &Context, Arc<dyn Bus>, &CancellationToken) -> anyhow::Result<()>,
-    ) {
+    fn spawn(&mut self, service: &'static ServiceEntry) {
         let (settings, context) = (self.settings.clone(), self.context.clone());
         let (bus, stop) = (Arc::clone(&self.bus), self.stop.clone());
-        let thread = std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || run(&settings, &context, bus, &stop))
-            .expect("a thread starts");
-        self.threads.push((name, thread));
+        let run = move || {
+            let tell = |_: Told| ();
+            (service.run)(&Launch { settings: &settings, context: &context, bus: &bus, stop: &stop, tell: &tell })
+        };
+        let thread = std::thread::Builder::new().name(service.name.to_owned()).spawn(run).expect("a thread starts");
+        self.threads.push((service.name, thread));
     }
 
     /// Runs the collector, as the settings say, until `is_end` holds for one of its events; then
@@ -99,10 +90,8 @@ impl Pipeline {
 
     /// Waits until the stages have worked through all that is written.
     pub fn settle(&self) {
-        for stages in [&self.settings.accounted(), &self.settings.grouper.inputs()] {
-            let settled = self.context.settled_through(stages, self.bus.as_ref(), &self.stop);
-            assert_eq!(settled.expect("the bus answers"), Settled::Yes);
-        }
+        let settled = self.context.settled_through(self.context.graph.stages(), self.bus.as_ref(), &self.stop);
+        assert_eq!(settled.expect("the bus answers"), Settled::Yes);
     }
 
     /// Stops the stages; each must have ended well.

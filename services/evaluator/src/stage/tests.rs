@@ -1,7 +1,9 @@
 //! The evaluator on made-up predictions.
 
 use super::*;
-use prescale_chassis::GroupsConfig;
+use prescale_bus::ConsumedRecord;
+use prescale_chassis::audit::{Found, Judged, NO_OUTPUT, Read};
+use prescale_chassis::{GroupsConfig, output_record};
 use prescale_contracts::{Contract, Envelope};
 use prescale_domain::evaluation::Outcome;
 use prescale_domain::kpi::{CPU_CORES_USED, KpiName};
@@ -101,4 +103,35 @@ fn an_outcome_follows_from_the_prediction_that_ended_its_hour() {
     assert_eq!(header("ce_id"), expected.id.as_bytes());
     assert_eq!((&*record.topic, &*record.key), (topics::OUTCOMES, b"a".as_slice()));
     assert_eq!(header("ce_type"), b"io.prescale.v1.Outcome");
+}
+
+#[test]
+fn the_audit_knows_which_predictions_must_end_an_hour() {
+    let inputs = inputs();
+    let replies = factory().create(0).apply(inputs.clone()).unwrap();
+    let outcome = [Found { topic: topics::OUTCOMES, ordinal: 0, at: None }];
+    for is_removed in [false, true] {
+        let mut audit = crate::audit::audit();
+        for (offset, (input, reply)) in (0..).zip(inputs.iter().zip(&replies)) {
+            let record = output_record(&input.envelope, topics::PREDICTIONS, &input.value).unwrap();
+            let record = ConsumedRecord {
+                topic: record.topic,
+                partition: 0,
+                offset,
+                appended_at_ms: 0,
+                key: Some(record.key),
+                value: record.value,
+                headers: record.headers,
+            };
+            let ended = matches!(reply, Reply::Emit(_));
+            let found: &[Found] = if ended && !is_removed { &outcome } else { &[] };
+            let wanted = match (ended, is_removed) {
+                (true, false) => Judged::Ended,
+                (true, true) => Judged::Wrong(NO_OUTPUT),
+                (false, _) => Judged::Without(OPEN_HOUR),
+            };
+            assert_eq!(audit.judge(&Read { record: &record, found, is_rejected: false }), wanted, "{offset}");
+        }
+        assert!(audit.close().is_empty());
+    }
 }

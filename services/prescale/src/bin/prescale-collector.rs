@@ -1,7 +1,7 @@
-//! The collector as a process of its own.
+//! The collector as a process of its own. It waits for stages, so it is made where all of them are listed.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    prescale_chassis::service_main("collector", prescale_collector::run)
+    prescale::services::service_process("collector")
 }
