@@ -1,7 +1,8 @@
 //! Samples in, fingerprints out: how each workload behaved over a short and a long window.
 //!
 //! [`partition`] holds the work of one partition, [`plausibility`] what it knows of values that cannot be, [`sql`]
-//! the feature set; [`stage`] puts them on the bus, `audit` says what must follow. Order, windows and numbers are `prescale_domain`'s.
+//! the feature set; [`stage`] puts them on the bus, `audit` says what must follow. Order, windows and numbers are
+//! `prescale_domain`'s.
 
 mod audit;
 pub mod config;

@@ -178,7 +178,9 @@ impl Accountant<'_> {
             let judged = audit.judge(&Read { record, found: &found, is_rejected });
             account.judged(input, Place::of(record), judged, is_rejected && found.is_empty());
         })?;
-        for (place, judged) in audit.close() {
+        let mut closed = audit.close();
+        closed.sort_unstable_by_key(|(place, _)| *place);
+        for (place, judged) in closed {
             account.judged(input, place, judged, false);
         }
         account.counted = audit.counted().to_vec();

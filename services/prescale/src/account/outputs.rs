@@ -220,12 +220,10 @@ impl<'a> Outputs<'a> {
 
     /// Those that follow from no input.
     pub(super) fn orphans(&self, kept: &Kept) -> impl Iterator<Item = Orphan> {
-        let lost = self.all.iter().filter(|output| !output.is_followed);
-        lost.map(
-            |output| {
-                if kept.would_have(output) { Orphan::Stray(self.shown(output)) } else { Orphan::MayBeRetention }
-            },
-        )
+        let orphan = move |output: &Output| {
+            if kept.would_have(output) { Orphan::Stray(self.shown(output)) } else { Orphan::MayBeRetention }
+        };
+        self.all.iter().filter(|output| !output.is_followed).map(orphan)
     }
 
     fn shown(&self, output: &Output) -> String {
