@@ -2,10 +2,11 @@
 //! benchmarks.
 
 use bus_tests::conformance::fixture::read_all;
+use prescale::services::{Launch, SERVICES, ServiceEntry, Told, installation};
 use prescale::settings::Settings;
 use prescale::topics::specs;
 use prescale_bus::{Bus, ConsumedRecord, Header, Lag, StageFactory};
-use prescale_chassis::{Context, Settled, StageInput};
+use prescale_chassis::{Context, Settled, StageEntry};
 use prescale_collector::Event;
 use prescale_contracts::{Contract, topics};
 use prescale_domain::group::GroupPart;
@@ -48,45 +49,35 @@ impl Pipeline {
 
     /// As [`Self::start`], with stages of one's own in place of the services of the same names.
     pub fn start_with(bus: &Arc<dyn Bus>, settings: &Settings, own: Vec<Arc<dyn StageFactory>>) -> Self {
-        bus.ensure_topics(&specs(settings.bus.partitions, 1)).expect("the topics are made");
+        let context = installation(settings);
+        bus.ensure_topics(&specs(&context.graph, settings.bus.partitions, 1)).expect("the topics are made");
         let mut pipeline = Self {
             bus: Arc::clone(bus),
             settings: settings.clone(),
-            context: Context::new(&settings.bus),
+            context,
             stop: CancellationToken::new(),
             own,
             threads: Vec::new(),
         };
-        pipeline.spawn("fingerprinter", |s, c, b, t| prescale_fingerprinter::run(&s.fingerprinter, c, b, t));
-        pipeline.spawn("predictor", |s, c, b, t| prescale_predictor::run(&s.predictor, c, b, t));
-        pipeline.spawn("planner", |s, c, b, t| prescale_planner::run(&s.planner, s.named(), c, b, t));
-        pipeline.spawn("governor", |s, c, b, t| prescale_governor::run(&s.governor, c, b, t));
-        pipeline.spawn("evaluator", |s, c, b, t| {
-            prescale_evaluator::run(&s.evaluator, (&s.planner, &s.grouper.groups), c, b, t)
-        });
-        if !settings.grouper.inputs().is_empty() {
-            pipeline.spawn("grouper", |s, c, b, t| prescale_grouper::run(&s.grouper, c, b, t));
+        for service in SERVICES.iter().filter(|service| !(service.stages)(settings).is_empty()) {
+            pipeline.spawn(service);
         }
-        pipeline.spawn("actuator", |s, c, b, t| prescale_actuator::run(&s.actuator, c, b, t));
         pipeline
     }
 
-    fn spawn(
-        &mut self,
-        name: &'static str,
-        run: fn(&Settings, &Context, Arc<dyn Bus>, &CancellationToken) -> anyhow::Result<()>,
-    ) {
+    fn spawn(&mut self, service: &'static ServiceEntry) {
         let (settings, context) = (self.settings.clone(), self.context.clone());
         let (bus, stop) = (Arc::clone(&self.bus), self.stop.clone());
-        let own = self.own.iter().find(|factory| factory.name() == name).cloned();
-        let thread = std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || match own {
-                Some(factory) => Ok(context.run_stage(bus.as_ref(), factory, &stop)?),
-                None => run(&settings, &context, bus, &stop),
-            })
-            .expect("a thread starts");
-        self.threads.push((name, thread));
+        let own = self.own.iter().find(|factory| factory.name() == service.name).cloned();
+        let run = move || match own {
+            Some(factory) => Ok(context.run_stage(bus.as_ref(), factory, &stop)?),
+            None => {
+                let tell = |_: Told| ();
+                (service.run)(&Launch { settings: &settings, context: &context, bus: &bus, stop: &stop, tell: &tell })
+            }
+        };
+        let thread = std::thread::Builder::new().name(service.name.to_owned()).spawn(run).expect("a thread starts");
+        self.threads.push((service.name, thread));
     }
 
     /// Runs the collector, as the settings say, until `is_end` holds for one of its events; then
@@ -111,19 +102,17 @@ impl Pipeline {
 
     /// Waits until the stages have worked through all that is written.
     pub fn settle(&self) {
-        for stages in [&self.settings.accounted(), &self.settings.grouper.inputs()] {
-            let settled = self.context.settled_through(stages, self.bus.as_ref(), &self.stop);
-            assert_eq!(settled.expect("the bus answers"), Settled::Yes);
-        }
+        let settled = self.context.settled_through(self.context.graph.stages(), self.bus.as_ref(), &self.stop);
+        assert_eq!(settled.expect("the bus answers"), Settled::Yes);
     }
 
     /// Records that each stage is behind, by stage in the order of the data.
     pub fn behind(&self) -> Vec<(&'static str, u64)> {
-        let behind = |StageInput { stage, topic }| {
-            let lags = self.bus.lag(&self.context.group(stage), topic).expect("the lag is readable");
-            (stage, lags.iter().map(Lag::behind).sum::<u64>())
+        let behind = |entry: &StageEntry| {
+            let lags = self.bus.lag(&self.context.group(entry.stage), entry.input).expect("the lag is readable");
+            (entry.stage, lags.iter().map(Lag::behind).sum::<u64>())
         };
-        self.settings.accounted().into_iter().map(behind).collect()
+        self.context.graph.stages().iter().map(behind).collect()
     }
 
     /// Stops the stages; each must have ended well.

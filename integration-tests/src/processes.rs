@@ -3,7 +3,7 @@
 use bus_tests::conformance::fixture::until_within;
 use bus_tests::signals::{self, Signal};
 use prescale_bus::Bus;
-use prescale_chassis::{Context, StageInput};
+use prescale_chassis::{Context, StageEntry};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub fn count(bus: &dyn Bus, topic: &str) -> i64 {
 }
 
 /// Whether each of the stages has read all there is.
-pub fn is_worked_off(bus: &dyn Bus, context: &Context, stages: &[StageInput]) -> bool {
-    let lag = |stage: &str, topic: &str| bus.lag(&context.group(stage), topic).expect("the lag is readable");
-    stages.iter().all(|s| lag(s.stage, s.topic).iter().all(|l| l.behind() == 0))
+pub fn is_worked_off(bus: &dyn Bus, context: &Context, stages: &[StageEntry]) -> bool {
+    let lag = |s: &StageEntry| bus.lag(&context.group(s.stage), s.input).expect("the lag is readable");
+    stages.iter().all(|stage| lag(stage).iter().all(|l| l.behind() == 0))
 }

@@ -3,11 +3,12 @@
 
 use crate::machine::{cores, peak_memory_mb};
 use integration_tests::pipeline::Pipeline;
+use prescale::services::installation;
 use prescale::settings::Settings;
 use prescale::topics::specs;
 use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
 use prescale_bus::{Bus, OutputRecord, cancelled_within};
-use prescale_chassis::{Context, output_record};
+use prescale_chassis::output_record;
 use prescale_contracts::{Contract, Envelope, topics};
 use prescale_domain::fleet::{Fleet, FleetSettings};
 use prescale_domain::sample::Sample;
@@ -65,8 +66,8 @@ fn measure(run: Run, workloads: u32, ticks: u32) -> Measured {
 
 fn run_over(bus: &Arc<dyn Bus>, run: Run, workloads: u32, ticks: u32) -> (u64, Duration) {
     let settings = Settings::default();
-    bus.ensure_topics(&specs(settings.bus.partitions, 1)).expect("the topics are made");
-    let context = Context::new(&settings.bus);
+    let context = installation(&settings);
+    bus.ensure_topics(&specs(&context.graph, settings.bus.partitions, 1)).expect("the topics are made");
     let stop = CancellationToken::new();
     let began = Instant::now();
     match run {

@@ -75,7 +75,7 @@ fn context(group_prefix: &str) -> Context {
 
 fn lags(bus: &dyn Bus, config: &Config, context: &Context) -> Vec<Lag> {
     let lag = |stage: &str, topic: &str| bus.lag(&context.group(stage), topic).expect("the lag is readable");
-    config.inputs().iter().flat_map(|input| lag(input.stage, input.topic)).collect()
+    config.stages().iter().flat_map(|entry| lag(entry.stage, entry.input)).collect()
 }
 
 fn is_done(lags: &[Lag]) -> bool {
@@ -87,7 +87,7 @@ fn archive_with_outages(store: &mut Store, config: &Config, stop: fn(&mut Store)
     let (bus, context) = (Arc::new(open(&log().join("log.db"))), context(&format!("to-{}", store.url())));
     let shutdown = CancellationToken::new();
     let not_ready = || context.health.not_ready();
-    let waits = || not_ready().iter().filter(|(_, why)| why.contains("waits")).count() == config.inputs().len();
+    let waits = || not_ready().iter().filter(|(_, why)| why.contains("waits")).count() == config.stages().len();
     std::thread::scope(|scope| {
         let stop_at_end = shutdown.clone().drop_guard();
         let bus: Arc<dyn Bus> = bus;

@@ -2,8 +2,9 @@
 
 use integration_tests::pipeline::{assert_same, outputs};
 use integration_tests::processes::{binary, count, is_worked_off, terminate, until};
+use prescale::services::installation;
+use prescale::settings::Settings;
 use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
-use prescale_chassis::{BusConfig, Context, STAGES};
 use prescale_contracts::topics;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -97,7 +98,8 @@ fn log_of(folder: &Path) -> EmbeddedBus {
 }
 
 fn is_through(log: &EmbeddedBus) -> bool {
-    is_worked_off(log, &Context::new(&BusConfig::default()), &STAGES)
+    let context = installation(&Settings::default());
+    is_worked_off(log, &context, context.graph.stages())
 }
 
 /// The span in one go: its folder, and the number of samples.
@@ -146,7 +148,9 @@ fn looking_at_what_is_there(folder: &Path) {
     assert!(account.status.success(), "{}", text(&account.stderr));
     let stages: Value = serde_json::from_slice(&account.stdout).expect("JSON");
     for stage in stages.as_array().expect("a list") {
-        assert_eq!((&stage["repeated_outputs"], &stage["unread"]), (&0.into(), &0.into()), "{stage}");
+        for wrong in ["missing", "strays", "repeated_outputs", "unread"] {
+            assert_eq!(stage[wrong], 0, "{wrong}: {stage}");
+        }
         assert_eq!(
             stage["read"].as_u64(),
             Some(["followed", "rejected", "without_output"].iter().filter_map(|k| stage[*k].as_u64()).sum()),

@@ -2,9 +2,11 @@
 
 use integration_tests::chromium::{Browser, key};
 use integration_tests::processes::binary;
+use prescale::services::installation;
+use prescale::settings::Settings;
 use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
 use prescale_bus::{Bus, OutputRecord};
-use prescale_chassis::{Context, FleetsConfig, GroupsConfig, output_record};
+use prescale_chassis::{FleetsConfig, GroupsConfig, output_record};
 use prescale_console::{Config, run_reporting};
 use prescale_contracts::{Contract, Envelope};
 use prescale_domain::action::{Action, ActionOutcome, ActionResult, Evidence, Mechanism, Reason, Verdict};
@@ -209,11 +211,12 @@ impl Console {
         let bus: Arc<dyn Bus> = Arc::new(
             EmbeddedBus::open(folder.path().join("prescale.db"), EmbeddedOptions::default()).expect("the log opens"),
         );
-        bus.ensure_topics(&prescale::topics::specs(4, 1)).expect("the topics are made");
+        let context = installation(&Settings::default());
+        bus.ensure_topics(&prescale::topics::specs(&context.graph, 4, 1)).expect("the topics are made");
         bus.source("test").and_then(|mut source| source.append(history(), b"1")).expect("it is written");
         let config = Config { listen: "127.0.0.1:0".to_owned(), ..Config::default() };
         let (tell, told) = sync_channel(1);
-        let (shutdown, context) = (CancellationToken::new(), Context::default());
+        let shutdown = CancellationToken::new();
         let (stop, of_console) = (shutdown.clone(), bus.clone());
         let thread = std::thread::spawn(move || {
             let named = Named { fleets: &FleetsConfig::default(), groups: &GroupsConfig::default() };
@@ -386,11 +389,11 @@ fn an_earlier_instant_is_explained(browser: &Browser) {
 fn fingerprint_and_pipeline_are_shown(browser: &Browser) {
     let features = browser.text(".features");
     assert!(features.contains("1.25 cores") && features.contains("0.75"), "{features}");
-    browser.wait_for("document.querySelectorAll('#strip li').length === 5");
+    browser.wait_for("document.querySelectorAll('#strip li').length === 6");
     browser.eval("void (location.hash = '#/pipeline')");
     browser.wait_for("(window.stages = [...document.querySelectorAll('main table')].find(t => t.textContent.includes('prescale-fingerprinter')))");
     let stages = browser.eval("[...window.stages.tBodies[0].rows].map(r => r.cells[3].textContent)");
-    assert_eq!(stages, serde_json::json!(["364", "1", "50", "0", "1"]), "no stage runs, so all is lag");
+    assert_eq!(stages, serde_json::json!(["364", "1", "50", "0", "1", "50"]), "no stage runs, so all is lag");
     browser.eval("void (location.hash = '#/actions')");
     browser.wait_for("document.querySelector('details.action summary')?.innerText.includes('web-1')");
 }

@@ -1,5 +1,6 @@
 //! All integration tests in one binary: each heavy crate is linked once.
 
+mod account;
 mod archiver;
 mod cases;
 mod command;

@@ -2,6 +2,7 @@
 //! bus, on a generated fleet.
 
 use integration_tests::pipeline::{Pipeline, said};
+use prescale::services::SERVICES;
 use prescale::settings::Settings;
 use prescale_bus::Bus;
 use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
@@ -20,8 +21,8 @@ fn run(hours: u32, text: &str) -> (Vec<Action>, Vec<ActionResult>) {
          start = \"2026-03-02T06:00:00Z\"\nuntil = \"+{hours}h\"\n{text}"
     );
     let loader = Loader::from_text(Path::new("prescale.toml"), &fleet, []).expect("it is TOML");
-    let settings = Settings::read(&loader).expect("it can be read");
-    settings.check().expect("it is sound");
+    let settings = Settings::read(&SERVICES, &loader).expect("it can be read");
+    settings.check(&SERVICES).expect("it is sound");
     let folder = tempfile::tempdir().expect("a folder for the log");
     let log = EmbeddedBus::open(folder.path().join("prescale.db"), EmbeddedOptions::default()).expect("the log opens");
     let bus: Arc<dyn Bus> = Arc::new(log);

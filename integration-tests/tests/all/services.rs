@@ -4,8 +4,10 @@
 use bus_tests::kafka_broker::TestBroker;
 use integration_tests::pipeline::{Said, said};
 use integration_tests::processes::{binary, count, is_worked_off, terminate, until};
+use prescale::services;
+use prescale::settings::Settings;
 use prescale_bus::kafka::{KafkaBus, KafkaOptions};
-use prescale_chassis::{BusConfig, Context, EVALUATOR, GROUP_STAGES, STAGES};
+use prescale_chassis::GroupConfig;
 use prescale_contracts::{Contract, topics};
 use prescale_domain::forecast::GRID_STEP_S;
 use prescale_domain::group::GroupPrediction;
@@ -139,10 +141,12 @@ fn services_that_are_killed_and_started_again_account_for_every_record() {
         installation.start(victim);
     }
     until("the fleet's span to be written", || installation.log("collector").contains("the fleet's span is written"));
-    let context = Context::new(&BusConfig::default());
-    until("the stages to be through", || is_worked_off(&bus, &context, &STAGES));
-    until("the evaluator to be through", || is_worked_off(&bus, &context, &[EVALUATOR]));
-    until("the group to be through", || is_worked_off(&bus, &context, &GROUP_STAGES));
+    let mut settings = Settings::default();
+    settings.grouper.groups.insert("all".to_owned(), GroupConfig::default());
+    let context = services::installation(&settings);
+    for stage in context.graph.stages() {
+        until(stage.stage, || is_worked_off(&bus, &context, std::slice::from_ref(stage)));
+    }
     for service in STAGE_SERVICES.into_iter().chain(["grouper"]) {
         let address = installation.telemetry(service).expect("it says where its telemetry is");
         installation.prescale(&["health", "--address", &address]);
@@ -152,10 +156,11 @@ fn services_that_are_killed_and_started_again_account_for_every_record() {
     let account = installation.prescale(&["account", "--format", "json"]);
     let stages: Value = serde_json::from_slice(&account.stdout).expect("JSON");
     let stages = stages.as_array().expect("a list");
-    assert_eq!(stages.len(), STAGE_SERVICES.len());
+    assert_eq!(stages.len(), context.graph.stages().len());
     for stage in stages {
         let number = |key: &str| stage[key].as_u64().unwrap_or_else(|| panic!("{key} of {stage}"));
-        let wrong = ["repeated_inputs", "repeated_outputs", "outputs_without_input", "unread", "rejected"];
+        let wrong =
+            ["missing", "strays", "outputs_without_input", "repeated_inputs", "repeated_outputs", "unread", "rejected"];
         assert!(wrong.iter().all(|key| number(key) == 0), "{stage}");
         assert_eq!(number("read"), number("followed") + number("without_output"), "{stage}");
     }

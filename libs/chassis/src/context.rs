@@ -1,14 +1,18 @@
 //! What a service's `run` gets beside its own configuration.
 
 use crate::bus_access::BusConfig;
+use crate::graph::Graph;
 use crate::health::HealthRegistry;
 use prescale_bus::StageOptions;
+use std::sync::Arc;
 
 /// The installation as a service sees it. Clones share the health registry.
 #[derive(Clone, Debug)]
 pub struct Context {
     /// Where components report their health.
     pub health: HealthRegistry,
+    /// The stages of the installation, for those who look at others; none where nobody has handed them over.
+    pub graph: Arc<Graph>,
     /// Prefix of consumer groups.
     pub group_prefix: String,
     /// Most records given to a stage at a time.
@@ -22,10 +26,17 @@ impl Context {
     pub fn new(bus: &BusConfig) -> Self {
         Self {
             health: HealthRegistry::default(),
+            graph: Arc::default(),
             group_prefix: bus.group_prefix.clone(),
             batch_records_max: bus.batch_records_max,
             snapshot_every_records: bus.snapshot_every_records,
         }
+    }
+
+    /// Among these stages.
+    #[must_use]
+    pub fn with_graph(self, graph: Graph) -> Self {
+        Self { graph: Arc::new(graph), ..self }
     }
 
     /// Consumer group of a stage: `<prefix>-<stage>`.

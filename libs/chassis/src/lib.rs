@@ -3,10 +3,12 @@
 //!
 //! Only this crate and the edges of the system own a clock. It must not know any one service.
 
+pub mod audit;
 pub mod bus_access;
 pub mod config;
 pub mod context;
 pub mod explain;
+pub mod graph;
 pub mod health;
 pub mod http;
 pub mod http_access;
@@ -14,10 +16,10 @@ pub mod kafka_security;
 pub mod listen;
 pub mod listen_tls;
 pub mod orders;
-pub mod pipeline;
 pub mod ready;
 pub mod schema_registry;
 pub mod service;
+pub mod settle;
 pub mod shutdown;
 pub mod stage;
 pub mod stage_run;
@@ -30,12 +32,13 @@ pub use config::{
     fleets, read_strictly, selector,
 };
 pub use context::Context;
+pub use graph::{Graph, Ids, SourceEntry, StageEntry};
 pub use health::{ComponentHealth, HealthRegistry};
 pub use http_access::{Credentials, HttpAccessConfig};
 pub use listen_tls::{ListenTls, ListenTlsConfig};
-pub use pipeline::{EVALUATOR, GROUP_STAGES, SINKS, STAGES, Settled, StageInput};
 pub use schema_registry::{SchemaRegistryConfig, with_registry};
 pub use service::{service_main, service_main_reading};
+pub use settle::Settled;
 pub use stage::{Input, Outgoing, Reply, TypedStage, TypedStageFactory, output_record, stage_factory};
 pub use telemetry::TelemetryConfig;
 pub use together::{Running, run_together};

@@ -1,7 +1,7 @@
 //! The `main` of a service's own binary.
 
 use crate::bus_access::{BusConfig, open_bus};
-use crate::config::{self, ConfigError, Loader};
+use crate::config::{ConfigError, Loader};
 use crate::context::Context;
 use crate::http::TelemetryServer;
 use crate::schema_registry::{SchemaRegistryConfig, with_registry};
@@ -89,7 +89,7 @@ fn load<C>(path: Option<PathBuf>, read: impl Fn(&Loader) -> Result<C, ConfigErro
         schema_registry: loader.section("schema_registry")?,
         telemetry: loader.section("telemetry")?,
     };
-    loader.finish(&config::SECTIONS)?;
+    loader.finish_own()?;
     settings.bus.check()?;
     settings.schema_registry.check()?;
     Ok(settings)

@@ -53,13 +53,7 @@ impl Envelope {
 
     /// Of the record number `ordinal` that `stage` makes of this one for `workload`.
     pub fn following(&self, stage: &str, event_type: &str, workload: &WorkloadId, at: EventTime, ordinal: u32) -> Self {
-        let id = id_of(&[
-            b"following",
-            stage.as_bytes(),
-            self.id.as_bytes(),
-            workload.as_str().as_bytes(),
-            &ordinal.to_be_bytes(),
-        ]);
+        let id = hex(following_digest(&self.id, stage, workload.as_str(), ordinal));
         let trace_parent = trace_parent(self.trace_id(), &id);
         Self::of(id, stage, event_type, at, trace_parent)
     }
@@ -163,14 +157,35 @@ fn trace_parent(trace_id: &str, record_id: &str) -> String {
     format!("00-{trace_id}-{}-01", record_id.get(..2 * SPAN_ID_BYTES).unwrap_or(record_id))
 }
 
-/// Lower hex of the first 16 bytes of SHA-256 over the fields, each preceded by its length.
+/// The id, as a number, of the record number `ordinal` that `stage` makes for `key` of the record with id `parent`:
+/// for whoever looks for what must follow from a record.
+pub fn following_id(parent: &str, stage: &str, key: &str, ordinal: u32) -> u128 {
+    u128::from_be_bytes(following_digest(parent, stage, key, ordinal))
+}
+
+fn following_digest(parent: &str, stage: &str, key: &str, ordinal: u32) -> [u8; ID_BYTES] {
+    digest(&[b"following", stage.as_bytes(), parent.as_bytes(), key.as_bytes(), &ordinal.to_be_bytes()])
+}
+
 fn id_of(fields: &[&[u8]]) -> String {
+    hex(digest(fields))
+}
+
+/// The first 16 bytes of SHA-256 over the fields, each preceded by its length.
+fn digest(fields: &[&[u8]]) -> [u8; ID_BYTES] {
     let mut hash = Sha256::new();
     for field in fields {
         hash.update((field.len() as u64).to_be_bytes());
         hash.update(field);
     }
-    hash.finalize()[..ID_BYTES].iter().fold(String::with_capacity(2 * ID_BYTES), |mut text, byte| {
+    let mut first = [0; ID_BYTES];
+    first.copy_from_slice(&hash.finalize()[..ID_BYTES]);
+    first
+}
+
+/// Lower hex.
+fn hex(digest: [u8; ID_BYTES]) -> String {
+    digest.iter().fold(String::with_capacity(2 * ID_BYTES), |mut text, byte| {
         // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
@@ -214,6 +229,16 @@ mod tests {
         assert_ne!(base.id, base.following("planner", "t", &w, at, 0).id);
         let moved = Envelope::root("fleetx", "", &w, at, "7");
         assert_ne!(Envelope::root("fleet", "x", &w, at, "7").id, moved.id, "lengths keep fields apart");
+    }
+
+    #[test]
+    fn what_follows_can_be_worked_out_from_ids_alone() {
+        let (parent, w) = (root(), workload("web-1"));
+        for ordinal in [0, 3] {
+            let child = parent.following("planner", "t", &w, EventTime::from_s(60), ordinal);
+            let id = following_id(&parent.id, "planner", "web-1", ordinal);
+            assert_eq!(&*child.id, format!("{id:032x}"));
+        }
     }
 
     #[test]

@@ -10,9 +10,19 @@ pub use config::Config;
 
 use anyhow::Context as _;
 use prescale_bus::Bus;
-use prescale_chassis::{Context, stage_factory};
+use prescale_chassis::{Context, Ids, StageEntry, audit, stage_factory};
+use prescale_contracts::topics;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+
+/// The stage: every action has its result.
+pub const STAGE: StageEntry = StageEntry {
+    stage: stage::NAME,
+    input: topics::ACTIONS,
+    outputs: &[topics::ACTION_RESULTS],
+    ids: Ids::OfInput,
+    audit: audit::each,
+};
 
 /// Runs the actuator until shutdown. Blocks; call it outside of any async runtime.
 ///

@@ -43,7 +43,7 @@ impl TypedStageFactory for Factory {
     }
 
     fn output_topics(&self) -> Vec<&'static str> {
-        vec![topics::ACTION_RESULTS]
+        crate::STAGE.outputs.to_vec()
     }
 
     fn state_schema(&self) -> String {

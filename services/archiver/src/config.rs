@@ -1,9 +1,10 @@
 //! Configuration of the archiver: section `[archiver]`. A store is off until its section says where it is.
 
 use crate::features::Selection;
+use crate::stages;
 use anyhow::{Result, ensure};
 use prescale_chassis::http_access::check_url;
-use prescale_chassis::{HttpAccessConfig, SINKS, StageInput};
+use prescale_chassis::{HttpAccessConfig, StageEntry};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -130,15 +131,14 @@ impl ParquetConfig {
 }
 
 impl Config {
-    /// The stages that these stores ask for, each with the topic that it reads; none when all are off.
-    pub fn inputs(&self) -> Vec<StageInput> {
-        let is_on = |stage: &str| match stage {
-            s if s.starts_with("archiver-prometheus-") => self.prometheus.is_on(),
-            s if s.starts_with("archiver-influxdb-") => self.influxdb.is_on(),
-            s if s.starts_with("archiver-parquet-") => self.parquet.is_on(),
-            _ => false,
-        };
-        SINKS.into_iter().filter(|input| is_on(input.stage)).collect()
+    /// The stages that these stores ask for; none when all are off.
+    pub fn stages(&self) -> Vec<StageEntry> {
+        let stores: [(bool, &[StageEntry]); 3] = [
+            (self.prometheus.is_on(), &stages::PROMETHEUS),
+            (self.influxdb.is_on(), &stages::INFLUXDB),
+            (self.parquet.is_on(), &stages::PARQUET),
+        ];
+        stores.into_iter().filter(|(is_on, _)| *is_on).flat_map(|(_, of_store)| of_store).copied().collect()
     }
 
     /// Refuses what no store can have, and files that are named and cannot be read.
@@ -212,10 +212,10 @@ mod tests {
 
     #[test]
     fn only_stores_that_are_on_have_stages() {
-        assert_eq!(Config::default().inputs(), []);
+        assert!(Config::default().stages().is_empty());
         let mut config = Config::default();
         config.parquet.folder = "archive".into();
-        let stages: Vec<_> = config.inputs().iter().map(|input| input.stage).collect();
+        let stages: Vec<_> = config.stages().iter().map(|entry| entry.stage).collect();
         assert_eq!(stages, ["archiver-parquet-fingerprints", "archiver-parquet-predictions"]);
     }
 }

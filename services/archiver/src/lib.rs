@@ -10,6 +10,7 @@ mod parquet;
 mod patience;
 mod push;
 mod stage;
+pub mod stages;
 
 #[cfg(test)]
 mod examples;
@@ -24,6 +25,7 @@ use prescale_domain::fingerprint::Fingerprint;
 use prescale_domain::group::GroupPrediction;
 use prescale_domain::prediction::Prediction;
 use stage::{SinkOf, SinkRun};
+use stages::{INFLUXDB, PARQUET, PROMETHEUS};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -68,20 +70,23 @@ fn starts(config: &Config) -> Result<Vec<(&'static str, usize, Start<'_>)>> {
     let mut starts: Vec<(&'static str, usize, Start<'_>)> = Vec::new();
     if config.prometheus.is_on() {
         let store = push::prometheus(&config.prometheus)?;
-        starts.push(pushed::<Fingerprint>("archiver-prometheus-fingerprints", store.sinks()));
-        starts.push(pushed::<Prediction>("archiver-prometheus-predictions", store.sinks()));
-        starts.push(pushed::<GroupPrediction>("archiver-prometheus-groups", store.sinks()));
+        let [fingerprints, predictions, groups] = PROMETHEUS.map(|entry| entry.stage);
+        starts.push(pushed::<Fingerprint>(fingerprints, store.sinks()));
+        starts.push(pushed::<Prediction>(predictions, store.sinks()));
+        starts.push(pushed::<GroupPrediction>(groups, store.sinks()));
     }
     if config.influxdb.is_on() {
         let store = push::influxdb(&config.influxdb)?;
-        starts.push(pushed::<Fingerprint>("archiver-influxdb-fingerprints", store.sinks()));
-        starts.push(pushed::<Prediction>("archiver-influxdb-predictions", store.sinks()));
-        starts.push(pushed::<GroupPrediction>("archiver-influxdb-groups", store.sinks()));
+        let [fingerprints, predictions, groups] = INFLUXDB.map(|entry| entry.stage);
+        starts.push(pushed::<Fingerprint>(fingerprints, store.sinks()));
+        starts.push(pushed::<Prediction>(predictions, store.sinks()));
+        starts.push(pushed::<GroupPrediction>(groups, store.sinks()));
     }
     if config.parquet.is_on() {
         let files = &config.parquet;
-        starts.push(("archiver-parquet-fingerprints", usize::MAX, Box::new(|s| parquet::run::<Fingerprint>(files, s))));
-        starts.push(("archiver-parquet-predictions", usize::MAX, Box::new(|s| parquet::run::<Prediction>(files, s))));
+        let [fingerprints, predictions] = PARQUET.map(|entry| entry.stage);
+        starts.push((fingerprints, usize::MAX, Box::new(|s| parquet::run::<Fingerprint>(files, s))));
+        starts.push((predictions, usize::MAX, Box::new(|s| parquet::run::<Prediction>(files, s))));
     }
     Ok(starts)
 }

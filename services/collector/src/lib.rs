@@ -22,4 +22,4 @@ pub use config::Config;
 pub use event::{Event, ReplayReport};
 pub use fleet::FEEDBACK_GROUP;
 pub use replay::mapping::Mapping;
-pub use run::{run, run_observed, run_reporting};
+pub use run::{run_observed, run_reporting};

@@ -16,8 +16,8 @@ use mapping::Mapping;
 use pace::{BackPressure, Pace};
 use position::{Identity, Progress};
 use prescale_bus::{Bus, cancelled_within};
-use prescale_chassis::{Context, STAGES};
-use prescale_contracts::rfc3339;
+use prescale_chassis::Context;
+use prescale_contracts::{rfc3339, topics};
 use prescale_domain::time::EventTime;
 use rows::SampleMaker;
 use std::time::Duration;
@@ -59,8 +59,9 @@ pub(crate) fn run(
     let retry = BusRetry::new(&format!("replay:{name}"), context.health.component(COMPONENT), shutdown);
     let runtime = readers()?;
     let Some((appender, stored)) = Appender::open(bus, retry.clone())? else { return Ok(()) };
-    let back_pressure =
-        BackPressure { bus, group: context.group(STAGES[0].stage), lag_max_records: config.lag_max_records };
+    let leads_on = context.graph.reading(topics::RAW_KPIS).filter(|stage| !stage.outputs.is_empty());
+    let first = leads_on.map(|stage| (stage.stage, context.group(stage.stage))).collect();
+    let back_pressure = BackPressure { bus, first, lag_max_records: config.lag_max_records };
     let Some(plan) = interruptible(&runtime, shutdown, Plan::make(config))? else { return Ok(()) };
     let (written, progress) = match stored {
         Some(bytes) => {

@@ -11,19 +11,10 @@ use std::thread::{Builder, ScopedJoinHandle, scope};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Runs the collector until shutdown, also when all sources have come to their end. Blocks; call it
-/// outside of any async runtime.
+/// As [`run_observed`]; `on_replay_end` is told what became of the trace once it is at its end.
 ///
 /// # Errors
-/// When the configuration cannot be used, a source cannot go on, or the bus refuses for good.
-pub fn run(config: &Config, context: &Context, bus: Arc<dyn Bus>, shutdown: &CancellationToken) -> Result<()> {
-    run_observed(config, context, bus, shutdown, &|_| ())
-}
-
-/// As [`run`]; `on_replay_end` is told what became of the trace once it is at its end.
-///
-/// # Errors
-/// As [`run`].
+/// As [`run_observed`].
 pub fn run_reporting(
     config: &Config,
     context: &Context,
@@ -41,10 +32,12 @@ pub fn run_reporting(
     })
 }
 
-/// As [`run`]; `observe` is told of progress and ends, from the threads of the sources.
+/// Runs the collector until shutdown, also when all sources have come to their end; `observe` is told of progress
+/// and ends, from the threads of the sources. Blocks; call it outside of any async runtime. The stages that sources wait
+/// for are those of the context.
 ///
 /// # Errors
-/// As [`run`].
+/// When the configuration cannot be used, a source cannot go on, or the bus refuses for good.
 pub fn run_observed(
     config: &Config,
     context: &Context,

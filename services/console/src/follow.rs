@@ -3,7 +3,7 @@
 use crate::pipeline::Pipeline;
 use crate::view::{Fact, Taken, View};
 use prescale_bus::{Bus, BusError, CaughtUp, ConsumedRecord, ReadFrom};
-use prescale_chassis::{ComponentHealth, Context, STAGES, StageInput};
+use prescale_chassis::{ComponentHealth, Context, StageEntry};
 use prescale_contracts::{Contract, ContractError, topics};
 use prescale_domain::action::{Action, ActionResult};
 use prescale_domain::evaluation::Outcome;
@@ -78,6 +78,19 @@ fn id(record: &ConsumedRecord) -> Arc<str> {
         None => format!("{}/{}@{}", record.topic, record.partition, record.offset).into(),
     }
 }
+
+/// All topics that the console reads, beside the dead letter queues: those that it follows, and those that orders and
+/// explanations are made from.
+pub const READS: [&str; 8] = [
+    topics::RAW_KPIS,
+    topics::FINGERPRINTS,
+    topics::PREDICTIONS,
+    topics::PROPOSALS,
+    topics::ACTIONS,
+    topics::ACTION_RESULTS,
+    topics::CONTROL,
+    topics::OUTCOMES,
+];
 
 const TOPICS: [Topic; 6] = [
     Topic { name: topics::RAW_KPIS, decode: |r| Sample::decode(value(r)).map(Fact::Sample), back_max: u64::MAX },
@@ -210,7 +223,7 @@ impl Follower {
     }
 
     fn follow_dead_letters(&self) {
-        let queues: Vec<String> = STAGES.iter().map(|input| topics::dlq_of(input.topic)).collect();
+        let queues: Vec<String> = self.context.graph.inputs().into_iter().map(topics::dlq_of).collect();
         for queue in &queues {
             self.shared.pipeline().queue(queue);
         }
@@ -279,10 +292,10 @@ impl Follower {
     fn watch_lag(&self) {
         let began = Instant::now();
         loop {
-            for StageInput { stage, topic } in STAGES {
+            for StageEntry { stage, input, .. } in self.context.graph.stages() {
                 let group = self.context.group(stage);
-                let lags = self.bus.lag(&group, topic).map_err(|error| error.to_string());
-                self.shared.pipeline().look(stage, &group, began.elapsed().as_secs_f64(), lags);
+                let lags = self.bus.lag(&group, input).map_err(|error| error.to_string());
+                self.shared.pipeline().look((*stage, *input), &group, began.elapsed().as_secs_f64(), lags);
             }
             if self.stopped_within(LOOK_EVERY) {
                 return;

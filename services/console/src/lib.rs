@@ -13,4 +13,5 @@ mod run;
 pub mod view;
 
 pub use config::Config;
-pub use run::{run, run_reporting};
+pub use follow::READS;
+pub use run::run_reporting;

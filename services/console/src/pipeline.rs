@@ -2,7 +2,6 @@
 //! topic, and the dead letters.
 
 use prescale_bus::{ConsumedRecord, Lag};
-use prescale_chassis::STAGES;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,8 +10,10 @@ const LOOKS: usize = 6;
 const LETTERS_MAX: usize = 20;
 const TEXT_MAX: usize = 400;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Progress {
+    stage: &'static str,
+    topic: &'static str,
     group: String,
     position: i64,
     end: i64,
@@ -40,16 +41,27 @@ struct Letters {
 /// All of it.
 #[derive(Debug, Default)]
 pub(crate) struct Pipeline {
-    stages: BTreeMap<&'static str, Progress>,
+    /// In the order in which they were first looked at.
+    stages: Vec<Progress>,
     readings: BTreeMap<&'static str, Reading>,
     letters: BTreeMap<String, Letters>,
 }
 
 impl Pipeline {
-    /// Takes in a look at a stage's lag, `at_s` seconds after some fixed instant.
-    pub(crate) fn look(&mut self, stage: &'static str, group: &str, at_s: f64, lags: Result<Vec<Lag>, String>) {
-        let progress = self.stages.entry(stage).or_default();
-        progress.group = group.to_owned();
+    /// Takes in a look at the lag of a stage on the topic that it reads, `at_s` seconds after some fixed instant.
+    pub(crate) fn look(
+        &mut self,
+        (stage, topic): (&'static str, &'static str),
+        group: &str,
+        at_s: f64,
+        lags: Result<Vec<Lag>, String>,
+    ) {
+        let known = self.stages.iter().position(|progress| progress.stage == stage);
+        let at = known.unwrap_or(self.stages.len());
+        if known.is_none() {
+            self.stages.push(Progress::of(stage, topic, group));
+        }
+        let progress = &mut self.stages[at];
         match lags {
             Err(error) => progress.error = Some(error),
             Ok(lags) => {
@@ -85,11 +97,11 @@ impl Pipeline {
 
     /// As JSON.
     pub(crate) fn json(&self, kept: Value) -> Value {
-        let stages: Vec<Value> = STAGES
+        let stages: Vec<Value> = self
+            .stages
             .iter()
-            .filter_map(|input| Some((input, self.stages.get(input.stage)?)))
-            .map(|(input, p)| {
-                json!({"stage": input.stage, "topic": input.topic, "group": p.group, "lag": p.lag, "position": p.position,
+            .map(|p| {
+                json!({"stage": p.stage, "topic": p.topic, "group": p.group, "lag": p.lag, "position": p.position,
                        "end": p.end, "records_per_s": p.records_per_s(), "error": p.error})
             })
             .collect();
@@ -111,6 +123,11 @@ impl Pipeline {
 }
 
 impl Progress {
+    fn of(stage: &'static str, topic: &'static str, group: &str) -> Self {
+        let (group, looks) = (group.to_owned(), VecDeque::new());
+        Self { stage, topic, group, position: 0, end: 0, lag: 0, error: None, looks }
+    }
+
     fn records_per_s(&self) -> Option<f64> {
         let ((from_s, from), (to_s, to)) = (self.looks.front()?, self.looks.back()?);
         let seconds = to_s - from_s;
@@ -151,7 +168,7 @@ mod tests {
         let mut pipeline = Pipeline::default();
         for i in 0..10_i64 {
             let lags = vec![lag(100 * i, 1000), lag(10 * i, 100)];
-            pipeline.look("fingerprinter", "prescale-fingerprinter", i as f64 * 2.0, Ok(lags));
+            pipeline.look(("fingerprinter", topics::RAW_KPIS), "prescale-fingerprinter", i as f64 * 2.0, Ok(lags));
         }
         let stage = &pipeline.json(Value::Null)["stages"][0];
         assert_eq!(stage["lag"], 110);
@@ -163,8 +180,8 @@ mod tests {
     #[test]
     fn a_failed_look_is_shown_and_keeps_the_last_numbers() {
         let mut pipeline = Pipeline::default();
-        pipeline.look("planner", "g", 0.0, Ok(vec![lag(5, 7)]));
-        pipeline.look("planner", "g", 2.0, Err("broker away".to_owned()));
+        pipeline.look(("planner", topics::PREDICTIONS), "g", 0.0, Ok(vec![lag(5, 7)]));
+        pipeline.look(("planner", topics::PREDICTIONS), "g", 2.0, Err("broker away".to_owned()));
         let stage = &pipeline.json(Value::Null)["stages"][0];
         assert_eq!((&stage["lag"], &stage["error"]), (&json!(2), &json!("broker away")));
     }

@@ -17,27 +17,12 @@ use tokio_util::sync::CancellationToken;
 /// Open connections may take so long to end.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// Runs the console until `shutdown`, explaining decisions by the planner's section and what the planner reads of
-/// others. Blocks.
+/// Runs the console until `shutdown`, showing the context's stages and explaining decisions by the planner's section and
+/// what the planner reads of others; `bound` is told the address once it is listened on, which `[console] listen` leaves
+/// open where its port is 0. Blocks.
 ///
 /// # Errors
 /// When a setting is out of range or the address cannot be bound.
-pub fn run(
-    config: &Config,
-    planner: (&prescale_planner::Config, Named<'_>),
-    context: &Context,
-    bus: Arc<dyn Bus>,
-    shutdown: &CancellationToken,
-) -> Result<()> {
-    let scheme = config.scheme();
-    run_reporting(config, planner, context, bus, shutdown, |address| tracing::info!("console at {scheme}://{address}"))
-}
-
-/// As [`run`]; `bound` is told the address once it is listened on, which `[console] listen` leaves
-/// open where its port is 0.
-///
-/// # Errors
-/// As [`run`].
 pub fn run_reporting(
     config: &Config,
     (planner, named): (&prescale_planner::Config, Named<'_>),

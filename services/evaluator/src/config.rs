@@ -1,7 +1,8 @@
 //! Configuration of the evaluator: section `[evaluator]`.
 
+use crate::STAGE;
 use anyhow::{Result, ensure};
-use prescale_chassis::{EVALUATOR, GroupsConfig, StageInput};
+use prescale_chassis::{GroupsConfig, StageEntry};
 use prescale_domain::evaluation::{Pricing, Terms};
 use serde::{Deserialize, Serialize};
 
@@ -40,9 +41,9 @@ impl Config {
         Ok(Terms { rules: planner.rules(groups)?, pricing })
     }
 
-    /// The stage that it runs with the topic that it reads; none where it is not enabled.
-    pub fn inputs(&self) -> Vec<StageInput> {
-        if self.enabled { vec![EVALUATOR] } else { Vec::new() }
+    /// The stage that it runs; none where it is not enabled.
+    pub fn stages(&self) -> Vec<StageEntry> {
+        if self.enabled { vec![STAGE] } else { Vec::new() }
     }
 }
 
@@ -65,8 +66,8 @@ mod tests {
         assert_eq!(own.rules.general().sizing.prices.core_price_per_h, Some(0.25));
         let stated = Config { core_price_per_h: 0.5, currency: "EUR".to_owned(), ..Config::default() };
         assert_eq!(terms(stated, "").pricing, Some(Pricing { currency: "EUR".into(), per_core_h: Some(0.5) }));
-        assert_eq!(Config::default().inputs(), [EVALUATOR]);
-        assert!(Config { enabled: false, ..Config::default() }.inputs().is_empty());
+        assert_eq!(Config::default().stages().len(), 1);
+        assert!(Config { enabled: false, ..Config::default() }.stages().is_empty());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Predictions in, outcomes out: hour by hour what the capacity, the plan and the reactive rule were worth.
 //!
-//! How that is reckoned is `prescale_domain::evaluation`'s; [`stage`] puts it on the bus.
+//! How that is reckoned is `prescale_domain::evaluation`'s; [`stage`] puts it on the bus, `audit` says what must follow.
 
+mod audit;
 pub mod config;
 pub mod stage;
 
@@ -9,10 +10,20 @@ pub use config::Config;
 
 use anyhow::Context as _;
 use prescale_bus::{Bus, cancelled_within};
-use prescale_chassis::{Context, GroupsConfig, stage_factory};
+use prescale_chassis::{Context, GroupsConfig, Ids, StageEntry, stage_factory};
+use prescale_contracts::topics;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// The stage.
+pub const STAGE: StageEntry = StageEntry {
+    stage: stage::NAME,
+    input: topics::PREDICTIONS,
+    outputs: &[topics::OUTCOMES],
+    ids: Ids::OfInput,
+    audit: audit::audit,
+};
 
 /// How long a wait for the shutdown is at a time.
 const LOOK_EVERY: Duration = Duration::from_secs(3600);

@@ -13,7 +13,7 @@ pub const NAME: &str = "evaluator";
 /// Reason under which predictions are counted with which no hour of their workload is over.
 pub const OPEN_HOUR: &str = "open_hour";
 /// Reason under which predictions are counted that are not newer than the last of the workload.
-pub const STALE: &str = "stale";
+pub const STALE: &str = prescale_chassis::audit::STALE;
 
 /// Layout of the state; goes up when it changes.
 const STATE_LAYOUT: u32 = 3;
@@ -47,7 +47,7 @@ impl TypedStageFactory for Factory {
     }
 
     fn output_topics(&self) -> Vec<&'static str> {
-        vec![topics::OUTCOMES]
+        crate::STAGE.outputs.to_vec()
     }
 
     fn state_schema(&self) -> String {

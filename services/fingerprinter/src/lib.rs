@@ -1,8 +1,10 @@
 //! Samples in, fingerprints out: how each workload behaved over a short and a long window.
 //!
 //! [`partition`] holds the work of one partition, [`plausibility`] what it knows of values that cannot be, [`sql`]
-//! the feature set; [`stage`] puts them on the bus. Order, windows and numbers are `prescale_domain`'s.
+//! the feature set; [`stage`] puts them on the bus, `audit` says what must follow. Order, windows and numbers are
+//! `prescale_domain`'s.
 
+mod audit;
 pub mod config;
 pub mod partition;
 pub mod plausibility;
@@ -16,9 +18,19 @@ pub use config::Config;
 
 use anyhow::Context as _;
 use prescale_bus::Bus;
-use prescale_chassis::{Context, stage_factory};
+use prescale_chassis::{Context, Ids, StageEntry, stage_factory};
+use prescale_contracts::topics;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+
+/// The stage.
+pub const STAGE: StageEntry = StageEntry {
+    stage: stage::NAME,
+    input: topics::RAW_KPIS,
+    outputs: &[topics::FINGERPRINTS],
+    ids: Ids::OfInput,
+    audit: audit::audit,
+};
 
 /// Runs the fingerprinter until shutdown. Blocks; call it outside of any async runtime.
 ///

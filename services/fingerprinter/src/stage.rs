@@ -72,7 +72,7 @@ impl TypedStageFactory for Factory {
     }
 
     fn output_topics(&self) -> Vec<&'static str> {
-        vec![topics::FINGERPRINTS]
+        crate::STAGE.outputs.to_vec()
     }
 
     fn state_schema(&self) -> String {

@@ -1,7 +1,9 @@
 //! Proposals in, actions out: what holds of a whole fleet, and the orders of operators.
 //!
-//! What is admitted, and why, is `prescale_domain::governor`'s; [`stage`] puts it on the bus.
+//! What is admitted, and why, is `prescale_domain::governor`'s; [`stage`] puts it on the bus, `audit` says what must
+//! follow.
 
+mod audit;
 pub mod config;
 pub mod stage;
 
@@ -9,11 +11,20 @@ pub use config::Config;
 
 use anyhow::Context as _;
 use prescale_bus::{Bus, BusError, cancelled_within};
-use prescale_chassis::{Context, stage_factory};
+use prescale_chassis::{Context, Ids, StageEntry, stage_factory};
 use prescale_contracts::topics;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// The stage.
+pub const STAGE: StageEntry = StageEntry {
+    stage: stage::NAME,
+    input: topics::PROPOSALS,
+    outputs: &[topics::ACTIONS, topics::PROPOSALS, topics::CONTROL],
+    ids: Ids::OfOutput,
+    audit: audit::audit,
+};
 
 /// How long a wait for the bus is at a time.
 const RETRY_AFTER: Duration = Duration::from_secs(2);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// Name of the stage.
 pub const NAME: &str = "governor";
 /// Reason under which proposals are counted that are not newer than the last of their workload.
-pub const STALE: &str = "stale";
+pub const STALE: &str = prescale_chassis::audit::STALE;
 /// Reason under which views are counted that are not newer than the last of their partition.
 pub const STALE_VIEW: &str = "stale_view";
 /// Reason under which orders are counted that were known.
@@ -55,7 +55,7 @@ impl TypedStageFactory for Factory {
     }
 
     fn output_topics(&self) -> Vec<&'static str> {
-        vec![topics::ACTIONS, topics::PROPOSALS, topics::CONTROL]
+        crate::STAGE.outputs.to_vec()
     }
 
     fn state_schema(&self) -> String {
@@ -105,8 +105,8 @@ impl GovernorStage {
             Heard::Stale => Ok(Reply::Drop(stale)),
             Heard::Used { rulings, repeat } => {
                 let mut outgoing = outgoing(&envelope, &fleet, rulings)?;
-                for order in &repeat {
-                    outgoing.extend(self.repetitions(&envelope, order)?);
+                for (nth, order) in (0..).zip(&repeat) {
+                    outgoing.extend(self.repetitions((&envelope, &fleet), nth, order)?);
                 }
                 Ok(Reply::Emit(outgoing))
             }
@@ -124,14 +124,20 @@ impl GovernorStage {
         Ok(Reply::Emit(outgoing))
     }
 
-    /// An order again, for every partition: one of them may have no record that would tell it the time.
-    fn repetitions(&self, envelope: &Envelope, order: &Order) -> Result<Vec<Outgoing>, StageFailure> {
-        let scope = order.scope.key();
+    /// An order again, for every partition: one of them may have no record that would tell it the time. They are
+    /// numbered behind the ruling on the record that they follow from, which has the fleet's key.
+    fn repetitions(
+        &self,
+        (envelope, fleet): (&Envelope, &WorkloadId),
+        nth: u32,
+        order: &Order,
+    ) -> Result<Vec<Outgoing>, StageFailure> {
         let repetition = |partition: u32| {
             let key = WorkloadId::new(&key_of(ORDER_KEY, partition, self.partitions))
                 .map_err(|e| StageFailure { message: format!("an order cannot be repeated: {e}") })?;
             let record = FleetRecord { key, said: Said::Order(order.clone()) };
-            Outgoing::following_key(envelope, NAME, scope, partition, &[topics::PROPOSALS], &record)
+            let ordinal = 1 + nth * self.partitions + partition;
+            Outgoing::following_key(envelope, NAME, fleet, ordinal, &[topics::PROPOSALS], &record)
         };
         (0..self.partitions).map(repetition).collect()
     }

@@ -1,7 +1,8 @@
 //! Configuration of the grouper: section `[grouper]`.
 
+use crate::STAGES;
 use anyhow::{Context as _, Result, ensure};
-use prescale_chassis::{GROUP_STAGES, GroupConfig, GroupsConfig, StageInput};
+use prescale_chassis::{GroupConfig, GroupsConfig, StageEntry};
 use prescale_domain::forecast::GRID_STEP_S;
 use prescale_domain::selector::Selector;
 use prescale_domain::workload::WorkloadId;
@@ -60,9 +61,9 @@ impl Config {
         Ok(i64::from(patience_s / GRID_STEP_S))
     }
 
-    /// The stages that it runs, each with the topic that it reads; none without a group.
-    pub fn inputs(&self) -> Vec<StageInput> {
-        if self.groups.is_empty() { Vec::new() } else { GROUP_STAGES.to_vec() }
+    /// The stages that it runs; none without a group.
+    pub fn stages(&self) -> Vec<StageEntry> {
+        if self.groups.is_empty() { Vec::new() } else { STAGES.to_vec() }
     }
 }
 
@@ -128,7 +129,7 @@ mod tests {
         let short = config("patience_s = 299\n").patience_bins().unwrap_err().to_string();
         assert!(short.contains("[grouper] patience_s = 299: 300 to 86400"), "{short}");
         assert_eq!(Config::default().patience_bins().unwrap(), 6);
-        assert_eq!(Config::default().inputs(), []);
-        assert_eq!(config("[groups.web]\n").inputs().len(), 2);
+        assert!(Config::default().stages().is_empty());
+        assert_eq!(config("[groups.web]\n").stages().len(), 2);
     }
 }

@@ -52,7 +52,7 @@ impl TypedStageFactory for Factory {
     }
 
     fn output_topics(&self) -> Vec<&'static str> {
-        vec![topics::GROUP_PREDICTIONS]
+        crate::STAGES[1].outputs.to_vec()
     }
 
     fn state_schema(&self) -> String {

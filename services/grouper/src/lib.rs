@@ -2,8 +2,9 @@
 //!
 //! Two stages, since a group's members lie in several partitions: [`parts`] sums up those of one partition,
 //! [`forecaster`] joins the parts. What a sum of forecasts is worth is `prescale_domain::group`'s to say;
-//! [`config`] says which workloads are a group.
+//! [`config`] says which workloads are a group, `audit` what must follow.
 
+mod audit;
 pub mod config;
 pub mod forecaster;
 pub mod parts;
@@ -12,10 +13,29 @@ pub use config::Config;
 
 use anyhow::Context as _;
 use prescale_bus::{Bus, StageFactory, cancelled_within};
-use prescale_chassis::{Context, Running, run_together, stage_factory};
+use prescale_chassis::{Context, Ids, Running, StageEntry, run_together, stage_factory};
+use prescale_contracts::topics;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// The stages, where there are groups.
+pub const STAGES: [StageEntry; 2] = [
+    StageEntry {
+        stage: parts::NAME,
+        input: topics::PREDICTIONS,
+        outputs: &[topics::GROUP_PARTS],
+        ids: Ids::OfOutput,
+        audit: audit::of_parts,
+    },
+    StageEntry {
+        stage: forecaster::NAME,
+        input: topics::GROUP_PARTS,
+        outputs: &[topics::GROUP_PREDICTIONS],
+        ids: Ids::Joined,
+        audit: audit::of_forecasts,
+    },
+];
 
 /// How long a wait for the shutdown is at a time.
 const LOOK_EVERY: Duration = Duration::from_secs(3600);

@@ -58,7 +58,7 @@ impl TypedStageFactory for Factory {
     }
 
     fn output_topics(&self) -> Vec<&'static str> {
-        vec![topics::GROUP_PARTS]
+        crate::STAGES[0].outputs.to_vec()
     }
 
     fn state_schema(&self) -> String {

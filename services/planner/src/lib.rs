@@ -9,9 +9,24 @@ pub use config::Config;
 
 use anyhow::Context as _;
 use prescale_bus::Bus;
-use prescale_chassis::{Context, FleetsConfig, GroupsConfig, stage_factory};
+use prescale_chassis::audit::{Audit, Newest};
+use prescale_chassis::{Context, FleetsConfig, GroupsConfig, Ids, StageEntry, stage_factory};
+use prescale_contracts::topics;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+
+/// The stage. To hold leaves no record, and whether it was right to hold only the rules of that time could say.
+pub const STAGE: StageEntry = StageEntry {
+    stage: stage::NAME,
+    input: topics::PREDICTIONS,
+    outputs: &[topics::PROPOSALS],
+    ids: Ids::OfInput,
+    audit,
+};
+
+fn audit() -> Box<dyn Audit> {
+    Box::new(Newest::or(stage::HOLD))
+}
 
 /// What the planner reads of other services' sections: who belongs together.
 #[derive(Clone, Copy, Debug)]

@@ -14,7 +14,7 @@ pub const NAME: &str = "planner";
 /// Reason under which predictions are counted that change nothing.
 pub const HOLD: &str = "hold";
 /// Reason under which predictions are counted that are not newer than the last of the workload.
-pub const STALE: &str = "stale";
+pub const STALE: &str = prescale_chassis::audit::STALE;
 
 /// Layout of the state; goes up when it changes.
 const STATE_LAYOUT: u32 = 5;
@@ -51,7 +51,7 @@ impl TypedStageFactory for Factory {
     }
 
     fn output_topics(&self) -> Vec<&'static str> {
-        vec![topics::PROPOSALS]
+        crate::STAGE.outputs.to_vec()
     }
 
     fn state_schema(&self) -> String {

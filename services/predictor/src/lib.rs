@@ -3,8 +3,9 @@
 //! [`partition`] holds the work of one partition, [`held`] what waits for its next prediction, [`series`] and
 //! [`fitted`] what is known of one demand;
 //! [`registry`] says which models there are, [`weights`] loads them, [`lineup`] says which is in use when, [`wave`]
-//! runs them; [`stage`] puts all on the bus. The statistical families and the calibration are `prescale_domain`'s.
+//! runs them; [`stage`] puts all on the bus, `audit` says what must follow. The statistical families and the calibration are `prescale_domain`'s.
 
+mod audit;
 pub mod config;
 pub mod fitted;
 pub mod held;
@@ -23,10 +24,20 @@ pub use config::Config;
 
 use anyhow::Context as _;
 use prescale_bus::Bus;
-use prescale_chassis::{Context, stage_factory};
+use prescale_chassis::{Context, Ids, StageEntry, stage_factory};
+use prescale_contracts::topics;
 use registry::Registry;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+
+/// The stage.
+pub const STAGE: StageEntry = StageEntry {
+    stage: stage::NAME,
+    input: topics::FINGERPRINTS,
+    outputs: &[topics::PREDICTIONS, topics::PREDICTIONS_LATEST],
+    ids: Ids::OfInput,
+    audit: audit::audit,
+};
 
 /// Runs the predictor until shutdown. Blocks; call it outside of any async runtime.
 ///

@@ -57,7 +57,7 @@ impl TypedStageFactory for Factory {
     }
 
     fn output_topics(&self) -> Vec<&'static str> {
-        vec![topics::PREDICTIONS, topics::PREDICTIONS_LATEST]
+        crate::STAGE.outputs.to_vec()
     }
 
     fn state_schema(&self) -> String {

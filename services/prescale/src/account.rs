@@ -1,259 +1,273 @@
-//! `prescale account`: reads the log and accounts for every record of every stage's input.
+//! `prescale account`: reads the log and accounts for every record of every stage's input, and for every output.
 //!
-//! Ids are deterministic, so what must follow from a record can be worked out from the record
-//! alone, and looked for. Nothing here trusts a counter.
+//! Ids are deterministic, so what must follow from a record can be worked out from the record alone, and looked for.
+//! Nothing here trusts a counter. Whether an input without an output should have had one is each stage's own to say
+//! ([`prescale_chassis::audit`]).
 
-use anyhow::{Context as _, Result};
+mod outputs;
+
+#[cfg(test)]
+mod tests;
+
+use anyhow::{Context as _, Result, ensure};
+use outputs::{Id, Kept, Orphan, Outputs, id_of, shown};
+use prescale_bus::dlq::DeadLetter;
 use prescale_bus::{Bus, CaughtUp, ConsumedRecord, ReadFrom};
-use prescale_chassis::StageInput;
-use prescale_contracts::event_types::{ACTION, FLEET_VIEW, HELD, PROPOSAL};
-use prescale_contracts::{Envelope, topics};
+use prescale_chassis::audit::{Judged, Place, Read};
+use prescale_chassis::{Context, Graph, StageEntry};
+use prescale_contracts::topics;
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 const PAGE_RECORDS: usize = 5_000;
 const WAIT: Duration = Duration::from_millis(500);
+/// Most records of a fault that are named.
+const NAMED_MAX: usize = 3;
+/// What the header `ce_source` of our records begins with.
+const PRODUCER_PREFIX: &str = "/prescale/";
 
-/// What became of the records that a stage has read.
+/// What became of the records that a stage has read, and what it has written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct StageAccount {
     /// Name of the stage.
     pub stage: String,
-    /// Records on its input topic that it is past, each id counted once.
+    /// Records on its input topic that it is past, each id counted once, without [`Self::others`].
     pub read: u64,
     /// Records on its input topic that it has not come to yet.
     pub unread: u64,
-    /// Records on its input topic that it is past and that no output has to follow from: views and orders.
+    /// Records on its input topic that it is past and only hears of: no output has to follow from them.
     pub others: u64,
-    /// Those read that an output follows from.
+    /// Those read that came to outputs.
     pub followed: u64,
     /// Those in the dead letter queue.
     pub rejected: u64,
-    /// The rest of those read: dropped for a reason that the metrics count, or waiting in the
-    /// stage's state.
+    /// Those that have no output, and need none.
     pub without_output: u64,
+    /// Why not, with how many each.
+    pub reasons: BTreeMap<&'static str, u64>,
+    /// Those that lack what should have followed: 0 unless something was lost.
+    pub missing: u64,
     /// Records on the input topic with an id that was there before.
     pub repeated_inputs: u64,
     /// Outputs with an id that was there before: 0 unless something was written twice.
     pub repeated_outputs: u64,
-    /// Outputs that follow from no record on the input topic: retention may have removed it.
+    /// Outputs that follow from no record that was ever on the input topic: 0 unless something was made up.
+    pub strays: u64,
+    /// Outputs whose input may have been removed by retention.
     pub outputs_without_input: u64,
+    /// The first records of each fault, and what is wrong with them.
+    pub examples: Vec<String>,
+    /// Whether its effect is outside the bus, so that only what it has read is known.
+    #[serde(skip)]
+    pub is_sink: bool,
+    /// The reasons that the stage counts as well.
+    #[serde(skip)]
+    pub counted: Vec<&'static str>,
 }
 
-/// What a stage's inputs and outputs are known by.
-struct Kinds {
-    /// `ce_type` of the inputs that outputs follow from; `None` where the topic has one type.
-    input: Option<&'static str>,
-    /// Topics that outputs are looked for on, with their `ce_type`s; none for all that there are.
-    outputs: &'static [(&'static str, &'static [&'static str])],
+impl StageAccount {
+    /// What is wrong, in words; nothing where every record is accounted for.
+    pub fn faults(&self) -> Vec<String> {
+        let Self { stage, missing, repeated_outputs, strays, .. } = self;
+        let named = |what: &str| {
+            let of_kind: Vec<&str> = self.examples.iter().filter_map(|e| e.strip_prefix(what)).collect();
+            of_kind.join(",")
+        };
+        let mut faults = Vec::new();
+        if *missing > 0 {
+            faults.push(format!("{stage} lacks what should follow from {missing} records:{}", named(MISSING)));
+        }
+        if *repeated_outputs > 0 {
+            faults.push(format!("{stage} wrote {repeated_outputs} outputs twice:{}", named(REPEATED)));
+        }
+        if *strays > 0 {
+            faults.push(format!("{strays} outputs of {stage} follow from no input:{}", named(STRAY)));
+        }
+        faults
+    }
+
+    /// Those without output for the reasons that the stage counts as well.
+    pub fn counted_without_output(&self) -> u64 {
+        self.counted.iter().filter_map(|reason| self.reasons.get(reason)).sum()
+    }
+
+    fn judged(&mut self, topic: &str, place: Place, judged: Judged, is_rejected: bool) {
+        match judged {
+            Judged::Ended if is_rejected => self.rejected += 1,
+            Judged::Ended => self.followed += 1,
+            Judged::Aside => {
+                self.others += 1;
+                return;
+            }
+            Judged::Without(reason) => {
+                self.without_output += 1;
+                *self.reasons.entry(reason).or_default() += 1;
+            }
+            Judged::Wrong(why) => {
+                self.missing += 1;
+                self.example(self.missing, format!("{MISSING} {} ({why})", shown(topic, place)));
+            }
+            Judged::Open => return,
+        }
+        self.read += 1;
+    }
+
+    /// Names a record that is the `nth` of its fault.
+    fn example(&mut self, nth: u64, text: String) {
+        if nth <= NAMED_MAX as u64 {
+            self.examples.push(text);
+        }
+    }
 }
 
-fn kinds(stage: &str) -> Option<Kinds> {
-    let (input, outputs): (_, &[(_, &[_])]) = match stage {
-        "fingerprinter" => (None, &[(topics::FINGERPRINTS, &[])]),
-        "predictor" => (None, &[(topics::PREDICTIONS, &[])]),
-        "planner" => (None, &[(topics::PROPOSALS, &[PROPOSAL, FLEET_VIEW])]),
-        // Of a proposal it makes an action, or a record of why it is held. Withdrawals follow from orders.
-        "governor" => (Some(PROPOSAL), &[(topics::ACTIONS, &[ACTION]), (topics::PROPOSALS, &[HELD])]),
-        "actuator" => (None, &[(topics::ACTION_RESULTS, &[])]),
-        "evaluator" => (None, &[(topics::OUTCOMES, &[])]),
-        _ => return None,
-    };
-    Some(Kinds { input, outputs })
-}
+const MISSING: &str = "missing:";
+const REPEATED: &str = "twice:";
+const STRAY: &str = "stray:";
 
-fn is_of_type(record: &ConsumedRecord, types: &[&str]) -> bool {
-    types.is_empty() || types.iter().any(|wanted| record.header("ce_type") == Some(wanted.as_bytes()))
-}
-
-/// The accounts of these stages, in their order. `group_of` names a stage's consumer group.
+/// The accounts of the context's stages, in the order of the data.
 ///
 /// # Errors
-/// When a topic is missing or the bus cannot be read.
-pub fn account(
-    bus: &dyn Bus,
-    group_of: impl Fn(&str) -> String,
-    stages: &[StageInput],
-    shutdown: &CancellationToken,
-) -> Result<Vec<StageAccount>> {
-    let mut accounts = Vec::new();
-    for input in stages {
-        let Some(kinds) = kinds(input.stage) else { continue };
-        let lags = bus.lag(&group_of(input.stage), input.topic)?;
-        let positions: HashMap<u32, i64> = lags.iter().map(|l| (l.partition, l.position)).collect();
-        let mut stage = StageAccount { stage: input.stage.to_owned(), ..StageAccount::default() };
-        let mut outputs: HashMap<Id, bool> = HashMap::new();
-        for (output, types) in kinds.outputs {
-            each(bus, output, shutdown, |record| {
-                if let Some(id) = id_of(record).filter(|_| is_of_type(record, types))
-                    && outputs.insert(id, false).is_some()
-                {
-                    stage.repeated_outputs += 1;
+/// When a topic is missing, the bus cannot be read, or the shutdown comes first.
+pub fn account(bus: &dyn Bus, context: &Context, shutdown: &CancellationToken) -> Result<Vec<StageAccount>> {
+    let graph = context.graph.as_ref();
+    let of =
+        |entry: &StageEntry| Accountant { bus, graph, entry, group: context.group(entry.stage), shutdown }.account();
+    graph.stages().iter().map(of).collect()
+}
+
+/// What is needed for the account of one stage.
+struct Accountant<'a> {
+    bus: &'a dyn Bus,
+    graph: &'a Graph,
+    entry: &'a StageEntry,
+    group: String,
+    shutdown: &'a CancellationToken,
+}
+
+impl Accountant<'_> {
+    fn account(&self) -> Result<StageAccount> {
+        let (input, is_sink) = (self.entry.input, self.entry.outputs.is_empty());
+        let mut account = StageAccount { stage: self.entry.stage.to_owned(), is_sink, ..StageAccount::default() };
+        // Before what was written: what a stage is past has its outputs on the log.
+        let lags = self.bus.lag(&self.group, input)?;
+        let positions: HashMap<u32, i64> = lags.iter().map(|lag| (lag.partition, lag.position)).collect();
+        let is_past = |record: &ConsumedRecord| record.offset < positions.get(&record.partition).copied().unwrap_or(0);
+        if is_sink {
+            self.each(input, |record| *(if is_past(record) { &mut account.read } else { &mut account.unread }) += 1)?;
+            return Ok(account);
+        }
+        let mut outputs = self.outputs()?;
+        let rejected = self.rejected()?;
+        let (mut audit, mut kept) = ((self.entry.audit)(), Kept::default());
+        let (mut seen, mut first): (HashSet<Id>, HashMap<u32, i64>) = (HashSet::new(), HashMap::new());
+        self.each(input, |record| {
+            first.entry(record.partition).or_insert(record.offset);
+            kept.take(record);
+            let found = outputs.following(record);
+            if !is_past(record) {
+                account.unread += 1;
+                return;
+            }
+            if id_of(record).is_some_and(|id| !seen.insert(id)) {
+                account.repeated_inputs += 1;
+                return;
+            }
+            let is_rejected = rejected.contains(&Place::of(record));
+            let judged = audit.judge(&Read { record, found: &found, is_rejected });
+            account.judged(input, Place::of(record), judged, is_rejected && found.is_empty());
+        })?;
+        let mut closed = audit.close();
+        closed.sort_unstable_by_key(|(place, _)| *place);
+        for (place, judged) in closed {
+            account.judged(input, place, judged, false);
+        }
+        account.counted = audit.counted().to_vec();
+        // A partition without records had some once, if its end is not at its beginning.
+        let is_gone = |partition: u32, end: i64| first.get(&partition).map_or(end > 0, |offset| *offset > 0);
+        kept.has_lost_its_beginning = lags.iter().any(|lag| is_gone(lag.partition, lag.end));
+        told(&mut account, &outputs, &kept);
+        Ok(account)
+    }
+
+    /// What counts as written by the stage.
+    fn outputs(&self) -> Result<Outputs<'_>> {
+        let mut outputs = Outputs::of(self.entry);
+        for (number, topic) in self.entry.outputs.iter().enumerate() {
+            self.each(topic, |record| {
+                let source = record.header("ce_source").and_then(|source| std::str::from_utf8(source).ok());
+                let producer = source.and_then(|source| source.strip_prefix(PRODUCER_PREFIX));
+                if self.graph.is_output_of(self.entry, topic, producer) {
+                    outputs.take(number, record);
                 }
             })?;
         }
-        let mut rejected: HashMap<Id, ()> = HashMap::new();
-        each(bus, &topics::dlq_of(input.topic), shutdown, |record| {
-            if let Some(id) = id_of(record) {
-                rejected.insert(id, ());
+        Ok(outputs)
+    }
+
+    /// Where the inputs lay that are the stage's dead letters.
+    fn rejected(&self) -> Result<HashSet<Place>> {
+        let mut rejected = HashSet::new();
+        self.each(&topics::dlq_of(self.entry.input), |record| {
+            let letter = DeadLetter::of(record.clone());
+            if letter.stage.is_empty() || letter.stage == self.entry.stage {
+                rejected.extend(letter.place().map(|(partition, offset)| Place { partition, offset }));
             }
         })?;
-        let mut inputs: HashMap<Id, ()> = HashMap::new();
-        each(bus, input.topic, shutdown, |record| {
-            let is_past = record.offset < positions.get(&record.partition).copied().unwrap_or(0);
-            if !is_of_type(record, kinds.input.as_slice()) {
-                stage.others += u64::from(is_past);
-                return;
-            }
-            if !is_past {
-                stage.unread += 1;
-                return;
-            }
-            let id = id_of(record);
-            if let Some(id) = id
-                && inputs.insert(id, ()).is_some()
-            {
-                stage.repeated_inputs += 1;
-                return;
-            }
-            stage.read += 1;
-            if mark_following(record, input.stage, &mut outputs) {
-                stage.followed += 1;
-            } else if id.is_some_and(|id| rejected.contains_key(&id)) {
-                stage.rejected += 1;
-            } else {
-                stage.without_output += 1;
-            }
-        })?;
-        stage.outputs_without_input = outputs.values().filter(|seen| !**seen).count() as u64;
-        accounts.push(stage);
+        Ok(rejected)
     }
-    Ok(accounts)
-}
 
-/// How far a stage without outputs has come, such as the archiver's.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct SinkAccount {
-    /// Name of the stage.
-    pub stage: String,
-    /// Records on its input topic that it is past.
-    pub read: u64,
-    /// Records on its input topic that it has not come to yet.
-    pub unread: u64,
-}
-
-/// The accounts of stages without outputs.
-///
-/// # Errors
-/// As [`account`].
-pub fn sink_accounts(
-    bus: &dyn Bus,
-    group_of: impl Fn(&str) -> String,
-    sinks: &[StageInput],
-    shutdown: &CancellationToken,
-) -> Result<Vec<SinkAccount>> {
-    let mut accounts = Vec::with_capacity(sinks.len());
-    for StageInput { stage, topic } in sinks {
-        let lags = bus.lag(&group_of(stage), topic)?;
-        let positions: HashMap<u32, i64> = lags.iter().map(|l| (l.partition, l.position)).collect();
-        let mut account = SinkAccount { stage: (*stage).to_owned(), ..SinkAccount::default() };
-        each(bus, topic, shutdown, |record| {
-            let is_read = record.offset < positions.get(&record.partition).copied().unwrap_or(0);
-            *(if is_read { &mut account.read } else { &mut account.unread }) += 1;
-        })?;
-        accounts.push(account);
-    }
-    Ok(accounts)
-}
-
-/// A `ce_id` of ours as a number: 32 hex digits.
-type Id = u128;
-
-fn id_of(record: &ConsumedRecord) -> Option<Id> {
-    u128::from_str_radix(std::str::from_utf8(record.header("ce_id")?).ok()?, 16).ok()
-}
-
-/// Marks the outputs that a stage made of a record, which it numbers from 0; whether there are any.
-fn mark_following(record: &ConsumedRecord, stage: &str, outputs: &mut HashMap<Id, bool>) -> bool {
-    let mut ordinal = 0;
-    while let Some(seen) = following_id(record, stage, ordinal).and_then(|id| outputs.get_mut(&id)) {
-        *seen = true;
-        ordinal += 1;
-    }
-    ordinal > 0
-}
-
-/// The id of the record number `ordinal` that a stage makes of this one.
-fn following_id(record: &ConsumedRecord, stage: &str, ordinal: u32) -> Option<Id> {
-    let envelope = Envelope::from_headers(record.headers.iter().map(|h| (h.name.as_str(), h.value.as_slice()))).ok()?;
-    let workload =
-        prescale_domain::workload::WorkloadId::new(std::str::from_utf8(record.key.as_deref()?).ok()?).ok()?;
-    u128::from_str_radix(&envelope.following(stage, "", &workload, envelope.time, ordinal).id, 16).ok()
-}
-
-fn each(bus: &dyn Bus, topic: &str, shutdown: &CancellationToken, mut take: impl FnMut(&ConsumedRecord)) -> Result<()> {
-    let mut reader = bus.reader(topic, ReadFrom::Earliest)?;
-    while !shutdown.is_cancelled() {
-        let (records, caught_up) =
-            reader.poll(PAGE_RECORDS, WAIT).with_context(|| format!("cannot read topic {topic:?}"))?;
-        records.iter().for_each(&mut take);
-        if caught_up == CaughtUp::Yes {
-            break;
+    fn each(&self, topic: &str, mut take: impl FnMut(&ConsumedRecord)) -> Result<()> {
+        if self.bus.lag(&self.group, topic)?.iter().all(|lag| lag.end == 0) {
+            return Ok(());
+        }
+        let mut reader = self.bus.reader(topic, ReadFrom::Earliest)?;
+        loop {
+            ensure!(!self.shutdown.is_cancelled(), "stopped before all of topic {topic:?} was read");
+            let (records, caught_up) =
+                reader.poll(PAGE_RECORDS, WAIT).with_context(|| format!("cannot read topic {topic:?}"))?;
+            records.iter().for_each(&mut take);
+            if caught_up == CaughtUp::Yes {
+                return Ok(());
+            }
         }
     }
-    Ok(())
 }
 
-/// The accounts as a table.
+/// Takes into an account what is wrong with outputs.
+fn told(account: &mut StageAccount, outputs: &Outputs<'_>, kept: &Kept) {
+    for (nth, place) in (1..).zip(&outputs.repeated) {
+        account.repeated_outputs = nth;
+        account.example(nth, format!("{REPEATED} {place}"));
+    }
+    for orphan in outputs.orphans(kept) {
+        match orphan {
+            Orphan::MayBeRetention => account.outputs_without_input += 1,
+            Orphan::Stray(place) => {
+                account.strays += 1;
+                account.example(account.strays, format!("{STRAY} {place}"));
+            }
+        }
+    }
+}
+
+/// The accounts as a table, with the reasons of those without output below it.
 pub fn table(accounts: &[StageAccount]) -> String {
     let mut text = format!(
-        "{:<14} {:>12} {:>12} {:>12} {:>14} {:>10} {:>10}\n",
-        "stage", "read", "followed", "rejected", "without output", "repeated", "unread"
+        "{:<32} {:>12} {:>12} {:>10} {:>14} {:>10} {:>10} {:>10} {:>10}\n",
+        "stage", "read", "followed", "rejected", "without output", "missing", "repeated", "stray", "unread"
     );
     for a in accounts {
+        let repeated = a.repeated_inputs + a.repeated_outputs;
         text += &format!(
-            "{:<14} {:>12} {:>12} {:>12} {:>14} {:>10} {:>10}\n",
-            a.stage,
-            a.read,
-            a.followed,
-            a.rejected,
-            a.without_output,
-            a.repeated_inputs + a.repeated_outputs,
-            a.unread
+            "{:<32} {:>12} {:>12} {:>10} {:>14} {:>10} {:>10} {:>10} {:>10}\n",
+            a.stage, a.read, a.followed, a.rejected, a.without_output, a.missing, repeated, a.strays, a.unread
         );
     }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use prescale_bus::Header;
-    use prescale_domain::time::EventTime;
-    use prescale_domain::workload::WorkloadId;
-
-    #[test]
-    fn the_id_that_must_follow_is_worked_out_from_the_record() {
-        let workload = WorkloadId::new("web-1").unwrap();
-        let at = EventTime::from_s(1000);
-        let root = Envelope::root("fleet:demo", "x", &workload, at, "7");
-        let record = ConsumedRecord {
-            topic: topics::RAW_KPIS.into(),
-            partition: 0,
-            offset: 0,
-            appended_at_ms: 0,
-            key: Some(b"web-1".to_vec()),
-            value: None,
-            headers: root.headers().into_iter().map(|(name, value)| Header { name, value }).collect(),
-        };
-        let expected = root.following("fingerprinter", "io.prescale.v1.Fingerprint", &workload, at, 0);
-        assert_eq!(following_id(&record, "fingerprinter", 0), u128::from_str_radix(&expected.id, 16).ok());
-        assert_ne!(following_id(&record, "planner", 0), following_id(&record, "fingerprinter", 0));
-        let ids = [0, 1, 3].map(|ordinal| following_id(&record, "planner", ordinal).unwrap());
-        let mut outputs = HashMap::from(ids.map(|id| (id, false)));
-        assert!(mark_following(&record, "planner", &mut outputs));
-        assert_eq!(ids.map(|id| outputs[&id]), [true, true, false], "they are numbered without a gap");
+    for a in accounts.iter().filter(|a| !a.reasons.is_empty()) {
+        let reasons: Vec<String> = a.reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        text += &format!("{}: without output: {}\n", a.stage, reasons.join(", "));
     }
+    text
 }

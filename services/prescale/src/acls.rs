@@ -2,30 +2,14 @@
 //! commands or JSON. What one use of the bus needs is the bus's to say; here stands who uses what.
 
 use crate::pretty_json;
+use crate::services::{ORDERS, ServiceEntry, Use};
+use crate::settings::Settings;
+use crate::topics;
 use anyhow::Result;
 use prescale_bus::kafka::acls::{Acl, AclTool, BusUse, Resource, commands, needed};
-use prescale_chassis::orders;
-use prescale_chassis::pipeline::outputs_of;
-use prescale_chassis::{Context, STAGES, StageInput};
-use prescale_collector::FEEDBACK_GROUP;
-use prescale_contracts::topics;
+use prescale_chassis::{Context, SourceEntry, StageEntry};
 use serde_json::json;
 use std::collections::BTreeSet;
-
-/// What of the configuration decides who needs what.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Configured {
-    /// `[collector.fleet]` is enabled: the collector hears of its actions' results.
-    pub fleet: bool,
-    /// `[collector.replay]` is: the collector looks how far the first stage is behind.
-    pub replay: bool,
-    /// The stages that the archiver runs.
-    pub sinks: Vec<StageInput>,
-    /// The stages that the grouper runs.
-    pub group_stages: Vec<StageInput>,
-    /// The evaluator's stage, where it is enabled.
-    pub evaluator: Vec<StageInput>,
-}
 
 /// The rights of one service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,63 +20,61 @@ pub struct ServiceAcls {
     pub acls: BTreeSet<Acl>,
 }
 
-/// The rights of every service, in the order of the data.
-pub fn service_acls(context: &Context, configured: &Configured, topic_prefix: &str) -> Vec<ServiceAcls> {
-    let groups: Vec<String> = STAGES.iter().map(|s| context.group(s.stage)).collect();
-    let table: Vec<String> = topics::table().into_iter().map(|t| t.name).collect();
-    let dead_letters: Vec<String> = STAGES.iter().map(|s| topics::dlq_of(s.topic)).collect();
-    let lags = || STAGES.iter().zip(&groups).map(|(s, group)| BusUse::Lag { group, topic: s.topic });
-    let service = |service, uses: Vec<BusUse<'_>>| ServiceAcls { service, acls: needed(topic_prefix, &uses) };
+/// The rights of every service that is on, in the order of the list, over the stages of the context.
+pub fn service_acls(
+    services: &[ServiceEntry],
+    context: &Context,
+    settings: &Settings,
+    topic_prefix: &str,
+) -> Vec<ServiceAcls> {
+    let graph = &context.graph;
+    let of_service = |service: &ServiceEntry| {
+        let stages: Vec<(StageEntry, String)> =
+            (service.stages)(settings).into_iter().map(|stage| (stage, context.group(stage.stage))).collect();
+        let others: Vec<(Use, String)> =
+            (service.uses)(settings, graph).into_iter().map(|one| with_group(context, one)).collect();
+        let uses: Vec<BusUse<'_>> = stages.iter().map(as_stage).chain(others.iter().map(as_use)).collect();
+        ServiceAcls { service: service.name, acls: needed(topic_prefix, &uses) }
+    };
+    let on = services.iter().filter(|service| service.is_on(settings, graph)).map(of_service);
+    on.chain([operator(context, topic_prefix)]).collect()
+}
 
-    let mut collector = vec![BusUse::Source { id: None, topics: &[topics::RAW_KPIS] }];
-    if configured.fleet {
-        let results = topics::ACTION_RESULTS;
-        collector.extend([BusUse::Reader { topic: results }, BusUse::Lag { group: FEEDBACK_GROUP, topic: results }]);
-        collector.extend(lags());
-    }
-    if configured.replay {
-        collector.extend(lags().take(1));
-    }
-    let stages = STAGES.iter().zip(&groups).map(|(s, group)| {
-        service(s.stage, vec![BusUse::Stage { input: s.topic, outputs: outputs_of(s.stage), group }])
-    });
-    let shown = STAGES.iter().map(|s| s.topic).chain([topics::ACTION_RESULTS, topics::CONTROL, topics::OUTCOMES]);
-    let orders = BusUse::Source { id: Some(orders::SOURCE), topics: &[topics::PROPOSALS] };
-    let console = shown
-        .chain(dead_letters.iter().map(String::as_str))
-        .map(|topic| BusUse::Reader { topic })
-        .chain(lags())
-        .chain([orders])
-        .collect();
-    let with_groups = |inputs: &[StageInput]| -> Vec<(StageInput, String)> {
-        inputs.iter().map(|s| (*s, context.group(s.stage))).collect()
+/// Of whoever uses this command line: topics are made and read, stages watched, orders given.
+fn operator(context: &Context, topic_prefix: &str) -> ServiceAcls {
+    let topics = topics::specs(&context.graph, 1, 1);
+    let groups: Vec<(Use, String)> =
+        context.graph.stages().iter().map(|stage| with_group(context, Use::Watches(*stage))).collect();
+    let of_topics = topics.iter().flat_map(|t| [BusUse::Maker { topic: &t.name }, BusUse::Reader { topic: &t.name }]);
+    let uses: Vec<BusUse<'_>> = of_topics.chain([as_source(&ORDERS)]).chain(groups.iter().map(as_use)).collect();
+    ServiceAcls { service: "operator", acls: needed(topic_prefix, &uses) }
+}
+
+/// With the consumer group that it names, where it names one.
+fn with_group(context: &Context, one: Use) -> (Use, String) {
+    let group = match &one {
+        Use::Watches(stage) => context.group(stage.stage),
+        Use::Ends { group, .. } => (*group).to_owned(),
+        Use::Writes(_) | Use::Reads(_) => String::new(),
     };
-    let (group_stages, sinks) = (with_groups(&configured.group_stages), with_groups(&configured.sinks));
-    let evaluator = with_groups(&configured.evaluator);
-    let other_lags =
-        group_stages.iter().chain(&evaluator).chain(&sinks).map(|(s, group)| BusUse::Lag { group, topic: s.topic });
-    let operator = table
-        .iter()
-        .flat_map(|topic| [BusUse::Maker { topic }, BusUse::Reader { topic }])
-        .chain([orders])
-        .chain(lags())
-        .chain(other_lags)
-        .collect();
-    let optional = |name, stages: &[(StageInput, String)]| {
-        let stage = |s: &StageInput, group| BusUse::Stage { input: s.topic, outputs: outputs_of(s.stage), group };
-        let uses: Vec<_> = stages.iter().map(|(s, group)| stage(s, group)).collect();
-        (!uses.is_empty()).then(|| service(name, uses))
-    };
-    let (grouper, archiver) = (optional("grouper", &group_stages), optional("archiver", &sinks));
-    let evaluator = optional("evaluator", &evaluator);
-    let ends = [service("console", console), service("operator", operator)];
-    std::iter::once(service("collector", collector))
-        .chain(stages)
-        .chain(grouper)
-        .chain(evaluator)
-        .chain(archiver)
-        .chain(ends)
-        .collect()
+    (one, group)
+}
+
+fn as_stage((stage, group): &(StageEntry, String)) -> BusUse<'_> {
+    BusUse::Stage { input: stage.input, outputs: stage.outputs, group }
+}
+
+fn as_use((one, group): &(Use, String)) -> BusUse<'_> {
+    match one {
+        Use::Writes(source) => as_source(source),
+        Use::Reads(topic) => BusUse::Reader { topic },
+        Use::Watches(stage) => BusUse::Lag { group, topic: stage.input },
+        Use::Ends { topic, .. } => BusUse::Lag { group, topic },
+    }
+}
+
+fn as_source(source: &SourceEntry) -> BusUse<'_> {
+    BusUse::Source { id: source.id, topics: source.topics }
 }
 
 /// The rights as commands for a shell, or JSON; a service's principal is `principal_prefix` and its
@@ -127,8 +109,10 @@ pub fn rendered(services: &[ServiceAcls], tool: &AclTool, principal_prefix: &str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Settings;
-    use prescale_chassis::{EVALUATOR, GROUP_STAGES, SINKS, TypedStageFactory};
+    use crate::services::{SERVICES, graph};
+    use prescale_archiver::stages::PARQUET;
+    use prescale_chassis::{GroupConfig, TypedStage, TypedStageFactory};
+    use prescale_contracts::{Contract, topics};
     use std::sync::Arc;
 
     const PREFIX: &str = "User:prescale-";
@@ -137,13 +121,23 @@ mod tests {
         AclTool { bootstrap_servers: "broker:9092".into(), command_config: None }
     }
 
+    fn acls_of(settings: &Settings, prefix: &str) -> Vec<ServiceAcls> {
+        let context = Context::default().with_graph(graph(&SERVICES, settings));
+        service_acls(&SERVICES, &context, settings, prefix)
+    }
+
     fn of<'a>(services: &'a [ServiceAcls], name: &str) -> Vec<String> {
         let found: &'a ServiceAcls = services.iter().find(|s| s.service == name).unwrap();
         found.acls.iter().map(Acl::to_string).collect()
     }
 
+    fn said<F: TypedStageFactory>(factory: &F) -> (&'static str, &'static str, Vec<&'static str>) {
+        let input = <<F::Stage as TypedStage>::In as Contract>::TOPIC;
+        (factory.name(), input, factory.output_topics())
+    }
+
     #[test]
-    fn the_table_of_outputs_is_what_the_stages_say() {
+    fn the_entries_are_what_the_stages_say() {
         let settings = Settings::default();
         let fingerprinter =
             prescale_fingerprinter::stage::Factory::new(Arc::new(settings.fingerprinter.settings().unwrap()));
@@ -153,24 +147,23 @@ mod tests {
         let actuator = prescale_actuator::stage::Factory::new(Arc::new(settings.actuator.cloud_rules().unwrap()));
         let terms = settings.evaluator.terms(&settings.planner, &settings.grouper.groups).unwrap();
         let evaluator = prescale_evaluator::stage::Factory::new(Arc::new(terms));
-        assert_eq!(evaluator.name(), EVALUATOR.stage);
-        assert_eq!(evaluator.output_topics(), outputs_of(EVALUATOR.stage));
-        let said = [
-            (fingerprinter.name(), fingerprinter.output_topics()),
-            (predictor.name(), predictor.output_topics()),
-            (planner.name(), planner.output_topics()),
-            (governor.name(), governor.output_topics()),
-            (actuator.name(), actuator.output_topics()),
-        ];
-        assert_eq!(
-            said.map(|(stage, topics)| (stage, topics)),
-            STAGES.map(|s| (s.stage, outputs_of(s.stage).to_vec()))
-        );
+        let parts = prescale_grouper::parts::Factory::new(Arc::new(settings.grouper.groups().unwrap()));
+        let forecaster = prescale_grouper::forecaster::Factory::new(settings.grouper.patience_bins().unwrap());
+        let declared = |entry: StageEntry| (entry.stage, entry.input, entry.outputs.to_vec());
+        let [of_parts, of_forecasts] = prescale_grouper::STAGES;
+        assert_eq!(said(&fingerprinter), declared(prescale_fingerprinter::STAGE));
+        assert_eq!(said(&predictor), declared(prescale_predictor::STAGE));
+        assert_eq!(said(&planner), declared(prescale_planner::STAGE));
+        assert_eq!(said(&governor), declared(prescale_governor::STAGE));
+        assert_eq!(said(&actuator), declared(prescale_actuator::STAGE));
+        assert_eq!(said(&evaluator), declared(prescale_evaluator::STAGE));
+        assert_eq!(said(&parts), declared(of_parts));
+        assert_eq!(said(&forecaster), declared(of_forecasts));
     }
 
     #[test]
     fn only_the_operator_makes_topics_and_nobody_writes_the_work_of_others() {
-        let services = service_acls(&Context::default(), &Configured::default(), "eu.");
+        let services = acls_of(&Settings::default(), "eu.");
         for ServiceAcls { service, acls } in &services {
             let rights: Vec<String> = acls.iter().map(Acl::to_string).collect();
             assert_eq!(rights.iter().any(|r| r.starts_with("Create")), *service == "operator", "{rights:?}");
@@ -186,19 +179,26 @@ mod tests {
     }
 
     #[test]
-    fn a_fleet_hears_of_results() {
-        let reads = |fleet| {
-            let services = service_acls(&Context::default(), &Configured { fleet, ..Configured::default() }, "");
-            of(&services, "collector").contains(&"Read on topic \"action-results\"".to_owned())
+    fn a_fleet_hears_of_results_and_waits_for_those_who_lead_to_them() {
+        let rights = |enabled| {
+            let mut settings = Settings::default();
+            settings.collector.fleet.enabled = enabled;
+            of(&acls_of(&settings, ""), "collector")
         };
-        assert!(reads(true) && !reads(false));
+        let (with, without) = (rights(true), rights(false));
+        let reads_results = "Read on topic \"action-results\"".to_owned();
+        assert!(with.contains(&reads_results) && !without.contains(&reads_results));
+        let watches = |stage: &str| with.contains(&format!("Describe on group \"prescale-{stage}\""));
+        assert!(watches("actuator") && !watches("evaluator"), "{with:?}");
     }
 
     #[test]
     fn the_grouper_writes_what_groups_have() {
-        let configured = Configured { group_stages: GROUP_STAGES.to_vec(), ..Configured::default() };
-        let services = service_acls(&Context::default(), &configured, "eu.");
-        let rights = of(&services, "grouper");
+        let mut settings = Settings::default();
+        assert!(acls_of(&settings, "eu.").iter().all(|s| s.service != "grouper"), "without groups it needs nothing");
+        let all = GroupConfig { workloads: vec!["*".to_owned()], sources: Vec::new() };
+        settings.grouper.groups.insert("all".to_owned(), all);
+        let rights = of(&acls_of(&settings, "eu."), "grouper");
         for topic in [topics::GROUP_PARTS, topics::GROUP_PREDICTIONS] {
             assert!(rights.contains(&format!("Write on topic \"eu.{topic}\"")), "{rights:?}");
         }
@@ -207,32 +207,33 @@ mod tests {
 
     #[test]
     fn the_evaluator_reads_predictions_and_writes_outcomes_alone() {
-        let without = service_acls(&Context::default(), &Configured::default(), "eu.");
-        assert!(without.iter().all(|s| s.service != "evaluator"), "it needs nothing while it is off");
-        let configured = Configured { evaluator: vec![EVALUATOR], ..Configured::default() };
-        let rights = of(&service_acls(&Context::default(), &configured, "eu."), "evaluator");
+        let mut settings = Settings::default();
+        let rights = of(&acls_of(&settings, "eu."), "evaluator");
         assert!(rights.contains(&"Read on topic \"eu.predictions\"".to_owned()), "{rights:?}");
         assert!(rights.contains(&"Write on topic \"eu.outcomes\"".to_owned()), "{rights:?}");
         assert!(!rights.iter().any(|right| right.contains("eu.proposals") || right.contains("eu.actions")));
+        settings.evaluator.enabled = false;
+        let without = acls_of(&settings, "eu.");
+        assert!(without.iter().all(|s| s.service != "evaluator"), "it needs nothing while it is off");
     }
 
     #[test]
     fn the_archiver_reads_what_its_stores_need() {
-        let without = service_acls(&Context::default(), &Configured::default(), "eu.");
+        let mut settings = Settings::default();
+        let without = acls_of(&settings, "eu.");
         assert!(without.iter().all(|s| s.service != "archiver"), "it needs nothing while all stores are off");
-        let configured = Configured { sinks: SINKS.to_vec(), ..Configured::default() };
-        let services = service_acls(&Context::default(), &configured, "eu.");
-        let rights = of(&services, "archiver");
-        for sink in SINKS {
-            assert!(rights.contains(&format!("Read on topic \"eu.{}\"", sink.topic)), "{rights:?}");
-            assert!(rights.contains(&format!("Read on group \"eu.prescale-{}\"", sink.stage)), "{rights:?}");
+        settings.archiver.parquet.folder = "archive".into();
+        let rights = of(&acls_of(&settings, "eu."), "archiver");
+        for StageEntry { stage, input, .. } in PARQUET {
+            assert!(rights.contains(&format!("Read on topic \"eu.{input}\"")), "{rights:?}");
+            assert!(rights.contains(&format!("Read on group \"eu.prescale-{stage}\"")), "{rights:?}");
         }
         assert!(!rights.contains(&"Write on topic \"eu.predictions\"".to_owned()));
     }
 
     #[test]
     fn text_is_commands_and_json_is_a_list() {
-        let services = service_acls(&Context::default(), &Configured::default(), "eu.");
+        let services = acls_of(&Settings::default(), "eu.");
         let text = rendered(&services, &tool(), PREFIX, false).unwrap();
         let line = "kafka-acls.sh --bootstrap-server broker:9092 --add --allow-principal User:prescale-planner \
                     --operation Read --group eu.prescale-planner\n";

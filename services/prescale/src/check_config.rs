@@ -1,31 +1,24 @@
 //! `prescale check-config`: is the configuration sound, and what is in force?
 
+use crate::services::ServiceEntry;
 use crate::settings::Settings;
 use anyhow::Result;
-use serde::Serialize;
 use toml::{Table, Value};
 
-/// What is in force, as TOML: the defaults with the file and the environment over them. Secrets
-/// are not shown.
+/// What is in force, as TOML: the defaults with the file and the environment over them, of these services and of what
+/// they share. Secrets are not shown.
 ///
 /// # Errors
 /// When a value has no TOML form.
-pub fn in_force(settings: &Settings) -> Result<String> {
+pub fn in_force(services: &[ServiceEntry], settings: &Settings) -> Result<String> {
     let mut document = Table::new();
     let mut put = |name: &str, value: Value| document.insert(name.to_owned(), value);
-    put("bus", section(&settings.bus)?);
-    put("schema_registry", section(&settings.schema_registry)?);
-    put("telemetry", section(&settings.telemetry)?);
-    put("collector", section(&settings.collector)?);
-    put("fingerprinter", section(&settings.fingerprinter)?);
-    put("predictor", section(&settings.predictor)?);
-    put("grouper", section(&settings.grouper)?);
-    put("planner", section(&settings.planner)?);
-    put("governor", section(&settings.governor)?);
-    put("evaluator", section(&settings.evaluator)?);
-    put("actuator", section(&settings.actuator)?);
-    put("archiver", section(&settings.archiver)?);
-    put("console", section(&settings.console)?);
+    put("bus", Value::try_from(&settings.bus)?);
+    put("schema_registry", Value::try_from(&settings.schema_registry)?);
+    put("telemetry", Value::try_from(&settings.telemetry)?);
+    for service in services {
+        put(service.name, (service.section.shown)(service.name, settings)?);
+    }
     Ok(toml::to_string(&document)?)
 }
 
@@ -55,13 +48,10 @@ fn listed(patterns: &[String]) -> String {
     if patterns.is_empty() { "any".to_owned() } else { patterns.join(", ") }
 }
 
-fn section(value: &impl Serialize) -> Result<Value> {
-    Ok(Value::try_from(value)?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::services::SERVICES;
     use prescale_chassis::Secret;
 
     #[test]
@@ -76,7 +66,7 @@ mod tests {
         for name in ["sasl.password", "ssl.key.password", "ssl.key.pem"] {
             kafka.properties.insert(name.to_owned(), Secret::new("swordfish"));
         }
-        let text = in_force(&settings).unwrap();
+        let text = in_force(&SERVICES, &settings).unwrap();
         assert!(text.contains("lead_time_s = 1234") && !text.contains("swordfish"), "{text}");
         assert!(text.contains("password = \"***\"") && !format!("{settings:?}").contains("swordfish"), "{text}");
         text.parse::<Table>().unwrap();
@@ -96,7 +86,7 @@ mod tests {
              # [planner.for.a], priority 1, for workloads any, sources fleet:*, groups any:\n\
              #   policy = \"threshold\" instead of \"proactive\"\n"
         );
-        let in_force = in_force(&settings).unwrap();
+        let in_force = in_force(&SERVICES, &settings).unwrap();
         let table: Table = in_force.parse().unwrap();
         assert_eq!(table["planner"]["for"]["b"]["lead_time_s"].as_integer(), Some(300));
     }

@@ -7,10 +7,11 @@ mod backtest;
 mod model;
 mod replay;
 
-use crate::account;
-use crate::acls::{self, Configured};
+use crate::account::{self, StageAccount};
+use crate::acls;
 use crate::bus_commands::{self, GroupInput, Tail};
 use crate::dead_letters::{self, Listing};
+use crate::services::{SERVICES, graph, installation};
 use crate::settings::Settings;
 use crate::{check_config, pretty_json, topics, up};
 use anyhow::{Context as _, Result};
@@ -22,11 +23,12 @@ use clap::Parser as _;
 use prescale_bus::dlq::ReplayRequest;
 use prescale_bus::kafka::acls::AclTool;
 use prescale_bus::{Bus, ReadFrom, TopicSpec};
+use prescale_chassis::StageEntry;
 use prescale_chassis::explain::{BACK_WHOLE, ExplainError, Question, explained};
 use prescale_chassis::orders::{self, Wish};
 use prescale_chassis::ready::ask_ready;
 use prescale_chassis::service::EXIT_USAGE;
-use prescale_chassis::{Context, HealthRegistry, open_bus, shutdown, telemetry, with_registry};
+use prescale_chassis::{HealthRegistry, open_bus, shutdown, telemetry, with_registry};
 use prescale_contracts::parse_rfc3339;
 use prescale_domain::governor::Effect;
 use std::io::Write;
@@ -107,8 +109,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
 /// The configuration, checked.
 fn load(config: Option<&Path>) -> Result<Settings, Failure> {
     let read = || -> Result<Settings> {
-        let settings = Settings::load(config)?;
-        settings.check()?;
+        let settings = Settings::load(&SERVICES, config)?;
+        settings.check(&SERVICES)?;
         Ok(settings)
     };
     read().map_err(Failure::Usage)
@@ -146,22 +148,22 @@ fn say(text: &str) -> Result<(), Failure> {
 }
 
 fn up(config: Option<&Path>, args: &UpArgs) -> Result<(), Failure> {
-    let mut settings = Settings::load(config).map_err(|e| Failure::Usage(e.into()))?;
-    args.apply(&mut settings).and_then(|()| settings.check()).map_err(Failure::Usage)?;
+    let mut settings = Settings::load(&SERVICES, config).map_err(|e| Failure::Usage(e.into()))?;
+    args.apply(&mut settings).and_then(|()| settings.check(&SERVICES)).map_err(Failure::Usage)?;
     telemetry::init_logs(&settings.telemetry).map_err(Failure::Usage)?;
     let shutdown = shutdown::on_signals().context("cannot set up the signal handlers")?;
-    Ok(up::up(&settings, args.until_done, &shutdown)?)
+    Ok(up::up(&SERVICES, &settings, args.until_done, &shutdown)?)
 }
 
 fn check(config: Option<&Path>) -> Result<(), Failure> {
     let settings = load(config)?;
-    say(&format!("{}{}", check_config::in_force(&settings)?, check_config::overrides(&settings)))
+    say(&format!("{}{}", check_config::in_force(&SERVICES, &settings)?, check_config::overrides(&settings)))
 }
 
 /// The bus, and the topics that it should have.
 fn open_topics(config: Option<&Path>) -> Result<(Arc<dyn Bus>, Vec<TopicSpec>), Failure> {
     let (settings, bus) = open_bytes(config)?;
-    let wanted = topics::specs(settings.bus.partitions, settings.bus.replication);
+    let wanted = topics::specs(&graph(&SERVICES, &settings), settings.bus.partitions, settings.bus.replication);
     Ok((bus, wanted))
 }
 
@@ -179,16 +181,8 @@ fn apply_topics(config: Option<&Path>) -> Result<(), Failure> {
 
 fn acls(config: Option<&Path>, args: &AclsArgs) -> Result<(), Failure> {
     let settings = load(config)?;
-    let collector = &settings.collector;
-    let configured = Configured {
-        fleet: collector.fleet.enabled,
-        replay: collector.replay.is_enabled(),
-        sinks: settings.archiver.inputs(),
-        group_stages: settings.grouper.inputs(),
-        evaluator: settings.evaluator.inputs(),
-    };
     let kafka = &settings.bus.kafka;
-    let mut services = acls::service_acls(&Context::new(&settings.bus), &configured, &kafka.topic_prefix);
+    let mut services = acls::service_acls(&SERVICES, &installation(&settings), &settings, &kafka.topic_prefix);
     if let Some(only) = &args.service {
         let known = services.iter().map(|s| s.service).collect::<Vec<_>>().join(", ");
         services.retain(|s| s.service == only);
@@ -223,14 +217,9 @@ fn tail(config: Option<&Path>, args: &TailArgs) -> Result<(), Failure> {
 
 fn lag(config: Option<&Path>, format: Format) -> Result<(), Failure> {
     let (settings, bus) = open_bytes(config)?;
-    let context = Context::new(&settings.bus);
-    let inputs: Vec<GroupInput> = settings
-        .accounted()
-        .iter()
-        .chain(&settings.grouper.inputs())
-        .chain(&settings.archiver.inputs())
-        .map(|s| GroupInput { group: context.group(s.stage), topic: s.topic })
-        .collect();
+    let context = installation(&settings);
+    let input = |stage: &StageEntry| GroupInput { group: context.group(stage.stage), topic: stage.input };
+    let inputs: Vec<GroupInput> = context.graph.stages().iter().map(input).collect();
     say(&bus_commands::lag(bus.as_ref(), &inputs, format == Format::Json)?)
 }
 
@@ -302,16 +291,12 @@ fn order(config: Option<&Path>, scope: &ScopeArgs, effect: Effect, why: &str) ->
 
 fn account(config: Option<&Path>, args: &AccountArgs) -> Result<(), Failure> {
     let (settings, bus) = open_bytes(config)?;
-    let context = Context::new(&settings.bus);
     let shutdown = shutdown::on_signals().context("cannot set up the signal handlers")?;
-    let accounts = account::account(bus.as_ref(), |stage| context.group(stage), &settings.accounted(), &shutdown)?;
+    let accounts = account::account(bus.as_ref(), &installation(&settings), &shutdown)?;
     match args.format {
         Format::Json => say(&pretty_json(&accounts)?)?,
         Format::Text => say(&account::table(&accounts))?,
     }
-    let repeated: u64 = accounts.iter().map(|a| a.repeated_outputs).sum();
-    if repeated > 0 {
-        return Err(Failure::Failed(anyhow::anyhow!("{repeated} outputs were written more than once")));
-    }
-    Ok(())
+    let faults: Vec<String> = accounts.iter().flat_map(StageAccount::faults).collect();
+    if faults.is_empty() { Ok(()) } else { Err(Failure::Failed(anyhow::anyhow!(faults.join("; ")))) }
 }

@@ -12,8 +12,11 @@ mod lanes;
 pub mod models;
 pub mod replay;
 mod report_page;
+pub mod services;
 pub mod settings;
 pub mod topics;
+#[cfg(test)]
+mod toy;
 pub mod up;
 
 use anyhow::Context as _;

@@ -1,11 +1,14 @@
 //! The whole configuration: every section, read and checked.
 
-use anyhow::{Context as _, Result, ensure};
-use prescale_chassis::config::SECTIONS;
-use prescale_chassis::{BusConfig, ConfigError, Loader, STAGES, SchemaRegistryConfig, StageInput, TelemetryConfig};
+use crate::services::{OwnSections, ServiceEntry};
+use anyhow::Result;
+use prescale_chassis::{BusConfig, ConfigError, Loader, SchemaRegistryConfig, TelemetryConfig};
 use prescale_domain::policy::RuleBook;
 use prescale_planner::Named;
 use std::path::Path;
+
+/// Sections that are no service's.
+const SHARED: [&str; 3] = ["bus", "schema_registry", "telemetry"];
 
 /// Every section of `prescale.toml`.
 #[derive(Clone, Debug, Default)]
@@ -36,38 +39,35 @@ pub struct Settings {
     pub archiver: prescale_archiver::Config,
     /// `[console]`.
     pub console: prescale_console::Config,
+    /// Those of services that have no field here.
+    pub own: OwnSections,
 }
 
 impl Settings {
-    /// Reads the file (see [`Loader::new`]) and the environment.
+    /// Reads the file (see [`Loader::new`]) and the environment: the sections of these services and the shared ones.
     ///
     /// # Errors
     /// With the place of what cannot be read or is not known.
-    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
-        Self::read(&Loader::new(path)?)
+    pub fn load(services: &[ServiceEntry], path: Option<&Path>) -> Result<Self, ConfigError> {
+        Self::read(services, &Loader::new(path)?)
     }
 
     /// As [`Settings::load`], from what was loaded.
     ///
     /// # Errors
     /// As [`Settings::load`].
-    pub fn read(loader: &Loader) -> Result<Self, ConfigError> {
-        let settings = Self {
+    pub fn read(services: &[ServiceEntry], loader: &Loader) -> Result<Self, ConfigError> {
+        let mut settings = Self {
             bus: loader.section("bus")?,
             schema_registry: loader.section("schema_registry")?,
             telemetry: loader.section("telemetry")?,
-            collector: loader.section("collector")?,
-            fingerprinter: loader.section("fingerprinter")?,
-            predictor: loader.section("predictor")?,
-            grouper: loader.section("grouper")?,
-            planner: loader.section("planner")?,
-            governor: loader.section("governor")?,
-            evaluator: loader.section("evaluator")?,
-            actuator: loader.section("actuator")?,
-            archiver: loader.section("archiver")?,
-            console: loader.section("console")?,
+            ..Self::default()
         };
-        loader.finish(&SECTIONS)?;
+        for service in services {
+            (service.section.read)(service.name, loader, &mut settings)?;
+        }
+        let known: Vec<&str> = SHARED.into_iter().chain(services.iter().map(|service| service.name)).collect();
+        loader.finish(&known)?;
         Ok(settings)
     }
 
@@ -84,36 +84,16 @@ impl Settings {
         Named { fleets: &self.governor.fleets, groups: &self.grouper.groups }
     }
 
-    /// The stages that every record of their input is accounted for, in the order of the data.
-    pub fn accounted(&self) -> Vec<StageInput> {
-        STAGES.into_iter().chain(self.evaluator.inputs()).collect()
-    }
-
     /// Checks what no type can say: ranges, keys that contradict each other, files that are named.
     ///
     /// # Errors
     /// With the first key that is wrong.
-    pub fn check(&self) -> Result<()> {
+    pub fn check(&self, services: &[ServiceEntry]) -> Result<()> {
         self.bus.check()?;
         self.schema_registry.check()?;
-        self.collector.check()?;
-        let features = self.fingerprinter.settings()?;
-        prescale_fingerprinter::sql::query::FeatureQuery::new(&features.features)
-            .context("[fingerprinter.features]")?;
-        prescale_predictor::stage::Factory::new(self.predictor.settings()?)?;
-        self.grouper.groups()?;
-        self.grouper.patience_bins()?;
-        self.rules()?;
-        for rate in self.planner.rated() {
-            let is_forecast = self.predictor.resources.iter().any(|resource| resource == rate);
-            ensure!(is_forecast, "[planner.rates.{rate}]: it is not forecast: add {rate:?} to [predictor] resources");
+        for service in services {
+            (service.section.check)(self)?;
         }
-        self.governor.rules()?;
-        self.evaluator.terms(&self.planner, &self.grouper.groups)?;
-        self.actuator.cloud_rules()?;
-        self.archiver.check()?;
-        self.console.checked_address()?;
-        self.console.tls.read("console.tls")?;
         self.telemetry.tls.read("telemetry.tls")?;
         Ok(())
     }
@@ -123,14 +103,15 @@ impl Settings {
 mod tests {
     use super::*;
     use crate::check_config::in_force;
+    use crate::services::SERVICES;
 
     fn read(text: &str) -> Result<Settings, ConfigError> {
-        Settings::read(&Loader::from_text(Path::new("prescale.toml"), text, [])?)
+        Settings::read(&SERVICES, &Loader::from_text(Path::new("prescale.toml"), text, [])?)
     }
 
     #[test]
     fn the_defaults_are_sound() {
-        Settings::default().check().unwrap();
+        Settings::default().check(&SERVICES).unwrap();
     }
 
     #[test]
@@ -146,18 +127,18 @@ mod tests {
             })
             .collect();
         let example: toml::Table = uncommented.parse().unwrap();
-        let defaults: toml::Table = in_force(&Settings::default()).unwrap().parse().unwrap();
+        let defaults: toml::Table = in_force(&SERVICES, &Settings::default()).unwrap().parse().unwrap();
         assert_eq!(example, defaults);
-        read(&text).unwrap().check().unwrap();
+        read(&text).unwrap().check(&SERVICES).unwrap();
     }
 
     #[test]
     fn a_rate_that_nobody_forecasts_is_refused() {
         let text = "[planner.rates.requests_per_s]\nper_replica = 120\n";
-        let error = read(text).unwrap().check().unwrap_err().to_string();
+        let error = read(text).unwrap().check(&SERVICES).unwrap_err().to_string();
         assert!(error.contains("add \"requests_per_s\" to [predictor] resources"), "{error}");
         let forecast = "[predictor]\nresources = [\"cpu_cores_used\", \"requests_per_s\"]\n";
-        read(&format!("{forecast}{text}")).unwrap().check().unwrap();
+        read(&format!("{forecast}{text}")).unwrap().check(&SERVICES).unwrap();
     }
 
     #[test]

@@ -1,17 +1,28 @@
-//! `prescale topics`: the topics that the pipeline needs, as the contracts' table says, shown or made.
+//! `prescale topics`: the topics that the pipeline needs, shown or made: those of the contracts' table, and those that
+//! services read or write beside them.
 
 use crate::pretty_json;
 use anyhow::Result;
 use prescale_bus::{Bus, Cleanup, TopicSpec};
-use prescale_contracts::topics::{Retention, TopicContract, table};
+use prescale_chassis::Graph;
+use prescale_contracts::topics::{Retention, TopicContract, dlq_of, table};
 use serde_json::json;
 use std::collections::BTreeMap;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// The topics of the contracts' table with the installation's partitions and replication.
-pub fn specs(partitions: u32, replication: u16) -> Vec<TopicSpec> {
-    table().iter().map(|contract| spec(contract, partitions, replication)).collect()
+/// How long a topic keeps its records that the contracts' table does not name, in days.
+const RETENTION_DAYS: i64 = 7;
+
+/// The topics of the contracts' table and of these stages and sources, with the installation's partitions and
+/// replication. One that the table does not name has a dead letter queue as well.
+pub fn specs(graph: &Graph, partitions: u32, replication: u16) -> Vec<TopicSpec> {
+    let listed: Vec<TopicSpec> = table().iter().map(|contract| spec(contract, partitions, replication)).collect();
+    let own: Vec<&str> = graph.topics().into_iter().filter(|topic| listed.iter().all(|l| l.name != *topic)).collect();
+    let cleanup = Cleanup::Delete { retention_ms: RETENTION_DAYS * DAY_MS };
+    let own = own.into_iter().flat_map(|topic| [topic.to_owned(), dlq_of(topic)]);
+    let own = own.map(|name| TopicSpec { name, partitions, replication, cleanup });
+    listed.into_iter().chain(own).collect()
 }
 
 fn spec(contract: &TopicContract, partitions: u32, replication: u16) -> TopicSpec {

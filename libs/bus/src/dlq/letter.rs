@@ -44,6 +44,14 @@ impl DeadLetter {
         Self { record, stage, code, message }
     }
 
+    /// Partition and offset that the record had in the topic that it came from, where its headers say so.
+    pub fn place(&self) -> Option<(u32, i64)> {
+        let number = |name: &str| -> Option<i64> {
+            std::str::from_utf8(self.record.header(&format!("{HEADER_PREFIX}{name}"))?).ok()?.parse().ok()
+        };
+        Some((u32::try_from(number("partition")?).ok()?, number("offset")?))
+    }
+
     /// The record that was rejected, for the topic that it came from: key, bytes and headers as they
     /// were.
     ///

@@ -1,11 +1,13 @@
 //! Reads sections into typed values and refuses what nobody knows.
 
+use super::ConfigError;
 use super::document::Document;
 use super::environment::Override;
-use super::nearest::hint;
-use super::{ConfigError, SECTIONS};
+use super::nearest::{hint, near};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, Deserializer};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::Path;
 use toml::de::ValueDeserializer;
 use toml::{Table, Value};
@@ -18,6 +20,8 @@ const FILE_VARIABLE: &str = "PRESCALE_CONFIG";
 pub struct Loader {
     document: Option<Document>,
     overrides: Vec<Override>,
+    /// Sections that were read.
+    read: RefCell<BTreeSet<String>>,
 }
 
 impl Loader {
@@ -54,7 +58,7 @@ impl Loader {
         let mut overrides: Vec<Override> =
             environment.into_iter().filter_map(|(name, value)| Override::read(&name, &value)).collect();
         overrides.sort_by(|a, b| a.variable.cmp(&b.variable));
-        Self { document, overrides }
+        Self { document, overrides, read: RefCell::default() }
     }
 
     /// One section: the file's keys over the defaults, the environment's over both. `T` and the
@@ -63,6 +67,7 @@ impl Loader {
     /// # Errors
     /// When a value does not fit or a key is not known.
     pub fn section<T: Default + Serialize + DeserializeOwned>(&self, name: &str) -> Result<T, ConfigError> {
+        self.read.borrow_mut().insert(name.to_owned());
         let mut value = self.file_section::<T>(name)?.unwrap_or_default();
         let mut table = self.table(name);
         for change in self.overrides.iter().filter(|o| o.section == name) {
@@ -71,21 +76,39 @@ impl Loader {
         Ok(value)
     }
 
-    /// Refuses sections and variables outside `known`. To be called with [`SECTIONS`], also by a
-    /// service that reads only some of them.
+    /// Refuses sections and variables outside `known`, which is every section that there is.
     ///
     /// # Errors
     /// When there is such a section.
     pub fn finish(&self, known: &[&str]) -> Result<(), ConfigError> {
+        let unknown = |section: &str| (!known.contains(&section)).then(|| hint(section, known.iter().copied()));
+        self.refuse(unknown)
+    }
+
+    /// Refuses a section or variable that is none of those that were read, but almost has the name of one: it is
+    /// misspelt. For a service that knows its own sections alone and lets the others be.
+    ///
+    /// # Errors
+    /// When there is such a section.
+    pub fn finish_own(&self) -> Result<(), ConfigError> {
+        let read = self.read.borrow();
+        let misspelt = |section: &str| {
+            let meant = near(section, read.iter().map(String::as_str)).filter(|_| !read.contains(section));
+            meant.map(|meant| format!("did you mean {meant:?}?"))
+        };
+        self.refuse(misspelt)
+    }
+
+    /// Refuses the first section for which there is a hint.
+    fn refuse(&self, hint_for: impl Fn(&str) -> Option<String>) -> Result<(), ConfigError> {
         let in_file = self.document.iter().flat_map(|d| d.sections().into_iter().map(|(s, at)| (s, d.place(at))));
         let in_environment = self.overrides.iter().map(|o| (o.section.clone(), o.place()));
-        match in_file.chain(in_environment).find(|(section, _)| !known.contains(&section.as_str())) {
-            None => Ok(()),
-            Some((section, place)) => {
-                let hint = hint(&section, known.iter().copied());
-                Err(ConfigError::UnknownSection { place, section, hint })
+        for (section, place) in in_file.chain(in_environment) {
+            if let Some(hint) = hint_for(&section) {
+                return Err(ConfigError::UnknownSection { place, section, hint });
             }
         }
+        Ok(())
     }
 
     fn file_section<T: Default + Serialize + DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ConfigError> {
@@ -228,7 +251,6 @@ fn one_line(message: &str) -> String {
 /// # Errors
 /// When a default has no TOML form.
 pub fn defaults_toml<T: Default + Serialize>(section: &str) -> Result<String, toml::ser::Error> {
-    debug_assert!(SECTIONS.contains(&section));
     let mut document = Table::new();
     document.insert(section.to_owned(), Value::try_from(T::default())?);
     let text = toml::to_string(&document)?;

@@ -21,24 +21,6 @@ pub use secret::Secret;
 
 use std::path::PathBuf;
 
-/// Every section that `prescale.toml` may have. A service's own binary reads its own, `bus`,
-/// `schema_registry` and `telemetry`, and lets the others be.
-pub const SECTIONS: [&str; 13] = [
-    "bus",
-    "schema_registry",
-    "telemetry",
-    "collector",
-    "fingerprinter",
-    "predictor",
-    "grouper",
-    "planner",
-    "governor",
-    "evaluator",
-    "actuator",
-    "archiver",
-    "console",
-];
-
 /// What is wrong with the configuration, where, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {

@@ -106,11 +106,26 @@ fn the_environment_is_held_to_the_same_rules() {
 
 #[test]
 fn unknown_sections_are_refused() {
-    assert_eq!(loader("[planner]\n[bus]\n", &[]).unwrap().finish(&SECTIONS), Ok(()));
-    let error = loader("[bus]\n\n[planer]\n", &[]).unwrap().finish(&SECTIONS).unwrap_err();
+    let sections = ["bus", "planner"];
+    assert_eq!(loader("[planner]\n[bus]\n", &[]).unwrap().finish(&sections), Ok(()));
+    let error = loader("[bus]\n\n[planer]\n", &[]).unwrap().finish(&sections).unwrap_err();
     assert_eq!(error.to_string(), "prescale.toml:3: [planer]: unknown section, did you mean \"planner\"?");
-    let error = loader("", &[("PRESCALE__BUSS__PARTITIONS", "1")]).unwrap().finish(&SECTIONS).unwrap_err();
+    let error = loader("", &[("PRESCALE__BUSS__PARTITIONS", "1")]).unwrap().finish(&sections).unwrap_err();
     assert!(error.to_string().contains("PRESCALE__BUSS__PARTITIONS"), "{error}");
+}
+
+#[test]
+fn who_reads_some_sections_refuses_what_is_misspelt_of_them_alone() {
+    let finished = |text: &str, environment: &[(&str, &str)]| {
+        let loader = loader(text, environment).unwrap();
+        loader.section::<Planner>("planner").unwrap();
+        loader.finish_own()
+    };
+    assert_eq!(finished("[planner]\n[console]\n[bus]\n", &[("PRESCALE__PREDICTOR__X", "1")]), Ok(()));
+    let error = finished("[bus]\n\n[planer]\n", &[]).unwrap_err();
+    assert_eq!(error.to_string(), "prescale.toml:3: [planer]: unknown section, did you mean \"planner\"?");
+    let error = finished("", &[("PRESCALE__PLANNERS__DRY_RUN", "false")]).unwrap_err();
+    assert!(error.to_string().contains("PRESCALE__PLANNERS__DRY_RUN"), "{error}");
 }
 
 #[test]

@@ -5,7 +5,9 @@ use crate::config::{Config, HostConfig};
 use crate::run::run_observed;
 use crate::testing::{Mishap, Mishappen, TestBus};
 use prescale_bus::StageFailure;
-use prescale_chassis::{Input, Outgoing, Reply, STAGES, TypedStage, TypedStageFactory, stage_factory};
+use prescale_chassis::{
+    Graph, Ids, Input, Outgoing, Reply, StageEntry, TypedStage, TypedStageFactory, audit, stage_factory,
+};
 use prescale_contracts::topics;
 use prescale_domain::action::{ActionOutcome, ActionResult};
 use prescale_domain::sample::{Capacity, Sample};
@@ -17,8 +19,20 @@ use std::sync::{Arc, Mutex};
 const CHANGED: &str = "t-consumer-0001";
 const HALF_HOUR_MS: i64 = 1_800_000;
 
-/// Stands where the fingerprinter does, and says what an actuator would.
+/// Stands where all stages do, and says what an actuator would.
 struct Cloud;
+
+const CLOUD: StageEntry = StageEntry {
+    stage: "cloud",
+    input: topics::RAW_KPIS,
+    outputs: &[topics::ACTION_RESULTS],
+    ids: Ids::OfInput,
+    audit: audit::each,
+};
+
+fn context() -> Context {
+    Context::default().with_graph(Graph::new(&[CLOUD]))
+}
 
 impl TypedStage for Cloud {
     type In = Sample;
@@ -60,7 +74,7 @@ fn answers(input: &Input<Sample>) -> Result<Vec<Outgoing>, StageFailure> {
     [applied, dry]
         .iter()
         .zip(0..)
-        .map(|(result, n)| Outgoing::following(&input.envelope, "actuator", n, &[topics::ACTION_RESULTS], result))
+        .map(|(result, n)| Outgoing::following(&input.envelope, CLOUD.stage, n, &[topics::ACTION_RESULTS], result))
         .collect()
 }
 
@@ -68,11 +82,11 @@ impl TypedStageFactory for Cloud {
     type Stage = Cloud;
 
     fn name(&self) -> &'static str {
-        STAGES[0].stage
+        CLOUD.stage
     }
 
     fn output_topics(&self) -> Vec<&'static str> {
-        vec![topics::ACTION_RESULTS]
+        CLOUD.outputs.to_vec()
     }
 
     fn state_schema(&self) -> String {
@@ -104,7 +118,7 @@ fn config() -> Config {
 /// Runs the fleet until it is at its end or the bus stops it; tells which.
 fn run_fleet(bus: Arc<dyn Bus>, config: &Config, shutdown: &CancellationToken) -> Result<bool> {
     let ended = Mutex::new(false);
-    run_observed(config, &Context::default(), bus, shutdown, &|event| {
+    run_observed(config, &context(), bus, shutdown, &|event| {
         if let Event::FleetEnded { .. } = event {
             *ended.lock().unwrap() = true;
             shutdown.cancel();
@@ -117,7 +131,7 @@ fn run_fleet(bus: Arc<dyn Bus>, config: &Config, shutdown: &CancellationToken) -
 fn beside_the_cloud<T>(bus: &Arc<dyn Bus>, work: impl FnOnce() -> T) -> T {
     let stop = CancellationToken::new();
     std::thread::scope(|threads| {
-        let (options, token) = (Context::default().stage_options(STAGES[0].stage), stop.clone());
+        let (options, token) = (context().stage_options(CLOUD.stage), stop.clone());
         let stage = threads.spawn(move || bus.run_stage(stage_factory(Cloud), &options, &token));
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
         stop.cancel();
@@ -176,7 +190,7 @@ fn run_live(test: &TestBus, config: &Config, samples: usize) {
     let (shutdown, live) = (CancellationToken::new(), CancellationToken::new());
     std::thread::scope(|threads| {
         let running = threads.spawn(|| {
-            run_observed(config, &Context::default(), Arc::clone(&test.bus), &shutdown, &|event| {
+            run_observed(config, &context(), Arc::clone(&test.bus), &shutdown, &|event| {
                 if event == Event::FleetLive {
                     live.cancel();
                 }
@@ -229,7 +243,7 @@ fn a_stop_that_was_too_long_leaves_out_what_is_older_than_the_history() {
     config.fleet.history_s = 600;
     let before = crate::clock::now();
     let shutdown = CancellationToken::new();
-    run_observed(&config, &Context::default(), Arc::clone(&test.bus), &shutdown, &|event| {
+    run_observed(&config, &context(), Arc::clone(&test.bus), &shutdown, &|event| {
         if event == Event::FleetLive {
             shutdown.cancel();
         }

@@ -5,7 +5,7 @@ use crate::config::Speed;
 use crate::retry::BusRetry;
 use anyhow::{Context as _, Result};
 use prescale_bus::{Bus, cancelled_within};
-use prescale_chassis::STAGES;
+use prescale_contracts::topics;
 use std::time::{Duration, Instant};
 
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -34,18 +34,18 @@ impl Pace {
     }
 }
 
-/// Holds a source back while the first stage is too far behind.
+/// Holds a source back while one of the first stages is too far behind.
 pub(crate) struct BackPressure<'a> {
     /// The bus.
     pub bus: &'a dyn Bus,
-    /// Consumer group of the first stage.
-    pub group: String,
+    /// Names and consumer groups of the stages that read samples and lead on.
+    pub first: Vec<(&'static str, String)>,
     /// Most records that it may be behind; 0 for no bound.
     pub lag_max_records: u64,
 }
 
 impl BackPressure<'_> {
-    /// Waits until the first stage is near enough; false when the shutdown comes first.
+    /// Waits until all of them are near enough; false when the shutdown comes first.
     pub(crate) fn wait(&self, retry: &BusRetry) -> Result<bool> {
         let shutdown = retry.shutdown();
         if self.lag_max_records == 0 {
@@ -53,17 +53,14 @@ impl BackPressure<'_> {
         }
         let mut warn_at = Some(Instant::now() + WARN_AFTER);
         loop {
-            let lags = retry.run(|| self.bus.lag(&self.group, STAGES[0].topic)).context("cannot see the lag")?;
-            let Some(lags) = lags else { return Ok(false) };
-            let behind: u64 = lags.iter().map(prescale_bus::Lag::behind).sum();
+            let Some((stage, behind)) = self.slowest(retry)? else { return Ok(false) };
             if behind <= self.lag_max_records {
                 return Ok(!shutdown.is_cancelled());
             }
             if warn_at.is_some_and(|at| Instant::now() >= at) {
                 warn_at = None;
                 tracing::warn!(
-                    "the replay waits: {} is {behind} records behind, [collector.replay] lag_max_records = {}",
-                    STAGES[0].stage,
+                    "the replay waits: {stage} is {behind} records behind, [collector.replay] lag_max_records = {}",
                     self.lag_max_records
                 );
             }
@@ -72,6 +69,20 @@ impl BackPressure<'_> {
                 return Ok(false);
             }
         }
+    }
+
+    /// The stage that is the furthest behind, and by how many records; `None` when the shutdown comes first.
+    fn slowest(&self, retry: &BusRetry) -> Result<Option<(&'static str, u64)>> {
+        let mut slowest = ("nobody", 0);
+        for (stage, group) in &self.first {
+            let lags = retry.run(|| self.bus.lag(group, topics::RAW_KPIS)).context("cannot see the lag")?;
+            let Some(lags) = lags else { return Ok(None) };
+            let behind: u64 = lags.iter().map(prescale_bus::Lag::behind).sum();
+            if behind > slowest.1 {
+                slowest = (*stage, behind);
+            }
+        }
+        Ok(Some(slowest))
     }
 }
 

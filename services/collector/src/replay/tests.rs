@@ -7,6 +7,7 @@ use crate::run::{run_observed, run_reporting};
 use crate::testing::{Mishap, Mishappen, TestBus};
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use parquet::arrow::ArrowWriter;
+use prescale_chassis::{Graph, Ids, StageEntry, audit};
 use prescale_contracts::topics;
 use prescale_domain::sample::{Platform, Sample};
 use proptest::prelude::*;
@@ -92,10 +93,22 @@ fn config(file: PathBuf) -> Config {
     Config { replay, host: HostConfig { enabled: false, ..HostConfig::default() }, ..Config::default() }
 }
 
+/// With a stage that reads samples, which no test here runs.
+fn context() -> Context {
+    let reader = StageEntry {
+        stage: "reader",
+        input: topics::RAW_KPIS,
+        outputs: &[topics::FINGERPRINTS],
+        ids: Ids::OfInput,
+        audit: audit::each,
+    };
+    Context::default().with_graph(Graph::new(&[reader]))
+}
+
 /// Replays until the end, or until the bus stops it: then `None`.
 fn replayed(bus: Arc<dyn Bus>, config: &Config, shutdown: &CancellationToken) -> Result<Option<ReplayReport>> {
     let mut report = None;
-    run_reporting(config, &Context::default(), bus, shutdown, |r| {
+    run_reporting(config, &context(), bus, shutdown, |r| {
         report = Some(r);
         shutdown.cancel();
     })?;

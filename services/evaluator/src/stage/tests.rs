@@ -1,7 +1,9 @@
 //! The evaluator on made-up predictions.
 
 use super::*;
-use prescale_chassis::GroupsConfig;
+use prescale_bus::ConsumedRecord;
+use prescale_chassis::audit::{Found, Judged, NO_OUTPUT, Read};
+use prescale_chassis::{GroupsConfig, output_record};
 use prescale_contracts::{Contract, Envelope};
 use prescale_domain::evaluation::Outcome;
 use prescale_domain::kpi::{CPU_CORES_USED, KpiName};
@@ -121,4 +123,35 @@ fn a_copied_workload_has_the_others_account() {
     let hours: Vec<(&str, i64)> = told.iter().map(|o| (o.workload.as_str(), o.from.bin(3600) % 24)).collect();
     assert_eq!(hours, [("copy", 0), ("copy", 1), ("copy", 2)]);
     assert!(told.iter().all(|hour| hour.sums.observed_s > 3500.0), "the first hour has what went before");
+}
+
+#[test]
+fn the_audit_knows_which_predictions_must_end_an_hour() {
+    let inputs = inputs();
+    let replies = factory().create(0).apply(inputs.clone()).unwrap();
+    let outcome = [Found { topic: topics::OUTCOMES, ordinal: 0, at: None }];
+    for is_removed in [false, true] {
+        let mut audit = crate::audit::audit();
+        for (offset, (input, reply)) in (0..).zip(inputs.iter().zip(&replies)) {
+            let record = output_record(&input.envelope, topics::PREDICTIONS, &input.value).unwrap();
+            let record = ConsumedRecord {
+                topic: record.topic,
+                partition: 0,
+                offset,
+                appended_at_ms: 0,
+                key: Some(record.key),
+                value: record.value,
+                headers: record.headers,
+            };
+            let ended = matches!(reply, Reply::Emit(_));
+            let found: &[Found] = if ended && !is_removed { &outcome } else { &[] };
+            let wanted = match (ended, is_removed) {
+                (true, false) => Judged::Ended,
+                (true, true) => Judged::Wrong(NO_OUTPUT),
+                (false, _) => Judged::Without(OPEN_HOUR),
+            };
+            assert_eq!(audit.judge(&Read { record: &record, found, is_rejected: false }), wanted, "{offset}");
+        }
+        assert!(audit.close().is_empty());
+    }
 }

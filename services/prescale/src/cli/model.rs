@@ -3,6 +3,7 @@
 use super::args::Format;
 use super::{Failure, quietly, say};
 use crate::models::{self, Change};
+use crate::services::SERVICES;
 use crate::settings::Settings;
 use anyhow::{Context as _, Result, anyhow};
 use clap::{Args, Subcommand};
@@ -66,7 +67,7 @@ struct When {
 
 pub(super) fn run(config: Option<&Path>, verb: &ModelVerb) -> Result<(), Failure> {
     // Not checked whole: a model that is refused must not keep one from finding out why, or from taking another.
-    let settings = quietly(Settings::load(config).map_err(|e| Failure::Usage(e.into()))?)?;
+    let settings = quietly(Settings::load(&SERVICES, config).map_err(|e| Failure::Usage(e.into()))?)?;
     let settings = settings.predictor.settings().map_err(Failure::Usage)?;
     let now = now()?;
     let change = |name: &str, when: &When| -> Result<_> {

@@ -1,31 +1,35 @@
 //! The account at the end of a replay: what became of every row.
 
 use super::rendered::{Rendered, Series};
-use crate::account::{SinkAccount, StageAccount, account as read_account, sink_accounts, table};
+use crate::account::{StageAccount, account as read_account, table};
 use anyhow::{Result, bail};
 use prescale_bus::Bus;
-use prescale_chassis::{Context, StageInput};
+use prescale_chassis::Context;
+use prescale_chassis::audit::WAITING;
 use prescale_collector::ReplayReport;
 use prescale_domain::policy::Resource;
 use std::fmt::{self, Display, Write};
 use tokio_util::sync::CancellationToken;
 
-const GOVERNOR: &str = prescale_governor::stage::NAME;
+/// Gauges of records that wait in a stage's state.
+const GAUGES: [(&str, &str); 2] = [
+    (prescale_fingerprinter::stage::NAME, "prescale_fingerprinter_held"),
+    (prescale_governor::stage::NAME, "prescale_governor_waiting"),
+];
 
-/// The account as text. `counted` are this process's metrics, which know the reasons of drops; beside the replay's
-/// report the stages that are accounted for and the archiver's.
+/// The account as text. `counted` are this process's metrics, which are held against what the log says.
 ///
 /// # Errors
-/// When the bus cannot be read, something was written twice, or a row is not accounted for; the
+/// When the bus cannot be read, something was lost, made up or written twice, or a row is not accounted for; the
 /// account so far is in the error.
 pub(super) fn account(
     bus: &dyn Bus,
     context: &Context,
-    (report, stages, sinks): (&ReplayReport, &[StageInput], &[StageInput]),
+    report: &ReplayReport,
     counted: &Rendered,
     stop: &CancellationToken,
 ) -> Result<String> {
-    let accounts = read_account(bus, |stage| context.group(stage), stages, stop)?;
+    let accounts = read_account(bus, context, stop)?;
     let dropped: u64 = report.rows_dropped.values().sum();
     let mut text = format!(
         "\n{} rows read = {} samples written + {dropped} dropped{}\n{}",
@@ -34,28 +38,18 @@ pub(super) fn account(
         reasons(report.rows_dropped.iter().map(|(reason, n)| (*reason, *n))),
         table(&accounts)
     );
-    let waiting = |stage: &str| match stage {
-        "fingerprinter" => counted.sum("prescale_fingerprinter_held", &[]),
-        GOVERNOR => counted.sum("prescale_governor_waiting", &[]),
-        _ => 0,
-    };
     let mut gaps = Vec::new();
     if report.rows_read != report.samples_written + dropped {
         gaps.push("rows read are not samples written and rows dropped".to_owned());
     }
-    for stage in &accounts {
-        let drops = counted.series("prescale_stage_dropped_total", &[("stage", &stage.stage)]);
-        let waiting = waiting(&stage.stage);
-        let drops = if stage.stage == GOVERNOR { of_proposals(drops) } else { drops };
-        let by_reason = drops.iter().map(|s: &Series| (s.label("reason"), s.value));
-        let by_reason = by_reason.chain((waiting > 0).then_some(("waiting for an earlier one", waiting)));
-        writeln!(text, "{}: without output{}", stage.stage, reasons(by_reason.clone()))?;
-        let is_all_of_this_run =
-            counted.sum("prescale_stage_records_in_total", &[("stage", &stage.stage)]) == stage.read + stage.others;
-        gaps.extend(gaps_of(stage, is_all_of_this_run.then(|| by_reason.map(|(_, n)| n).sum())));
+    let (sinks, stages): (Vec<_>, Vec<_>) = accounts.iter().partition(|account| account.is_sink);
+    for stage in stages {
+        let records_in = counted.sum("prescale_stage_records_in_total", &[("stage", &stage.stage)]);
+        let is_all_of_this_run = records_in == stage.read + stage.others;
+        gaps.extend(gaps_of(stage, is_all_of_this_run.then(|| explained(stage, counted))));
     }
-    for sink in sink_accounts(bus, |stage| context.group(stage), sinks, stop)? {
-        let archived = Archived::of(&sink, counted);
+    for sink in sinks {
+        let archived = Archived::of(sink, counted);
         writeln!(text, "{archived}")?;
         gaps.extend(archived.gap());
     }
@@ -67,26 +61,25 @@ pub(super) fn account(
     bail!("{text}not accounted for: {}", gaps.join("; "))
 }
 
-/// The drops of the governor that are proposals': all other records of its topic are dropped under other reasons.
-fn of_proposals(drops: Vec<Series>) -> Vec<Series> {
-    drops.into_iter().filter(|drop| drop.label("reason") == prescale_governor::stage::STALE).collect()
+/// How many records without output a stage has counted, under the reasons that the log knows as well.
+fn explained(stage: &StageAccount, counted: &Rendered) -> u64 {
+    let drops = counted.series("prescale_stage_dropped_total", &[("stage", &stage.stage)]);
+    let is_known = |drop: &&Series| stage.counted.contains(&drop.label("reason"));
+    let dropped: u64 = drops.iter().filter(is_known).map(|drop| drop.value).sum();
+    let gauge = GAUGES.iter().find(|(of, _)| *of == stage.stage && stage.counted.contains(&WAITING));
+    dropped + gauge.map_or(0, |(_, gauge)| counted.sum(gauge, &[]))
 }
 
-/// What does not add up in a stage. `explained` is how many records without output the counters
-/// explain, where they cover all that the stage has read.
+/// What does not add up in a stage. `explained` is how many records without output it has counted, where its counters
+/// cover all that it has read.
 fn gaps_of(stage: &StageAccount, explained: Option<u64>) -> Vec<String> {
-    let mut gaps = Vec::new();
-    if stage.repeated_outputs > 0 {
-        gaps.push(format!("{} wrote {} outputs twice", stage.stage, stage.repeated_outputs));
-    }
+    let mut gaps = stage.faults();
     if stage.unread > 0 {
         gaps.push(format!("{} has not come to {} records", stage.stage, stage.unread));
     }
-    if let Some(explained) = explained.filter(|n| *n != stage.without_output) {
-        gaps.push(format!(
-            "{} left {} records without output, of which {explained} have a reason",
-            stage.stage, stage.without_output
-        ));
+    let logged = stage.counted_without_output();
+    if let Some(explained) = explained.filter(|n| *n != logged) {
+        gaps.push(format!("{} left {logged} records without output, of which it counted {explained}", stage.stage));
     }
     gaps
 }
@@ -135,7 +128,7 @@ fn lasting_excess(counted: &Rendered, kpi: &str) -> Option<(u64, u64)> {
 
 /// What became of the records that one of the archiver's stages has read.
 struct Archived<'a> {
-    sink: &'a SinkAccount,
+    sink: &'a StageAccount,
     /// Those that its store has, as this process counted.
     taken: u64,
     /// Those left out, by reason.
@@ -145,7 +138,7 @@ struct Archived<'a> {
 }
 
 impl<'a> Archived<'a> {
-    fn of(sink: &'a SinkAccount, counted: &Rendered) -> Self {
+    fn of(sink: &'a StageAccount, counted: &Rendered) -> Self {
         let stage = [("stage", sink.stage.as_str())];
         Self {
             sink,
@@ -157,7 +150,7 @@ impl<'a> Archived<'a> {
 
     /// What does not add up.
     fn gap(&self) -> Option<String> {
-        let SinkAccount { stage, read, unread } = self.sink;
+        let StageAccount { stage, read, unread, .. } = self.sink;
         let dropped: u64 = self.dropped.iter().map(|s| s.value).sum();
         if *unread > 0 {
             return Some(format!("{stage} has not come to {unread} records"));
@@ -170,7 +163,7 @@ impl<'a> Archived<'a> {
 
 impl Display for Archived<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SinkAccount { stage, read, .. } = self.sink;
+        let StageAccount { stage, read, .. } = self.sink;
         if !self.is_all_of_this_run {
             return write!(f, "{stage}: {read} records read, some of them by an earlier run");
         }
@@ -190,16 +183,36 @@ mod tests {
 
     #[test]
     fn what_does_not_add_up_is_named() {
-        let sound = StageAccount { stage: "planner".into(), read: 10, without_output: 4, ..StageAccount::default() };
+        let sound = StageAccount {
+            stage: "planner".into(),
+            read: 10,
+            without_output: 4,
+            reasons: [("hold", 3), ("stale", 1)].into(),
+            counted: vec!["hold", "stale"],
+            ..StageAccount::default()
+        };
         assert!(gaps_of(&sound, Some(4)).is_empty() && gaps_of(&sound, None).is_empty());
-        assert!(gaps_of(&sound, Some(3))[0].contains("of which 3 have a reason"));
+        assert!(gaps_of(&sound, Some(3))[0].contains("of which it counted 3"));
         let twice = StageAccount { repeated_outputs: 1, unread: 2, ..sound };
         assert_eq!(gaps_of(&twice, None).len(), 2);
     }
 
     #[test]
+    fn what_a_stage_counted_is_held_against_the_same_reasons_of_the_log() {
+        let counted = Rendered::parse(
+            "prescale_stage_dropped_total{stage=\"governor\",reason=\"stale\"} 2\n\
+             prescale_stage_dropped_total{stage=\"governor\",reason=\"paused\"} 7\n\
+             prescale_governor_waiting{partition=\"0\"} 3\n",
+        );
+        let governor = |counted| StageAccount { stage: "governor".into(), counted, ..StageAccount::default() };
+        assert_eq!(explained(&governor(vec!["stale", WAITING]), &counted), 5);
+        assert_eq!(explained(&governor(vec!["stale"]), &counted), 2);
+        assert_eq!(explained(&governor(Vec::new()), &counted), 0);
+    }
+
+    #[test]
     fn what_is_not_archived_is_a_gap() {
-        let sink = SinkAccount { stage: "archiver-parquet-predictions".into(), read: 10, unread: 0 };
+        let sink = StageAccount { stage: "archiver-parquet-predictions".into(), read: 10, ..StageAccount::default() };
         let counted = |taken: u64, dropped: u64, read: u64| {
             let stage = "stage=\"archiver-parquet-predictions\"";
             Rendered::parse(&format!(
@@ -216,7 +229,7 @@ mod tests {
         );
         assert!(Archived::of(&sink, &counted(8, 1, 10)).gap().unwrap().contains("8 are archived and 1 left out"));
         assert_eq!(Archived::of(&sink, &counted(3, 0, 3)).gap(), None, "an earlier run archived the others");
-        let behind = SinkAccount { unread: 4, ..sink };
+        let behind = StageAccount { unread: 4, ..sink };
         assert!(Archived::of(&behind, &sound).gap().unwrap().contains("has not come to 4 records"));
     }
 

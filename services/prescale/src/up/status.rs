@@ -3,10 +3,10 @@
 
 use anyhow::Result;
 use prescale_bus::{Bus, CaughtUp, ConsumedRecord, ReadFrom, RecordReader, cancelled_within};
+use prescale_chassis::Context;
 use prescale_chassis::explain::outcome_text;
 use prescale_chassis::stage::decode_record;
 use prescale_chassis::telemetry::Metrics;
-use prescale_chassis::{Context, STAGES};
 use prescale_contracts::topics;
 use prescale_domain::action::{Action, ActionResult, Verdict};
 use prescale_domain::sample::Capacity;
@@ -31,10 +31,10 @@ pub(super) fn run(bus: &dyn Bus, context: &Context, metrics: &Metrics, stop: &Ca
         show(results.as_mut(), stop, result_line)?;
         let counts = Counts::read(bus, context)?;
         let now = Instant::now();
-        let per_s = last.map(|(at, samples)| (counts.samples - samples) as f64 / (now - at).as_secs_f64());
-        last = Some((now, counts.samples));
+        let per_s = last.map(|(at, before)| (counts.first() - before) as f64 / (now - at).as_secs_f64());
+        last = Some((now, counts.first()));
         if lines % LINES_PER_HEADER == 0 {
-            println!("{}", Counts::HEADER);
+            println!("{}", counts.header());
         }
         lines += 1;
         println!("{}", counts.line(per_s.unwrap_or(0.0)));
@@ -42,45 +42,54 @@ pub(super) fn run(bus: &dyn Bus, context: &Context, metrics: &Metrics, stop: &Ca
     Ok(())
 }
 
-/// How much is on the topics. On Kafka transaction markers count as well.
+/// How much is on the topics through which samples lead to results. On Kafka transaction markers count as well.
 struct Counts {
-    samples: i64,
-    fingerprints: i64,
-    predictions: i64,
-    proposals: i64,
-    actions: i64,
-    results: i64,
+    topics: Vec<(&'static str, i64)>,
     dead: i64,
+    /// Of all stages.
     lag: u64,
 }
 
 impl Counts {
-    const HEADER: &'static str =
-        "     samples        /s fingerprints  predictions   proposals     actions     results        dead         lag";
-
     fn read(bus: &dyn Bus, context: &Context) -> Result<Self> {
-        let mut lag = 0;
-        let mut ends = [0; 5];
-        for (end, input) in ends.iter_mut().zip(STAGES) {
-            for partition in bus.lag(&context.group(input.stage), input.topic)? {
+        let mut shown: Vec<&'static str> = context.feedback_stages().iter().map(|stage| stage.input).collect();
+        shown.push(topics::ACTION_RESULTS);
+        let counted = |topic: &'static str| anyhow::Ok((topic, end_of(bus, context, topic)?));
+        let topics = shown.into_iter().map(counted).collect::<Result<_>>()?;
+        let (mut lag, mut dead) = (0, 0);
+        for stage in context.graph.stages() {
+            for partition in bus.lag(&context.group(stage.stage), stage.input)? {
                 lag += partition.behind();
-                *end += partition.end;
             }
         }
-        let [samples, fingerprints, predictions, proposals, actions] = ends;
-        let mut dead = 0;
-        for input in STAGES {
-            dead += end_of(bus, context, &topics::dlq_of(input.topic))?;
+        for topic in context.graph.inputs() {
+            dead += end_of(bus, context, &topics::dlq_of(topic))?;
         }
-        let results = end_of(bus, context, topics::ACTION_RESULTS)?;
-        Ok(Self { samples, fingerprints, predictions, proposals, actions, results, dead, lag })
+        Ok(Self { topics, dead, lag })
+    }
+
+    /// Records on the first of the topics.
+    fn first(&self) -> i64 {
+        self.topics.first().map_or(0, |(_, count)| *count)
+    }
+
+    fn header(&self) -> String {
+        let columns = |(nth, (topic, _)): (usize, &(&str, i64))| {
+            let rate = if nth == 0 { format!(" {:>9}", "/s") } else { String::new() };
+            format!("{topic:>14}{rate} ")
+        };
+        let topics: String = self.topics.iter().enumerate().map(columns).collect();
+        format!("{topics}{:>11} {:>11}", "dead", "lag")
     }
 
     fn line(&self, per_s: f64) -> String {
-        let Self { samples, fingerprints, predictions, proposals, actions, results, dead, lag } = self;
-        format!(
-            "{samples:>12} {per_s:>9.0} {fingerprints:>12} {predictions:>12} {proposals:>11} {actions:>11} {results:>11} {dead:>11} {lag:>11}"
-        )
+        let columns = |(nth, (_, count)): (usize, &(&str, i64))| {
+            let rate = if nth == 0 { format!(" {per_s:>9.0}") } else { String::new() };
+            format!("{count:>14}{rate} ")
+        };
+        let topics: String = self.topics.iter().enumerate().map(columns).collect();
+        let Self { dead, lag, .. } = self;
+        format!("{topics}{dead:>11} {lag:>11}")
     }
 }
 

@@ -1,7 +1,0 @@
-//! The collector as a process of its own.
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    prescale_chassis::service_main("collector", prescale_collector::run)
-}

@@ -1,0 +1,242 @@
+//! What must follow from proposals, by the log alone: each is admitted or held, once; one that takes something away may
+//! wait for its bin to be over. Of views and orders the governor only hears, and of what it held itself.
+
+use prescale_chassis::audit::{Audit, Judged, NO_OUTPUT, NOT_UNDERSTOOD, Place, Read, STALE, WAITING};
+use prescale_domain::action::Verdict;
+use prescale_domain::forecast::GRID_STEP_S;
+use prescale_domain::governor::{FleetRecord, Proposal, Said};
+use prescale_domain::time::EventTime;
+use prescale_domain::workload::WorkloadId;
+use std::collections::HashMap;
+
+/// What is wrong with a proposal that has both an action and a record of why there is none.
+const BOTH: &str = "it is admitted and held";
+/// The longest patience that can be configured, in bins.
+const PATIENCE_BINS_MAX: i64 = 86_400 / GRID_STEP_S as i64;
+
+/// The proposals of all fleets.
+#[derive(Default)]
+struct Proposals {
+    /// By fleet and workload.
+    newest: HashMap<(WorkloadId, WorkloadId), EventTime>,
+    /// By fleet and partition of the predictions.
+    parts: HashMap<(WorkloadId, u32), Part>,
+}
+
+/// What one partition of the predictions proposed in one fleet.
+#[derive(Default)]
+struct Part {
+    newest_view_bin: Option<i64>,
+    batches: Vec<Batch>,
+}
+
+/// What takes something away and was proposed between two views: it is ruled on together.
+#[derive(Default)]
+struct Batch {
+    /// Bin of the view behind it.
+    ended_in: Option<i64>,
+    is_ruled_on: bool,
+    open: Vec<Place>,
+}
+
+/// Of the governor.
+pub(crate) fn audit() -> Box<dyn Audit> {
+    Box::<Proposals>::default()
+}
+
+impl Audit for Proposals {
+    fn judge(&mut self, read: &Read<'_>) -> Judged {
+        if read.is_rejected {
+            return Judged::Ended;
+        }
+        let Some(FleetRecord { key: fleet, said }) = read.decode() else { return Judged::Wrong(NOT_UNDERSTOOD) };
+        match said {
+            Said::Proposal(proposal) => self.proposed(read, fleet, &proposal),
+            Said::View(view) => {
+                self.parts.entry((fleet, view.partition)).or_default().view(view.at.bin(GRID_STEP_S));
+                Judged::Aside
+            }
+            Said::Order(_) | Said::Held(_) => Judged::Aside,
+        }
+    }
+
+    fn close(&mut self) -> Vec<(Place, Judged)> {
+        std::mem::take(&mut self.parts).into_values().flat_map(Part::close).collect()
+    }
+
+    fn counted(&self) -> &[&'static str] {
+        &[STALE, WAITING]
+    }
+}
+
+impl Proposals {
+    fn proposed(&mut self, read: &Read<'_>, fleet: WorkloadId, proposal: &Proposal) -> Judged {
+        let Proposal { action, demanded, partition } = proposal;
+        let newest =
+            self.newest.entry((fleet.clone(), action.workload.clone())).or_insert(EventTime::from_ms(i64::MIN));
+        let is_stale = *newest >= action.decided_at;
+        *newest = action.decided_at.max(*newest);
+        let rulings = read.found.iter().filter(|found| found.ordinal == 0).count();
+        let takes_away = !demanded && action.verdict != Verdict::ScaleOut;
+        let part = self.parts.entry((fleet, *partition)).or_default();
+        match rulings {
+            0 if is_stale => Judged::Without(STALE),
+            0 if takes_away => {
+                part.batch().open.push(read.place());
+                Judged::Open
+            }
+            0 => Judged::Wrong(NO_OUTPUT),
+            1 => {
+                if takes_away {
+                    part.batch().is_ruled_on = true;
+                }
+                Judged::Ended
+            }
+            _ => Judged::Wrong(BOTH),
+        }
+    }
+}
+
+impl Part {
+    fn view(&mut self, bin: i64) {
+        if self.newest_view_bin.is_some_and(|newest| bin <= newest) {
+            return;
+        }
+        self.newest_view_bin = Some(bin);
+        if let Some(batch) = self.batches.last_mut().filter(|batch| batch.ended_in.is_none()) {
+            batch.ended_in = Some(bin);
+        }
+    }
+
+    /// The batch that no view has ended yet.
+    fn batch(&mut self) -> &mut Batch {
+        if self.batches.last().is_none_or(|batch| batch.ended_in.is_some()) {
+            self.batches.push(Batch::default());
+        }
+        let last = self.batches.len() - 1;
+        &mut self.batches[last]
+    }
+
+    /// What is open is overdue once others of its batch, or of one that is later by more than any patience, are ruled
+    /// on.
+    fn close(self) -> Vec<(Place, Judged)> {
+        let ruled_on_until = self.batches.iter().filter(|batch| batch.is_ruled_on).filter_map(|b| b.ended_in).max();
+        let is_overdue = |batch: &Batch| {
+            let is_passed = |bin| ruled_on_until.is_some_and(|until| until > bin + PATIENCE_BINS_MAX);
+            batch.is_ruled_on || batch.ended_in.is_some_and(is_passed)
+        };
+        let mut closed = Vec::new();
+        for batch in &self.batches {
+            let judged = if is_overdue(batch) { Judged::Wrong(NO_OUTPUT) } else { Judged::Without(WAITING) };
+            closed.extend(batch.open.iter().map(|place| (*place, judged)));
+        }
+        closed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prescale_bus::ConsumedRecord;
+    use prescale_chassis::audit::Found;
+    use prescale_chassis::output_record;
+    use prescale_contracts::{Contract, Envelope, topics};
+    use prescale_domain::action::{Action, Mechanism};
+    use prescale_domain::governor::View;
+    use prescale_domain::sample::{Capacity, Platform};
+
+    fn record(at_s: i64, said: Said) -> ConsumedRecord {
+        let value = FleetRecord { key: WorkloadId::new("demo").unwrap(), said };
+        let envelope = Envelope::root("test", value.event_type(), &value.key, value.at(), "");
+        let record = output_record(&envelope, topics::PROPOSALS, &value).unwrap();
+        ConsumedRecord {
+            topic: record.topic,
+            partition: 0,
+            offset: at_s,
+            appended_at_ms: 0,
+            key: Some(record.key),
+            value: record.value,
+            headers: record.headers,
+        }
+    }
+
+    fn view(at_s: i64) -> ConsumedRecord {
+        let at = EventTime::from_s(at_s);
+        record(at_s, Said::View(View { partition: 0, at, told_at: at, known: 1, present: 1, lost_kpi: 0, step_s: 60 }))
+    }
+
+    fn proposal(workload: &str, at_s: i64, replicas: u32) -> ConsumedRecord {
+        let capacity = |replicas| Capacity {
+            replicas,
+            cpu_cores_per_replica: 1.0,
+            memory_bytes_per_replica: 4e9,
+            instance_type: None,
+        };
+        let action = Action {
+            workload: WorkloadId::new(workload).unwrap(),
+            decided_at: EventTime::from_s(at_s),
+            valid_until: EventTime::from_s(at_s + 900),
+            prediction_id: "p".into(),
+            policy: "threshold".into(),
+            verdict: if replicas > 4 { Verdict::ScaleOut } else { Verdict::ScaleIn },
+            current: capacity(4),
+            desired: capacity(replicas),
+            mechanism: Mechanism::Replicas,
+            dry_run: false,
+            evidence: Vec::new(),
+            reasons: Vec::new(),
+            platform: Platform::Simulated,
+        };
+        record(at_s, Said::Proposal(Box::new(Proposal { action, demanded: false, partition: 0 })))
+    }
+
+    fn judged(audit: &mut dyn Audit, record: &ConsumedRecord, topics: &[&'static str]) -> Judged {
+        let found = |topic: &&'static str| Found { topic: *topic, ordinal: 0, at: None };
+        let found: Vec<Found> = topics.iter().map(found).collect();
+        audit.judge(&Read { record, found: &found, is_rejected: false })
+    }
+
+    fn closed(audit: &mut dyn Audit) -> Vec<(i64, Judged)> {
+        let mut closed: Vec<_> = audit.close().into_iter().map(|(place, judged)| (place.offset, judged)).collect();
+        closed.sort_by_key(|(offset, _)| *offset);
+        closed
+    }
+
+    #[test]
+    fn an_increase_is_ruled_on_as_it_comes_and_once() {
+        let mut audit = audit();
+        let audit = audit.as_mut();
+        assert_eq!(judged(audit, &proposal("web", 60, 6), &[topics::ACTIONS]), Judged::Ended);
+        assert_eq!(judged(audit, &proposal("web", 60, 6), &[]), Judged::Without(STALE));
+        assert_eq!(judged(audit, &proposal("web", 120, 6), &[]), Judged::Wrong(NO_OUTPUT));
+        assert_eq!(judged(audit, &proposal("web", 180, 6), &[topics::PROPOSALS]), Judged::Ended);
+        assert_eq!(judged(audit, &proposal("web", 240, 6), &[topics::ACTIONS, topics::PROPOSALS]), Judged::Wrong(BOTH));
+        assert_eq!(judged(audit, &view(299), &[]), Judged::Aside);
+        assert!(closed(audit).is_empty());
+    }
+
+    #[test]
+    fn a_decrease_may_wait_but_not_beyond_those_that_it_waits_with() {
+        let mut audit = audit();
+        let audit = audit.as_mut();
+        assert_eq!(judged(audit, &proposal("a", 310, 3), &[]), Judged::Open);
+        assert_eq!(judged(audit, &view(599), &[]), Judged::Aside);
+        assert_eq!(judged(audit, &proposal("b", 610, 3), &[]), Judged::Open);
+        assert_eq!(judged(audit, &proposal("c", 620, 3), &[topics::PROPOSALS]), Judged::Ended);
+        assert_eq!(judged(audit, &view(899), &[]), Judged::Aside);
+        assert_eq!(judged(audit, &proposal("d", 910, 3), &[]), Judged::Open);
+        let waits = Judged::Without(WAITING);
+        assert_eq!(closed(audit), [(310, waits), (610, Judged::Wrong(NO_OUTPUT)), (910, waits)]);
+    }
+
+    #[test]
+    fn nothing_waits_longer_than_any_patience() {
+        let mut audit = audit();
+        let audit = audit.as_mut();
+        assert_eq!(judged(audit, &proposal("a", 310, 3), &[]), Judged::Open);
+        assert_eq!(judged(audit, &view(599), &[]), Judged::Aside);
+        assert_eq!(judged(audit, &proposal("b", 90_010, 3), &[topics::ACTIONS]), Judged::Ended);
+        assert_eq!(judged(audit, &view(90_299), &[]), Judged::Aside);
+        assert_eq!(closed(audit), [(310, Judged::Wrong(NO_OUTPUT))]);
+    }
+}
