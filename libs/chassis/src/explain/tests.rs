@@ -60,6 +60,7 @@ fn prediction(seconds: i64) -> Prediction {
             forecast(MEMORY_BYTES, "By", 20.0 * GIB, 20.0 * GIB),
         ],
         signals: Vec::new(),
+        earlier: Vec::new(),
         capacity: Some(Capacity {
             replicas: 4,
             cpu_cores_per_replica: 2.0,

@@ -450,7 +450,7 @@ fn a_young_workload_starts_from_the_nearest_fingerprints() {
     let corrections = |partition: &Partition, name: &str| {
         partition.state.workloads[&WorkloadId::new(name).unwrap()].series[0].corrections()
     };
-    let traits = Traits::of(&young[11].fingerprint.kpis[0], Some(8.0));
+    let traits = Traits::of(&young[11].fingerprint.kpis[0].windows.as_ref().unwrap().short, Some(8.0));
     let (wanted, _) = whole.state.exemplars[0].start(&traits, 5).unwrap();
     assert_eq!(corrections(&starting, "busy-99"), wanted);
     let mut alone = partition();
