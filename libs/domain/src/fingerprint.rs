@@ -185,6 +185,16 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
+    /// Where a KPI stands among those of the fingerprint.
+    pub fn place_of(&self, name: &KpiName) -> Option<usize> {
+        self.kpis.binary_search_by(|kpi| kpi.name.cmp(name)).ok()
+    }
+
+    /// The KPI of that name.
+    pub fn kpi(&self, name: &KpiName) -> Option<&KpiFingerprint> {
+        self.place_of(name).map(|place| &self.kpis[place])
+    }
+
     /// Whether it has features, and not the newest values alone.
     pub fn has_features(&self) -> bool {
         self.kpis.iter().any(|kpi| kpi.windows.is_some())

@@ -61,14 +61,13 @@ fn samples() -> Vec<Enveloped> {
 
 fn last_fingerprint() -> Fingerprint {
     let mut partition = Partition::new(Arc::new(Config::default().settings().unwrap())).unwrap();
-    let mut last = None;
     let mut samples = samples();
-    while !samples.is_empty() {
-        let rest = samples.split_off(samples.len().min(700));
-        last = fingerprints(partition.apply(samples).unwrap()).pop().or(last);
-        samples = rest;
+    let newest = samples.split_off(samples.len() - 1);
+    for part in samples.chunks(700) {
+        partition.apply(part.to_vec()).unwrap();
     }
-    last.unwrap().1
+    partition.tell_next();
+    fingerprints(partition.apply(newest).unwrap()).remove(0).1
 }
 
 fn near(what: &str, got: Option<f64>, wanted: &Value, tolerance: f64) {

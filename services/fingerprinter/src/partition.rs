@@ -132,6 +132,12 @@ impl Partition {
         Ok(Self { state, ..Self::new(settings)? })
     }
 
+    /// Makes features due with the next sample of each workload.
+    #[cfg(test)]
+    pub(crate) fn tell_next(&mut self) {
+        self.state.workloads.values_mut().for_each(|followed| followed.told_bin = None);
+    }
+
     /// The state as bytes.
     pub fn snapshot(&self) -> Vec<u8> {
         bitcode::encode(&self.state)

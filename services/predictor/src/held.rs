@@ -6,7 +6,6 @@ use prescale_domain::fingerprint::Fingerprint;
 use prescale_domain::kpi::KpiName;
 use prescale_domain::prediction::Reading;
 use prescale_domain::time::EventTime;
-use std::collections::VecDeque;
 
 /// What was measured at an instant, by configured resource and signal.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -19,10 +18,7 @@ pub struct Held {
 impl Held {
     /// What a fingerprint says.
     pub fn of(settings: &Settings, fingerprint: &Fingerprint) -> Self {
-        let last = |name: &KpiName| {
-            let place = fingerprint.kpis.binary_search_by(|kpi| kpi.name.cmp(name)).ok()?;
-            fingerprint.kpis[place].last
-        };
+        let last = |name: &KpiName| fingerprint.kpi(name)?.last;
         Self {
             at: fingerprint.at,
             resources: settings.resources.iter().map(last).collect(),
@@ -37,7 +33,7 @@ impl Held {
 }
 
 /// As a prediction takes it along that has these of the configured resources and signals.
-pub fn readings(held: VecDeque<Held>, resources: &[usize], signals: &[usize]) -> Vec<Reading> {
+pub fn readings(held: Vec<Held>, resources: &[usize], signals: &[usize]) -> Vec<Reading> {
     let of = |values: &[Option<f64>], places: &[usize]| {
         places.iter().map(|place| values.get(*place).copied().flatten()).collect()
     };

@@ -23,7 +23,7 @@ use metrics::counter;
 use prescale_contracts::Envelope;
 use prescale_domain::calibration::cold_start::{EXEMPLARY_BINS_MIN, Exemplars, START_BINS, Traits};
 use prescale_domain::calibration::pools::{PoolKey, Pools, Spreads};
-use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, Windows};
+use prescale_domain::fingerprint::Fingerprint;
 use prescale_domain::forecast::{DAY_BINS, Family, GRID_STEP_S};
 use prescale_domain::kpi::KpiName;
 use prescale_domain::policy::Resource;
@@ -258,7 +258,7 @@ impl Partition {
 
     /// Index of each configured resource that the fingerprint has, with that of its KPI.
     fn demands(&self, fingerprint: &Fingerprint) -> Vec<(usize, usize)> {
-        let of = |(i, name)| Some((i, place_of(fingerprint, name)?));
+        let of = |(i, name)| Some((i, fingerprint.place_of(name)?));
         self.settings.resources.iter().enumerate().filter_map(of).collect()
     }
 
@@ -266,7 +266,7 @@ impl Partition {
     fn signals(&self, fingerprint: &Fingerprint) -> (Vec<usize>, Vec<Signal>) {
         let usual = self.state.workloads.get(&fingerprint.workload).map_or(&[][..], |known| &known.usual);
         let of = |(nth, name): (usize, &KpiName)| {
-            let kpi = &fingerprint.kpis[place_of(fingerprint, name)?];
+            let kpi = fingerprint.kpi(name)?;
             let (short_mean, long_p95) = usual.get(nth).copied().unwrap_or_default();
             let signal = Signal {
                 name: kpi.name.clone(),
@@ -306,7 +306,7 @@ impl Partition {
         let Some(workload) = self.state.workloads.get_mut(&fingerprint.workload) else { return };
         let is_due = workload.is_due(&self.settings, fingerprint, &demands);
         if fingerprint.has_features() {
-            workload.usual = self.settings.signals.iter().map(|name| usual_of(fingerprint, name)).collect();
+            workload.note_usual(&self.settings, fingerprint);
         }
         if !is_due {
             workload.hold(&self.settings, fingerprint);
@@ -435,16 +435,6 @@ fn learn_from_others(
     } else if bins >= EXEMPLARY_BINS_MIN && bins / day_bins != bins_before / day_bins && exemplars.wants(workload) {
         exemplars.keep(workload, bin, traits(), series.corrections());
     }
-}
-
-fn place_of(fingerprint: &Fingerprint, name: &KpiName) -> Option<usize> {
-    fingerprint.kpis.binary_search_by(|kpi: &KpiFingerprint| kpi.name.cmp(name)).ok()
-}
-
-fn usual_of(fingerprint: &Fingerprint, name: &KpiName) -> (Option<f32>, Option<f32>) {
-    let windows = place_of(fingerprint, name).and_then(|place| fingerprint.kpis[place].windows.as_deref());
-    let single = |value: Option<f64>| value.map(|value| value as f32);
-    windows.map_or((None, None), |Windows { short, long }| (single(short.mean), single(long.p95)))
 }
 
 fn joined<'a>(names: impl Iterator<Item = &'a KpiName>) -> String {

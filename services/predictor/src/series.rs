@@ -14,6 +14,7 @@ use crate::config::{Choice, Settings};
 use crate::fitted::Fitted;
 use crate::job::{Carried, Job, Run};
 use crate::lineup::{Lineup, ModelId};
+use crate::scatter::Scatter;
 use bitcode::{Decode, Encode};
 use metrics::counter;
 use prescale_domain::calibration::cold_start::{Corrections, START_BINS};
@@ -53,10 +54,11 @@ pub struct Series {
     neighbours: Box<[WorkloadId]>,
     /// Whether the models have gone through the open bin as it is now.
     has_run: bool,
-    /// What the newest forecast expects for the next bin, least and most.
+    /// What the newest forecast expects of the next bin, least and most.
     expected: Option<(f32, f32)>,
+    scatter: Scatter,
     /// Bins that there were when features last came.
-    bins_at_features: u64,
+    bins_at_features: u32,
 }
 
 /// What a series goes by.
@@ -79,6 +81,15 @@ pub struct Offer {
     pub capacity: Option<f64>,
     /// The capacity that the demand cannot be seen above, where there is one.
     pub cap: Option<f64>,
+}
+
+/// On which side a value is beyond what was forecast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Surprise {
+    /// It is larger.
+    Above,
+    /// It is smaller.
+    Below,
 }
 
 /// A forecast and what made it.
@@ -120,9 +131,17 @@ impl Series {
         }
     }
 
-    /// Whether a value is beyond what the newest forecast expects of the next bin.
-    pub fn surprises(&self, value: f64) -> bool {
-        self.expected.is_some_and(|(least, most)| value < f64::from(least) || value > f64::from(most))
+    /// Whether a value is beyond what the newest forecast expects, and how.
+    pub fn surprise(&self, value: f64) -> Option<Surprise> {
+        let (least, most) = self.expected?;
+        let reach = self.scatter.reach();
+        if value > f64::from(most) + reach {
+            Some(Surprise::Above)
+        } else if value < f64::from(least) - reach {
+            Some(Surprise::Below)
+        } else {
+            None
+        }
     }
 
     /// Takes a record in for which no forecast is made: one that does not [`Self::must_run`].
@@ -189,6 +208,7 @@ impl Series {
             }
             Due::Nothing => value.into_iter().for_each(|v| self.demand.add(v)),
         }
+        value.into_iter().for_each(|v| self.scatter.add(v));
         if let (Some(value), Some(cap)) = (value, offer.cap) {
             self.demand.observe_capacity(value, cap);
         }
@@ -258,7 +278,8 @@ impl Series {
 
     /// Notes that features have come. Gives the bins that there were when they came before.
     pub fn note_features(&mut self) -> u64 {
-        std::mem::replace(&mut self.bins_at_features, self.demand.bins())
+        let bins = u32::try_from(self.demand.bins()).unwrap_or(u32::MAX);
+        std::mem::replace(&mut self.bins_at_features, bins).into()
     }
 
     /// Whether it has next to no experience of its own.
@@ -310,6 +331,7 @@ impl Series {
         self.day_before = Some(Box::default());
         self.fitted = Fitted::starting();
         (self.has_run, self.expected, self.bins_at_features) = (false, None, 0);
+        self.scatter = Scatter::default();
     }
 
     fn close(&mut self, rules: Rules<'_>, mut scored: impl FnMut((Family, usize, Statistic), Scores)) {
@@ -337,6 +359,7 @@ impl Series {
         }
         self.fitted.close(&self.demand, &closed);
         self.demand.close();
+        self.scatter.close();
         if self.demand.bins() > DAY_BINS as u64 {
             self.neighbours = Box::default();
         }

@@ -2,15 +2,15 @@
 
 use crate::config::Settings;
 use crate::held::Held;
-use crate::series::Series;
+use crate::series::{Series, Surprise};
 use bitcode::{Decode, Encode};
-use prescale_domain::fingerprint::Fingerprint;
+use prescale_domain::fingerprint::{Fingerprint, Windows};
 use prescale_domain::forecast::GRID_STEP_S;
+use prescale_domain::kpi::KpiName;
 use prescale_domain::policy::Resource;
 use prescale_domain::sample::Capacity;
 use prescale_domain::stream::silence::SourceNumber;
 use prescale_domain::time::EventTime;
-use std::collections::VecDeque;
 
 /// What is remembered of one workload.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -20,14 +20,14 @@ pub(crate) struct Workload {
     /// One a configured resource.
     pub(crate) series: Vec<Series>,
     /// What no prediction was made for since the last one.
-    pub(crate) held: VecDeque<Held>,
+    pub(crate) held: Vec<Held>,
     /// Mean over the short and 95th percentile over the long window of each configured signal, as features last had
-    /// them.
-    pub(crate) usual: Vec<(Option<f32>, Option<f32>)>,
+    /// them; empty where they had no signal.
+    pub(crate) usual: Box<[(Option<f32>, Option<f32>)]>,
     /// The capacity that the last prediction was made with.
     pub(crate) capacity: Option<Capacity>,
-    /// Whether a value has left its interval since the last close of a bin.
-    is_surprised: bool,
+    /// Whether a value was above its interval since the last close of a bin.
+    has_risen: bool,
 }
 
 impl Workload {
@@ -36,10 +36,10 @@ impl Workload {
             source,
             last_at: at,
             series: vec![Series::default(); settings.resources.len()],
-            held: VecDeque::new(),
-            usual: vec![(None, None); settings.signals.len()],
+            held: Vec::new(),
+            usual: Box::default(),
             capacity: None,
-            is_surprised: false,
+            has_risen: false,
         }
     }
 
@@ -51,7 +51,7 @@ impl Workload {
         demands: &[(usize, usize)],
     ) -> bool {
         if fingerprint.has_features() {
-            self.is_surprised = false;
+            self.has_risen = false;
             return true;
         }
         let mut is_due = self.capacity != fingerprint.capacity;
@@ -59,31 +59,45 @@ impl Workload {
             let (series, kpi) = (&self.series[resource], &fingerprint.kpis[kpi]);
             is_due |= series.must_run(fingerprint.at);
             let Some(value) = kpi.last else { continue };
-            self.is_surprised |= series.surprises(value);
-            is_due |= is_nearly_used(settings, fingerprint, kpi.name.as_str(), value);
+            let surprise = series.surprise(value);
+            self.has_risen |= surprise == Some(Surprise::Above);
+            is_due |= surprise.is_some() || is_nearly_used(settings, fingerprint, kpi.name.as_str(), value);
         }
-        is_due || self.is_surprised
+        is_due || self.has_risen
+    }
+
+    /// Notes what features say is usual of the signals.
+    pub(crate) fn note_usual(&mut self, settings: &Settings, fingerprint: &Fingerprint) {
+        let usual = settings.signals.iter().map(|name| usual_of(fingerprint, name));
+        let has_any = settings.signals.iter().any(|name| fingerprint.kpi(name).is_some());
+        self.usual = if has_any { usual.collect() } else { Box::default() };
     }
 
     /// Keeps what was measured for the next prediction.
     pub(crate) fn hold(&mut self, settings: &Settings, fingerprint: &Fingerprint) {
         if self.held.len() >= READINGS_MAX {
-            self.held.pop_front();
+            self.held.remove(0);
         }
-        self.held.push_back(Held::of(settings, fingerprint));
+        self.held.push(Held::of(settings, fingerprint));
     }
 
     /// Bytes on the heap.
     pub(crate) fn heap_bytes(&self) -> usize {
         let series: usize = self.series.iter().map(|series| size_of::<Series>() + series.heap_bytes()).sum();
         let held: usize = self.held.iter().map(|held| size_of::<Held>() + held.heap_bytes()).sum();
-        series + held + self.usual.capacity() * size_of::<(Option<f32>, Option<f32>)>()
+        series + held + self.usual.len() * size_of::<(Option<f32>, Option<f32>)>()
     }
 }
 
 /// Readings that are kept for the next prediction: those of a bin at one a second. Only of a workload that nobody can
 /// forecast are there more.
 const READINGS_MAX: usize = GRID_STEP_S as usize;
+
+fn usual_of(fingerprint: &Fingerprint, name: &KpiName) -> (Option<f32>, Option<f32>) {
+    let windows = fingerprint.kpi(name).and_then(|kpi| kpi.windows.as_deref());
+    let single = |value: Option<f64>| value.map(|value| value as f32);
+    windows.map_or((None, None), |Windows { short, long }| (single(short.mean), single(long.p95)))
+}
 
 fn is_nearly_used(settings: &Settings, fingerprint: &Fingerprint, kpi: &str, value: f64) -> bool {
     let is_cpu = Resource::of_kpi(kpi) == Some(Resource::Cpu);

@@ -9,7 +9,7 @@ use prescale_domain::governor::{Effect, FleetRecord, Proposer, Said, Scope, Stan
 use prescale_domain::kpi::{CPU_CORES_USED, KpiName, MEMORY_BYTES};
 use prescale_domain::policy::{Cost, Policy, Rules, Threshold};
 use prescale_domain::prediction::{HorizonForecast, Interval, ResourceForecast};
-use prescale_domain::quantiles::{LEVELS, Quantiles};
+use prescale_domain::quantiles::Quantiles;
 use prescale_domain::sample::{Capacity, Platform};
 use std::collections::BTreeSet;
 
@@ -26,9 +26,9 @@ fn id(name: &str) -> WorkloadId {
 }
 
 fn forecast(kpi: &str, unit: &str, used: f64, most: f64) -> ResourceForecast {
-    let quantiles = Quantiles::rearranged([most; LEVELS]).unwrap();
-    let interval =
-        Interval { nominal_coverage: 0.9, lower: most, upper: most * 1.0625, trailing_coverage: None, scored: 0 };
+    let upper = most * 1.0625;
+    let quantiles = Quantiles::rearranged([most, most, most, most, most, most, upper, upper]).unwrap();
+    let interval = Interval { nominal_coverage: 0.9, lower: most, upper, trailing_coverage: None, scored: 0 };
     let horizon = |horizon_s| HorizonForecast {
         horizon_s,
         value: quantiles,

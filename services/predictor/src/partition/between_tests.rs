@@ -4,7 +4,7 @@
 use super::tests::{START_S, apply, enveloped, fingerprint, noise, partition_of, record, without_features};
 use super::*;
 use crate::config::Choice;
-use prescale_domain::fingerprint::WindowFeatures;
+use prescale_domain::fingerprint::{KpiFingerprint, WindowFeatures, Windows};
 
 const MINUTES_A_BIN: i64 = 5;
 
@@ -48,7 +48,16 @@ fn a_forecast_does_not_wait_where_it_is_urgent() {
     let made = |partition: &mut Partition, records: Vec<Enveloped>| minutes_of(&apply(partition, records));
     assert_eq!(made(&mut settled(), (300..305).map(|at| steady(at, 2.05)).collect()), [304]);
     let surge = |at: i64| steady(at, if at < 302 { 2.05 } else { 5.0 });
-    assert_eq!(made(&mut settled(), (300..310).map(surge).collect()), [302, 303, 304, 309], "until the bin closes");
+    let risen: Vec<i64> = (302..310).collect();
+    assert_eq!(made(&mut settled(), (300..310).map(surge).collect()), risen, "the bin's mean is still below it");
+    let spike = |at: i64| steady(at, if at == 301 { 5.0 } else { 2.05 });
+    assert_eq!(
+        made(&mut settled(), (300..306).map(spike).collect()),
+        [301, 302, 303, 304, 305],
+        "until the bin closes"
+    );
+    let dip = |at: i64| steady(at, if at == 301 { 1.0 } else { 2.05 });
+    assert_eq!(made(&mut settled(), (300..306).map(dip).collect()), [301, 304], "a fall is told once");
     let full = |at: i64| steady(at, if at < 301 { 2.05 } else { 7.9 });
     assert_eq!(made(&mut settled(), (300..310).map(full).collect()), (301..310).collect::<Vec<_>>(), "of 8 cores");
     let larger = |at: i64| {

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::config::{Choice, Config};
-use prescale_domain::fingerprint::{WindowFeatures, Windows};
+use prescale_domain::fingerprint::{KpiFingerprint, WindowFeatures, Windows};
 use prescale_domain::forecast::features::features;
 use prescale_domain::forecast::{DAY_BINS, demand::DemandSeries};
 use prescale_domain::kpi::{self, KpiName};

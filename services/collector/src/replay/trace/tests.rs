@@ -15,11 +15,13 @@ const STEPS: i64 = 1000;
 /// Rows by workload, so that none of them is near its place. Names are of so many digits.
 fn trace(folder: &Path, digits: usize) -> PathBuf {
     let rows = || (0..WORKLOADS).flat_map(|workload| (0..STEPS).map(move |step| (workload, step)));
-    let name = |workload: i64| format!("{workload:0digits$}");
+    let names: Vec<String> = rows().map(|(workload, _)| format!("{workload:0digits$}")).collect();
+    let starts: Vec<i64> = rows().map(|(_, step)| 1_375_315_200 + 300 * step).collect();
+    let cores: Vec<f64> = rows().map(|(workload, step)| (workload * step % 97) as f64).collect();
     let columns: Vec<(&str, ArrayRef)> = vec![
-        ("vm", Arc::new(StringArray::from_iter_values(rows().map(|(workload, _)| name(workload))))),
-        ("ts", Arc::new(Int64Array::from_iter_values(rows().map(|(_, step)| 1_375_315_200 + 300 * step)))),
-        ("cpu", Arc::new(Float64Array::from_iter_values(rows().map(|(workload, step)| (workload * step % 97) as f64)))),
+        ("vm", Arc::new(StringArray::from(names))),
+        ("ts", Arc::new(Int64Array::from(starts))),
+        ("cpu", Arc::new(Float64Array::from(cores))),
     ];
     let batch = RecordBatch::try_from_iter(columns).unwrap();
     let path = folder.join(format!("{digits}.parquet"));
