@@ -3,6 +3,7 @@
 //!
 //! Only this crate and the edges of the system own a clock. It must not know any one service.
 
+mod allocator;
 pub mod audit;
 pub mod bus_access;
 pub mod config;

@@ -5,6 +5,7 @@
 //! record that it follows from.
 
 use crate::error::ContractError;
+use crate::names::shared;
 use crate::rfc3339;
 use bitcode::{Decode, Encode};
 use prescale_domain::time::EventTime;
@@ -61,8 +62,8 @@ impl Envelope {
     fn of(id: String, producer: &str, event_type: &str, time: EventTime, trace_parent: String) -> Self {
         Self {
             id: id.into(),
-            source: format!("/prescale/{producer}").into(),
-            event_type: event_type.into(),
+            source: shared(&format!("/prescale/{producer}")),
+            event_type: shared(event_type),
             time,
             trace_parent: trace_parent.into(),
         }
@@ -113,8 +114,8 @@ impl Envelope {
         };
         Ok(Self {
             id: id.into(),
-            source: required(NAMES[2], source)?.into(),
-            event_type: required(NAMES[3], event_type)?.into(),
+            source: shared(required(NAMES[2], source)?),
+            event_type: shared(required(NAMES[3], event_type)?),
             time: rfc3339::parse(time)
                 .ok_or_else(|| header_error(NAMES[4], format!("{time:?} is no RFC 3339 instant")))?,
             trace_parent: trace_parent.into(),

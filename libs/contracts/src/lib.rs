@@ -10,6 +10,7 @@ pub mod error;
 pub mod event_types;
 pub mod interchange;
 mod json;
+mod names;
 mod registry;
 mod rfc3339;
 pub mod topics;

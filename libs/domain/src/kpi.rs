@@ -53,6 +53,17 @@ impl KpiName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The name, shared.
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl From<Arc<str>> for KpiName {
+    fn from(name: Arc<str>) -> Self {
+        Self(name)
+    }
 }
 
 impl fmt::Display for KpiName {

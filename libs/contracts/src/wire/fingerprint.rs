@@ -3,6 +3,7 @@
 use super::Wire;
 use super::capacity::{Capacity, Platform};
 use super::check::{self, Fault, Within};
+use crate::names::Name;
 use prescale_domain::fingerprint as domain;
 use prescale_domain::kpi::KpiName;
 use prescale_domain::time::EventTime;
@@ -248,8 +249,8 @@ impl Windows {
 
 #[derive(Serialize, Deserialize)]
 struct KpiFingerprint {
-    name: String,
-    unit: String,
+    name: Name,
+    unit: Name,
     last: Option<f64>,
     windows: Option<Windows>,
 }
@@ -257,8 +258,8 @@ struct KpiFingerprint {
 impl KpiFingerprint {
     fn of(kpi: &domain::KpiFingerprint) -> Self {
         Self {
-            name: kpi.name.as_str().to_owned(),
-            unit: kpi.unit.as_ref().to_owned(),
+            name: Name(kpi.name.shared()),
+            unit: Name(kpi.unit.clone()),
             last: kpi.last,
             windows: kpi.windows.as_deref().map(Windows::of),
         }
@@ -276,8 +277,8 @@ impl KpiFingerprint {
 
     fn into_domain(self) -> domain::KpiFingerprint {
         domain::KpiFingerprint {
-            name: KpiName::new(&self.name),
-            unit: self.unit.into(),
+            name: KpiName::from(self.name.0),
+            unit: self.unit.0,
             last: self.last,
             windows: self.windows.map(|windows| Box::new(windows.into_domain())),
         }
@@ -298,12 +299,12 @@ fn check_windows(kpis: &[KpiFingerprint]) -> Result<(), Fault> {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Fingerprint {
     workload: String,
-    source: String,
+    source: Name,
     at: i64,
     step_s: i64,
     short_window_s: i64,
     long_window_s: i64,
-    feature_schema_hash: String,
+    feature_schema_hash: Name,
     kpis: Vec<KpiFingerprint>,
     capacity: Option<Capacity>,
     platform: Platform,
@@ -316,12 +317,12 @@ impl Wire for Fingerprint {
     fn of(fingerprint: &domain::Fingerprint) -> Self {
         Self {
             workload: fingerprint.workload.as_str().to_owned(),
-            source: fingerprint.source.as_ref().to_owned(),
+            source: Name(fingerprint.source.clone()),
             at: fingerprint.at.as_ms(),
             step_s: fingerprint.step_s.into(),
             short_window_s: fingerprint.short_window_s.into(),
             long_window_s: fingerprint.long_window_s.into(),
-            feature_schema_hash: fingerprint.feature_schema_hash.as_ref().to_owned(),
+            feature_schema_hash: Name(fingerprint.feature_schema_hash.clone()),
             kpis: fingerprint.kpis.iter().map(KpiFingerprint::of).collect(),
             capacity: fingerprint.capacity.as_ref().map(Capacity::of),
             platform: fingerprint.platform.into(),
@@ -349,7 +350,7 @@ impl Wire for Fingerprint {
         for (i, kpi) in self.kpis.iter().enumerate() {
             kpi.check().within_item("kpis", i)?;
         }
-        let names: Vec<&str> = self.kpis.iter().map(|k| k.name.as_str()).collect();
+        let names: Vec<&str> = self.kpis.iter().map(|k| &*k.name).collect();
         check::ascending("kpis", "name", &names)?;
         check_windows(&self.kpis)?;
         self.capacity.as_ref().map_or(Ok(()), Capacity::check).within("capacity")
@@ -358,12 +359,12 @@ impl Wire for Fingerprint {
     fn into_domain(self) -> Result<domain::Fingerprint, Fault> {
         Ok(domain::Fingerprint {
             workload: check::workload(&self.workload)?,
-            source: self.source.into(),
+            source: self.source.0,
             at: EventTime::from_ms(self.at),
             step_s: check::positive("step_s", self.step_s)?,
             short_window_s: check::positive("short_window_s", self.short_window_s)?,
             long_window_s: check::positive("long_window_s", self.long_window_s)?,
-            feature_schema_hash: self.feature_schema_hash.into(),
+            feature_schema_hash: self.feature_schema_hash.0,
             kpis: self.kpis.into_iter().map(KpiFingerprint::into_domain).collect(),
             capacity: self.capacity.map(Capacity::into_domain).transpose().within("capacity")?,
             platform: self.platform.into(),

@@ -4,6 +4,7 @@ use super::Wire;
 use super::capacity::{Capacity, Platform};
 use super::check::{self, Fault, Within};
 use super::interval::{self, Interval, Quantiles};
+use crate::names::Name;
 use prescale_domain::calibration::drift as domain_drift;
 use prescale_domain::kpi::KpiName;
 use prescale_domain::prediction as domain;
@@ -85,11 +86,11 @@ impl DriftState {
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct ResourceForecast {
-    resource: String,
-    unit: String,
+    resource: Name,
+    unit: Name,
     last: Option<f64>,
-    model: String,
-    model_version: String,
+    model: Name,
+    model_version: Name,
     drift_state: DriftState,
     started_from: Vec<String>,
     horizons: Vec<HorizonForecast>,
@@ -98,11 +99,11 @@ pub(super) struct ResourceForecast {
 impl ResourceForecast {
     pub(super) fn of(forecast: &domain::ResourceForecast) -> Self {
         Self {
-            resource: forecast.resource.as_str().to_owned(),
-            unit: forecast.unit.as_ref().to_owned(),
+            resource: Name(forecast.resource.shared()),
+            unit: Name(forecast.unit.clone()),
             last: forecast.last,
-            model: forecast.model.as_ref().to_owned(),
-            model_version: forecast.model_version.as_ref().to_owned(),
+            model: Name(forecast.model.clone()),
+            model_version: Name(forecast.model_version.clone()),
             drift_state: DriftState::of(forecast.drift),
             started_from: forecast.started_from.iter().map(|workload| workload.as_str().to_owned()).collect(),
             horizons: forecast.horizons.iter().map(HorizonForecast::of).collect(),
@@ -122,11 +123,11 @@ impl ResourceForecast {
 
     fn into_domain(self) -> Result<domain::ResourceForecast, Fault> {
         Ok(domain::ResourceForecast {
-            resource: KpiName::new(&self.resource),
-            unit: self.unit.into(),
+            resource: KpiName::from(self.resource.0),
+            unit: self.unit.0,
             last: self.last,
-            model: self.model.into(),
-            model_version: self.model_version.into(),
+            model: self.model.0,
+            model_version: self.model_version.0,
             drift: self.drift_state.into_domain(),
             started_from: self
                 .started_from
@@ -151,7 +152,7 @@ pub(super) fn check_resources(resources: &[ResourceForecast]) -> Result<(), Faul
     for (i, resource) in resources.iter().enumerate() {
         resource.check().within_item("resources", i)?;
     }
-    let names: Vec<&str> = resources.iter().map(|r| r.resource.as_str()).collect();
+    let names: Vec<&str> = resources.iter().map(|r| &*r.resource).collect();
     check::ascending("resources", "resource", &names)
 }
 
@@ -162,8 +163,8 @@ pub(super) fn resources_into_domain(resources: Vec<ResourceForecast>) -> Result<
 
 #[derive(Serialize, Deserialize)]
 struct Signal {
-    name: String,
-    unit: String,
+    name: Name,
+    unit: Name,
     last: Option<f64>,
     short_mean: Option<f32>,
     long_p95: Option<f32>,
@@ -172,8 +173,8 @@ struct Signal {
 impl Signal {
     fn of(signal: &domain::Signal) -> Self {
         Self {
-            name: signal.name.as_str().to_owned(),
-            unit: signal.unit.as_ref().to_owned(),
+            name: Name(signal.name.shared()),
+            unit: Name(signal.unit.clone()),
             last: signal.last,
             short_mean: signal.short_mean.map(|mean| mean as f32),
             long_p95: signal.long_p95.map(|p95| p95 as f32),
@@ -189,8 +190,8 @@ impl Signal {
 
     fn into_domain(self) -> domain::Signal {
         domain::Signal {
-            name: KpiName::new(&self.name),
-            unit: self.unit.into(),
+            name: KpiName::from(self.name.0),
+            unit: self.unit.0,
             last: self.last,
             short_mean: self.short_mean.map(f64::from),
             long_p95: self.long_p95.map(f64::from),
@@ -202,7 +203,7 @@ fn check_signals(signals: &[Signal]) -> Result<(), Fault> {
     for (i, signal) in signals.iter().enumerate() {
         signal.check().within_item("signals", i)?;
     }
-    let names: Vec<&str> = signals.iter().map(|s| s.name.as_str()).collect();
+    let names: Vec<&str> = signals.iter().map(|s| &*s.name).collect();
     check::ascending("signals", "name", &names)
 }
 
@@ -249,7 +250,7 @@ fn check_values(field: &str, values: &[Option<f64>], expected: usize) -> Result<
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Prediction {
     workload: String,
-    source: String,
+    source: Name,
     made_at: i64,
     step_s: i64,
     resources: Vec<ResourceForecast>,
@@ -277,7 +278,7 @@ impl Wire for Prediction {
     fn of(prediction: &domain::Prediction) -> Self {
         Self {
             workload: prediction.workload.as_str().to_owned(),
-            source: prediction.source.as_ref().to_owned(),
+            source: Name(prediction.source.clone()),
             made_at: prediction.made_at.as_ms(),
             step_s: prediction.step_s.into(),
             resources: prediction.resources.iter().map(ResourceForecast::of).collect(),
@@ -309,7 +310,7 @@ impl Wire for Prediction {
     fn into_domain(self) -> Result<domain::Prediction, Fault> {
         Ok(domain::Prediction {
             workload: check::workload(&self.workload)?,
-            source: self.source.into(),
+            source: self.source.0,
             made_at: EventTime::from_ms(self.made_at),
             step_s: check::positive("step_s", self.step_s)?,
             resources: resources_into_domain(self.resources)?,

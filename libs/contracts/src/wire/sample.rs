@@ -3,6 +3,7 @@
 use super::Wire;
 use super::capacity::{Capacity, Platform};
 use super::check::{self, Fault, Within};
+use crate::names::Name;
 use prescale_domain::kpi::{self as kpi_domain, KpiName};
 use prescale_domain::sample as domain;
 use prescale_domain::time::EventTime;
@@ -20,22 +21,22 @@ enum KpiKind {
 
 #[derive(Serialize, Deserialize)]
 struct Kpi {
-    name: String,
+    name: Name,
     kind: KpiKind,
-    unit: String,
+    unit: Name,
     value: Option<f64>,
 }
 
 impl Kpi {
     fn of(kpi: &kpi_domain::Kpi) -> Self {
         Self {
-            name: kpi.name.as_str().to_owned(),
+            name: Name(kpi.name.shared()),
             kind: match kpi.kind {
                 kpi_domain::KpiKind::Gauge => KpiKind::Gauge,
                 kpi_domain::KpiKind::Rate => KpiKind::Rate,
                 kpi_domain::KpiKind::Counter => KpiKind::Counter,
             },
-            unit: kpi.unit.as_ref().to_owned(),
+            unit: Name(kpi.unit.clone()),
             value: kpi.value,
         }
     }
@@ -47,14 +48,14 @@ impl Kpi {
 
     fn into_domain(self) -> Result<kpi_domain::Kpi, Fault> {
         Ok(kpi_domain::Kpi {
-            name: KpiName::new(&self.name),
+            name: KpiName::from(self.name.0),
             kind: match self.kind {
                 KpiKind::Unknown => return Err(Fault::unknown_symbol("kind")),
                 KpiKind::Gauge => kpi_domain::KpiKind::Gauge,
                 KpiKind::Rate => kpi_domain::KpiKind::Rate,
                 KpiKind::Counter => kpi_domain::KpiKind::Counter,
             },
-            unit: self.unit.into(),
+            unit: self.unit.0,
             value: self.value,
         })
     }
@@ -63,7 +64,7 @@ impl Kpi {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Sample {
     workload: String,
-    source: String,
+    source: Name,
     at: i64,
     step_s: i64,
     kpis: Vec<Kpi>,
@@ -78,7 +79,7 @@ impl Wire for Sample {
     fn of(sample: &domain::Sample) -> Self {
         Self {
             workload: sample.workload.as_str().to_owned(),
-            source: sample.source.as_ref().to_owned(),
+            source: Name(sample.source.clone()),
             at: sample.at.as_ms(),
             step_s: sample.step_s.into(),
             kpis: sample.kpis.iter().map(Kpi::of).collect(),
@@ -98,8 +99,8 @@ impl Wire for Sample {
         let mut seen = BTreeSet::new();
         for (i, kpi) in self.kpis.iter().enumerate() {
             kpi.check().within_item("kpis", i)?;
-            if !seen.insert(kpi.name.as_str()) {
-                let problem = format!("{:?} appears twice: a sample has each KPI once", kpi.name);
+            if !seen.insert(&*kpi.name) {
+                let problem = format!("{:?} appears twice: a sample has each KPI once", &*kpi.name);
                 return Err(Fault::new("name", problem)).within_item("kpis", i);
             }
         }
@@ -109,7 +110,7 @@ impl Wire for Sample {
     fn into_domain(self) -> Result<domain::Sample, Fault> {
         Ok(domain::Sample {
             workload: check::workload(&self.workload)?,
-            source: self.source.into(),
+            source: self.source.0,
             at: EventTime::from_ms(self.at),
             step_s: check::positive("step_s", self.step_s)?,
             kpis: self
