@@ -191,7 +191,7 @@ mod tests {
     }
 
     fn judged(audit: &mut dyn Audit, record: &ConsumedRecord, topics: &[&'static str]) -> Judged {
-        let found = |topic: &&'static str| Found { topic: *topic, ordinal: 0, at: None };
+        let found = |topic: &&'static str| Found { topic, ordinal: 0, at: None };
         let found: Vec<Found> = topics.iter().map(found).collect();
         audit.judge(&Read { record, found: &found, is_rejected: false })
     }

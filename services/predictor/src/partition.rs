@@ -53,7 +53,7 @@ pub struct Enveloped {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fate {
     /// This prediction follows from it. With the fingerprint's envelope.
-    Predicted(Envelope, Prediction),
+    Predicted(Envelope, Box<Prediction>),
     /// It changed the state; too little is known for a prediction.
     TakenIn,
     /// It was put aside for this reason.
@@ -454,7 +454,7 @@ fn predicted(record: Enveloped, resources: Vec<ResourceForecast>, signals: Vec<S
         capacity: fingerprint.capacity,
         platform: fingerprint.platform,
     };
-    Fate::Predicted(envelope, prediction)
+    Fate::Predicted(envelope, Box::new(prediction))
 }
 
 #[cfg(test)]

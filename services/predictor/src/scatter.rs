@@ -59,7 +59,9 @@ mod tests {
         let mut scatter = Scatter::default();
         assert_eq!(scatter.reach(), 0.0);
         for bin in 0..50 {
-            [1.0, 2.0, 3.0].map(|value| scatter.add(f64::from(bin) * 100.0 + value));
+            for value in [1.0, 2.0, 3.0] {
+                scatter.add(f64::from(bin) * 100.0 + value);
+            }
             scatter.close();
         }
         assert!((scatter.reach() - DEVIATIONS).abs() < 1e-3, "{}", scatter.reach());

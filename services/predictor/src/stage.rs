@@ -99,7 +99,7 @@ fn reply_of(fate: Fate) -> Result<Reply, StageFailure> {
     match fate {
         Fate::Predicted(envelope, prediction) => {
             let to = [topics::PREDICTIONS, topics::PREDICTIONS_LATEST];
-            Ok(Reply::Emit(vec![Outgoing::following(&envelope, NAME, 0, &to, &prediction)?]))
+            Ok(Reply::Emit(vec![Outgoing::following(&envelope, NAME, 0, &to, &*prediction)?]))
         }
         Fate::TakenIn => Ok(Reply::Emit(Vec::new())),
         Fate::Dropped(reason) => Ok(Reply::Drop(reason)),

@@ -121,6 +121,9 @@ fn take_optional<'a>(lengths: &mut &'a [u8], bytes: &mut &'a [u8]) -> Option<Opt
 /// A record's key, value and headers.
 pub(super) type Owned = (Option<Vec<u8>>, Option<Vec<u8>>, Vec<Header>);
 
+/// A record's key and value, in place.
+type KeyAndValue<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
+
 /// What [`encode`] wrote, taken out one record after the other.
 pub(super) struct Decoder<'a> {
     /// Records that are left.
@@ -191,7 +194,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// Key and value of the next record; its headers go to `header`.
-    fn advance(&mut self, mut header: impl FnMut(&'a str, &'a [u8])) -> Option<(Option<&'a [u8]>, Option<&'a [u8]>)> {
+    fn advance(&mut self, mut header: impl FnMut(&'a str, &'a [u8])) -> Option<KeyAndValue<'a>> {
         self.left = self.left.checked_sub(1)?;
         let key = take_optional(&mut self.key_lengths, &mut self.keys)?;
         let value = take_optional(&mut self.value_lengths, &mut self.values)?;

@@ -60,7 +60,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let bus = open(folder.path());
         let (worked, told) = sync_channel(0);
-        let work = move |_: &Store| drop(worked.send(()));
+        let work = move |_: &Store| {
+            let _ = worked.send(());
+        };
         let periodic = Periodic::start("test", &bus.store, Duration::from_millis(1), work).expect("it starts");
         for _ in 0..3 {
             told.recv().expect("it works");

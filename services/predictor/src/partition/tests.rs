@@ -92,7 +92,7 @@ fn again(partition: &Partition) -> Partition {
 
 pub(super) fn apply(partition: &mut Partition, records: Vec<Enveloped>) -> Vec<Prediction> {
     let fates = partition.apply(records).unwrap();
-    fates.into_iter().filter_map(|fate| if let Fate::Predicted(_, made) = fate { Some(made) } else { None }).collect()
+    fates.into_iter().filter_map(|fate| if let Fate::Predicted(_, made) = fate { Some(*made) } else { None }).collect()
 }
 
 fn each(horizons: &[HorizonForecast]) -> impl Iterator<Item = &Quantiles> {

@@ -276,7 +276,7 @@ fn batch(nth: i64) -> Vec<crate::partition::Enveloped> {
 
 fn apply(partition: &mut Partition, nth: i64) -> Vec<Prediction> {
     let made = partition.apply(batch(nth)).unwrap();
-    made.into_iter().filter_map(|fate| if let Fate::Predicted(_, made) = fate { Some(made) } else { None }).collect()
+    made.into_iter().filter_map(|fate| if let Fate::Predicted(_, made) = fate { Some(*made) } else { None }).collect()
 }
 
 #[test]

@@ -181,7 +181,7 @@ fn predictions(predictor: Option<&mut Partition>, samples: &[&Sample]) -> Result
     let Some(partition) = predictor else { return Ok(Vec::new()) };
     let fates = partition.apply(samples.iter().map(|sample| enveloped(sample)).collect())?;
     let prediction = |fate| match fate {
-        Fate::Predicted(_, prediction) => Some(prediction),
+        Fate::Predicted(_, prediction) => Some(*prediction),
         Fate::TakenIn | Fate::Dropped(_) => None,
     };
     Ok(fates.into_iter().map(prediction).collect())
