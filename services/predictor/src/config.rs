@@ -29,8 +29,9 @@ pub struct Config {
     /// KPIs whose newest values travel along with the forecasts, by name: what tells that a workload suffers. Those
     /// that are forecast themselves are left out.
     pub signals: Vec<String>,
-    /// Share of a CPU capacity from which on a forecast is made with each sample, and not only when a bin of 300 s
-    /// closes or the newest value leaves the interval that was published; above 0.
+    /// Share of a capacity from which on a forecast is made with each sample of CPU, and with each of memory that is
+    /// more than was told before, and not only when a bin of 300 s closes or the newest value leaves the interval that
+    /// was published; above 0.
     pub nearly_used: f64,
     /// How far ahead to forecast, in seconds: multiples of 300, ascending, at most 21600 (6 h). The
     /// built-in GRU knows 300, 900 and 3600.
@@ -59,7 +60,7 @@ pub struct Config {
 /// The families of the default, in order of preference.
 const MODELS: [Family; 4] = [Family::Gru, Family::ExponentialSmoothing, Family::SeasonalNaive, Family::LastValue];
 
-/// Share of a CPU capacity that is nearly all of it.
+/// Share of a capacity that is nearly all of it.
 const NEARLY_USED: f64 = 0.9;
 
 /// The signals of the default.
@@ -89,7 +90,7 @@ pub struct Settings {
     pub resources: Vec<KpiName>,
     /// The signals that are no resources, by name ascending.
     pub signals: Vec<KpiName>,
-    /// Share of a CPU capacity from which on each sample has a forecast.
+    /// Share of a capacity from which on samples have a forecast at once.
     pub nearly_used: f64,
     /// The horizons in seconds, ascending; at least one.
     pub horizons_s: Vec<u32>,

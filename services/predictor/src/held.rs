@@ -26,6 +26,11 @@ impl Held {
         }
     }
 
+    /// Forgets the signals; there are so many now.
+    pub fn forget_signals(&mut self, signals: usize) {
+        self.signals = vec![None; signals].into();
+    }
+
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
         (self.resources.len() + self.signals.len()) * size_of::<Option<f64>>()

@@ -70,6 +70,8 @@ struct State {
     exemplars: Vec<Exemplars>,
     /// Newest instant of all records.
     newest_at: Option<EventTime>,
+    /// The signals that workloads keep something of, in their order.
+    signals: Vec<KpiName>,
 }
 
 /// Models whose terms had begun, with the SHA-256 of each.
@@ -122,6 +124,7 @@ impl Partition {
             pools: Pools::new(settings.resources.len(), settings.horizons_s.len()),
             exemplars: vec![Exemplars::default(); settings.resources.len()],
             newest_at: None,
+            signals: settings.signals.clone(),
         };
         Self {
             settings,
@@ -141,12 +144,22 @@ impl Partition {
     /// When the bytes are no snapshot, or the models have changed that had been in use until then.
     pub fn restored(registry: Arc<Registry>, snapshot: &[u8]) -> anyhow::Result<Self> {
         let (state, begun): (Vec<u8>, Begun) = bitcode::decode(snapshot)?;
-        let restored = Self { state: bitcode::decode(&state)?, ..Self::new(registry) };
+        let mut restored = Self { state: bitcode::decode(&state)?, ..Self::new(registry) };
+        restored.keep_to_signals();
         anyhow::ensure!(
             begun == restored.begun(),
             "other models had been in use until then than the configuration and the store name now"
         );
         Ok(restored)
+    }
+
+    /// Forgets what is kept by the configured signals where a snapshot was made with others.
+    fn keep_to_signals(&mut self) {
+        if self.state.signals != self.settings.signals {
+            self.state.signals.clone_from(&self.settings.signals);
+            let signals = self.settings.signals.len();
+            self.state.workloads.values_mut().for_each(|workload| workload.forget_signals(signals));
+        }
     }
 
     /// The state as bytes.
@@ -401,6 +414,7 @@ impl Partition {
             counter!("prescale_predictor_fallbacks_total", "from" => family.name()).increment(1);
         }
         let kpi = &fingerprint.kpis[kpi];
+        series.tell(kpi.last);
         let network = made.model.and_then(|model| networks.get(&model));
         let version = network.map_or(&self.statistical_version, |network| network.version());
         Some(ResourceForecast {

@@ -59,6 +59,8 @@ pub struct Series {
     scatter: Scatter,
     /// Bins that there were when features last came.
     bins_at_features: u32,
+    /// The newest value that a prediction has told, rounded.
+    told: Option<f32>,
 }
 
 /// What a series goes by.
@@ -129,6 +131,16 @@ impl Series {
             Due::Close(bins) => (bins > 1 || !self.has_run) && !self.networks.is_empty(),
             Due::Start | Due::Nothing => false,
         }
+    }
+
+    /// The newest value that a prediction has told.
+    pub fn told(&self) -> Option<f64> {
+        self.told.map(f64::from)
+    }
+
+    /// Notes what a prediction tells.
+    pub fn tell(&mut self, value: Option<f64>) {
+        self.told = value.map(|value| value as f32);
     }
 
     /// Whether a value is beyond what the newest forecast expects, and how.
@@ -263,7 +275,8 @@ impl Series {
             value_interval: self.calibration.interval(i, Statistic::Value, &published.value),
             maximum_interval: self.calibration.interval(i, Statistic::Maximum, &published.maximum),
         });
-        let next = both.first().map(|(_, published)| published);
+        let is_next = settings.horizons_bins.first() == Some(&1);
+        let next = both.first().filter(|_| is_next).map(|(_, published)| published);
         self.expected = next.map(|next| (next.value.values()[LOWER] as f32, next.maximum.values()[UPPER] as f32));
         let model = making.from(family).map(|(model, _)| *model);
         let led_to = if family == Family::SeasonalNaive { DriftState::FallenBack } else { DriftState::Reset };

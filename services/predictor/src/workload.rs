@@ -26,7 +26,7 @@ pub(crate) struct Workload {
     pub(crate) usual: Box<[(Option<f32>, Option<f32>)]>,
     /// The capacity that the last prediction was made with.
     pub(crate) capacity: Option<Capacity>,
-    /// Whether a value was above its interval since the last close of a bin.
+    /// Whether a value was above its interval since the last close of a bin, or at it.
     has_risen: bool,
 }
 
@@ -50,20 +50,17 @@ impl Workload {
         fingerprint: &Fingerprint,
         demands: &[(usize, usize)],
     ) -> bool {
-        if fingerprint.has_features() {
-            self.has_risen = false;
-            return true;
-        }
-        let mut is_due = self.capacity != fingerprint.capacity;
+        let (mut is_due, mut rises) = (self.capacity != fingerprint.capacity, false);
         for (resource, kpi) in demands.iter().copied() {
             let (series, kpi) = (&self.series[resource], &fingerprint.kpis[kpi]);
             is_due |= series.must_run(fingerprint.at);
             let Some(value) = kpi.last else { continue };
             let surprise = series.surprise(value);
-            self.has_risen |= surprise == Some(Surprise::Above);
-            is_due |= surprise.is_some() || is_nearly_used(settings, fingerprint, kpi.name.as_str(), value);
+            rises |= surprise == Some(Surprise::Above);
+            is_due |= surprise.is_some() || is_nearly_used(settings, fingerprint, series, kpi.name.as_str(), value);
         }
-        is_due || self.has_risen
+        self.has_risen = rises || self.has_risen && !fingerprint.has_features();
+        fingerprint.has_features() || is_due || self.has_risen
     }
 
     /// Notes what features say is usual of the signals.
@@ -71,6 +68,12 @@ impl Workload {
         let usual = settings.signals.iter().map(|name| usual_of(fingerprint, name));
         let has_any = settings.signals.iter().any(|name| fingerprint.kpi(name).is_some());
         self.usual = if has_any { usual.collect() } else { Box::default() };
+    }
+
+    /// Forgets what is kept of signals; there are so many now.
+    pub(crate) fn forget_signals(&mut self, signals: usize) {
+        self.usual = Box::default();
+        self.held.iter_mut().for_each(|held| held.forget_signals(signals));
     }
 
     /// Keeps what was measured for the next prediction.
@@ -99,8 +102,11 @@ fn usual_of(fingerprint: &Fingerprint, name: &KpiName) -> (Option<f32>, Option<f
     windows.map_or((None, None), |Windows { short, long }| (single(short.mean), single(long.p95)))
 }
 
-fn is_nearly_used(settings: &Settings, fingerprint: &Fingerprint, kpi: &str, value: f64) -> bool {
-    let is_cpu = Resource::of_kpi(kpi) == Some(Resource::Cpu);
-    let capacity = Resource::capacity_of_kpi(kpi, fingerprint.capacity.as_ref()).filter(|_| is_cpu);
-    capacity.is_some_and(|capacity| value >= settings.nearly_used * capacity)
+/// Whether so much of a capacity is used that the next sample may not wait. Memory stays where it is for days: there it
+/// takes more than the last prediction has told.
+fn is_nearly_used(settings: &Settings, fingerprint: &Fingerprint, series: &Series, kpi: &str, value: f64) -> bool {
+    let Some(resource) = Resource::of_kpi(kpi) else { return false };
+    let capacity = Resource::capacity_of_kpi(kpi, fingerprint.capacity.as_ref());
+    let is_news = resource == Resource::Cpu || series.told().is_none_or(|told| value > told);
+    is_news && capacity.is_some_and(|capacity| value >= settings.nearly_used * capacity)
 }

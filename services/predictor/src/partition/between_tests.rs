@@ -118,3 +118,35 @@ fn signals_between_closes_have_the_usual_of_the_last_features() {
     let signals: Vec<_> = last.signals.iter().map(|s| (s.last, s.short_mean, s.long_p95)).collect();
     assert_eq!((minutes_of(&made).last(), signals), (Some(&7), vec![(Some(47.0), Some(50.0), Some(120.0))]));
 }
+
+/// Of 16 GB.
+#[test]
+fn memory_near_its_capacity_does_not_wait_where_it_grows() {
+    let of = |at: i64, memory: f64| {
+        let mut made = steady(at, 2.0);
+        made.fingerprint.kpis[1].last = Some(memory);
+        made
+    };
+    let mut partition = partition_of(|c| c.models = vec!["last-value".to_owned()]);
+    // What wanders within a bin is nothing new.
+    let wandering = |at: i64| of(at, 14.8e9 + 1e8 * (at % 5) as f64);
+    apply(&mut partition, (0..300).map(wandering).collect());
+    let steady = minutes_of(&apply(&mut partition, (300..305).map(|at| of(at, 15.2e9)).collect()));
+    assert_eq!(steady, [304]);
+    let grows = (305..309).map(|at| of(at, 15.2e9 + 1e6 * (at - 304) as f64)).collect();
+    assert_eq!(minutes_of(&apply(&mut partition, grows)), [305, 306, 307, 308]);
+}
+
+#[test]
+fn a_snapshot_of_other_signals_keeps_all_but_those() {
+    let mut partition = partition_of(|c| c.models = vec!["last-value".to_owned()]);
+    apply(&mut partition, (0..52).map(|at| steady(at, 2.0)).collect());
+    let mut config = crate::Config { models: vec!["last-value".to_owned()], ..crate::Config::default() };
+    config.signals = vec!["queue_length".to_owned()];
+    let registry = Arc::new(Registry::open(Arc::new(config.settings().unwrap())).unwrap());
+    let mut restored = Partition::restored(registry, &partition.snapshot()).unwrap();
+    let records: Vec<Enveloped> = (52..55).map(|at| steady(at, 2.0)).collect();
+    let (wanted, got) = (apply(&mut partition, records.clone()), apply(&mut restored, records));
+    assert_eq!(minutes_of(&got), [54]);
+    assert_eq!((&got[0].earlier, &got[0].resources), (&wanted[0].earlier, &wanted[0].resources));
+}

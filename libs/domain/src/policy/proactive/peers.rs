@@ -116,8 +116,8 @@ impl Leaders {
         let leads = |leader: &Leader| {
             let risen = peers.risen.get(&leader.peer)?;
             let of = risen.times.saturating_sub(leader.from_times);
-            let has_just_risen =
-                risen.newest_bin >= bin - WITHIN_BINS && onsets.newest().is_none_or(|own| own < risen.newest_bin);
+            let has_just_risen = (bin - WITHIN_BINS..=bin).contains(&risen.newest_bin)
+                && onsets.newest().is_none_or(|own| own < risen.newest_bin);
             let share = f64::from(leader.followed) / f64::from(of.max(1));
             let is_no_chance = share >= FOLLOWED_SHARE_MIN.max(LIFT_MIN * by_chance);
             let leads = has_just_risen && leader.followed >= FOLLOWED_MIN && is_no_chance;
