@@ -172,6 +172,11 @@ impl Explanation {
                 rfc3339(begin.at)
             ));
         }
+        if self.newest.is_none() && self.back_records != BACK_WHOLE {
+            warnings.push(format!(
+                "no prediction of the workload is among what was read ({why}), so no decision was made again"
+            ));
+        }
         let week_to = self.week.as_ref().map(|week| week.to);
         let to = week_to.or_else(|| self.newest.as_ref().map(|newest| newest.prediction.made_at));
         let is_cut = |begin: &Begin| !begin.is_whole() && to.is_some_and(|to| begin.at > first_of_week(to));

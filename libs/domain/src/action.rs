@@ -89,6 +89,20 @@ impl Action {
         withdrawn
     }
 
+    /// The same without what it takes away of either resource, where limits can be set each for itself; else as it is.
+    pub fn without_decreases(&self) -> Self {
+        let mut kept = self.clone();
+        if self.verdict != Verdict::Reshape || self.mechanism != Mechanism::Limits {
+            return kept;
+        }
+        let replicas = f64::from(kept.desired.replicas.max(1));
+        let desired = &mut kept.desired;
+        desired.cpu_cores_per_replica = desired.cpu_cores_per_replica.max(self.current.cpu_cores() / replicas);
+        desired.memory_bytes_per_replica = desired.memory_bytes_per_replica.max(self.current.memory_bytes() / replicas);
+        kept.verdict = Verdict::ScaleOut;
+        kept
+    }
+
     /// Whether this record withdraws the action that was decided at its instant.
     pub fn is_withdrawal(&self) -> bool {
         self.valid_until <= self.decided_at

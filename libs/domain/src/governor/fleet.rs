@@ -106,6 +106,7 @@ impl<T: Clone> Fleet<T> {
         let mut rulings = self.pass(bench, at);
         let known = self.workloads.entry(workload).or_insert(Known { newest: at, at_once: None, standing: None });
         known.newest = at;
+        let proposal = without_what_an_order_holds(bench, proposal);
         let ruling = self.at_once(bench, &proposal);
         let is_out = matches!(ruling, Some(Ok(_)));
         match ruling {
@@ -371,6 +372,14 @@ fn may_shrink(rules: &GovernorRules, count: &Count) -> Result<(), Reason> {
         return Err(reason("governor.kpis_lost", text));
     }
     Ok(())
+}
+
+/// What live use demands does not wait for an order that stops decreases: what it would take away besides stays.
+fn without_what_an_order_holds(bench: &Bench<'_>, mut proposal: Proposal) -> Proposal {
+    if proposal.demanded && bench.orders.holding(bench.fleet, &proposal.action.workload, true).is_some() {
+        proposal.action = proposal.action.without_decreases();
+    }
+    proposal
 }
 
 fn by_order(order: &Order) -> Reason {

@@ -1,9 +1,11 @@
 //! Rulings on made-up fleets.
 
-use super::core::Heard;
+use super::core::{Heard, Ruling};
 use super::fixtures::*;
 use super::orders::Effect;
 use super::{Proposal, View};
+use crate::action::{Mechanism, Verdict};
+use crate::sample::Capacity;
 use crate::time::EventTime;
 
 fn urgent(partition: u32, name: &str, at: (i64, i64)) -> Proposal {
@@ -158,6 +160,30 @@ fn an_order_holds_all_that_comes_and_withdraws_what_is_out() {
     court.propose(proposal(0, "idle", (3, 20), false));
     assert_eq!(words(&court.close(3, 30, 30)), ["idle governor.paused"], "the fleet's own order stands");
     assert_eq!(court.governor.standing().count(), 1);
+}
+
+/// More CPU and less memory, which live use of CPU demands.
+#[test]
+fn where_decreases_are_paused_a_demanded_reshape_takes_nothing_away() {
+    let mut court = Court::new();
+    court.close(0, 30, 30);
+    let mut reshape = urgent(0, "busy", (1, 10));
+    let action = &mut reshape.action;
+    (action.verdict, action.mechanism) = (Verdict::Reshape, Mechanism::Limits);
+    action.desired.replicas = action.current.replicas;
+    action.desired.cpu_cores_per_replica = 2.0 * action.current.cpu_cores_per_replica;
+    action.desired.memory_bytes_per_replica = 0.5 * action.current.memory_bytes_per_replica;
+    let (current, wanted) = (action.current.clone(), action.desired.clone());
+    let admitted = |court: &mut Court, second: i64| {
+        let mut reshape = reshape.clone();
+        reshape.action.decided_at = EventTime::from_s(300 + second);
+        let [Ruling::Admitted { action, .. }] = &court.propose(reshape)[..] else { panic!("it goes out at once") };
+        action.desired.clone()
+    };
+    assert_eq!(admitted(&mut court, 10), wanted);
+    court.order(&order("all", Effect::PauseScaleIn, 320));
+    let kept = Capacity { memory_bytes_per_replica: current.memory_bytes_per_replica, ..wanted };
+    assert_eq!(admitted(&mut court, 30), kept);
 }
 
 #[test]
