@@ -60,8 +60,18 @@ fn rust() -> Result<()> {
     cargo(&["test", "--release", "--workspace", "--no-fail-fast"])
 }
 
+/// Runs cargo as a developer's shell does. What cargo tells this program of its own package, build scripts such as
+/// ring's would take for a change of theirs: they and all that depends on them would be built anew each time that one
+/// goes from `cargo xtask` to `cargo build` and back.
 fn cargo(args: &[&str]) -> Result<()> {
-    run(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).args(args))
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        let is_of_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        if name.to_str().is_some_and(is_of_package) {
+            command.env_remove(&name);
+        }
+    }
+    run(command.args(args))
 }
 
 /// Runs a command with this terminal's output; an error names it.
