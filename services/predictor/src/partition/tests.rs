@@ -390,7 +390,7 @@ fn a_workload_takes_at_most_11_kib_and_18_with_challengers() {
     let all = ["gru", "exponential-smoothing", "seasonal-naive", "last-value"];
     for (choice, models, bytes_max) in [
         (Choice::Loss, &all[..], 18 * 1024),
-        (Choice::Order, &all, 9 * 1024),
+        (Choice::Order, &all, 10 * 1024),
         (Choice::Order, &["exponential-smoothing"], 11 * 1024),
         (Choice::Order, &["seasonal-naive", "last-value"], 11 * 1024),
     ] {
