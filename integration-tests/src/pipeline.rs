@@ -8,7 +8,7 @@ use prescale::topics::specs;
 use prescale_bus::{Bus, ConsumedRecord, Header, Lag, StageFactory};
 use prescale_chassis::{Context, Settled, StageEntry};
 use prescale_collector::Event;
-use prescale_contracts::{Contract, topics};
+use prescale_contracts::{Contract, record_json, topics};
 use prescale_domain::group::GroupPart;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -179,15 +179,34 @@ fn newest(said: Vec<Said>) -> Vec<Said> {
     by_key.into_values().collect()
 }
 
-/// Fails with the first record that differs.
+/// Fails with the first record of each topic that differs: where they part is then seen at once, since each topic follows
+/// from those before it.
 pub fn assert_same(got: &Outputs, wanted: &Outputs) {
-    for (topic, wanted) in wanted {
-        let got = &got[topic];
-        assert_eq!(got.len(), wanted.len(), "records on {topic}");
-        for (i, (got, wanted)) in got.iter().zip(wanted).enumerate() {
-            assert_eq!(got, wanted, "record {i} of {topic}");
-        }
+    let differing = wanted.iter().filter_map(|(topic, wanted)| difference(topic, &got[topic], wanted));
+    let differing: Vec<String> = differing.collect();
+    assert!(differing.is_empty(), "{}", differing.join("\n"));
+}
+
+fn difference(topic: &str, got: &[Said], wanted: &[Said]) -> Option<String> {
+    if got == wanted {
+        return None;
     }
+    let first = got.iter().zip(wanted).position(|(got, wanted)| got != wanted).unwrap_or(got.len().min(wanted.len()));
+    let (shown_got, shown_wanted) = (shown(topic, got.get(first)), shown(topic, wanted.get(first)));
+    Some(format!(
+        "{topic}: {} records for {}; record {first} is\n  {shown_got}\nand was to be\n  {shown_wanted}",
+        got.len(),
+        wanted.len()
+    ))
+}
+
+/// A record as JSON, with its headers.
+fn shown(topic: &str, said: Option<&Said>) -> String {
+    let Some(said) = said else { return "none".to_owned() };
+    let value =
+        said.value.as_deref().map(|value| record_json(topic, value).map_or_else(|e| e.to_string(), |j| j.to_string()));
+    let headers = said.headers.iter().map(|h| format!("{}={}", h.name, String::from_utf8_lossy(&h.value)));
+    format!("{} ({})", value.unwrap_or_default(), headers.collect::<Vec<_>>().join(", "))
 }
 
 /// All that is on a topic, each partition in its order.
