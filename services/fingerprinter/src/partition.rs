@@ -201,10 +201,7 @@ impl Partition {
     /// are due.
     fn record(&mut self, bin: i64, sample: &mut Sample) -> bool {
         self.state.plausibility.screen(sample, self.settings.impossible_above);
-        if !self.state.workloads.contains_key(&sample.workload) {
-            self.state.workloads.insert(sample.workload.clone(), Followed::default());
-        }
-        let Some(followed) = self.state.workloads.get_mut(&sample.workload) else { return false };
+        let followed = self.state.workloads.entry(sample.workload.clone()).or_default();
         let on_grid = GridSample { step_s: sample.step_s, bin, at: sample.at, kpis: &sample.kpis };
         followed.windows.record(&self.settings.windows, on_grid, &mut self.state.kpis, &mut self.workspace);
         followed.is_due(sample.at, sample.step_s)

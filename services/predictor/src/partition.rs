@@ -301,13 +301,9 @@ impl Partition {
             self.finish(fates)?;
             self.state.workloads.retain(|_, known| known.source != observed.source || known.last_at >= before);
         }
-        match self.state.workloads.get_mut(&fingerprint.workload) {
-            Some(known) => (known.source, known.last_at) = (observed.source, fingerprint.at),
-            None => {
-                let known = Workload::new(observed.source, fingerprint.at, &self.settings);
-                self.state.workloads.insert(fingerprint.workload.clone(), known);
-            }
-        }
+        let new = || Workload::new(observed.source, fingerprint.at, &self.settings);
+        let workload = self.state.workloads.entry(fingerprint.workload.clone()).or_insert_with(new);
+        (workload.source, workload.last_at) = (observed.source, fingerprint.at);
         self.state.newest_at = self.state.newest_at.max(Some(fingerprint.at));
         Ok(())
     }
