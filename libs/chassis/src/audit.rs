@@ -126,7 +126,8 @@ pub trait Audit {
     }
 }
 
-struct Each;
+/// An input without an output is this.
+struct Each(Judged);
 
 impl Audit for Each {
     fn judge(&mut self, read: &Read<'_>) -> Judged {
@@ -135,14 +136,19 @@ impl Audit for Each {
         } else if read.has_ended() {
             Judged::Ended
         } else {
-            Judged::Wrong(NO_OUTPUT)
+            self.0
         }
     }
 }
 
 /// Each input has an output, or is a dead letter.
 pub fn each() -> Box<dyn Audit> {
-    Box::new(Each)
+    Box::new(Each(Judged::Wrong(NO_OUTPUT)))
+}
+
+/// Each input may be without an output, for this reason.
+pub fn each_or(reason: &'static str) -> Box<dyn Audit> {
+    Box::new(Each(Judged::Without(reason)))
 }
 
 /// Of stages whose inputs may each be without an output, for one reason or because they are stale: the log cannot

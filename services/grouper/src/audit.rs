@@ -4,7 +4,7 @@
 //! joined: a bin has a prediction of its group once the partitions have parts in it that made the prediction of the bin
 //! before.
 
-use prescale_chassis::audit::{Audit, GAP, Judged, NO_OUTPUT, NOT_UNDERSTOOD, Place, Read, WAITING};
+use prescale_chassis::audit::{Audit, Judged, NO_OUTPUT, NOT_UNDERSTOOD, Place, Read, WAITING, each_or};
 use prescale_domain::forecast::GRID_STEP_S;
 use prescale_domain::group::GroupPart;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -16,23 +16,9 @@ const JOINED: &str = "joined";
 /// Reason of parts whose bin may have been over, or may have had nobody that counts.
 const NOT_COUNTED: &str = "not_counted";
 
-struct Predictions;
-
 /// Of the stage that sums up members.
 pub(crate) fn of_parts() -> Box<dyn Audit> {
-    Box::new(Predictions)
-}
-
-impl Audit for Predictions {
-    fn judge(&mut self, read: &Read<'_>) -> Judged {
-        if read.has_gap() {
-            Judged::Wrong(GAP)
-        } else if read.has_ended() {
-            Judged::Ended
-        } else {
-            Judged::Without(NO_PART)
-        }
-    }
+    each_or(NO_PART)
 }
 
 /// The parts of all groups.
@@ -112,7 +98,6 @@ impl Group {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prescale_bus::ConsumedRecord;
     use prescale_chassis::audit::Found;
     use prescale_chassis::output_record;
     use prescale_contracts::{Contract, Envelope, topics};
@@ -135,15 +120,7 @@ mod tests {
             };
             let envelope = Envelope::root("test", GroupPart::EVENT_TYPE, &group, part.made_at, "");
             let record = output_record(&envelope, topics::GROUP_PARTS, &part).unwrap();
-            let record = ConsumedRecord {
-                topic: record.topic,
-                partition: 0,
-                offset,
-                appended_at_ms: 0,
-                key: Some(record.key),
-                value: record.value,
-                headers: record.headers,
-            };
+            let record = record.read_at(0, offset);
             let prediction = [Found { topic: topics::GROUP_PREDICTIONS, ordinal: 0, at: None }];
             let found: &[Found] = if *has_output { &prediction } else { &[] };
             let judged = audit.judge(&Read { record: &record, found, is_rejected: false });
