@@ -2,7 +2,7 @@
 
 use super::crowd::{Crowd, Progress, record};
 use prescale::settings::Settings;
-use prescale_bus::{ConsumedRecord, OutputRecord, Stage, StageFactory};
+use prescale_bus::{OutputRecord, Stage, StageFactory};
 use prescale_chassis::stage::decode_record;
 use prescale_chassis::{Input, Reply, TypedStage, TypedStageFactory, stage_factory};
 use prescale_contracts::Contract;
@@ -136,9 +136,7 @@ fn pass<S: TypedStage>(stage: &mut S, records: &[OutputRecord]) -> Vec<OutputRec
 }
 
 fn input<C: Contract>(record: &OutputRecord) -> Input<C> {
-    let OutputRecord { topic, key, value, headers } = record.clone();
-    let read = ConsumedRecord { topic, partition: 0, offset: 0, appended_at_ms: 0, key: Some(key), value, headers };
-    decode_record(&read).expect("what a stage writes can be read")
+    decode_record(&record.clone().read_at(0, 0)).expect("what a stage writes can be read")
 }
 
 /// Hands out stages that are there already.

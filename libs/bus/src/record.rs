@@ -24,6 +24,14 @@ pub struct OutputRecord {
     pub headers: Vec<Header>,
 }
 
+impl OutputRecord {
+    /// As whoever reads it gets it that lies there, with 0 for when the bus took it in.
+    pub fn read_at(self, partition: u32, offset: i64) -> ConsumedRecord {
+        let Self { topic, key, value, headers } = self;
+        ConsumedRecord { topic, partition, offset, appended_at_ms: 0, key: Some(key), value, headers }
+    }
+}
+
 /// A record that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumedRecord {

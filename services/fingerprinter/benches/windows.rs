@@ -16,7 +16,6 @@ use datafusion::datasource::MemTable;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{SessionConfig, SessionContext};
-use prescale_bus::ConsumedRecord;
 use prescale_chassis::{output_record, stage_factory};
 use prescale_contracts::{Envelope, topics};
 use prescale_domain::kpi::{self, Kpi, KpiKind, KpiName};
@@ -200,15 +199,7 @@ fn whole_stage(
     for (offset, Enveloped { sample, .. }) in fleet.steps(HISTORY_STEPS..HISTORY_STEPS + MEASURED_STEPS).enumerate() {
         let envelope = Envelope::root("bench", "io.prescale.v1.Sample", &sample.workload, sample.at, "0");
         let record = output_record(&envelope, topics::RAW_KPIS, &sample)?;
-        records.push(ConsumedRecord {
-            topic: record.topic,
-            partition: 0,
-            offset: offset as i64,
-            appended_at_ms: 0,
-            key: Some(record.key),
-            value: record.value,
-            headers: record.headers,
-        });
+        records.push(record.read_at(0, offset as i64));
     }
     let began = Instant::now();
     for batch in records.chunks(BATCH) {

@@ -101,15 +101,7 @@ mod tests {
     fn record(offset: i64, at_s: i64) -> ConsumedRecord {
         let sample = enveloped("vm-1", at_s, 60, Vec::new());
         let record = output_record(&sample.envelope, topics::RAW_KPIS, &sample.sample).unwrap();
-        ConsumedRecord {
-            topic: record.topic,
-            partition: 0,
-            offset,
-            appended_at_ms: 0,
-            key: Some(record.key),
-            value: record.value,
-            headers: record.headers,
-        }
+        record.read_at(0, offset)
     }
 
     /// What becomes of samples of these minutes, those with `true` followed by their fingerprints.

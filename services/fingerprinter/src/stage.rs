@@ -149,15 +149,7 @@ mod tests {
                     Kpi { name: KpiName::new("cpu_cores_used"), kind: KpiKind::Gauge, unit: "cores".into(), value };
                 let Enveloped { envelope, sample } = enveloped("vm-1", START_S + 60 * i, 60, vec![kpi]);
                 let record = output_record(&envelope, topics::RAW_KPIS, &sample).unwrap();
-                ConsumedRecord {
-                    topic: record.topic,
-                    partition: 0,
-                    offset: i,
-                    appended_at_ms: 0,
-                    key: Some(record.key),
-                    value: record.value,
-                    headers: record.headers,
-                }
+                record.read_at(0, i)
             })
             .collect()
     }

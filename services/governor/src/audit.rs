@@ -137,57 +137,22 @@ impl Part {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stage::tests;
     use prescale_bus::ConsumedRecord;
     use prescale_chassis::audit::Found;
-    use prescale_chassis::output_record;
-    use prescale_contracts::{Contract, Envelope, topics};
-    use prescale_domain::action::{Action, Mechanism};
-    use prescale_domain::governor::View;
-    use prescale_domain::sample::{Capacity, Platform};
+    use prescale_chassis::{Input, output_record};
+    use prescale_contracts::topics;
 
-    fn record(at_s: i64, said: Said) -> ConsumedRecord {
-        let value = FleetRecord { key: WorkloadId::new("demo").unwrap(), said };
-        let envelope = Envelope::root("test", value.event_type(), &value.key, value.at(), "");
-        let record = output_record(&envelope, topics::PROPOSALS, &value).unwrap();
-        ConsumedRecord {
-            topic: record.topic,
-            partition: 0,
-            offset: at_s,
-            appended_at_ms: 0,
-            key: Some(record.key),
-            value: record.value,
-            headers: record.headers,
-        }
+    fn record(at_s: i64, said: Input<FleetRecord>) -> ConsumedRecord {
+        output_record(&said.envelope, topics::PROPOSALS, &said.value).unwrap().read_at(0, at_s)
     }
 
     fn view(at_s: i64) -> ConsumedRecord {
-        let at = EventTime::from_s(at_s);
-        record(at_s, Said::View(View { partition: 0, at, told_at: at, known: 1, present: 1, lost_kpi: 0, step_s: 60 }))
+        record(at_s, tests::view(0, at_s, 1))
     }
 
     fn proposal(workload: &str, at_s: i64, replicas: u32) -> ConsumedRecord {
-        let capacity = |replicas| Capacity {
-            replicas,
-            cpu_cores_per_replica: 1.0,
-            memory_bytes_per_replica: 4e9,
-            instance_type: None,
-        };
-        let action = Action {
-            workload: WorkloadId::new(workload).unwrap(),
-            decided_at: EventTime::from_s(at_s),
-            valid_until: EventTime::from_s(at_s + 900),
-            prediction_id: "p".into(),
-            policy: "threshold".into(),
-            verdict: if replicas > 4 { Verdict::ScaleOut } else { Verdict::ScaleIn },
-            current: capacity(4),
-            desired: capacity(replicas),
-            mechanism: Mechanism::Replicas,
-            dry_run: false,
-            evidence: Vec::new(),
-            reasons: Vec::new(),
-            platform: Platform::Simulated,
-        };
-        record(at_s, Said::Proposal(Box::new(Proposal { action, demanded: false, partition: 0 })))
+        record(at_s, tests::proposal(workload, at_s, replicas, false))
     }
 
     fn judged(audit: &mut dyn Audit, record: &ConsumedRecord, topics: &[&'static str]) -> Judged {

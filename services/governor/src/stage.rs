@@ -181,4 +181,4 @@ fn counted(rule: &str) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

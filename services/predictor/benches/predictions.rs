@@ -7,7 +7,6 @@
 //!
 //! Beside it, in the same run, the network alone over the same rows: what is left when all else is free.
 
-use prescale_bus::ConsumedRecord;
 use prescale_chassis::{output_record, stage_factory};
 use prescale_contracts::{Envelope, topics};
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, WindowFeatures, Windows};
@@ -137,15 +136,7 @@ fn whole_stage(fleet: &Fleet, snapshot: &[u8]) -> anyhow::Result<()> {
     let mut records = Vec::new();
     for (offset, Enveloped { envelope, fingerprint }) in fleet.measured().into_iter().enumerate() {
         let record = output_record(&envelope, topics::FINGERPRINTS, &fingerprint)?;
-        records.push(ConsumedRecord {
-            topic: record.topic,
-            partition: 0,
-            offset: offset as i64,
-            appended_at_ms: 0,
-            key: Some(record.key),
-            value: record.value,
-            headers: record.headers,
-        });
+        records.push(record.read_at(0, offset as i64));
     }
     let began = Instant::now();
     for batch in records.chunks(BATCH) {

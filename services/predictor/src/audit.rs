@@ -67,7 +67,7 @@ impl Audit for Fingerprints {
 
 /// Why a fingerprint may have no prediction, if it may.
 fn without(fingerprint: &Fingerprint, forecast: Option<&[KpiName]>) -> Judged {
-    let has = |name: &KpiName| fingerprint.kpis.iter().any(|kpi| kpi.name == *name);
+    let has = |name: &KpiName| fingerprint.kpi(name).is_some();
     if fingerprint.step_s > GRID_STEP_S {
         Judged::Without(STEP_ABOVE_GRID)
     } else if !fingerprint.has_features() {
@@ -113,15 +113,7 @@ mod tests {
             platform: Platform::Simulated,
         };
         let record = output_record(&envelope, topics::FINGERPRINTS, &fingerprint).unwrap();
-        ConsumedRecord {
-            topic: record.topic,
-            partition: 0,
-            offset: at_s,
-            appended_at_ms: 0,
-            key: Some(record.key),
-            value: record.value,
-            headers: record.headers,
-        }
+        record.read_at(0, at_s)
     }
 
     fn judged(audit: &mut dyn Audit, record: &ConsumedRecord, has_output: bool) -> Judged {

@@ -78,15 +78,7 @@ fn consumed(minute: i64) -> ConsumedRecord {
     let sample = sample(minute);
     let envelope = Envelope::root("fleet", Sample::EVENT_TYPE, &sample.workload, sample.at, &minute.to_string());
     let record = output_record(&envelope, Sample::TOPIC, &sample).unwrap();
-    ConsumedRecord {
-        topic: record.topic,
-        partition: 0,
-        offset: minute,
-        appended_at_ms: 0,
-        key: Some(record.key),
-        value: record.value,
-        headers: record.headers,
-    }
+    record.read_at(0, minute)
 }
 
 #[test]

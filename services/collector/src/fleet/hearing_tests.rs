@@ -72,15 +72,7 @@ fn result(minute: i64, offset: i64) -> ConsumedRecord {
     };
     let envelope = Envelope::root("test", ActionResult::EVENT_TYPE, &result.workload, result.at, "0");
     let record = output_record(&envelope, topics::ACTION_RESULTS, &result).unwrap();
-    ConsumedRecord {
-        topic: record.topic,
-        partition: 0,
-        offset,
-        appended_at_ms: 0,
-        key: Some(record.key),
-        value: record.value,
-        headers: record.headers,
-    }
+    record.read_at(0, offset)
 }
 
 fn ear(heard: Heard, pages: Vec<Vec<ConsumedRecord>>) -> Ear {

@@ -1,7 +1,6 @@
 //! The evaluator on made-up predictions.
 
 use super::*;
-use prescale_bus::ConsumedRecord;
 use prescale_chassis::audit::{Found, Judged, NO_OUTPUT, Read};
 use prescale_chassis::{GroupsConfig, output_record};
 use prescale_contracts::{Contract, Envelope};
@@ -134,15 +133,7 @@ fn the_audit_knows_which_predictions_must_end_an_hour() {
         let mut audit = crate::audit::audit();
         for (offset, (input, reply)) in (0..).zip(inputs.iter().zip(&replies)) {
             let record = output_record(&input.envelope, topics::PREDICTIONS, &input.value).unwrap();
-            let record = ConsumedRecord {
-                topic: record.topic,
-                partition: 0,
-                offset,
-                appended_at_ms: 0,
-                key: Some(record.key),
-                value: record.value,
-                headers: record.headers,
-            };
+            let record = record.read_at(0, offset);
             let ended = matches!(reply, Reply::Emit(_));
             let found: &[Found] = if ended && !is_removed { &outcome } else { &[] };
             let wanted = match (ended, is_removed) {

@@ -20,7 +20,7 @@ fn input(key: &str, said: Said) -> Input<FleetRecord> {
     Input { envelope, value }
 }
 
-fn proposal(workload: &str, at_s: i64, replicas: u32, demanded: bool) -> Input<FleetRecord> {
+pub(crate) fn proposal(workload: &str, at_s: i64, replicas: u32, demanded: bool) -> Input<FleetRecord> {
     let capacity = |replicas| Capacity {
         replicas,
         cpu_cores_per_replica: 1.0,
@@ -45,7 +45,7 @@ fn proposal(workload: &str, at_s: i64, replicas: u32, demanded: bool) -> Input<F
     input("demo", Said::Proposal(Box::new(Proposal { action, demanded, partition: 0 })))
 }
 
-fn view(partition: u32, at_s: i64, known: u32) -> Input<FleetRecord> {
+pub(crate) fn view(partition: u32, at_s: i64, known: u32) -> Input<FleetRecord> {
     let at = EventTime::from_s(at_s);
     input("demo", Said::View(View { partition, at, told_at: at, known, present: known, lost_kpi: 0, step_s: 60 }))
 }

@@ -19,15 +19,7 @@ fn records() -> Vec<ConsumedRecord> {
             let demands = [Some(demand(workload, at_s)), (i % 7 != 0).then_some(4e9)];
             let made = enveloped(fingerprint(&format!("vm-{workload}"), 1_700_000_100 + at_s, demands));
             let record = output_record(&made.envelope, topics::FINGERPRINTS, &made.fingerprint).unwrap();
-            ConsumedRecord {
-                topic: record.topic,
-                partition: 0,
-                offset: i,
-                appended_at_ms: 0,
-                key: Some(record.key),
-                value: record.value,
-                headers: record.headers,
-            }
+            record.read_at(0, i)
         })
         .collect()
 }

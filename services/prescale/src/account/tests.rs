@@ -95,15 +95,7 @@ fn record(envelope: &Envelope, topic: &str, key: &str, offset: i64) -> ConsumedR
         platform: Platform::Simulated,
     };
     let record = output_record(envelope, topic, &sample).unwrap();
-    ConsumedRecord {
-        topic: record.topic,
-        partition: 0,
-        offset,
-        appended_at_ms: offset,
-        key: Some(record.key),
-        value: record.value,
-        headers: record.headers,
-    }
+    ConsumedRecord { appended_at_ms: offset, ..record.read_at(0, offset) }
 }
 
 fn root(key: &str, minute: i64) -> Envelope {
