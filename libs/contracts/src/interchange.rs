@@ -4,14 +4,11 @@
 
 use crate::codec::{all_read, read_name, unframe};
 use crate::error::ContractError;
-use crate::registry::{self, Registered};
+use crate::registry::{self, Registered, UNUSABLE};
 use crate::topics::subject_of;
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 
-/// Set in the id of a record whose schema the registry does not have, or not as one that can be
-/// used. No registry gives such ids: theirs are positive 32-bit integers.
-pub(crate) const UNUSABLE: u32 = 1 << 31;
 const ID: std::ops::Range<usize> = 1..5;
 
 /// Schema id of a record in Confluent framing; `None` for other bytes.

@@ -1,25 +1,8 @@
 //! What fields may hold, and where one does not.
 
+use crate::mirror::Fault;
 use crate::rfc3339::{FIRST_MS, LAST_MS};
 use prescale_domain::workload::WorkloadId;
-
-/// A field that breaks its contract.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Fault {
-    pub(crate) field: String,
-    pub(crate) problem: String,
-}
-
-impl Fault {
-    pub(crate) fn new(field: &str, problem: impl Into<String>) -> Self {
-        Self { field: field.to_owned(), problem: problem.into() }
-    }
-
-    /// An enum symbol that this build has no value for.
-    pub(crate) fn unknown_symbol(field: &str) -> Self {
-        Self::new(field, "a symbol that this build does not know: upgrade this service")
-    }
-}
 
 /// Says where a nested fault is.
 pub(crate) trait Within<T> {

@@ -17,35 +17,8 @@ use crate::contract::Contract;
 use crate::error::ContractError;
 use crate::event_types;
 use crate::topics;
-pub(crate) use check::Fault;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-/// A mirror of one Avro record.
-pub(crate) trait Wire: Serialize + DeserializeOwned {
-    /// What it mirrors in the domain.
-    type Domain;
-    /// Name of the Avro record.
-    const RECORD: &'static str;
-
-    fn of(value: &Self::Domain) -> Self;
-
-    /// That what the mirror leaves out follows from what it says, as readers will take it to.
-    fn follows(_value: &Self::Domain) -> Result<(), Fault> {
-        Ok(())
-    }
-
-    /// Whom it is about, unchecked, for errors.
-    fn workload(&self) -> &str;
-
-    /// The rules that bind writers and readers alike.
-    fn check(&self) -> Result<(), Fault>;
-
-    /// After [`Wire::check`]; refuses what the domain has no value for.
-    fn into_domain(self) -> Result<Self::Domain, Fault>;
-}
 
 macro_rules! contract {
     ($wire:ty, $domain:ty, $topic:expr, $name:literal, $key:ident, $at:ident) => {

@@ -1,7 +1,7 @@
 //! `schemas/outcomes.avsc`.
 
-use super::Wire;
-use super::check::{self, Fault, Within};
+use super::check::{self, Within};
+use crate::mirror::{Fault, Wire};
 use prescale_domain::evaluation as domain;
 use prescale_domain::time::EventTime;
 use serde::{Deserialize, Serialize};

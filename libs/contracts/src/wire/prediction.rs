@@ -1,9 +1,9 @@
 //! `schemas/predictions.avsc`, also the value of `predictions-latest`.
 
-use super::Wire;
 use super::capacity::{Capacity, Platform};
-use super::check::{self, Fault, Within};
+use super::check::{self, Within};
 use super::interval::{self, Interval, Quantiles};
+use crate::mirror::{Fault, Wire};
 use crate::names::Name;
 use prescale_domain::calibration::drift as domain_drift;
 use prescale_domain::kpi::KpiName;

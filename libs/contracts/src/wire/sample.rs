@@ -1,8 +1,8 @@
 //! `schemas/raw-kpis.avsc`.
 
-use super::Wire;
 use super::capacity::{Capacity, Platform};
-use super::check::{self, Fault, Within};
+use super::check::{self, Within};
+use crate::mirror::{Fault, Wire};
 use crate::names::Name;
 use prescale_domain::kpi::{self as kpi_domain, KpiName};
 use prescale_domain::sample as domain;
