@@ -3,8 +3,9 @@
 use super::{Evaluation, Outcome, Terms};
 use crate::kpi::CPU_CORES_USED;
 use crate::policy::fixtures::{forecast, workload};
-use crate::policy::{Policy, Resource, Rules, Threshold};
+use crate::policy::{Policy, Rules, Threshold};
 use crate::prediction::{Prediction, ResourceForecast};
+use crate::resource::Resource;
 use crate::sample::{Capacity, Platform};
 use crate::time::EventTime;
 

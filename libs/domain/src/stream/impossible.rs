@@ -5,7 +5,7 @@
 //! mapped in another unit. One of them must not move a mean of seven days, let alone capacity.
 
 use crate::kpi::{Kpi, KpiKind};
-use crate::policy::Resource;
+use crate::resource::Resource;
 use crate::sample::Sample;
 use crate::time::EventTime;
 use bitcode::{Decode, Encode};

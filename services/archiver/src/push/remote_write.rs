@@ -19,9 +19,9 @@ use crate::features::Selection;
 use prescale_domain::calibration::Statistic;
 use prescale_domain::fingerprint::Fingerprint;
 use prescale_domain::group::GroupPrediction;
-use prescale_domain::policy::Resource;
 use prescale_domain::prediction::{Interval, Prediction, ResourceForecast};
 use prescale_domain::quantiles::{QUANTILE_LEVELS, Quantiles};
+use prescale_domain::resource::Resource;
 use prost::Message;
 use std::sync::Arc;
 
