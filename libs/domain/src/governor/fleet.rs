@@ -4,9 +4,9 @@
 
 use super::books::{Books, Change, HOUR_S};
 use super::census::{Census, Count};
-use super::core::Ruling;
 use super::orders::{Effect, Order, Orders};
 use super::rules::GovernorRules;
+use super::ruling::Ruling;
 use super::{Proposal, View};
 use crate::action::{Action, Reason, Verdict};
 use crate::forecast::GRID_STEP_S;

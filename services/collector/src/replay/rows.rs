@@ -1,6 +1,7 @@
 //! Rows of an ordered trace to samples. Each row becomes one, or is dropped with a reason.
 
-use super::trace::{AT, FIRST_KPI, Trace, WORKLOAD, text_column};
+use super::numbers::text_column;
+use super::trace::{AT, FIRST_KPI, Trace, WORKLOAD};
 use anyhow::{Context as _, Result};
 use arrow::array::{Array, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Float64Type, Int64Type};

@@ -1,7 +1,7 @@
 //! A capacity that follows what a rule or the planner decides.
 
-use super::contender::Outcome;
 use super::course::Step;
+use super::outcome::Outcome;
 use super::planner::Planner;
 use super::policies::{Knobs, Rule, Simple};
 use super::{Request, ShownDemand};
