@@ -330,8 +330,8 @@ impl Partition {
             let cap = capacity.filter(|_| Resource::of_kpi(name) == Some(Resource::Cpu));
             let offer = Offer { at: fingerprint.at, value: kpi_fingerprint.last, capacity, cap };
             let series = &mut workload.series[resource];
-            let scored = |(family, horizon, statistic), scores| {
-                pools.push(PoolKey { family, resource, horizon, statistic }, scores);
+            let scored = |(ModelId { family, from_bin: version }, horizon, statistic), scores| {
+                pools.push(PoolKey { family, version, resource, horizon, statistic }, scores);
             };
             if !is_due {
                 series.observe(rules, &offer, scored);
