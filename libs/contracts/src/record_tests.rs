@@ -8,7 +8,7 @@ use prescale_domain::calibration::{LOWER, NOMINAL_COVERAGE, UPPER};
 use prescale_domain::fingerprint::*;
 use prescale_domain::governor::{Effect, FleetRecord, Held, Order, Proposal, Said, Scope, StandingOrder, View};
 use prescale_domain::group::sum::{QuantileSum, Rise};
-use prescale_domain::group::{GroupPart, GroupPrediction, HorizonSum, MemberCount, ResourceSum};
+use prescale_domain::group::{GroupName, GroupPart, GroupPrediction, HorizonSum, MemberCount, ResourceSum};
 use prescale_domain::kpi::*;
 use prescale_domain::prediction::*;
 use prescale_domain::quantiles::Quantiles;
@@ -47,6 +47,10 @@ fn share_of_32_bits() -> impl Strategy<Value = f64> {
 
 fn workload() -> impl Strategy<Value = WorkloadId> {
     "[a-z0-9-]{1,40}".prop_map(|t| WorkloadId::new(&t).unwrap())
+}
+
+fn group() -> impl Strategy<Value = GroupName> {
+    "[a-z0-9-]{1,40}".prop_map(|t| GroupName::new(&t).unwrap())
 }
 
 fn instant() -> impl Strategy<Value = EventTime> {
@@ -270,14 +274,14 @@ fn group_part() -> impl Strategy<Value = GroupPart> {
         horizons,
     });
     let resources = prop::collection::btree_map(text().prop_map(|name| KpiName::new(&name)), sum, 0..3);
-    (workload(), any::<u32>(), instant(), member_count(), resources).prop_map(
+    (group(), any::<u32>(), instant(), member_count(), resources).prop_map(
         |(group, partition, made_at, members, resources)| GroupPart { group, partition, made_at, members, resources },
     )
 }
 
 fn group_prediction() -> impl Strategy<Value = GroupPrediction> {
-    (prediction(), member_count()).prop_map(|(prediction, members)| GroupPrediction {
-        group: prediction.workload,
+    (group(), prediction(), member_count()).prop_map(|(group, prediction, members)| GroupPrediction {
+        group,
         made_at: prediction.made_at,
         members,
         resources: prediction.resources,

@@ -6,7 +6,7 @@ use crate::json::record_json;
 use crate::record_tests::interval_of;
 use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, Season, WindowFeatures, Windows};
-use prescale_domain::group::{GroupPrediction, MemberCount};
+use prescale_domain::group::{GroupName, GroupPrediction, MemberCount};
 use prescale_domain::kpi::{CPU_CORES_USED, Kpi, KpiKind, KpiName, MEMORY_BYTES};
 use prescale_domain::prediction::{HorizonForecast, Interval, Prediction, Reading, ResourceForecast, Signal};
 use prescale_domain::quantiles::Quantiles;
@@ -170,7 +170,7 @@ fn what_does_not_follow_as_readers_will_take_it_to_is_refused_by_name() {
     refused(&of_value(|i| i.upper = 1.0), "resources[0].horizons[0].value_interval.upper");
     refused(&of_value(|i| i.nominal_coverage = 0.8), "resources[0].horizons[0].value_interval.nominal_coverage");
     let Prediction { made_at, resources, .. } = of_value(|i| i.upper = 1.0);
-    let group = WorkloadId::new("web-1").unwrap();
+    let group = GroupName::new("web-1").unwrap();
     let of_group = GroupPrediction { group, made_at, members: MemberCount { reported: 1, carried: 0 }, resources };
     refused(&of_group, "resources[0].horizons[0].value_interval.upper");
     let week = Season { period_s: 604_800.0, amplitude: 1.0, phase_rad: 0.0, strength: 0.5 };

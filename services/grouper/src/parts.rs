@@ -6,11 +6,10 @@ use prescale_bus::StageFailure;
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::topics;
 use prescale_domain::forecast::GRID_STEP_S;
-use prescale_domain::group::GroupPart;
 use prescale_domain::group::members::Members;
+use prescale_domain::group::{GroupName, GroupPart};
 use prescale_domain::prediction::Prediction;
 use prescale_domain::time::EventTime;
-use prescale_domain::workload::WorkloadId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -38,7 +37,7 @@ pub struct PartsStage {
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 struct State {
     /// By group.
-    members: BTreeMap<WorkloadId, Members>,
+    members: BTreeMap<GroupName, Members>,
     /// By source the newest bin.
     newest_bins: BTreeMap<Arc<str>, i64>,
 }

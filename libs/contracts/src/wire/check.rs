@@ -2,6 +2,7 @@
 
 use crate::mirror::Fault;
 use crate::rfc3339::{FIRST_MS, LAST_MS};
+use prescale_domain::group::GroupName;
 use prescale_domain::workload::WorkloadId;
 
 /// Says where a nested fault is.
@@ -70,8 +71,8 @@ pub(crate) fn workload(text: &str) -> Result<WorkloadId, Fault> {
     WorkloadId::new(text).map_err(|e| Fault::new("workload", e.to_string()))
 }
 
-pub(crate) fn group(text: &str) -> Result<WorkloadId, Fault> {
-    WorkloadId::new(text).map_err(|e| Fault::new("group", e.to_string()))
+pub(crate) fn group(text: &str) -> Result<GroupName, Fault> {
+    GroupName::new(text).map_err(|e| Fault::new("group", e.to_string()))
 }
 
 pub(crate) fn count(field: &str, value: i64) -> Result<u32, Fault> {

@@ -7,7 +7,7 @@
 //! begins, there is nobody to wait for, and the part comes at the end of the bin.
 
 use super::sum::{QuantileSum, Rise};
-use super::{CARRIED_BINS_MAX, GroupPart, HorizonSum, MemberCount, ResourceSum};
+use super::{CARRIED_BINS_MAX, GroupName, GroupPart, HorizonSum, MemberCount, ResourceSum};
 use crate::forecast::GRID_STEP_S;
 use crate::kpi::KpiName;
 use crate::prediction::{Moment, Prediction, ResourceForecast};
@@ -59,7 +59,7 @@ struct MemberResource {
 impl Members {
     /// Takes a member's prediction in. Gives the parts that follow, oldest first: at most that of the bin
     /// before and that of its own.
-    pub fn take(&mut self, group: &WorkloadId, partition: u32, prediction: &Prediction) -> Vec<GroupPart> {
+    pub fn take(&mut self, group: &GroupName, partition: u32, prediction: &Prediction) -> Vec<GroupPart> {
         let (bin, at) = (bin_of(prediction.made_at), prediction.made_at);
         let mut parts = Vec::new();
         if self.open.as_ref().is_none_or(|open| bin > open.bin) {
@@ -88,7 +88,7 @@ impl Members {
     /// group has none here any more: gives the part that says so, after which this is to be dropped.
     pub fn hear(
         &mut self,
-        group: &WorkloadId,
+        group: &GroupName,
         partition: u32,
         source: &Arc<str>,
         at: EventTime,
@@ -115,7 +115,7 @@ impl Members {
     }
 
     /// The part of the open bin, if it is not told yet.
-    fn tell(&mut self, group: &WorkloadId, partition: u32) -> Option<GroupPart> {
+    fn tell(&mut self, group: &GroupName, partition: u32) -> Option<GroupPart> {
         let open = self.open.as_mut().filter(|open| !open.is_told)?;
         open.is_told = true;
         let bin = open.bin;

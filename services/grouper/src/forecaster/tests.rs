@@ -11,6 +11,7 @@ use prescale_domain::kpi::KpiName;
 use prescale_domain::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
 use prescale_domain::quantiles::{QUANTILE_LEVELS, Quantiles};
 use prescale_domain::sample::Platform;
+use prescale_domain::workload::WorkloadId;
 use std::sync::Arc;
 
 fn prediction(workload: &str, at_s: i64, demand: f64) -> Input<Prediction> {
@@ -114,8 +115,10 @@ fn ids_are_those_of_group_and_instant() {
         ids.extend(emitted::<GroupPrediction>(&made).into_iter().map(|made| (made.envelope.id, made.value.made_at)));
     }
     assert_eq!(ids.len(), 3);
-    let all = WorkloadId::new("all").unwrap();
-    assert!(ids.iter().all(|(id, at)| *id == Envelope::root(NAME, GroupPrediction::EVENT_TYPE, &all, *at, "").id));
+    let all = GroupName::new("all").unwrap();
+    assert!(
+        ids.iter().all(|(id, at)| *id == Envelope::root(NAME, GroupPrediction::EVENT_TYPE, all.as_key(), *at, "").id)
+    );
 }
 
 #[test]

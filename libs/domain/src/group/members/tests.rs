@@ -8,8 +8,8 @@ use crate::sample::Platform;
 
 const PARTITION: u32 = 3;
 
-fn group() -> WorkloadId {
-    WorkloadId::new("web").unwrap()
+fn group() -> GroupName {
+    GroupName::new("web").unwrap()
 }
 
 /// A prediction around ten times the demand, with a maximum that is 5 above it.
