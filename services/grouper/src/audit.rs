@@ -117,7 +117,7 @@ mod tests {
                 members: MemberCount { reported: *reported, carried: 0 },
                 resources: BTreeMap::new(),
             };
-            let envelope = Envelope::root("test", GroupPart::EVENT_TYPE, group.as_key(), part.made_at, "");
+            let envelope = Envelope::root("test", GroupPart::EVENT_TYPE, group.key(), part.made_at, "");
             let record = output_record(&envelope, topics::GROUP_PARTS, &part).unwrap();
             let record = record.read_at(0, offset);
             let prediction = [Found { topic: topics::GROUP_PREDICTIONS, ordinal: 0, at: None }];

@@ -76,7 +76,7 @@ contract!(
     prescale_domain::group::GroupPart,
     topics::GROUP_PARTS,
     "GroupPart",
-    |part| part.group.as_key(),
+    |part| part.group.key(),
     made_at
 );
 contract!(
@@ -84,7 +84,7 @@ contract!(
     prescale_domain::group::GroupPrediction,
     topics::GROUP_PREDICTIONS,
     "GroupPrediction",
-    |prediction| prediction.group.as_key(),
+    |prediction| prediction.group.key(),
     made_at
 );
 contract!(

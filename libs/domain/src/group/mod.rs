@@ -39,7 +39,7 @@ impl GroupName {
     }
 
     /// As the key of the group's records.
-    pub fn as_key(&self) -> &WorkloadId {
+    pub fn key(&self) -> &WorkloadId {
         &self.0
     }
 

@@ -116,9 +116,7 @@ fn ids_are_those_of_group_and_instant() {
     }
     assert_eq!(ids.len(), 3);
     let all = GroupName::new("all").unwrap();
-    assert!(
-        ids.iter().all(|(id, at)| *id == Envelope::root(NAME, GroupPrediction::EVENT_TYPE, all.as_key(), *at, "").id)
-    );
+    assert!(ids.iter().all(|(id, at)| *id == Envelope::root(NAME, GroupPrediction::EVENT_TYPE, all.key(), *at, "").id));
 }
 
 #[test]
