@@ -102,6 +102,7 @@ mod tests {
     use crate::topics;
     use crate::{Contract, record_json};
     use prescale_domain::sample::{Platform, Sample};
+    use prescale_domain::source::SourceName;
     use prescale_domain::time::EventTime;
     use prescale_domain::workload::WorkloadId;
     use serde_json::{Value as Json, json};
@@ -109,7 +110,7 @@ mod tests {
     fn sample() -> Sample {
         Sample {
             workload: WorkloadId::new("web-1").unwrap(),
-            source: "fleet:test".into(),
+            source: SourceName::new("fleet:test").unwrap(),
             at: EventTime::from_s(60),
             step_s: 60,
             kpis: Vec::new(),

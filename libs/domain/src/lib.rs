@@ -23,6 +23,7 @@ pub mod resource;
 pub mod sample;
 pub mod score;
 pub mod selector;
+pub mod source;
 pub mod stream;
 pub mod time;
 pub mod window;

@@ -7,6 +7,7 @@ use prescale_domain::kpi::{CPU_CORES_USED, KpiName};
 use prescale_domain::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
 use prescale_domain::quantiles::Quantiles;
 use prescale_domain::sample::{Capacity, Platform};
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 
@@ -36,7 +37,7 @@ pub(crate) fn fingerprint(workload: &str, at_s: i64) -> Fingerprint {
     };
     Fingerprint {
         workload: WorkloadId::new(workload).unwrap(),
-        source: "fleet:demo".into(),
+        source: SourceName::new("fleet:demo").unwrap(),
         at: EventTime::from_s(at_s),
         step_s: 60,
         short_window_s: 3600,
@@ -74,7 +75,7 @@ pub(crate) fn prediction(workload: &str, at_s: i64) -> Prediction {
     };
     Prediction {
         workload: WorkloadId::new(workload).unwrap(),
-        source: "fleet:demo".into(),
+        source: SourceName::new("fleet:demo").unwrap(),
         made_at: EventTime::from_s(at_s),
         step_s: 60,
         resources: vec![ResourceForecast {

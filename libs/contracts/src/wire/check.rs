@@ -3,7 +3,9 @@
 use crate::mirror::Fault;
 use crate::rfc3339::{FIRST_MS, LAST_MS};
 use prescale_domain::group::GroupName;
+use prescale_domain::source::SourceName;
 use prescale_domain::workload::WorkloadId;
+use std::sync::Arc;
 
 /// Says where a nested fault is.
 pub(crate) trait Within<T> {
@@ -73,6 +75,10 @@ pub(crate) fn workload(text: &str) -> Result<WorkloadId, Fault> {
 
 pub(crate) fn group(text: &str) -> Result<GroupName, Fault> {
     GroupName::new(text).map_err(|e| Fault::new("group", e.to_string()))
+}
+
+pub(crate) fn source(text: Arc<str>) -> Result<SourceName, Fault> {
+    SourceName::new(text).map_err(|e| Fault::new("source", e.to_string()))
 }
 
 pub(crate) fn count(field: &str, value: i64) -> Result<u32, Fault> {

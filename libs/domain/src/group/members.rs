@@ -12,6 +12,7 @@ use crate::forecast::GRID_STEP_S;
 use crate::kpi::KpiName;
 use crate::prediction::{Moment, Prediction, ResourceForecast};
 use crate::quantiles::Quantiles;
+use crate::source::SourceName;
 use crate::time::EventTime;
 use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
@@ -30,7 +31,7 @@ struct Open {
     bin: i64,
     newest_at: EventTime,
     /// Source of the newest record.
-    source: Arc<str>,
+    source: SourceName,
     is_told: bool,
 }
 
@@ -64,7 +65,7 @@ impl Members {
         let mut parts = Vec::new();
         if self.open.as_ref().is_none_or(|open| bin > open.bin) {
             parts.extend(self.tell(group, partition));
-            self.open = Some(Open { bin, newest_at: at, source: Arc::clone(&prediction.source), is_told: false });
+            self.open = Some(Open { bin, newest_at: at, source: prediction.source.clone(), is_told: false });
         }
         match self.members.get_mut(&prediction.workload) {
             Some(member) if member.made_at < at => member.take(prediction),
@@ -76,7 +77,7 @@ impl Members {
         if let Some(open) = &mut self.open
             && bin == open.bin
         {
-            (open.newest_at, open.source) = (open.newest_at.max(at), Arc::clone(&prediction.source));
+            (open.newest_at, open.source) = (open.newest_at.max(at), prediction.source.clone());
         }
         if self.is_complete() {
             parts.extend(self.tell(group, partition));
@@ -90,7 +91,7 @@ impl Members {
         &mut self,
         group: &GroupName,
         partition: u32,
-        source: &Arc<str>,
+        source: &SourceName,
         at: EventTime,
     ) -> Option<Vec<GroupPart>> {
         let open = self.open.as_ref().filter(|open| open.source == *source)?;

@@ -5,11 +5,11 @@
 
 use super::reassembly::{Place, Reassembly, Verdict};
 use super::source_clock::{SourceClock, Standing};
+use crate::source::SourceName;
 use crate::time::EventTime;
 use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 /// What is admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct Arrival<'a, T> {
     /// Whose sample.
     pub workload: &'a WorkloadId,
     /// Stream that it came from.
-    pub source: &'a Arc<str>,
+    pub source: &'a SourceName,
     /// Its instant.
     pub at: EventTime,
     /// Its sampling step, in seconds.
@@ -53,7 +53,7 @@ pub struct Released<T> {
 /// The admission of one partition.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct Admission<T> {
-    sources: BTreeMap<Arc<str>, Source>,
+    sources: BTreeMap<SourceName, Source>,
     lanes: BTreeMap<WorkloadId, Lane<T>>,
 }
 
@@ -67,7 +67,7 @@ struct Source {
 
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 struct Lane<T> {
-    source: Arc<str>,
+    source: SourceName,
     step_s: u32,
     waits_for: Option<EventTime>,
     reassembly: Reassembly<T>,
@@ -123,14 +123,14 @@ impl<T> Admission<T> {
         &mut self,
         settings: &AdmissionSettings,
         workload: &WorkloadId,
-        source: &Arc<str>,
+        source: &SourceName,
         at: EventTime,
         step_s: u32,
     ) -> Standing {
         let Some(known) = self.sources.get_mut(source) else {
             let next_sweep = at.plus_s(i64::from(settings.forget_after_s));
             let clock = SourceClock::starting(workload, at);
-            self.sources.insert(Arc::clone(source), Source { clock, waiting: BTreeSet::new(), next_sweep });
+            self.sources.insert(source.clone(), Source { clock, waiting: BTreeSet::new(), next_sweep });
             return Standing::Current;
         };
         let ahead_s = i64::from(settings.ahead_s).max(i64::from(settings.lateness_steps + 1) * i64::from(step_s));
@@ -140,7 +140,7 @@ impl<T> Admission<T> {
     fn release_waiting(
         &mut self,
         settings: &AdmissionSettings,
-        source: &Arc<str>,
+        source: &SourceName,
         newest: EventTime,
         released: &mut Vec<Released<T>>,
     ) {
@@ -161,13 +161,12 @@ impl<T> Admission<T> {
     fn lane_for(
         &mut self,
         workload: &WorkloadId,
-        source: &Arc<str>,
+        source: &SourceName,
         (at, step_s): (EventTime, u32),
         place: Place,
         released: &mut Vec<Released<T>>,
     ) -> Option<&mut Lane<T>> {
-        let new_lane =
-            || Lane { source: Arc::clone(source), step_s, waits_for: None, reassembly: Reassembly::default() };
+        let new_lane = || Lane { source: source.clone(), step_s, waits_for: None, reassembly: Reassembly::default() };
         let lane = self.lanes.entry(workload.clone()).or_insert_with(new_lane);
         if lane.step_s == step_s && lane.source == *source {
             return Some(lane);
@@ -186,7 +185,7 @@ impl<T> Admission<T> {
             lane.reassembly.flush(|bin, item| released.push(Released { bin, item }));
             *lane = new_lane();
         }
-        lane.source = Arc::clone(source);
+        lane.source = source.clone();
         Some(lane)
     }
 
@@ -212,7 +211,7 @@ impl<T> Admission<T> {
 
     /// The workloads to forget: those of `source` without a sample for long, by its clock. They
     /// are looked for once in a quarter of that time.
-    pub fn forget_silent(&mut self, settings: &AdmissionSettings, source: &Arc<str>) -> Vec<WorkloadId> {
+    pub fn forget_silent(&mut self, settings: &AdmissionSettings, source: &SourceName) -> Vec<WorkloadId> {
         let Some(known) = self.sources.get_mut(source) else { return Vec::new() };
         let newest = known.clock.newest();
         if newest < known.next_sweep {

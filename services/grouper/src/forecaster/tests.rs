@@ -11,6 +11,7 @@ use prescale_domain::kpi::KpiName;
 use prescale_domain::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
 use prescale_domain::quantiles::{QUANTILE_LEVELS, Quantiles};
 use prescale_domain::sample::Platform;
+use prescale_domain::source::SourceName;
 use prescale_domain::workload::WorkloadId;
 use std::sync::Arc;
 
@@ -30,7 +31,7 @@ fn prediction(workload: &str, at_s: i64, demand: f64) -> Input<Prediction> {
     let envelope = Envelope::root("test", Prediction::EVENT_TYPE, &workload, made_at, &at_s.to_string());
     let value = Prediction {
         workload,
-        source: "fleet:test".into(),
+        source: SourceName::new("fleet:test").unwrap(),
         made_at,
         step_s: 300,
         resources: vec![ResourceForecast {
