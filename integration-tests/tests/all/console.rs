@@ -17,6 +17,7 @@ use prescale_domain::kpi::{CPU_CORES_USED, Kpi, KpiKind, KpiName, MEMORY_BYTES, 
 use prescale_domain::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
 use prescale_domain::quantiles::Quantiles;
 use prescale_domain::sample::{Capacity, Platform, Sample};
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use prescale_planner::Named;
@@ -59,7 +60,7 @@ fn sample(name: &str, minutes: i64, cores: f64, capacity: Option<Capacity>) -> S
     let platform = if capacity.is_some() { Platform::Simulated } else { Platform::ObservedOnly };
     Sample {
         workload: id(name),
-        source: "fleet:test".into(),
+        source: SourceName::new("fleet:test").expect("a name"),
         at: at(minutes),
         step_s: 60,
         kpis: vec![
@@ -104,7 +105,7 @@ fn prediction(name: &str, minutes: i64, cores: f64) -> Prediction {
     };
     Prediction {
         workload: id(name),
-        source: "fleet:test".into(),
+        source: SourceName::new("fleet:test").expect("a name"),
         made_at: at(minutes),
         step_s: 60,
         resources: vec![resource(CPU_CORES_USED, "cores", 1.0), resource(MEMORY_BYTES, "By", GIB)],
@@ -147,7 +148,7 @@ fn fingerprint(name: &str) -> Fingerprint {
         WindowFeatures { count: 60, mean: Some(1.25), max: Some(2.5), acf_1h: Some(0.75), ..WindowFeatures::default() };
     Fingerprint {
         workload: id(name),
-        source: "fleet:test".into(),
+        source: SourceName::new("fleet:test").expect("a name"),
         at: at(0),
         step_s: 60,
         short_window_s: 3600,

@@ -3,6 +3,7 @@
 mod account;
 mod archiver;
 mod cases;
+mod circles;
 mod command;
 mod console;
 mod edges;

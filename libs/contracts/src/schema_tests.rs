@@ -3,9 +3,9 @@
 use crate::codec::read_resolving;
 use crate::contract::Contract;
 use crate::json::record_json;
+use crate::mirror::Wire;
 use crate::registry::{self, TEXTS, id_lines, parse};
 use crate::topics;
-use crate::wire::Wire;
 use apache_avro::Schema;
 use apache_avro::schema_compatibility::{Compatibility, SchemaCompatibility};
 use apache_avro::types::Value;

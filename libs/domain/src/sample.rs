@@ -1,6 +1,7 @@
 //! A sample: the KPIs of one workload at one instant, with the capacity that it then had.
 
 use crate::kpi::Kpi;
+use crate::source::SourceName;
 use crate::time::EventTime;
 use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
@@ -51,7 +52,7 @@ pub struct Sample {
     pub workload: WorkloadId,
     /// Stream that the sample came from (`host:NAME`, `fleet:NAME`, `replay:FILE`); watermarks are
     /// kept per partition and source, since sources progress independently.
-    pub source: Arc<str>,
+    pub source: SourceName,
     /// Instant of measurement.
     pub at: EventTime,
     /// Width of the sampling grid, in seconds; at least 1.

@@ -10,9 +10,9 @@ use prescale_bus::Bus;
 use prescale_chassis::Context;
 use prescale_contracts::rfc3339;
 use prescale_domain::sample::{Platform, Sample};
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
-use std::sync::Arc;
 use sysinfo::System;
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +32,7 @@ pub(crate) fn run(config: &HostConfig, context: &Context, bus: &dyn Bus, shutdow
         "" => name_from(&System::host_name().context("this machine has no host name: set [collector.host] name")?),
         name => name.to_owned(),
     };
-    let id: Arc<str> = format!("host:{name}").into();
+    let id = SourceName::new(format!("host:{name}")).context("[collector.host] name")?;
     let workload = WorkloadId::new(&id).context("[collector.host] name")?;
     let retry = BusRetry::new(&id, health, shutdown);
     let Some((mut appender, stored)) = Appender::open(bus, retry.clone())? else { return Ok(()) };
@@ -53,7 +53,7 @@ pub(crate) fn run(config: &HostConfig, context: &Context, bus: &dyn Bus, shutdow
         let snapshot = machine.snapshot();
         let sample = Sample {
             workload: workload.clone(),
-            source: Arc::clone(&id),
+            source: id.clone(),
             at,
             step_s: config.every_s,
             kpis: snapshot.kpis,

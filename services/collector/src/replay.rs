@@ -18,6 +18,7 @@ use position::{Identity, Progress};
 use prescale_bus::{Bus, cancelled_within};
 use prescale_chassis::Context;
 use prescale_contracts::{rfc3339, topics};
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use rows::SampleMaker;
 use std::time::Duration;
@@ -204,7 +205,7 @@ impl Replay<'_> {
             "replaying at speed {}",
             config.speed
         );
-        let maker = SampleMaker::new(&self.plan.trace, self.retry.id(), self.plan.step_s);
+        let maker = SampleMaker::new(&self.plan.trace, SourceName::new(self.retry.id())?, self.plan.step_s);
         let mut pace = Pace::new(config.speed);
         loop {
             self.retry.health().idle();

@@ -213,7 +213,7 @@ impl Partition {
             return Fate::Rejected { code: invalid.code(), message: invalid.to_string() };
         }
         let Sample { workload, source, at, step_s, .. } = &arrived.sample;
-        let (workload, source, at, step_s) = (workload.clone(), Arc::clone(source), *at, *step_s);
+        let (workload, source, at, step_s) = (workload.clone(), source.clone(), *at, *step_s);
         let arrival = Arrival { workload: &workload, source: &source, at, step_s, item: arrived };
         let admission = &self.settings.admission;
         let verdict = self.state.admission.offer(admission, arrival, released);
@@ -228,13 +228,13 @@ impl Partition {
             Verdict::Late => Fate::Rejected {
                 code: "late",
                 message: format!(
-                    "sample of {workload} at {at} came more than {steps} steps of {step_s} s after its source {source:?}: raise [fingerprinter] lateness_steps, or send in order"
+                    "sample of {workload} at {at} came more than {steps} steps of {step_s} s after its source {source}: raise [fingerprinter] lateness_steps, or send in order"
                 ),
             },
             Verdict::FromTheFuture => Fate::Rejected {
                 code: "from_the_future",
                 message: format!(
-                    "sample of {workload} at {at} is far ahead of the others of its source {source:?}: check the clock that stamped it"
+                    "sample of {workload} at {at} is far ahead of the others of its source {source}: check the clock that stamped it"
                 ),
             },
         }

@@ -7,7 +7,7 @@ use prescale_bus::{Rejection, StageFailure};
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::{Envelope, topics};
 use prescale_domain::fingerprint::Fingerprint;
-use prescale_domain::policy::Resource;
+use prescale_domain::resource::Resource;
 use prescale_domain::sample::Sample;
 use prescale_domain::workload::WorkloadId;
 use std::sync::Arc;

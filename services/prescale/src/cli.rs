@@ -4,6 +4,7 @@
 
 mod args;
 mod backtest;
+mod common;
 mod model;
 mod replay;
 
@@ -16,10 +17,11 @@ use crate::settings::Settings;
 use crate::{check_config, pretty_json, topics, up};
 use anyhow::{Context as _, Result};
 use args::{
-    AccountArgs, AclsArgs, BusVerb, Cli, DlqListArgs, DlqReplayArgs, DlqVerb, ExplainArgs, Format, ScopeArgs,
-    StartFrom, TailArgs, TopicsVerb, UpArgs, Verb,
+    AccountArgs, AclsArgs, BusVerb, Cli, DlqListArgs, DlqReplayArgs, DlqVerb, ExplainArgs, ScopeArgs, StartFrom,
+    TailArgs, TopicsVerb, UpArgs, Verb,
 };
 use clap::Parser as _;
+use common::Format;
 use prescale_bus::dlq::ReplayRequest;
 use prescale_bus::kafka::acls::AclTool;
 use prescale_bus::{Bus, ReadFrom, TopicSpec};

@@ -7,5 +7,4 @@ pub mod follower;
 pub mod pipeline;
 pub mod process;
 pub mod seed;
-pub mod toxiproxy;
 pub mod verdict;

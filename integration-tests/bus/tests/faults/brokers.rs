@@ -7,7 +7,7 @@ use bus_tests::faults::copy::TRANSACTION_TIMEOUT;
 use bus_tests::faults::fault::Fault;
 use bus_tests::faults::pipeline::Pipeline;
 use bus_tests::faults::seed::Chance;
-use bus_tests::faults::toxiproxy::Way;
+use bus_tests::toxiproxy::Way;
 use std::time::Duration;
 
 /// One pipeline through these faults; after each it is back at work.

@@ -1,7 +1,8 @@
 //! A reader of the embedded log that is part of no group.
 
+use super::failure::backend;
 use super::log::{self, Cursor};
-use super::store::{Store, Topic, backend};
+use super::store::{Store, Topic};
 use crate::bus::{CaughtUp, ReadFrom, RecordReader};
 use crate::error::BusError;
 use crate::record::ConsumedRecord;

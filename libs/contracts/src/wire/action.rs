@@ -1,8 +1,8 @@
 //! `schemas/actions.avsc` and `schemas/action-results.avsc`.
 
-use super::Wire;
 use super::capacity::{Capacity, Platform};
-use super::check::{self, Fault, Within};
+use super::check::{self, Within};
+use crate::mirror::{Fault, Wire};
 use prescale_domain::action as domain;
 use prescale_domain::time::EventTime;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,7 @@
 //! Capacity and platform, which most records carry.
 
-use super::check::{self, Fault};
+use super::check;
+use crate::mirror::Fault;
 use prescale_domain::sample as domain;
 use serde::{Deserialize, Serialize};
 

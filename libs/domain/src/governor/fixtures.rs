@@ -1,8 +1,9 @@
 //! A governor on made-up proposals and views.
 
-use super::core::{Governor, Heard, Ruling};
+use super::core::{Governor, Heard};
 use super::orders::{Effect, Order, Scope};
 use super::rules::GovernorRules;
+use super::ruling::Ruling;
 use super::{Proposal, View};
 use crate::policy::fixtures::{action, workload};
 use crate::time::EventTime;

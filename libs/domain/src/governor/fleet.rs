@@ -4,15 +4,15 @@
 
 use super::books::{Books, Change, HOUR_S};
 use super::census::{Census, Count};
-use super::core::Ruling;
 use super::orders::{Effect, Order, Orders};
 use super::rules::GovernorRules;
+use super::ruling::Ruling;
 use super::{Proposal, View};
 use crate::action::{Action, Reason, Verdict};
 use crate::forecast::GRID_STEP_S;
-use crate::policy::wording::{instant, number, reason};
 use crate::sample::Capacity;
 use crate::time::EventTime;
+use crate::wording::{instant, number, reason};
 use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
 use std::collections::BTreeMap;

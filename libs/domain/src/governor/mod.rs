@@ -14,6 +14,7 @@ pub mod fleets;
 pub mod orders;
 pub mod proposer;
 pub mod rules;
+mod ruling;
 pub mod sightings;
 
 #[cfg(test)]
@@ -23,11 +24,12 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
-pub use core::{Governor, Heard, Ruling};
+pub use core::{Governor, Heard};
 pub use fleets::Fleets;
 pub use orders::{Effect, Order, Orders, Scope, ScopeError};
 pub use proposer::Proposer;
 pub use rules::GovernorRules;
+pub use ruling::Ruling;
 pub use sightings::Sightings;
 
 use crate::action::Action;

@@ -1,8 +1,9 @@
 //! What must hold of the governor, whatever planners propose and in whatever order partitions come.
 
-use super::core::{Governor, Ruling};
+use super::core::Governor;
 use super::fixtures::*;
 use super::orders::Effect;
+use super::ruling::Ruling;
 use super::{Order, Proposal, View};
 use crate::action::Verdict;
 use crate::time::EventTime;

@@ -7,6 +7,7 @@ use crate::action::{Action, Mechanism, Verdict};
 use crate::guardrail::{Bounds, Step};
 use crate::kpi::{CPU_CORES_USED, MEMORY_BYTES};
 use crate::prediction::Prediction;
+use crate::resource::Resource;
 use crate::sample::{Capacity, Platform};
 use proptest::prelude::*;
 

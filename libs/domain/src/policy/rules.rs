@@ -5,10 +5,10 @@ use super::outlook::ForecastChoice;
 use super::proactive::budget::{Budget, Counted};
 use super::proactive::{Aim, Proactive};
 use super::rate::{PerReplica, RateRule};
-use super::resource::Resource;
 use super::sizing::Sizing;
 use super::threshold::Threshold;
 use crate::guardrail::Guardrails;
+use crate::resource::Resource;
 use crate::sample::Platform;
 
 /// The policies that there are.

@@ -1,11 +1,11 @@
 //! From a need to a capacity that the mechanism can make: whole replicas, grains of a limit, or
 //! an instance type from the list.
 
-use super::proposal::{Direction, Need};
-use super::resource::Resource;
+use super::proposal::Need;
 use crate::action::Mechanism;
 use crate::cloud::PriceList;
 use crate::guardrail::{Room, Step};
+use crate::resource::{Direction, Resource};
 use crate::sample::{Capacity, Platform};
 
 pub use crate::cloud::InstanceType;

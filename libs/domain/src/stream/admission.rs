@@ -5,11 +5,11 @@
 
 use super::reassembly::{Place, Reassembly, Verdict};
 use super::source_clock::{SourceClock, Standing};
+use crate::source::SourceName;
 use crate::time::EventTime;
 use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 /// What is admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct Arrival<'a, T> {
     /// Whose sample.
     pub workload: &'a WorkloadId,
     /// Stream that it came from.
-    pub source: &'a Arc<str>,
+    pub source: &'a SourceName,
     /// Its instant.
     pub at: EventTime,
     /// Its sampling step, in seconds.
@@ -56,7 +56,7 @@ pub struct Released<T> {
 /// The admission of one partition.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct Admission<T> {
-    sources: BTreeMap<Arc<str>, Source>,
+    sources: BTreeMap<SourceName, Source>,
     lanes: BTreeMap<WorkloadId, Lane<T>>,
 }
 
@@ -70,7 +70,7 @@ struct Source {
 
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 struct Lane<T> {
-    source: Arc<str>,
+    source: SourceName,
     step_s: u32,
     waits_for: Option<EventTime>,
     /// By the grid bin, when the turn of the one that went out last had come.
@@ -79,9 +79,9 @@ struct Lane<T> {
 }
 
 impl<T> Lane<T> {
-    fn new(source: &Arc<str>, step_s: u32) -> Self {
+    fn new(source: &SourceName, step_s: u32) -> Self {
         Self {
-            source: Arc::clone(source),
+            source: source.clone(),
             step_s,
             waits_for: None,
             turn_bin: i64::MIN,
@@ -153,14 +153,14 @@ impl<T> Admission<T> {
         &mut self,
         settings: &AdmissionSettings,
         workload: &WorkloadId,
-        source: &Arc<str>,
+        source: &SourceName,
         at: EventTime,
         step_s: u32,
     ) -> Standing {
         let Some(known) = self.sources.get_mut(source) else {
             let next_sweep = at.plus_s(i64::from(settings.forget_after_s));
             let clock = SourceClock::starting(workload, at);
-            self.sources.insert(Arc::clone(source), Source { clock, waiting: BTreeSet::new(), next_sweep });
+            self.sources.insert(source.clone(), Source { clock, waiting: BTreeSet::new(), next_sweep });
             return Standing::Current;
         };
         let ahead_s = i64::from(settings.ahead_s).max(i64::from(settings.lateness_steps + 1) * i64::from(step_s));
@@ -170,7 +170,7 @@ impl<T> Admission<T> {
     fn release_waiting(
         &mut self,
         settings: &AdmissionSettings,
-        source: &Arc<str>,
+        source: &SourceName,
         newest: EventTime,
         released: &mut Vec<Released<T>>,
     ) {
@@ -191,7 +191,7 @@ impl<T> Admission<T> {
     fn lane_for(
         &mut self,
         settings: &AdmissionSettings,
-        (workload, source): (&WorkloadId, &Arc<str>),
+        (workload, source): (&WorkloadId, &SourceName),
         (at, step_s): (EventTime, u32),
         place: Place,
         released: &mut Vec<Released<T>>,
@@ -214,7 +214,7 @@ impl<T> Admission<T> {
             lane.release(settings, i64::MAX, released);
             *lane = Lane::new(source, step_s);
         }
-        lane.source = Arc::clone(source);
+        lane.source = source.clone();
         Some(lane)
     }
 
@@ -240,7 +240,7 @@ impl<T> Admission<T> {
 
     /// The workloads to forget: those of `source` without a sample for long, by its clock. They
     /// are looked for once in a quarter of that time.
-    pub fn forget_silent(&mut self, settings: &AdmissionSettings, source: &Arc<str>) -> Vec<WorkloadId> {
+    pub fn forget_silent(&mut self, settings: &AdmissionSettings, source: &SourceName) -> Vec<WorkloadId> {
         let Some(known) = self.sources.get_mut(source) else { return Vec::new() };
         let newest = known.clock.newest();
         if newest < known.next_sweep {

@@ -119,7 +119,7 @@ impl Workload {
         let newest = self.at.is_none_or(|at| sample.at >= at);
         if newest {
             self.platform = sample.platform;
-            self.source = sample.source;
+            self.source = sample.source.shared();
             self.step_s = sample.step_s;
             self.at = Some(sample.at);
         }

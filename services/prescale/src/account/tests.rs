@@ -7,6 +7,7 @@ use prescale_chassis::audit::each;
 use prescale_chassis::{Ids, output_record};
 use prescale_contracts::{Contract, Envelope};
 use prescale_domain::sample::{Platform, Sample};
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 
@@ -87,7 +88,7 @@ fn record(envelope: &Envelope, topic: &str, key: &str, offset: i64) -> ConsumedR
     let workload = WorkloadId::new(key).unwrap();
     let sample = Sample {
         workload,
-        source: "fleet:test".into(),
+        source: SourceName::new("fleet:test").unwrap(),
         at: envelope.time,
         step_s: 60,
         kpis: Vec::new(),

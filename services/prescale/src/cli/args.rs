@@ -1,15 +1,15 @@
 //! What the command line takes.
 
 use super::backtest::BacktestArgs;
+use super::common::{Format, map_and_limit};
 use super::model::ModelVerb;
 use super::replay::ReplayArgs;
 use crate::settings::Settings;
-use anyhow::{Context as _, Result, anyhow, bail};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use anyhow::{Result, anyhow, bail};
+use clap::{Args, Parser, Subcommand};
 use prescale_bus::dlq::LetterFilter;
 use prescale_chassis::explain::ACTIONS_SHOWN;
 use prescale_chassis::ready::AskTls;
-use prescale_collector::Mapping;
 use prescale_collector::config::ReplayConfig;
 use prescale_domain::governor::Scope;
 use std::path::PathBuf;
@@ -184,26 +184,6 @@ impl UpArgs {
         }
         Ok(())
     }
-}
-
-/// Applies `--map`, `--from` and `--to` where they are given.
-pub(super) fn map_and_limit(
-    replay: &mut ReplayConfig,
-    map: Option<&str>,
-    from: Option<&str>,
-    to: Option<&str>,
-) -> Result<()> {
-    if let Some(map) = map {
-        replay.mapping = Mapping::parse(map).context("--map")?;
-    }
-    let parsed = |flag: &str, text: &str| text.parse().map_err(|e: String| anyhow!("{flag} {text:?}: {e}"));
-    if let Some(from) = from {
-        replay.from = parsed("--from", from)?;
-    }
-    if let Some(to) = to {
-        replay.to = parsed("--to", to)?;
-    }
-    Ok(())
 }
 
 #[derive(Debug, Subcommand)]
@@ -422,16 +402,6 @@ pub(super) struct AccountArgs {
     /// How.
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
-}
-
-/// How output is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    /// For reading.
-    #[default]
-    Text,
-    /// For programs.
-    Json,
 }
 
 /// Where a tail begins.

@@ -1,7 +1,7 @@
 //! A capacity that follows what a rule or the planner decides.
 
-use super::contender::Outcome;
 use super::course::Step;
+use super::outcome::Outcome;
 use super::planner::Planner;
 use super::policies::{Knobs, Rule, Simple};
 use super::{Request, ShownDemand};
@@ -166,6 +166,7 @@ mod tests {
     use super::*;
     use prescale_domain::kpi::{KpiName, MEMORY_BYTES};
     use prescale_domain::prediction::Reading;
+    use prescale_domain::source::SourceName;
     use prescale_domain::workload::WorkloadId;
 
     fn at(s: i64) -> EventTime {
@@ -191,7 +192,7 @@ mod tests {
             |s: i64, cores: f64| Reading { at: at(s), resources: vec![Some(cores), Some(1e9)], signals: Vec::new() };
         let prediction = Prediction {
             workload: WorkloadId::new("web").unwrap(),
-            source: "test".into(),
+            source: SourceName::new("test").unwrap(),
             made_at: at(240),
             step_s: 60,
             resources: vec![resource(CPU_CORES_USED, 5.0), resource(MEMORY_BYTES, 1e9)],

@@ -24,7 +24,7 @@ impl Run {
 
     fn offer_step(&mut self, source: &str, vm: usize, minute: i64, step_s: u32) -> Verdict {
         let workload = WorkloadId::new(&format!("vm-{vm}")).unwrap();
-        let source: Arc<str> = source.into();
+        let source = SourceName::new(source).unwrap();
         let mut out = Vec::new();
         let arrival = Arrival {
             workload: &workload,
