@@ -77,7 +77,7 @@ fn prediction(name: &WorkloadId, source: &Arc<str>, cpu: &KpiName, (tick, used):
             memory_bytes_per_replica: 8e9,
             instance_type: None,
         }),
-        platform: Platform::Kubernetes,
+        platform: Platform::KUBERNETES,
     }
 }
 

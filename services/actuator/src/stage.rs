@@ -99,14 +99,11 @@ impl ActuatorStage {
         if action.dry_run {
             return self.unchanged(action_id, action, ActionOutcome::DryRun);
         }
-        match action.platform {
-            Platform::Simulated => self.cloud.apply(&self.rules, action_id, action),
-            Platform::Kubernetes | Platform::OpenStack | Platform::ObservedOnly => {
-                let why =
-                    format!("this build has no driver for {:?}: set [planner.dry_run] elsewhere", action.platform);
-                self.unchanged(action_id, action, ActionOutcome::Failed { why, retryable: false })
-            }
+        if action.platform == Platform::SIMULATED {
+            return self.cloud.apply(&self.rules, action_id, action);
         }
+        let why = format!("this build has no driver for {}: set [planner.dry_run] elsewhere", action.platform);
+        self.unchanged(action_id, action, ActionOutcome::Failed { why, retryable: false })
     }
 
     fn unchanged(&self, action_id: &Arc<str>, action: &Action, outcome: ActionOutcome) -> ActionResult {
@@ -155,7 +152,7 @@ mod tests {
             dry_run: false,
             evidence: Vec::new(),
             reasons: Vec::new(),
-            platform: Platform::Simulated,
+            platform: Platform::SIMULATED,
         };
         Input { envelope, value }
     }
@@ -190,7 +187,7 @@ mod tests {
         let mut dry = input(1000, 2, 4);
         dry.value.dry_run = true;
         let mut elsewhere = input(1000, 2, 4);
-        elsewhere.value.platform = Platform::Kubernetes;
+        elsewhere.value.platform = Platform::KUBERNETES;
         let replies = stage.apply(vec![dry, elsewhere]).unwrap();
         assert_eq!(result(&replies[0]).outcome, ActionOutcome::DryRun);
         let failed = result(&replies[1]);

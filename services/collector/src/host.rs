@@ -58,7 +58,7 @@ pub(crate) fn run(config: &HostConfig, context: &Context, bus: &dyn Bus, shutdow
             step_s: config.every_s,
             kpis: snapshot.kpis,
             capacity: snapshot.capacity,
-            platform: Platform::ObservedOnly,
+            platform: Platform::OBSERVED_ONLY,
         };
         let placed = PlacedSample { sample, place: at.as_ms().to_string() };
         if appender.append(&[placed], &position(at))? == Appended::Shutdown {
@@ -126,7 +126,7 @@ mod tests {
         assert!(samples.windows(2).all(|pair| pair[0].at < pair[1].at), "none is there twice");
         for sample in &samples {
             assert_eq!((sample.workload.as_str(), &*sample.source, sample.step_s), ("host:here", "host:here", 1));
-            assert_eq!((sample.platform, sample.at.as_ms() % 1000), (Platform::ObservedOnly, 0));
+            assert_eq!((sample.platform, sample.at.as_ms() % 1000), (Platform::OBSERVED_ONLY, 0));
             assert!(sample.capacity.is_some());
             prescale_domain::stream::validity::check(sample).unwrap();
         }

@@ -70,7 +70,7 @@ fn sample(minute: i64) -> Sample {
         step_s: 60,
         kpis: Vec::new(),
         capacity: None,
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 
