@@ -144,7 +144,7 @@ mod tests {
         let predictor = prescale_predictor::stage::Factory::new(settings.predictor.settings().unwrap()).unwrap();
         let planner = prescale_planner::stage::Factory::new(Arc::new(settings.rules().unwrap()), Arc::default());
         let governor = prescale_governor::stage::Factory::new(Arc::new(settings.governor.rules().unwrap()), 4);
-        let actuator = prescale_actuator::stage::Factory::new(Arc::new(settings.actuator.cloud_rules().unwrap()));
+        let actuator = prescale_actuator::stage::Factory::new(&settings.actuator).unwrap();
         let terms = settings.evaluator.terms(&settings.planner, &settings.grouper.groups).unwrap();
         let evaluator = prescale_evaluator::stage::Factory::new(Arc::new(terms));
         let parts = prescale_grouper::parts::Factory::new(Arc::new(settings.grouper.groups().unwrap()));

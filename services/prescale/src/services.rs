@@ -6,7 +6,7 @@ mod section;
 #[cfg(test)]
 mod tests;
 
-pub use section::{OwnSections, Section};
+pub use section::Section;
 
 use crate::settings::Settings;
 use anyhow::{Context as _, Result, ensure};
@@ -137,7 +137,7 @@ pub static SERVICES: [ServiceEntry; 10] = [
     },
     ServiceEntry {
         name: "actuator",
-        section: section::of!(actuator, |s| s.actuator.cloud_rules().map(drop)),
+        section: section::of!(actuator, |s| prescale_actuator::stage::Factory::new(&s.actuator).map(drop)),
         stages: |_| vec![prescale_actuator::STAGE],
         uses: nothing_else,
         run: |l| prescale_actuator::run(&l.settings.actuator, l.context, l.bus(), l.stop),
