@@ -3,6 +3,7 @@
 use crate::append::{Appended, Appender, PlacedSample};
 use crate::clock;
 use crate::config::{HostConfig, name_from};
+use crate::inputs::{self, InputEntry};
 use crate::retry::BusRetry;
 use anyhow::{Context as _, Result, bail};
 use machine::Machine;
@@ -19,15 +20,22 @@ use tokio_util::sync::CancellationToken;
 mod machine;
 mod rates;
 
-/// Name of the health component.
-pub(crate) const COMPONENT: &str = "collector.host";
+/// Its entry in the list of inputs.
+pub(crate) const ENTRY: InputEntry = InputEntry {
+    name: "host",
+    table: None,
+    check: |config| config.host.check(),
+    is_on: |config| config.host.enabled,
+    uses: |_, _| Vec::new(),
+    run: |l| run(&l.config.host, l.context, l.bus, l.stop),
+};
 
 /// Layout of the position: this byte, then the bin and step of the last tick.
 const POSITION_LAYOUT: u8 = 1;
 
 /// Collects until shutdown.
-pub(crate) fn run(config: &HostConfig, context: &Context, bus: &dyn Bus, shutdown: &CancellationToken) -> Result<()> {
-    let health = context.health.component(COMPONENT);
+fn run(config: &HostConfig, context: &Context, bus: &dyn Bus, shutdown: &CancellationToken) -> Result<()> {
+    let health = inputs::health(context, &ENTRY);
     let name = match config.name.as_str() {
         "" => name_from(&System::host_name().context("this machine has no host name: set [collector.host] name")?),
         name => name.to_owned(),
