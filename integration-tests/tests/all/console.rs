@@ -57,7 +57,7 @@ fn sample(name: &str, minutes: i64, cores: f64, capacity: Option<Capacity>) -> S
         unit: unit.into(),
         value: Some(value),
     };
-    let platform = if capacity.is_some() { Platform::Simulated } else { Platform::ObservedOnly };
+    let platform = if capacity.is_some() { Platform::SIMULATED } else { Platform::OBSERVED_ONLY };
     Sample {
         workload: id(name),
         source: SourceName::new("fleet:test").expect("a name"),
@@ -112,7 +112,7 @@ fn prediction(name: &str, minutes: i64, cores: f64) -> Prediction {
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: Some(capacity(1)),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 
@@ -139,7 +139,7 @@ fn action(name: &str, prediction_id: Arc<str>) -> Action {
             model: "gru".into(),
         }],
         reasons: vec![Reason { rule: "threshold.increase".into(), text: REASON.to_owned() }],
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 
@@ -161,7 +161,7 @@ fn fingerprint(name: &str) -> Fingerprint {
             windows: Windows::boxed(window.clone(), window),
         }],
         capacity: Some(capacity(1)),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 
@@ -192,7 +192,7 @@ fn history() -> Vec<OutputRecord> {
         before: capacity(1),
         after: capacity(2),
         price_per_h: Some(0.21),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     records.extend([decided, record(&result, "r").0, record(&fingerprint("web-1"), "f").0]);
     records

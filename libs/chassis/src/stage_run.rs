@@ -180,7 +180,7 @@ mod tests {
             step_s: 60,
             kpis: Vec::new(),
             capacity: None,
-            platform: Platform::Simulated,
+            platform: Platform::SIMULATED,
         };
         let envelope = Envelope::root("test", Sample::EVENT_TYPE, &sample.workload, sample.at, "0");
         let good = output_record(&envelope, topics::RAW_KPIS, &sample).unwrap();

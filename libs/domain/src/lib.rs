@@ -16,6 +16,7 @@ pub mod group;
 pub mod guardrail;
 pub mod kpi;
 pub mod outcome;
+mod platform;
 pub mod policy;
 pub mod prediction;
 pub mod quantiles;

@@ -231,7 +231,7 @@ pub struct GuardrailsConfig {
 pub struct DryRunConfig {
     /// On the simulated cloud.
     pub simulated: bool,
-    /// On Kubernetes and OpenStack.
+    /// On every other platform.
     pub elsewhere: bool,
 }
 

@@ -154,7 +154,7 @@ pub(crate) fn sample(minute: i64) -> OutputRecord {
         step_s: 60,
         kpis: Vec::new(),
         capacity: None,
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     output_record(&envelope, topics::RAW_KPIS, &sample).unwrap()
 }

@@ -68,7 +68,7 @@ fn prediction(seconds: i64) -> Prediction {
             memory_bytes_per_replica: 8.0 * GIB,
             instance_type: None,
         }),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 

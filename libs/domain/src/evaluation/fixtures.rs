@@ -52,7 +52,7 @@ pub(super) fn seen(name: &str, at_s: i64, demand: Option<f64>, cores: Option<f64
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: cores.map(one_of),
-        platform: Platform::ObservedOnly,
+        platform: Platform::OBSERVED_ONLY,
     }
 }
 

@@ -66,7 +66,7 @@ pub(crate) fn prediction(name: &str, at_s: i64, cores: f64, gib: f64, replicas: 
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: Some(capacity(replicas)),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 
@@ -141,6 +141,6 @@ pub(crate) fn action(name: &str, at_s: i64, from: u32, to: u32) -> Action {
         dry_run: false,
         evidence: Vec::new(),
         reasons: Vec::new(),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }

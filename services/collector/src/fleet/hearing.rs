@@ -13,7 +13,7 @@ const WAIT: Duration = Duration::from_millis(50);
 /// A transaction that is open for so long is told of.
 const WARN_AFTER: Duration = Duration::from_secs(10);
 /// A group that nobody is in: a fleet asks with it for the ends of the log alone.
-pub const FEEDBACK_GROUP: &str = "collector-feedback";
+pub(super) const FEEDBACK_GROUP: &str = "collector-feedback";
 
 /// The offset after the last record that was heard, by partition.
 pub(crate) type Heard = Vec<i64>;

@@ -77,7 +77,7 @@ fn result(minute: i64, offset: i64) -> ConsumedRecord {
         before: capacity.clone(),
         after: capacity,
         price_per_h: None,
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     let envelope = Envelope::root("test", ActionResult::EVENT_TYPE, &result.workload, result.at, "0");
     let record = output_record(&envelope, topics::ACTION_RESULTS, &result).unwrap();

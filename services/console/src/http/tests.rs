@@ -68,7 +68,7 @@ fn an_unknown_workload_is_404_with_an_error_that_says_so() {
         step_s: 60,
         kpis: vec![],
         capacity: None,
-        platform: Platform::ObservedOnly,
+        platform: Platform::OBSERVED_ONLY,
     };
     shared.view().take(Fact::Sample(sample), 100_000);
     let (status, _, body) = get(address, "/api/workloads/host%3Aa%2Fb", LOCAL);

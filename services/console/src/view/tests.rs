@@ -39,7 +39,7 @@ fn sample(name: &str, at_s: i64, cores: f64) -> Fact {
         step_s: 60,
         kpis: vec![kpi(CPU_CORES_USED, KpiKind::Gauge, Some(cores)), kpi(MEMORY_BYTES, KpiKind::Gauge, Some(1e9))],
         capacity: Some(capacity(1)),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     })
 }
 
@@ -84,7 +84,7 @@ fn prediction(name: &str, at_s: i64, cpu: (f64, f64), memory: (f64, f64)) -> Fac
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: Some(capacity(1)),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     Fact::Prediction("p".into(), prediction)
 }
@@ -107,7 +107,7 @@ fn fingerprint(name: &str, at_s: i64, last: f64, mean: Option<f64>) -> Fact {
             windows: mean.and_then(|mean| Windows::boxed(window(mean), window(mean))),
         }],
         capacity: Some(capacity(1)),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }))
 }
 
@@ -134,7 +134,7 @@ fn action(name: &str, action_id: &str, at_s: i64) -> Fact {
             model: "gru".into(),
         }],
         reasons: vec![Reason { rule: "threshold.increase".into(), text: "3 cores are above 2.4".to_owned() }],
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     Fact::Action(action_id.into(), Box::new(action))
 }
@@ -148,7 +148,7 @@ fn result(name: &str, action_id: &str, outcome: ActionOutcome) -> Fact {
         before: capacity(1),
         after: capacity(2),
         price_per_h: Some(0.2),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }))
 }
 

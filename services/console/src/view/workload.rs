@@ -85,7 +85,7 @@ impl Workload {
     pub fn new(id: WorkloadId) -> Self {
         Self {
             id,
-            platform: Platform::ObservedOnly,
+            platform: Platform::OBSERVED_ONLY,
             source: "".into(),
             step_s: 0,
             at: None,

@@ -22,7 +22,7 @@ pub(crate) fn enveloped(workload: &str, at_s: i64, step_s: u32, kpis: Vec<Kpi>) 
             memory_bytes_per_replica: 1e9,
             instance_type: None,
         }),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     let envelope = Envelope::root("test", "io.prescale.v1.Sample", &workload, at, &at_s.to_string());
     Enveloped { envelope, sample }

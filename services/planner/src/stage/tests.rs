@@ -58,7 +58,7 @@ fn input(name: &str, source: &str, at_s: i64, cores: f64, replicas: u32) -> Inpu
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: Some(capacity),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     Input { envelope, value }
 }

@@ -93,7 +93,7 @@ fn record(envelope: &Envelope, topic: &str, key: &str, offset: i64) -> ConsumedR
         step_s: 60,
         kpis: Vec::new(),
         capacity: None,
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     let record = output_record(envelope, topic, &sample).unwrap();
     ConsumedRecord { appended_at_ms: offset, ..record.read_at(0, offset) }

@@ -137,7 +137,7 @@ impl Served {
     /// replica, and the demand that is shown, also of the samples before it.
     fn as_seen(&mut self, step: &Step, prediction: &Prediction, shown: Option<f64>) -> Prediction {
         let mut seen = prediction.clone();
-        seen.platform = Platform::Simulated;
+        seen.platform = Platform::SIMULATED;
         seen.capacity = Some(Capacity {
             replicas: 1,
             cpu_cores_per_replica: self.capacity.capacity_at(step.end),
@@ -199,7 +199,7 @@ mod tests {
             signals: Vec::new(),
             earlier: vec![reading(120, 1.0), reading(180, 4.0)],
             capacity: None,
-            platform: Platform::ObservedOnly,
+            platform: Platform::OBSERVED_ONLY,
         };
         let step = Step {
             workload: 0,
