@@ -13,5 +13,6 @@ mod outcomes;
 mod rules;
 mod scenario;
 mod services;
+mod snapshots;
 mod tidy;
 mod warm;
