@@ -14,5 +14,6 @@ mod outcomes;
 mod rules;
 mod scenario;
 mod services;
+mod snapshots;
 mod tidy;
 mod warm;
