@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::event::{Event, ReplayReport};
-use crate::{fleet, host, replay};
+use crate::{fleet, host, prometheus, replay};
 use anyhow::{Context as _, Result, anyhow};
 use prescale_bus::{Bus, cancelled_within};
 use prescale_chassis::Context;
@@ -49,10 +49,12 @@ pub fn run_observed(
     let stop = shutdown.child_token();
     let bus = bus.as_ref();
     let host = || host::run(&config.host, context, bus, &stop);
+    let prometheus = || prometheus::run(&config.prometheus, context, bus, &stop, observe);
     let replay = || replay::run(&config.replay, context, bus, &stop, observe);
     let fleet = || fleet::run(&config.fleet, context, bus, &stop, observe);
-    let sources: [(&str, bool, Source<'_>); 3] = [
+    let sources: [(&str, bool, Source<'_>); 4] = [
         (host::COMPONENT, config.host.enabled, &host),
+        (prometheus::COMPONENT, config.prometheus.is_enabled(), &prometheus),
         (replay::COMPONENT, config.replay.is_enabled(), &replay),
         (fleet::COMPONENT, config.fleet.enabled, &fleet),
     ];
@@ -74,7 +76,9 @@ pub fn run_observed(
             running.push(started.inspect_err(|_| stop.cancel()).context("cannot start a source's thread")?);
         }
         if running.is_empty() {
-            tracing::warn!("no source is enabled: see [collector.host], [collector.replay] and [collector.fleet]");
+            tracing::warn!(
+                "no source is enabled: see [collector.host], [collector.prometheus], [collector.replay] and [collector.fleet]"
+            );
         }
         let join = |thread: ScopedJoinHandle<'_, Result<()>>| {
             thread.join().unwrap_or_else(|_| Err(anyhow!("a source of the collector panicked")))

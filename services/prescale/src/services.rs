@@ -192,8 +192,8 @@ pub fn nothing_else(_settings: &Settings, _graph: &Graph) -> Vec<Use> {
     Vec::new()
 }
 
-/// The fleet hears of its actions' results and waits for the stages that lead to them; a replay looks how far those
-/// that read samples are behind.
+/// The fleet hears of its actions' results and waits for the stages that lead to them; a replay and a Prometheus'
+/// history look how far those that read samples are behind.
 fn collector_uses(settings: &Settings, graph: &Graph) -> Vec<Use> {
     let (fleet, replay) = (&settings.collector.fleet, &settings.collector.replay);
     let mut uses = vec![Use::Writes(SAMPLES)];
@@ -202,7 +202,7 @@ fn collector_uses(settings: &Settings, graph: &Graph) -> Vec<Use> {
         uses.extend([Use::Reads(topic.to_owned()), Use::Ends { group: FEEDBACK_GROUP, topic }]);
         uses.extend(graph.leading(topics::RAW_KPIS, topic).into_iter().map(Use::Watches));
     }
-    if replay.is_enabled() {
+    if replay.is_enabled() || settings.collector.prometheus.is_enabled() {
         uses.extend(graph.reading(topics::RAW_KPIS).copied().map(Use::Watches));
     }
     uses
