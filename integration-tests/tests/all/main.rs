@@ -11,6 +11,7 @@ mod governor;
 mod input_faults;
 mod models;
 mod outcomes;
+mod prometheus;
 mod rules;
 mod scenario;
 mod services;

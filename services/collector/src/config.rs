@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 mod moment;
+mod prometheus;
 mod speed;
 mod text;
 
 pub use moment::Moment;
+pub use prometheus::PrometheusConfig;
 pub use speed::Speed;
 
 /// Section `[collector]`.
@@ -19,6 +21,8 @@ pub use speed::Speed;
 pub struct Config {
     /// Section `[collector.host]`: live KPIs of this machine.
     pub host: HostConfig,
+    /// Section `[collector.prometheus]`: KPIs that a Prometheus has.
+    pub prometheus: PrometheusConfig,
     /// Section `[collector.replay]`: a trace from a file.
     pub replay: ReplayConfig,
     /// Section `[collector.fleet]`: a generated fleet.

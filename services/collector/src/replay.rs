@@ -30,7 +30,7 @@ use trace::{Range, Trace, listed};
 pub mod known;
 pub mod mapping;
 mod numbers;
-mod pace;
+pub(crate) mod pace;
 mod position;
 pub mod read;
 mod rows;

@@ -6,6 +6,7 @@ mod args;
 mod backtest;
 mod common;
 mod model;
+mod preview;
 mod replay;
 
 use crate::account::{self, StageAccount};
@@ -86,6 +87,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let config = cli.config.as_deref();
     match cli.verb {
         Verb::Up(args) => up(config, &args),
+        Verb::Preview(args) => preview::run(config, &args),
         Verb::CheckConfig => check(config),
         Verb::Topics { verb: TopicsVerb::Acls(args) } => acls(config, &args),
         Verb::Topics { verb: TopicsVerb::Plan { format } } => plan_topics(config, format),
