@@ -21,7 +21,8 @@ const SHORT_MIN: usize = 2;
 /// The last so many surges, or those that there were, have to have lasted for the next to be answered at once.
 const LONG_MIN: usize = 2;
 
-/// A surge is waited for so many times as long as the longest of the short ones lasted.
+/// A surge is waited for so many times as long as the longest of the short ones lasted, and for no longer than the lead
+/// time: where the guess is wrong, the time until capacity serves at most doubles.
 const PATIENCE: f64 = 1.5;
 
 /// When a surge demands an increase.
@@ -149,14 +150,14 @@ impl Surges {
         last.peek().is_some() && last.all(lasts)
     }
 
-    /// How long the last surges lasted that were over before new capacity could serve, back to the last one that
-    /// was not, in seconds.
+    /// How long the last surges lasted that were over before new capacity could serve, had it been asked for with their
+    /// first sample, back to the last one that was not, in seconds. To wait for longer ones up to the lead time would be
+    /// to answer them when they are all but over.
     fn short_ones(&self, rules: &SurgeRules, now: EventTime) -> Vec<u32> {
-        let serves_after_s = rules.serves_after_s();
         self.past
             .iter()
             .rev()
-            .take_while(|past| past.ended > now.plus_s(-PAST_S) && past.lasted_s <= serves_after_s)
+            .take_while(|past| past.ended > now.plus_s(-PAST_S) && past.lasted_s < rules.lead_time_s)
             .map(|past| past.lasted_s)
             .collect()
     }
@@ -193,6 +194,21 @@ mod tests {
         assert_eq!(demanding(&spikes(&[3, 3, 3])), [61, 62, 124, 125]);
         let last = 3 * 60 + 6;
         assert_eq!(demanding(&spikes(&[3, 3, 10])), [vec![61, 62, 124, 125], (last + 4..last + 10).collect()].concat());
+    }
+
+    #[test]
+    fn one_as_long_as_those_that_are_waited_for_is_never_answered() {
+        let lead_time = RULES.lead_time_s as usize / 60;
+        for length in 1..lead_time {
+            let third = 3 * 60 + 2 * length;
+            let answered = demanding(&spikes(&[length, length, length])).into_iter().find(|minute| *minute >= third);
+            assert_eq!(answered, None, "{length} minutes");
+        }
+        for length in lead_time..=lead_time + 2 {
+            let third = 3 * 60 + 2 * length;
+            let answered = demanding(&spikes(&[length, length, length])).into_iter().find(|minute| *minute >= third);
+            assert_eq!(answered, Some(third + 1), "{length} minutes");
+        }
     }
 
     #[test]
