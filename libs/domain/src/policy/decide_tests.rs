@@ -110,6 +110,35 @@ fn the_proactive_policy_sizes_what_is_constant_and_what_is_idle() {
     }
 }
 
+/// A dry run: what serves stays, so that the plan alone shows an increase.
+#[test]
+fn a_plan_does_not_grow_for_a_start_that_has_passed_once_such_starts_are_known() {
+    let starts: [i64; 6] = [600, 1000, 1600, 2300, 2900, 3500];
+    let (mut planning, mut plan, mut said) = (Planning::default(), 2.0, Vec::new());
+    for minute in 0..4000i64 {
+        let is_start = starts.iter().any(|start| (*start..*start + 3).contains(&minute));
+        let mut p = prediction("w", minute * 60, 0.05, 2.0, 1);
+        p.platform = Platform::ObservedOnly;
+        p.resources[0].last = Some(if is_start { 1.99 } else { 0.05 });
+        p.resources[1].last = Some(2.0 * GIB);
+        if minute == starts[2] {
+            assert!(plan < 1.0, "{plan} cores are planned for an idle service");
+        }
+        match planning.step(&Rules::default(), &p, &"p".into()).expect("is new") {
+            Decision::Act(action) => {
+                let asked = action.desired.cpu_cores();
+                assert!(minute < starts[2] || asked <= plan, "minute {minute}, {plan} before: {action:#?}");
+                plan = asked;
+            }
+            Decision::Hold(reasons) if minute >= starts[2] => said.extend(reasons.into_iter().map(|r| r.rule)),
+            Decision::Hold(_) => {}
+        }
+    }
+    for rule in ["surge.waits", "surge.passed"] {
+        assert!(said.iter().any(|said| &**said == rule), "{rule} is not said");
+    }
+}
+
 #[test]
 fn an_uncertain_forecast_does_not_scale_out() {
     let mut wide = prediction("w", 0, 10.0, 20.0, 4);

@@ -375,4 +375,12 @@ impl Track {
         };
         asked(in_use).or_else(|| asked(usize::from(FIRST_RULE)))
     }
+
+    /// What a rule asks for of CPU now by a demand and what recurs alone, whatever else it recalls of the time just gone
+    /// by.
+    pub fn asked_afresh(&self, settings: &Settings, rule: usize, demand: f32, ahead: &Ahead) -> Option<f32> {
+        let (view, _) = self.view(settings, CORES_UNIT, ahead)?;
+        let maxima = &self.maxima.recurring();
+        RULES[rule].target(&View { maxima, open: demand, lasting: demand, forecast: None, ..view })
+    }
 }
