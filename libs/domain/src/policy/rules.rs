@@ -139,7 +139,18 @@ impl Rules {
                 && t.price_per_h >= 0.0;
             require(sound, "instance_types", &t.name, "give positive cores and memory and a price of at least 0")?;
         }
-        self.guardrails.validate()
+        self.guardrails.validate()?;
+        let (valid_for_s, lead_time_s) = (self.guardrails.pace.valid_for_s, self.forecast.lead_time_s);
+        let remedy = format!("an action would be void before it serves: give at least lead_time_s ({lead_time_s})");
+        require(valid_for_s >= lead_time_s, "guardrails.valid_for_s", valid_for_s, remedy)
+    }
+
+    /// With another lead time; an action stays valid until it can serve.
+    pub fn with_lead_time(mut self, lead_time_s: u32) -> Self {
+        self.forecast.lead_time_s = lead_time_s;
+        let valid_for_s = &mut self.guardrails.pace.valid_for_s;
+        *valid_for_s = (*valid_for_s).max(lead_time_s);
+        self
     }
 }
 
@@ -298,6 +309,23 @@ mod tests {
         let mut rules = Rules::default();
         rules.guardrails.bounds.replicas_max = 0;
         assert_eq!(rules.validate().expect_err("min above max").key, "replicas_max");
+    }
+
+    #[test]
+    fn an_action_that_would_be_void_before_it_serves_is_refused() {
+        let valid_for = |valid_for_s| {
+            let mut rules = Rules::default();
+            rules.guardrails.pace.valid_for_s = valid_for_s;
+            rules
+        };
+        assert_eq!(valid_for(900).validate(), Ok(()));
+        assert_eq!(
+            valid_for(899).validate().expect_err("a lead time of 900 s").to_string(),
+            "guardrails.valid_for_s is 899: an action would be void before it serves: give at least lead_time_s (900)"
+        );
+        let learnt = valid_for(900).with_lead_time(1500);
+        assert_eq!((learnt.guardrails.pace.valid_for_s, learnt.validate()), (1500, Ok(())));
+        assert_eq!(learnt.with_lead_time(60).guardrails.pace.valid_for_s, 1500);
     }
 
     #[test]

@@ -186,7 +186,17 @@ impl Planning {
     /// # Errors
     /// When the section makes no sense.
     pub(super) fn rules(&self, ahead_s: u32) -> Result<RuleBook> {
-        PlannerConfig { lead_time_s: ahead_s, learn_lead_time: false, ..self.config.clone() }.rules(&self.groups)
+        let mut config = PlannerConfig { lead_time_s: ahead_s, learn_lead_time: false, ..self.config.clone() };
+        // What is configured is for another lead time: an action stays valid until it can serve.
+        let valid_for_s = &mut config.guardrails.valid_for_s;
+        *valid_for_s = (*valid_for_s).max(ahead_s);
+        for section in config.sections.values_mut() {
+            let valid_for_s = section.overrides.get_mut("guardrails").and_then(|table| table.get_mut("valid_for_s"));
+            if let Some(Value::Integer(valid_for_s)) = valid_for_s {
+                *valid_for_s = (*valid_for_s).max(ahead_s.into());
+            }
+        }
+        config.rules(&self.groups)
     }
 }
 
