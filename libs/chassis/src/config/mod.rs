@@ -10,6 +10,7 @@ mod groups;
 mod loader;
 mod nearest;
 mod prices;
+mod refusal;
 mod secret;
 
 pub use fleets::{FleetConfig, FleetsConfig, FleetsSection, fleets};

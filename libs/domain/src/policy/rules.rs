@@ -10,6 +10,7 @@ use super::sizing::Sizing;
 use super::threshold::Threshold;
 use crate::guardrail::Guardrails;
 use crate::sample::Platform;
+use std::borrow::Cow;
 
 /// The policies that there are.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,19 +97,24 @@ impl Default for Rules {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{key} is {value}: {remedy}")]
 pub struct RulesError {
-    /// The setting.
-    pub key: &'static str,
+    /// The setting, with what stands above it where its name alone does not tell which it is.
+    pub key: Cow<'static, str>,
     /// Its value.
     pub value: String,
     /// What to do.
     pub remedy: String,
 }
 
-fn require(holds: bool, key: &'static str, value: impl ToString, remedy: impl Into<String>) -> Result<(), RulesError> {
-    if holds { Ok(()) } else { Err(RulesError { key, value: value.to_string(), remedy: remedy.into() }) }
+fn require(
+    holds: bool,
+    key: impl Into<Cow<'static, str>>,
+    value: impl ToString,
+    remedy: impl Into<String>,
+) -> Result<(), RulesError> {
+    if holds { Ok(()) } else { Err(RulesError { key: key.into(), value: value.to_string(), remedy: remedy.into() }) }
 }
 
-fn positive(key: &'static str, value: f64) -> Result<(), RulesError> {
+fn positive(key: impl Into<Cow<'static, str>>, value: f64) -> Result<(), RulesError> {
     require(value.is_finite() && value > 0.0, key, value, "give a number above 0")
 }
 
@@ -190,7 +196,7 @@ fn validate_proactive(p: &Proactive) -> Result<(), RulesError> {
     let share = p.memory_shrink_share;
     require((0.0..1.0).contains(&share), "memory_shrink_share", share, "give a share from 0 and below 1")?;
     match p.aim {
-        Aim::BeatReactive { changes_per_day_max } => positive("changes_per_day_max", changes_per_day_max),
+        Aim::BeatReactive { changes_per_day_max } => positive("proactive.changes_per_day_max", changes_per_day_max),
         Aim::Weighted(w) => {
             let sound = [w.short, w.unmet, w.changes].iter().all(|x| x.is_finite() && *x >= 0.0);
             require(sound, "weights", format!("{w:?}"), "give numbers of at least 0")
@@ -207,17 +213,15 @@ fn validate_proactive(p: &Proactive) -> Result<(), RulesError> {
 }
 
 fn validate_rate(rate: &RateRule) -> Result<(), RulesError> {
-    require(
-        Resource::of_kpi(rate.kpi.as_str()).is_none(),
-        "rates",
-        &rate.kpi,
-        "it is sized as a resource already, not by what a replica serves of it",
-    )?;
+    let section = format!("rates.{}", rate.kpi);
     match rate.per_replica {
-        PerReplica::Stated(per_replica) => positive("per_replica", per_replica),
+        _ if Resource::of_kpi(rate.kpi.as_str()).is_some() => {
+            require(false, section, "a resource", "it is sized as that, not by what a replica serves of it")
+        }
+        PerReplica::Stated(per_replica) => positive(format!("{section}.per_replica"), per_replica),
         PerReplica::Learnt { utilisation } => require(
             utilisation > 0.0 && utilisation <= 1.0,
-            "utilisation",
+            format!("{section}.utilisation"),
             utilisation,
             "give a share of the CPU above 0 and up to 1",
         ),
