@@ -181,6 +181,17 @@ impl Simple {
 }
 
 impl Planning {
+    /// The rules of the policy of that label with a lead time, where a row is known so long after its instant, in
+    /// seconds.
+    ///
+    /// # Errors
+    /// With the arguments that make no sense.
+    pub(super) fn rules_with(&self, label: &str, lead_s: u32, known_after_s: u32) -> Result<RuleBook> {
+        let step = if known_after_s > 0 { " with the step, at whose end a row is known" } else { "" };
+        let given = || format!("--lead-time {lead_s}s{step}, --policies {label:?}");
+        self.rules(lead_s.saturating_add(known_after_s)).with_context(given)
+    }
+
     /// The rules where what is decided serves so long after a sample's instant, in seconds.
     ///
     /// # Errors
