@@ -2,7 +2,7 @@
 
 use super::fixtures::{GIB, capacity, forecast, prediction, threshold_rules};
 use super::*;
-use crate::action::{Action, Mechanism, Verdict};
+use crate::action::{Action, Evidence, Mechanism, Verdict};
 use crate::calibration::drift::DriftState;
 use crate::kpi::{CPU_CORES_USED, MEMORY_BYTES};
 use crate::prediction::Prediction;
@@ -378,6 +378,35 @@ fn a_dry_run_says_of_each_capacity_whether_it_serves_is_planned_or_is_proposed()
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }
     }
+}
+
+#[test]
+fn what_an_action_does_to_the_plan_heads_it_where_the_plan_is_not_what_serves() {
+    let action = |to: u32, planned: f64| {
+        let mut action = super::fixtures::action("w", 0, 8, to);
+        let (resource, model) = (CPU_CORES_USED.into(), "gru".into());
+        let (lower, upper, relative_width) = (9.0, 11.0, 0.1);
+        let (horizon_s, predicted) = (900, 10.0);
+        let capacity = planned * 2.0;
+        action.dry_run = true;
+        action.evidence =
+            vec![Evidence { resource, horizon_s, predicted, lower, upper, relative_width, capacity, model }];
+        action
+    };
+    for (to, planned, words) in [
+        (4, 3, "scale out what is planned (dry run)"),
+        (2, 3, "scale in what is planned (dry run)"),
+        (3, 3, "keep what is planned (dry run)"),
+        (4, 8, "scale in (dry run)"),
+    ] {
+        for known in [Some(&capacity(planned)), None] {
+            let text = explain(&action(to, f64::from(planned)), known);
+            let head = format!("w at 1970-01-01T00:00:00Z: {words}\n  serves now 8 replicas");
+            assert!(text.starts_with(&head), "{head:?} is not in\n{text}");
+        }
+    }
+    let changed = explain_change(&action(4, 3.0));
+    assert!(changed.starts_with("scale out what is planned to 4 replicas of 2 cores and 8 GiB by"), "{changed}");
 }
 
 #[test]

@@ -226,7 +226,7 @@ fn passed_reason(
     let text = format!(
         "{}: what asks for more has passed; the last {short} such surges of this workload were over before new capacity could serve, and seldom came again soon: {} stay",
         Resource::Cpu.kpi(),
-        Resource::Cpu.amount(stands),
+        amount_gone_by(Resource::Cpu, base, prediction.capacity.as_ref()),
     );
     Some(reason("surge.passed", text))
 }
