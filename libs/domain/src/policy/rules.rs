@@ -12,6 +12,9 @@ use crate::guardrail::Guardrails;
 use crate::sample::Platform;
 use std::borrow::Cow;
 
+/// Memory is configured in this unit, in bytes.
+const MIB: f64 = 1_048_576.0;
+
 /// The policies that there are.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Policy {
@@ -138,7 +141,7 @@ impl Rules {
         validate_forecast(&self.forecast)?;
         self.rates.iter().try_for_each(validate_rate)?;
         positive("cpu_cores_grain", self.sizing.cpu_cores_grain)?;
-        positive("memory_bytes_grain", self.sizing.memory_bytes_grain)?;
+        positive("memory_mib_grain", self.sizing.memory_bytes_grain / MIB)?;
         for t in &self.sizing.prices.instance_types {
             let sound = [t.cpu_cores, t.memory_bytes].iter().all(|v| v.is_finite() && *v > 0.0)
                 && t.price_per_h.is_finite()
@@ -254,7 +257,7 @@ impl Guardrails {
         )?;
         let reals = [
             ("cpu_cores_min", b.cpu_cores_min, "cpu_cores_max", b.cpu_cores_max),
-            ("memory_bytes_min", b.memory_bytes_min, "memory_bytes_max", b.memory_bytes_max),
+            ("memory_mib_min", b.memory_bytes_min / MIB, "memory_mib_max", b.memory_bytes_max.map(|high| high / MIB)),
         ];
         for (low_key, low, high_key, high) in reals {
             require(low.is_finite() && low >= 0.0, low_key, low, "give a number of at least 0")?;
@@ -313,6 +316,12 @@ mod tests {
         let mut rules = Rules::default();
         rules.guardrails.bounds.replicas_max = 0;
         assert_eq!(rules.validate().expect_err("min above max").key, "replicas_max");
+        let mut rules = Rules::default();
+        (rules.guardrails.bounds.memory_bytes_min, rules.guardrails.bounds.memory_bytes_max) = (512.0 * MIB, Some(MIB));
+        assert_eq!(
+            rules.validate().expect_err("min above max").to_string(),
+            "memory_mib_max is 1: give a number above 0, at least memory_mib_min (512)"
+        );
     }
 
     #[test]
