@@ -360,8 +360,18 @@ fn the_fan_lies_ahead_of_the_history(browser: &Browser) {
 
 fn the_action_says_why(browser: &Browser) {
     let card = browser.text("details.action[open]");
-    for text in ["Scale out", "1 → 2 replicas", "Applied", REASON, "threshold.increase", "2.6", "gru", "0.21 per hour"]
-    {
+    for text in [
+        "Scale out",
+        "1 → 2 replicas",
+        "Applied",
+        REASON,
+        "threshold.increase",
+        "2.6",
+        "gru",
+        "0.21 per hour",
+        "Served then",
+        "Proposed",
+    ] {
         assert!(card.contains(text), "{text:?} is missing in {card}");
     }
     let utc = browser.eval("document.querySelector('details.action time').title").to_string();

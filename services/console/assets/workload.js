@@ -6,12 +6,11 @@ import { TimeChart } from "./chart.js";
 import { h, reconcile, setAttr, setText } from "./dom.js";
 import { ExplanationPanel } from "./explanation.js";
 import { FeatureTable } from "./features.js";
-import { capacityText, changeText, clock, duration, kpiName, number, percent, platformName, quantity, setTime, timeNode, worthText } from "./format.js";
+import { CAPACITY_OF, capacityText, changeText, clock, duration, kpiName, number, percent, platformName, quantity, setTime, timeNode, worthText } from "./format.js";
 import { LEVELS, VERDICTS, badge, setBadge } from "./status.js";
 
 const HOUR = 3_600_000;
 const RANGES = [[1, "1 h"], [3, "3 h"], [6, "6 h"], [24, "24 h"]];
-const CAPACITY_OF = { cpu_cores_used: "cpu_cores", memory_bytes: "memory_bytes" };
 const LEGEND = [["line", "Demand (mean)"], ["envelope", "least to most"], ["band90", "90 % band"], ["band50", "50 % band"], ["median", "Forecast median"], ["trail", "What was forecast"], ["capacity", "Capacity"]];
 const KINDS = [["value", "Demand at"], ["maximum", "Peak within"]];
 

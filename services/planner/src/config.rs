@@ -209,7 +209,7 @@ pub struct GuardrailsConfig {
     pub changes_per_day_max: u32,
     /// After a change of the capacity serves, KPIs are not relied on for so long, in seconds.
     pub warm_up_s: u32,
-    /// An action is void after so long, in seconds; until then the same is not asked for again.
+    /// An action is void after so long, in seconds, at least the lead time; until then the same is not asked for again.
     pub valid_for_s: u32,
     /// Fewest scored intervals behind a forecast that may change capacity; 0 asks for none.
     pub scored_min: u32,

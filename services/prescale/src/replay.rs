@@ -133,8 +133,10 @@ fn policies_of(settings: &Settings, request: &Request) -> Result<Vec<Policy>> {
     let policies = policies::chosen(settings, request)?;
     for policy in &policies {
         let Kind::Planner(planning) = &policy.kind else { continue };
+        // A step that only the trace says is a second at least.
+        let known_after_s = request.stamped.known_after_s(request.trace.step_s.max(1));
         for lead_s in &request.lead_times_s {
-            planning.rules(*lead_s).with_context(|| format!("--lead-time {lead_s}s, --policies {:?}", policy.label))?;
+            planning.rules_with(&policy.label, *lead_s, known_after_s)?;
         }
     }
     Ok(policies)

@@ -4,6 +4,7 @@ use super::ConfigError;
 use super::document::Document;
 use super::environment::Override;
 use super::nearest::{hint, near};
+use super::refusal::Refusal;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, Deserializer};
 use std::cell::RefCell;
@@ -97,6 +98,19 @@ impl Loader {
             meant.map(|meant| format!("did you mean {meant:?}?"))
         };
         self.refuse(misspelt)
+    }
+
+    /// A refusal of what was read from here, behind the place of the key or section that it names, where it names one
+    /// that is not left at its default.
+    pub fn placed(&self, refusal: anyhow::Error) -> anyhow::Error {
+        let text = format!("{refusal:#}");
+        let named = Refusal::read(&text);
+        let change = self.overrides.iter().find(|change| named.is_about(&change.section, &change.path));
+        let in_file = || self.document.as_ref().and_then(|document| document.place_of_refusal(&named));
+        match change.map(Override::place).or_else(in_file) {
+            Some(place) => refusal.context(place),
+            None => refusal,
+        }
     }
 
     /// Refuses the first section for which there is a hint.

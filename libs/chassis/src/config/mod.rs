@@ -11,6 +11,7 @@ mod loader;
 mod nearest;
 mod parts;
 mod prices;
+mod refusal;
 mod secret;
 
 pub use fleets::{FleetConfig, FleetsConfig, FleetsSection, fleets};

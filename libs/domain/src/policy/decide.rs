@@ -145,7 +145,8 @@ pub(super) fn decided(
     }))
 }
 
-fn verdict(current: &Capacity, desired: &Capacity) -> Verdict {
+/// What it is to go from one capacity to another.
+pub(super) fn verdict(current: &Capacity, desired: &Capacity) -> Verdict {
     let totals = [(current.cpu_cores(), desired.cpu_cores()), (current.memory_bytes(), desired.memory_bytes())];
     // Where no size is known the count tells.
     let grows = totals.iter().any(|(now, wanted)| wanted > now) || desired.replicas >= current.replicas;

@@ -2,7 +2,7 @@
 
 use super::fixtures::{GIB, capacity, forecast, prediction, threshold_rules};
 use super::*;
-use crate::action::{Action, Mechanism, Verdict};
+use crate::action::{Action, Evidence, Mechanism, Verdict};
 use crate::calibration::drift::DriftState;
 use crate::kpi::{CPU_CORES_USED, MEMORY_BYTES};
 use crate::prediction::Prediction;
@@ -107,6 +107,35 @@ fn the_proactive_policy_sizes_what_is_constant_and_what_is_idle() {
         }
         let desired = last.expect("it is sized").desired;
         assert_eq!((desired.cpu_cores(), desired.memory_bytes()), (wanted, 2.25 * GIB));
+    }
+}
+
+/// A dry run: what serves stays, so that the plan alone shows an increase.
+#[test]
+fn a_plan_does_not_grow_for_a_start_that_has_passed_once_such_starts_are_known() {
+    let starts: [i64; 6] = [600, 1000, 1600, 2300, 2900, 3500];
+    let (mut planning, mut plan, mut said) = (Planning::default(), 2.0, Vec::new());
+    for minute in 0..4000i64 {
+        let is_start = starts.iter().any(|start| (*start..*start + 3).contains(&minute));
+        let mut p = prediction("w", minute * 60, 0.05, 2.0, 1);
+        p.platform = Platform::OBSERVED_ONLY;
+        p.resources[0].last = Some(if is_start { 1.99 } else { 0.05 });
+        p.resources[1].last = Some(2.0 * GIB);
+        if minute == starts[2] {
+            assert!(plan < 1.0, "{plan} cores are planned for an idle service");
+        }
+        match planning.step(&Rules::default(), &p, &"p".into()).expect("is new") {
+            Decision::Act(action) => {
+                let asked = action.desired.cpu_cores();
+                assert!(minute < starts[2] || asked <= plan, "minute {minute}, {plan} before: {action:#?}");
+                plan = asked;
+            }
+            Decision::Hold(reasons) if minute >= starts[2] => said.extend(reasons.into_iter().map(|r| r.rule)),
+            Decision::Hold(_) => {}
+        }
+    }
+    for rule in ["surge.waits", "surge.passed"] {
+        assert!(said.iter().any(|said| &**said == rule), "{rule} is not said");
     }
 }
 
@@ -349,6 +378,35 @@ fn a_dry_run_says_of_each_capacity_whether_it_serves_is_planned_or_is_proposed()
             assert!(text.contains(part), "{part:?} is not in\n{text}");
         }
     }
+}
+
+#[test]
+fn what_an_action_does_to_the_plan_heads_it_where_the_plan_is_not_what_serves() {
+    let action = |to: u32, planned: f64| {
+        let mut action = super::fixtures::action("w", 0, 8, to);
+        let (resource, model) = (CPU_CORES_USED.into(), "gru".into());
+        let (lower, upper, relative_width) = (9.0, 11.0, 0.1);
+        let (horizon_s, predicted) = (900, 10.0);
+        let capacity = planned * 2.0;
+        action.dry_run = true;
+        action.evidence =
+            vec![Evidence { resource, horizon_s, predicted, lower, upper, relative_width, capacity, model }];
+        action
+    };
+    for (to, planned, words) in [
+        (4, 3, "scale out what is planned (dry run)"),
+        (2, 3, "scale in what is planned (dry run)"),
+        (3, 3, "keep what is planned (dry run)"),
+        (4, 8, "scale in (dry run)"),
+    ] {
+        for known in [Some(&capacity(planned)), None] {
+            let text = explain(&action(to, f64::from(planned)), known);
+            let head = format!("w at 1970-01-01T00:00:00Z: {words}\n  serves now 8 replicas");
+            assert!(text.starts_with(&head), "{head:?} is not in\n{text}");
+        }
+    }
+    let changed = explain_change(&action(4, 3.0));
+    assert!(changed.starts_with("scale out what is planned to 4 replicas of 2 cores and 8 GiB by"), "{changed}");
 }
 
 #[test]

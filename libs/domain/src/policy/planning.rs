@@ -328,9 +328,7 @@ fn with_lead_time<'a>(rules: &'a Rules, times: &LeadTimes, prediction: &Predicti
     if lead_time_s == rules.forecast.lead_time_s {
         return Cow::Borrowed(rules);
     }
-    let mut rules = rules.clone();
-    rules.forecast.lead_time_s = lead_time_s;
-    Cow::Owned(rules)
+    Cow::Owned(rules.clone().with_lead_time(lead_time_s))
 }
 
 impl Rules {

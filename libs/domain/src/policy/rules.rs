@@ -10,6 +10,10 @@ use super::threshold::Threshold;
 use crate::guardrail::Guardrails;
 use crate::resource::Resource;
 use crate::sample::Platform;
+use std::borrow::Cow;
+
+/// Memory is configured in this unit, in bytes.
+const MIB: f64 = 1_048_576.0;
 
 /// The policies that there are.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,19 +97,24 @@ impl Default for Rules {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{key} is {value}: {remedy}")]
 pub struct RulesError {
-    /// The setting.
-    pub key: &'static str,
+    /// The setting, with what stands above it where its name alone does not tell which it is.
+    pub key: Cow<'static, str>,
     /// Its value.
     pub value: String,
     /// What to do.
     pub remedy: String,
 }
 
-fn require(holds: bool, key: &'static str, value: impl ToString, remedy: impl Into<String>) -> Result<(), RulesError> {
-    if holds { Ok(()) } else { Err(RulesError { key, value: value.to_string(), remedy: remedy.into() }) }
+fn require(
+    holds: bool,
+    key: impl Into<Cow<'static, str>>,
+    value: impl ToString,
+    remedy: impl Into<String>,
+) -> Result<(), RulesError> {
+    if holds { Ok(()) } else { Err(RulesError { key: key.into(), value: value.to_string(), remedy: remedy.into() }) }
 }
 
-fn positive(key: &'static str, value: f64) -> Result<(), RulesError> {
+fn positive(key: impl Into<Cow<'static, str>>, value: f64) -> Result<(), RulesError> {
     require(value.is_finite() && value > 0.0, key, value, "give a number above 0")
 }
 
@@ -129,14 +138,25 @@ impl Rules {
         validate_forecast(&self.forecast)?;
         self.rates.iter().try_for_each(validate_rate)?;
         positive("cpu_cores_grain", self.sizing.cpu_cores_grain)?;
-        positive("memory_bytes_grain", self.sizing.memory_bytes_grain)?;
+        positive("memory_mib_grain", self.sizing.memory_bytes_grain / MIB)?;
         for t in &self.sizing.prices.instance_types {
             let sound = [t.cpu_cores, t.memory_bytes].iter().all(|v| v.is_finite() && *v > 0.0)
                 && t.price_per_h.is_finite()
                 && t.price_per_h >= 0.0;
             require(sound, "instance_types", &t.name, "give positive cores and memory and a price of at least 0")?;
         }
-        self.guardrails.validate()
+        self.guardrails.validate()?;
+        let (valid_for_s, lead_time_s) = (self.guardrails.pace.valid_for_s, self.forecast.lead_time_s);
+        let remedy = format!("an action would be void before it serves: give at least lead_time_s ({lead_time_s})");
+        require(valid_for_s >= lead_time_s, "guardrails.valid_for_s", valid_for_s, remedy)
+    }
+
+    /// With another lead time; an action stays valid until it can serve.
+    pub fn with_lead_time(mut self, lead_time_s: u32) -> Self {
+        self.forecast.lead_time_s = lead_time_s;
+        let valid_for_s = &mut self.guardrails.pace.valid_for_s;
+        *valid_for_s = (*valid_for_s).max(lead_time_s);
+        self
     }
 }
 
@@ -176,7 +196,7 @@ fn validate_proactive(p: &Proactive) -> Result<(), RulesError> {
     let share = p.memory_shrink_share;
     require((0.0..1.0).contains(&share), "memory_shrink_share", share, "give a share from 0 and below 1")?;
     match p.aim {
-        Aim::BeatReactive { changes_per_day_max } => positive("changes_per_day_max", changes_per_day_max),
+        Aim::BeatReactive { changes_per_day_max } => positive("proactive.changes_per_day_max", changes_per_day_max),
         Aim::Weighted(w) => {
             let sound = [w.short, w.unmet, w.changes].iter().all(|x| x.is_finite() && *x >= 0.0);
             require(sound, "weights", format!("{w:?}"), "give numbers of at least 0")
@@ -193,17 +213,15 @@ fn validate_proactive(p: &Proactive) -> Result<(), RulesError> {
 }
 
 fn validate_rate(rate: &RateRule) -> Result<(), RulesError> {
-    require(
-        Resource::of_kpi(rate.kpi.as_str()).is_none(),
-        "rates",
-        &rate.kpi,
-        "it is sized as a resource already, not by what a replica serves of it",
-    )?;
+    let section = format!("rates.{}", rate.kpi);
     match rate.per_replica {
-        PerReplica::Stated(per_replica) => positive("per_replica", per_replica),
+        _ if Resource::of_kpi(rate.kpi.as_str()).is_some() => {
+            require(false, section, "a resource", "it is sized as that, not by what a replica serves of it")
+        }
+        PerReplica::Stated(per_replica) => positive(format!("{section}.per_replica"), per_replica),
         PerReplica::Learnt { utilisation } => require(
             utilisation > 0.0 && utilisation <= 1.0,
-            "utilisation",
+            format!("{section}.utilisation"),
             utilisation,
             "give a share of the CPU above 0 and up to 1",
         ),
@@ -236,7 +254,7 @@ impl Guardrails {
         )?;
         let reals = [
             ("cpu_cores_min", b.cpu_cores_min, "cpu_cores_max", b.cpu_cores_max),
-            ("memory_bytes_min", b.memory_bytes_min, "memory_bytes_max", b.memory_bytes_max),
+            ("memory_mib_min", b.memory_bytes_min / MIB, "memory_mib_max", b.memory_bytes_max.map(|high| high / MIB)),
         ];
         for (low_key, low, high_key, high) in reals {
             require(low.is_finite() && low >= 0.0, low_key, low, "give a number of at least 0")?;
@@ -295,6 +313,29 @@ mod tests {
         let mut rules = Rules::default();
         rules.guardrails.bounds.replicas_max = 0;
         assert_eq!(rules.validate().expect_err("min above max").key, "replicas_max");
+        let mut rules = Rules::default();
+        (rules.guardrails.bounds.memory_bytes_min, rules.guardrails.bounds.memory_bytes_max) = (512.0 * MIB, Some(MIB));
+        assert_eq!(
+            rules.validate().expect_err("min above max").to_string(),
+            "memory_mib_max is 1: give a number above 0, at least memory_mib_min (512)"
+        );
+    }
+
+    #[test]
+    fn an_action_that_would_be_void_before_it_serves_is_refused() {
+        let valid_for = |valid_for_s| {
+            let mut rules = Rules::default();
+            rules.guardrails.pace.valid_for_s = valid_for_s;
+            rules
+        };
+        assert_eq!(valid_for(900).validate(), Ok(()));
+        assert_eq!(
+            valid_for(899).validate().expect_err("a lead time of 900 s").to_string(),
+            "guardrails.valid_for_s is 899: an action would be void before it serves: give at least lead_time_s (900)"
+        );
+        let learnt = valid_for(900).with_lead_time(1500);
+        assert_eq!((learnt.guardrails.pace.valid_for_s, learnt.validate()), (1500, Ok(())));
+        assert_eq!(learnt.with_lead_time(60).guardrails.pace.valid_for_s, 1500);
     }
 
     #[test]

@@ -181,12 +181,33 @@ impl Simple {
 }
 
 impl Planning {
+    /// The rules of the policy of that label with a lead time, where a row is known so long after its instant, in
+    /// seconds.
+    ///
+    /// # Errors
+    /// With the arguments that make no sense.
+    pub(super) fn rules_with(&self, label: &str, lead_s: u32, known_after_s: u32) -> Result<RuleBook> {
+        let step = if known_after_s > 0 { " with the step, at whose end a row is known" } else { "" };
+        let given = || format!("--lead-time {lead_s}s{step}, --policies {label:?}");
+        self.rules(lead_s.saturating_add(known_after_s)).with_context(given)
+    }
+
     /// The rules where what is decided serves so long after a sample's instant, in seconds.
     ///
     /// # Errors
     /// When the section makes no sense.
     pub(super) fn rules(&self, ahead_s: u32) -> Result<RuleBook> {
-        PlannerConfig { lead_time_s: ahead_s, learn_lead_time: false, ..self.config.clone() }.rules(&self.groups)
+        let mut config = PlannerConfig { lead_time_s: ahead_s, learn_lead_time: false, ..self.config.clone() };
+        // What is configured is for another lead time: an action stays valid until it can serve.
+        let valid_for_s = &mut config.guardrails.valid_for_s;
+        *valid_for_s = (*valid_for_s).max(ahead_s);
+        for section in config.sections.values_mut() {
+            let valid_for_s = section.overrides.get_mut("guardrails").and_then(|table| table.get_mut("valid_for_s"));
+            if let Some(Value::Integer(valid_for_s)) = valid_for_s {
+                *valid_for_s = (*valid_for_s).max(ahead_s.into());
+            }
+        }
+        config.rules(&self.groups)
     }
 }
 

@@ -305,6 +305,22 @@ fn the_evaluators_account_agrees() {
 }
 
 #[test]
+fn a_lead_time_that_is_too_long_with_the_step_is_refused_before_the_trace_is_looked_at() {
+    let checked = |stamped, step_s, lead_s| {
+        let mut request = Request { lead_times_s: vec![lead_s], stamped, ..request(Path::new("no-such-trace.csv")) };
+        request.trace.step_s = step_s;
+        check(&Settings::default(), &request).map_err(|error| format!("{error:#}"))
+    };
+    assert_eq!(checked(Stamped::End, 0, 7200), Ok(()));
+    assert_eq!(checked(Stamped::Start, 300, 6900), Ok(()));
+    for (step_s, lead_s) in [(0, 7200), (300, 6901)] {
+        let refused = checked(Stamped::Start, step_s, lead_s).unwrap_err();
+        assert!(refused.starts_with(&format!("--lead-time {lead_s}s with the step, ")), "{refused}");
+        assert!(refused.contains("give at most 7200"), "{refused}");
+    }
+}
+
+#[test]
 fn what_cannot_be_compared_is_an_error_that_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let file = trace(folder.path());

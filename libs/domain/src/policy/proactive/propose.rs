@@ -60,8 +60,18 @@ impl Proactive {
             let forecast = forecast_of(prediction, resource);
             let judged = match resource {
                 Resource::Cpu => forecast.and_then(|_| track.asked(settings, prices, CORES_UNIT, ahead)).map(|asked| {
-                    proposal.reasons.extend(onset_reason(&asked, ahead));
-                    self.judge_cpu(&asked, (base, serves), settings, (track, prices), &mut proposal.reasons)
+                    let reasons = &mut proposal.reasons;
+                    reasons.extend(onset_reason(&asked, ahead));
+                    let judged = self.judge_cpu(&asked, (base, serves), settings, (track, prices), reasons);
+                    let grows = judged.0 == Some(Direction::Out);
+                    let passed = grows.then(|| passed_reason(&asked, base, settings, prediction, (track, live, ahead)));
+                    match passed.flatten() {
+                        Some(passed) => {
+                            reasons.push(passed);
+                            (None, Resource::Cpu.of(base))
+                        }
+                        None => judged,
+                    }
                 }),
                 Resource::Memory => self.judge_memory(live, forecast, (base, serves), settings, &mut proposal.reasons),
             };
@@ -193,6 +203,32 @@ fn onset_reason(asked: &Asked, ahead: &Ahead) -> Option<Reason> {
     });
     let why: Vec<String> = by_itself.into_iter().chain(by_a_peer).collect();
     (!why.is_empty()).then(|| reason("proactive.onset", format!("a rise is due: {}", why.join("; "))))
+}
+
+/// Why growth is left that a surge alone asks for that has passed, where the workload's surges are over before new
+/// capacity can serve and don't come again while the rule in use recalls them.
+fn passed_reason(
+    asked: &Asked,
+    base: &Capacity,
+    settings: &Settings,
+    prediction: &Prediction,
+    (track, live, ahead): (&Track, &Live, &Ahead),
+) -> Option<Reason> {
+    let recalls_s = RULES[asked.rule].recalls_s(settings.serves_until_s());
+    let now = (prediction.made_at, prediction.step_s);
+    let short = live.surges.passed(settings.lead_time_s, now, recalls_s)?;
+    let used = forecast_of(prediction, Resource::Cpu)?.last.filter(|used| used.is_finite()).unwrap_or(0.0);
+    let stands = Resource::Cpu.of(base);
+    let afresh = track.asked_afresh(settings, asked.rule, used as f32, ahead);
+    if afresh.and_then(|amount| asked.deadband.direction(amount, stands as f32)) == Some(Direction::Out) {
+        return None;
+    }
+    let text = format!(
+        "{}: what asks for more has passed; the last {short} such surges of this workload were over before new capacity could serve, and seldom came again soon: {} stay",
+        Resource::Cpu.kpi(),
+        amount_gone_by(Resource::Cpu, base, prediction.capacity.as_ref()),
+    );
+    Some(reason("surge.passed", text))
 }
 
 /// The forecast of a resource in a prediction.

@@ -106,6 +106,13 @@ struct OpenBin {
     is_led: bool,
 }
 
+impl OpenBin {
+    /// Greatest demand so far, 0 for none.
+    fn amount(&self) -> f32 {
+        self.greatest.map_or(0.0, |greatest| greatest.amount)
+    }
+}
+
 impl Default for Track {
     fn default() -> Self {
         Self {
@@ -205,26 +212,22 @@ impl Track {
         &self.onsets
     }
 
-    /// How high the last onsets went, where another one is due or a peer leads; 0 otherwise.
-    fn onset_level(&self, settings: &Settings, bin: i64, is_led: bool) -> (f32, Option<Due>) {
+    /// What rules look at with `newest` as the newest bin, in which the demand has lasted so high; and whether an onset
+    /// is due by the series' own intervals.
+    fn view_with(&self, settings: &Settings, unit: f32, newest: &OpenBin, lasting: f32) -> (View<'_>, Option<Due>) {
         let ahead_bins = (settings.delay_bins() + settings.hold_bins()) as i64;
-        let due = self.onsets.due(bin, ahead_bins);
-        let level = self.onsets.level().filter(|_| due.is_some() || is_led);
-        (level.unwrap_or(0.0), due)
-    }
-
-    /// What rules look at of the bins that are over.
-    fn closed_view(&self, settings: &Settings, unit: f32) -> View<'_> {
-        View {
+        let due = self.onsets.due(newest.bin, ahead_bins);
+        let view = View {
             maxima: &self.maxima,
             quantiles: self.quantiles,
-            onset: 0.0,
-            open: 0.0,
-            lasting: 0.0,
-            forecast: None,
+            onset: self.onsets.level().filter(|_| due.is_some() || newest.is_led).unwrap_or(0.0),
+            open: newest.amount(),
+            lasting,
+            forecast: newest.forecast,
             unit,
             floor_utilisation: settings.floor_utilisation,
-        }
+        };
+        (view, due)
     }
 
     /// What a demand that may have been greater is taken for where rules are tried: the greatest of the last week, or half
@@ -258,19 +261,17 @@ impl Track {
     }
 
     fn close(&mut self, settings: &Settings, prices: &mut Prices, measure: Measure, open: &OpenBin) {
-        let OpenBin { bin, greatest, forecast, is_led } = *open;
+        let OpenBin { bin, greatest, .. } = *open;
         let demand = greatest.map(|greatest| greatest.amount);
         let believed = greatest.map(|greatest| self.believed(bin, greatest));
-        let lasting = self.lasting(settings, demand.unwrap_or(0.0));
+        let lasting = self.lasting(settings, open.amount());
         self.ring.close(bin, demand);
         let delay = settings.delay_bins();
         self.maxima = Maxima::of(&self.ring, delay, settings.hold_bins());
         if bin.rem_euclid(HOUR_BINS) == 0 || self.quantiles.is_none() && self.ring.len() == DAY_BINS as usize {
             self.quantiles = self.ring.quantiles(QUANTILE_BINS, DEMAND_LEVELS);
         }
-        let (onset, _) = self.onset_level(settings, bin, is_led);
-        let open = demand.unwrap_or(0.0);
-        let view = View { onset, open, lasting, forecast, ..self.closed_view(settings, measure.unit) };
+        let (view, _) = self.view_with(settings, measure.unit, open, lasting);
         let targets = RULES.map(|rule| demand.and_then(|_| rule.target(&view)));
         let floor = lasting / settings.floor_utilisation;
         let closed = ClosedBin { bin, delay_bins: delay, demand: believed, decay: DECAY, grain: measure.grain };
@@ -352,16 +353,13 @@ impl Track {
 
     /// What rules look at now, and whether an onset is due by the series' own intervals. `None` before the first demand.
     fn view(&self, settings: &Settings, unit: f32, ahead: &Ahead) -> Option<(View<'_>, Option<Due>)> {
-        let open = self.open.and_then(|open| open.greatest).map(|greatest| greatest.amount);
-        if self.ring.is_empty() && open.is_none() {
+        let greatest = self.open.and_then(|open| open.greatest);
+        if self.ring.is_empty() && greatest.is_none() {
             return None;
         }
-        let open = open.unwrap_or(0.0);
         let bin = self.open.map(|open| open.bin).or(self.ring.newest())?;
-        let (onset, due) = self.onset_level(settings, bin, ahead.led.is_some());
-        let (lasting, forecast) = (self.lasting(settings, open), ahead.forecast);
-        let view = View { onset, open, lasting, forecast, ..self.closed_view(settings, unit) };
-        Some((view, due))
+        let newest = OpenBin { bin, greatest, forecast: ahead.forecast, is_led: ahead.led.is_some() };
+        Some(self.view_with(settings, unit, &newest, self.lasting(settings, newest.amount())))
     }
 
     /// The capacity to have now. `None` before the first demand.
@@ -374,5 +372,13 @@ impl Track {
             Some(Asked { rule, amount, deadband: RULES[rule].deadband, due })
         };
         asked(in_use).or_else(|| asked(usize::from(FIRST_RULE)))
+    }
+
+    /// What a rule asks for of CPU now by a demand and what recurs alone, whatever else it recalls of the time just gone
+    /// by.
+    pub fn asked_afresh(&self, settings: &Settings, rule: usize, demand: f32, ahead: &Ahead) -> Option<f32> {
+        let (view, _) = self.view(settings, CORES_UNIT, ahead)?;
+        let maxima = &self.maxima.recurring();
+        RULES[rule].target(&View { maxima, open: demand, lasting: demand, forecast: None, ..view })
     }
 }

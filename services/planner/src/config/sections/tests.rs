@@ -32,6 +32,7 @@ fn rules<'a>(book: &'a RuleBook, workload: &str, source: &str) -> &'a Rules {
 const COMPOSED: &str = r#"
 lead_time_s = 600
 guardrails.replicas_max = 50
+guardrails.valid_for_s = 3600
 
 [planner.for.slow]
 workloads = ["db-*", "mail"]
@@ -133,4 +134,8 @@ fn what_makes_no_sense_together_is_refused_with_the_sections() {
         "{both}"
     );
     book(&format!("{few}{}", many("db-*")));
+    let slow = "[planner.for.slow]\nworkloads = [\"db-*\"]\nlead_time_s = 1800\n";
+    let void = refusal(slow);
+    assert!(void.contains("[planner.for.slow] does not make sense: guardrails.valid_for_s is 900"), "{void}");
+    book(&format!("{slow}guardrails.valid_for_s = 1800\n"));
 }

@@ -2,6 +2,8 @@
 
 use super::super::tests::request;
 use super::*;
+use prescale_domain::policy::RulesFor as _;
+use prescale_domain::workload::WorkloadId;
 use std::path::Path;
 
 fn labels(policies: &[&str], settings: &Settings) -> Vec<String> {
@@ -98,4 +100,16 @@ fn a_share_is_stated_where_it_holds_for_all() {
     let section = "workloads = [\"web-*\"]\nproactive.short_share = 0.1".parse::<Table>().unwrap();
     settings.planner.sections.insert("web".to_owned(), section.try_into().unwrap());
     assert_eq!(stated(label, &settings), None);
+}
+
+#[test]
+fn what_is_decided_stays_valid_until_it_serves() {
+    let mut settings = Settings::default();
+    let section = "workloads = [\"web-*\"]\nguardrails.valid_for_s = 1000".parse::<Table>().unwrap();
+    settings.planner.sections.insert("web".to_owned(), section.try_into().unwrap());
+    let policy = parsed("planner", &settings, &request(Path::new("trace.csv"))).unwrap();
+    let Kind::Planner(planning) = policy.kind else { panic!("the planner") };
+    let book = planning.rules(1200).unwrap();
+    let pace = |name: &str| book.rules_for(&WorkloadId::new(name).unwrap(), "trace").rules.guardrails.pace.clone();
+    assert_eq!([pace("web-1").valid_for_s, pace("db").valid_for_s], [1200; 2]);
 }
