@@ -2,9 +2,9 @@
 
 use super::{CapacitySchedule, PriceList};
 use crate::action::{Action, ActionOutcome, ActionResult, Mechanism};
-use crate::wording::{bytes, cores};
 use crate::sample::Capacity;
 use crate::time::EventTime;
+use crate::wording::{bytes, cores};
 use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
 use std::collections::BTreeMap;
