@@ -216,6 +216,9 @@ mod tests {
         let mut config = Config::default();
         config.parquet.folder = "archive".into();
         let stages: Vec<_> = config.stages().iter().map(|entry| entry.stage).collect();
-        assert_eq!(stages, ["archiver-parquet-fingerprints", "archiver-parquet-predictions"]);
+        assert_eq!(
+            stages,
+            ["archiver-parquet-fingerprints", "archiver-parquet-predictions", "archiver-parquet-groups"]
+        );
     }
 }

@@ -7,16 +7,16 @@ use super::{Layout, date};
 use crate::stage::Taken;
 use anyhow::{Context as _, Result, bail, ensure};
 use prescale_bus::crash_point::CrashPoint;
-use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::marker::PhantomData;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A journal that got none of so many records of its partition is closed.
 const IDLE_RECORDS: u64 = 20_000;
-/// Days that are remembered as closed, and sources; what is forgotten is looked up again.
+/// Days that are remembered as closed, and streams; what is forgotten is looked up again.
 const REMEMBERED_MAX: usize = 1000;
 
 /// When a file is due.
@@ -33,7 +33,7 @@ struct Open {
     first: Option<(i64, EventTime)>,
     last_offset: i64,
     rows: usize,
-    sources: BTreeSet<SourceName>,
+    streams: BTreeSet<Arc<str>>,
     /// Records of the partition that came when the last one of this day came.
     appended_at: u64,
 }
@@ -43,8 +43,8 @@ impl Open {
         self.first.get_or_insert((offset, value.at()));
         self.last_offset = offset;
         self.rows += value.rows();
-        if !self.sources.contains(value.source()) {
-            self.sources.insert(value.source().clone());
+        if !self.streams.contains(value.stream()) {
+            self.streams.insert(value.stream().into());
         }
         self.appended_at = came;
     }
@@ -57,7 +57,7 @@ pub(super) struct Days<C> {
     open: BTreeMap<i64, Open>,
     /// By day, the last position that its files hold; -1 for none.
     closed: BTreeMap<i64, i64>,
-    newest_ms: BTreeMap<SourceName, i64>,
+    newest_ms: BTreeMap<Arc<str>, i64>,
     /// Days of which a record that came again was compared with what is archived.
     compared: BTreeSet<i64>,
     came: u64,
@@ -95,20 +95,20 @@ impl<C: Tabular> Days<C> {
     }
 
     fn load(&mut self, day: i64, path: &Path) -> Result<()> {
-        let (mut first, mut last_offset, mut rows, mut sources) = (None, -1, 0, BTreeSet::new());
+        let (mut first, mut last_offset, mut rows, mut streams) = (None, -1, 0, BTreeSet::new());
         let journal = Journal::open(path, |entry| {
             let value = C::decode(&entry.value).with_context(|| format!("in {}", path.display()))?;
             first.get_or_insert((entry.offset, value.at()));
             last_offset = entry.offset;
             rows += value.rows();
-            sources.insert(value.source().clone());
+            streams.insert(value.stream().into());
             Ok(())
         })?;
         if last_offset <= self.closed_to(day)? {
             drop(journal);
             return remove(path);
         }
-        self.open.insert(day, Open { journal, first, last_offset, rows, sources, appended_at: 0 });
+        self.open.insert(day, Open { journal, first, last_offset, rows, streams, appended_at: 0 });
         Ok(())
     }
 
@@ -147,8 +147,13 @@ impl<C: Tabular> Days<C> {
         if self.newest_ms.len() >= REMEMBERED_MAX {
             self.newest_ms.clear();
         }
-        let newest = self.newest_ms.entry(value.source().clone()).or_insert(i64::MIN);
-        *newest = value.at().as_ms().max(*newest);
+        let at_ms = value.at().as_ms();
+        match self.newest_ms.get_mut(value.stream()) {
+            Some(newest) => *newest = at_ms.max(*newest),
+            None => {
+                self.newest_ms.insert(value.stream().into(), at_ms);
+            }
+        }
         let begins = self.open.get(&day).and_then(|open| open.first);
         let span_ms = begins.map_or(0, |(_, first)| value.at().as_ms().abs_diff(first.as_ms()));
         if span_ms >= self.rules.span_ms_max.unsigned_abs() {
@@ -170,7 +175,7 @@ impl<C: Tabular> Days<C> {
             let journal = Journal::open(&path, |_| bail!("{} appeared from elsewhere", path.display()))?;
             File::open(self.layout.journals()).and_then(|folder| folder.sync_all())?;
             let open =
-                Open { journal, first: None, last_offset: -1, rows: 0, sources: BTreeSet::new(), appended_at: 0 };
+                Open { journal, first: None, last_offset: -1, rows: 0, streams: BTreeSet::new(), appended_at: 0 };
             self.open.insert(day, open);
         }
         self.open.get_mut(&day).context("the journal was just opened")
@@ -208,8 +213,8 @@ impl<C: Tabular> Days<C> {
     fn close_idle(&mut self) -> Result<()> {
         let is_idle = |(day, open): (&i64, &Open)| {
             let end_ms = date::end_ms(*day).saturating_add(self.rules.idle_ms);
-            let is_past = |source| self.newest_ms.get(source).is_some_and(|newest| *newest >= end_ms);
-            open.sources.iter().all(is_past) || self.came - open.appended_at >= IDLE_RECORDS
+            let is_past = |stream| self.newest_ms.get(stream).is_some_and(|newest| *newest >= end_ms);
+            open.streams.iter().all(is_past) || self.came - open.appended_at >= IDLE_RECORDS
         };
         let idle: Vec<i64> = self.open.iter().filter(|o| is_idle(*o)).map(|(day, _)| *day).collect();
         idle.into_iter().try_for_each(|day| self.close(day))

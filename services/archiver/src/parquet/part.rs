@@ -60,17 +60,17 @@ pub(super) fn covered(folder: &Path, partition: u32) -> Result<i64> {
     last.with_context(|| format!("{} says nothing of {LAST_POSITION}: it is none of the archiver's", path.display()))
 }
 
-/// Whether the file that holds a position has a row of this workload and instant.
+/// Whether the file that holds a position has a row of this subject and instant.
 pub(super) fn has_row<C: Tabular>(folder: &Path, partition: u32, offset: i64, value: &C) -> Result<bool> {
     let Some((_, path)) = parts(folder, partition)?.into_iter().rfind(|(first, _)| *first <= offset) else {
         return Ok(false);
     };
     for batch in batches(&path)? {
         let batch = batch.with_context(|| format!("cannot read {}", path.display()))?;
-        let workloads = column(&batch, "workload")?.as_string::<i32>();
+        let subjects = column(&batch, C::SUBJECT)?.as_string::<i32>();
         let instants = column(&batch, "at")?.as_primitive::<TimestampMillisecondType>();
         let is_it =
-            |row: usize| workloads.value(row) == value.workload().as_str() && instants.value(row) == value.at().as_ms();
+            |row: usize| subjects.value(row) == value.workload().as_str() && instants.value(row) == value.at().as_ms();
         if (0..batch.num_rows()).any(is_it) {
             return Ok(true);
         }
