@@ -298,6 +298,7 @@ fn a_store_that_is_down_does_not_hold_up_the_others() {
     assert_files_hold_the_log(bus.as_ref(), folder.path());
 }
 
+const ROWS_PER_FILE_MAX: usize = 700;
 const CHILD: &str = "PRESCALE_TEST_ARCHIVER_CHILD";
 
 /// Not a test of its own: the process that the test below kills. It archives until nothing is left.
@@ -310,7 +311,7 @@ fn child_archives_into_files() {
     let (bus, context): (Arc<dyn Bus>, _) = (Arc::new(open(&folder.join("log.db"))), context("files"));
     let mut config = Config::default();
     config.parquet.folder = folder.join("archive");
-    config.parquet.rows_per_file_max = 700;
+    config.parquet.rows_per_file_max = ROWS_PER_FILE_MAX;
     config.parquet.span_s_max = 1800;
     let shutdown = CancellationToken::new();
     std::thread::scope(|scope| {
@@ -351,6 +352,9 @@ fn files_hold_every_row_once_though_the_archiver_is_killed_between_its_effects()
     assert!(archive(None).success());
     let bus = open(&folder.path().join("log.db"));
     assert_files_hold_the_log(&bus, &folder.path().join("archive"));
+    for topic in [Fingerprint::TOPIC, Prediction::TOPIC, GroupPrediction::TOPIC] {
+        assert_no_two_files_fit_into_one(&folder.path().join("archive").join(topic));
+    }
     assert!(files(&folder.path().join("archive/.open")).iter().all(|path| path.ends_with("lock")));
 }
 
@@ -361,6 +365,23 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
     }
     found
+}
+
+/// However often the archiver was killed and started, neighbouring files of a day and partition are two for their size.
+fn assert_no_two_files_fit_into_one(folder: &Path) {
+    let mut by_partition: BTreeMap<String, BTreeMap<i64, usize>> = BTreeMap::new();
+    for path in files(folder) {
+        let file = std::fs::File::open(&path).expect("it opens");
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).expect("it is Parquet");
+        let rows = usize::try_from(reader.metadata().file_metadata().num_rows()).expect("a count");
+        let name = path.with_extension("").display().to_string();
+        let (partition, first) = name.rsplit_once('-').expect("part-PARTITION-POSITION");
+        by_partition.entry(partition.to_owned()).or_default().insert(first.parse().expect("a position"), rows);
+    }
+    for (partition, files) in by_partition {
+        let rows: Vec<usize> = files.into_values().collect();
+        assert!(rows.windows(2).all(|pair| pair[0] + pair[1] > ROWS_PER_FILE_MAX), "{partition}: {rows:?}");
+    }
 }
 
 /// The rows of all files of a topic, with some of their columns as text, sorted.

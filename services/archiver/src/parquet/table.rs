@@ -10,6 +10,7 @@ use arrow::array::{
     ArrayRef, BooleanBuilder, Float64Builder, Int32Builder, RecordBatch, StringBuilder, TimestampMillisecondBuilder,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use parquet::file::metadata::KeyValue;
 use prescale_contracts::Contract;
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint};
 use prescale_domain::kpi::KpiName;
@@ -21,6 +22,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 const UTC: &str = "UTC";
+/// Key of the file's metadata: which sets of features its rows have.
+const SCHEMA_HASHES: &str = "prescale.feature_schema_hashes";
 
 /// A record that has a table.
 pub(crate) trait Tabular: Contract + Send {
@@ -40,6 +43,8 @@ pub(crate) trait Tabular: Contract + Send {
 pub(crate) trait Rows<C>: Default {
     /// Takes in which columns a record needs; to be called with all records before the first row.
     fn learn(&mut self, value: &C);
+    /// The same of a file whose rows are to stand before them: its columns, and what it says of itself.
+    fn learn_file(&mut self, _columns: &Schema, _says: &[KeyValue]) {}
     /// The columns.
     fn schema(&self) -> SchemaRef;
     /// Appends a record's rows.
@@ -191,6 +196,17 @@ impl Rows<Fingerprint> for FingerprintRows {
         }
     }
 
+    fn learn_file(&mut self, columns: &Schema, says: &[KeyValue]) {
+        let hashes = says.iter().filter(|pair| pair.key == SCHEMA_HASHES).filter_map(|pair| pair.value.as_deref());
+        let hashes = hashes.flat_map(|hashes| hashes.split(',')).filter(|hash| !hash.is_empty());
+        self.schema_hashes.extend(hashes.map(Arc::<str>::from));
+        for (window, names) in WINDOWS.into_iter().zip(&mut self.extra_names) {
+            let prefix = format!("{window}_{EXTRA}");
+            let of_window = columns.fields().iter().filter_map(|field| field.name().strip_prefix(prefix.as_str()));
+            names.extend(of_window.map(str::to_owned));
+        }
+    }
+
     fn schema(&self) -> SchemaRef {
         let mut fields = SubjectBuilders::fields("kpi");
         fields.push(Field::new("anomaly", DataType::Boolean, false));
@@ -237,7 +253,7 @@ impl Rows<Fingerprint> for FingerprintRows {
 
     fn metadata(&self) -> Vec<(&'static str, String)> {
         let hashes: Vec<&str> = self.schema_hashes.iter().map(|hash| &**hash).collect();
-        vec![("prescale.feature_schema_hashes", hashes.join(","))]
+        vec![(SCHEMA_HASHES, hashes.join(","))]
     }
 }
 
