@@ -1,6 +1,7 @@
 //! The services as processes of their own over one bus, as operators run them: started, ended at a crash point, killed,
 //! and stopped in good order. They read one configuration file, that of [`crate::open_loop`].
 
+use crate::influxdb2::{self, Influxdb2};
 use crate::open_loop;
 use crate::processes::{binary, terminate};
 use bus_tests::faults::crash::SIGABRT;
@@ -24,8 +25,10 @@ use tokio_util::sync::CancellationToken;
 
 /// The service that writes the samples.
 pub const COLLECTOR: &str = "collector";
+/// The service that keeps what the others write, and has no part in it.
+pub const ARCHIVER: &str = "archiver";
 
-/// The services of an installation: whoever has a stage, and the collector.
+/// The services of an installation that write records: whoever has a stage, and the collector.
 pub fn services() -> Vec<&'static str> {
     let settings = open_loop::settings(open_loop::HOURS);
     let is_one = |service: &&ServiceEntry| service.name == COLLECTOR || !(service.stages)(&settings).is_empty();
@@ -37,9 +40,10 @@ const CRASHING: &str = "PRESCALE_TEST_CRASHING_SERVICE";
 /// The test that calls [`run_crashing_service`], in the binary that runs.
 const CRASHING_TEST: &str = "services::child_runs_a_service_up_to_a_crash_point";
 
-/// Services over one bus, with a folder of their own and on Kafka a prefix.
+/// Services over one bus, with a folder and a store of their own and on Kafka a prefix.
 pub struct Installation {
     folder: TempDir,
+    store: Influxdb2,
     /// On the embedded log there is none.
     kafka_prefix: Option<String>,
     /// So many hours of the span are written.
@@ -51,6 +55,33 @@ pub struct Installation {
 struct Running {
     child: Child,
     log: PathBuf,
+}
+
+/// The archiver's folder, in that of the installation.
+const ARCHIVE: &str = "archive";
+
+/// The archiver's sections of the configuration.
+fn stores(store: &Influxdb2) -> String {
+    format!(
+        r#"
+[archiver.parquet]
+folder = "{ARCHIVE}"
+
+[archiver.influxdb]
+url = "{}"
+org = "{}"
+bucket = "{}"
+
+[archiver.influxdb.access]
+token = "{}"
+ca_file = "{}"
+"#,
+        store.url(),
+        influxdb2::ORG,
+        influxdb2::BUCKET,
+        influxdb2::TOKEN,
+        store.ca_file().display()
+    )
 }
 
 impl Installation {
@@ -66,9 +97,11 @@ impl Installation {
 
     fn over(kafka_prefix: Option<String>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        fs::write(folder.path().join("prescale.toml"), open_loop::configuration()).expect("the folder is writable");
+        let store = Influxdb2::start();
+        let configuration = open_loop::configuration() + &stores(&store);
+        fs::write(folder.path().join("prescale.toml"), configuration).expect("the folder is writable");
         let hours = open_loop::FIRST_HOURS;
-        let installation = Self { folder, kafka_prefix, hours, running: BTreeMap::new(), started: 0 };
+        let installation = Self { folder, store, kafka_prefix, hours, running: BTreeMap::new(), started: 0 };
         installation.prescale(&["topics", "apply"]);
         installation
     }
@@ -94,6 +127,16 @@ impl Installation {
                 Arc::new(KafkaBus::connect(options).expect("the broker answers"))
             }
         }
+    }
+
+    /// Where the archiver's files are.
+    pub fn archive(&self) -> PathBuf {
+        self.folder.path().join(ARCHIVE)
+    }
+
+    /// Where the archiver's lines are.
+    pub fn store(&self) -> &Influxdb2 {
+        &self.store
     }
 
     fn command(&self, program: &Path) -> Command {
@@ -192,7 +235,7 @@ impl Installation {
 /// Small steps and many snapshots, by how much a service has to read: each comes by every point often.
 fn batch_records_max(service: &str) -> u32 {
     match service {
-        "fingerprinter" | "predictor" => 60,
+        "fingerprinter" | "predictor" | ARCHIVER => 60,
         "governor" => 5,
         "actuator" => 1,
         _ => 10,

@@ -13,6 +13,7 @@ use prescale_domain::action::{Action, ActionOutcome, ActionResult, Evidence, Mec
 use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::calibration::{LOWER, NOMINAL_COVERAGE, UPPER};
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, WindowFeatures, Windows};
+use prescale_domain::group::{GroupName, GroupPrediction, MemberCount};
 use prescale_domain::kpi::{CPU_CORES_USED, Kpi, KpiKind, KpiName, MEMORY_BYTES, REQUESTS_PER_S};
 use prescale_domain::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
 use prescale_domain::quantiles::Quantiles;
@@ -182,6 +183,10 @@ fn history() -> Vec<OutputRecord> {
         records.push(written);
         newest = id;
         records.push(record(&prediction("web-2", minutes, 1.0), "p").0);
+        let Prediction { made_at, resources, .. } = prediction("all of web", minutes, 6.0);
+        let group = GroupName::new("all of web").expect("a sound name");
+        let members = MemberCount { reported: 2, carried: 1 };
+        records.push(record(&GroupPrediction { group, made_at, members, resources }, "g").0);
     }
     let (decided, action_id) = record(&action("web-1", newest), "a");
     let result = ActionResult {
@@ -271,6 +276,7 @@ fn the_console_shows_the_fleet_and_why_it_was_changed() {
     the_action_says_why(&browser);
     an_earlier_instant_is_explained(&browser);
     fingerprint_and_pipeline_are_shown(&browser);
+    groups_are_shown_as_workloads_are(&browser);
     the_theme_switches(&browser);
     an_unknown_workload_is_said_to_be(&browser);
     nothing_went_wrong_or_elsewhere(&mut browser, &console.url);
@@ -407,6 +413,29 @@ fn fingerprint_and_pipeline_are_shown(browser: &Browser) {
     assert_eq!(stages, serde_json::json!(["364", "1", "50", "0", "1", "50"]), "no stage runs, so all is lag");
     browser.eval("void (location.hash = '#/actions')");
     browser.wait_for("document.querySelector('details.action summary')?.innerText.includes('web-1')");
+}
+
+fn groups_are_shown_as_workloads_are(browser: &Browser) {
+    browser.eval("void document.querySelector('nav a[data-view=groups]').click()");
+    browser.wait_for("document.querySelectorAll('.groups tbody tr').length === 2");
+    let row = browser.text(".groups tbody tr[data-resource=cpu_cores_used]");
+    for text in ["all of web", "2 of 3", "CPU", "6 cores", "7.4"] {
+        assert!(row.contains(text), "{text:?} is missing in {row}");
+    }
+    let line = browser.eval("document.querySelector('.groups .spark-line').getBBox().width");
+    assert!(line.as_f64().is_some_and(|length| length > 30.0), "the sparkline has a curve: {line}");
+    browser.eval("void document.querySelector('.groups a').click()");
+    browser.wait_for("document.querySelector('main h1')?.textContent === 'all of web'");
+    assert_eq!(browser.eval("location.hash"), "#/group/all%20of%20web");
+    assert!(browser.text(".facts").contains("2 of 3") && browser.text(".facts").contains("gru 1.0.0"));
+    browser.wait_for("document.querySelector('[data-resource=cpu_cores_used] .layer.band90')?.getAttribute('d')");
+    let [line, outer] = ["line", "band90"].map(|layer| bounds(browser, layer));
+    assert!(line[2] > 100.0 && outer[2] > 60.0, "{line:?} {outer:?}");
+    assert!((line[0] + line[2] - outer[0]).abs() < 3.0, "the fan begins where the history ends: {line:?} {outer:?}");
+    browser.press(&[key::ESCAPE]);
+    browser.wait_for("document.querySelectorAll('.groups tbody tr').length === 2");
+    browser.eval("void (location.hash = '#/group/no-such')");
+    browser.wait_for("document.querySelector('main').innerText.includes('no forecast of group \"no-such\"')");
 }
 
 fn the_theme_switches(browser: &Browser) {

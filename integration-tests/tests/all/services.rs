@@ -1,19 +1,27 @@
 //! The services as processes of their own, as operators run them, on both buses: each ends at crash points and is
 //! killed at random moments while the others are at work. At the end every topic holds, byte for byte, what it holds
-//! when nobody is interrupted ([`reference`]).
+//! when nobody is interrupted ([`reference`]), and so do the archiver's stores.
 //!
 //! What happens follows from `FAULT_SEED`. By default each service ends at two points, so that each point is some
 //! service's; with `FAULT_MINUTES` each ends at every one, and installation after installation is struck for that long.
 
+use super::archiver::files;
 use bus_tests::conformance::fixture::{pass, until as until_some};
 use bus_tests::faults::crash::{is_of_sources, is_of_starts, of_backend};
 use bus_tests::faults::seed::{Chance, Extent};
-use integration_tests::installation::{COLLECTOR, Installation, run_crashing_service, services};
+use integration_tests::installation::{ARCHIVER, COLLECTOR, Installation, run_crashing_service, services};
 use integration_tests::open_loop::{HOURS, reference, settings};
 use integration_tests::pipeline::{assert_accounted, assert_same, outputs};
 use integration_tests::processes::{is_worked_off, until};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use prescale::services::installation as installation_of;
+use prescale_archiver::stages::{INFLUXDB, PARQUET};
 use prescale_bus::crash_point::CrashPoint;
+use prescale_contracts::Contract;
+use prescale_domain::fingerprint::Fingerprint;
+use prescale_domain::group::GroupPrediction;
+use prescale_domain::prediction::{Prediction, ResourceForecast};
+use std::fs::File;
 
 /// Points at which a service ends, unless it is at all of them.
 const POINTS_EACH: usize = 2;
@@ -103,14 +111,20 @@ fn crash_all(installation: &mut Installation, backend: &str, extent: &Extent, ch
     points.len()
 }
 
-/// Kills services at random moments while the rest of the span is worked through; each is started again at once.
+/// Kills services at random moments while the rest of the span is worked through; each is started again at once. The
+/// archiver comes late, with much to keep.
 fn kill_some(installation: &mut Installation, kills: usize, chance: &mut Chance) -> usize {
     installation.extend();
+    installation.start(ARCHIVER);
     let services = services();
     for nth in 0..kills {
         pass(chance.millis(0..1000));
-        // The collector goes on to the end of the span once it is started again.
-        let service = if nth == 0 { COLLECTOR } else { services[chance.among(0..services.len())] };
+        let service = match nth {
+            // It goes on to the end of the span once it is started again.
+            0 => COLLECTOR,
+            1 | 3 => ARCHIVER,
+            _ => services[chance.among(0..services.len())],
+        };
         installation.kill(service);
         installation.start(service);
     }
@@ -125,7 +139,10 @@ fn finish(mut installation: Installation) {
     for stage in context.graph.stages() {
         until(stage.stage, || is_worked_off(bus.as_ref(), &context, std::slice::from_ref(stage)));
     }
-    for service in services().into_iter().filter(|service| *service != COLLECTOR) {
+    for stage in [INFLUXDB, PARQUET].concat() {
+        until(stage.stage, || is_worked_off(bus.as_ref(), &context, std::slice::from_ref(&stage)));
+    }
+    for service in services().into_iter().filter(|service| *service != COLLECTOR).chain([ARCHIVER]) {
         let address = until_some(service, || installation.ready_at(service));
         installation.prescale(&["health", "--address", &address]);
     }
@@ -133,4 +150,36 @@ fn finish(mut installation: Installation) {
     installation.prescale(&["account"]);
     assert_accounted(bus.as_ref(), &settings);
     assert_same(&outputs(bus.as_ref()), reference());
+    assert_archived(&installation);
+}
+
+fn decoded<C: Contract>() -> Vec<C> {
+    let value = |bytes: Option<&[u8]>| C::decode(bytes.expect("a value")).expect("it is whole");
+    reference()[C::TOPIC].iter().map(|said| value(said.value.as_deref())).collect()
+}
+
+/// The files have every row once, and the store every line.
+fn assert_archived(installation: &Installation) {
+    let forecasts = |resources: &[ResourceForecast]| 2 * resources.iter().map(|r| r.horizons.len()).sum::<usize>();
+    let fingerprints: Vec<Fingerprint> = decoded();
+    let kpis: usize = fingerprints.iter().map(|f| f.kpis.len()).sum();
+    let known = fingerprints.iter().flat_map(|f| &f.kpis).filter(|kpi| kpi.last.is_some()).count();
+    let of_predictions: usize = decoded::<Prediction>().iter().map(|p| forecasts(&p.resources)).sum();
+    let of_groups: usize = decoded::<GroupPrediction>().iter().map(|p| forecasts(&p.resources)).sum();
+    let points = installation.store().points();
+    for (topic, rows, measurement, field, lines) in [
+        (Fingerprint::TOPIC, kpis, "prescale_fingerprint,", "last", known),
+        (Prediction::TOPIC, of_predictions, "prescale_prediction,", "q50", of_predictions),
+        (GroupPrediction::TOPIC, of_groups, "prescale_group_prediction,", "q50", of_groups),
+    ] {
+        let mut archived = 0;
+        for path in files(&installation.archive().join(topic)) {
+            let file = File::open(path).expect("it opens");
+            let reader = ParquetRecordBatchReaderBuilder::try_new(file).expect("it is Parquet");
+            archived += usize::try_from(reader.metadata().file_metadata().num_rows()).expect("a count");
+        }
+        assert_eq!(archived, rows, "rows of {topic}");
+        let of_topic = points.iter().filter(|((series, _), _)| series.starts_with(measurement));
+        assert_eq!(of_topic.filter(|(_, fields)| fields.contains_key(field)).count(), lines, "lines of {measurement}");
+    }
 }

@@ -83,6 +83,16 @@ fn an_unknown_workload_is_404_with_an_error_that_says_so() {
 }
 
 #[test]
+fn groups_are_listed_and_one_that_is_unknown_is_404() {
+    let runtime = runtime();
+    let (address, _) = serve(&runtime, "");
+    let (status, _, body) = get(address, "/api/groups", LOCAL);
+    assert!(status == 200 && body.contains("\"groups\":[]"), "{status} {body}");
+    let (status, _, body) = get(address, "/api/groups/all", LOCAL);
+    assert!(status == 404 && body.contains("no forecast of group"), "{status} {body}");
+}
+
+#[test]
 fn what_cannot_be_asked_of_a_decision_is_400_and_says_what_can() {
     let runtime = runtime();
     let (address, _) = serve(&runtime, "");

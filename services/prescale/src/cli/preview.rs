@@ -1,6 +1,7 @@
 //! `prescale preview`: what would be read from a Prometheus, before anything is.
 
-use super::args::{Format, PreviewArgs};
+use super::args::PreviewArgs;
+use super::common::Format;
 use super::{Failure, quietly, say};
 use crate::pretty_json;
 use crate::services::SERVICES;
