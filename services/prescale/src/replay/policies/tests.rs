@@ -54,7 +54,7 @@ fn a_misspelt_policy_is_refused_with_the_nearest_and_all() {
     assert!(planner.starts_with("--policies \"planer+lead_time_s=600\": there is no such policy"), "{planner}");
     assert!(planner.contains("did you mean \"planner\"?") && planner.contains("as-bought, reactive-5m"), "{planner}");
     assert!(refused("naive:treshold").contains("did you mean \"naive:threshold\"?"));
-    assert!(refused("naive:vpa").contains("naive:planner, naive:proactive, naive:threshold"));
+    assert!(refused("naive:vpa").contains("naive:planner, naive:proactive, naive:cost, naive:threshold"));
     let value = refused("planner+lead_time_s=soon");
     assert!(value.contains("cannot be read with these knobs") && value.contains("lead_time_s"), "{value}");
 }
