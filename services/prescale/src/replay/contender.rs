@@ -37,6 +37,8 @@ pub(super) struct Outcome {
     pub tallies: Vec<Tally>,
     /// By day since 1970, over all workloads.
     pub days: BTreeMap<i64, Sums>,
+    /// What whole capacities cost, in the price list's currency, where they have prices.
+    pub cost: f64,
 }
 
 impl Outcome {
@@ -89,18 +91,19 @@ impl Contender {
         request: &Request,
     ) -> Result<Self> {
         let ahead_s = lead_s + known_after_s;
+        let prices = plan.capacity_prices();
         let mind = match &policy.kind {
             Kind::Foresight(changes_max) => {
-                return Ok(Self { way: Way::Foreseer(Foreseer::new(*changes_max)), scored_from });
+                return Ok(Self { way: Way::Foreseer(Foreseer::new(*changes_max, prices)), scored_from });
             }
             Kind::Simple(simple, knobs) => Mind::Simple { simple, knobs: knobs.clone(), ahead_s },
             Kind::Planner(planning) => {
                 let rules = planning.rules(ahead_s).with_context(|| format!("--policies {:?}", policy.label))?;
                 let planner = Box::new(Planner::new(plan.basis(rules)));
-                Mind::Planner { planner, is_naive: planning.is_naive }
+                Mind::Planner { planner, is_naive: planning.is_naive, sizes_memory: planning.sizes_memory }
             }
         };
-        Ok(Self { way: Way::Follower(Box::new(Follower::new(mind, *lead_s, request))), scored_from })
+        Ok(Self { way: Way::Follower(Box::new(Follower::new(mind, *lead_s, request, prices))), scored_from })
     }
 }
 

@@ -10,6 +10,7 @@ use crate::settings::Settings;
 use anyhow::{Context as _, Result, bail, ensure};
 use prescale_chassis::GroupsConfig;
 use prescale_chassis::config::nearest_name;
+use prescale_domain::kpi::{CPU_CORES_USED, MEMORY_BYTES};
 use prescale_domain::outcome::SizingRule;
 use prescale_domain::outcome::rules::as_bought::AsBought;
 use prescale_domain::outcome::rules::holt_winters::{HoltWinters, Smoothing};
@@ -167,6 +168,8 @@ pub(super) struct Planning {
     pub book: RuleBook,
     /// Whether it gets the naive forecast.
     pub is_naive: bool,
+    /// Whether it sizes memory beside CPU, since instance types are chosen for both.
+    pub sizes_memory: bool,
 }
 
 impl Simple {
@@ -208,6 +211,11 @@ impl Policy {
             Kind::Planner(planning) => planning.is_naive == naive,
             Kind::Foresight(_) => false,
         }
+    }
+
+    /// Whether it sizes memory beside CPU.
+    pub(super) fn sizes_memory(&self) -> bool {
+        matches!(&self.kind, Kind::Planner(planning) if planning.sizes_memory)
     }
 
     /// Why it, or a part of it, does nothing without forecasts; `None` where all of it does something.
@@ -351,7 +359,7 @@ fn simple_knobs(simple: &Simple, given: &[(String, String)]) -> Result<Knobs> {
     Ok(knobs)
 }
 
-/// The planner over CPU alone, by limits, with nothing called that is not carried out.
+/// The planner by limits, with nothing called that is not carried out; over CPU alone, unless instance types are chosen.
 fn planning(name: &str, knobs: &[(String, String)], settings: &Settings, request: &Request) -> Result<Planning> {
     let (is_naive, policy) = name.strip_prefix(NAIVE).map_or((false, name), |policy| (true, policy));
     if policy != PLANNER && PolicyName::ALL.iter().all(|known| known.name() != policy) {
@@ -366,7 +374,7 @@ fn planning(name: &str, knobs: &[(String, String)], settings: &Settings, request
     }
     let config: PlannerConfig = table.try_into().context("[planner] cannot be read with these knobs")?;
     let mut config = PlannerConfig {
-        resources: vec![prescale_domain::kpi::CPU_CORES_USED.to_owned()],
+        resources: vec![CPU_CORES_USED.to_owned()],
         mechanism: MechanismName::Limits,
         cpu_cores_grain: request.grain_cores,
         dry_run: Part(DryRun { simulated: false, elsewhere: false }),
@@ -387,9 +395,11 @@ fn planning(name: &str, knobs: &[(String, String)], settings: &Settings, request
         }
     }
     let groups = settings.grouper.groups.clone();
-    let planning = Planning { book: config.rules(&groups)?, config, groups, is_naive };
-    if let Some(policy) = planning.first(|policy| policy.chooser().is_some()) {
-        bail!("the policy {policy} chooses instance types for CPU and memory together, and a replay sizes CPU alone");
+    let mut planning = Planning { book: config.rules(&groups)?, config, groups, is_naive, sizes_memory: false };
+    if planning.first(|policy| policy.chooser().is_some()).is_some() {
+        planning.sizes_memory = true;
+        planning.config.resources.push(MEMORY_BYTES.to_owned());
+        planning.book = planning.config.rules(&planning.groups)?;
     }
     Ok(planning)
 }

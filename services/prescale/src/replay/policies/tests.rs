@@ -60,6 +60,25 @@ fn a_misspelt_policy_is_refused_with_the_nearest_and_all() {
 }
 
 #[test]
+fn what_chooses_instance_types_sizes_memory_too() {
+    let mut settings = Settings::default();
+    let sized = |label: &str, settings: &Settings| {
+        let policy = parsed(label, settings, &request(Path::new("trace.csv"))).unwrap();
+        let Kind::Planner(planning) = &policy.kind else { panic!("{label} is the planner's") };
+        let resources = planning.book.general().forecast.resources.len();
+        assert_eq!(policy.sizes_memory(), resources == 2, "{label}");
+        resources
+    };
+    assert_eq!(
+        ["cost", "planner+policy=cost", "planner", "threshold"].map(|label| sized(label, &settings)),
+        [2, 2, 1, 1]
+    );
+    let section = "workloads = [\"web-*\"]\npolicy = \"cost\"".parse::<Table>().unwrap();
+    settings.planner.sections.insert("web".to_owned(), section.try_into().unwrap());
+    assert_eq!(sized("planner", &settings), 2, "it is one workload's policy");
+}
+
+#[test]
 fn what_would_do_nothing_without_forecasts_is_refused() {
     let chosen = |policies: &[&str], settings: &Settings, forecasts: bool| {
         let policies = policies.iter().map(|&label| label.to_owned()).collect();
