@@ -9,7 +9,7 @@ mod sections;
 #[cfg(test)]
 mod toy;
 
-pub use part::Part;
+pub use part::{OneOf, Part};
 pub use rates::{PerReplicaConfig, RateConfig, RatesConfig};
 pub use sections::{SectionConfig, SectionsConfig};
 
@@ -25,32 +25,6 @@ use prescale_domain::policy::{
 use serde::{Deserialize, Serialize};
 #[cfg(test)]
 use toy::Toy;
-
-/// What of a forecast counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TargetName {
-    /// The demand at the horizon.
-    Value,
-    /// The maximum of the demand over the horizon.
-    #[default]
-    Maximum,
-}
-
-/// How capacity is changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum MechanismName {
-    /// As the platform usually does it.
-    #[default]
-    Auto,
-    /// Number of replicas or VMs.
-    Replicas,
-    /// CPU and memory limits in place.
-    Limits,
-    /// Instance type (flavor).
-    InstanceType,
-}
 
 /// Makes [`PolicyName`] and [`Config`] of the list of policies: each has a name, which is that of its section too, and
 /// what it is.
@@ -88,7 +62,7 @@ macro_rules! policies {
             /// KPIs whose demand is sized: `cpu_cores_used`, `memory_bytes`.
             pub resources: Vec<String>,
             /// What of a forecast counts: `maximum` over the horizon, or `value` at its end.
-            pub target: TargetName,
+            pub target: OneOf<Target>,
             /// Quantile level of the forecast that counts as the predicted demand; 0.5 is the median.
             pub quantile: f64,
             /// Time until a change serves, in seconds: the smallest forecast horizon not below it is used.
@@ -96,7 +70,7 @@ macro_rules! policies {
             /// Whether that is only what holds until it is learnt, from when the capacity changes after an increase.
             pub learn_lead_time: bool,
             /// How capacity is changed; `auto` is replicas, and limits for what can only be observed.
-            pub mechanism: MechanismName,
+            pub mechanism: OneOf<Option<Mechanism>>,
             /// Smallest step of a replica's CPU limit, in cores.
             pub cpu_cores_grain: f64,
             /// Smallest step of a replica's memory limit, in MiB.
@@ -125,11 +99,11 @@ macro_rules! policies {
                 Self {
                     policy: PolicyName::Proactive,
                     resources: forecast.resources.iter().map(|r| r.kpi().to_owned()).collect(),
-                    target: TargetName::Maximum,
+                    target: OneOf(forecast.target),
                     quantile: forecast.quantile,
                     lead_time_s: forecast.lead_time_s,
                     learn_lead_time: true,
-                    mechanism: MechanismName::Auto,
+                    mechanism: OneOf(sizing.mechanism),
                     cpu_cores_grain: sizing.cpu_cores_grain,
                     memory_mib_grain: sizing.memory_bytes_grain / MIB,
                     $($(#[$attr])* $name: Part::default(),)+
@@ -199,10 +173,7 @@ impl Config {
         let rules = Rules {
             policy: self.chosen_policy(),
             forecast: ForecastChoice {
-                target: match self.target {
-                    TargetName::Value => Target::Value,
-                    TargetName::Maximum => Target::Maximum,
-                },
+                target: self.target.0,
                 quantile: self.quantile,
                 lead_time_s: self.lead_time_s,
                 resources: self.resources.iter().map(resource).collect::<Result<_, _>>()?,
@@ -210,12 +181,7 @@ impl Config {
             learns_lead_time: self.learn_lead_time,
             rates: self.rates.iter().map(|(name, rate)| rate.rule(name)).collect(),
             sizing: Sizing {
-                mechanism: match self.mechanism {
-                    MechanismName::Auto => None,
-                    MechanismName::Replicas => Some(Mechanism::Replicas),
-                    MechanismName::Limits => Some(Mechanism::Limits),
-                    MechanismName::InstanceType => Some(Mechanism::InstanceType),
-                },
+                mechanism: self.mechanism.0,
                 cpu_cores_grain: self.cpu_cores_grain,
                 memory_bytes_grain: self.memory_mib_grain * MIB,
                 prices: self.prices.price_list().with_context(|| format!("{key} prices"))?,
@@ -243,6 +209,17 @@ mod tests {
             let config: Config = toml::from_str(&format!("policy = \"{}\"\n", policy.name())).unwrap();
             assert_eq!((config.policy, config.chosen_policy().name()), (policy, policy.name()));
         }
+    }
+
+    #[test]
+    fn words_are_read_and_shown() {
+        let text = "target = \"value\"\nmechanism = \"instance-type\"\n";
+        let config: Config = toml::from_str(text).unwrap();
+        assert_eq!((config.target.0, config.mechanism.0), (Target::Value, Some(Mechanism::InstanceType)));
+        let shown = toml::Table::try_from(&config).unwrap();
+        assert_eq!((shown["target"].as_str(), shown["mechanism"].as_str()), (Some("value"), Some("instance-type")));
+        let error = toml::from_str::<Config>("mechanism = \"limit\"").unwrap_err();
+        assert!(error.message().starts_with("unknown variant `limit`, expected one of `auto`"), "{error}");
     }
 
     #[test]

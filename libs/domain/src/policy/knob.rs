@@ -44,6 +44,30 @@ pub trait Word {
     fn set(&mut self, place: usize);
 }
 
+/// A type of few values, each of which has a word.
+pub trait Words: Copy + PartialEq + 'static {
+    /// All words.
+    const WORDS: &'static [&'static str];
+    /// The values, each at the place of its word.
+    const VALUES: &'static [Self];
+}
+
+impl<T: Words> Word for T {
+    fn words(&self) -> &'static [&'static str] {
+        T::WORDS
+    }
+
+    fn place(&self) -> usize {
+        T::VALUES.iter().position(|value| value == self).unwrap_or(0)
+    }
+
+    fn set(&mut self, place: usize) {
+        if let Some(value) = T::VALUES.get(place) {
+            *self = *value;
+        }
+    }
+}
+
 /// A part of the rules that configuration sets by names.
 pub trait Knobs {
     /// Calls `see` with each name and its setting, in the order in which they are explained.
@@ -54,5 +78,33 @@ impl<'a> Knob<'a> {
     /// A number in its own unit.
     pub fn number(value: &'a mut f64) -> Self {
         Self::Number { value, unit: 1.0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::action::Mechanism;
+    use crate::policy::outlook::Target;
+    use crate::policy::proactive::AimName;
+    use std::fmt::Debug;
+
+    fn each_word_sets_its_own_value<T: Words + Debug>() {
+        assert_eq!(T::WORDS.len(), T::VALUES.len());
+        let mut value = T::VALUES[0];
+        for (place, wanted) in T::VALUES.iter().enumerate() {
+            value.set(place);
+            assert_eq!((&value, value.place()), (wanted, place));
+        }
+        let last = value;
+        value.set(T::WORDS.len());
+        assert_eq!(value, last, "there is no such word");
+    }
+
+    #[test]
+    fn a_word_sets_the_value_that_has_it() {
+        each_word_sets_its_own_value::<AimName>();
+        each_word_sets_its_own_value::<Target>();
+        each_word_sets_its_own_value::<Option<Mechanism>>();
     }
 }

@@ -1,5 +1,6 @@
 //! Which number of a prediction a policy goes by.
 
+use super::knob::Words;
 use super::resource::Resource;
 use super::threshold::Outlook;
 use super::wording::number;
@@ -14,6 +15,11 @@ pub enum Target {
     Value,
     /// The maximum of the demand over the horizon.
     Maximum,
+}
+
+impl Words for Target {
+    const WORDS: &'static [&'static str] = &["value", "maximum"];
+    const VALUES: &'static [Self] = &[Self::Value, Self::Maximum];
 }
 
 impl Target {

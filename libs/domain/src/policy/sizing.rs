@@ -1,6 +1,7 @@
 //! From a need to a capacity that the mechanism can make: whole replicas, grains of a limit, or
 //! an instance type from the list.
 
+use super::knob::Words;
 use super::proposal::{Direction, Need};
 use super::resource::Resource;
 use crate::action::Mechanism;
@@ -24,6 +25,13 @@ pub struct Sizing {
     pub memory_bytes_grain: f64,
     /// Instance types to choose from, with their prices.
     pub prices: PriceList,
+}
+
+/// How capacity is changed, or as the platform usually does it.
+impl Words for Option<Mechanism> {
+    const WORDS: &'static [&'static str] = &["auto", "replicas", "limits", "instance-type"];
+    const VALUES: &'static [Self] =
+        &[None, Some(Mechanism::Replicas), Some(Mechanism::Limits), Some(Mechanism::InstanceType)];
 }
 
 impl Default for Sizing {

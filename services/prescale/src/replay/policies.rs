@@ -10,6 +10,7 @@ use crate::settings::Settings;
 use anyhow::{Context as _, Result, bail, ensure};
 use prescale_chassis::GroupsConfig;
 use prescale_chassis::config::nearest_name;
+use prescale_domain::action::Mechanism;
 use prescale_domain::kpi::{CPU_CORES_USED, MEMORY_BYTES};
 use prescale_domain::outcome::SizingRule;
 use prescale_domain::outcome::rules::as_bought::AsBought;
@@ -22,7 +23,7 @@ use prescale_domain::outcome::rules::window_max::WindowMax;
 use prescale_domain::policy::proactive::Budget;
 use prescale_domain::policy::{DryRun, Policy as Decider, RuleBook};
 use prescale_planner::Config as PlannerConfig;
-use prescale_planner::config::{MechanismName, Part, PolicyName};
+use prescale_planner::config::{OneOf, Part, PolicyName};
 use std::collections::BTreeMap;
 use toml::{Table, Value};
 
@@ -375,7 +376,7 @@ fn planning(name: &str, knobs: &[(String, String)], settings: &Settings, request
     let config: PlannerConfig = table.try_into().context("[planner] cannot be read with these knobs")?;
     let mut config = PlannerConfig {
         resources: vec![CPU_CORES_USED.to_owned()],
-        mechanism: MechanismName::Limits,
+        mechanism: OneOf(Some(Mechanism::Limits)),
         cpu_cores_grain: request.grain_cores,
         dry_run: Part(DryRun { simulated: false, elsewhere: false }),
         ..config

@@ -2,7 +2,7 @@
 //! workloads may name another aim and leave its number to the general ones.
 
 use super::{Aim, Budget, CHANGES_PER_DAY_MAX, Weights};
-use crate::policy::knob::{Knob, Knobs, Word};
+use crate::policy::knob::{Knob, Knobs, Words};
 use crate::policy::rules::{RulesError, positive, require};
 
 /// Which aim the prices of too little, too much and changes have.
@@ -19,25 +19,9 @@ pub enum AimName {
     Prices,
 }
 
-impl AimName {
-    const ALL: [Self; 4] = [Self::BeatReactive, Self::ShortShare, Self::UnmetShare, Self::Prices];
-    const WORDS: [&'static str; 4] = ["beat-reactive", "short-share", "unmet-share", "prices"];
-}
-
-impl Word for AimName {
-    fn words(&self) -> &'static [&'static str] {
-        &Self::WORDS
-    }
-
-    fn place(&self) -> usize {
-        Self::ALL.iter().position(|aim| aim == self).unwrap_or(0)
-    }
-
-    fn set(&mut self, place: usize) {
-        if let Some(aim) = Self::ALL.get(place) {
-            *self = *aim;
-        }
-    }
+impl Words for AimName {
+    const WORDS: &'static [&'static str] = &["beat-reactive", "short-share", "unmet-share", "prices"];
+    const VALUES: &'static [Self] = &[Self::BeatReactive, Self::ShortShare, Self::UnmetShare, Self::Prices];
 }
 
 /// Settings of the policy.
@@ -163,18 +147,6 @@ impl Proactive {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_word_sets_the_aim_that_has_it() {
-        for (place, word) in AimName::WORDS.iter().enumerate() {
-            let mut aim = AimName::default();
-            aim.set(place);
-            assert_eq!((aim, aim.words()[aim.place()]), (AimName::ALL[place], *word));
-        }
-        let mut aim = AimName::Prices;
-        aim.set(9);
-        assert_eq!(aim, AimName::Prices);
-    }
 
     #[test]
     fn the_number_of_the_aim_alone_is_looked_at() {
