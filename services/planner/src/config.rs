@@ -17,11 +17,11 @@ use anyhow::Context as _;
 use prescale_chassis::{GroupsConfig, PricesConfig};
 use prescale_domain::action::Mechanism;
 use prescale_domain::guardrail::Guardrails;
-use prescale_domain::policy::knob::MIB;
+use prescale_domain::knob::MIB;
 use prescale_domain::policy::{
-    AnyPolicy, Cost, DryRun, ForecastChoice, Policy as _, Proactive, Resource, RuleBook, Rules, Sizing, Target,
-    Threshold,
+    AnyPolicy, Cost, DryRun, ForecastChoice, Policy as _, Proactive, RuleBook, Rules, Sizing, Target, Threshold,
 };
+use prescale_domain::resource::Resource;
 use serde::{Deserialize, Serialize};
 #[cfg(test)]
 use toy::Toy;

@@ -13,7 +13,7 @@ pub use pace::Pace;
 pub use room::{Bounds, Room, Step};
 
 use crate::forecast::capped::CAPPED_FROM;
-use crate::policy::knob::{Knob, Knobs, MIB};
+use crate::knob::{Knob, Knobs, MIB};
 
 /// All guardrails of a workload.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,18 +1,20 @@
 //! One decision: facts in, an immutable plan or the reasons against one out.
 
+pub(super) mod ready;
+
 use super::floor;
 use super::live::{Live, Surge};
 use super::proactive::{Ahead, Prices, Settings, Track};
-use super::proposal::{Direction, Need, Proposal};
+use super::proposal::{Need, Proposal};
 use super::rate::{RateView, judge};
-use super::ready;
 use super::rules::Rules;
-use super::wording::{capacity as capacity_words, capacity_gone_by, instant, reason};
 use crate::action::{Action, Mechanism, Reason, Verdict};
 use crate::guardrail::history::DAY_S;
 use crate::guardrail::{History, Room};
 use crate::prediction::Prediction;
+use crate::resource::Direction;
 use crate::sample::Capacity;
+use crate::wording::{capacity as capacity_words, capacity_gone_by, instant, reason};
 use std::sync::Arc;
 
 /// What is to be done about a workload.

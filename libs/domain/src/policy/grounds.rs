@@ -1,14 +1,13 @@
 //! What a decision goes by beside what its reasons say: the capacities, how long the workload has been watched, and what
 //! each alternative would have cost. For those who explain decisions: nothing follows from it.
 
-use super::cost::choose::Priced;
-use super::decide::{Decision, Facts, is_sound, proposed};
+use super::choose::Priced;
+use super::decide::{Decision, Facts, is_sound, proposed, ready};
 use super::proactive::Alternative;
 use super::proactive::propose::forecast_of;
-use super::ready;
-use super::resource::Resource;
 use super::rules::Rules;
 use crate::guardrail::history::DAY_S;
+use crate::resource::Resource;
 use crate::sample::Capacity;
 
 /// What a decision goes by.

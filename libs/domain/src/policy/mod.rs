@@ -6,13 +6,12 @@
 //! instant that its prediction was made for.
 
 pub mod check;
+pub mod choose;
 pub mod cost;
 pub mod decide;
 pub mod explain;
 mod floor;
 pub mod grounds;
-pub mod interface;
-pub mod knob;
 pub mod lead;
 pub mod live;
 mod market;
@@ -21,13 +20,10 @@ pub mod planning;
 pub mod proactive;
 pub mod proposal;
 pub mod rate;
-mod ready;
-pub mod resource;
 pub mod rule_book;
 pub mod rules;
 pub mod sizing;
 pub mod threshold;
-pub(crate) mod wording;
 
 #[cfg(test)]
 mod decide_tests;
@@ -45,14 +41,12 @@ pub use cost::Cost;
 pub use decide::{Decision, Facts, decide};
 pub use explain::{explain, explain_change, explain_hold};
 pub use grounds::Grounds;
-pub use interface::{AnyPolicy, Chooser, Policy};
-pub use knob::{Knob, Knobs};
 pub use outlook::{ForecastChoice, Target};
 pub use planning::Planning;
 pub use proactive::Proactive;
 pub use rate::{PerReplica, RateRule};
-pub use resource::Resource;
 pub use rule_book::{RuleBook, RulesFor};
+pub use rules::interface::{AnyPolicy, Chooser, Policy};
 pub use rules::{DryRun, Rules, RulesError};
 pub use sizing::{InstanceType, Sizing};
 pub use threshold::Threshold;

@@ -1,16 +1,7 @@
 //! What a policy proposes for a whole workload.
 
-use super::resource::Resource;
 use crate::action::{Evidence, Reason};
-
-/// Whether capacity grows or shrinks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// More.
-    Out,
-    /// Less.
-    In,
-}
+use crate::resource::{Direction, Resource};
 
 /// Capacity that the demand needs, over all replicas; `None` for a resource that asks for nothing
 /// and stays as it is.

@@ -1,14 +1,16 @@
 //! Everything that decides about a workload but the facts.
 
-use super::interface::AnyPolicy;
-use super::knob::{Knob, Knobs};
+pub mod interface;
+
 use super::outlook::ForecastChoice;
 use super::proactive::Proactive;
 use super::rate::{PerReplica, RateRule};
-use super::resource::Resource;
 use super::sizing::Sizing;
 use crate::guardrail::Guardrails;
+use crate::knob::{Knob, Knobs};
+use crate::resource::Resource;
 use crate::sample::Platform;
+use interface::AnyPolicy;
 
 /// Which actions are published and not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,12 +37,9 @@ impl Knobs for DryRun {
 
 impl DryRun {
     /// Whether an action on that platform is a dry run. What is only observed cannot be changed.
-    pub const fn on(self, platform: Platform) -> bool {
-        match platform {
-            Platform::ObservedOnly => true,
-            Platform::Simulated => self.simulated,
-            Platform::Kubernetes | Platform::OpenStack => self.elsewhere,
-        }
+    pub fn on(self, platform: Platform) -> bool {
+        let configured = if platform == Platform::SIMULATED { self.simulated } else { self.elsewhere };
+        configured || platform == Platform::OBSERVED_ONLY
     }
 }
 
@@ -232,8 +231,8 @@ mod tests {
     #[test]
     fn what_is_only_observed_is_always_a_dry_run() {
         let live = DryRun { simulated: false, elsewhere: false };
-        assert!(live.on(Platform::ObservedOnly));
-        assert!(!live.on(Platform::Kubernetes) && !live.on(Platform::Simulated));
-        assert!(DryRun::default().on(Platform::OpenStack) && !DryRun::default().on(Platform::Simulated));
+        assert!(live.on(Platform::OBSERVED_ONLY));
+        assert!(!live.on(Platform::KUBERNETES) && !live.on(Platform::SIMULATED));
+        assert!(DryRun::default().on(Platform::OPENSTACK) && !DryRun::default().on(Platform::SIMULATED));
     }
 }

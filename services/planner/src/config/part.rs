@@ -1,7 +1,6 @@
 //! A part of the rules as a section of the configuration: its keys are the part's own knobs, with their defaults.
 
-use prescale_domain::policy::knob::Words;
-use prescale_domain::policy::{Knob, Knobs};
+use prescale_domain::knob::{Knob, Knobs, Words};
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;

@@ -2,9 +2,11 @@
 //! there is of it.
 
 use prescale_domain::action::Reason;
+use prescale_domain::knob::{Knob, Knobs};
 use prescale_domain::policy::decide::Facts;
-use prescale_domain::policy::proposal::{Direction, Need, Proposal};
-use prescale_domain::policy::{Knob, Knobs, Policy, Rules, RulesError, Sizing};
+use prescale_domain::policy::proposal::{Need, Proposal};
+use prescale_domain::policy::{Policy, Rules, RulesError, Sizing};
+use prescale_domain::resource::Direction;
 use prescale_domain::sample::Capacity;
 
 /// So many cores.

@@ -231,7 +231,7 @@ fn of_last_value(sample: &Sample, memory: Memory) -> Option<Prediction> {
     let resources: Vec<_> = kpi_of(sample, CPU_CORES_USED).into_iter().chain(memory).map(resource).collect();
     (!resources.is_empty()).then(|| Prediction {
         workload: sample.workload.clone(),
-        source: Arc::clone(&sample.source),
+        source: sample.source.clone(),
         made_at: sample.at,
         step_s: sample.step_s,
         resources,

@@ -1,7 +1,7 @@
 //! A capacity that follows what a rule or the planner decides.
 
-use super::contender::Outcome;
 use super::course::Step;
+use super::outcome::Outcome;
 use super::planner::Planner;
 use super::policies::{Knobs, Rule, Simple};
 use super::{Request, ShownDemand};
@@ -209,7 +209,7 @@ impl Served {
     /// bought, and the prediction is of CPU alone.
     fn as_seen(&mut self, step: &Step, prediction: &Prediction, shown: Option<f64>) -> Prediction {
         let mut seen = prediction.clone();
-        seen.platform = Platform::Simulated;
+        seen.platform = Platform::SIMULATED;
         seen.capacity = Some(match &self.sizes {
             Some(sizes) => sizes.at(step.end).clone(),
             None => {
@@ -252,6 +252,7 @@ mod tests {
     use super::*;
     use prescale_domain::kpi::{KpiName, MEMORY_BYTES};
     use prescale_domain::prediction::Reading;
+    use prescale_domain::source::SourceName;
     use prescale_domain::workload::WorkloadId;
 
     const GIB: f64 = 1_073_741_824.0;
@@ -279,14 +280,14 @@ mod tests {
             |s: i64, cores: f64| Reading { at: at(s), resources: vec![Some(cores), Some(1e9)], signals: Vec::new() };
         Prediction {
             workload: WorkloadId::new("web").unwrap(),
-            source: "test".into(),
+            source: SourceName::new("test").unwrap(),
             made_at: at(240),
             step_s: 60,
             resources: vec![resource(CPU_CORES_USED, 5.0), resource(MEMORY_BYTES, 1e9)],
             signals: Vec::new(),
             earlier: vec![reading(120, 1.0), reading(180, 4.0)],
             capacity: None,
-            platform: Platform::ObservedOnly,
+            platform: Platform::OBSERVED_ONLY,
         }
     }
 

@@ -3,9 +3,9 @@
 //! Its parts end with the day (UTC), so "8 changes a day" are at most eight in each, the one at midnight among
 //! them. The lead time makes no difference to it.
 
-use super::contender::Outcome;
 use super::course::Step;
 use super::follower::price_of_cores;
+use super::outcome::Outcome;
 use prescale_domain::cloud::PriceList;
 use prescale_domain::outcome::foresight::least_capacity;
 use prescale_domain::time::EventTime;

@@ -3,26 +3,22 @@
 //!
 //! It must not know how demand is planned, what holds a change back, nor what the cloud calls its types.
 
-pub mod choose;
-
 #[cfg(test)]
 mod tests;
 
-pub use choose::{Offer, Wanted, choose};
-
+use super::choose::{Choice, Offer, Wanted, choose, priced_words};
 use super::decide::Facts;
-use super::interface::{Chooser, Policy};
-use super::knob::{Knob, Knobs};
 use super::proactive::Proactive;
-use super::proposal::{Direction, Proposal};
-use super::resource::Resource;
+use super::proposal::Proposal;
+use super::rules::interface::{Chooser, Policy};
 use super::rules::{Rules, RulesError, require};
 use super::sizing::Sizing;
-use super::wording::{number, reason, replicas};
 use crate::action::Reason;
 use crate::cloud::PriceList;
+use crate::knob::{Knob, Knobs};
+use crate::resource::{Direction, Resource};
 use crate::sample::Capacity;
-use choose::{Choice, priced_words};
+use crate::wording::{number, reason, replicas};
 
 /// Alternatives that a decision names.
 const NAMED: usize = 3;

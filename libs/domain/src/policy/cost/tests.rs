@@ -1,6 +1,5 @@
 //! The optimiser against brute force, and whole decisions by price.
 
-use super::choose::Choice;
 use super::*;
 use crate::action::{Action, Mechanism, Verdict};
 use crate::cloud::{CloudRules, InstanceType, PriceList, SimulatedCloud};

@@ -6,16 +6,16 @@ use super::track::{Ahead, Asked, CORES_UNIT, ForecastAhead, Settings, Track};
 use super::{Prices, Proactive};
 use crate::action::{Evidence, Reason};
 use crate::policy::decide::Facts;
-use crate::policy::interface::Policy;
 use crate::policy::live::Live;
 use crate::policy::outlook::Horizon;
-use crate::policy::proposal::{Direction, Need, Proposal};
-use crate::policy::resource::Resource;
+use crate::policy::proposal::{Need, Proposal};
+use crate::policy::rules::interface::Policy;
 use crate::policy::rules::{Rules, RulesError};
 use crate::policy::sizing::Sizing;
-use crate::policy::wording::{amount_gone_by, model, number, reason};
 use crate::prediction::{Prediction, ResourceForecast};
+use crate::resource::{Direction, Resource};
 use crate::sample::Capacity;
+use crate::wording::{amount_gone_by, model, number, reason};
 
 /// Memory is not taken away before its use has been watched for so long, in seconds.
 const MEMORY_WATCHED_S_MIN: i64 = 86_400;

@@ -2,7 +2,7 @@
 //! workloads may name another aim and leave its number to the general ones.
 
 use super::{Aim, Budget, CHANGES_PER_DAY_MAX, Weights};
-use crate::policy::knob::{Knob, Knobs, Words};
+use crate::knob::{Knob, Knobs, Words};
 use crate::policy::rules::{RulesError, positive, require};
 
 /// Which aim the prices of too little, too much and changes have.

@@ -6,10 +6,11 @@ use crate::policy::decide::Facts;
 use crate::policy::live::Surge;
 use crate::policy::proactive::RULES;
 use crate::policy::proactive::rule::OF_A_REPLICA;
-use crate::policy::proposal::{Direction, Need, Proposal};
+use crate::policy::proposal::{Need, Proposal};
 use crate::policy::rules::Rules;
-use crate::policy::wording::{model, number, reason, replicas_gone_by};
+use crate::resource::Direction;
 use crate::sample::Capacity;
+use crate::wording::{model, number, reason, replicas_gone_by};
 
 /// What a policy says of one rate.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,16 +8,18 @@
 mod propose;
 
 use super::decide::Facts;
-use super::interface::Policy;
-use super::knob::{Knob, Knobs};
-use super::proposal::{Direction, Proposal};
+use super::outlook::Outlook;
+use super::proposal::Proposal;
 use super::rate::RateView;
 use super::rate::judge::RateCall;
+use super::rules::interface::Policy;
 use super::rules::{Rules, RulesError, positive, require};
 use super::sizing::Sizing;
-use super::wording::reason;
 use crate::action::Reason;
+use crate::knob::{Knob, Knobs};
+use crate::resource::Direction;
 use crate::sample::Capacity;
+use crate::wording::reason;
 
 /// The four numbers of the rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,28 +37,6 @@ pub struct Threshold {
 impl Default for Threshold {
     fn default() -> Self {
         Self { increase_above: 1.2, relative_width_max: 0.15, decrease_below: 0.8, headroom: 1.1 }
-    }
-}
-
-/// What the rule looks at: one resource, all in that resource's unit.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Outlook {
-    /// Predicted demand.
-    pub predicted: f64,
-    /// Median of the predicted demand, the denominator of the relative width.
-    pub median: f64,
-    /// Lower bound of the interval.
-    pub lower: f64,
-    /// Upper bound of the interval.
-    pub upper: f64,
-    /// Capacity that the decision goes by: what was asked for last, where that stands, else what serves.
-    pub capacity: f64,
-}
-
-impl Outlook {
-    /// Relative interval width w = (upper - lower) / (2 · median).
-    pub fn relative_width(&self) -> f64 {
-        (self.upper - self.lower) / (2.0 * self.median)
     }
 }
 

@@ -1,14 +1,14 @@
 //! What the threshold policy proposes for a whole workload: the binding resource decides, and a
 //! decrease needs the consent of every resource.
 
-use super::{Call, Outlook, Threshold};
+use super::{Call, Threshold};
 use crate::action::{Evidence, Reason};
-use crate::policy::outlook::{Chosen, ForecastChoice};
-use crate::policy::proposal::{Direction, Need, Proposal};
-use crate::policy::resource::Resource;
-use crate::policy::wording::{amount_gone_by, model, number, reason};
+use crate::policy::outlook::{Chosen, ForecastChoice, Outlook};
+use crate::policy::proposal::{Need, Proposal};
 use crate::prediction::Prediction;
+use crate::resource::{Direction, Resource};
 use crate::sample::Capacity;
+use crate::wording::{amount_gone_by, model, number, reason};
 
 /// Judges every resource and combines what they say.
 pub(super) fn propose(

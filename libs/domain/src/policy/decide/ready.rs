@@ -1,21 +1,21 @@
 //! The plan of a policy that makes the capacity itself: what is planned for, held to step and bounds, chosen by the
 //! policy, and asked whether it may come.
 
-use super::cost::choose::{Choice, Priced, Wanted, is_same_kind, priced_words};
-use super::decide::{Decision, Facts, decided, may_act};
-use super::floor;
-use super::interface::Chooser;
-use super::proposal::{Direction, Need, Proposal};
-use super::resource::Resource;
-use super::rules::Rules;
-use super::wording::reason;
+use super::{Decision, Facts, decided, may_act};
 use crate::action::Mechanism;
 use crate::guardrail::Room;
+use crate::policy::choose::{Choice, Priced, Wanted, is_same_kind, priced_words};
+use crate::policy::floor;
+use crate::policy::proposal::{Need, Proposal};
+use crate::policy::rules::Rules;
+use crate::policy::rules::interface::Chooser;
+use crate::resource::{Direction, Resource};
 use crate::sample::Capacity;
+use crate::wording::reason;
 
 /// Decides by what the chooser takes. `current` serves, `base` was asked for last, and `again` is what is due to be asked
 /// for again.
-pub(super) fn plan(
+pub(in crate::policy) fn plan(
     rules: &Rules,
     chooser: &dyn Chooser,
     facts: &Facts<'_>,
@@ -60,7 +60,7 @@ pub(super) fn plan(
 
 /// What is chosen, and what else would cover the need; what may not be given up is not asked about. `base` was asked for
 /// last.
-pub(super) fn candidates(
+pub(in crate::policy) fn candidates(
     rules: &Rules,
     chooser: &dyn Chooser,
     facts: &Facts<'_>,
@@ -74,7 +74,7 @@ pub(super) fn candidates(
 }
 
 /// By which mechanism a capacity comes: more or fewer of the same, or another type.
-pub(super) fn mechanism(current: &Capacity, desired: &Capacity) -> Mechanism {
+pub(in crate::policy) fn mechanism(current: &Capacity, desired: &Capacity) -> Mechanism {
     if is_same_kind(current, desired) { Mechanism::Replicas } else { Mechanism::InstanceType }
 }
 

@@ -4,8 +4,8 @@
 
 use crate::cloud::PriceList;
 use crate::policy::sizing::{round_down, round_up};
-use crate::policy::wording::{capacity as capacity_words, number};
 use crate::sample::Capacity;
+use crate::wording::{capacity as capacity_words, number};
 
 /// What has to be covered, over all replicas.
 #[derive(Clone, Copy, Debug, PartialEq)]

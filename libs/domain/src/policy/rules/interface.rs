@@ -2,15 +2,15 @@
 //!
 //! It must not know which policies there are: whoever reads configuration has the list of them.
 
-use super::cost::choose::{Choice, Wanted};
-use super::decide::Facts;
-use super::proactive::Proactive;
-use super::proposal::Proposal;
-use super::rate::judge::{RateCall, by_tried_rule};
-use super::rate::watch::RateView;
-use super::rules::{Rules, RulesError};
-use super::sizing::Sizing;
+use super::{Rules, RulesError};
 use crate::action::Reason;
+use crate::policy::choose::{Choice, Wanted};
+use crate::policy::decide::Facts;
+use crate::policy::proactive::Proactive;
+use crate::policy::proposal::Proposal;
+use crate::policy::rate::judge::{RateCall, by_tried_rule};
+use crate::policy::rate::watch::RateView;
+use crate::policy::sizing::Sizing;
 use crate::sample::Capacity;
 use std::any::Any;
 use std::fmt::Debug;
