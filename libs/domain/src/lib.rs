@@ -14,6 +14,7 @@ pub mod forecast;
 pub mod governor;
 pub mod group;
 pub mod guardrail;
+pub mod knob;
 pub mod kpi;
 pub mod outcome;
 mod platform;

@@ -169,8 +169,7 @@ fn target_quantile_and_lead_time_choose_the_number() {
     let predicted = |target, quantile, lead_time_s| {
         let mut rules = threshold_rules();
         rules.forecast = ForecastChoice { target, quantile, lead_time_s, ..rules.forecast };
-        let Policy::Threshold(t) = &mut rules.policy else { panic!("another policy") };
-        t.relative_width_max = 1.0;
+        rules.policy = Threshold { relative_width_max: 1.0, ..Threshold::default() }.into();
         acted(decide_first(&rules, &prediction("w", 0, 100.0, 200.0, 4))).evidence[0].predicted
     };
     let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-9, "{a} is not {b}");
@@ -466,8 +465,8 @@ fn a_decision_says_first_which_sections_its_rules_come_from() {
 
 #[test]
 fn workloads_of_one_source_with_other_aims_have_prices_of_their_own() {
-    let own = |aim| Policy::Proactive(Proactive { aim, ..Proactive::default() });
-    let careful = Rules { policy: own(proactive::Aim::Share(proactive::Budget::of_time(0.001))), ..Rules::default() };
+    let share = Proactive { aim: proactive::AimName::ShortShare, short_share: 0.001, ..Proactive::default() };
+    let careful = Rules { policy: share.into(), ..Rules::default() };
     let decisions = |names: &[&str], of: &str, rules_of_v: &Rules| {
         let mut planning = Planning::default();
         let mut said = Vec::new();

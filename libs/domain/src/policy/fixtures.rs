@@ -3,7 +3,7 @@
 use crate::action::{Action, Mechanism, Verdict};
 use crate::calibration::drift::DriftState;
 use crate::kpi::{CPU_CORES_USED, KpiName, MEMORY_BYTES};
-use crate::policy::{Policy, Rules, Threshold};
+use crate::policy::{Rules, Threshold};
 use crate::prediction::{HorizonForecast, Interval, Prediction, Reading, ResourceForecast};
 use crate::quantiles::{QUANTILE_LEVELS, Quantiles};
 use crate::sample::{Capacity, Platform, Sample};
@@ -120,7 +120,7 @@ fn reading(prediction: &Prediction) -> Reading {
 
 /// The threshold policy with the pace that the tests of it count on.
 pub(crate) fn threshold_rules() -> Rules {
-    let mut rules = Rules { policy: Policy::Threshold(Threshold::default()), ..Rules::default() };
+    let mut rules = Rules { policy: Threshold::default().into(), ..Rules::default() };
     rules.guardrails.pace.cooldown_out_s = 300;
     rules.guardrails.pace.cooldown_in_s = 1800;
     rules

@@ -14,7 +14,7 @@ use super::proactive::propose::{forecast_ahead, forecast_of};
 use super::proactive::{Ahead, Aim, BIN_S, BinDemand, Measure, Proactive, Settings, Track};
 use super::rate::watch::{RateView, Rates, Standing};
 use super::rule_book::{Ruled, RulesFor};
-use super::rules::{Policy, Rules};
+use super::rules::Rules;
 use crate::action::Mechanism;
 use crate::guardrail::History;
 use crate::guardrail::strain::SUFFERING;
@@ -332,36 +332,35 @@ fn with_lead_time<'a>(rules: &'a Rules, times: &LeadTimes, prediction: &Predicti
 }
 
 impl Rules {
-    /// How demand is planned: as the policy says, or by the defaults where it has rules of its own.
+    /// How demand is planned: as the policy says, or by the defaults where it has no plan.
     pub(super) fn plan(&self) -> Proactive {
-        match &self.policy {
-            Policy::Proactive(policy) => policy.clone(),
-            Policy::Cost(cost) => cost.plan.clone(),
-            Policy::Threshold(_) => Proactive::default(),
-        }
+        self.policy.plan().cloned().unwrap_or_default()
     }
 
     pub(super) fn aim(&self) -> Aim {
-        self.plan().aim
+        self.plan().aim()
     }
 }
 
 /// What CPU capacity comes in multiples of, in cores; 0 where it may be any.
 fn cores_grain(rules: &Rules, platform: Platform, current: &Capacity) -> f64 {
-    match (&rules.policy, rules.sizing.mechanism(platform)) {
-        (Policy::Cost(_), _) | (_, Mechanism::InstanceType) => 0.0,
-        (_, Mechanism::Replicas) => current.cpu_cores_per_replica,
-        (_, Mechanism::Limits) => f64::from(current.replicas) * rules.sizing.cpu_cores_grain,
+    if rules.policy.chooser().is_some() {
+        return 0.0;
+    }
+    match rules.sizing.mechanism(platform) {
+        Mechanism::InstanceType => 0.0,
+        Mechanism::Replicas => current.cpu_cores_per_replica,
+        Mechanism::Limits => f64::from(current.replicas) * rules.sizing.cpu_cores_grain,
     }
 }
 
 fn settings(rules: &Rules, step_s: u32) -> Settings {
-    let Proactive { aim, hold_s, .. } = rules.plan();
+    let plan = rules.plan();
     Settings {
         lead_time_s: rules.forecast.lead_time_s,
         step_s,
-        hold_s,
-        aim,
+        hold_s: plan.hold_s,
+        aim: plan.aim(),
         floor_utilisation: rules.guardrails.floor_utilisation as f32,
         surge_s: rules.guardrails.surge_s,
     }

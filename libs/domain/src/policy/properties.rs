@@ -112,7 +112,7 @@ fn followed_rules() -> impl Strategy<Value = Rules> {
     (rules(), mechanism, capped_from, any::<bool>(), prop::bool::weighted(0.3)).prop_map(
         |(mut rules, mechanism, capped_from, dry_run, by_cost)| {
             if by_cost {
-                rules.policy = Policy::Cost(Cost::default());
+                rules.policy = Cost::default().into();
             }
             rules.sizing.mechanism = Some(mechanism);
             rules.guardrails.bounds = Bounds { replicas_max: 100_000, ..Bounds::default() };
@@ -230,7 +230,7 @@ proptest! {
         let mut rules = rules;
         rules.guardrails.bounds = Bounds { replicas_max: u32::MAX, ..Bounds::default() };
         let limit = &rules.guardrails.step;
-        let looks_back = !matches!(rules.policy, Policy::Threshold(_));
+        let looks_back = rules.policy.plan().is_some();
         let (mut planning, mut has) = (Planning::default(), capacity(4));
         let (mut at_s, mut greatest) = (0i64, (0.0f64, 0.0f64));
         // All of it lies within 7 days.

@@ -1,41 +1,17 @@
 //! Everything that decides about a workload but the facts.
 
-use super::cost::Cost;
+pub mod interface;
+
 use super::outlook::ForecastChoice;
-use super::proactive::budget::{Budget, Counted};
-use super::proactive::{Aim, Proactive};
+use super::proactive::Proactive;
 use super::rate::{PerReplica, RateRule};
 use super::sizing::Sizing;
-use super::threshold::Threshold;
 use crate::guardrail::Guardrails;
+use crate::knob::{Knob, Knobs, MIB};
 use crate::resource::Resource;
 use crate::sample::Platform;
+use interface::AnyPolicy;
 use std::borrow::Cow;
-
-/// Memory is configured in this unit, in bytes.
-const MIB: f64 = 1_048_576.0;
-
-/// The policies that there are.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Policy {
-    /// Compare the predicted demand with the capacity.
-    Threshold(Threshold),
-    /// The capacity that costs least, by rules that are tried on each workload all the time.
-    Proactive(Proactive),
-    /// What that plans for, from the instance types and in the count that cost least.
-    Cost(Cost),
-}
-
-impl Policy {
-    /// Its name in records and configuration.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Threshold(_) => "threshold",
-            Self::Proactive(_) => "proactive",
-            Self::Cost(_) => "cost",
-        }
-    }
-}
 
 /// Which actions are published and not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +28,14 @@ impl Default for DryRun {
     }
 }
 
+impl Knobs for DryRun {
+    fn knobs(&mut self, see: &mut dyn FnMut(&'static str, Knob<'_>)) {
+        let Self { simulated, elsewhere } = self;
+        see("simulated", Knob::Flag(simulated));
+        see("elsewhere", Knob::Flag(elsewhere));
+    }
+}
+
 impl DryRun {
     /// Whether an action on that platform is a dry run. What is only observed cannot be changed.
     pub fn on(self, platform: Platform) -> bool {
@@ -64,7 +48,7 @@ impl DryRun {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
     /// The policy.
-    pub policy: Policy,
+    pub policy: AnyPolicy,
     /// Which number of a prediction counts.
     pub forecast: ForecastChoice,
     /// Whether the lead time is learnt from the changes of each source; until then that of `forecast` holds.
@@ -82,7 +66,7 @@ pub struct Rules {
 impl Default for Rules {
     fn default() -> Self {
         Self {
-            policy: Policy::Proactive(Proactive::default()),
+            policy: Proactive::default().into(),
             forecast: ForecastChoice::default(),
             learns_lead_time: true,
             rates: Vec::new(),
@@ -105,7 +89,7 @@ pub struct RulesError {
     pub remedy: String,
 }
 
-fn require(
+pub(super) fn require(
     holds: bool,
     key: impl Into<Cow<'static, str>>,
     value: impl ToString,
@@ -114,7 +98,7 @@ fn require(
     if holds { Ok(()) } else { Err(RulesError { key: key.into(), value: value.to_string(), remedy: remedy.into() }) }
 }
 
-fn positive(key: impl Into<Cow<'static, str>>, value: f64) -> Result<(), RulesError> {
+pub(super) fn positive(key: impl Into<Cow<'static, str>>, value: f64) -> Result<(), RulesError> {
     require(value.is_finite() && value > 0.0, key, value, "give a number above 0")
 }
 
@@ -124,17 +108,7 @@ impl Rules {
     /// # Errors
     /// With the first setting that does not, named as in the configuration.
     pub fn validate(&self) -> Result<(), RulesError> {
-        match &self.policy {
-            Policy::Threshold(threshold) => validate_threshold(threshold)?,
-            Policy::Proactive(proactive) => validate_proactive(proactive)?,
-            Policy::Cost(cost) => {
-                validate_proactive(&cost.plan)?;
-                let saving = cost.switch_saving_min;
-                require((0.0..1.0).contains(&saving), "switch_saving_min", saving, "give a share from 0 and below 1")?;
-                let is_empty = self.sizing.prices.instance_types.is_empty();
-                require(!is_empty, "instance_types", "empty", "list at least one to choose from")?;
-            }
-        }
+        self.policy.validate(&self.sizing)?;
         validate_forecast(&self.forecast)?;
         self.rates.iter().try_for_each(validate_rate)?;
         positive("cpu_cores_grain", self.sizing.cpu_cores_grain)?;
@@ -157,58 +131,6 @@ impl Rules {
         let valid_for_s = &mut self.guardrails.pace.valid_for_s;
         *valid_for_s = (*valid_for_s).max(lead_time_s);
         self
-    }
-}
-
-fn validate_threshold(t: &Threshold) -> Result<(), RulesError> {
-    positive("increase_above", t.increase_above)?;
-    positive("relative_width_max", t.relative_width_max)?;
-    positive("headroom", t.headroom)?;
-    require(
-        t.decrease_below.is_finite() && t.decrease_below >= 0.0,
-        "decrease_below",
-        t.decrease_below,
-        "give a number of at least 0",
-    )?;
-    require(
-        t.decrease_below < t.increase_above,
-        "decrease_below",
-        t.decrease_below,
-        format!("keep it below increase_above ({})", t.increase_above),
-    )?;
-    require(
-        t.increase_above * t.headroom > 1.0,
-        "headroom",
-        t.headroom,
-        "increase_above × headroom has to be above 1, or an increase would take capacity away",
-    )?;
-    require(
-        t.decrease_below * t.headroom < 1.0,
-        "headroom",
-        t.headroom,
-        "decrease_below × headroom has to be below 1, or a decrease would add capacity",
-    )
-}
-
-fn validate_proactive(p: &Proactive) -> Result<(), RulesError> {
-    let headroom = p.memory_headroom;
-    require(headroom.is_finite() && headroom >= 1.0, "memory_headroom", headroom, "give a number of at least 1")?;
-    let share = p.memory_shrink_share;
-    require((0.0..1.0).contains(&share), "memory_shrink_share", share, "give a share from 0 and below 1")?;
-    match p.aim {
-        Aim::BeatReactive { changes_per_day_max } => positive("proactive.changes_per_day_max", changes_per_day_max),
-        Aim::Weighted(w) => {
-            let sound = [w.short, w.unmet, w.changes].iter().all(|x| x.is_finite() && *x >= 0.0);
-            require(sound, "weights", format!("{w:?}"), "give numbers of at least 0")
-        }
-        Aim::Share(Budget { counted, share }) => {
-            let (key, of) = match counted {
-                Counted::Short => ("short_share", "time"),
-                Counted::Unmet => ("unmet_share", "demand"),
-            };
-            let remedy = format!("give a share of the {of} above 0 and below 1, such as 0.005");
-            require(share > 0.0 && share < 1.0, key, share, remedy)
-        }
     }
 }
 
@@ -293,6 +215,7 @@ impl Guardrails {
 
 #[cfg(test)]
 mod tests {
+    use super::super::threshold::Threshold;
     use super::*;
 
     #[test]
@@ -302,7 +225,7 @@ mod tests {
 
     #[test]
     fn rules_that_would_turn_a_change_around_are_refused() {
-        let with = |threshold| Rules { policy: Policy::Threshold(threshold), ..Rules::default() };
+        let with = |threshold: Threshold| Rules { policy: threshold.into(), ..Rules::default() };
         let error = with(Threshold { headroom: 1.3, ..Threshold::default() }).validate().expect_err("adds on decrease");
         assert_eq!(
             error.to_string(),

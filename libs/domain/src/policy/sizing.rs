@@ -5,6 +5,7 @@ use super::proposal::Need;
 use crate::action::Mechanism;
 use crate::cloud::PriceList;
 use crate::guardrail::{Room, Step};
+use crate::knob::Words;
 use crate::resource::{Direction, Resource};
 use crate::sample::{Capacity, Platform};
 
@@ -24,6 +25,13 @@ pub struct Sizing {
     pub memory_bytes_grain: f64,
     /// Instance types to choose from, with their prices.
     pub prices: PriceList,
+}
+
+/// How capacity is changed, or as the platform usually does it.
+impl Words for Option<Mechanism> {
+    const WORDS: &'static [&'static str] = &["auto", "replicas", "limits", "instance-type"];
+    const VALUES: &'static [Self] =
+        &[None, Some(Mechanism::Replicas), Some(Mechanism::Limits), Some(Mechanism::InstanceType)];
 }
 
 impl Default for Sizing {

@@ -56,9 +56,28 @@ fn a_misspelt_policy_is_refused_with_the_nearest_and_all() {
     assert!(planner.starts_with("--policies \"planer+lead_time_s=600\": there is no such policy"), "{planner}");
     assert!(planner.contains("did you mean \"planner\"?") && planner.contains("as-bought, reactive-5m"), "{planner}");
     assert!(refused("naive:treshold").contains("did you mean \"naive:threshold\"?"));
-    assert!(refused("naive:vpa").contains("naive:planner, naive:proactive, naive:threshold"));
+    assert!(refused("naive:vpa").contains("naive:planner, naive:proactive, naive:cost, naive:threshold"));
     let value = refused("planner+lead_time_s=soon");
     assert!(value.contains("cannot be read with these knobs") && value.contains("lead_time_s"), "{value}");
+}
+
+#[test]
+fn what_chooses_instance_types_sizes_memory_too() {
+    let mut settings = Settings::default();
+    let sized = |label: &str, settings: &Settings| {
+        let policy = parsed(label, settings, &request(Path::new("trace.csv"))).unwrap();
+        let Kind::Planner(planning) = &policy.kind else { panic!("{label} is the planner's") };
+        let resources = planning.book.general().forecast.resources.len();
+        assert_eq!(policy.sizes_memory(), resources == 2, "{label}");
+        resources
+    };
+    assert_eq!(
+        ["cost", "planner+policy=cost", "planner", "threshold"].map(|label| sized(label, &settings)),
+        [2, 2, 1, 1]
+    );
+    let section = "workloads = [\"web-*\"]\npolicy = \"cost\"".parse::<Table>().unwrap();
+    settings.planner.sections.insert("web".to_owned(), section.try_into().unwrap());
+    assert_eq!(sized("planner", &settings), 2, "it is one workload's policy");
 }
 
 #[test]
