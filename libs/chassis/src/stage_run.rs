@@ -3,7 +3,7 @@
 
 use crate::context::Context;
 use crate::health::ComponentHealth;
-use prescale_bus::{Bus, BusError, ConsumedRecord, Outcome, Stage, StageFactory, StageFailure};
+use prescale_bus::{Bus, BusError, ConsumedRecord, Outcome, Reach, Stage, StageFactory, StageFailure};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -60,6 +60,10 @@ impl StageFactory for Watched {
 
     fn state_schema(&self) -> String {
         self.factory.state_schema()
+    }
+
+    fn reach(&self) -> Vec<Reach> {
+        self.factory.reach()
     }
 
     fn keeps_state(&self) -> bool {

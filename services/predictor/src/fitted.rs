@@ -8,6 +8,15 @@ use prescale_domain::forecast::mstl::{Decomposed, Mstl};
 use prescale_domain::forecast::prophet::{Prophet, Remembered};
 use prescale_domain::forecast::{Family, Forecaster, HorizonQuantiles};
 
+/// Begins a state where there is none. Whether it did.
+pub fn begin<T: Default>(state: &mut Option<Box<T>>) -> bool {
+    let is_new = state.is_none();
+    if is_new {
+        *state = Some(Box::default());
+    }
+    is_new
+}
+
 /// What they remember of one series.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 pub struct Fitted {
@@ -20,6 +29,16 @@ impl Fitted {
     /// Of a series that begins.
     pub fn starting() -> Self {
         Self { mstl: Some(Box::default()), arima: Some(Box::default()), prophet: Some(Box::default()) }
+    }
+
+    /// Begins the state of one of the families where there is none. Whether it did.
+    pub fn begin(&mut self, family: Family) -> bool {
+        match family {
+            Family::Mstl => begin(&mut self.mstl),
+            Family::Arima => begin(&mut self.arima),
+            Family::Prophet => begin(&mut self.prophet),
+            _ => false,
+        }
     }
 
     /// Takes a bin in that is about to be closed.

@@ -141,15 +141,18 @@ impl Partition {
     /// A partition as it was when the snapshot was taken.
     ///
     /// # Errors
-    /// When the bytes are no snapshot, or the models have changed that had been in use until then.
+    /// When the bytes are no snapshot, or a family that goes on had other models until then than it has now.
     pub fn restored(registry: Arc<Registry>, snapshot: &[u8]) -> anyhow::Result<Self> {
         let (state, begun): (Vec<u8>, Begun) = bitcode::decode(snapshot)?;
         let mut restored = Self { state: bitcode::decode(&state)?, ..Self::new(registry) };
-        restored.keep_to_signals();
+        let now = restored.begun();
         anyhow::ensure!(
-            begun == restored.begun(),
+            of_families_in(&begun, &now) == of_families_in(&now, &begun),
             "other models had been in use until then than the configuration and the store name now"
         );
+        restored.keep_to_signals();
+        let series = restored.state.workloads.values_mut().flat_map(|workload| &mut workload.series);
+        series.for_each(|series| series.keep_to(&restored.settings));
         Ok(restored)
     }
 
@@ -424,6 +427,12 @@ impl Partition {
             horizons: made.horizons,
         })
     }
+}
+
+/// The models of those families that have one in `other` too.
+fn of_families_in<'a>(begun: &'a [(ModelId, String)], other: &[(ModelId, String)]) -> Vec<&'a (ModelId, String)> {
+    let is_in_other = |family: Family| other.iter().any(|(model, _)| model.family == family);
+    begun.iter().filter(|(model, _)| is_in_other(model.family)).collect()
 }
 
 /// Lets a series that has come to its first hour start from its neighbours, and others start from one that has

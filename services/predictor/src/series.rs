@@ -9,9 +9,12 @@
 //! forecast. With a choice by order a family that another one before it in the list has overtaken for good
 //! (that one has enough history, and history only grows) is not kept up any more: its state is dropped. So
 //! such a series holds the state of one family in the long run.
+//!
+//! Where the configuration names other families than before, those that it names still go on; one that it names
+//! anew begins in the middle of the series, and is of use once it has seen as much as it needs.
 
 use crate::config::{Choice, Settings};
-use crate::fitted::Fitted;
+use crate::fitted::{Fitted, begin};
 use crate::job::{Carried, Job, Run};
 use crate::lineup::{Lineup, ModelId};
 use crate::scatter::Scatter;
@@ -48,6 +51,8 @@ pub struct Series {
     smoothed: Option<Box<Smoothed>>,
     day_before: Option<Box<DayBefore>>,
     fitted: Fitted,
+    /// The families that began in the middle of the series, with the bins that there had been before.
+    joined: Vec<(Family, u32)>,
     calibration: SeriesCalibration,
     contest: Contest,
     /// The workloads that a young series started from, for as long as it is young.
@@ -312,6 +317,18 @@ impl Series {
         self.neighbours = neighbours.into();
     }
 
+    /// Keeps of what was made under other settings what these ask for.
+    pub fn keep_to(&mut self, settings: &Settings) {
+        let is_listed = |family: Family| settings.models.contains(&family);
+        let has_contest = settings.choice == Choice::Loss;
+        self.networks.retain(|(model, _)| is_listed(model.family));
+        self.contest.keep(|family| has_contest && is_listed(family));
+        let can_fall_back = has_contest && is_listed(Family::SeasonalNaive);
+        if !can_fall_back && self.calibration.drift() == DriftState::FallenBack {
+            self.calibration.end_drift();
+        }
+    }
+
     /// The neighbours that it started from; none once it is a day old.
     pub fn neighbours(&self) -> &[WorkloadId] {
         &self.neighbours
@@ -330,7 +347,8 @@ impl Series {
         let smoothed = self.smoothed.as_ref().map_or(0, |s| size_of::<Smoothed>() + s.heap_bytes());
         let day_before = self.day_before.as_ref().map_or(0, |d| size_of::<DayBefore>() + d.heap_bytes());
         let neighbours: usize = self.neighbours.iter().map(|n| size_of::<WorkloadId>() + n.as_str().len()).sum();
-        let judged = self.calibration.heap_bytes() + self.contest.heap_bytes() + neighbours;
+        let joined = self.joined.capacity() * size_of::<(Family, u32)>();
+        let judged = self.calibration.heap_bytes() + self.contest.heap_bytes() + neighbours + joined;
         self.demand.heap_bytes() + networks + smoothed + day_before + self.fitted.heap_bytes() + judged
     }
 
@@ -343,6 +361,7 @@ impl Series {
         self.smoothed = Some(Box::default());
         self.day_before = Some(Box::default());
         self.fitted = Fitted::starting();
+        self.joined = Vec::new();
         (self.has_run, self.expected, self.bins_at_features) = (false, None, 0);
         self.scatter = Scatter::default();
     }
@@ -380,7 +399,7 @@ impl Series {
 
     /// Seasonal naive makes the forecasts until it is the worse again; a day later, for good if it is not.
     fn end_fallback(&mut self, rules: Rules<'_>) {
-        let next = self.by_turn(rules, self.contest.champion()).next();
+        let next = self.by_turn(rules, self.champion(rules)).next();
         let Some(next) = next.filter(|next| *next != Family::SeasonalNaive) else { return };
         if self.calibration.drift() != DriftState::FallenBack {
             self.contest.end_stand_in(Family::SeasonalNaive, next);
@@ -393,7 +412,12 @@ impl Series {
     /// naive comes before them where drift has led to it.
     fn by_preference<'a>(&self, rules: Rules<'a>) -> impl Iterator<Item = Family> + use<'a, '_> {
         let fallback = (self.calibration.drift() == DriftState::FallenBack).then_some(Family::SeasonalNaive);
-        self.by_turn(rules, fallback.or(self.contest.champion()))
+        self.by_turn(rules, fallback.or(self.champion(rules)))
+    }
+
+    /// The champion, where one is chosen at all.
+    fn champion(&self, rules: Rules<'_>) -> Option<Family> {
+        self.contest.champion().filter(|_| rules.settings.choice == Choice::Loss)
     }
 
     fn by_turn<'a>(&self, rules: Rules<'a>, first: Option<Family>) -> impl Iterator<Item = Family> + use<'a, '_> {
@@ -415,7 +439,8 @@ impl Series {
             Family::Arima => Arima.bins_needed(),
             Family::Prophet => Prophet.bins_needed(),
         };
-        bins_needed <= self.demand.bins()
+        let joined = self.joined.iter().find(|(joined, _)| *joined == family);
+        bins_needed + joined.map_or(0, |(_, bins_before)| u64::from(*bins_before)) <= self.demand.bins()
     }
 
     /// The model that makes a trained family's forecasts: that of the term which holds the open bin, or while
@@ -441,6 +466,8 @@ impl Series {
             in_use[family as usize] = true;
             if family.is_trained() {
                 self.settle_models(rules, family, open.bin);
+            } else {
+                self.keep_up(family);
             }
             if rules.settings.choice == Choice::Order && self.is_ready(rules, family) {
                 break;
@@ -450,7 +477,22 @@ impl Series {
         self.networks.retain(|(model, _)| is_in_use(model.family));
         self.smoothed.take_if(|_| !is_in_use(Family::ExponentialSmoothing));
         self.day_before.take_if(|_| !is_in_use(Family::SeasonalNaive));
+        self.joined.retain(|(family, _)| is_in_use(*family));
         self.fitted.retain(is_in_use);
+    }
+
+    /// Begins the state of a statistical family that has none: it is in use anew.
+    fn keep_up(&mut self, family: Family) {
+        let is_new = match family {
+            Family::ExponentialSmoothing => begin(&mut self.smoothed),
+            Family::SeasonalNaive => begin(&mut self.day_before),
+            other => self.fitted.begin(other),
+        };
+        if is_new {
+            let bins_before = u32::try_from(self.demand.bins().saturating_sub(1)).unwrap_or(u32::MAX);
+            self.joined.retain(|(joined, _)| *joined != family);
+            self.joined.push((family, bins_before));
+        }
     }
 
     fn settle_models(&mut self, rules: Rules<'_>, family: Family, bin: i64) {
