@@ -2,7 +2,7 @@
 //! so keeps what it does not concern, and what has to be made again can be named.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Display, Formatter};
+use std::fmt::{self, Debug, Display, Formatter};
 
 /// Begins the line of a setting that led to the state without shaping it.
 const TERM: char = '~';
@@ -47,6 +47,13 @@ impl StateSchema {
     pub fn made_under(mut self, name: &str, value: impl Display) -> Self {
         self.terms.insert(in_one_line(name), in_one_line(&value.to_string()));
         self
+    }
+
+    /// As [`Self::made_under`], of settings that are too many to be shown: a checksum stands for them.
+    #[must_use]
+    pub fn made_under_all_of(self, name: &str, settings: &impl Debug) -> Self {
+        let checksum = crc32fast::hash(format!("{settings:?}").as_bytes());
+        self.made_under(name, format!("{checksum:08x}"))
     }
 
     /// Why a state of this schema has to be made again where `now` is wanted; empty where it can be used.
@@ -157,5 +164,8 @@ mod tests {
         assert_eq!(other.changes_of_shape(&schema()), []);
         assert_eq!(names(&schema().changes_of_terms(&other)), ["rules"]);
         assert_eq!(schema().changes_of_terms(&schema()), []);
+        let under = |rules: &[f64]| StateSchema::of("counter", 3).made_under_all_of("rules", &rules);
+        assert_eq!(under(&[1.0, 2.0]), under(&[1.0, 2.0]));
+        assert_eq!(names(&under(&[1.0, 2.0]).changes_of_terms(&under(&[1.0, 2.5]))), ["rules"]);
     }
 }

@@ -1,6 +1,6 @@
 //! The actuator as a stage of the bus.
 
-use prescale_bus::{Rejection, StageFailure};
+use prescale_bus::{Rejection, StageFailure, StateSchema};
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::{Envelope, topics};
 use prescale_domain::action::{Action, ActionOutcome, ActionResult};
@@ -47,7 +47,7 @@ impl TypedStageFactory for Factory {
     }
 
     fn state_schema(&self) -> String {
-        format!("{NAME} {STATE_LAYOUT}")
+        StateSchema::of(NAME, STATE_LAYOUT).made_under_all_of("checksum of the cloud's rules", &self.rules).to_string()
     }
 
     fn create(&self, _partition: u32) -> ActuatorStage {
