@@ -47,6 +47,11 @@ pub trait Stage: Send {
 
     /// The state as bytes that [`StageFactory::restore`] takes.
     fn snapshot(&self) -> Vec<u8>;
+
+    /// Told when the state was restored with records that were applied a second time, under other settings than the
+    /// first time: what was decided on the way need not be what was decided, and published, then. It comes before
+    /// anything new is applied.
+    fn repeated_under_other_terms(&mut self) {}
 }
 
 /// How far back something reaches that a stage remembers.

@@ -147,6 +147,9 @@ pub trait TypedStage: Send {
 
     /// The state as bytes that [`TypedStageFactory::restore`] takes.
     fn snapshot(&self) -> Vec<u8>;
+
+    /// As [`Stage::repeated_under_other_terms`].
+    fn repeated_under_other_terms(&mut self) {}
 }
 
 /// Makes a typed stage's instances. The input topic is that of the stage's contract.
@@ -255,6 +258,10 @@ impl<S: TypedStage> Stage for StageAdapter<S> {
 
     fn snapshot(&self) -> Vec<u8> {
         self.inner.snapshot()
+    }
+
+    fn repeated_under_other_terms(&mut self) {
+        self.inner.repeated_under_other_terms();
     }
 }
 

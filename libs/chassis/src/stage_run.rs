@@ -95,6 +95,10 @@ impl Stage for WatchedStage {
     fn snapshot(&self) -> Vec<u8> {
         self.inner.snapshot()
     }
+
+    fn repeated_under_other_terms(&mut self) {
+        self.inner.repeated_under_other_terms();
+    }
 }
 
 #[cfg(test)]

@@ -25,7 +25,8 @@ pub const REMEMBERED: Reach = Reach { what: "what the rules that are tried have 
 /// Makes the stage's instances.
 ///
 /// The rules do not shape the state: what was published under earlier rules stays published, and a snapshot knows of it.
-/// Only where there is none are decisions made again, by the rules of now.
+/// Where decisions have to be made again under other rules, they are forgotten afterwards: nobody may have published
+/// them.
 pub struct Factory {
     rules: Arc<RuleBook>,
     fleets: Arc<Fleets>,
@@ -88,6 +89,10 @@ impl TypedStage for PlannerStage {
 
     fn snapshot(&self) -> Vec<u8> {
         bitcode::encode(&self.proposer)
+    }
+
+    fn repeated_under_other_terms(&mut self) {
+        self.proposer.forget_published();
     }
 }
 

@@ -78,22 +78,18 @@ fn made_again(name: &str, reason: &str, states: &[&StoredState], reach: &[Reach]
         format!("from about {} records", logs.iter().map(KeptLog::records).sum::<u64>())
     };
     let mut lines = vec![format!("{name}: its state is made again {from}, of partition {partitions}: {reason}")];
-    let shortest = logs.iter().filter(|log| log.has_lost_some()).map(KeptLog::span_s).min();
-    let far = |span_s: u64| {
-        let further = reach.iter().filter(move |reach| reach.records_s > span_s);
-        further
-            .map(|reach| format!("{} ({} of records)", reach.what, days(reach.records_s)))
-            .collect::<Vec<_>>()
-            .join(", ")
+    let lost: Vec<Reach> = match logs.iter().filter(|log| log.has_lost_some()).min_by_key(|log| log.span_s()) {
+        Some(shortest) => {
+            lines.push(format!("{name}: its log goes {} back", days(shortest.span_s())));
+            shortest.cannot_give(reach)
+        }
+        None if logs.is_empty() => reach.to_vec(),
+        None => Vec::new(),
     };
-    match shortest.map(|span_s| (days(span_s), far(span_s))) {
-        Some((span, lost)) if !lost.is_empty() => {
-            lines.push(format!("{name}: the log goes {span} back, and does not give back whole: {lost}"));
-        }
-        None if logs.is_empty() && !reach.is_empty() => {
-            lines.push(format!("{name}: a log that keeps less does not give back whole: {}", far(0)));
-        }
-        _ => {}
+    let lost = lost.iter().map(|reach| format!("{} ({} of records)", reach.what, days(reach.records_s)));
+    let lost: Vec<String> = lost.collect();
+    if !lost.is_empty() {
+        lines.push(format!("{name}: a log that keeps less does not give back whole: {}", lost.join(", ")));
     }
     lines
 }
@@ -156,11 +152,8 @@ mod tests {
             made_again("toy", "why", &[&state(0), &state(1)], &reach).join("\n")
         };
         assert_eq!(said(0), "toy: its state is made again from about 200 records, of partition 0, 1: why");
-        assert!(
-            said(5).contains("7.0 days back, and does not give back whole: the fortnight (14.0 days"),
-            "{}",
-            said(5)
-        );
+        assert!(said(5).contains("its log goes 7.0 days back"), "{}", said(5));
+        assert!(said(5).ends_with("does not give back whole: the fortnight (14.0 days of records)"), "{}", said(5));
         let unseen = StoredState { partition: 3, schema: None, log: None };
         let unseen = made_again("toy", "why", &[&unseen], &reach).join("\n");
         assert!(unseen.contains("from what the log still has") && unseen.contains("the week"), "{unseen}");

@@ -7,6 +7,7 @@ use super::store::{Store, Topic, backend};
 use crate::error::BusError;
 use crate::stage::{Stage, StageFactory};
 use crate::step::StepContext;
+use crate::stored::Repetition;
 use rusqlite::{Connection, params};
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +28,8 @@ pub(super) struct Restored {
     pub(super) position: i64,
     /// Records applied since the snapshot that it came from.
     pub(super) since_snapshot: u64,
+    /// Whether a snapshot is to be taken before anything else.
+    pub(super) is_to_be_stored: bool,
     pub(super) cursor: Cursor,
 }
 
@@ -36,15 +39,16 @@ impl Restoring<'_> {
         let position = self.committed(partition)?;
         if !self.factory.keeps_state() {
             let stage = self.factory.create(partition);
-            return Ok(Some(Restored { stage, position, since_snapshot: 0, cursor: Cursor::default() }));
+            let cursor = Cursor::default();
+            return Ok(Some(Restored { stage, position, since_snapshot: 0, is_to_be_stored: false, cursor }));
         }
         let snapshots = PartitionSnapshots::new(self.store, self.factory, self.group, self.topic, partition);
         let restore = |state: &[u8]| self.factory.restore(partition, state);
-        let (mut stage, mut at) = match snapshots.load(self.connection, position, restore)? {
-            Some(restored) => restored,
-            None => (self.factory.create(partition), 0),
-        };
-        let (mut since_snapshot, mut cursor) = (0, Cursor::default());
+        let before = snapshots.made_by(self.connection)?;
+        let loaded = snapshots.load(self.connection, position, restore)?;
+        let mut repetition = Repetition::new(loaded.is_none(), before);
+        let (mut stage, mut at) = loaded.unwrap_or_else(|| (self.factory.create(partition), 0));
+        let (mut since_snapshot, mut cursor) = (0_u64, Cursor::default());
         while at < position {
             if shutdown.is_cancelled() {
                 return Ok(None);
@@ -56,10 +60,13 @@ impl Restoring<'_> {
             at = batch.last().map_or(position, |r| r.offset + 1);
             if !batch.is_empty() {
                 since_snapshot += batch.len() as u64;
+                repetition.hear(&batch);
                 self.context.apply(stage.as_mut(), &batch)?;
             }
         }
-        Ok(Some(Restored { stage, position, since_snapshot, cursor }))
+        let is_to_be_stored = repetition.end(self.factory, partition, stage.as_mut());
+        let since_snapshot = since_snapshot.max(u64::from(is_to_be_stored));
+        Ok(Some(Restored { stage, position, since_snapshot, is_to_be_stored, cursor }))
     }
 
     /// The group's position, set to the oldest record kept when it has none.

@@ -1,12 +1,13 @@
 //! Snapshots as files: the head, then each slice behind its length and checksum. One is written whole or not at all; a
 //! bad or foreign one is put aside.
 
-use super::KafkaOptions;
+use super::options::KafkaOptions;
 use super::protocol::port::Snapshots;
 use crate::crash_point::CrashPoint;
 use crate::error::BusError;
 use crate::framing::put_bytes;
 use crate::snapshot::{Assembly, Head, SLICE_BYTES, Slice, Slices, SnapshotOf, stored_schema};
+use crate::state_schema::StateSchema;
 use crate::stored::StoredState;
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -44,6 +45,12 @@ impl SnapshotFiles {
 
     fn of(&self, partition: u32) -> SnapshotOf {
         SnapshotOf { identity: format!("{}/{partition}", self.identity), state_schema: self.state_schema.clone() }
+    }
+
+    /// What a file says that its state was made by.
+    fn schema(&self, partition: u32) -> Result<StateSchema, String> {
+        let mut file = File::open(self.path(partition)).map_err(|e| e.to_string())?;
+        stored_schema(&head_of(&mut file)?)
     }
 
     /// Offset and state of a file.
@@ -90,10 +97,7 @@ pub fn stored_states(options: &KafkaOptions, group: &str, topic: &str) -> Result
     };
     let mut partitions: Vec<u32> = names.iter().filter_map(partition).collect();
     partitions.sort_unstable();
-    let of = |partition: u32| {
-        let head = File::open(files.path(partition)).map_err(|e| e.to_string()).and_then(|mut file| head_of(&mut file));
-        StoredState { partition, schema: Some(head.and_then(|head| stored_schema(&head))), log: None }
-    };
+    let of = |partition: u32| StoredState { partition, schema: Some(files.schema(partition)), log: None };
     Ok(Some(partitions.into_iter().map(of).collect()))
 }
 
@@ -144,6 +148,10 @@ impl Snapshots for SnapshotFiles {
         File::open(&self.folder)?.sync_all()
     }
 
+    fn made_by(&self, partition: u32) -> Option<StateSchema> {
+        self.schema(partition).ok()
+    }
+
     /// A bad one is renamed to `*.rejected`.
     fn load<T>(
         &self,
@@ -192,6 +200,7 @@ mod tests {
         assert_eq!(load(9), None);
         files.store(3, 7, b"one").expect("it is stored");
         files.store(3, 8, b"two").expect("it is stored");
+        assert_eq!((files.made_by(3), files.made_by(4)), (Some("schema-1".into()), None));
         assert_eq!(load(9), Some((b"two".to_vec(), 8)));
         assert_eq!(files.load(4, 9, |_| Ok(())), None, "another partition has its own");
 

@@ -126,6 +126,10 @@ impl Stage for RegistryStage {
     fn snapshot(&self) -> Vec<u8> {
         self.inner.snapshot()
     }
+
+    fn repeated_under_other_terms(&mut self) {
+        self.inner.repeated_under_other_terms();
+    }
 }
 
 impl RegistryStage {
