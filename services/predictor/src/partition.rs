@@ -11,7 +11,7 @@
 //! first wave run before it is taken in. So it does not matter where a batch or a wave ends.
 
 use crate::config::Settings;
-use crate::held::readings;
+use crate::held::{readings, rearranged};
 use crate::job::Job;
 use crate::lineup::ModelId;
 use crate::registry::{Models, Registry};
@@ -70,6 +70,8 @@ struct State {
     exemplars: Vec<Exemplars>,
     /// Newest instant of all records.
     newest_at: Option<EventTime>,
+    /// The resources, in their order.
+    resources: Vec<KpiName>,
     /// The signals that workloads keep something of, in their order.
     signals: Vec<KpiName>,
 }
@@ -124,6 +126,7 @@ impl Partition {
             pools: Pools::new(settings.resources.len(), settings.horizons_s.len()),
             exemplars: vec![Exemplars::default(); settings.resources.len()],
             newest_at: None,
+            resources: settings.resources.clone(),
             signals: settings.signals.clone(),
         };
         Self {
@@ -150,10 +153,25 @@ impl Partition {
             of_families_in(&begun, &now) == of_families_in(&now, &begun),
             "other models had been in use until then than the configuration and the store name now"
         );
+        restored.keep_to_resources();
         restored.keep_to_signals();
         let series = restored.state.workloads.values_mut().flat_map(|workload| &mut workload.series);
         series.for_each(|series| series.keep_to(&restored.settings));
         Ok(restored)
+    }
+
+    /// Keeps what is known of those resources that are still configured, where a snapshot was made with others.
+    fn keep_to_resources(&mut self) {
+        let State { resources, workloads, pools, exemplars, .. } = &mut self.state;
+        if *resources == self.settings.resources {
+            return;
+        }
+        let place = |name: &KpiName| resources.iter().position(|known| known == name);
+        let places: Vec<Option<usize>> = self.settings.resources.iter().map(place).collect();
+        *pools = pools.of_resources(&places);
+        *exemplars = rearranged(exemplars, &places);
+        workloads.values_mut().for_each(|workload| workload.rearrange(&places));
+        resources.clone_from(&self.settings.resources);
     }
 
     /// Forgets what is kept by the configured signals where a snapshot was made with others.

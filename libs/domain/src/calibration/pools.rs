@@ -45,6 +45,26 @@ impl Pools {
         Self { resources, horizons, pools: vec![ScorePool::default(); count], spreads }
     }
 
+    /// Those of other resources: each has the pools of the one that was in that place, or none yet.
+    #[must_use]
+    pub fn of_resources(&self, places: &[Option<usize>]) -> Self {
+        let mut pools = Self::new(places.len(), self.horizons);
+        let spreads = Arc::make_mut(&mut pools.spreads);
+        let known = places.iter().enumerate().filter_map(|(resource, before)| Some((resource, (*before)?)));
+        for (resource, before) in known {
+            for (family, statistic) in Family::ALL.into_iter().flat_map(|f| Statistic::ALL.map(|s| (f, s))) {
+                for horizon in 0..self.horizons {
+                    let key = PoolKey { family, resource, horizon, statistic };
+                    let to = place(key, places.len(), self.horizons);
+                    let from = place(PoolKey { resource: before, ..key }, self.resources, self.horizons);
+                    pools.pools[to].clone_from(&self.pools[from]);
+                    spreads[to] = self.spreads[from];
+                }
+            }
+        }
+        pools
+    }
+
     /// Adds a forecast's scores.
     pub fn push(&mut self, key: PoolKey, scores: Scores) {
         let place = place(key, self.resources, self.horizons);
@@ -102,5 +122,9 @@ mod tests {
         assert_eq!(pools.spreads().of(other), Spread::NONE);
         let restored: Pools = bitcode::decode(&bitcode::encode(&pools)).unwrap();
         assert_eq!(restored, pools);
+        let moved = pools.of_resources(&[None, None, Some(1)]);
+        let at = |resource| moved.spreads().of(PoolKey { resource, ..key });
+        assert_eq!([at(0), at(1), at(2)], [Spread::NONE, Spread::NONE, Spread { lower: 3.0, upper: 2.0 }]);
+        assert_eq!(moved.of_resources(&[None, Some(2)]), pools);
     }
 }

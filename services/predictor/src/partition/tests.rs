@@ -534,3 +534,21 @@ fn neighbours_and_the_choice_concern_no_series_that_is_there() {
     assert!(bins(&mut alone, next.clone()) == bins(&mut before, next.clone()));
     assert_eq!(turns(&bins(&mut ordered, next)), [("gru", 20)]);
 }
+
+#[test]
+fn resources_that_stay_go_on_whichever_come_and_go() {
+    let of = |names: &[&str]| partition_of(|c| c.resources = names.iter().map(|name| (*name).to_owned()).collect());
+    let mut before = of(&[kpi::CPU_CORES_USED]);
+    bins(&mut before, 0..100);
+    let mut both = under(&before, &partition());
+    let (wanted, got) = (bins(&mut before, 100..130), bins(&mut both, 100..130));
+    for (wanted, got) in wanted.iter().zip(&got) {
+        let names: Vec<&str> = got.resources.iter().map(|r| r.resource.as_str()).collect();
+        assert_eq!(names, [kpi::CPU_CORES_USED, kpi::MEMORY_BYTES]);
+        assert_eq!(got.resources[0], wanted.resources[0]);
+    }
+    let mut memory = under(&both, &of(&[kpi::MEMORY_BYTES]));
+    let (wanted, got) = (bins(&mut both, 130..140), bins(&mut memory, 130..140));
+    assert!(wanted.iter().zip(&got).all(|(wanted, got)| got.resources == wanted.resources[1..]));
+    assert_eq!((wanted.len(), got.len()), (10, 10));
+}
