@@ -116,14 +116,14 @@ impl Repetition {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::stage::{Outcome, StageFailure};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     /// Under rules of a name.
-    struct Ruled(&'static str);
+    pub(crate) struct Ruled(pub(crate) &'static str);
 
     #[derive(Default)]
     struct Hearing(Arc<AtomicBool>);
@@ -155,8 +155,8 @@ mod tests {
     }
 
     impl Stage for Hearing {
-        fn apply(&mut self, _batch: &[ConsumedRecord]) -> Result<Vec<Outcome>, StageFailure> {
-            Ok(Vec::new())
+        fn apply(&mut self, batch: &[ConsumedRecord]) -> Result<Vec<Outcome>, StageFailure> {
+            Ok(batch.iter().map(|_| Outcome::Drop("heard")).collect())
         }
 
         fn snapshot(&self) -> Vec<u8> {

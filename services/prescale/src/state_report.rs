@@ -105,23 +105,28 @@ fn days(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::toy::{Log, TOY, settings};
+    use crate::toy::{Log, TOY, sample, settings};
 
     #[test]
     fn a_configuration_says_what_becomes_of_the_states() {
-        let log = Log::of("[toy]\nforgets_minute = 7\n", 40);
-        let told = |text: &str| report(&[TOY], &log.configured(text));
-        assert_eq!(told(""), "# all states that are stored go on as they are\n", "nothing was read yet");
+        const ALL_GO_ON: &str = "# all states that are stored go on as they are\n";
+        let mut log = Log::of("[toy]\nforgets_minute = 7\n", 40);
+        let told = |log: &Log, text: &str| report(&[TOY], &log.configured(text));
+        assert_eq!(told(&log, ""), ALL_GO_ON, "nothing was read yet");
         log.run();
-        let same = told("[toy]\nforgets_minute = 7\n");
-        assert_eq!(same, "# all states that are stored go on as they are\n");
-        let kept = told("[toy]\nforgets_minute = 7\nrepeats_minute = 3\n");
+        assert_eq!(told(&log, "[toy]\nforgets_minute = 7\n"), ALL_GO_ON);
+        let other_terms = "[toy]\nforgets_minute = 7\nrepeats_minute = 3\n";
+        let kept = told(&log, other_terms);
         assert!(kept.starts_with("# toy: its state goes on"), "{kept}");
         assert!(kept.contains("repeats_minute was \"-1\" and is \"3\"") && kept.lines().count() == 1, "{kept}");
-        let again = told("[toy]\nforgets_minute = 8\n");
+        let again = told(&log, "[toy]\nforgets_minute = 8\n");
         assert!(again.contains("toy: its state is made again from about 40 records"), "{again}");
         assert!(again.contains("forgets_minute was \"7\" and is \"8\""), "{again}");
         assert!(!again.contains("does not give back"), "nothing is gone: {again}");
+        log.settings = log.configured(other_terms);
+        log.append(vec![sample(40)]);
+        log.run();
+        assert_eq!(told(&log, other_terms), ALL_GO_ON, "it went on, and is stored under the terms of now");
     }
 
     #[test]

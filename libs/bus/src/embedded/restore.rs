@@ -85,3 +85,54 @@ impl Restoring<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Cleanup;
+    use crate::embedded::testing::{open, with_topic, write};
+    use crate::partitioner::partition_of;
+    use crate::stored::tests::Ruled;
+
+    const GROUP: &str = "group";
+
+    #[test]
+    fn a_state_that_goes_on_under_other_terms_is_stored_before_anything_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bus = open(folder.path());
+        with_topic(&bus, Cleanup::Delete { retention_ms: 1 << 40 });
+        write(&bus, &[("k", Some("a")), ("k", Some("b"))]);
+        let (topic, partition) = (bus.store.topic("topic").expect("it is there"), partition_of(b"k", 2));
+        bus.store
+            .write("test", |transaction| {
+                transaction.execute(
+                    "INSERT INTO positions (consumer_group, topic_id, partition, next_offset) VALUES (?1, ?2, ?3, 2)",
+                    params![GROUP, topic.id, partition],
+                )
+            })
+            .expect("the position is set");
+        let connection = bus.store.reader().expect("it opens");
+        let restored = |factory: &dyn StageFactory| {
+            let context = StepContext::new(factory);
+            let restoring = Restoring {
+                store: &bus.store,
+                connection: &connection,
+                factory,
+                context: &context,
+                topic: &topic,
+                group: GROUP,
+                batch_records_max: 10,
+            };
+            let restored = restoring.partition(partition, &CancellationToken::new()).expect("the log is readable");
+            restored.expect("nobody has stopped it")
+        };
+        let whole = restored(&Ruled("then"));
+        assert_eq!((whole.since_snapshot, whole.is_to_be_stored), (2, false));
+        let snapshots = PartitionSnapshots::new(&bus.store, &Ruled("then"), GROUP, &topic, partition);
+        assert!(snapshots.store(2, &whole.stage.snapshot()).expect("it is stored"));
+        let same = restored(&Ruled("then"));
+        assert_eq!((same.since_snapshot, same.is_to_be_stored), (0, false));
+        let other = restored(&Ruled("now"));
+        assert_eq!((other.since_snapshot, other.is_to_be_stored, other.position), (1, true, 2));
+    }
+}
