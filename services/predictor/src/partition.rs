@@ -72,6 +72,8 @@ struct State {
     newest_at: Option<EventTime>,
     /// The resources, in their order.
     resources: Vec<KpiName>,
+    /// The horizons, in their order.
+    horizons_s: Vec<u32>,
     /// The signals that workloads keep something of, in their order.
     signals: Vec<KpiName>,
 }
@@ -127,6 +129,7 @@ impl Partition {
             exemplars: vec![Exemplars::default(); settings.resources.len()],
             newest_at: None,
             resources: settings.resources.clone(),
+            horizons_s: settings.horizons_s.clone(),
             signals: settings.signals.clone(),
         };
         Self {
@@ -153,25 +156,32 @@ impl Partition {
             of_families_in(&begun, &now) == of_families_in(&now, &begun),
             "other models had been in use until then than the configuration and the store name now"
         );
-        restored.keep_to_resources();
+        restored.keep_to_resources_and_horizons();
         restored.keep_to_signals();
         let series = restored.state.workloads.values_mut().flat_map(|workload| &mut workload.series);
         series.for_each(|series| series.keep_to(&restored.settings));
         Ok(restored)
     }
 
-    /// Keeps what is known of those resources that are still configured, where a snapshot was made with others.
-    fn keep_to_resources(&mut self) {
-        let State { resources, workloads, pools, exemplars, .. } = &mut self.state;
-        if *resources == self.settings.resources {
+    /// Keeps what is known of those resources and horizons that are still configured, where a snapshot was made with
+    /// others.
+    fn keep_to_resources_and_horizons(&mut self) {
+        let State { resources, horizons_s, workloads, pools, exemplars, .. } = &mut self.state;
+        let settings = &self.settings;
+        if *resources == settings.resources && *horizons_s == settings.horizons_s {
             return;
         }
-        let place = |name: &KpiName| resources.iter().position(|known| known == name);
-        let places: Vec<Option<usize>> = self.settings.resources.iter().map(place).collect();
-        *pools = pools.of_resources(&places);
-        *exemplars = rearranged(exemplars, &places);
-        workloads.values_mut().for_each(|workload| workload.rearrange(&places));
-        resources.clone_from(&self.settings.resources);
+        let resource_places = places(resources, &settings.resources);
+        let horizon_places = places(horizons_s, &settings.horizons_s);
+        *pools = pools.rearranged(&resource_places, &horizon_places);
+        if *horizons_s != settings.horizons_s {
+            exemplars.iter_mut().for_each(|exemplars| exemplars.rearrange(&horizon_places));
+            let series = workloads.values_mut().flat_map(|workload| &mut workload.series);
+            series.for_each(|series| series.rearrange_horizons(&horizon_places, &settings.horizons_bins));
+        }
+        *exemplars = rearranged(exemplars, &resource_places);
+        workloads.values_mut().for_each(|workload| workload.rearrange(&resource_places));
+        (*resources, *horizons_s) = (settings.resources.clone(), settings.horizons_s.clone());
     }
 
     /// Forgets what is kept by the configured signals where a snapshot was made with others.
@@ -445,6 +455,11 @@ impl Partition {
             horizons: made.horizons,
         })
     }
+}
+
+/// Where each of what there is now was before.
+fn places<T: PartialEq>(before: &[T], now: &[T]) -> Vec<Option<usize>> {
+    now.iter().map(|one| before.iter().position(|known| known == one)).collect()
 }
 
 /// The models of those families that have one in `other` too.

@@ -317,6 +317,13 @@ impl Series {
         self.neighbours = neighbours.into();
     }
 
+    /// Has other horizons: each is corrected as the one in that place was, and what was forecast is forgotten.
+    pub fn rearrange_horizons(&mut self, places: &[Option<usize>], horizons_bins: &[usize]) {
+        self.calibration.rearrange(places, horizons_bins);
+        self.contest.start();
+        self.expected = None;
+    }
+
     /// Keeps of what was made under other settings what these ask for.
     pub fn keep_to(&mut self, settings: &Settings) {
         let is_listed = |family: Family| settings.models.contains(&family);

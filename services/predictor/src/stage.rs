@@ -67,8 +67,8 @@ impl TypedStageFactory for Factory {
         let models: Vec<&str> = models.iter().map(|family| family.name()).collect();
         let schema = StateSchema::of(NAME, STATE_LAYOUT)
             .shaped_by("version of the statistical families", STATISTICAL_VERSION)
-            .shaped_by("horizons_s", format!("{horizons_s:?}"))
             .made_under("resources", format!("{resources:?}"))
+            .made_under("horizons_s", format!("{horizons_s:?}"))
             .made_under("models", format!("{models:?}"))
             .made_under("choice", format!("{choice:?}"))
             .made_under("neighbours", neighbours);

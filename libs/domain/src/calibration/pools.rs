@@ -45,18 +45,18 @@ impl Pools {
         Self { resources, horizons, pools: vec![ScorePool::default(); count], spreads }
     }
 
-    /// Those of other resources: each has the pools of the one that was in that place, or none yet.
+    /// Those of other resources and horizons: each has the pools of the one that was in that place, or none yet.
     #[must_use]
-    pub fn of_resources(&self, places: &[Option<usize>]) -> Self {
-        let mut pools = Self::new(places.len(), self.horizons);
+    pub fn rearranged(&self, resources: &[Option<usize>], horizons: &[Option<usize>]) -> Self {
+        let mut pools = Self::new(resources.len(), horizons.len());
         let spreads = Arc::make_mut(&mut pools.spreads);
-        let known = places.iter().enumerate().filter_map(|(resource, before)| Some((resource, (*before)?)));
-        for (resource, before) in known {
-            for (family, statistic) in Family::ALL.into_iter().flat_map(|f| Statistic::ALL.map(|s| (f, s))) {
-                for horizon in 0..self.horizons {
-                    let key = PoolKey { family, resource, horizon, statistic };
-                    let to = place(key, places.len(), self.horizons);
-                    let from = place(PoolKey { resource: before, ..key }, self.resources, self.horizons);
+        for (family, statistic) in Family::ALL.into_iter().flat_map(|f| Statistic::ALL.map(|s| (f, s))) {
+            for (resource, resource_before) in known(resources) {
+                for (horizon, horizon_before) in known(horizons) {
+                    let now = PoolKey { family, resource, horizon, statistic };
+                    let before = PoolKey { resource: resource_before, horizon: horizon_before, ..now };
+                    let to = place(now, resources.len(), horizons.len());
+                    let from = place(before, self.resources, self.horizons);
                     pools.pools[to].clone_from(&self.pools[from]);
                     spreads[to] = self.spreads[from];
                 }
@@ -84,6 +84,11 @@ impl Spreads {
     pub fn of(&self, key: PoolKey) -> Spread {
         self.spreads[place(key, self.resources, self.horizons)]
     }
+}
+
+/// Those that were somewhere before, each with where.
+fn known(places: &[Option<usize>]) -> impl Iterator<Item = (usize, usize)> {
+    places.iter().enumerate().filter_map(|(now, before)| Some((now, (*before)?)))
 }
 
 fn place(key: PoolKey, resources: usize, horizons: usize) -> usize {
@@ -122,9 +127,9 @@ mod tests {
         assert_eq!(pools.spreads().of(other), Spread::NONE);
         let restored: Pools = bitcode::decode(&bitcode::encode(&pools)).unwrap();
         assert_eq!(restored, pools);
-        let moved = pools.of_resources(&[None, None, Some(1)]);
-        let at = |resource| moved.spreads().of(PoolKey { resource, ..key });
-        assert_eq!([at(0), at(1), at(2)], [Spread::NONE, Spread::NONE, Spread { lower: 3.0, upper: 2.0 }]);
-        assert_eq!(moved.of_resources(&[None, Some(2)]), pools);
+        let moved = pools.rearranged(&[None, None, Some(1)], &[Some(2), None]);
+        let at = |resource, horizon| moved.spreads().of(PoolKey { resource, horizon, ..key });
+        assert_eq!([at(2, 0), at(2, 1), at(0, 0)], [Spread { lower: 3.0, upper: 2.0 }, Spread::NONE, Spread::NONE]);
+        assert_eq!(moved.rearranged(&[None, Some(2)], &[None, None, Some(0)]), pools);
     }
 }

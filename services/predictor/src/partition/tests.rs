@@ -552,3 +552,25 @@ fn resources_that_stay_go_on_whichever_come_and_go() {
     assert!(wanted.iter().zip(&got).all(|(wanted, got)| got.resources == wanted.resources[1..]));
     assert_eq!((wanted.len(), got.len()), (10, 10));
 }
+
+#[test]
+fn horizons_that_stay_are_judged_by_all_that_was_seen() {
+    let of = |horizons_s: [u32; 3]| {
+        partition_of(|c| {
+            c.models = vec!["exponential-smoothing".to_owned(), "last-value".to_owned()];
+            c.horizons_s = horizons_s.to_vec();
+        })
+    };
+    let mut before = of([300, 900, 3600]);
+    let last = bins(&mut before, 0..100).pop().unwrap();
+    let mut other = under(&before, &of([900, 1800, 3600]));
+    let first = bins(&mut other, 100..101).remove(0);
+    let scored = |made: &Prediction| -> Vec<(u32, u32)> {
+        made.resources[0].horizons.iter().map(|h| (h.horizon_s, h.value_interval.scored)).collect()
+    };
+    let [_, (900, quarter), (3600, hour)] = scored(&last)[..] else { panic!("{last:?}") };
+    assert!(quarter > 80 && hour > 80);
+    assert_eq!(scored(&first), [(900, quarter), (1800, 0), (3600, hour)]);
+    let later = bins(&mut again(&other), 101..110).pop().unwrap();
+    assert!(scored(&later)[0].1 > quarter && scored(&later)[1].1 > 0, "they go on");
+}
