@@ -20,6 +20,7 @@ mod step;
 pub mod stored;
 pub mod topic;
 mod wait;
+mod write;
 
 pub use backoff::Backoff;
 pub use bus::{Bus, CaughtUp, Lag, ReadFrom, RecordReader, Source, StageOptions};

@@ -7,7 +7,7 @@ use prescale_bus::{Reach, Rejection, StageFailure, StateSchema};
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::{Envelope, topics};
 use prescale_domain::fingerprint::Fingerprint;
-use prescale_domain::policy::Resource;
+use prescale_domain::resource::Resource;
 use prescale_domain::sample::Sample;
 use prescale_domain::workload::WorkloadId;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub const NAME: &str = "fingerprinter";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 3;
+const STATE_LAYOUT: u32 = 4;
 
 /// The longest time over which a window is compared with itself.
 const WEEK_S: u64 = 7 * 86_400;

@@ -1,21 +1,13 @@
 //! The families of one series whose parameters are fitted anew once a day. Each keeps history of its
 //! own, so a series holds a family's state only while it is in use.
 
+use crate::joined::begin;
 use bitcode::{Decode, Encode};
 use prescale_domain::forecast::arima::{Arima, Filtered};
 use prescale_domain::forecast::demand::{ClosedBin, DemandSeries};
 use prescale_domain::forecast::mstl::{Decomposed, Mstl};
 use prescale_domain::forecast::prophet::{Prophet, Remembered};
 use prescale_domain::forecast::{Family, Forecaster, HorizonQuantiles};
-
-/// Begins a state where there is none. Whether it did.
-pub fn begin<T: Default>(state: &mut Option<Box<T>>) -> bool {
-    let is_new = state.is_none();
-    if is_new {
-        *state = Some(Box::default());
-    }
-    is_new
-}
 
 /// What they remember of one series.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]

@@ -1,7 +1,7 @@
 //! Fingerprints in, predictions out: quantiles of each workload's demand at and up to each horizon.
 //!
 //! [`partition`] holds the work of one partition, [`held`] what waits for its next prediction, [`series`],
-//! [`scatter`] and [`fitted`] what is known of one demand;
+//! [`scatter`], [`fitted`] and [`joined`] what is known of one demand;
 //! [`registry`] says which models there are, [`weights`] loads them, [`lineup`] says which is in use when, [`wave`]
 //! runs them; [`stage`] puts all on the bus, `audit` says what must follow. The statistical families and the
 //! calibration are `prescale_domain`'s.
@@ -11,6 +11,7 @@ pub mod config;
 pub mod fitted;
 pub mod held;
 pub mod job;
+pub mod joined;
 pub mod lineup;
 pub mod network;
 pub mod partition;

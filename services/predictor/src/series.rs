@@ -9,14 +9,12 @@
 //! forecast. With a choice by order a family that another one before it in the list has overtaken for good
 //! (that one has enough history, and history only grows) is not kept up any more: its state is dropped. So
 //! such a series holds the state of one family in the long run.
-//!
-//! Where the configuration names other families than before, those that it names still go on; one that it names
-//! anew begins in the middle of the series, and is of use once it has seen as much as it needs.
 
 use crate::config::{Choice, Settings};
-use crate::fitted::{Fitted, begin};
+use crate::fitted::Fitted;
 use crate::job::{Carried, Job, Run};
-use crate::lineup::{Lineup, ModelId};
+use crate::joined::{Joined, begin};
+use crate::lineup::{FROM_THE_BEGINNING, Lineup, ModelId};
 use crate::scatter::Scatter;
 use bitcode::{Decode, Encode};
 use metrics::counter;
@@ -51,8 +49,7 @@ pub struct Series {
     smoothed: Option<Box<Smoothed>>,
     day_before: Option<Box<DayBefore>>,
     fitted: Fitted,
-    /// The families that began in the middle of the series, with the bins that there had been before.
-    joined: Vec<(Family, u32)>,
+    joined: Joined,
     calibration: SeriesCalibration,
     contest: Contest,
     /// The workloads that a young series started from, for as long as it is young.
@@ -162,7 +159,12 @@ impl Series {
     }
 
     /// Takes a record in for which no forecast is made: one that does not [`Self::must_run`].
-    pub fn observe(&mut self, rules: Rules<'_>, offer: &Offer, scored: impl FnMut((Family, usize, Statistic), Scores)) {
+    pub fn observe(
+        &mut self,
+        rules: Rules<'_>,
+        offer: &Offer,
+        scored: impl FnMut((ModelId, usize, Statistic), Scores),
+    ) {
         let rows = self.advance(rules, offer, scored);
         debug_assert!(rows.is_none_or(|rows| rows.is_empty()), "the models have bins to go through");
         self.has_run = false;
@@ -174,7 +176,7 @@ impl Series {
         &mut self,
         rules: Rules<'_>,
         offer: &Offer,
-        scored: impl FnMut((Family, usize, Statistic), Scores),
+        scored: impl FnMut((ModelId, usize, Statistic), Scores),
     ) -> Option<Job> {
         let rows = self.advance(rules, offer, scored)?;
         self.has_run = true;
@@ -206,7 +208,7 @@ impl Series {
         &mut self,
         rules: Rules<'_>,
         offer: &Offer,
-        mut scored: impl FnMut((Family, usize, Statistic), Scores),
+        mut scored: impl FnMut((ModelId, usize, Statistic), Scores),
     ) -> Option<Vec<[f32; FEATURES]>> {
         let value = usable(offer.value);
         let mut rows = Vec::new();
@@ -327,11 +329,10 @@ impl Series {
     /// Keeps of what was made under other settings what these ask for.
     pub fn keep_to(&mut self, settings: &Settings) {
         let is_listed = |family: Family| settings.models.contains(&family);
-        let has_contest = settings.choice == Choice::Loss;
+        let competes = |family: Family| settings.choice == Choice::Loss && is_listed(family);
         self.networks.retain(|(model, _)| is_listed(model.family));
-        self.contest.keep(|family| has_contest && is_listed(family));
-        let can_fall_back = has_contest && is_listed(Family::SeasonalNaive);
-        if !can_fall_back && self.calibration.drift() == DriftState::FallenBack {
+        self.contest.keep(competes);
+        if !competes(Family::SeasonalNaive) && self.calibration.drift() == DriftState::FallenBack {
             self.calibration.end_drift();
         }
     }
@@ -354,8 +355,7 @@ impl Series {
         let smoothed = self.smoothed.as_ref().map_or(0, |s| size_of::<Smoothed>() + s.heap_bytes());
         let day_before = self.day_before.as_ref().map_or(0, |d| size_of::<DayBefore>() + d.heap_bytes());
         let neighbours: usize = self.neighbours.iter().map(|n| size_of::<WorkloadId>() + n.as_str().len()).sum();
-        let joined = self.joined.capacity() * size_of::<(Family, u32)>();
-        let judged = self.calibration.heap_bytes() + self.contest.heap_bytes() + neighbours + joined;
+        let judged = self.calibration.heap_bytes() + self.contest.heap_bytes() + neighbours + self.joined.heap_bytes();
         self.demand.heap_bytes() + networks + smoothed + day_before + self.fitted.heap_bytes() + judged
     }
 
@@ -367,15 +367,22 @@ impl Series {
         self.networks.clear();
         self.smoothed = Some(Box::default());
         self.day_before = Some(Box::default());
-        self.fitted = Fitted::starting();
-        self.joined = Vec::new();
+        (self.fitted, self.joined) = (Fitted::starting(), Joined::default());
         (self.has_run, self.expected, self.bins_at_features) = (false, None, 0);
         self.scatter = Scatter::default();
     }
 
-    fn close(&mut self, rules: Rules<'_>, mut scored: impl FnMut((Family, usize, Statistic), Scores)) {
+    fn close(&mut self, rules: Rules<'_>, mut scored: impl FnMut((ModelId, usize, Statistic), Scores)) {
         let Some(closed) = self.demand.open() else { return };
         let horizons_bins = &rules.settings.horizons_bins;
+        let makers = Family::ALL.map(|family| self.maker(rules, family, closed.bin));
+        let mut scored = |(family, horizon, statistic): (Family, usize, Statistic), scores: Scores| {
+            let (model, since) = makers[family as usize];
+            // What the one before it made says nothing of how it misses.
+            if closed.bin - horizons_bins[horizon] as i64 >= since {
+                scored((model, horizon, statistic), scores);
+            }
+        };
         let reigning = self.by_preference(rules).next();
         let preferred = self.by_turn(rules, None).next();
         let can_fall_back = self.day_before.is_some()
@@ -446,8 +453,7 @@ impl Series {
             Family::Arima => Arima.bins_needed(),
             Family::Prophet => Prophet.bins_needed(),
         };
-        let joined = self.joined.iter().find(|(joined, _)| *joined == family);
-        bins_needed + joined.map_or(0, |(_, bins_before)| u64::from(*bins_before)) <= self.demand.bins()
+        bins_needed + self.joined.bins_before(family) <= self.demand.bins()
     }
 
     /// The model that makes a trained family's forecasts: that of the term which holds the open bin, or while
@@ -463,6 +469,20 @@ impl Series {
             rules.lineup.term(*model).is_some_and(|term| carried.bins >= term.bins_needed)
         };
         carried.filter(is_ready).map(|(model, _)| *model).max()
+    }
+
+    /// The model that makes a family's forecasts as of `bin`, which is open, and the bin since which it does. A family
+    /// that is not trained has been one and the same from the beginning.
+    fn maker(&self, rules: Rules<'_>, family: Family, bin: i64) -> (ModelId, i64) {
+        let in_turn = || rules.lineup.at(family, bin).map(|term| term.model);
+        let Some(model) = self.serving(rules, family).or_else(in_turn) else {
+            return (ModelId { family, from_bin: FROM_THE_BEGINNING }, FROM_THE_BEGINNING);
+        };
+        let carried = self.networks.iter().find(|(known, _)| *known == model).map(|(_, carried)| carried);
+        let since = carried.zip(rules.lineup.term(model)).map_or(model.from_bin, |(carried, term)| {
+            bin.saturating_add_unsigned(term.bins_needed).saturating_sub_unsigned(carried.bins)
+        });
+        (model, since)
     }
 
     /// Begins the states that the open bin asks for, and drops those that nobody will ask for any more.
@@ -484,7 +504,7 @@ impl Series {
         self.networks.retain(|(model, _)| is_in_use(model.family));
         self.smoothed.take_if(|_| !is_in_use(Family::ExponentialSmoothing));
         self.day_before.take_if(|_| !is_in_use(Family::SeasonalNaive));
-        self.joined.retain(|(family, _)| is_in_use(*family));
+        self.joined.retain(is_in_use);
         self.fitted.retain(is_in_use);
     }
 
@@ -496,9 +516,7 @@ impl Series {
             other => self.fitted.begin(other),
         };
         if is_new {
-            let bins_before = u32::try_from(self.demand.bins().saturating_sub(1)).unwrap_or(u32::MAX);
-            self.joined.retain(|(joined, _)| *joined != family);
-            self.joined.push((family, bins_before));
+            self.joined.begin(family, self.demand.bins());
         }
     }
 
@@ -541,6 +559,7 @@ impl Series {
     /// Quantiles of a family, raw and as they are published.
     fn both(&self, family: Family, making: &Making<'_>) -> Option<(Family, Vec<Both>)> {
         let bins = &making.rules.settings.horizons_bins;
+        let version = making.from(family).map_or(FROM_THE_BEGINNING, |(model, _)| model.from_bin);
         let raw = match family {
             Family::Gru | Family::Lstm | Family::Svr | Family::RandomForest => making.from(family)?.1.clone()?,
             Family::ExponentialSmoothing => {
@@ -553,7 +572,8 @@ impl Series {
         let both = raw.iter().enumerate().map(|(horizon, raw)| {
             let of = |statistic: Statistic, raw: &Quantiles| {
                 let raw = at_least_uncertain(raw, making.scale)?;
-                let spread = making.spreads.of(PoolKey { family, resource: making.resource, horizon, statistic });
+                let key = PoolKey { family, version, resource: making.resource, horizon, statistic };
+                let spread = making.spreads.of(key);
                 Some((raw, self.within_reach(self.calibration.calibrated(&raw, spread, horizon, statistic)?)))
             };
             let (value, maximum) = (of(Statistic::Value, &raw.value)?, of(Statistic::Maximum, &raw.maximum)?);

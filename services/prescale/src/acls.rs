@@ -2,12 +2,12 @@
 //! commands or JSON. What one use of the bus needs is the bus's to say; here stands who uses what.
 
 use crate::pretty_json;
-use crate::services::{ORDERS, ServiceEntry, Use};
+use crate::services::{ORDERS, ServiceEntry};
 use crate::settings::Settings;
 use crate::topics;
 use anyhow::Result;
 use prescale_bus::kafka::acls::{Acl, AclTool, BusUse, Resource, commands, needed};
-use prescale_chassis::{Context, SourceEntry, StageEntry};
+use prescale_chassis::{Context, SourceEntry, StageEntry, Use};
 use serde_json::json;
 use std::collections::BTreeSet;
 

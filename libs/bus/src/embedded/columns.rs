@@ -6,7 +6,7 @@
 
 use crate::framing::{put_bytes, put_number, take_bytes, take_number, take_slice};
 use crate::record::Header;
-use crate::step::Write;
+use crate::write::Write;
 
 /// What one record holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,7 +218,7 @@ mod tests {
         let headers = headers.iter().map(|(name, value)| Header { name: (*name).to_owned(), value: value.to_vec() });
         Write {
             topic: Arc::from("topic"),
-            placement: crate::step::Placement::ByKey,
+            placement: crate::write::Placement::ByKey,
             key: key.map(<[u8]>::to_vec),
             value: value.map(<[u8]>::to_vec),
             headers: headers.collect(),

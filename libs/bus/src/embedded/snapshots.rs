@@ -2,7 +2,8 @@
 //! waits for a large state; one row then makes all of them valid in place of those before. Whatever ends in between
 //! leaves the snapshot before as it was.
 
-use super::store::{Store, Topic, backend};
+use super::failure::backend;
+use super::store::{Store, Topic};
 use super::{log, stored};
 use crate::crash_point::CrashPoint;
 use crate::error::BusError;

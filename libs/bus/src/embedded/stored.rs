@@ -2,9 +2,10 @@
 //! made where it is missing.
 
 use super::EmbeddedOptions;
+use super::failure::backend;
 use super::log;
 use super::schema;
-use super::store::{Topic, backend};
+use super::store::Topic;
 use crate::error::BusError;
 use crate::snapshot::stored_schema;
 use crate::stored::{KeptLog, StoredState};
