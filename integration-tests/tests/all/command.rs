@@ -221,6 +221,8 @@ fn wrong_usage_and_configuration_end_with_64_and_a_remedy() {
     std::fs::remove_file(folder.path().join("prescale.toml")).expect("it is removed");
     let sound = run(folder.path(), &["check-config"]);
     assert!(sound.status.success() && text(&sound.stdout).contains("lead_time_s = 900"));
+    assert!(text(&sound.stdout).ends_with("# no states are stored yet\n"), "{}", text(&sound.stdout));
+    assert!(!folder.path().join("prescale.db").exists(), "no log is made");
     assert_eq!(run(folder.path(), &["no-such-verb"]).status.code(), Some(64));
     for (args, remedy) in [
         (vec!["--policies", "planer"], "did you mean \"planner\"?"),
@@ -237,4 +239,6 @@ fn wrong_usage_and_configuration_end_with_64_and_a_remedy() {
     let planned = text(&run(folder.path(), &["topics", "plan", "--format", "json"]).stdout);
     let planned: Value = serde_json::from_str(&planned).expect("JSON");
     assert!(planned.as_array().expect("a list").iter().all(|t| t["change"] == "keep"));
+    let sound = text(&run(folder.path(), &["check-config"]).stdout);
+    assert!(sound.ends_with("# all states that are stored go on as they are\n"), "{sound}");
 }

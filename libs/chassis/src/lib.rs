@@ -27,7 +27,7 @@ pub mod stage_run;
 pub mod telemetry;
 pub mod together;
 
-pub use bus_access::{BusConfig, open_bus};
+pub use bus_access::{BusConfig, open_bus, stored_states};
 pub use config::{
     ConfigError, FleetsConfig, FleetsSection, GroupConfig, GroupsConfig, GroupsSection, Loader, PricesConfig, Secret,
     fleets, read_strictly, selector,

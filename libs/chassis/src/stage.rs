@@ -2,7 +2,9 @@
 //! envelopes, encoding and the rejection of what cannot be decoded are the same for every service.
 
 use metrics::{gauge, histogram};
-use prescale_bus::{ConsumedRecord, Header, Outcome, OutputRecord, Rejection, Stage, StageFactory, StageFailure};
+use prescale_bus::{
+    ConsumedRecord, Header, Outcome, OutputRecord, Reach, Rejection, Stage, StageFactory, StageFailure,
+};
 use prescale_contracts::{Contract, ContractError, Envelope};
 use prescale_domain::workload::WorkloadId;
 use std::sync::Arc;
@@ -145,6 +147,9 @@ pub trait TypedStage: Send {
 
     /// The state as bytes that [`TypedStageFactory::restore`] takes.
     fn snapshot(&self) -> Vec<u8>;
+
+    /// As [`Stage::repeated_under_other_terms`].
+    fn repeated_under_other_terms(&mut self) {}
 }
 
 /// Makes a typed stage's instances. The input topic is that of the stage's contract.
@@ -158,8 +163,13 @@ pub trait TypedStageFactory: Send + Sync {
     /// Topics that the stage may write.
     fn output_topics(&self) -> Vec<&'static str>;
 
-    /// Names the state's layout and whatever of the configuration shapes it.
+    /// As [`StageFactory::state_schema`].
     fn state_schema(&self) -> String;
+
+    /// As [`StageFactory::reach`].
+    fn reach(&self) -> Vec<Reach> {
+        Vec::new()
+    }
 
     /// An empty instance for a partition.
     fn create(&self, partition: u32) -> Self::Stage;
@@ -199,6 +209,10 @@ impl<F: TypedStageFactory + 'static> StageFactory for FactoryAdapter<F> {
 
     fn state_schema(&self) -> String {
         self.0.state_schema()
+    }
+
+    fn reach(&self) -> Vec<Reach> {
+        self.0.reach()
     }
 
     fn create(&self, partition: u32) -> Box<dyn Stage> {
@@ -244,6 +258,10 @@ impl<S: TypedStage> Stage for StageAdapter<S> {
 
     fn snapshot(&self) -> Vec<u8> {
         self.inner.snapshot()
+    }
+
+    fn repeated_under_other_terms(&mut self) {
+        self.inner.repeated_under_other_terms();
     }
 }
 

@@ -10,7 +10,7 @@ pub mod stage;
 pub use config::Config;
 
 use anyhow::Context as _;
-use prescale_bus::Bus;
+use prescale_bus::{Bus, StageFactory};
 use prescale_chassis::{Context, Ids, StageEntry, audit, stage_factory};
 use prescale_contracts::topics;
 use std::sync::Arc;
@@ -30,6 +30,13 @@ pub const STAGE: StageEntry = StageEntry {
 /// # Errors
 /// When the configuration cannot be used, or the bus is lost.
 pub fn run(config: &Config, context: &Context, bus: Arc<dyn Bus>, shutdown: &CancellationToken) -> anyhow::Result<()> {
-    let factory = stage_factory(stage::Factory::new(config)?);
-    context.run_stage(bus.as_ref(), factory, shutdown).context("the actuator stopped")
+    context.run_stage(bus.as_ref(), factory(config)?, shutdown).context("the actuator stopped")
+}
+
+/// The stage as the bus runs it.
+///
+/// # Errors
+/// When the configuration cannot be used.
+pub fn factory(config: &Config) -> anyhow::Result<Arc<dyn StageFactory>> {
+    Ok(stage_factory(stage::Factory::new(config)?))
 }

@@ -3,7 +3,7 @@
 use crate::clouds::{CLOUDS, Cloud, CloudEntry, CloudFactory};
 use crate::config::Config;
 use anyhow::Result;
-use prescale_bus::{Rejection, StageFailure};
+use prescale_bus::{Rejection, StageFailure, StateSchema};
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::{Envelope, topics};
 use prescale_domain::action::{Action, ActionOutcome, ActionResult, Mechanism};
@@ -22,6 +22,7 @@ const STATE_LAYOUT: u32 = 2;
 
 /// Makes the stage's instances.
 pub struct Factory {
+    config: Config,
     clouds: Vec<(CloudEntry, Arc<dyn CloudFactory>)>,
 }
 
@@ -51,7 +52,7 @@ impl Factory {
     /// As [`Factory::new`].
     pub fn with(clouds: &[CloudEntry], config: &Config) -> Result<Self> {
         let made = clouds.iter().map(|entry| -> Result<_> { Ok((*entry, (entry.make)(&config.0)?)) });
-        Ok(Self { clouds: made.collect::<Result<_>>()? })
+        Ok(Self { config: config.clone(), clouds: made.collect::<Result<_>>()? })
     }
 }
 
@@ -67,7 +68,9 @@ impl TypedStageFactory for Factory {
     }
 
     fn state_schema(&self) -> String {
-        format!("{NAME} {STATE_LAYOUT}")
+        StateSchema::of(NAME, STATE_LAYOUT)
+            .made_under_all_of("checksum of the clouds' tables", &self.config)
+            .to_string()
     }
 
     fn create(&self, _partition: u32) -> ActuatorStage {

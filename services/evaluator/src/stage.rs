@@ -1,6 +1,6 @@
 //! The evaluator as a stage of the bus.
 
-use prescale_bus::StageFailure;
+use prescale_bus::{Reach, StageFailure, StateSchema};
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::topics;
 use prescale_domain::evaluation::{Evaluation, Terms};
@@ -20,8 +20,7 @@ const STATE_LAYOUT: u32 = 3;
 
 /// Makes the stage's instances.
 ///
-/// The terms are no part of the state's schema: what was decided under earlier rules stays decided, as it does for
-/// the planner.
+/// The terms do not shape the state: what was decided under earlier rules stays decided, as it does for the planner.
 pub struct Factory {
     terms: Arc<Terms>,
 }
@@ -51,7 +50,13 @@ impl TypedStageFactory for Factory {
     }
 
     fn state_schema(&self) -> String {
-        format!("{NAME} {STATE_LAYOUT}")
+        StateSchema::of(NAME, STATE_LAYOUT)
+            .made_under_all_of("checksum of the rules and prices", &self.terms)
+            .to_string()
+    }
+
+    fn reach(&self) -> Vec<Reach> {
+        vec![prescale_planner::stage::REMEMBERED]
     }
 
     fn create(&self, _partition: u32) -> EvaluatorStage {

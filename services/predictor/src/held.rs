@@ -31,10 +31,21 @@ impl Held {
         self.signals = vec![None; signals].into();
     }
 
+    /// Has other resources: each with what the one in that place had.
+    pub fn rearrange(&mut self, places: &[Option<usize>]) {
+        self.resources = rearranged(&mut self.resources, places).into();
+    }
+
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
         (self.resources.len() + self.signals.len()) * size_of::<Option<f64>>()
     }
+}
+
+/// What was in these places, in their order, and the default for what has none.
+pub fn rearranged<T: Default>(known: &mut [T], places: &[Option<usize>]) -> Vec<T> {
+    let mut taken = |place: usize| known.get_mut(place).map(std::mem::take).unwrap_or_default();
+    places.iter().map(|place| place.map(&mut taken).unwrap_or_default()).collect()
 }
 
 /// As a prediction takes it along that has these of the configured resources and signals.

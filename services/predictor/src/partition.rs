@@ -11,7 +11,7 @@
 //! first wave run before it is taken in. So it does not matter where a batch or a wave ends.
 
 use crate::config::Settings;
-use crate::held::readings;
+use crate::held::{readings, rearranged};
 use crate::job::Job;
 use crate::lineup::ModelId;
 use crate::registry::{Models, Registry};
@@ -70,6 +70,10 @@ struct State {
     exemplars: Vec<Exemplars>,
     /// Newest instant of all records.
     newest_at: Option<EventTime>,
+    /// The resources, in their order.
+    resources: Vec<KpiName>,
+    /// The horizons, in their order.
+    horizons_s: Vec<u32>,
     /// The signals that workloads keep something of, in their order.
     signals: Vec<KpiName>,
 }
@@ -124,6 +128,8 @@ impl Partition {
             pools: Pools::new(settings.resources.len(), settings.horizons_s.len()),
             exemplars: vec![Exemplars::default(); settings.resources.len()],
             newest_at: None,
+            resources: settings.resources.clone(),
+            horizons_s: settings.horizons_s.clone(),
             signals: settings.signals.clone(),
         };
         Self {
@@ -141,16 +147,41 @@ impl Partition {
     /// A partition as it was when the snapshot was taken.
     ///
     /// # Errors
-    /// When the bytes are no snapshot, or the models have changed that had been in use until then.
+    /// When the bytes are no snapshot, or a family that goes on had other models until then than it has now.
     pub fn restored(registry: Arc<Registry>, snapshot: &[u8]) -> anyhow::Result<Self> {
         let (state, begun): (Vec<u8>, Begun) = bitcode::decode(snapshot)?;
         let mut restored = Self { state: bitcode::decode(&state)?, ..Self::new(registry) };
-        restored.keep_to_signals();
+        let now = restored.begun();
         anyhow::ensure!(
-            begun == restored.begun(),
+            of_families_in(&begun, &now) == of_families_in(&now, &begun),
             "other models had been in use until then than the configuration and the store name now"
         );
+        restored.keep_to_resources_and_horizons();
+        restored.keep_to_signals();
+        let series = restored.state.workloads.values_mut().flat_map(|workload| &mut workload.series);
+        series.for_each(|series| series.keep_to(&restored.settings));
         Ok(restored)
+    }
+
+    /// Keeps what is known of those resources and horizons that are still configured, where a snapshot was made with
+    /// others.
+    fn keep_to_resources_and_horizons(&mut self) {
+        let State { resources, horizons_s, workloads, pools, exemplars, .. } = &mut self.state;
+        let settings = &self.settings;
+        if *resources == settings.resources && *horizons_s == settings.horizons_s {
+            return;
+        }
+        let resource_places = places(resources, &settings.resources);
+        let horizon_places = places(horizons_s, &settings.horizons_s);
+        *pools = pools.rearranged(&resource_places, &horizon_places);
+        if *horizons_s != settings.horizons_s {
+            exemplars.iter_mut().for_each(|exemplars| exemplars.rearrange(&horizon_places));
+            let series = workloads.values_mut().flat_map(|workload| &mut workload.series);
+            series.for_each(|series| series.rearrange_horizons(&horizon_places, &settings.horizons_bins));
+        }
+        *exemplars = rearranged(exemplars, &resource_places);
+        workloads.values_mut().for_each(|workload| workload.rearrange(&resource_places));
+        (*resources, *horizons_s) = (settings.resources.clone(), settings.horizons_s.clone());
     }
 
     /// Forgets what is kept by the configured signals where a snapshot was made with others.
@@ -424,6 +455,17 @@ impl Partition {
             horizons: made.horizons,
         })
     }
+}
+
+/// Where each of what there is now was before.
+fn places<T: PartialEq>(before: &[T], now: &[T]) -> Vec<Option<usize>> {
+    now.iter().map(|one| before.iter().position(|known| known == one)).collect()
+}
+
+/// The models of those families that have one in `other` too.
+fn of_families_in<'a>(begun: &'a [(ModelId, String)], other: &[(ModelId, String)]) -> Vec<&'a (ModelId, String)> {
+    let is_in_other = |family: Family| other.iter().any(|(model, _)| model.family == family);
+    begun.iter().filter(|(model, _)| is_in_other(model.family)).collect()
 }
 
 /// Lets a series that has come to its first hour start from its neighbours, and others start from one that has

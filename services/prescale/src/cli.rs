@@ -15,7 +15,7 @@ use crate::bus_commands::{self, GroupInput, Tail};
 use crate::dead_letters::{self, Listing};
 use crate::services::{SERVICES, graph, installation};
 use crate::settings::Settings;
-use crate::{check_config, pretty_json, topics, up};
+use crate::{check_config, pretty_json, state_report, topics, up};
 use anyhow::{Context as _, Result};
 use args::{
     AccountArgs, AclsArgs, BusVerb, Cli, DlqListArgs, DlqReplayArgs, DlqVerb, ExplainArgs, ScopeArgs, StartFrom,
@@ -164,7 +164,8 @@ fn up(config: Option<&Path>, args: &UpArgs) -> Result<(), Failure> {
 
 fn check(config: Option<&Path>) -> Result<(), Failure> {
     let settings = load(config)?;
-    say(&format!("{}{}", check_config::in_force(&SERVICES, &settings)?, check_config::overrides(&settings)))
+    let (in_force, overrides) = (check_config::in_force(&SERVICES, &settings)?, check_config::overrides(&settings));
+    say(&format!("{in_force}{overrides}{}", state_report::report(&SERVICES, &settings)))
 }
 
 /// The bus, and the topics that it should have.

@@ -10,7 +10,7 @@ pub use section::Section;
 
 use crate::settings::Settings;
 use anyhow::{Context as _, Result, ensure};
-use prescale_bus::Bus;
+use prescale_bus::{Bus, StageFactory};
 use prescale_chassis::{Context, Graph, SourceEntry, StageEntry, Use, orders, service_main_reading};
 use prescale_collector::Event;
 use prescale_contracts::topics;
@@ -28,6 +28,8 @@ pub struct ServiceEntry {
     pub section: Section,
     /// The stages that it runs; none where the configuration asks for none.
     pub stages: fn(&Settings) -> Vec<StageEntry>,
+    /// How the bus makes those that keep a state.
+    pub factories: fn(&Settings) -> Result<Vec<Arc<dyn StageFactory>>>,
     /// What else it does on the bus, among these stages. A service without a stage and without any of it is off.
     pub uses: fn(&Settings, &Graph) -> Vec<Use>,
     /// Runs it until the shutdown.
@@ -76,6 +78,7 @@ pub static SERVICES: [ServiceEntry; 10] = [
         name: "collector",
         section: section::of!(collector, |s| s.collector.check()),
         stages: |_| Vec::new(),
+        factories: no_state,
         uses: |s, graph| prescale_collector::inputs::uses(&s.collector, graph),
         run: |l| {
             let observe = |event| (l.tell)(Told::Collected(event));
@@ -90,6 +93,7 @@ pub static SERVICES: [ServiceEntry; 10] = [
             Ok(())
         }),
         stages: |_| vec![prescale_fingerprinter::STAGE],
+        factories: |s| Ok(vec![prescale_fingerprinter::factory(&s.fingerprinter)?]),
         uses: nothing_else,
         run: |l| prescale_fingerprinter::run(&l.settings.fingerprinter, l.context, l.bus(), l.stop),
     },
@@ -100,6 +104,7 @@ pub static SERVICES: [ServiceEntry; 10] = [
             Ok(())
         }),
         stages: |_| vec![prescale_predictor::STAGE],
+        factories: |s| Ok(vec![prescale_predictor::factory(&s.predictor)?]),
         uses: nothing_else,
         run: |l| prescale_predictor::run(&l.settings.predictor, l.context, l.bus(), l.stop),
     },
@@ -107,6 +112,7 @@ pub static SERVICES: [ServiceEntry; 10] = [
         name: "planner",
         section: section::of!(planner, check_planner),
         stages: |_| vec![prescale_planner::STAGE],
+        factories: |s| Ok(vec![prescale_planner::factory(&s.planner, s.named())?]),
         uses: nothing_else,
         run: |l| prescale_planner::run(&l.settings.planner, l.settings.named(), l.context, l.bus(), l.stop),
     },
@@ -114,6 +120,7 @@ pub static SERVICES: [ServiceEntry; 10] = [
         name: "governor",
         section: section::of!(governor, |s| s.governor.rules().map(drop)),
         stages: |_| vec![prescale_governor::STAGE],
+        factories: |s| Ok(vec![prescale_governor::factory(&s.governor, s.bus.partitions)?]),
         uses: nothing_else,
         run: |l| prescale_governor::run(&l.settings.governor, l.context, l.bus(), l.stop),
     },
@@ -121,6 +128,7 @@ pub static SERVICES: [ServiceEntry; 10] = [
         name: "actuator",
         section: section::of!(actuator, |s| prescale_actuator::stage::Factory::new(&s.actuator).map(drop)),
         stages: |_| vec![prescale_actuator::STAGE],
+        factories: |s| Ok(vec![prescale_actuator::factory(&s.actuator)?]),
         uses: nothing_else,
         run: |l| prescale_actuator::run(&l.settings.actuator, l.context, l.bus(), l.stop),
     },
@@ -128,6 +136,7 @@ pub static SERVICES: [ServiceEntry; 10] = [
         name: "evaluator",
         section: section::of!(evaluator, |s| s.evaluator.terms(&s.planner, &s.grouper.groups).map(drop)),
         stages: |s| s.evaluator.stages(),
+        factories: |s| Ok(vec![prescale_evaluator::factory(&s.evaluator, (&s.planner, &s.grouper.groups))?]),
         uses: nothing_else,
         run: |l| {
             let planner = (&l.settings.planner, &l.settings.grouper.groups);
@@ -141,6 +150,7 @@ pub static SERVICES: [ServiceEntry; 10] = [
             s.grouper.patience_bins().map(drop)
         }),
         stages: |s| s.grouper.stages(),
+        factories: |s| prescale_grouper::factories(&s.grouper),
         uses: nothing_else,
         run: |l| prescale_grouper::run(&l.settings.grouper, l.context, l.bus(), l.stop),
     },
@@ -148,6 +158,7 @@ pub static SERVICES: [ServiceEntry; 10] = [
         name: "archiver",
         section: section::of!(archiver, |s| s.archiver.check()),
         stages: |s| s.archiver.stages(),
+        factories: no_state,
         uses: nothing_else,
         run: |l| prescale_archiver::run(&l.settings.archiver, l.context, l.bus(), l.stop),
     },
@@ -159,6 +170,7 @@ pub static SERVICES: [ServiceEntry; 10] = [
             Ok(())
         }),
         stages: |_| Vec::new(),
+        factories: no_state,
         uses: console_uses,
         run: run_console,
     },
@@ -170,6 +182,11 @@ pub const ORDERS: SourceEntry = SourceEntry { id: Some(orders::SOURCE), topics: 
 /// For services that only run stages.
 pub fn nothing_else(_settings: &Settings, _graph: &Graph) -> Vec<Use> {
     Vec::new()
+}
+
+/// For services without a stage, and for those whose stages keep no state.
+pub fn no_state(_settings: &Settings) -> Result<Vec<Arc<dyn StageFactory>>> {
+    Ok(Vec::new())
 }
 
 fn console_uses(_settings: &Settings, graph: &Graph) -> Vec<Use> {

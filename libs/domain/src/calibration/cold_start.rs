@@ -116,6 +116,14 @@ impl Exemplars {
         Some((corrections, nearest.into_iter().map(|exemplar| exemplar.workload.clone()).collect()))
     }
 
+    /// Has other horizons: each with how the one in that place is corrected.
+    pub fn rearrange(&mut self, places: &[Option<usize>]) {
+        for Exemplar { corrections: Corrections { trackers, .. }, .. } in self.0.values_mut() {
+            let of = |place: &Option<usize>| place.and_then(|place| trackers.get(place)).copied().unwrap_or_default();
+            *trackers = places.iter().map(of).collect();
+        }
+    }
+
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
         let of = |exemplar: &Exemplar| {

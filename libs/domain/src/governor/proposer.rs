@@ -46,6 +46,11 @@ impl Proposer {
         self.planning.copy_workload(from, to);
     }
 
+    /// As [`Planning::forget_published`].
+    pub fn forget_published(&mut self) {
+        self.planning.forget_published();
+    }
+
     /// Workloads that are remembered, in the order of their names.
     pub fn workloads(&self) -> impl Iterator<Item = &WorkloadId> {
         self.planning.workloads()

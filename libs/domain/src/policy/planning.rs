@@ -114,6 +114,15 @@ impl Planning {
         }
     }
 
+    /// Forgets what was decided, where it is not known what was published: decisions that were made again under other
+    /// rules need not be those of then. What was measured stays.
+    pub fn forget_published(&mut self) {
+        for known in self.workloads.values_mut() {
+            known.history.forget_published();
+            known.awaited = Awaited::default();
+        }
+    }
+
     /// Workloads that are remembered, in the order of their names.
     pub fn workloads(&self) -> impl Iterator<Item = &WorkloadId> {
         self.workloads.keys()

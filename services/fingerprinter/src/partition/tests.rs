@@ -233,3 +233,24 @@ fn a_copied_workload_goes_on_as_the_other() {
     assert_eq!(nameless(&to).len(), 10);
     assert_eq!(nameless(&to), nameless(&from));
 }
+
+/// What waits comes out once, and the windows go on as if it had always been so.
+#[test]
+fn another_lateness_and_other_features_lose_nothing() {
+    let samples = |minutes: &mut dyn Iterator<Item = i64>| minutes.map(|minute| sample(0, minute)).collect::<Vec<_>>();
+    for lateness_steps in [0, 1, 5] {
+        let config = Config { short_window_s: 600, long_window_s: 7056, lateness_steps, ..Config::default() };
+        let settings = Arc::new(config.settings().unwrap());
+        let first = samples(&mut (0..100).chain([102, 103]));
+        let later = samples(&mut (104..120));
+        let mut before = partition();
+        before.apply(first.clone()).unwrap();
+        assert_eq!(before.held(), 2, "what is behind the gap");
+        let mut restored = Partition::restored(Arc::clone(&settings), &before.snapshot()).unwrap();
+        let got = fingerprints(restored.apply(later.clone()).unwrap());
+        let mut whole = Partition::new(settings).unwrap();
+        let mut wanted = fingerprints(whole.apply([first, later].concat()).unwrap());
+        assert_eq!((got.len(), restored.held()), (18, 0));
+        assert_eq!(got, wanted.split_off(100));
+    }
+}
