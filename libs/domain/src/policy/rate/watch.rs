@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 /// The rates of one workload that rules name.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
-pub struct Rates(BTreeMap<KpiName, Watched>);
+pub struct Rates(BTreeMap<KpiName, Box<Watched>>);
 
 /// What is remembered of one rate.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
