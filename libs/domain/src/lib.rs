@@ -22,6 +22,7 @@ pub mod quantiles;
 pub mod sample;
 pub mod score;
 pub mod selector;
+pub mod slots;
 pub mod stream;
 pub mod time;
 pub mod window;

@@ -28,10 +28,11 @@ use prescale_domain::forecast::{DAY_BINS, Family, GRID_STEP_S};
 use prescale_domain::kpi::KpiName;
 use prescale_domain::policy::Resource;
 use prescale_domain::prediction::{Prediction, Reading, ResourceForecast, Signal};
+use prescale_domain::slots::Slots;
 use prescale_domain::stream::silence::Sources;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Version of the statistical families, as predictions carry it; goes up when their numbers change.
@@ -64,7 +65,7 @@ pub enum Fate {
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 struct State {
     sources: Sources,
-    workloads: BTreeMap<WorkloadId, Workload>,
+    workloads: Slots<Workload>,
     pools: Pools,
     /// By resource.
     exemplars: Vec<Exemplars>,
@@ -120,7 +121,7 @@ impl Partition {
         let settings = Arc::clone(registry.settings());
         let state = State {
             sources: Sources::default(),
-            workloads: BTreeMap::new(),
+            workloads: Slots::default(),
             pools: Pools::new(settings.resources.len(), settings.horizons_s.len()),
             exemplars: vec![Exemplars::default(); settings.resources.len()],
             newest_at: None,
@@ -143,8 +144,9 @@ impl Partition {
     /// # Errors
     /// When the bytes are no snapshot, or the models have changed that had been in use until then.
     pub fn restored(registry: Arc<Registry>, snapshot: &[u8]) -> anyhow::Result<Self> {
-        let (state, begun): (Vec<u8>, Begun) = bitcode::decode(snapshot)?;
-        let mut restored = Self { state: bitcode::decode(&state)?, ..Self::new(registry) };
+        let (state, begun) = parts_of(snapshot).ok_or_else(|| anyhow::anyhow!("it is cut off"))?;
+        let begun: Begun = bitcode::decode(begun)?;
+        let mut restored = Self { state: bitcode::decode(state)?, ..Self::new(registry) };
         restored.keep_to_signals();
         anyhow::ensure!(
             begun == restored.begun(),
@@ -162,9 +164,12 @@ impl Partition {
         }
     }
 
-    /// The state as bytes.
+    /// The state as bytes, and behind it the models that had begun, with their length in eight bytes.
     pub fn snapshot(&self) -> Vec<u8> {
-        bitcode::encode(&(bitcode::encode(&self.state), self.begun()))
+        let (mut bytes, begun) = (bitcode::encode(&self.state), bitcode::encode(&self.begun()));
+        bytes.extend_from_slice(&begun);
+        bytes.extend_from_slice(&(begun.len() as u64).to_le_bytes());
+        bytes
     }
 
     /// The models whose terms had begun by the newest record.
@@ -179,17 +184,17 @@ impl Partition {
         self.state.workloads.len()
     }
 
-    /// Bytes that a workload takes, without what the map around it and the allocator add.
+    /// Bytes that a workload takes, without what the allocator adds.
     pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
         let known = self.state.workloads.get(workload)?;
-        Some(size_of::<(WorkloadId, Workload)>() + workload.as_str().len() + known.heap_bytes())
+        Some(Slots::<Workload>::bytes_each() + workload.as_str().len() + known.heap_bytes())
     }
 
     /// Gives a workload all that is known of another one. For benchmarks, where a history is to lie behind more
     /// workloads than can live it.
     pub fn copy_workload(&mut self, from: &WorkloadId, to: &WorkloadId) {
         if let Some(known) = self.state.workloads.get(from).cloned() {
-            self.state.workloads.insert(to.clone(), known);
+            self.state.workloads.insert(to, known);
         }
     }
 
@@ -302,7 +307,7 @@ impl Partition {
             self.state.workloads.retain(|_, known| known.source != observed.source || known.last_at >= before);
         }
         let new = || Workload::new(observed.source, fingerprint.at, &self.settings);
-        let workload = self.state.workloads.entry(fingerprint.workload.clone()).or_insert_with(new);
+        let workload = self.state.workloads.get_or_insert_with(&fingerprint.workload, new);
         (workload.source, workload.last_at) = (observed.source, fingerprint.at);
         self.state.newest_at = self.state.newest_at.max(Some(fingerprint.at));
         Ok(())
@@ -424,6 +429,13 @@ impl Partition {
             horizons: made.horizons,
         })
     }
+}
+
+/// The state of a snapshot and the models that had begun. `None` where that is not all there.
+fn parts_of(snapshot: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (parts, begun_bytes) = snapshot.split_last_chunk::<8>()?;
+    let begun_bytes = usize::try_from(u64::from_le_bytes(*begun_bytes)).ok()?;
+    Some(parts.split_at(parts.len().checked_sub(begun_bytes)?))
 }
 
 /// Lets a series that has come to its first hour start from its neighbours, and others start from one that has

@@ -203,7 +203,8 @@ fn a_decision_serves_after_the_lead_time_that_it_was_made_with() {
     let dry = seen("b", at_s, Some(6.0), Some(2.0));
     let evaluated = evaluation.step(&terms, &dry, &"p".into()).expect("it is the first");
     let Decision::Act(action) = evaluated.decision else { panic!("it needs more") };
-    let held = evaluation.workloads[&dry.workload].account.held.as_ref().expect("the capacity is known");
+    let kept = evaluation.workloads.get(&dry.workload).expect("it is known");
+    let held = kept.account.held.as_ref().expect("the capacity is known");
     for ordered in [&held.plan, &held.reactive] {
         assert_eq!(ordered.capacity_at(EventTime::from_s(at_s + 599)), 2.0);
         assert_eq!(ordered.capacity_at(EventTime::from_s(at_s + 600)), ordered.ordered());

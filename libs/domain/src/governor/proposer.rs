@@ -45,7 +45,7 @@ impl Proposer {
         self.planning.copy_workload(from, to);
     }
 
-    /// Workloads that are remembered, in the order of their names.
+    /// Workloads that are remembered, in the order in which they came.
     pub fn workloads(&self) -> impl Iterator<Item = &WorkloadId> {
         self.planning.workloads()
     }

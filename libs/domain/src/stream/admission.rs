@@ -5,6 +5,7 @@
 
 use super::reassembly::{Place, Reassembly, Verdict};
 use super::source_clock::{SourceClock, Standing};
+use crate::slots::Slots;
 use crate::time::EventTime;
 use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
@@ -54,7 +55,7 @@ pub struct Released<T> {
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct Admission<T> {
     sources: BTreeMap<Arc<str>, Source>,
-    lanes: BTreeMap<WorkloadId, Lane<T>>,
+    lanes: Slots<Lane<T>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -75,7 +76,7 @@ struct Lane<T> {
 
 impl<T> Default for Admission<T> {
     fn default() -> Self {
-        Self { sources: BTreeMap::new(), lanes: BTreeMap::new() }
+        Self { sources: BTreeMap::new(), lanes: Slots::default() }
     }
 }
 
@@ -168,7 +169,7 @@ impl<T> Admission<T> {
     ) -> Option<&mut Lane<T>> {
         let new_lane =
             || Lane { source: Arc::clone(source), step_s, waits_for: None, reassembly: Reassembly::default() };
-        let lane = self.lanes.entry(workload.clone()).or_insert_with(new_lane);
+        let lane = self.lanes.get_or_insert_with(workload, new_lane);
         if lane.step_s == step_s && lane.source == *source {
             return Some(lane);
         }
@@ -212,11 +213,12 @@ impl<T> Admission<T> {
 
     /// The workloads to forget: those of `source` without a sample for long, by its clock. They
     /// are looked for once in a quarter of that time.
-    pub fn forget_silent(&mut self, settings: &AdmissionSettings, source: &Arc<str>) -> Vec<WorkloadId> {
-        let Some(known) = self.sources.get_mut(source) else { return Vec::new() };
+    pub fn forget_silent(&mut self, settings: &AdmissionSettings, source: &Arc<str>) -> BTreeSet<WorkloadId> {
+        let mut silent = BTreeSet::new();
+        let Some(known) = self.sources.get_mut(source) else { return silent };
         let newest = known.clock.newest();
         if newest < known.next_sweep {
-            return Vec::new();
+            return silent;
         }
         known.next_sweep = newest.plus_s(i64::from(settings.forget_after_s / 4));
         let oldest = newest.plus_s(-i64::from(settings.forget_after_s));
@@ -224,11 +226,13 @@ impl<T> Admission<T> {
             let last = lane.reassembly.last_bin().map(|bin| EventTime::of_bin(bin, lane.step_s));
             lane.source == *source && lane.reassembly.held() == 0 && last.is_none_or(|at| at < oldest)
         };
-        let silent: Vec<WorkloadId> =
-            self.lanes.iter().filter(|(_, lane)| is_silent(lane)).map(|(workload, _)| workload.clone()).collect();
-        for workload in &silent {
-            self.lanes.remove(workload);
-        }
+        self.lanes.retain(|workload, lane| {
+            let goes = is_silent(lane);
+            if goes {
+                silent.insert(workload.clone());
+            }
+            !goes
+        });
         silent
     }
 }

@@ -160,6 +160,11 @@ impl Surges {
             .map(|past| past.lasted_s)
             .collect()
     }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.past.capacity() * size_of::<Past>()
+    }
 }
 
 #[cfg(test)]

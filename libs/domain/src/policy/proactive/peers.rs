@@ -126,6 +126,11 @@ impl Leaders {
         let all = self.0.iter().filter_map(leads);
         all.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, led)| led)
     }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.0.capacity() * size_of::<Leader>()
+    }
 }
 
 #[cfg(test)]
