@@ -75,19 +75,17 @@ impl Envelope {
     }
 
     /// As headers of a record.
-    pub fn headers(&self) -> Vec<(String, Vec<u8>)> {
-        [
-            ("ce_specversion", SPEC_VERSION),
-            ("ce_id", &*self.id),
-            ("ce_source", &*self.source),
-            ("ce_type", &*self.event_type),
-            ("ce_time", &rfc3339::text(self.time)),
-            ("content-type", CONTENT_TYPE),
-            ("traceparent", &*self.trace_parent),
+    pub fn headers(&self) -> Vec<(&'static str, Vec<u8>)> {
+        let bytes = |text: &str| text.as_bytes().to_vec();
+        vec![
+            ("ce_specversion", bytes(SPEC_VERSION)),
+            ("ce_id", bytes(&self.id)),
+            ("ce_source", bytes(&self.source)),
+            ("ce_type", bytes(&self.event_type)),
+            ("ce_time", rfc3339::text(self.time).into_bytes()),
+            ("content-type", bytes(CONTENT_TYPE)),
+            ("traceparent", bytes(&self.trace_parent)),
         ]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
-        .collect()
     }
 
     /// From the headers of a record. A record without `traceparent` begins a trace of its own.
@@ -206,8 +204,8 @@ mod tests {
         Envelope::root("fleet", "io.prescale.v1.Sample", &workload("web-1"), EventTime::from_s(60), "7")
     }
 
-    fn read(headers: &[(String, Vec<u8>)]) -> Result<Envelope, ContractError> {
-        Envelope::from_headers(headers.iter().map(|(n, v)| (n.as_str(), v.as_slice())))
+    fn read(headers: &[(&'static str, Vec<u8>)]) -> Result<Envelope, ContractError> {
+        Envelope::from_headers(headers.iter().map(|(n, v)| (*n, v.as_slice())))
     }
 
     #[test]
@@ -257,7 +255,7 @@ mod tests {
         let child = root().following("planner", "io.prescale.v1.Action", &workload("web-1"), EventTime::from_s(60), 0);
         let headers = child.headers();
         assert_eq!(read(&headers), Ok(child));
-        let time = headers.iter().find(|(n, _)| n == "ce_time").unwrap();
+        let time = headers.iter().find(|(n, _)| *n == "ce_time").unwrap();
         assert_eq!(time.1, b"1970-01-01T00:01:00.000Z");
     }
 
@@ -265,7 +263,7 @@ mod tests {
     fn a_missing_or_wrong_header_is_named() {
         for name in ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time"] {
             let mut headers = root().headers();
-            headers.retain(|(n, _)| n != name);
+            headers.retain(|(n, _)| *n != name);
             let error = read(&headers).unwrap_err();
             assert!(matches!(error, ContractError::Header { name: n, .. } if n == name), "{error}");
         }
@@ -273,7 +271,7 @@ mod tests {
             [("ce_time", "yesterday"), ("ce_id", ""), ("ce_specversion", "0.3"), ("traceparent", "00-0-0-01")]
         {
             let mut headers = root().headers();
-            headers.iter_mut().find(|(n, _)| n == name).unwrap().1 = value.into();
+            headers.iter_mut().find(|(n, _)| *n == name).unwrap().1 = value.into();
             assert!(read(&headers).unwrap_err().to_string().contains(name));
         }
     }
@@ -281,7 +279,7 @@ mod tests {
     #[test]
     fn a_record_without_a_trace_begins_one() {
         let mut headers = root().headers();
-        headers.retain(|(n, _)| n != "traceparent");
+        headers.retain(|(n, _)| *n != "traceparent");
         let envelope = read(&headers).unwrap();
         assert!(checked_trace_parent(&envelope.trace_parent).is_ok());
         assert_eq!(read(&headers), Ok(envelope));

@@ -5,8 +5,9 @@
 //! It must not know where a batch is stored, nor its offsets.
 
 use crate::framing::{put_bytes, put_number, take_bytes, take_number, take_slice};
-use crate::record::Header;
+use crate::record::{Header, HeaderName};
 use crate::step::Write;
+use std::sync::Arc;
 
 /// What one record holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ impl<'a> Shapes<'a> {
     /// Number of the shape of these headers.
     fn of(&mut self, headers: &'a [Header]) -> usize {
         let fits = |shape: &Vec<usize>| {
-            shape.len() == headers.len() && shape.iter().zip(headers).all(|(name, h)| self.names[*name] == h.name)
+            shape.len() == headers.len() && shape.iter().zip(headers).all(|(name, h)| h.name == self.names[*name])
         };
         if self.shapes.get(self.last).is_some_and(fits) {
             return self.last;
@@ -128,7 +129,8 @@ type KeyAndValue<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
 pub(super) struct Decoder<'a> {
     /// Records that are left.
     left: u64,
-    names: Vec<&'a str>,
+    /// Shared by the records.
+    names: Vec<HeaderName>,
     newest: Vec<&'a [u8]>,
     shapes: Vec<Vec<usize>>,
     key_lengths: &'a [u8],
@@ -147,7 +149,8 @@ impl<'a> Decoder<'a> {
         let left = take_number(input)?;
         let mut names = Vec::new();
         for _ in 0..take_number(input)? {
-            names.push(std::str::from_utf8(take_bytes(input)?).ok()?);
+            let name = std::str::from_utf8(take_bytes(input)?).ok()?;
+            names.push(Arc::<str>::from(name).into());
         }
         let mut shapes = Vec::new();
         for _ in 0..take_number(input)? {
@@ -183,7 +186,7 @@ impl<'a> Decoder<'a> {
     pub(super) fn take(&mut self) -> Option<Owned> {
         let mut headers = Vec::with_capacity(self.names.len());
         let (key, value) = self.advance(|name, value| {
-            headers.push(Header { name: name.to_owned(), value: value.to_vec() });
+            headers.push(Header { name: name.clone(), value: value.to_vec() });
         })?;
         Some((key.map(<[u8]>::to_vec), value.map(<[u8]>::to_vec), headers))
     }
@@ -194,7 +197,7 @@ impl<'a> Decoder<'a> {
     }
 
     /// Key and value of the next record; its headers go to `header`.
-    fn advance(&mut self, mut header: impl FnMut(&'a str, &'a [u8])) -> Option<KeyAndValue<'a>> {
+    fn advance(&mut self, mut header: impl FnMut(&HeaderName, &'a [u8])) -> Option<KeyAndValue<'a>> {
         self.left = self.left.checked_sub(1)?;
         let key = take_optional(&mut self.key_lengths, &mut self.keys)?;
         let value = take_optional(&mut self.value_lengths, &mut self.values)?;
@@ -203,7 +206,7 @@ impl<'a> Decoder<'a> {
             if let Some(value) = take_optional(&mut self.header_lengths, &mut self.header_values)? {
                 self.newest[*name] = value;
             }
-            header(self.names[*name], self.newest[*name]);
+            header(&self.names[*name], self.newest[*name]);
         }
         Some((key, value))
     }
@@ -212,10 +215,9 @@ impl<'a> Decoder<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
-    fn write(key: Option<&[u8]>, value: Option<&[u8]>, headers: &[(&str, &[u8])]) -> Write {
-        let headers = headers.iter().map(|(name, value)| Header { name: (*name).to_owned(), value: value.to_vec() });
+    fn write(key: Option<&[u8]>, value: Option<&[u8]>, headers: &[(&'static str, &[u8])]) -> Write {
+        let headers = headers.iter().map(|(name, value)| Header { name: (*name).into(), value: value.to_vec() });
         Write {
             topic: Arc::from("topic"),
             placement: crate::step::Placement::ByKey,
@@ -250,9 +252,9 @@ mod tests {
             .map(|_| {
                 let key = random.bool().then(|| text(random));
                 let value = random.bool().then(|| text(random));
-                let headers: Vec<(&str, Vec<u8>)> =
+                let headers: Vec<(&'static str, Vec<u8>)> =
                     (0..random.usize(0..4)).map(|_| (["a", "b", "é", ""][random.usize(..4)], text(random))).collect();
-                let headers: Vec<(&str, &[u8])> =
+                let headers: Vec<(&'static str, &[u8])> =
                     headers.iter().map(|(name, value)| (*name, value.as_slice())).collect();
                 write(key.as_deref(), value.as_deref(), &headers)
             })

@@ -182,7 +182,7 @@ fn retention_explains_only_what_is_older_than_all_that_is_left() {
 #[test]
 fn ids_of_other_producers_are_told_apart() {
     let with_id = |id: &str| ConsumedRecord {
-        headers: vec![Header { name: "ce_id".to_owned(), value: id.as_bytes().to_vec() }],
+        headers: vec![Header { name: "ce_id".into(), value: id.as_bytes().to_vec() }],
         ..record(&root("web", 1), "in", "web", 0)
     };
     let [a, b] = ["sensor-1/17", "sensor-1/18"].map(|id| id_of(&with_id(id)).unwrap());
