@@ -85,7 +85,7 @@ pub struct Track {
     trials: Trials<{ RULES.len() }>,
     reactive: Reactive,
     /// The rule in use under each of the weights.
-    selected: Vec<u8>,
+    selected: [u8; WEIGHTS],
     /// The rule in use where the aim is a share of the time, and how the series did under it.
     budgeted: u8,
     plan: Trial,
@@ -115,7 +115,7 @@ impl Default for Track {
             onsets: Onsets::default(),
             trials: Trials::default(),
             reactive: Reactive::default(),
-            selected: vec![FIRST_RULE; WEIGHTS],
+            selected: [FIRST_RULE; WEIGHTS],
             budgeted: FIRST_RULE,
             plan: Trial::default(),
             allowance: Allowance::default(),
@@ -366,6 +366,6 @@ impl Track {
 
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
-        self.ring.heap_bytes() + self.onsets.heap_bytes() + self.trials.heap_bytes() + self.selected.capacity()
+        self.ring.heap_bytes() + self.onsets.heap_bytes() + self.trials.heap_bytes()
     }
 }

@@ -145,18 +145,24 @@ pub struct Order {
 }
 
 /// What follows targets, and what it was worth, older bins counting less.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
 struct Follower {
-    /// What was asked for last; `None` before the first target.
-    ordered: Option<f32>,
+    /// What was asked for last; [`UNKNOWN`] before the first target.
+    order: f32,
     /// Decayed sums.
     worth: Worth,
 }
 
+impl Default for Follower {
+    fn default() -> Self {
+        Self { order: UNKNOWN, worth: Worth::default() }
+    }
+}
+
 impl Follower {
-    /// As [`UNKNOWN`] has it.
-    fn order(&self) -> f32 {
-        self.ordered.unwrap_or(UNKNOWN)
+    /// What was asked for last; `None` before the first target.
+    fn ordered(&self) -> Option<f32> {
+        (self.order != UNKNOWN).then_some(self.order)
     }
 
     /// Closes a bin: what its demand (`None` for a gap) makes of the capacity that served it, and what is asked for
@@ -165,16 +171,14 @@ impl Follower {
     fn close(&mut self, closed: &ClosedBin, order: &Order, served: f32) -> Worth {
         let &ClosedBin { demand, decay, .. } = closed;
         let &Order { target, floor, deadband } = order;
-        let serving = if served < 0.0 { self.ordered } else { Some(served) };
+        let serving = if served < 0.0 { self.ordered() } else { Some(served) };
         let mut changed = false;
         if let Some(target) = target {
             let sized = closed.sized(target);
-            let before = *self.ordered.get_or_insert(sized);
+            let before = self.ordered().unwrap_or(sized);
             let is_due = floor > before || deadband.direction(target, before).is_some();
             changed = is_due && sized != before;
-            if changed {
-                self.ordered = Some(sized);
-            }
+            self.order = if changed { sized } else { before };
         }
         let worth = match (demand, serving) {
             (Some(demand), Some(capacity)) => Worth::of_bin(demand, capacity, changed),
@@ -207,7 +211,7 @@ fn place(bin: i64) -> usize {
 impl Trial {
     /// What was asked for last.
     pub fn ordered(&self) -> Option<f32> {
-        self.follower.ordered
+        self.follower.ordered()
     }
 
     /// Decayed sums.
@@ -220,7 +224,7 @@ impl Trial {
     pub fn close(&mut self, closed: &ClosedBin, order: &Order) -> Worth {
         let served = self.orders[place(closed.bin - closed.delay() as i64)];
         let worth = self.follower.close(closed, order, served);
-        self.orders[place(closed.bin)] = self.follower.order();
+        self.orders[place(closed.bin)] = self.follower.order;
         worth
     }
 
@@ -228,7 +232,7 @@ impl Trial {
     pub fn skip(&mut self, first: i64, last: i64) {
         let newest = (last - DELAY_BINS_MAX as i64).max(first);
         for bin in newest..=last {
-            self.orders[place(bin)] = self.follower.order();
+            self.orders[place(bin)] = self.follower.order;
         }
     }
 }
@@ -263,7 +267,7 @@ impl<const N: usize> Default for Trials<N> {
 impl<const N: usize> Trials<N> {
     /// Whether a trial has asked for anything yet.
     pub fn has_begun(&self, trial: usize) -> bool {
-        self.followers[trial].ordered.is_some()
+        self.followers[trial].ordered().is_some()
     }
 
     /// The trials that have asked for anything.
@@ -283,28 +287,25 @@ impl<const N: usize> Trials<N> {
         self.pass(1);
         let mut came = [Worth::default(); N];
         for (trial, follower) in self.followers.iter_mut().enumerate() {
-            let before = follower.ordered;
+            let before = *follower;
             came[trial] = follower.close(closed, &orders[trial], served[trial]);
-            if follower.ordered == before {
+            if follower.order == before.order {
                 continue;
             }
-            if before.is_none() {
+            if before.ordered().is_none() {
                 follower.worth = *worth_before;
             }
             if self.changes.len() == self.changes.capacity() {
                 self.changes.reserve_exact(N / 2);
             }
-            self.changes.push(Change { before: before.unwrap_or(UNKNOWN), trial: trial as u8, bins_ago: 0 });
+            self.changes.push(Change { before: before.order, trial: trial as u8, bins_ago: 0 });
         }
         came
     }
 
     /// What each had asked for at the close of the bin that is so many before the one to be closed next.
     fn asked_for(&self, delay_bins: usize) -> [f32; N] {
-        let mut asked = [UNKNOWN; N];
-        for (asked, follower) in asked.iter_mut().zip(&self.followers) {
-            *asked = follower.order();
-        }
+        let mut asked = self.followers.map(|follower| follower.order);
         let later = self.changes.iter().rev().take_while(|change| usize::from(change.bins_ago) + 1 < delay_bins);
         later.for_each(|change| asked[usize::from(change.trial)] = change.before);
         asked
