@@ -59,6 +59,13 @@ impl Evaluation {
         }
     }
 
+    /// Bytes that a workload takes, without what the allocator adds.
+    pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
+        let kept = self.workloads.get(workload)?;
+        let account = Slots::<Kept>::bytes_each() + kept.account.heap_bytes();
+        Some(self.planning.workload_bytes(workload)? + account)
+    }
+
     fn forget_silent(&mut self, Observed { source, forget_before }: Observed) {
         let Some(before) = forget_before else { return };
         self.workloads.retain(|_, kept| kept.source != source || kept.account.newest_at >= before);

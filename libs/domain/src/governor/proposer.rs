@@ -45,6 +45,11 @@ impl Proposer {
         self.planning.copy_workload(from, to);
     }
 
+    /// As [`Planning::workload_bytes`].
+    pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
+        self.planning.workload_bytes(workload)
+    }
+
     /// Workloads that are remembered, in the order in which they came.
     pub fn workloads(&self) -> impl Iterator<Item = &WorkloadId> {
         self.planning.workloads()

@@ -383,3 +383,6 @@ fn settings(rules: &Rules, step_s: u32) -> Settings {
         surge_s: rules.guardrails.surge_s,
     }
 }
+
+#[cfg(test)]
+mod tests;
