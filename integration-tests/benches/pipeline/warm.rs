@@ -49,6 +49,9 @@ impl Prepared {
             began.elapsed().as_secs_f64(),
             cores()
         );
+        for (stage, bytes) in stages.workload_bytes(&crowd) {
+            println!("{stage:<38} {:.1} KiB counted a workload", bytes / 1024.0);
+        }
         Self { settings, crowd, progress, stages, resident_before_kib }
     }
 }

@@ -82,6 +82,11 @@ impl EvaluatorStage {
         self.evaluation.copy_workload(from, to);
     }
 
+    /// As [`Evaluation::workload_bytes`].
+    pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
+        self.evaluation.workload_bytes(workload)
+    }
+
     fn reply(&mut self, input: &Input<Prediction>) -> Result<Reply, StageFailure> {
         let Input { envelope, value: prediction } = input;
         let Some(evaluated) = self.evaluation.step(&self.terms, prediction, &envelope.id) else {

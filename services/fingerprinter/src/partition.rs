@@ -159,6 +159,13 @@ impl Partition {
         self.state.workloads.values().map(|followed| followed.windows.heap_bytes()).sum()
     }
 
+    /// Bytes that a workload takes of which no sample waits, without what the allocator adds.
+    pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
+        let followed = self.state.workloads.get(workload)?;
+        let windows = Slots::<Followed>::bytes_each() + workload.as_str().len() + followed.windows.heap_bytes();
+        Some(windows + Admission::<Enveloped>::bytes_each() + Plausibility::bytes_each())
+    }
+
     /// Applies samples in order; one fate each.
     ///
     /// # Errors

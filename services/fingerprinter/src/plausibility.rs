@@ -76,6 +76,11 @@ impl Plausibility {
         }
     }
 
+    /// Bytes that a workload takes.
+    pub const fn bytes_each() -> usize {
+        Slots::<Trails>::bytes_each()
+    }
+
     /// Forgets workloads.
     pub fn forget(&mut self, workloads: &BTreeSet<WorkloadId>) {
         self.trails.retain(|workload, _| !workloads.contains(workload));

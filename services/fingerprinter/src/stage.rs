@@ -44,6 +44,11 @@ impl FingerprinterStage {
         }
     }
 
+    /// As [`Partition::workload_bytes`].
+    pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
+        self.partition.as_ref().ok()?.workload_bytes(workload)
+    }
+
     fn tell_excesses(&self) {
         let Ok(partition) = &self.partition else { return };
         let excesses = partition.plausibility().excesses();

@@ -87,6 +87,11 @@ impl PlannerStage {
         self.proposer.copy_workload(from, to);
     }
 
+    /// As [`Proposer::workload_bytes`].
+    pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
+        self.proposer.workload_bytes(workload)
+    }
+
     fn reply(&mut self, input: &Input<Prediction>) -> Result<Reply, StageFailure> {
         let Input { envelope, value: prediction } = input;
         let desk = (self.rules.as_ref(), self.fleets.as_ref(), self.partition);

@@ -387,7 +387,8 @@ impl Partition {
                 continue;
             }
             workload.capacity.clone_from(&record.fingerprint.capacity);
-            let earlier = readings(std::mem::take(&mut workload.held), &places, &signal_places);
+            let held = std::mem::take(&mut workload.held);
+            let earlier = readings(&held, self.settings.resources.len(), &places, &signal_places);
             fates[input] = predicted(record, forecasts, signals, earlier);
         }
         self.wave.buffers = buffers;

@@ -72,8 +72,9 @@ impl Workload {
 
     /// Forgets what is kept of signals; there are so many now.
     pub(crate) fn forget_signals(&mut self, signals: usize) {
+        let resources = self.series.len();
         self.usual = Box::default();
-        self.held.iter_mut().for_each(|held| held.forget_signals(signals));
+        self.held.iter_mut().for_each(|held| held.forget_signals(resources, signals));
     }
 
     /// Keeps what was measured for the next prediction.

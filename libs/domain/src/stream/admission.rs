@@ -91,6 +91,11 @@ impl<T> Admission<T> {
         self.lanes.len()
     }
 
+    /// Bytes that a workload takes of which nothing waits.
+    pub const fn bytes_each() -> usize {
+        Slots::<Lane<T>>::bytes_each()
+    }
+
     /// Takes a sample and, when it is accepted, gives out in `released` all whose turn has come
     /// with it: each workload's in order, and those of other workloads of the source that waited
     /// for its clock.
