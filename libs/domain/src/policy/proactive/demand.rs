@@ -1,5 +1,5 @@
-//! The demand of one series in closed bins, as far back as a week and a day, and the greatest demand of the
-//! windows that rules look at.
+//! The demand of one series in closed bins, as far back as a week, and the greatest demand of the windows that rules
+//! look at.
 //!
 //! A demand is kept in 16 bits (the upper half of a 32-bit float, rounded up), so it is never understated and
 //! overstated by less than 0.8 %.
@@ -15,8 +15,8 @@ pub const DAY_BINS: i64 = 288;
 /// Bins of a week.
 pub const WEEK_BINS: i64 = 7 * DAY_BINS;
 
-/// Bins that are kept: a week, and the longest time until a change serves with what follows it.
-const KEPT: usize = WEEK_BINS as usize + 96;
+/// Bins that are kept: a week. What serves comes later than what is decided on, so none before is asked for.
+const KEPT: usize = WEEK_BINS as usize;
 
 /// Bins by which the ring grows until it is full: a third of a day.
 const GROWTH: usize = 96;
