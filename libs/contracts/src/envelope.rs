@@ -11,7 +11,6 @@ use bitcode::{Decode, Encode};
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
 use std::sync::Arc;
 
 /// CloudEvents version of the headers.
@@ -184,11 +183,12 @@ fn digest(fields: &[&[u8]]) -> [u8; ID_BYTES] {
 
 /// Lower hex.
 fn hex(digest: [u8; ID_BYTES]) -> String {
-    digest.iter().fold(String::with_capacity(2 * ID_BYTES), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(2 * ID_BYTES);
+    for byte in digest {
+        text.extend([byte >> 4, byte & 0xf].map(|digit| char::from(DIGITS[usize::from(digit)])));
+    }
+    text
 }
 
 #[cfg(test)]
