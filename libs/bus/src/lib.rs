@@ -22,7 +22,7 @@ mod wait;
 pub use backoff::Backoff;
 pub use bus::{Bus, CaughtUp, Lag, ReadFrom, RecordReader, Source, StageOptions};
 pub use error::BusError;
-pub use record::{ConsumedRecord, Header, HeaderName, OutputRecord};
+pub use record::{ConsumedRecord, Header, HeaderName, HeaderValue, OutputRecord};
 pub use stage::{Outcome, Rejection, Stage, StageFactory, StageFailure};
 pub use topic::{Cleanup, TopicSpec};
 pub use wait::cancelled_within;

@@ -10,56 +10,81 @@ pub struct Header {
     /// Name.
     pub name: HeaderName,
     /// Bytes.
-    pub value: Vec<u8>,
+    pub value: HeaderValue,
 }
 
-/// Name of a header. Records come by the thousand with the same ones, so they do not have one each.
-#[derive(Clone)]
-pub struct HeaderName(Text);
+/// Name of a header.
+pub type HeaderName = Shared<str>;
 
-#[derive(Clone)]
-enum Text {
-    Static(&'static str),
-    Shared(Arc<str>),
+/// Value of a header.
+pub type HeaderValue = Shared<[u8]>;
+
+/// What comes again with record after record, so that each does not have one of its own.
+pub struct Shared<T: ?Sized + 'static>(Held<T>);
+
+enum Held<T: ?Sized + 'static> {
+    Static(&'static T),
+    Counted(Arc<T>),
+}
+
+impl<T: ?Sized + 'static> Deref for Shared<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match &self.0 {
+            Held::Static(held) => held,
+            Held::Counted(held) => held,
+        }
+    }
+}
+
+impl<T: ?Sized + 'static> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        Self(match &self.0 {
+            Held::Static(held) => Held::Static(*held),
+            Held::Counted(held) => Held::Counted(Arc::clone(held)),
+        })
+    }
+}
+
+impl<T: ?Sized + PartialEq + 'static> PartialEq for Shared<T> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<T: ?Sized + Eq + 'static> Eq for Shared<T> {}
+
+impl<T: ?Sized + fmt::Debug + 'static> fmt::Debug for Shared<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+impl<T: ?Sized + fmt::Display + 'static> fmt::Display for Shared<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&**self, f)
+    }
+}
+
+impl<T: ?Sized + 'static> From<&'static T> for Shared<T> {
+    fn from(held: &'static T) -> Self {
+        Self(Held::Static(held))
+    }
+}
+
+impl<T: ?Sized + 'static> From<Arc<T>> for Shared<T> {
+    fn from(held: Arc<T>) -> Self {
+        Self(Held::Counted(held))
+    }
 }
 
 impl HeaderName {
     /// The name.
     pub fn as_str(&self) -> &str {
-        match &self.0 {
-            Text::Static(name) => name,
-            Text::Shared(name) => name,
-        }
+        self
     }
 }
-
-impl Deref for HeaderName {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        self.as_str()
-    }
-}
-
-impl fmt::Display for HeaderName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl fmt::Debug for HeaderName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.as_str(), f)
-    }
-}
-
-impl PartialEq for HeaderName {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str()
-    }
-}
-
-impl Eq for HeaderName {}
 
 impl PartialEq<&str> for HeaderName {
     fn eq(&self, other: &&str) -> bool {
@@ -67,21 +92,28 @@ impl PartialEq<&str> for HeaderName {
     }
 }
 
-impl From<&'static str> for HeaderName {
-    fn from(name: &'static str) -> Self {
-        Self(Text::Static(name))
-    }
-}
-
-impl From<Arc<str>> for HeaderName {
-    fn from(name: Arc<str>) -> Self {
-        Self(Text::Shared(name))
-    }
-}
-
 impl From<String> for HeaderName {
     fn from(name: String) -> Self {
-        Self(Text::Shared(name.into()))
+        Self(Held::Counted(name.into()))
+    }
+}
+
+impl HeaderValue {
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        self
+    }
+}
+
+impl From<Vec<u8>> for HeaderValue {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Held::Counted(bytes.into()))
+    }
+}
+
+impl From<Arc<str>> for HeaderValue {
+    fn from(text: Arc<str>) -> Self {
+        Self(Held::Counted(text.into()))
     }
 }
 

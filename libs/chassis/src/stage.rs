@@ -109,7 +109,7 @@ fn record<C: Contract>(envelope: &Envelope, topic: &str, value: &C, bytes: Vec<u
         topic: topic.into(),
         key: value.workload().as_str().as_bytes().to_vec(),
         value: Some(bytes),
-        headers: envelope.headers().into_iter().map(|(name, value)| Header { name: name.into(), value }).collect(),
+        headers: envelope.headers().map(|(name, value)| Header { name: name.into(), value: value.into() }).into(),
     }
 }
 

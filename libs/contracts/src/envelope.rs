@@ -74,16 +74,15 @@ impl Envelope {
     }
 
     /// As headers of a record.
-    pub fn headers(&self) -> Vec<(&'static str, Vec<u8>)> {
-        let bytes = |text: &str| text.as_bytes().to_vec();
-        vec![
-            ("ce_specversion", bytes(SPEC_VERSION)),
-            ("ce_id", bytes(&self.id)),
-            ("ce_source", bytes(&self.source)),
-            ("ce_type", bytes(&self.event_type)),
-            ("ce_time", rfc3339::text(self.time).into_bytes()),
-            ("content-type", bytes(CONTENT_TYPE)),
-            ("traceparent", bytes(&self.trace_parent)),
+    pub fn headers(&self) -> [(&'static str, Arc<str>); 7] {
+        [
+            ("ce_specversion", shared(SPEC_VERSION)),
+            ("ce_id", Arc::clone(&self.id)),
+            ("ce_source", Arc::clone(&self.source)),
+            ("ce_type", Arc::clone(&self.event_type)),
+            ("ce_time", rfc3339::text(self.time).into()),
+            ("content-type", shared(CONTENT_TYPE)),
+            ("traceparent", Arc::clone(&self.trace_parent)),
         ]
     }
 
@@ -204,8 +203,8 @@ mod tests {
         Envelope::root("fleet", "io.prescale.v1.Sample", &workload("web-1"), EventTime::from_s(60), "7")
     }
 
-    fn read(headers: &[(&'static str, Vec<u8>)]) -> Result<Envelope, ContractError> {
-        Envelope::from_headers(headers.iter().map(|(n, v)| (*n, v.as_slice())))
+    fn read(headers: &[(&'static str, Arc<str>)]) -> Result<Envelope, ContractError> {
+        Envelope::from_headers(headers.iter().map(|(n, v)| (*n, v.as_bytes())))
     }
 
     #[test]
@@ -256,13 +255,13 @@ mod tests {
         let headers = child.headers();
         assert_eq!(read(&headers), Ok(child));
         let time = headers.iter().find(|(n, _)| *n == "ce_time").unwrap();
-        assert_eq!(time.1, b"1970-01-01T00:01:00.000Z");
+        assert_eq!(&*time.1, "1970-01-01T00:01:00.000Z");
     }
 
     #[test]
     fn a_missing_or_wrong_header_is_named() {
         for name in ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time"] {
-            let mut headers = root().headers();
+            let mut headers = root().headers().to_vec();
             headers.retain(|(n, _)| *n != name);
             let error = read(&headers).unwrap_err();
             assert!(matches!(error, ContractError::Header { name: n, .. } if n == name), "{error}");
@@ -270,7 +269,7 @@ mod tests {
         for (name, value) in
             [("ce_time", "yesterday"), ("ce_id", ""), ("ce_specversion", "0.3"), ("traceparent", "00-0-0-01")]
         {
-            let mut headers = root().headers();
+            let mut headers = root().headers().to_vec();
             headers.iter_mut().find(|(n, _)| *n == name).unwrap().1 = value.into();
             assert!(read(&headers).unwrap_err().to_string().contains(name));
         }
@@ -278,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_record_without_a_trace_begins_one() {
-        let mut headers = root().headers();
+        let mut headers = root().headers().to_vec();
         headers.retain(|(n, _)| *n != "traceparent");
         let envelope = read(&headers).unwrap();
         assert!(checked_trace_parent(&envelope.trace_parent).is_ok());

@@ -5,7 +5,7 @@
 //! It must not know where a batch is stored, nor its offsets.
 
 use crate::framing::{put_bytes, put_number, take_bytes, take_number, take_slice};
-use crate::record::{Header, HeaderName};
+use crate::record::{Header, HeaderName, HeaderValue};
 use crate::step::Write;
 use std::sync::Arc;
 
@@ -125,13 +125,27 @@ pub(super) type Owned = (Option<Vec<u8>>, Option<Vec<u8>>, Vec<Header>);
 /// A record's key and value, in place.
 type KeyAndValue<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
 
+/// The value that the last record with a header had.
+#[derive(Clone, Default)]
+struct Newest<'a> {
+    bytes: &'a [u8],
+    /// What the records that have it share.
+    shared: Option<HeaderValue>,
+}
+
+impl Newest<'_> {
+    fn shared(&mut self) -> HeaderValue {
+        self.shared.get_or_insert_with(|| Arc::<[u8]>::from(self.bytes).into()).clone()
+    }
+}
+
 /// What [`encode`] wrote, taken out one record after the other.
 pub(super) struct Decoder<'a> {
     /// Records that are left.
     left: u64,
     /// Shared by the records.
     names: Vec<HeaderName>,
-    newest: Vec<&'a [u8]>,
+    newest: Vec<Newest<'a>>,
     shapes: Vec<Vec<usize>>,
     key_lengths: &'a [u8],
     keys: &'a [u8],
@@ -161,7 +175,7 @@ impl<'a> Decoder<'a> {
             }
             shapes.push(shape);
         }
-        let newest = vec![[].as_slice(); names.len()];
+        let newest = vec![Newest::default(); names.len()];
         Some(Self {
             left,
             names,
@@ -185,8 +199,8 @@ impl<'a> Decoder<'a> {
     /// The next record; `None` when the bytes are damaged.
     pub(super) fn take(&mut self) -> Option<Owned> {
         let mut headers = Vec::with_capacity(self.names.len());
-        let (key, value) = self.advance(|name, value| {
-            headers.push(Header { name: name.clone(), value: value.to_vec() });
+        let (key, value) = self.advance(|name, newest| {
+            headers.push(Header { name: name.clone(), value: newest.shared() });
         })?;
         Some((key.map(<[u8]>::to_vec), value.map(<[u8]>::to_vec), headers))
     }
@@ -197,16 +211,16 @@ impl<'a> Decoder<'a> {
     }
 
     /// Key and value of the next record; its headers go to `header`.
-    fn advance(&mut self, mut header: impl FnMut(&HeaderName, &'a [u8])) -> Option<KeyAndValue<'a>> {
+    fn advance(&mut self, mut header: impl FnMut(&HeaderName, &mut Newest<'a>)) -> Option<KeyAndValue<'a>> {
         self.left = self.left.checked_sub(1)?;
         let key = take_optional(&mut self.key_lengths, &mut self.keys)?;
         let value = take_optional(&mut self.value_lengths, &mut self.values)?;
         let shape = self.shapes.get(usize::try_from(take_number(&mut self.shape_numbers)?).ok()?)?;
         for name in shape {
             if let Some(value) = take_optional(&mut self.header_lengths, &mut self.header_values)? {
-                self.newest[*name] = value;
+                self.newest[*name] = Newest { bytes: value, shared: None };
             }
-            header(&self.names[*name], self.newest[*name]);
+            header(&self.names[*name], &mut self.newest[*name]);
         }
         Some((key, value))
     }
@@ -217,7 +231,7 @@ mod tests {
     use super::*;
 
     fn write(key: Option<&[u8]>, value: Option<&[u8]>, headers: &[(&'static str, &[u8])]) -> Write {
-        let headers = headers.iter().map(|(name, value)| Header { name: (*name).into(), value: value.to_vec() });
+        let headers = headers.iter().map(|(name, value)| Header { name: (*name).into(), value: value.to_vec().into() });
         Write {
             topic: Arc::from("topic"),
             placement: crate::step::Placement::ByKey,

@@ -17,7 +17,7 @@ pub(super) fn consumed(topic: &Arc<str>, message: &BorrowedMessage<'_>) -> Consu
     let headers = message.headers().map(|headers| {
         let header = |h: rdkafka::message::Header<'_, &[u8]>| Header {
             name: h.key.to_owned().into(),
-            value: h.value.unwrap_or_default().to_vec(),
+            value: h.value.unwrap_or_default().to_vec().into(),
         };
         headers.iter().map(header).collect()
     });
