@@ -2,6 +2,7 @@
 //! benchmarks.
 
 use bus_tests::conformance::fixture::read_all;
+use prescale::account::account;
 use prescale::services::{Launch, SERVICES, ServiceEntry, Told, installation};
 use prescale::settings::Settings;
 use prescale::topics::specs;
@@ -122,6 +123,16 @@ impl Pipeline {
             let ended = thread.join().unwrap_or_else(|_| panic!("{name} panicked"));
             ended.unwrap_or_else(|error| panic!("{name}: {error:#}"));
         }
+    }
+}
+
+/// Fails unless every record is accounted for, and each was worked through.
+pub fn assert_accounted(bus: &dyn Bus, settings: &Settings) {
+    let accounts = account(bus, &installation(settings), &CancellationToken::new()).expect("the log is readable");
+    for stage in &accounts {
+        assert_eq!(stage.faults(), [""; 0], "{stage:?}");
+        assert_eq!((stage.repeated_inputs, stage.unread, stage.rejected), (0, 0, 0), "{stage:?}");
+        assert_eq!(stage.read, stage.followed + stage.without_output, "{stage:?}");
     }
 }
 

@@ -1,19 +1,22 @@
 //! The project's own commands: `cargo xtask test` sets up what the tests need and runs them all.
 
+mod deny;
 mod python;
 mod setup;
 
 use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 const HELP: &str = "\
 cargo xtask COMMAND
 
-  test     set up, then lint, then rust, then python
+  test     set up, then lint, deny.toml where cargo-deny is there, rust, then python
   setup    only the set-up: Java, Maven, Go, Chromium, Prometheus, VictoriaMetrics, InfluxDB, PyTorch
   lint     formatting and clippy
   rust     all Rust tests
   python   the tests of the training kit
+  deny     cargo deny with advisories; installs it into the user's cache
 ";
 
 fn main() -> ExitCode {
@@ -24,6 +27,7 @@ fn main() -> ExitCode {
         Some("lint") => lint(),
         Some("rust") => rust(),
         Some("python") => python::test(),
+        Some("deny") => deny::everything(),
         Some("help" | "--help" | "-h") => {
             print!("{HELP}");
             Ok(())
@@ -45,6 +49,7 @@ fn main() -> ExitCode {
 fn test() -> Result<()> {
     setup::everything()?;
     lint()?;
+    deny::where_installed()?;
     rust()?;
     python::test()
 }
@@ -63,7 +68,7 @@ fn rust() -> Result<()> {
 /// Runs cargo as a developer's shell does. What cargo tells this program of its own package, build scripts such as
 /// ring's would take for a change of theirs: they and all that depends on them would be built anew each time that one
 /// goes from `cargo xtask` to `cargo build` and back.
-fn cargo(args: &[&str]) -> Result<()> {
+pub(crate) fn cargo(args: &[&str]) -> Result<()> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in std::env::vars_os() {
         let is_of_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
@@ -72,6 +77,15 @@ fn cargo(args: &[&str]) -> Result<()> {
         }
     }
     run(command.args(args))
+}
+
+/// The folder of ours in the user's cache, which need not exist yet.
+pub(crate) fn cache() -> Result<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
+        .context("neither XDG_CACHE_HOME nor HOME says where the user's cache is")?;
+    Ok(cache.join("prescale"))
 }
 
 /// Runs a command with this terminal's output; an error names it.

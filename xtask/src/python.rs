@@ -1,6 +1,6 @@
 //! The training kit's tests, in a virtual environment of their own that is kept in the user's cache.
 
-use crate::run;
+use crate::{cache, run};
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,11 +23,7 @@ pub(crate) fn test() -> Result<()> {
 pub(crate) const SYSTEM_PYTHON: &str = "/usr/bin/python3";
 
 fn environment() -> Result<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
-        .context("neither XDG_CACHE_HOME nor HOME says where the user's cache is")?;
-    let folder = cache.join("prescale/python");
+    let folder = cache()?.join("python");
     let (python, made_for) = (folder.join("bin/python"), folder.join("made-for.txt"));
     let read = |name| fs::read_to_string(root().join(name)).with_context(|| format!("cannot read {name}"));
     let wanted = REQUIREMENTS.map(read).into_iter().collect::<Result<String>>()?;

@@ -2,11 +2,11 @@
 //! also a controller, and each to be killed, stopped, paused and started again on its own.
 //! librdkafka's mock cluster would not do: it shows aborted records to read_committed readers.
 
-use crate::faults::toxiproxy::{Link, Toxiproxy};
 use crate::guarded::Guarded;
 use crate::kafka_libraries::java;
 use crate::kafka_listeners::SecureListeners;
 use crate::signals::{self, Signal};
+use crate::toxiproxy::{Link, Toxiproxy};
 use prescale_bus::kafka::{KafkaBus, KafkaOptions};
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;

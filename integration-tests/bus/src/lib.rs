@@ -12,6 +12,7 @@ pub mod kafka_cluster;
 mod kafka_libraries;
 pub mod kafka_listeners;
 pub mod signals;
+pub mod toxiproxy;
 
 use std::path::PathBuf;
 

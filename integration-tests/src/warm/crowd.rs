@@ -9,6 +9,7 @@ use prescale_contracts::{Contract, Envelope, topics};
 use prescale_domain::fleet::{Fleet, FleetSettings, FleetState};
 use prescale_domain::kpi::{CPU_CORES_USED, DISK_READ_BYTES_PER_S, Kpi, KpiKind, KpiName};
 use prescale_domain::sample::Sample;
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ const AHEAD_MAX: f64 = 0.001;
 
 /// The fleet.
 pub struct Crowd {
-    source: Arc<str>,
+    source: SourceName,
     members: Vec<Member>,
     /// By partition: the workloads that differ.
     fleets: Vec<Fleet>,
@@ -72,7 +73,7 @@ impl Crowd {
         }
         let fleet = |(partition, count): (usize, &u32)| fleet(partition as u64, (*count).min(distinct));
         Self {
-            source: "fleet:crowd".into(),
+            source: SourceName::new("fleet:crowd").expect("a name"),
             members,
             fleets: counts.iter().enumerate().map(fleet).collect(),
             extra: [(KpiName::new("threads"), 40.0), (KpiName::new("open_files"), 250.0)],
@@ -146,7 +147,7 @@ impl Crowd {
         let begin_ms = sample.at.as_ms();
         sample.at = EventTime::from_ms(begin_ms + self.offset_ms(number) as i64);
         sample.workload = member.id.clone();
-        sample.source = Arc::clone(&self.source);
+        sample.source = self.source.clone();
         if member.is_copy {
             for (kpi, i) in sample.kpis.iter_mut().zip(0..) {
                 let factor = match kpi.kind {

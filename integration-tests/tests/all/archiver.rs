@@ -2,6 +2,7 @@
 //! killed between its effects: what is in the store at the end is what is on the log.
 
 use bus_tests::conformance::fixture::read_all;
+use bus_tests::faults::crash::SIGABRT;
 use integration_tests::pipeline::Pipeline;
 use integration_tests::processes::until;
 use integration_tests::stores::{Store, StoreKind};
@@ -16,9 +17,9 @@ use prescale_collector::Event;
 use prescale_contracts::Contract;
 use prescale_domain::fingerprint::Fingerprint;
 use prescale_domain::group::GroupPrediction;
-use prescale_domain::policy::Resource;
 use prescale_domain::prediction::{Prediction, ResourceForecast};
 use prescale_domain::quantiles::QUANTILE_LEVELS;
+use prescale_domain::resource::Resource;
 use prescale_domain::time::EventTime;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -30,8 +31,6 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 const WORKLOADS: u32 = 6;
-/// Signal with which an aborted process ends.
-const SIGABRT: i32 = 6;
 
 /// A log with four hours of a fleet and of the group of all its workloads, over a midnight, made once for all tests of this file.
 fn log() -> &'static Path {

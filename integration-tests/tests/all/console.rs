@@ -17,6 +17,7 @@ use prescale_domain::kpi::{CPU_CORES_USED, Kpi, KpiKind, KpiName, MEMORY_BYTES, 
 use prescale_domain::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
 use prescale_domain::quantiles::Quantiles;
 use prescale_domain::sample::{Capacity, Platform, Sample};
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use prescale_planner::Named;
@@ -56,10 +57,10 @@ fn sample(name: &str, minutes: i64, cores: f64, capacity: Option<Capacity>) -> S
         unit: unit.into(),
         value: Some(value),
     };
-    let platform = if capacity.is_some() { Platform::Simulated } else { Platform::ObservedOnly };
+    let platform = if capacity.is_some() { Platform::SIMULATED } else { Platform::OBSERVED_ONLY };
     Sample {
         workload: id(name),
-        source: "fleet:test".into(),
+        source: SourceName::new("fleet:test").expect("a name"),
         at: at(minutes),
         step_s: 60,
         kpis: vec![
@@ -104,14 +105,14 @@ fn prediction(name: &str, minutes: i64, cores: f64) -> Prediction {
     };
     Prediction {
         workload: id(name),
-        source: "fleet:test".into(),
+        source: SourceName::new("fleet:test").expect("a name"),
         made_at: at(minutes),
         step_s: 60,
         resources: vec![resource(CPU_CORES_USED, "cores", 1.0), resource(MEMORY_BYTES, "By", GIB)],
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: Some(capacity(1)),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 
@@ -138,7 +139,7 @@ fn action(name: &str, prediction_id: Arc<str>) -> Action {
             model: "gru".into(),
         }],
         reasons: vec![Reason { rule: "threshold.increase".into(), text: REASON.to_owned() }],
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 
@@ -147,7 +148,7 @@ fn fingerprint(name: &str) -> Fingerprint {
         WindowFeatures { count: 60, mean: Some(1.25), max: Some(2.5), acf_1h: Some(0.75), ..WindowFeatures::default() };
     Fingerprint {
         workload: id(name),
-        source: "fleet:test".into(),
+        source: SourceName::new("fleet:test").expect("a name"),
         at: at(0),
         step_s: 60,
         short_window_s: 3600,
@@ -160,7 +161,7 @@ fn fingerprint(name: &str) -> Fingerprint {
             windows: Windows::boxed(window.clone(), window),
         }],
         capacity: Some(capacity(1)),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 
@@ -191,7 +192,7 @@ fn history() -> Vec<OutputRecord> {
         before: capacity(1),
         after: capacity(2),
         price_per_h: Some(0.21),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     records.extend([decided, record(&result, "r").0, record(&fingerprint("web-1"), "f").0]);
     records

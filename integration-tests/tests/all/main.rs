@@ -3,6 +3,7 @@
 mod account;
 mod archiver;
 mod cases;
+mod circles;
 mod command;
 mod console;
 mod edges;
@@ -10,8 +11,10 @@ mod governor;
 mod input_faults;
 mod models;
 mod outcomes;
+mod prometheus;
 mod rules;
 mod scenario;
 mod services;
+mod snapshots;
 mod tidy;
 mod warm;

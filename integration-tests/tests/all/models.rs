@@ -12,6 +12,7 @@ use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, WindowFeatures, 
 use prescale_domain::kpi::{self, KpiName};
 use prescale_domain::prediction::Prediction;
 use prescale_domain::sample::Platform;
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use prescale_inference::testing::Formula;
@@ -163,7 +164,7 @@ fn fingerprints(minute: i64) -> Vec<OutputRecord> {
         let cores = 2.0 + workload as f64 + ((minute * 7 + workload) % 13) as f64 / 10.0;
         let fingerprint = Fingerprint {
             workload: WorkloadId::new(&format!("vm-{workload}")).expect("a name"),
-            source: "fleet:test".into(),
+            source: SourceName::new("fleet:test").expect("a name"),
             at: EventTime::from_s(START_S + 60 * minute),
             step_s: 60,
             short_window_s: 3600,
@@ -176,7 +177,7 @@ fn fingerprints(minute: i64) -> Vec<OutputRecord> {
                 windows: Windows::boxed(WindowFeatures::default(), WindowFeatures::default()),
             }],
             capacity: None,
-            platform: Platform::Simulated,
+            platform: Platform::SIMULATED,
         };
         let Fingerprint { workload, at, .. } = &fingerprint;
         let envelope = Envelope::root("test", Fingerprint::EVENT_TYPE, workload, *at, &at.as_ms().to_string());

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 const LINES_MAX: usize = 600;
 
-fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
+pub(crate) fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("folder is readable") {
         let path = entry.expect("entry is readable").path();
         if path.is_dir() {

@@ -12,7 +12,7 @@ pub use walk::each_letter;
 
 use crate::record::{ConsumedRecord, Header};
 use crate::stage::Rejection;
-use crate::step::{Placement, Write};
+use crate::write::{Placement, Write};
 
 const SUFFIX: &str = ".dlq";
 /// What the names of the headers that a dead letter has beside the record's own begin with.

@@ -18,6 +18,7 @@ pub mod stage;
 mod step;
 pub mod topic;
 mod wait;
+mod write;
 
 pub use backoff::Backoff;
 pub use bus::{Bus, CaughtUp, Lag, ReadFrom, RecordReader, Source, StageOptions};

@@ -33,7 +33,7 @@ pub use config::{
     fleets, read_strictly, selector,
 };
 pub use context::Context;
-pub use graph::{Graph, Ids, SourceEntry, StageEntry};
+pub use graph::{Graph, Ids, SourceEntry, StageEntry, Use};
 pub use health::{ComponentHealth, HealthRegistry};
 pub use http_access::{Credentials, HttpAccessConfig};
 pub use listen_tls::{ListenTls, ListenTlsConfig};

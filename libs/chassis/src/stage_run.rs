@@ -102,6 +102,7 @@ mod tests {
     use prescale_bus::{CaughtUp, Cleanup, ReadFrom, TopicSpec};
     use prescale_contracts::{Contract, Envelope, topics};
     use prescale_domain::sample::{Platform, Sample};
+    use prescale_domain::source::SourceName;
     use prescale_domain::time::EventTime;
     use prescale_domain::workload::WorkloadId;
     use std::time::Duration;
@@ -174,12 +175,12 @@ mod tests {
 
         let sample = Sample {
             workload: WorkloadId::new("web-1").unwrap(),
-            source: "fleet:test".into(),
+            source: SourceName::new("fleet:test").unwrap(),
             at: EventTime::from_s(60),
             step_s: 60,
             kpis: Vec::new(),
             capacity: None,
-            platform: Platform::Simulated,
+            platform: Platform::SIMULATED,
         };
         let envelope = Envelope::root("test", Sample::EVENT_TYPE, &sample.workload, sample.at, "0");
         let good = output_record(&envelope, topics::RAW_KPIS, &sample).unwrap();

@@ -15,6 +15,7 @@ use prescale_contracts::interchange::{newest_schema, schema_id, with_schema_id};
 use prescale_contracts::{Contract, Envelope, topics};
 use prescale_domain::action::{ActionOutcome, ActionResult};
 use prescale_domain::sample::{Capacity, Platform, Sample};
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use serde_json::{Value, json};
@@ -185,12 +186,12 @@ impl Process {
 fn sample(minute: i64) -> OutputRecord {
     let sample = Sample {
         workload: WorkloadId::new("web-1").expect("a name"),
-        source: "fleet:test".into(),
+        source: SourceName::new("fleet:test").expect("a name"),
         at: EventTime::from_s(60 * minute),
         step_s: 60,
         kpis: Vec::new(),
         capacity: None,
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     let envelope = Envelope::root("test", Sample::EVENT_TYPE, &sample.workload, sample.at, &minute.to_string());
     output_record(&envelope, topics::RAW_KPIS, &sample).expect("it keeps its contract")

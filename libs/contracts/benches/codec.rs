@@ -11,6 +11,7 @@ use prescale_domain::kpi::KpiName;
 use prescale_domain::prediction::{HorizonForecast, Interval, Prediction, Reading, ResourceForecast};
 use prescale_domain::quantiles::Quantiles;
 use prescale_domain::sample::{Capacity, Platform};
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use std::hint::black_box;
@@ -65,7 +66,7 @@ fn fingerprint() -> Fingerprint {
     };
     Fingerprint {
         workload: workload(),
-        source: "fleet:demo".into(),
+        source: SourceName::new("fleet:demo").expect("a name"),
         at: EventTime::from_s(1_767_225_600),
         step_s: 60,
         short_window_s: 3600,
@@ -73,7 +74,7 @@ fn fingerprint() -> Fingerprint {
         feature_schema_hash: "0123456789abcdef".into(),
         kpis: (0..KPIS).map(kpi).collect(),
         capacity: capacity(),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 
@@ -118,14 +119,14 @@ fn prediction() -> Prediction {
     };
     Prediction {
         workload: workload(),
-        source: "fleet:demo".into(),
+        source: SourceName::new("fleet:demo").expect("a name"),
         made_at,
         step_s: 60,
         resources: vec![resource("cpu_cores_used"), resource("memory_bytes")],
         signals: Vec::new(),
         earlier: [240, 180, 120, 60].map(reading).to_vec(),
         capacity: capacity(),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 

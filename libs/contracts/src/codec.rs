@@ -1,9 +1,9 @@
 //! Avro in Confluent framing: magic byte 0x00, schema id (4 bytes, big-endian), datum.
 
 use crate::error::ContractError;
+use crate::mirror::{Fault, Wire};
 use crate::registry::{self, Registered};
 use crate::topics::subject_of;
-use crate::wire::{Fault, Wire};
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 

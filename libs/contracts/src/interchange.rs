@@ -4,14 +4,11 @@
 
 use crate::codec::{all_read, read_name, unframe};
 use crate::error::ContractError;
-use crate::registry::{self, Registered};
+use crate::registry::{self, Registered, UNUSABLE};
 use crate::topics::subject_of;
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 
-/// Set in the id of a record whose schema the registry does not have, or not as one that can be
-/// used. No registry gives such ids: theirs are positive 32-bit integers.
-pub(crate) const UNUSABLE: u32 = 1 << 31;
 const ID: std::ops::Range<usize> = 1..5;
 
 /// Schema id of a record in Confluent framing; `None` for other bytes.
@@ -105,6 +102,7 @@ mod tests {
     use crate::topics;
     use crate::{Contract, record_json};
     use prescale_domain::sample::{Platform, Sample};
+    use prescale_domain::source::SourceName;
     use prescale_domain::time::EventTime;
     use prescale_domain::workload::WorkloadId;
     use serde_json::{Value as Json, json};
@@ -112,12 +110,12 @@ mod tests {
     fn sample() -> Sample {
         Sample {
             workload: WorkloadId::new("web-1").unwrap(),
-            source: "fleet:test".into(),
+            source: SourceName::new("fleet:test").unwrap(),
             at: EventTime::from_s(60),
             step_s: 60,
             kpis: Vec::new(),
             capacity: None,
-            platform: Platform::Simulated,
+            platform: Platform::SIMULATED,
         }
     }
 

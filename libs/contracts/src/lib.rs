@@ -10,6 +10,7 @@ pub mod error;
 pub mod event_types;
 pub mod interchange;
 mod json;
+mod mirror;
 mod names;
 mod registry;
 mod rfc3339;

@@ -4,6 +4,7 @@ use crate::contract::Contract;
 use crate::error::ContractError;
 use crate::json::record_json;
 use prescale_domain::evaluation::{Outcome, Sums, Worth};
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use proptest::prelude::*;
@@ -41,7 +42,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     ("[a-z0-9-]{1,40}", 0..4_102_444_800_000i64, any::<u32>(), any::<bool>(), sums).prop_map(
         |(workload, from_ms, lead_time_s, is_dry_run, sums)| Outcome {
             workload: WorkloadId::new(&workload).unwrap(),
-            source: "fleet:test".into(),
+            source: SourceName::new("fleet:test").unwrap(),
             from: EventTime::from_ms(from_ms),
             policy: "proactive".into(),
             lead_time_s,

@@ -8,11 +8,12 @@ use prescale_domain::calibration::{LOWER, NOMINAL_COVERAGE, UPPER};
 use prescale_domain::fingerprint::*;
 use prescale_domain::governor::{Effect, FleetRecord, Held, Order, Proposal, Said, Scope, StandingOrder, View};
 use prescale_domain::group::sum::{QuantileSum, Rise};
-use prescale_domain::group::{GroupPart, GroupPrediction, HorizonSum, MemberCount, ResourceSum};
+use prescale_domain::group::{GroupName, GroupPart, GroupPrediction, HorizonSum, MemberCount, ResourceSum};
 use prescale_domain::kpi::*;
 use prescale_domain::prediction::*;
 use prescale_domain::quantiles::Quantiles;
 use prescale_domain::sample::*;
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use proptest::prelude::*;
@@ -49,6 +50,14 @@ fn workload() -> impl Strategy<Value = WorkloadId> {
     "[a-z0-9-]{1,40}".prop_map(|t| WorkloadId::new(&t).unwrap())
 }
 
+fn source() -> impl Strategy<Value = SourceName> {
+    text().prop_map(|text| SourceName::new(text).unwrap())
+}
+
+fn group() -> impl Strategy<Value = GroupName> {
+    "[a-z0-9-]{1,40}".prop_map(|t| GroupName::new(&t).unwrap())
+}
+
 fn instant() -> impl Strategy<Value = EventTime> {
     (0..4_102_444_800_000i64).prop_map(EventTime::from_ms)
 }
@@ -58,7 +67,7 @@ fn seconds() -> impl Strategy<Value = u32> {
 }
 
 fn platform() -> impl Strategy<Value = Platform> {
-    prop::sample::select(vec![Platform::ObservedOnly, Platform::Simulated, Platform::Kubernetes, Platform::OpenStack])
+    "[a-z0-9-]{1,24}".prop_map(|name| Platform::new(&name).unwrap())
 }
 
 fn capacity() -> impl Strategy<Value = Capacity> {
@@ -75,7 +84,7 @@ fn capacity() -> impl Strategy<Value = Capacity> {
 fn sample() -> impl Strategy<Value = Sample> {
     let kind = prop::sample::select(vec![KpiKind::Gauge, KpiKind::Rate, KpiKind::Counter]);
     let kpis = prop::collection::btree_map(text(), (kind, text(), maybe()), 0..9);
-    (workload(), text(), instant(), seconds(), kpis, prop::option::of(capacity()), platform()).prop_map(
+    (workload(), source(), instant(), seconds(), kpis, prop::option::of(capacity()), platform()).prop_map(
         |(workload, source, at, step_s, kpis, capacity, platform)| Sample {
             workload,
             source,
@@ -140,7 +149,7 @@ fn features() -> impl Strategy<Value = WindowFeatures> {
 
 fn fingerprint() -> impl Strategy<Value = Fingerprint> {
     let kpis = prop::collection::btree_map(text(), (text(), maybe(), features(), features()), 0..4);
-    let of = (workload(), text(), instant(), prop::array::uniform3(seconds()), text());
+    let of = (workload(), source(), instant(), prop::array::uniform3(seconds()), text());
     (of, any::<bool>(), kpis, prop::option::of(capacity()), platform()).prop_map(
         |((workload, source, at, [step_s, short_window_s, long_window_s], hash), closes, kpis, capacity, platform)| {
             Fingerprint {
@@ -219,7 +228,7 @@ fn prediction() -> impl Strategy<Value = Prediction> {
     let signal = (text(), maybe(), maybe_of_32_bits(), maybe_of_32_bits());
     let signals = prop::collection::btree_map(text(), signal, 0..3);
     let gaps = prop::collection::vec((1..400_000i64, prop::array::uniform4(maybe())), 0..5);
-    let of = (workload(), text(), instant(), seconds());
+    let of = (workload(), source(), instant(), seconds());
     (of, resources, signals, gaps, prop::option::of(capacity()), platform()).prop_map(
         |((workload, source, made_at, step_s), resources, signals, gaps, capacity, platform)| Prediction {
             earlier: readings(gaps, made_at, (resources.len(), signals.len())),
@@ -270,14 +279,14 @@ fn group_part() -> impl Strategy<Value = GroupPart> {
         horizons,
     });
     let resources = prop::collection::btree_map(text().prop_map(|name| KpiName::new(&name)), sum, 0..3);
-    (workload(), any::<u32>(), instant(), member_count(), resources).prop_map(
+    (group(), any::<u32>(), instant(), member_count(), resources).prop_map(
         |(group, partition, made_at, members, resources)| GroupPart { group, partition, made_at, members, resources },
     )
 }
 
 fn group_prediction() -> impl Strategy<Value = GroupPrediction> {
-    (prediction(), member_count()).prop_map(|(prediction, members)| GroupPrediction {
-        group: prediction.workload,
+    (group(), prediction(), member_count()).prop_map(|(group, prediction, members)| GroupPrediction {
+        group,
         made_at: prediction.made_at,
         members,
         resources: prediction.resources,

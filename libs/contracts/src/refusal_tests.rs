@@ -6,11 +6,12 @@ use crate::json::record_json;
 use crate::record_tests::interval_of;
 use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, Season, WindowFeatures, Windows};
-use prescale_domain::group::{GroupPrediction, MemberCount};
+use prescale_domain::group::{GroupName, GroupPrediction, MemberCount};
 use prescale_domain::kpi::{CPU_CORES_USED, Kpi, KpiKind, KpiName, MEMORY_BYTES};
 use prescale_domain::prediction::{HorizonForecast, Interval, Prediction, Reading, ResourceForecast, Signal};
 use prescale_domain::quantiles::Quantiles;
 use prescale_domain::sample::{Capacity, Platform, Sample};
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use std::collections::BTreeMap;
@@ -18,12 +19,12 @@ use std::collections::BTreeMap;
 fn a_sample() -> Sample {
     Sample {
         workload: WorkloadId::new("web-1").unwrap(),
-        source: "fleet:test".into(),
+        source: SourceName::new("fleet:test").unwrap(),
         at: EventTime::from_s(60),
         step_s: 60,
         kpis: vec![kpi(CPU_CORES_USED, Some(1.5)), kpi(MEMORY_BYTES, None)],
         capacity: None,
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 
@@ -36,7 +37,7 @@ fn a_prediction() -> Prediction {
     let interval = interval_of(&quantiles, None, 0);
     Prediction {
         workload: WorkloadId::new("web-1").unwrap(),
-        source: "fleet:test".into(),
+        source: SourceName::new("fleet:test").unwrap(),
         made_at: EventTime::from_s(60),
         step_s: 60,
         resources: vec![ResourceForecast {
@@ -58,7 +59,7 @@ fn a_prediction() -> Prediction {
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: None,
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 
@@ -112,7 +113,7 @@ fn fingerprint_with(change: impl FnOnce(&mut WindowFeatures)) -> Fingerprint {
     change(&mut long);
     Fingerprint {
         workload: WorkloadId::new("web-1").unwrap(),
-        source: "fleet:test".into(),
+        source: SourceName::new("fleet:test").unwrap(),
         at: EventTime::from_s(60),
         step_s: 60,
         short_window_s: 3600,
@@ -125,14 +126,13 @@ fn fingerprint_with(change: impl FnOnce(&mut WindowFeatures)) -> Fingerprint {
             windows: Windows::boxed(WindowFeatures::default(), long),
         }],
         capacity: None,
-        platform: Platform::ObservedOnly,
+        platform: Platform::OBSERVED_ONLY,
     }
 }
 
 #[test]
 fn broken_rules_are_refused_by_name() {
     refused(&Sample { step_s: 0, ..a_sample() }, "step_s");
-    refused(&Sample { source: "".into(), ..a_sample() }, "source");
     refused(&Sample { at: EventTime::from_ms(i64::MAX), ..a_sample() }, "at");
     refused(&Sample { kpis: vec![kpi("a", None), kpi("a", None)], ..a_sample() }, "kpis[1].name");
     refused(&Sample { kpis: vec![kpi("", None)], ..a_sample() }, "kpis[0].name");
@@ -158,6 +158,18 @@ fn broken_rules_are_refused_by_name() {
     refused(&some, "kpis[1].windows");
 }
 
+#[test]
+fn a_platform_that_is_no_name_is_refused_by_name() {
+    let mut bytes = a_sample().encode().unwrap();
+    assert!(bytes.ends_with(b"simulated"));
+    let first = bytes.len() - "simulated".len();
+    bytes[first] = b'S';
+    match Sample::decode(&bytes) {
+        Err(ContractError::Invalid { field, .. }) => assert_eq!(field, "platform"),
+        other => panic!("it must be refused: {other:?}"),
+    }
+}
+
 /// Readers make it anew, so it must not be another.
 #[test]
 fn what_does_not_follow_as_readers_will_take_it_to_is_refused_by_name() {
@@ -170,7 +182,7 @@ fn what_does_not_follow_as_readers_will_take_it_to_is_refused_by_name() {
     refused(&of_value(|i| i.upper = 1.0), "resources[0].horizons[0].value_interval.upper");
     refused(&of_value(|i| i.nominal_coverage = 0.8), "resources[0].horizons[0].value_interval.nominal_coverage");
     let Prediction { made_at, resources, .. } = of_value(|i| i.upper = 1.0);
-    let group = WorkloadId::new("web-1").unwrap();
+    let group = GroupName::new("web-1").unwrap();
     let of_group = GroupPrediction { group, made_at, members: MemberCount { reported: 1, carried: 0 }, resources };
     refused(&of_group, "resources[0].horizons[0].value_interval.upper");
     let week = Season { period_s: 604_800.0, amplitude: 1.0, phase_rad: 0.0, strength: 0.5 };
@@ -207,8 +219,11 @@ fn a_reader_refuses_what_a_writer_should_have() {
     let no_workload = spliced(b"\x0aweb-1", b"\x00");
     assert_eq!(
         message(&no_workload),
-        "Sample of workload \"\": workload: workload id is empty: give the VM's or workload's name"
+        "Sample of workload \"\": workload: the name is empty: every workload, group and source needs one"
     );
+    // 10 bytes as 0x14.
+    let no_source = spliced(b"\x14fleet:test", b"\x00");
+    assert!(message(&no_source).contains("source: the name is empty"), "{}", message(&no_source));
     let no_number = spliced(&1.5f64.to_le_bytes(), &f64::NAN.to_le_bytes());
     assert!(message(&no_number).contains("kpis[0].value: NaN is not a finite number"));
     let twice = spliced(b"\x18memory_bytes", b"\x1ccpu_cores_used");

@@ -4,7 +4,6 @@
 //! moves to `history/<topic>/v<N>.avsc`, keeps its id, and is added to [`TEXTS`].
 
 use crate::error::ContractError;
-use crate::interchange::UNUSABLE;
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::writer::datum::GenericDatumWriter;
@@ -14,6 +13,10 @@ use std::sync::LazyLock;
 
 /// No text or array of a record may claim more, so that a torn length does not take all memory.
 const ALLOCATION_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Set in the id of a record whose schema the registry does not have, or not as one that can be
+/// used. No registry gives such ids: theirs are positive 32-bit integers.
+pub(crate) const UNUSABLE: u32 = 1 << 31;
 
 pub(crate) const IDS: &str = include_str!("../../../schemas/ids.json");
 

@@ -14,6 +14,7 @@ use prescale_domain::policy::{Decision, Planning, Rules};
 use prescale_domain::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
 use prescale_domain::quantiles::{QUANTILE_LEVELS, Quantiles};
 use prescale_domain::sample::{Capacity, Platform};
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ fn demand(workload: usize, tick: usize) -> f64 {
     (1.2 + 0.8 * day + 0.6 * noise).max(0.0)
 }
 
-fn prediction(name: &WorkloadId, source: &Arc<str>, cpu: &KpiName, (tick, used): (usize, f64)) -> Prediction {
+fn prediction(name: &WorkloadId, source: &SourceName, cpu: &KpiName, (tick, used): (usize, f64)) -> Prediction {
     let horizon = |horizon_s: u32| {
         let quantiles = Quantiles::rearranged(QUANTILE_LEVELS.map(|level| used + level)).expect("they are finite");
         let interval = Interval {
@@ -65,7 +66,7 @@ fn prediction(name: &WorkloadId, source: &Arc<str>, cpu: &KpiName, (tick, used):
     };
     Prediction {
         workload: name.clone(),
-        source: Arc::clone(source),
+        source: source.clone(),
         made_at: EventTime::from_s(1_700_000_100 + tick as i64 * i64::from(STEP_S)),
         step_s: STEP_S,
         resources: vec![resource],
@@ -77,14 +78,15 @@ fn prediction(name: &WorkloadId, source: &Arc<str>, cpu: &KpiName, (tick, used):
             memory_bytes_per_replica: 8e9,
             instance_type: None,
         }),
-        platform: Platform::Kubernetes,
+        platform: Platform::KUBERNETES,
     }
 }
 
 fn main() {
     let names: Vec<WorkloadId> =
         (0..WORKLOADS).map(|i| WorkloadId::new(&format!("fleet-{i:05}")).expect("a name")).collect();
-    let (source, cpu, id): (Arc<str>, _, Arc<str>) = ("bench".into(), KpiName::new(CPU_CORES_USED), "p".into());
+    let source = SourceName::new("bench").expect("a name");
+    let (cpu, id): (_, Arc<str>) = (KpiName::new(CPU_CORES_USED), "p".into());
     let (rules, mut planning) = (Rules::default(), Planning::default());
     let mut reactive: Vec<Reactive> = names.iter().map(|_| Reactive::new(0.7, 3600)).collect();
     let (mut planned, mut reacted, mut acted) = (Vec::new(), Vec::new(), 0u32);

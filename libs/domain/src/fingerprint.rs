@@ -2,6 +2,7 @@
 
 use crate::kpi::KpiName;
 use crate::sample::{Capacity, Platform};
+use crate::source::SourceName;
 use crate::time::EventTime;
 use crate::workload::WorkloadId;
 use std::collections::BTreeMap;
@@ -165,7 +166,7 @@ pub struct Fingerprint {
     /// Whose fingerprint.
     pub workload: WorkloadId,
     /// Stream that its samples came from.
-    pub source: Arc<str>,
+    pub source: SourceName,
     /// End of both windows: the instant of the sample that this follows from.
     pub at: EventTime,
     /// Width of the sampling grid, in seconds.

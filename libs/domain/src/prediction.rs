@@ -9,6 +9,7 @@ use crate::calibration::drift::DriftState;
 use crate::kpi::KpiName;
 use crate::quantiles::Quantiles;
 use crate::sample::{Capacity, Platform};
+use crate::source::SourceName;
 use crate::time::EventTime;
 use crate::workload::WorkloadId;
 use std::sync::Arc;
@@ -110,7 +111,7 @@ pub struct Prediction {
     /// Whose demand.
     pub workload: WorkloadId,
     /// Stream that its samples came from.
-    pub source: Arc<str>,
+    pub source: SourceName,
     /// Instant that the prediction was made for: no later sample went into it.
     pub made_at: EventTime,
     /// Width of the sampling grid, in seconds.

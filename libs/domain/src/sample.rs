@@ -1,23 +1,13 @@
 //! A sample: the KPIs of one workload at one instant, with the capacity that it then had.
 
 use crate::kpi::Kpi;
+use crate::source::SourceName;
 use crate::time::EventTime;
 use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
 use std::sync::Arc;
 
-/// What runs a workload, and so which mechanism can change its capacity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
-pub enum Platform {
-    /// Observed only; no one can change its capacity (a host, a replayed trace).
-    ObservedOnly,
-    /// The simulated cloud.
-    Simulated,
-    /// A Kubernetes workload.
-    Kubernetes,
-    /// An OpenStack server or group of servers.
-    OpenStack,
-}
+pub use crate::platform::{PLATFORM_BYTES_MAX, Platform, PlatformError};
 
 /// The capacity of a workload: so many replicas (or VMs) of such a size.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -51,7 +41,7 @@ pub struct Sample {
     pub workload: WorkloadId,
     /// Stream that the sample came from (`host:NAME`, `fleet:NAME`, `replay:FILE`); watermarks are
     /// kept per partition and source, since sources progress independently.
-    pub source: Arc<str>,
+    pub source: SourceName,
     /// Instant of measurement.
     pub at: EventTime,
     /// Width of the sampling grid, in seconds; at least 1.

@@ -12,20 +12,20 @@ pub const WORKLOAD_ID_BYTES_MAX: usize = 253;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct WorkloadId(Arc<str>);
 
-/// Why a text is no workload id.
+/// Why a text is no workload id, nor another name that is made as one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WorkloadIdError {
     /// The text is empty.
-    #[error("workload id is empty: give the VM's or workload's name")]
+    #[error("the name is empty: every workload, group and source needs one")]
     Empty,
     /// The text is longer than [`WORKLOAD_ID_BYTES_MAX`].
-    #[error("workload id has {bytes} bytes, at most {WORKLOAD_ID_BYTES_MAX} are allowed")]
+    #[error("the name has {bytes} bytes, at most {WORKLOAD_ID_BYTES_MAX} are allowed")]
     TooLong {
         /// Its length.
         bytes: usize,
     },
     /// The text has a control character.
-    #[error("workload id {text:?} has a control character")]
+    #[error("the name {text:?} has a control character")]
     ControlCharacter {
         /// The text.
         text: String,
@@ -38,15 +38,7 @@ impl WorkloadId {
     /// # Errors
     /// When it is empty, too long or has control characters.
     pub fn new(text: &str) -> Result<Self, WorkloadIdError> {
-        if text.is_empty() {
-            return Err(WorkloadIdError::Empty);
-        }
-        if text.len() > WORKLOAD_ID_BYTES_MAX {
-            return Err(WorkloadIdError::TooLong { bytes: text.len() });
-        }
-        if text.chars().any(char::is_control) {
-            return Err(WorkloadIdError::ControlCharacter { text: text.to_owned() });
-        }
+        checked(text)?;
         Ok(Self(text.into()))
     }
 
@@ -71,6 +63,20 @@ impl WorkloadId {
         }
         hash ^ (hash >> 33)
     }
+}
+
+/// What makes a name.
+pub(crate) fn checked(text: &str) -> Result<(), WorkloadIdError> {
+    if text.is_empty() {
+        return Err(WorkloadIdError::Empty);
+    }
+    if text.len() > WORKLOAD_ID_BYTES_MAX {
+        return Err(WorkloadIdError::TooLong { bytes: text.len() });
+    }
+    if text.chars().any(char::is_control) {
+        return Err(WorkloadIdError::ControlCharacter { text: text.to_owned() });
+    }
+    Ok(())
 }
 
 impl fmt::Display for WorkloadId {

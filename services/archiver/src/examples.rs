@@ -2,11 +2,12 @@
 
 use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, Season, WindowFeatures, Windows};
-use prescale_domain::group::{GroupPrediction, MemberCount};
+use prescale_domain::group::{GroupName, GroupPrediction, MemberCount};
 use prescale_domain::kpi::{CPU_CORES_USED, KpiName};
 use prescale_domain::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
 use prescale_domain::quantiles::Quantiles;
 use prescale_domain::sample::{Capacity, Platform};
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 
@@ -36,7 +37,7 @@ pub(crate) fn fingerprint(workload: &str, at_s: i64) -> Fingerprint {
     };
     Fingerprint {
         workload: WorkloadId::new(workload).unwrap(),
-        source: "fleet:demo".into(),
+        source: SourceName::new("fleet:demo").unwrap(),
         at: EventTime::from_s(at_s),
         step_s: 60,
         short_window_s: 3600,
@@ -44,7 +45,7 @@ pub(crate) fn fingerprint(workload: &str, at_s: i64) -> Fingerprint {
         feature_schema_hash: "0123456789abcdef".into(),
         kpis: vec![kpi(CPU_CORES_USED, "cores", Some(2.75)), kpi("latency_ms", "ms", None)],
         capacity: capacity(),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 
@@ -57,8 +58,9 @@ pub(crate) fn newest_values(workload: &str, at_s: i64) -> Fingerprint {
 
 /// That of [`prediction`], of a group of ten, one of them silent.
 pub(crate) fn group_prediction(group: &str, at_s: i64) -> GroupPrediction {
-    let Prediction { workload, made_at, resources, .. } = prediction(group, at_s);
-    GroupPrediction { group: workload, made_at, members: MemberCount { reported: 9, carried: 1 }, resources }
+    let Prediction { made_at, resources, .. } = prediction(group, at_s);
+    let group = GroupName::new(group).unwrap();
+    GroupPrediction { group, made_at, members: MemberCount { reported: 9, carried: 1 }, resources }
 }
 
 /// A prediction of one resource at one horizon.
@@ -73,7 +75,7 @@ pub(crate) fn prediction(workload: &str, at_s: i64) -> Prediction {
     };
     Prediction {
         workload: WorkloadId::new(workload).unwrap(),
-        source: "fleet:demo".into(),
+        source: SourceName::new("fleet:demo").unwrap(),
         made_at: EventTime::from_s(at_s),
         step_s: 60,
         resources: vec![ResourceForecast {
@@ -95,6 +97,6 @@ pub(crate) fn prediction(workload: &str, at_s: i64) -> Prediction {
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: capacity(),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }

@@ -3,6 +3,7 @@
 use crate::append::{Appended, Appender, PlacedSample};
 use crate::clock;
 use crate::config::{HostConfig, name_from};
+use crate::inputs::{self, InputEntry};
 use crate::retry::BusRetry;
 use anyhow::{Context as _, Result, bail};
 use machine::Machine;
@@ -10,29 +11,36 @@ use prescale_bus::Bus;
 use prescale_chassis::Context;
 use prescale_contracts::rfc3339;
 use prescale_domain::sample::{Platform, Sample};
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
-use std::sync::Arc;
 use sysinfo::System;
 use tokio_util::sync::CancellationToken;
 
 mod machine;
 mod rates;
 
-/// Name of the health component.
-pub(crate) const COMPONENT: &str = "collector.host";
+/// Its entry in the list of inputs.
+pub(crate) const ENTRY: InputEntry = InputEntry {
+    name: "host",
+    table: None,
+    check: |config| config.host.check(),
+    is_on: |config| config.host.enabled,
+    uses: |_, _| Vec::new(),
+    run: |l| run(&l.config.host, l.context, l.bus, l.stop),
+};
 
 /// Layout of the position: this byte, then the bin and step of the last tick.
 const POSITION_LAYOUT: u8 = 1;
 
 /// Collects until shutdown.
-pub(crate) fn run(config: &HostConfig, context: &Context, bus: &dyn Bus, shutdown: &CancellationToken) -> Result<()> {
-    let health = context.health.component(COMPONENT);
+fn run(config: &HostConfig, context: &Context, bus: &dyn Bus, shutdown: &CancellationToken) -> Result<()> {
+    let health = inputs::health(context, &ENTRY);
     let name = match config.name.as_str() {
         "" => name_from(&System::host_name().context("this machine has no host name: set [collector.host] name")?),
         name => name.to_owned(),
     };
-    let id: Arc<str> = format!("host:{name}").into();
+    let id = SourceName::new(format!("host:{name}")).context("[collector.host] name")?;
     let workload = WorkloadId::new(&id).context("[collector.host] name")?;
     let retry = BusRetry::new(&id, health, shutdown);
     let Some((mut appender, stored)) = Appender::open(bus, retry.clone())? else { return Ok(()) };
@@ -53,12 +61,12 @@ pub(crate) fn run(config: &HostConfig, context: &Context, bus: &dyn Bus, shutdow
         let snapshot = machine.snapshot();
         let sample = Sample {
             workload: workload.clone(),
-            source: Arc::clone(&id),
+            source: id.clone(),
             at,
             step_s: config.every_s,
             kpis: snapshot.kpis,
             capacity: snapshot.capacity,
-            platform: Platform::ObservedOnly,
+            platform: Platform::OBSERVED_ONLY,
         };
         let placed = PlacedSample { sample, place: at.as_ms().to_string() };
         if appender.append(&[placed], &position(at))? == Appended::Shutdown {
@@ -126,7 +134,7 @@ mod tests {
         assert!(samples.windows(2).all(|pair| pair[0].at < pair[1].at), "none is there twice");
         for sample in &samples {
             assert_eq!((sample.workload.as_str(), &*sample.source, sample.step_s), ("host:here", "host:here", 1));
-            assert_eq!((sample.platform, sample.at.as_ms() % 1000), (Platform::ObservedOnly, 0));
+            assert_eq!((sample.platform, sample.at.as_ms() % 1000), (Platform::OBSERVED_ONLY, 0));
             assert!(sample.capacity.is_some());
             prescale_domain::stream::validity::check(sample).unwrap();
         }

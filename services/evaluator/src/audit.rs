@@ -4,8 +4,8 @@
 use crate::stage::OPEN_HOUR;
 use prescale_chassis::audit::{Audit, GAP, Judged, NO_OUTPUT, NOT_UNDERSTOOD, Read, STALE};
 use prescale_domain::evaluation::outcome::HOUR_S;
-use prescale_domain::policy::Resource;
 use prescale_domain::prediction::Prediction;
+use prescale_domain::resource::Resource;
 use prescale_domain::sample::Capacity;
 use prescale_domain::stream::silence::FORGET_AFTER_S;
 use prescale_domain::time::EventTime;

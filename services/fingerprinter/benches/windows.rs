@@ -20,6 +20,7 @@ use prescale_chassis::{output_record, stage_factory};
 use prescale_contracts::{Envelope, topics};
 use prescale_domain::kpi::{self, Kpi, KpiKind, KpiName};
 use prescale_domain::sample::{Capacity, Platform, Sample};
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use prescale_fingerprinter::Config;
@@ -58,13 +59,13 @@ FROM raw WHERE t > RANGE_START GROUP BY kpi";
 
 /// Values of the fleet: a daily and an hourly wave, noise of their own, and now and then a peak.
 struct Fleet {
-    workloads: Vec<(WorkloadId, Arc<str>)>,
+    workloads: Vec<(WorkloadId, SourceName)>,
     kpis: Vec<Kpi>,
 }
 
 impl Fleet {
     fn new(name: &str, count: usize) -> Self {
-        let source: Arc<str> = format!("fleet:{name}").into();
+        let source = SourceName::new(format!("fleet:{name}")).expect("a name");
         let workload = |i| WorkloadId::new(&format!("{name}-{i:06}")).expect("a name without control characters");
         let kpi = |(name, kind, unit, _): &(&str, KpiKind, &str, f64)| Kpi {
             name: KpiName::new(name),
@@ -73,7 +74,7 @@ impl Fleet {
             value: None,
         };
         Self {
-            workloads: (0..count).map(|i| (workload(i), Arc::clone(&source))).collect(),
+            workloads: (0..count).map(|i| (workload(i), source.clone())).collect(),
             kpis: KPIS.iter().map(kpi).collect(),
         }
     }
@@ -97,7 +98,7 @@ impl Fleet {
         }
         let sample = Sample {
             workload: id.clone(),
-            source: Arc::clone(source),
+            source: source.clone(),
             at,
             step_s: STEP_S as u32,
             kpis,
@@ -107,7 +108,7 @@ impl Fleet {
                 memory_bytes_per_replica: 8e9,
                 instance_type: None,
             }),
-            platform: Platform::Simulated,
+            platform: Platform::SIMULATED,
         };
         let empty: Arc<str> = "".into();
         let envelope = Envelope {
@@ -115,6 +116,7 @@ impl Fleet {
             source: Arc::clone(&empty),
             event_type: Arc::clone(&empty),
             time: at,
+            as_of: at,
             trace_parent: empty,
         };
         Enveloped { envelope, sample }

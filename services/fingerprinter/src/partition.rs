@@ -42,7 +42,7 @@ pub struct Enveloped {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fate {
     /// It was used or is held. These follow from it: each a fingerprint with the envelope of the
-    /// sample that it ends with, which may have been held until now.
+    /// sample that it ends with, which may have been held until now, as of when its turn had come.
     Used(Vec<(Envelope, Fingerprint)>),
     /// It was put aside for this reason.
     Dropped(&'static str),
@@ -175,7 +175,8 @@ impl Partition {
         let mut released = Vec::new();
         for (input, arrived) in batch.into_iter().enumerate() {
             fates.push(self.admit(arrived, &mut released));
-            for Released { bin, item } in released.drain(..) {
+            for Released { bin, turn_at, mut item } in released.drain(..) {
+                item.envelope.as_of = item.envelope.as_of.max(turn_at);
                 self.advance(input, bin, item);
             }
             if self.table.series() >= SERIES_PER_TABLE {
@@ -191,7 +192,7 @@ impl Partition {
         let mut released = Vec::new();
         for arrived in batch {
             self.admit(arrived, &mut released);
-            for Released { bin, mut item } in released.drain(..) {
+            for Released { bin, mut item, .. } in released.drain(..) {
                 self.record(bin, &mut item.sample);
             }
         }
@@ -220,7 +221,7 @@ impl Partition {
             return Fate::Rejected { code: invalid.code(), message: invalid.to_string() };
         }
         let Sample { workload, source, at, step_s, .. } = &arrived.sample;
-        let (workload, source, at, step_s) = (workload.clone(), Arc::clone(source), *at, *step_s);
+        let (workload, source, at, step_s) = (workload.clone(), source.clone(), *at, *step_s);
         let arrival = Arrival { workload: &workload, source: &source, at, step_s, item: arrived };
         let admission = &self.settings.admission;
         let verdict = self.state.admission.offer(admission, arrival, released);
@@ -236,13 +237,13 @@ impl Partition {
             Verdict::Late => Fate::Rejected {
                 code: "late",
                 message: format!(
-                    "sample of {workload} at {at} came more than {steps} steps of {step_s} s after its source {source:?}: raise [fingerprinter] lateness_steps, or send in order"
+                    "sample of {workload} at {at} came more than {steps} steps of {step_s} s after its source {source}: raise [fingerprinter] lateness_steps, or send in order"
                 ),
             },
             Verdict::FromTheFuture => Fate::Rejected {
                 code: "from_the_future",
                 message: format!(
-                    "sample of {workload} at {at} is far ahead of the others of its source {source:?}: check the clock that stamped it"
+                    "sample of {workload} at {at} is far ahead of the others of its source {source}: check the clock that stamped it"
                 ),
             },
         }

@@ -3,7 +3,7 @@
 
 use bitcode::{Decode, Encode};
 use metrics::counter;
-use prescale_domain::policy::Resource;
+use prescale_domain::resource::Resource;
 use prescale_domain::sample::Sample;
 use prescale_domain::slots::Slots;
 use prescale_domain::stream::impossible::{Reading, Trail, put_aside};

@@ -7,7 +7,7 @@ use prescale_bus::{Rejection, StageFailure};
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::{Envelope, topics};
 use prescale_domain::fingerprint::Fingerprint;
-use prescale_domain::policy::Resource;
+use prescale_domain::resource::Resource;
 use prescale_domain::sample::Sample;
 use prescale_domain::workload::WorkloadId;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub const NAME: &str = "fingerprinter";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 4;
+const STATE_LAYOUT: u32 = 5;
 
 /// Makes the stage's instances.
 pub struct Factory {

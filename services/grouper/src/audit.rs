@@ -101,16 +101,15 @@ mod tests {
     use prescale_chassis::audit::Found;
     use prescale_chassis::output_record;
     use prescale_contracts::{Contract, Envelope, topics};
-    use prescale_domain::group::MemberCount;
+    use prescale_domain::group::{GroupName, MemberCount};
     use prescale_domain::time::EventTime;
-    use prescale_domain::workload::WorkloadId;
 
     /// What becomes of parts of these partitions and bins, with so many members, those with `true` followed by a
     /// prediction.
     fn closed(parts: &[(u32, i64, u32, bool)]) -> Vec<(i64, Judged)> {
         let mut audit = of_forecasts();
         for (offset, (partition, bin, reported, has_output)) in (0..).zip(parts) {
-            let group = WorkloadId::new("web").unwrap();
+            let group = GroupName::new("web").unwrap();
             let part = GroupPart {
                 group: group.clone(),
                 partition: *partition,
@@ -118,7 +117,7 @@ mod tests {
                 members: MemberCount { reported: *reported, carried: 0 },
                 resources: BTreeMap::new(),
             };
-            let envelope = Envelope::root("test", GroupPart::EVENT_TYPE, &group, part.made_at, "");
+            let envelope = Envelope::root("test", GroupPart::EVENT_TYPE, group.key(), part.made_at, "");
             let record = output_record(&envelope, topics::GROUP_PARTS, &part).unwrap();
             let record = record.read_at(0, offset);
             let prediction = [Found { topic: topics::GROUP_PREDICTIONS, ordinal: 0, at: None }];

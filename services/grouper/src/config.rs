@@ -4,6 +4,7 @@ use crate::STAGES;
 use anyhow::{Context as _, Result, ensure};
 use prescale_chassis::{GroupConfig, GroupsConfig, StageEntry};
 use prescale_domain::forecast::GRID_STEP_S;
+use prescale_domain::group::GroupName;
 use prescale_domain::selector::Selector;
 use prescale_domain::workload::WorkloadId;
 use serde::{Deserialize, Serialize};
@@ -33,7 +34,7 @@ pub struct Groups(Vec<Group>);
 
 #[derive(Clone, Debug, PartialEq)]
 struct Group {
-    name: WorkloadId,
+    name: GroupName,
     members: Selector,
 }
 
@@ -46,7 +47,7 @@ impl Config {
         let group = |(name, config): (&String, &GroupConfig)| {
             let key = format!("[grouper.groups.{name}]");
             let members = config.members(&key)?;
-            anyhow::Ok(Group { name: WorkloadId::new(name).with_context(|| key)?, members })
+            anyhow::Ok(Group { name: GroupName::new(name).with_context(|| key)?, members })
         };
         Ok(Groups(self.groups.iter().map(group).collect::<Result<_>>()?))
     }
@@ -85,7 +86,7 @@ impl Groups {
     }
 
     /// The groups that a workload is in.
-    pub fn of<'a>(&'a self, workload: &'a WorkloadId, source: &'a str) -> impl Iterator<Item = &'a WorkloadId> {
+    pub fn of<'a>(&'a self, workload: &'a WorkloadId, source: &'a str) -> impl Iterator<Item = &'a GroupName> {
         let holds = move |group: &&Group| group.members.holds(workload, source);
         self.0.iter().filter(holds).map(|group| &group.name)
     }

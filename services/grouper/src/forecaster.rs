@@ -4,12 +4,11 @@ use bitcode::{Decode, Encode};
 use prescale_bus::StageFailure;
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::topics;
-use prescale_domain::group::GroupPart;
 use prescale_domain::group::join::{Join, Joined};
 use prescale_domain::group::series::MODEL_VERSION;
+use prescale_domain::group::{GroupName, GroupPart};
 use prescale_domain::stream::silence::FORGET_AFTER_S;
 use prescale_domain::time::EventTime;
-use prescale_domain::workload::WorkloadId;
 use std::collections::BTreeMap;
 
 /// Name of the stage.
@@ -34,7 +33,7 @@ pub struct ForecasterStage {
 /// All that a partition remembers.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 struct State {
-    groups: BTreeMap<WorkloadId, Join>,
+    groups: BTreeMap<GroupName, Join>,
 }
 
 impl Factory {

@@ -6,11 +6,11 @@ use prescale_bus::StageFailure;
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::topics;
 use prescale_domain::forecast::GRID_STEP_S;
-use prescale_domain::group::GroupPart;
 use prescale_domain::group::members::Members;
+use prescale_domain::group::{GroupName, GroupPart};
 use prescale_domain::prediction::Prediction;
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
-use prescale_domain::workload::WorkloadId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -38,9 +38,9 @@ pub struct PartsStage {
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 struct State {
     /// By group.
-    members: BTreeMap<WorkloadId, Members>,
+    members: BTreeMap<GroupName, Members>,
     /// By source the newest bin.
-    newest_bins: BTreeMap<Arc<str>, i64>,
+    newest_bins: BTreeMap<SourceName, i64>,
 }
 
 impl Factory {
@@ -107,12 +107,12 @@ impl PartsStage {
     }
 
     /// Moves the source's clock; with each bin, the groups whose members here have become silent end.
-    fn hear(&mut self, source: &Arc<str>, at: EventTime) -> Vec<GroupPart> {
+    fn hear(&mut self, source: &SourceName, at: EventTime) -> Vec<GroupPart> {
         let bin = at.bin(GRID_STEP_S);
         if self.state.newest_bins.get(source).is_some_and(|newest| bin <= *newest) {
             return Vec::new();
         }
-        self.state.newest_bins.insert(Arc::clone(source), bin);
+        self.state.newest_bins.insert(source.clone(), bin);
         let mut parts = Vec::new();
         let partition = self.partition;
         self.state.members.retain(|group, members| match members.hear(group, partition, source, at) {

@@ -12,8 +12,9 @@ use prescale_domain::action::Mechanism;
 use prescale_domain::guardrail::{Bounds, Guardrails, Pace, Step};
 use prescale_domain::policy::proactive::{Aim, Budget, CHANGES_PER_DAY_MAX, Weights};
 use prescale_domain::policy::{
-    Cost, DryRun, ForecastChoice, Policy, Proactive, Resource, RuleBook, Rules, Sizing, Target, Threshold,
+    Cost, DryRun, ForecastChoice, Policy, Proactive, RuleBook, Rules, Sizing, Target, Threshold,
 };
+use prescale_domain::resource::Resource;
 use serde::{Deserialize, Serialize};
 
 const MIB: f64 = 1_048_576.0;
@@ -230,7 +231,7 @@ pub struct GuardrailsConfig {
 pub struct DryRunConfig {
     /// On the simulated cloud.
     pub simulated: bool,
-    /// On Kubernetes and OpenStack.
+    /// On every other platform.
     pub elsewhere: bool,
 }
 

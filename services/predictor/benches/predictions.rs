@@ -13,6 +13,7 @@ use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, WindowFeatures, 
 use prescale_domain::forecast::features::FEATURES;
 use prescale_domain::kpi::{self, KpiName};
 use prescale_domain::sample::{Capacity, Platform};
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use prescale_inference::StepOutput;
@@ -31,13 +32,14 @@ const BATCH: usize = 1000;
 
 struct Fleet {
     workloads: Vec<WorkloadId>,
-    source: Arc<str>,
+    source: SourceName,
 }
 
 impl Fleet {
     fn new(count: usize) -> Self {
         let workload = |i| WorkloadId::new(&format!("vm-{i:06}")).expect("a name without control characters");
-        Self { workloads: (0..count).map(workload).collect(), source: "fleet:bench".into() }
+        let source = SourceName::new("fleet:bench").expect("a name");
+        Self { workloads: (0..count).map(workload).collect(), source }
     }
 
     fn cores(workload: usize, at_s: i64) -> f64 {
@@ -58,7 +60,7 @@ impl Fleet {
         };
         let fingerprint = Fingerprint {
             workload: self.workloads[workload].clone(),
-            source: Arc::clone(&self.source),
+            source: self.source.clone(),
             at: EventTime::from_s(START_S + at_s),
             step_s: 60,
             short_window_s: 3600,
@@ -74,7 +76,7 @@ impl Fleet {
                 memory_bytes_per_replica: 8e9,
                 instance_type: None,
             }),
-            platform: Platform::Simulated,
+            platform: Platform::SIMULATED,
         };
         let (workload, at) = (&fingerprint.workload, fingerprint.at);
         let envelope = Envelope::root("bench", "io.prescale.v1.Fingerprint", workload, at, &at_s.to_string());

@@ -88,6 +88,7 @@ mod tests {
     use prescale_contracts::{Contract, Envelope, topics};
     use prescale_domain::fingerprint::{KpiFingerprint, WindowFeatures, Windows};
     use prescale_domain::sample::Platform;
+    use prescale_domain::source::SourceName;
     use prescale_domain::workload::WorkloadId;
 
     fn record(at_s: i64, kpis: &[&str], is_full: bool) -> ConsumedRecord {
@@ -102,7 +103,7 @@ mod tests {
         let envelope = Envelope::root("test", Fingerprint::EVENT_TYPE, &workload, at, "");
         let fingerprint = Fingerprint {
             workload,
-            source: "fleet:test".into(),
+            source: SourceName::new("fleet:test").unwrap(),
             at,
             step_s: 60,
             short_window_s: 3600,
@@ -110,7 +111,7 @@ mod tests {
             feature_schema_hash: "0123456789abcdef".into(),
             kpis: kpis.iter().map(kpi).collect(),
             capacity: None,
-            platform: Platform::Simulated,
+            platform: Platform::SIMULATED,
         };
         let record = output_record(&envelope, topics::FINGERPRINTS, &fingerprint).unwrap();
         record.read_at(0, at_s)

@@ -26,8 +26,8 @@ use prescale_domain::calibration::pools::{PoolKey, Pools, Spreads};
 use prescale_domain::fingerprint::Fingerprint;
 use prescale_domain::forecast::{DAY_BINS, Family, GRID_STEP_S};
 use prescale_domain::kpi::KpiName;
-use prescale_domain::policy::Resource;
 use prescale_domain::prediction::{Prediction, Reading, ResourceForecast, Signal};
+use prescale_domain::resource::Resource;
 use prescale_domain::slots::Slots;
 use prescale_domain::stream::silence::Sources;
 use prescale_domain::time::EventTime;
@@ -335,8 +335,8 @@ impl Partition {
             let cap = capacity.filter(|_| Resource::of_kpi(name) == Some(Resource::Cpu));
             let offer = Offer { at: fingerprint.at, value: kpi_fingerprint.last, capacity, cap };
             let series = &mut workload.series[resource];
-            let scored = |(family, horizon, statistic), scores| {
-                pools.push(PoolKey { family, resource, horizon, statistic }, scores);
+            let scored = |(ModelId { family, from_bin: version }, horizon, statistic), scores| {
+                pools.push(PoolKey { family, version, resource, horizon, statistic }, scores);
             };
             if !is_due {
                 series.observe(rules, &offer, scored);

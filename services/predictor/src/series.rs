@@ -13,7 +13,7 @@
 use crate::config::{Choice, Settings};
 use crate::fitted::Fitted;
 use crate::job::{Carried, Job, Run};
-use crate::lineup::{Lineup, ModelId};
+use crate::lineup::{FROM_THE_BEGINNING, Lineup, ModelId};
 use crate::scatter::Scatter;
 use bitcode::{Decode, Encode};
 use metrics::counter;
@@ -157,7 +157,12 @@ impl Series {
     }
 
     /// Takes a record in for which no forecast is made: one that does not [`Self::must_run`].
-    pub fn observe(&mut self, rules: Rules<'_>, offer: &Offer, scored: impl FnMut((Family, usize, Statistic), Scores)) {
+    pub fn observe(
+        &mut self,
+        rules: Rules<'_>,
+        offer: &Offer,
+        scored: impl FnMut((ModelId, usize, Statistic), Scores),
+    ) {
         let rows = self.advance(rules, offer, scored);
         debug_assert!(rows.is_none_or(|rows| rows.is_empty()), "the models have bins to go through");
         self.has_run = false;
@@ -169,7 +174,7 @@ impl Series {
         &mut self,
         rules: Rules<'_>,
         offer: &Offer,
-        scored: impl FnMut((Family, usize, Statistic), Scores),
+        scored: impl FnMut((ModelId, usize, Statistic), Scores),
     ) -> Option<Job> {
         let rows = self.advance(rules, offer, scored)?;
         self.has_run = true;
@@ -201,7 +206,7 @@ impl Series {
         &mut self,
         rules: Rules<'_>,
         offer: &Offer,
-        mut scored: impl FnMut((Family, usize, Statistic), Scores),
+        mut scored: impl FnMut((ModelId, usize, Statistic), Scores),
     ) -> Option<Vec<[f32; FEATURES]>> {
         let value = usable(offer.value);
         let mut rows = Vec::new();
@@ -347,9 +352,17 @@ impl Series {
         self.scatter = Scatter::default();
     }
 
-    fn close(&mut self, rules: Rules<'_>, mut scored: impl FnMut((Family, usize, Statistic), Scores)) {
+    fn close(&mut self, rules: Rules<'_>, mut scored: impl FnMut((ModelId, usize, Statistic), Scores)) {
         let Some(closed) = self.demand.open() else { return };
         let horizons_bins = &rules.settings.horizons_bins;
+        let makers = Family::ALL.map(|family| self.maker(rules, family, closed.bin));
+        let mut scored = |(family, horizon, statistic): (Family, usize, Statistic), scores: Scores| {
+            let (model, since) = makers[family as usize];
+            // What the one before it made says nothing of how it misses.
+            if closed.bin - horizons_bins[horizon] as i64 >= since {
+                scored((model, horizon, statistic), scores);
+            }
+        };
         let reigning = self.by_preference(rules).next();
         let preferred = self.by_turn(rules, None).next();
         let can_fall_back = self.day_before.is_some()
@@ -433,6 +446,20 @@ impl Series {
         carried.filter(is_ready).map(|(model, _)| *model).max()
     }
 
+    /// The model that makes a family's forecasts as of `bin`, which is open, and the bin since which it does. A family
+    /// that is not trained has been one and the same from the beginning.
+    fn maker(&self, rules: Rules<'_>, family: Family, bin: i64) -> (ModelId, i64) {
+        let in_turn = || rules.lineup.at(family, bin).map(|term| term.model);
+        let Some(model) = self.serving(rules, family).or_else(in_turn) else {
+            return (ModelId { family, from_bin: FROM_THE_BEGINNING }, FROM_THE_BEGINNING);
+        };
+        let carried = self.networks.iter().find(|(known, _)| *known == model).map(|(_, carried)| carried);
+        let since = carried.zip(rules.lineup.term(model)).map_or(model.from_bin, |(carried, term)| {
+            bin.saturating_add_unsigned(term.bins_needed).saturating_sub_unsigned(carried.bins)
+        });
+        (model, since)
+    }
+
     /// Begins the states that the open bin asks for, and drops those that nobody will ask for any more.
     fn settle(&mut self, rules: Rules<'_>) {
         let Some(open) = self.demand.open() else { return };
@@ -492,6 +519,7 @@ impl Series {
     /// Quantiles of a family, raw and as they are published.
     fn both(&self, family: Family, making: &Making<'_>) -> Option<(Family, Vec<Both>)> {
         let bins = &making.rules.settings.horizons_bins;
+        let version = making.from(family).map_or(FROM_THE_BEGINNING, |(model, _)| model.from_bin);
         let raw = match family {
             Family::Gru | Family::Lstm | Family::Svr | Family::RandomForest => making.from(family)?.1.clone()?,
             Family::ExponentialSmoothing => {
@@ -504,7 +532,8 @@ impl Series {
         let both = raw.iter().enumerate().map(|(horizon, raw)| {
             let of = |statistic: Statistic, raw: &Quantiles| {
                 let raw = at_least_uncertain(raw, making.scale)?;
-                let spread = making.spreads.of(PoolKey { family, resource: making.resource, horizon, statistic });
+                let key = PoolKey { family, version, resource: making.resource, horizon, statistic };
+                let spread = making.spreads.of(key);
                 Some((raw, self.within_reach(self.calibration.calibrated(&raw, spread, horizon, statistic)?)))
             };
             let (value, maximum) = (of(Statistic::Value, &raw.value)?, of(Statistic::Maximum, &raw.maximum)?);

@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub const NAME: &str = "predictor";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 9;
+const STATE_LAYOUT: u32 = 10;
 
 /// Makes the stage's instances.
 pub struct Factory {

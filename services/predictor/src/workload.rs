@@ -7,7 +7,7 @@ use bitcode::{Decode, Encode};
 use prescale_domain::fingerprint::{Fingerprint, Windows};
 use prescale_domain::forecast::GRID_STEP_S;
 use prescale_domain::kpi::KpiName;
-use prescale_domain::policy::Resource;
+use prescale_domain::resource::Resource;
 use prescale_domain::sample::Capacity;
 use prescale_domain::stream::silence::SourceNumber;
 use prescale_domain::time::EventTime;

@@ -2,12 +2,12 @@
 //! commands or JSON. What one use of the bus needs is the bus's to say; here stands who uses what.
 
 use crate::pretty_json;
-use crate::services::{ORDERS, ServiceEntry, Use};
+use crate::services::{ORDERS, ServiceEntry};
 use crate::settings::Settings;
 use crate::topics;
 use anyhow::Result;
 use prescale_bus::kafka::acls::{Acl, AclTool, BusUse, Resource, commands, needed};
-use prescale_chassis::{Context, SourceEntry, StageEntry};
+use prescale_chassis::{Context, SourceEntry, StageEntry, Use};
 use serde_json::json;
 use std::collections::BTreeSet;
 
@@ -144,7 +144,7 @@ mod tests {
         let predictor = prescale_predictor::stage::Factory::new(settings.predictor.settings().unwrap()).unwrap();
         let planner = prescale_planner::stage::Factory::new(Arc::new(settings.rules().unwrap()), Arc::default());
         let governor = prescale_governor::stage::Factory::new(Arc::new(settings.governor.rules().unwrap()), 4);
-        let actuator = prescale_actuator::stage::Factory::new(Arc::new(settings.actuator.cloud_rules().unwrap()));
+        let actuator = prescale_actuator::stage::Factory::new(&settings.actuator).unwrap();
         let terms = settings.evaluator.terms(&settings.planner, &settings.grouper.groups).unwrap();
         let evaluator = prescale_evaluator::stage::Factory::new(Arc::new(terms));
         let parts = prescale_grouper::parts::Factory::new(Arc::new(settings.grouper.groups().unwrap()));

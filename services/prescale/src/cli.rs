@@ -4,7 +4,9 @@
 
 mod args;
 mod backtest;
+mod common;
 mod model;
+mod preview;
 mod replay;
 
 use crate::account::{self, StageAccount};
@@ -16,10 +18,11 @@ use crate::settings::Settings;
 use crate::{check_config, pretty_json, topics, up};
 use anyhow::{Context as _, Result};
 use args::{
-    AccountArgs, AclsArgs, BusVerb, Cli, DlqListArgs, DlqReplayArgs, DlqVerb, ExplainArgs, Format, ScopeArgs,
-    StartFrom, TailArgs, TopicsVerb, UpArgs, Verb,
+    AccountArgs, AclsArgs, BusVerb, Cli, DlqListArgs, DlqReplayArgs, DlqVerb, ExplainArgs, ScopeArgs, StartFrom,
+    TailArgs, TopicsVerb, UpArgs, Verb,
 };
 use clap::Parser as _;
+use common::Format;
 use prescale_bus::dlq::ReplayRequest;
 use prescale_bus::kafka::acls::AclTool;
 use prescale_bus::{Bus, ReadFrom, TopicSpec};
@@ -84,6 +87,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let config = cli.config.as_deref();
     match cli.verb {
         Verb::Up(args) => up(config, &args),
+        Verb::Preview(args) => preview::run(config, &args),
         Verb::CheckConfig => check(config),
         Verb::Topics { verb: TopicsVerb::Acls(args) } => acls(config, &args),
         Verb::Topics { verb: TopicsVerb::Plan { format } } => plan_topics(config, format),

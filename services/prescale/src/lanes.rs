@@ -130,7 +130,7 @@ pub(crate) fn enveloped(sample: &Sample) -> Enveloped {
     kpis.sort_by(|a, b| a.name.cmp(&b.name));
     let fingerprint = Fingerprint {
         workload: sample.workload.clone(),
-        source: Arc::clone(&sample.source),
+        source: sample.source.clone(),
         at: sample.at,
         step_s: sample.step_s,
         short_window_s: 3600,

@@ -6,13 +6,13 @@ mod section;
 #[cfg(test)]
 mod tests;
 
-pub use section::{OwnSections, Section};
+pub use section::Section;
 
 use crate::settings::Settings;
 use anyhow::{Context as _, Result, ensure};
 use prescale_bus::Bus;
-use prescale_chassis::{Context, Graph, SourceEntry, StageEntry, orders, service_main_reading};
-use prescale_collector::{Event, FEEDBACK_GROUP};
+use prescale_chassis::{Context, Graph, SourceEntry, StageEntry, Use, orders, service_main_reading};
+use prescale_collector::Event;
 use prescale_contracts::topics;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -32,24 +32,6 @@ pub struct ServiceEntry {
     pub uses: fn(&Settings, &Graph) -> Vec<Use>,
     /// Runs it until the shutdown.
     pub run: fn(&Launch<'_>) -> Result<()>,
-}
-
-/// What a service does on the bus beside running its stages.
-#[derive(Clone, Debug)]
-pub enum Use {
-    /// It writes as a source.
-    Writes(SourceEntry),
-    /// It reads a topic as part of no group.
-    Reads(String),
-    /// It looks how far a stage is behind.
-    Watches(StageEntry),
-    /// It asks where a topic ends, with the name of a group that nobody is in.
-    Ends {
-        /// The group.
-        group: &'static str,
-        /// The topic.
-        topic: &'static str,
-    },
 }
 
 /// What a service is run with.
@@ -94,7 +76,7 @@ pub static SERVICES: [ServiceEntry; 10] = [
         name: "collector",
         section: section::of!(collector, |s| s.collector.check()),
         stages: |_| Vec::new(),
-        uses: collector_uses,
+        uses: |s, graph| prescale_collector::inputs::uses(&s.collector, graph),
         run: |l| {
             let observe = |event| (l.tell)(Told::Collected(event));
             prescale_collector::run_observed(&l.settings.collector, l.context, l.bus(), l.stop, &observe)
@@ -137,7 +119,7 @@ pub static SERVICES: [ServiceEntry; 10] = [
     },
     ServiceEntry {
         name: "actuator",
-        section: section::of!(actuator, |s| s.actuator.cloud_rules().map(drop)),
+        section: section::of!(actuator, |s| prescale_actuator::stage::Factory::new(&s.actuator).map(drop)),
         stages: |_| vec![prescale_actuator::STAGE],
         uses: nothing_else,
         run: |l| prescale_actuator::run(&l.settings.actuator, l.context, l.bus(), l.stop),
@@ -185,27 +167,9 @@ pub static SERVICES: [ServiceEntry; 10] = [
 /// Operators' orders, from the console and from the command line.
 pub const ORDERS: SourceEntry = SourceEntry { id: Some(orders::SOURCE), topics: &[topics::PROPOSALS] };
 
-const SAMPLES: SourceEntry = SourceEntry { id: None, topics: &[topics::RAW_KPIS] };
-
 /// For services that only run stages.
 pub fn nothing_else(_settings: &Settings, _graph: &Graph) -> Vec<Use> {
     Vec::new()
-}
-
-/// The fleet hears of its actions' results and waits for the stages that lead to them; a replay looks how far those
-/// that read samples are behind.
-fn collector_uses(settings: &Settings, graph: &Graph) -> Vec<Use> {
-    let (fleet, replay) = (&settings.collector.fleet, &settings.collector.replay);
-    let mut uses = vec![Use::Writes(SAMPLES)];
-    if fleet.enabled {
-        let topic = topics::ACTION_RESULTS;
-        uses.extend([Use::Reads(topic.to_owned()), Use::Ends { group: FEEDBACK_GROUP, topic }]);
-        uses.extend(graph.leading(topics::RAW_KPIS, topic).into_iter().map(Use::Watches));
-    }
-    if replay.is_enabled() {
-        uses.extend(graph.reading(topics::RAW_KPIS).copied().map(Use::Watches));
-    }
-    uses
 }
 
 fn console_uses(_settings: &Settings, graph: &Graph) -> Vec<Use> {

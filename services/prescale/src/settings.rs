@@ -1,7 +1,8 @@
 //! The whole configuration: every section, read and checked.
 
-use crate::services::{OwnSections, ServiceEntry};
+use crate::services::ServiceEntry;
 use anyhow::Result;
+use prescale_chassis::config::Parts;
 use prescale_chassis::{BusConfig, ConfigError, Loader, SchemaRegistryConfig, TelemetryConfig};
 use prescale_domain::policy::RuleBook;
 use prescale_planner::Named;
@@ -40,7 +41,7 @@ pub struct Settings {
     /// `[console]`.
     pub console: prescale_console::Config,
     /// Those of services that have no field here.
-    pub own: OwnSections,
+    pub own: Parts,
 }
 
 impl Settings {

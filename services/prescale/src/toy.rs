@@ -13,6 +13,7 @@ use prescale_chassis::{
 };
 use prescale_contracts::{Contract, Envelope, topics};
 use prescale_domain::sample::{Platform, Sample};
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use serde::{Deserialize, Serialize};
@@ -148,12 +149,12 @@ pub(crate) fn sample(minute: i64) -> OutputRecord {
     let envelope = Envelope::root("test", Sample::EVENT_TYPE, &workload, at, "");
     let sample = Sample {
         workload,
-        source: "fleet:test".into(),
+        source: SourceName::new("fleet:test").unwrap(),
         at,
         step_s: 60,
         kpis: Vec::new(),
         capacity: None,
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     output_record(&envelope, topics::RAW_KPIS, &sample).unwrap()
 }

@@ -3,9 +3,9 @@
 use super::copy::{SESSION_TIMEOUT, TRANSACTION_TIMEOUT};
 use super::pipeline::Pipeline;
 use super::seed::Chance;
-use super::toxiproxy::{Link, Way};
 use crate::conformance::fixture::pass;
 use crate::kafka_cluster::TestCluster;
+use crate::toxiproxy::{Link, Way};
 use std::time::Duration;
 
 /// One fault. Processes and brokers are numbered from 0; process 0 is the source.

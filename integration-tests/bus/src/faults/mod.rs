@@ -2,10 +2,10 @@
 //! and to the network between, and the account of every record afterwards.
 
 pub mod copy;
+pub mod crash;
 pub mod fault;
 pub mod follower;
 pub mod pipeline;
 pub mod process;
 pub mod seed;
-pub mod toxiproxy;
 pub mod verdict;

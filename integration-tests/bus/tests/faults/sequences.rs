@@ -5,8 +5,8 @@
 use crate::{cluster, on};
 use bus_tests::conformance::fixture::{pass, read_all, until};
 use bus_tests::faults::copy::BusAt;
-use bus_tests::faults::toxiproxy::Way;
 use bus_tests::faults::verdict::CHAIN;
+use bus_tests::toxiproxy::Way;
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::message::Message;

@@ -1,10 +1,28 @@
 //! Which offsets of a dead letter queue were replayed: ranges by partition, so that letters left out
 //! by a selection stay open for a later one.
 
+use crate::error::BusError;
 use crate::framing::{put_number, take_number};
 use std::collections::BTreeMap;
 
 const LAYOUT: u8 = 1;
+
+/// Name of the source that writes letters of a queue back; its position says which of them went.
+pub(super) fn source_of(dlq: &str) -> String {
+    format!("replay:{dlq}")
+}
+
+/// Which letters of a queue went, by the position of its source.
+pub(super) fn replayed_by(dlq: &str, position: Option<Vec<u8>>) -> Result<Replayed, BusError> {
+    let Some(position) = position else { return Ok(Replayed::default()) };
+    Replayed::decode(&position).ok_or_else(|| {
+        refused(dlq, "the word of which letters were replayed is damaged: replay from the start to begin anew")
+    })
+}
+
+pub(super) fn refused(dlq: &str, message: impl Into<String>) -> BusError {
+    BusError::Backend { context: format!("cannot replay {dlq}"), message: message.into(), retryable: false }
+}
 
 /// Offsets by partition, as half-open ranges that neither touch nor overlap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

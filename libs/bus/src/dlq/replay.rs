@@ -5,7 +5,7 @@
 //! it began: a letter that fails again comes back behind that end, with its new reason, and waits
 //! for the next replay.
 
-use super::ranges::Replayed;
+use super::ranges::{Replayed, refused, replayed_by, source_of};
 use super::walk::Walk;
 use super::{DeadLetter, LetterFilter, dlq_topic};
 use crate::bus::{Bus, Source};
@@ -56,21 +56,6 @@ pub struct ReplayReport {
     pub unreplayable: u64,
     /// The first of them.
     pub first_unreplayable: Option<Unreplayable>,
-}
-
-pub(super) fn source_of(dlq: &str) -> String {
-    format!("replay:{dlq}")
-}
-
-pub(super) fn replayed_by(dlq: &str, position: Option<Vec<u8>>) -> Result<Replayed, BusError> {
-    let Some(position) = position else { return Ok(Replayed::default()) };
-    Replayed::decode(&position).ok_or_else(|| {
-        refused(dlq, "the word of which letters were replayed is damaged: replay from the start to begin anew")
-    })
-}
-
-fn refused(dlq: &str, message: impl Into<String>) -> BusError {
-    BusError::Backend { context: format!("cannot replay {dlq}"), message: message.into(), retryable: false }
 }
 
 /// Replays letters until the queue's end as of now, the limit or `shutdown`. Letters of one key keep

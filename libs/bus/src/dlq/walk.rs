@@ -1,8 +1,7 @@
 //! Reading a dead letter queue from its oldest letter to its end as of the start of the reading, so
 //! that what comes meanwhile does not prolong it.
 
-use super::ranges::Replayed;
-use super::replay::replayed_by;
+use super::ranges::{replayed_by, source_of};
 use super::{DeadLetter, dlq_topic};
 use crate::bus::{Bus, CaughtUp, ReadFrom, RecordReader};
 use crate::error::BusError;
@@ -64,7 +63,7 @@ pub fn each_letter(
 ) -> Result<(), BusError> {
     let dlq = dlq_topic(topic);
     let mut walk = Walk::begin(bus, &dlq)?;
-    let replayed: Replayed = replayed_by(&dlq, bus.source_position(&super::replay::source_of(&dlq))?)?;
+    let replayed = replayed_by(&dlq, bus.source_position(&source_of(&dlq))?)?;
     while !shutdown.is_cancelled()
         && let Some(page) = walk.page()?
     {

@@ -6,7 +6,7 @@
 
 use crate::framing::{put_bytes, put_number, take_bytes, take_number, take_slice};
 use crate::record::{Header, HeaderName, HeaderValue};
-use crate::step::Write;
+use crate::write::Write;
 use std::sync::Arc;
 
 /// What one record holds.
@@ -234,7 +234,7 @@ mod tests {
         let headers = headers.iter().map(|(name, value)| Header { name: (*name).into(), value: value.to_vec().into() });
         Write {
             topic: Arc::from("topic"),
-            placement: crate::step::Placement::ByKey,
+            placement: crate::write::Placement::ByKey,
             key: key.map(<[u8]>::to_vec),
             value: value.map(<[u8]>::to_vec),
             headers: headers.collect(),

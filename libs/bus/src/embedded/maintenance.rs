@@ -1,9 +1,10 @@
 //! Retention and compaction of all topics, in small transactions so that stages hardly notice.
 
 use super::compaction::{compact, remove_tombstones};
+use super::failure::backend;
 use super::periodic::Periodic;
 use super::schema::PAGE_BYTES;
-use super::store::{Store, Topic, backend, now_ms};
+use super::store::{Store, Topic, now_ms};
 use crate::error::BusError;
 use rusqlite::{Transaction, params};
 use std::sync::Arc;

@@ -6,6 +6,7 @@
 mod batch;
 mod columns;
 mod compaction;
+mod failure;
 #[cfg(test)]
 mod lease_tests;
 mod leases;
@@ -28,13 +29,14 @@ use crate::bus::{Bus, Lag, ReadFrom, RecordReader, Source, StageOptions};
 use crate::error::BusError;
 use crate::stage::StageFactory;
 use crate::topic::{Cleanup, TopicSpec};
+use failure::backend;
 use leases::LeaseKeeper;
 use periodic::Periodic;
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Store, backend};
+use store::Store;
 use tokio_util::sync::CancellationToken;
 
 /// Settings of an embedded bus.

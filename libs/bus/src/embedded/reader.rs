@@ -1,7 +1,8 @@
 //! A reader of the embedded log that is part of no group.
 
+use super::failure::backend;
 use super::log::{self, Cursor};
-use super::store::{Store, Topic, backend};
+use super::store::{Store, Topic};
 use crate::bus::{CaughtUp, ReadFrom, RecordReader};
 use crate::error::BusError;
 use crate::record::ConsumedRecord;
@@ -84,5 +85,9 @@ impl RecordReader for EmbeddedReader {
             }
             self.topic.grew.wait_past(seen, left.min(self.store.options.poll_interval));
         }
+    }
+
+    fn reached(&self) -> Result<Vec<i64>, BusError> {
+        Ok(self.positions.clone())
     }
 }

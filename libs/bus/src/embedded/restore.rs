@@ -1,9 +1,10 @@
 //! A partition's state as of the group's position: its snapshot, then the log from there with the
 //! outputs discarded.
 
+use super::failure::backend;
 use super::log::{self, Cursor};
 use super::snapshots::PartitionSnapshots;
-use super::store::{Store, Topic, backend};
+use super::store::{Store, Topic};
 use crate::error::BusError;
 use crate::stage::{Stage, StageFactory};
 use crate::step::StepContext;

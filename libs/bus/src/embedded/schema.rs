@@ -1,7 +1,7 @@
 //! The tables of the embedded log, and opening connections to its file.
 
 use super::EmbeddedOptions;
-use super::store::backend;
+use super::failure::backend;
 use crate::error::BusError;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use std::path::Path;

@@ -2,8 +2,9 @@
 //! waits for a large state; one row then makes all of them valid in place of those before. Whatever ends in between
 //! leaves the snapshot before as it was.
 
+use super::failure::backend;
 use super::log;
-use super::store::{Store, Topic, backend};
+use super::store::{Store, Topic};
 use crate::crash_point::CrashPoint;
 use crate::error::BusError;
 use crate::snapshot::{Assembly, Head, Slice, Slices, SnapshotOf};

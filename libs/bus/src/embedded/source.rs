@@ -1,11 +1,12 @@
 //! A source on the embedded log: its records and its position in one transaction.
 
-use super::store::{Store, append, backend};
+use super::failure::backend;
+use super::store::{Store, append};
 use crate::bus::Source;
 use crate::crash_point::CrashPoint;
 use crate::error::BusError;
 use crate::record::OutputRecord;
-use crate::step::Write;
+use crate::write::Write;
 use rusqlite::{OptionalExtension, params};
 use std::sync::Arc;
 

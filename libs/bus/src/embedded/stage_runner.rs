@@ -4,11 +4,12 @@
 //! one transaction; a snapshot that is due follows it. The position moves by compare-and-swap: if another
 //! instance moved it first, this one throws its work away and restores its state from the log.
 
+use super::failure::backend;
 use super::leases::{Member, new_owner};
 use super::log;
 use super::restore::{Restored, Restoring};
 use super::snapshots::PartitionSnapshots;
-use super::store::{Placed, Store, Topic, append, backend};
+use super::store::{Placed, Store, Topic, append};
 use crate::backoff::{Backoff, seed_of};
 use crate::bus::StageOptions;
 use crate::crash_point::CrashPoint;

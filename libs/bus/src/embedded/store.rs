@@ -1,29 +1,17 @@
 //! The file of the embedded log: one writer connection behind a mutex, the topics by name, and
 //! signals that wake whoever waits for a topic to grow.
 
-use super::batch::{self, Batch, DamagedBatch};
+use super::batch::{self, Batch};
 use super::columns::Content;
+use super::failure::backend;
 use super::{EmbeddedOptions, schema};
 use crate::error::BusError;
-use crate::step::Write;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
+use crate::write::Write;
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// A failure of SQLite, in the bus's words.
-pub(super) fn backend(context: &str, error: &rusqlite::Error) -> BusError {
-    let retryable = matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::DiskFull | ErrorCode::SystemIoFailure)
-    );
-    let message = match error {
-        rusqlite::Error::FromSqlConversionFailure(_, _, why) if why.is::<DamagedBatch>() => why.to_string(),
-        other => other.to_string(),
-    };
-    BusError::Backend { context: context.to_owned(), message, retryable }
-}
 
 /// A mutex's content, also after a panic elsewhere: the data behind ours is whole between calls.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

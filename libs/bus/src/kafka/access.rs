@@ -2,8 +2,6 @@
 //! clients try such a connection again for ever and report no more than a time-out, so what they
 //! say on the side is kept here, and told with the error of the call that failed because of it.
 
-use super::acls::{Acl, ResourceKind};
-use super::cluster::backend;
 use super::security::{Login, Security};
 use super::token;
 use crate::error::BusError;
@@ -113,43 +111,8 @@ fn remedy(error: &KafkaError, reason: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether the broker refused for want of a right.
-pub(super) fn is_denied(code: RDKafkaErrorCode) -> bool {
-    denied_kind(code).is_some() || code == RDKafkaErrorCode::ClusterAuthorizationFailed
-}
-
-fn denied_kind(code: RDKafkaErrorCode) -> Option<ResourceKind> {
-    match code {
-        RDKafkaErrorCode::TopicAuthorizationFailed => Some(ResourceKind::Topic),
-        RDKafkaErrorCode::GroupAuthorizationFailed => Some(ResourceKind::Group),
-        RDKafkaErrorCode::TransactionalIdAuthorizationFailed => Some(ResourceKind::TransactionalId),
-        _ => None,
-    }
-}
-
-/// As [`backend`], for a call that needs these rights: says which of them is missing.
-pub(super) fn backend_needing(context: impl Into<String>, error: &KafkaError, needed: &[Acl]) -> BusError {
-    let code = match error {
-        KafkaError::AdminOp(code) => Some(*code),
-        other => other.rdkafka_error_code(),
-    };
-    let Some(code) = code.filter(|code| is_denied(*code)) else { return backend(context, error) };
-    let kind = denied_kind(code);
-    let missing: Vec<String> =
-        needed.iter().filter(|a| kind.is_none_or(|k| k == a.resource.kind)).map(Acl::to_string).collect();
-    BusError::Backend {
-        context: context.into(),
-        message: format!(
-            "{error}: the principal lacks {}; `prescale topics acls` prints what each service needs",
-            missing.join(" or ")
-        ),
-        retryable: false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::acls::Operation;
     use super::*;
 
     fn failure() -> BusError {
@@ -166,16 +129,6 @@ mod tests {
         let explained = access.explain(failure()).to_string();
         assert!(explained.contains("timed out; Authentication failed: check [bus.kafka.security]"), "{explained}");
         assert_eq!(access.explain_text(explained.clone()), explained, "once is enough");
-    }
-
-    #[test]
-    fn the_missing_right_is_named() {
-        let needed =
-            [Acl::topic(Operation::Read, "eu.in".into()), Acl::group(Operation::Describe, "eu.readers".into())];
-        let of = |code| backend_needing("cannot read", &KafkaError::MessageConsumption(code), &needed).to_string();
-        assert!(of(RDKafkaErrorCode::TopicAuthorizationFailed).contains("lacks Read on topic \"eu.in\";"));
-        assert!(of(RDKafkaErrorCode::GroupAuthorizationFailed).contains("lacks Describe on group \"eu.readers\";"));
-        assert!(!of(RDKafkaErrorCode::OperationTimedOut).contains("lacks"));
     }
 
     #[test]

@@ -4,10 +4,8 @@
 //! `IdempotentWrite` on the cluster is not among them: since Kafka 2.8 the right to write a topic
 //! includes it. A right to read or write includes the one to describe.
 
-use super::cluster::READERS;
+use super::names::{READERS, SOURCE_POSITIONS, name_prefix};
 use super::options::transactional_id_prefix;
-use super::protocol::claim::name_prefix;
-use super::protocol::source::SOURCE_POSITIONS;
 use crate::dlq::dlq_topic;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

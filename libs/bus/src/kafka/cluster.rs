@@ -1,11 +1,11 @@
 //! What the cluster has: topics and partitions, ends of logs, positions of groups.
 
-use super::access::{Access, backend_needing};
+use super::access::Access;
 use super::acls::{Acl, Operation};
+use super::failure::{backend, backend_needing};
 use super::messages::Reporting;
+use super::names::{READERS, SOURCE_POSITIONS};
 use super::options::{ConsumerUse, KafkaOptions};
-use super::protocol::source::SOURCE_POSITIONS;
-use super::security::is_secret;
 use crate::error::BusError;
 use crate::topic::{Cleanup, TopicSpec};
 use crate::wait::{asked_again, block_on};
@@ -18,34 +18,8 @@ use std::ffi::CString;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Group of the clients that ask or read without being a member of one; its positions are not used.
-pub(super) const READERS: &str = "readers";
 /// How long a client that is not in use waits for what it is to be told.
 const EVENTS_WAIT: Duration = Duration::from_millis(100);
-
-/// A failure of Kafka, in the bus's words.
-pub(super) fn backend(context: impl Into<String>, error: &KafkaError) -> BusError {
-    let retryable = !matches!(
-        error.rdkafka_error_code(),
-        Some(
-            RDKafkaErrorCode::TopicAuthorizationFailed
-                | RDKafkaErrorCode::GroupAuthorizationFailed
-                | RDKafkaErrorCode::ClusterAuthorizationFailed
-                | RDKafkaErrorCode::TransactionalIdAuthorizationFailed
-                | RDKafkaErrorCode::MessageSizeTooLarge
-        )
-    ) && !matches!(error, KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_));
-    let message = match error {
-        KafkaError::ClientConfig(_, why, property, _) if is_secret(property) => {
-            format!(
-                "Kafka's client does not take the value of {property}: {}",
-                why.split('"').next().unwrap_or_default()
-            )
-        }
-        other => other.to_string(),
-    };
-    BusError::Backend { context: context.into(), message, retryable }
-}
 
 /// A partition number as librdkafka has it.
 pub(super) fn raw(partition: u32) -> i32 {

@@ -1,8 +1,9 @@
 //! The cluster as the protocol asks it, through the clients of librdkafka.
 
-use super::cluster::{Cluster, READERS, raw};
+use super::cluster::{Cluster, raw};
 use super::log::ClientLog;
 use super::member::{ClientMember, share_out_again};
+use super::names::READERS;
 use super::options::KafkaOptions;
 use super::producer::ClientProducer;
 use super::protocol::port::{Kafka, Place};

@@ -1,7 +1,8 @@
 //! Ends of logs and positions of groups, as clients are told them: those that see only what is committed are told
 //! stable ones.
 
-use super::cluster::{Cluster, Inspector, backend, raw};
+use super::cluster::{Cluster, Inspector, raw};
+use super::failure::backend;
 use super::protocol::port::Place;
 use super::protocol::provenance::{Position, Provenance};
 use crate::error::BusError;

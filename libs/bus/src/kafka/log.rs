@@ -1,9 +1,10 @@
 //! Committed records of given partitions, through librdkafka.
 
-use super::access::backend_needing;
 use super::acls::{Acl, Operation};
-use super::cluster::{Cluster, READERS, backend, raw};
+use super::cluster::{Cluster, raw};
+use super::failure::{backend, backend_needing};
 use super::messages::{Reporting, consumed, passes_by_itself};
+use super::names::READERS;
 use super::options::ConsumerUse;
 use super::protocol::log::{CommittedLog, LogEvent};
 use crate::error::BusError;

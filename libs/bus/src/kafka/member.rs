@@ -3,9 +3,10 @@
 //! Rebalances are answered within the poll that brings them, on the stage's own thread. No
 //! transaction is open then, because a step runs from its begin to its end without polling.
 
-use super::access::{Access, backend_needing, is_denied};
+use super::access::Access;
 use super::acls::{Acl, Operation};
-use super::cluster::{Cluster, backend};
+use super::cluster::Cluster;
+use super::failure::{backend, backend_needing, is_denied};
 use super::messages::{consumed, passes_by_itself, report};
 use super::options::ConsumerUse;
 use super::protocol::port::{self, Member};

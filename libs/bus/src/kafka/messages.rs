@@ -1,7 +1,8 @@
 //! Messages and errors of the client library, as the bus has them, and the context of clients that need no
 //! callbacks of their own.
 
-use super::access::{Access, is_denied};
+use super::access::Access;
+use super::failure::is_denied;
 use crate::record::{ConsumedRecord, Header};
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::consumer::ConsumerContext;

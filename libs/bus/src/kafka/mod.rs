@@ -11,11 +11,13 @@ pub mod acls;
 mod cluster;
 mod cluster_port;
 mod ends;
+mod failure;
 mod log;
 mod member;
 mod messages;
 #[cfg(test)]
 mod mock_tests;
+mod names;
 mod options;
 mod producer;
 mod protocol;

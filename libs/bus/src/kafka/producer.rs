@@ -1,15 +1,16 @@
 //! The transactional producer, through librdkafka.
 
-use super::access::{Access, backend_needing};
+use super::access::Access;
 use super::acls::{Acl, Operation};
-use super::cluster::{Cluster, backend, raw};
+use super::cluster::{Cluster, raw};
+use super::failure::{backend, backend_needing};
 use super::messages::report;
 use super::options::KafkaOptions;
 use super::protocol::port::{CallFailed, Place, Producer};
 use super::protocol::provenance::Position;
 use crate::error::BusError;
-use crate::step::Write;
 use crate::wait::answered_within;
+use crate::write::Write;
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};

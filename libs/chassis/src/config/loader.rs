@@ -168,13 +168,15 @@ fn apply<T: Default + Serialize + DeserializeOwned>(
     Err(value_error(told.unwrap_or(&problem).to_owned()))
 }
 
-/// What does not fit, with its place. What a table says that is read with [`read_strictly`] begins with one of its keys.
+/// What does not fit, with its place. What a table says that is read with [`read_strictly`] begins with one of its keys,
+/// or, where a section is read table by table, with one of the section's.
 fn misfit(document: &Document, section: &str, offset: usize, message: &str) -> ConfigError {
     let (mut place, mut path) = (document.place(offset), document.path_at(section, offset));
     let mut problem = message;
     if let Some((key, rest)) = message.split_once(": ") {
-        let named: Vec<String> = path.iter().cloned().chain(key.split('.').map(str::to_owned)).collect();
-        if document.has_key(section, &named[..=path.len()]) {
+        let named: Vec<String> = key.split('.').map(str::to_owned).collect();
+        let readings = [([path.as_slice(), named.as_slice()].concat(), path.len()), (named, 0)];
+        if let Some((named, _)) = readings.into_iter().find(|(named, at)| document.has_key(section, &named[..=*at])) {
             (place, problem) = (document.place_of_key(section, &named), rest);
             path = named;
         }

@@ -4,15 +4,13 @@
 //!
 //! To leave a capacity as it is leaves no record, so of two such decisions nothing can be told.
 
-use super::heard::{Heard, Told};
+use super::heard::{COMPARED_S, Heard, Told};
 use prescale_contracts::rfc3339;
 use prescale_domain::action::Action;
 use prescale_domain::policy::explain_change;
 use prescale_domain::time::EventTime;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Decisions are compared for so long before the newest, in seconds.
-pub(super) const COMPARED_S: i64 = 86_400;
 /// A planner tells of its part of a fleet once in a bin of so many seconds.
 const TOLD_EVERY_S: i64 = 300;
 

@@ -3,8 +3,6 @@
 //! the clocks of those who give orders say.
 
 use super::Question;
-use super::compared::COMPARED_S;
-use super::log::value;
 use anyhow::Result;
 use prescale_bus::ConsumedRecord;
 use prescale_contracts::{Contract, Envelope, event_types};
@@ -14,6 +12,8 @@ use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+/// Decisions are compared for so long before the newest, in seconds.
+pub(super) const COMPARED_S: i64 = 86_400;
 /// The rule that holds what was asked for before.
 const STANDS: &str = "governor.stands";
 
@@ -146,4 +146,8 @@ impl<'a> Heard<'a> {
             self.orders.take(order);
         }
     }
+}
+
+pub(super) fn value(record: &ConsumedRecord) -> &[u8] {
+    record.value.as_deref().unwrap_or_default()
 }

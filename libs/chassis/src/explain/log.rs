@@ -3,8 +3,7 @@
 //! Its partition is a function of its name, and no other one tells of it: not of its actions, nor of what its planner
 //! knew. What is keyed by fleet is looked for in all of them.
 
-use super::compared::COMPARED_S;
-use super::heard::{Heard, Place};
+use super::heard::{COMPARED_S, Heard, Place, value};
 use super::{Newest, Question};
 use anyhow::{Context as _, Result, ensure};
 use prescale_bus::partitioner::partition_of;
@@ -250,8 +249,4 @@ impl Log<'_> {
 
 fn envelope(record: &ConsumedRecord) -> Result<Envelope, ContractError> {
     Envelope::from_headers(record.headers.iter().map(|h| (h.name.as_str(), h.value.as_slice())))
-}
-
-pub(super) fn value(record: &ConsumedRecord) -> &[u8] {
-    record.value.as_deref().unwrap_or_default()
 }

@@ -11,6 +11,7 @@ use prescale_domain::policy::{Cost, Policy, Rules, Threshold};
 use prescale_domain::prediction::{HorizonForecast, Interval, ResourceForecast};
 use prescale_domain::quantiles::Quantiles;
 use prescale_domain::sample::{Capacity, Platform};
+use prescale_domain::source::SourceName;
 use std::collections::BTreeSet;
 
 const START_S: i64 = 1_700_000_000 / 300 * 300;
@@ -52,7 +53,7 @@ fn forecast(kpi: &str, unit: &str, used: f64, most: f64) -> ResourceForecast {
 fn prediction(seconds: i64) -> Prediction {
     Prediction {
         workload: id("web-1"),
-        source: SOURCE.into(),
+        source: SourceName::new(SOURCE).unwrap(),
         made_at: at(seconds),
         step_s: 300,
         resources: vec![
@@ -67,7 +68,7 @@ fn prediction(seconds: i64) -> Prediction {
             memory_bytes_per_replica: 8.0 * GIB,
             instance_type: None,
         }),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 
@@ -106,7 +107,8 @@ impl Story {
     fn predict(&mut self, seconds: i64) {
         let prediction = prediction(seconds);
         let id = self.write(&prediction);
-        let said = self.proposer.step((&self.rules, &Fleets::default(), 0), &prediction, &id).unwrap();
+        let said =
+            self.proposer.step((&self.rules, &Fleets::default(), 0), &prediction, (&id, prediction.made_at)).unwrap();
         said.iter().for_each(|record| {
             self.write(record);
         });

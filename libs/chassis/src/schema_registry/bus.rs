@@ -1,6 +1,6 @@
 //! A bus whose records have the registry's ids, as one whose records have ours.
 
-use super::ids::{Ids, NoId, Waited};
+use super::ids::{Ids, NoId, Waited, no_id};
 use super::reader::RegistryReader;
 use super::source::RegistrySource;
 use super::stage::RegistryFactory;
@@ -20,15 +20,6 @@ impl RegistryBus {
     pub(super) fn new(inner: Arc<dyn Bus>, ids: Arc<Ids>, shutdown: CancellationToken) -> Self {
         Self { inner, ids, shutdown }
     }
-}
-
-/// The error of one who cannot have an id to write under.
-pub(super) fn no_id(why: NoId) -> BusError {
-    let (message, retryable) = match why {
-        NoId::Unavailable(why) => (why, true),
-        NoId::Refused(why) => (why, false),
-    };
-    BusError::Backend { context: "there is no schema id to write under".to_owned(), message, retryable }
 }
 
 impl Bus for RegistryBus {

@@ -8,7 +8,7 @@ use super::protocol::{Answer, Ask};
 use crate::health::{ComponentHealth, HealthRegistry};
 use crate::stage::UNDECODABLE;
 use prescale_bus::backoff::any_seed;
-use prescale_bus::{Backoff, Rejection, cancelled_within};
+use prescale_bus::{Backoff, BusError, Rejection, cancelled_within};
 use prescale_contracts::interchange::{Reading, newest_schema};
 use prescale_contracts::topics::subject_of;
 use std::collections::BTreeMap;
@@ -48,6 +48,15 @@ pub(super) enum NoId {
     Unavailable(String),
     /// It will not be there without somebody's doing.
     Refused(String),
+}
+
+/// The error of one who cannot have an id to write under.
+pub(super) fn no_id(why: NoId) -> BusError {
+    let (message, retryable) = match why {
+        NoId::Unavailable(why) => (why, true),
+        NoId::Refused(why) => (why, false),
+    };
+    BusError::Backend { context: "there is no schema id to write under".to_owned(), message, retryable }
 }
 
 /// How a wait ended.

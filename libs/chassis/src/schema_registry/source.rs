@@ -1,7 +1,6 @@
 //! A source whose records get the registry's ids on their way.
 
-use super::bus::no_id;
-use super::ids::Ids;
+use super::ids::{Ids, no_id};
 use super::stage::{Written, under};
 use prescale_bus::{BusError, OutputRecord, Source};
 use std::sync::Arc;

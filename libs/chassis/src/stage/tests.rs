@@ -2,6 +2,7 @@
 
 use super::*;
 use prescale_domain::sample::{Platform, Sample};
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 
@@ -65,12 +66,12 @@ impl TypedStageFactory for Factory {
 fn sample(minute: i64) -> Sample {
     Sample {
         workload: WorkloadId::new("web-1").unwrap(),
-        source: "fleet:test".into(),
+        source: SourceName::new("fleet:test").unwrap(),
         at: EventTime::from_s(minute * 60),
         step_s: 60,
         kpis: Vec::new(),
         capacity: None,
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 

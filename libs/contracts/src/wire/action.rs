@@ -1,8 +1,8 @@
 //! `schemas/actions.avsc` and `schemas/action-results.avsc`.
 
-use super::Wire;
 use super::capacity::{Capacity, Platform};
-use super::check::{self, Fault, Within};
+use super::check::{self, Within};
+use crate::mirror::{Fault, Wire};
 use prescale_domain::action as domain;
 use prescale_domain::time::EventTime;
 use serde::{Deserialize, Serialize};
@@ -185,7 +185,7 @@ impl Wire for Action {
                 .map(|(i, evidence)| evidence.into_domain().within_item("evidence", i))
                 .collect::<Result<_, _>>()?,
             reasons: self.reasons.into_iter().map(|r| domain::Reason { rule: r.rule.into(), text: r.text }).collect(),
-            platform: self.platform.into(),
+            platform: self.platform.into_domain()?,
         })
     }
 }
@@ -285,7 +285,7 @@ impl Wire for ActionResult {
             before: self.before.into_domain().within("before")?,
             after: self.after.into_domain().within("after")?,
             price_per_h: self.price_per_h,
-            platform: self.platform.into(),
+            platform: self.platform.into_domain()?,
         })
     }
 }

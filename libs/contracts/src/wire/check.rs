@@ -1,25 +1,11 @@
 //! What fields may hold, and where one does not.
 
+use crate::mirror::Fault;
 use crate::rfc3339::{FIRST_MS, LAST_MS};
+use prescale_domain::group::GroupName;
+use prescale_domain::source::SourceName;
 use prescale_domain::workload::WorkloadId;
-
-/// A field that breaks its contract.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Fault {
-    pub(crate) field: String,
-    pub(crate) problem: String,
-}
-
-impl Fault {
-    pub(crate) fn new(field: &str, problem: impl Into<String>) -> Self {
-        Self { field: field.to_owned(), problem: problem.into() }
-    }
-
-    /// An enum symbol that this build has no value for.
-    pub(crate) fn unknown_symbol(field: &str) -> Self {
-        Self::new(field, "a symbol that this build does not know: upgrade this service")
-    }
-}
+use std::sync::Arc;
 
 /// Says where a nested fault is.
 pub(crate) trait Within<T> {
@@ -87,8 +73,12 @@ pub(crate) fn workload(text: &str) -> Result<WorkloadId, Fault> {
     WorkloadId::new(text).map_err(|e| Fault::new("workload", e.to_string()))
 }
 
-pub(crate) fn group(text: &str) -> Result<WorkloadId, Fault> {
-    WorkloadId::new(text).map_err(|e| Fault::new("group", e.to_string()))
+pub(crate) fn group(text: &str) -> Result<GroupName, Fault> {
+    GroupName::new(text).map_err(|e| Fault::new("group", e.to_string()))
+}
+
+pub(crate) fn source(text: Arc<str>) -> Result<SourceName, Fault> {
+    SourceName::new(text).map_err(|e| Fault::new("source", e.to_string()))
 }
 
 pub(crate) fn count(field: &str, value: i64) -> Result<u32, Fault> {

@@ -1,8 +1,8 @@
 //! `schemas/fingerprints.avsc`.
 
-use super::Wire;
 use super::capacity::{Capacity, Platform};
-use super::check::{self, Fault, Within};
+use super::check::{self, Within};
+use crate::mirror::{Fault, Wire};
 use crate::names::Name;
 use prescale_domain::fingerprint as domain;
 use prescale_domain::kpi::KpiName;
@@ -317,7 +317,7 @@ impl Wire for Fingerprint {
     fn of(fingerprint: &domain::Fingerprint) -> Self {
         Self {
             workload: fingerprint.workload.as_str().to_owned(),
-            source: Name(fingerprint.source.clone()),
+            source: Name(fingerprint.source.shared()),
             at: fingerprint.at.as_ms(),
             step_s: fingerprint.step_s.into(),
             short_window_s: fingerprint.short_window_s.into(),
@@ -341,7 +341,6 @@ impl Wire for Fingerprint {
     }
 
     fn check(&self) -> Result<(), Fault> {
-        check::not_empty("source", &self.source)?;
         check::instant("at", self.at)?;
         check::positive("step_s", self.step_s)?;
         check::positive("short_window_s", self.short_window_s)?;
@@ -359,7 +358,7 @@ impl Wire for Fingerprint {
     fn into_domain(self) -> Result<domain::Fingerprint, Fault> {
         Ok(domain::Fingerprint {
             workload: check::workload(&self.workload)?,
-            source: self.source.0,
+            source: check::source(self.source.0)?,
             at: EventTime::from_ms(self.at),
             step_s: check::positive("step_s", self.step_s)?,
             short_window_s: check::positive("short_window_s", self.short_window_s)?,
@@ -367,7 +366,7 @@ impl Wire for Fingerprint {
             feature_schema_hash: self.feature_schema_hash.0,
             kpis: self.kpis.into_iter().map(KpiFingerprint::into_domain).collect(),
             capacity: self.capacity.map(Capacity::into_domain).transpose().within("capacity")?,
-            platform: self.platform.into(),
+            platform: self.platform.into_domain()?,
         })
     }
 }

@@ -1,12 +1,12 @@
 //! `schemas/proposals.avsc` and `schemas/control.avsc`.
 
-use super::Wire;
 use super::action::Action;
-use super::check::{self, Fault, Within};
+use super::check::{self, Within};
 use crate::codec;
 use crate::contract::Contract;
 use crate::error::ContractError;
 use crate::event_types;
+use crate::mirror::{Fault, Wire};
 use crate::topics;
 use prescale_domain::governor as domain;
 use prescale_domain::governor::Said;

@@ -1,9 +1,9 @@
 //! `schemas/group-parts.avsc` and `schemas/group-predictions.avsc`.
 
-use super::Wire;
-use super::check::{self, Fault, Within};
+use super::check::{self, Within};
 use super::interval;
 use super::prediction::{ResourceForecast, check_resources, resources_into_domain};
+use crate::mirror::{Fault, Wire};
 use prescale_domain::group as domain;
 use prescale_domain::group::sum as domain_sum;
 use prescale_domain::kpi::KpiName;

@@ -1,6 +1,7 @@
 //! Quantiles, and the interval that follows from them: on the wire it is only how well such intervals did.
 
-use super::check::{self, Fault, Within};
+use super::check::{self, Within};
+use crate::mirror::Fault;
 use prescale_domain::calibration::{LOWER, NOMINAL_COVERAGE, UPPER};
 use prescale_domain::prediction as domain;
 use prescale_domain::quantiles as quantiles_domain;

@@ -17,41 +17,14 @@ use crate::contract::Contract;
 use crate::error::ContractError;
 use crate::event_types;
 use crate::topics;
-pub(crate) use check::Fault;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-/// A mirror of one Avro record.
-pub(crate) trait Wire: Serialize + DeserializeOwned {
-    /// What it mirrors in the domain.
-    type Domain;
-    /// Name of the Avro record.
-    const RECORD: &'static str;
-
-    fn of(value: &Self::Domain) -> Self;
-
-    /// That what the mirror leaves out follows from what it says, as readers will take it to.
-    fn follows(_value: &Self::Domain) -> Result<(), Fault> {
-        Ok(())
-    }
-
-    /// Whom it is about, unchecked, for errors.
-    fn workload(&self) -> &str;
-
-    /// The rules that bind writers and readers alike.
-    fn check(&self) -> Result<(), Fault>;
-
-    /// After [`Wire::check`]; refuses what the domain has no value for.
-    fn into_domain(self) -> Result<Self::Domain, Fault>;
-}
 
 macro_rules! contract {
-    ($wire:ty, $domain:ty, $topic:expr, $name:literal, $key:ident, $at:ident) => {
+    ($wire:ty, $domain:ty, $topic:expr, $name:literal, $key:expr, $at:ident) => {
         contract!($wire, $domain, $topic, $name, $key, $at, |_| Self::EVENT_TYPE);
     };
-    ($wire:ty, $domain:ty, $topic:expr, $name:literal, $key:ident, $at:ident, $event_type:expr) => {
+    ($wire:ty, $domain:ty, $topic:expr, $name:literal, $key:expr, $at:ident, $event_type:expr) => {
         impl Contract for $domain {
             const TOPIC: &'static str = $topic;
             const EVENT_TYPE: &'static str = concat!("io.prescale.v1.", $name);
@@ -62,7 +35,8 @@ macro_rules! contract {
             }
 
             fn workload(&self) -> &WorkloadId {
-                &self.$key
+                let key: fn(&Self) -> &WorkloadId = $key;
+                key(self)
             }
 
             fn at(&self) -> EventTime {
@@ -80,13 +54,13 @@ macro_rules! contract {
     };
 }
 
-contract!(sample::Sample, prescale_domain::sample::Sample, topics::RAW_KPIS, "Sample", workload, at);
+contract!(sample::Sample, prescale_domain::sample::Sample, topics::RAW_KPIS, "Sample", |sample| &sample.workload, at);
 contract!(
     fingerprint::Fingerprint,
     prescale_domain::fingerprint::Fingerprint,
     topics::FINGERPRINTS,
     "Fingerprint",
-    workload,
+    |fingerprint| &fingerprint.workload,
     at
 );
 contract!(
@@ -94,27 +68,47 @@ contract!(
     prescale_domain::prediction::Prediction,
     topics::PREDICTIONS,
     "Prediction",
-    workload,
+    |prediction| &prediction.workload,
     made_at
 );
-contract!(group::GroupPart, prescale_domain::group::GroupPart, topics::GROUP_PARTS, "GroupPart", group, made_at);
+contract!(
+    group::GroupPart,
+    prescale_domain::group::GroupPart,
+    topics::GROUP_PARTS,
+    "GroupPart",
+    |part| part.group.key(),
+    made_at
+);
 contract!(
     group::GroupPrediction,
     prescale_domain::group::GroupPrediction,
     topics::GROUP_PREDICTIONS,
     "GroupPrediction",
-    group,
+    |prediction| prediction.group.key(),
     made_at
 );
-contract!(action::Action, prescale_domain::action::Action, topics::ACTIONS, "Action", workload, decided_at, |action| {
-    if action.is_withdrawal() { event_types::WITHDRAWAL } else { event_types::ACTION }
-});
+contract!(
+    action::Action,
+    prescale_domain::action::Action,
+    topics::ACTIONS,
+    "Action",
+    |action| &action.workload,
+    decided_at,
+    |action| { if action.is_withdrawal() { event_types::WITHDRAWAL } else { event_types::ACTION } }
+);
 contract!(
     action::ActionResult,
     prescale_domain::action::ActionResult,
     topics::ACTION_RESULTS,
     "ActionResult",
-    workload,
+    |result| &result.workload,
     at
 );
-contract!(outcome::Outcome, prescale_domain::evaluation::Outcome, topics::OUTCOMES, "Outcome", workload, from);
+contract!(
+    outcome::Outcome,
+    prescale_domain::evaluation::Outcome,
+    topics::OUTCOMES,
+    "Outcome",
+    |outcome| &outcome.workload,
+    from
+);

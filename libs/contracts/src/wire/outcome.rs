@@ -1,7 +1,7 @@
 //! `schemas/outcomes.avsc`.
 
-use super::Wire;
-use super::check::{self, Fault, Within};
+use super::check::{self, Within};
+use crate::mirror::{Fault, Wire};
 use prescale_domain::evaluation as domain;
 use prescale_domain::time::EventTime;
 use serde::{Deserialize, Serialize};
@@ -74,7 +74,7 @@ impl Wire for Outcome {
         let sums = &outcome.sums;
         Self {
             workload: outcome.workload.as_str().to_owned(),
-            source: outcome.source.as_ref().to_owned(),
+            source: outcome.source.as_str().to_owned(),
             from: outcome.from.as_ms(),
             policy: outcome.policy.as_ref().to_owned(),
             lead_time_s: outcome.lead_time_s.into(),
@@ -94,7 +94,6 @@ impl Wire for Outcome {
     }
 
     fn check(&self) -> Result<(), Fault> {
-        check::not_empty("source", &self.source)?;
         check::instant("from", self.from)?;
         check::not_empty("policy", &self.policy)?;
         check::not_negative("observed_s", self.observed_s)?;
@@ -112,7 +111,7 @@ impl Wire for Outcome {
     fn into_domain(self) -> Result<domain::Outcome, Fault> {
         Ok(domain::Outcome {
             workload: check::workload(&self.workload)?,
-            source: self.source.into(),
+            source: check::source(self.source.into())?,
             from: EventTime::from_ms(self.from),
             policy: self.policy.into(),
             lead_time_s: check::count("lead_time_s", self.lead_time_s)?,

@@ -1,9 +1,9 @@
 //! `schemas/predictions.avsc`, also the value of `predictions-latest`.
 
-use super::Wire;
 use super::capacity::{Capacity, Platform};
-use super::check::{self, Fault, Within};
+use super::check::{self, Within};
 use super::interval::{self, Interval, Quantiles};
+use crate::mirror::{Fault, Wire};
 use crate::names::Name;
 use prescale_domain::calibration::drift as domain_drift;
 use prescale_domain::kpi::KpiName;
@@ -278,7 +278,7 @@ impl Wire for Prediction {
     fn of(prediction: &domain::Prediction) -> Self {
         Self {
             workload: prediction.workload.as_str().to_owned(),
-            source: Name(prediction.source.clone()),
+            source: Name(prediction.source.shared()),
             made_at: prediction.made_at.as_ms(),
             step_s: prediction.step_s.into(),
             resources: prediction.resources.iter().map(ResourceForecast::of).collect(),
@@ -298,7 +298,6 @@ impl Wire for Prediction {
     }
 
     fn check(&self) -> Result<(), Fault> {
-        check::not_empty("source", &self.source)?;
         check::instant("made_at", self.made_at)?;
         check::positive("step_s", self.step_s)?;
         check_resources(&self.resources)?;
@@ -310,14 +309,14 @@ impl Wire for Prediction {
     fn into_domain(self) -> Result<domain::Prediction, Fault> {
         Ok(domain::Prediction {
             workload: check::workload(&self.workload)?,
-            source: self.source.0,
+            source: check::source(self.source.0)?,
             made_at: EventTime::from_ms(self.made_at),
             step_s: check::positive("step_s", self.step_s)?,
             resources: resources_into_domain(self.resources)?,
             signals: self.signals.into_iter().map(Signal::into_domain).collect(),
             earlier: self.earlier.into_iter().map(Reading::into_domain).collect(),
             capacity: self.capacity.map(Capacity::into_domain).transpose().within("capacity")?,
-            platform: self.platform.into(),
+            platform: self.platform.into_domain()?,
         })
     }
 }

@@ -1,8 +1,8 @@
 //! `schemas/raw-kpis.avsc`.
 
-use super::Wire;
 use super::capacity::{Capacity, Platform};
-use super::check::{self, Fault, Within};
+use super::check::{self, Within};
+use crate::mirror::{Fault, Wire};
 use crate::names::Name;
 use prescale_domain::kpi::{self as kpi_domain, KpiName};
 use prescale_domain::sample as domain;
@@ -79,7 +79,7 @@ impl Wire for Sample {
     fn of(sample: &domain::Sample) -> Self {
         Self {
             workload: sample.workload.as_str().to_owned(),
-            source: Name(sample.source.clone()),
+            source: Name(sample.source.shared()),
             at: sample.at.as_ms(),
             step_s: sample.step_s.into(),
             kpis: sample.kpis.iter().map(Kpi::of).collect(),
@@ -93,7 +93,6 @@ impl Wire for Sample {
     }
 
     fn check(&self) -> Result<(), Fault> {
-        check::not_empty("source", &self.source)?;
         check::instant("at", self.at)?;
         check::positive("step_s", self.step_s)?;
         let mut seen = BTreeSet::new();
@@ -110,7 +109,7 @@ impl Wire for Sample {
     fn into_domain(self) -> Result<domain::Sample, Fault> {
         Ok(domain::Sample {
             workload: check::workload(&self.workload)?,
-            source: self.source.0,
+            source: check::source(self.source.0)?,
             at: EventTime::from_ms(self.at),
             step_s: check::positive("step_s", self.step_s)?,
             kpis: self
@@ -120,7 +119,7 @@ impl Wire for Sample {
                 .map(|(i, kpi)| kpi.into_domain().within_item("kpis", i))
                 .collect::<Result<_, _>>()?,
             capacity: self.capacity.map(Capacity::into_domain).transpose().within("capacity")?,
-            platform: self.platform.into(),
+            platform: self.platform.into_domain()?,
         })
     }
 }

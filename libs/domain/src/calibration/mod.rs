@@ -70,6 +70,12 @@ impl Spread {
     /// Leaves quantiles as they are.
     pub const NONE: Self = Self { lower: 1.0, upper: 1.0 };
 
+    /// These factors and others one on the other, within the bounds of both sides.
+    pub fn by(self, other: Self) -> Self {
+        let side = |one: f32, other: f32| (one * other).clamp(FACTOR_MIN as f32, FACTOR_MAX as f32);
+        Self { lower: side(self.lower, other.lower), upper: side(self.upper, other.upper) }
+    }
+
     /// The quantiles at their new distances from the median, which stays. `None` when a number is not
     /// finite any more.
     pub fn apply(&self, quantiles: &Quantiles) -> Option<Quantiles> {

@@ -1,6 +1,11 @@
 //! The score pools of a partition: one each for family, resource, horizon and statistic.
+//!
+//! A pool holds the scores of one version of its family, the newest that was scored. Nothing is known of how a new
+//! version misses, so until there are scores enough of its own, what was learnt of the one before holds, drawn out as
+//! drift does it.
 
 use super::conformal::{ScorePool, Scores};
+use super::drift::DriftState;
 use super::{Spread, Statistic};
 use crate::forecast::Family;
 use bitcode::{Decode, Encode};
@@ -11,6 +16,8 @@ use std::sync::Arc;
 pub struct PoolKey {
     /// What made them.
     pub family: Family,
+    /// Which version of it; a later one has a greater number.
+    pub version: i64,
     /// Index of the resource among those that are forecast.
     pub resource: usize,
     /// Index of the horizon.
@@ -26,7 +33,15 @@ pub struct Pools {
     resources: usize,
     horizons: usize,
     pools: Vec<ScorePool>,
-    spreads: Arc<Vec<Spread>>,
+    factors: Arc<Vec<Factors>>,
+}
+
+/// What a pool asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
+struct Factors {
+    /// Of which version.
+    version: i64,
+    spread: Spread,
 }
 
 /// The factors of all pools as of one moment; what is scored later does not change them.
@@ -34,35 +49,57 @@ pub struct Pools {
 pub struct Spreads {
     resources: usize,
     horizons: usize,
-    spreads: Arc<Vec<Spread>>,
+    factors: Arc<Vec<Factors>>,
+}
+
+impl Factors {
+    /// Nothing is learnt yet, of any version.
+    const NONE: Self = Self { version: i64::MIN, spread: Spread::NONE };
+
+    /// The factors for a version.
+    fn of(self, version: i64) -> Spread {
+        if version <= self.version || self.spread == Spread::NONE {
+            return self.spread;
+        }
+        self.spread.by(DriftState::Widened.spread())
+    }
 }
 
 impl Pools {
     /// Empty pools for so many resources and horizons.
     pub fn new(resources: usize, horizons: usize) -> Self {
         let count = Family::ALL.len() * resources * horizons * Statistic::ALL.len();
-        let spreads = Arc::new(vec![Spread::NONE; count]);
-        Self { resources, horizons, pools: vec![ScorePool::default(); count], spreads }
+        let factors = Arc::new(vec![Factors::NONE; count]);
+        Self { resources, horizons, pools: vec![ScorePool::default(); count], factors }
     }
 
-    /// Adds a forecast's scores.
+    /// Adds a forecast's scores; those of an earlier version than the newest that was scored say nothing any more.
     pub fn push(&mut self, key: PoolKey, scores: Scores) {
         let place = place(key, self.resources, self.horizons);
+        let factors = self.factors[place];
+        if key.version < factors.version {
+            return;
+        }
+        if key.version > factors.version {
+            self.pools[place] = ScorePool::default();
+            let spread = factors.of(key.version);
+            Arc::make_mut(&mut self.factors)[place] = Factors { version: key.version, spread };
+        }
         if let Some(renewed) = self.pools[place].push(scores) {
-            Arc::make_mut(&mut self.spreads)[place] = renewed;
+            Arc::make_mut(&mut self.factors)[place].spread = renewed;
         }
     }
 
     /// The factors as of now.
     pub fn spreads(&self) -> Spreads {
-        Spreads { resources: self.resources, horizons: self.horizons, spreads: Arc::clone(&self.spreads) }
+        Spreads { resources: self.resources, horizons: self.horizons, factors: Arc::clone(&self.factors) }
     }
 }
 
 impl Spreads {
-    /// The factors of one pool.
+    /// The factors of one pool, for the key's version.
     pub fn of(&self, key: PoolKey) -> Spread {
-        self.spreads[place(key, self.resources, self.horizons)]
+        self.factors[place(key, self.resources, self.horizons)].of(key.version)
     }
 }
 
@@ -83,7 +120,7 @@ mod tests {
         for family in Family::ALL {
             for (resource, horizon) in [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)] {
                 for statistic in Statistic::ALL {
-                    places.insert(place(PoolKey { family, resource, horizon, statistic }, 2, 3));
+                    places.insert(place(PoolKey { family, version: 0, resource, horizon, statistic }, 2, 3));
                 }
             }
         }
@@ -92,7 +129,7 @@ mod tests {
 
     #[test]
     fn factors_that_were_taken_stay_as_they_were() {
-        let key = PoolKey { family: Family::Gru, resource: 1, horizon: 2, statistic: Statistic::Maximum };
+        let key = PoolKey { family: Family::Gru, version: 0, resource: 1, horizon: 2, statistic: Statistic::Maximum };
         let other = PoolKey { resource: 0, ..key };
         let mut pools = Pools::new(2, 3);
         let before = pools.spreads();
@@ -102,5 +139,29 @@ mod tests {
         assert_eq!(pools.spreads().of(other), Spread::NONE);
         let restored: Pools = bitcode::decode(&bitcode::encode(&pools)).unwrap();
         assert_eq!(restored, pools);
+    }
+
+    #[test]
+    fn a_later_version_goes_by_the_one_before_drawn_out_until_it_has_scores_of_its_own() {
+        let of =
+            |version| PoolKey { family: Family::Lstm, version, resource: 0, horizon: 0, statistic: Statistic::Value };
+        let (before, next) = (of(i64::MIN), of(40));
+        let mut pools = Pools::new(1, 1);
+        assert_eq!(pools.spreads().of(next), Spread::NONE, "nothing is learnt that could be drawn out");
+        (0..POOL_SCORES_MIN + 31).for_each(|_| pools.push(before, Scores { lower: 4.0, upper: 0.8 }));
+        let drawn_out = Spread { lower: 6.0, upper: 0.8 * 1.5 };
+        let spreads = pools.spreads();
+        assert_eq!((spreads.of(before), spreads.of(next)), (Spread { lower: 4.0, upper: 0.8 }, drawn_out));
+        let own = Scores { lower: 0.5, upper: 2.0 };
+        (0..POOL_SCORES_MIN - 1).for_each(|_| pools.push(next, own));
+        assert_eq!(pools.spreads().of(next), drawn_out, "it has too few scores of its own");
+        (0..1000).for_each(|_| pools.push(before, Scores { lower: 9.0, upper: 9.0 }));
+        assert_eq!(pools.spreads().of(next), drawn_out, "the one before says nothing any more");
+        let mut restored: Pools = bitcode::decode(&bitcode::encode(&pools)).unwrap();
+        for pools in [&mut pools, &mut restored] {
+            (0..32).for_each(|_| pools.push(next, own));
+            assert_eq!(pools.spreads().of(next), Spread { lower: 0.5, upper: 2.0 });
+        }
+        assert_eq!(pools, restored);
     }
 }

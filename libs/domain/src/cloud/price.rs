@@ -1,6 +1,6 @@
 //! Instance types and what capacity costs. The names are generic and the prices made up.
 
-use crate::policy::Resource;
+use crate::resource::Resource;
 use crate::sample::Capacity;
 use std::cmp::Ordering;
 use std::sync::Arc;

@@ -3,9 +3,11 @@
 use super::{Evaluation, Outcome, Terms};
 use crate::kpi::CPU_CORES_USED;
 use crate::policy::fixtures::{forecast, workload};
-use crate::policy::{Policy, Resource, Rules, Threshold};
+use crate::policy::{Policy, Rules, Threshold};
 use crate::prediction::{Prediction, ResourceForecast};
+use crate::resource::Resource;
 use crate::sample::{Capacity, Platform};
+use crate::source::SourceName;
 use crate::time::EventTime;
 
 pub(super) const STEP_S: u32 = 300;
@@ -43,14 +45,14 @@ pub(super) fn seen(name: &str, at_s: i64, demand: Option<f64>, cores: Option<f64
     let cpu = ResourceForecast { last: demand, horizons, ..made };
     Prediction {
         workload: workload(name),
-        source: "test".into(),
+        source: SourceName::new("test").unwrap(),
         made_at: EventTime::from_s(at_s),
         step_s: STEP_S,
         resources: vec![cpu],
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: cores.map(one_of),
-        platform: Platform::ObservedOnly,
+        platform: Platform::OBSERVED_ONLY,
     }
 }
 

@@ -4,6 +4,7 @@ use super::Sums;
 use crate::policy::rule_book::RulesFor as _;
 use crate::policy::{RuleBook, Rules};
 use crate::sample::Capacity;
+use crate::source::SourceName;
 use crate::time::EventTime;
 use crate::workload::WorkloadId;
 use std::sync::Arc;
@@ -64,7 +65,7 @@ pub struct Outcome {
     /// Whose demand and capacity.
     pub workload: WorkloadId,
     /// Stream that its samples came from.
-    pub source: Arc<str>,
+    pub source: SourceName,
     /// First instant of the hour.
     pub from: EventTime,
     /// Policy that made the plan.

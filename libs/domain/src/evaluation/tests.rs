@@ -67,7 +67,7 @@ fn the_capacity_is_as_the_chain_says_it_and_so_is_a_plan_that_is_carried_out() {
     assert_eq!(observed.sums.capacity.capacity_core_s, 5.0 * 1800.0);
     assert_eq!(observed.sums.capacity.changes, 1);
     assert_eq!(observed.sums.plan.capacity_core_s, 5.0 * 1800.0, "the planner goes on from there");
-    predictions.iter_mut().for_each(|p| p.platform = Platform::Simulated);
+    predictions.iter_mut().for_each(|p| p.platform = Platform::SIMULATED);
     let applied = outcomes(&mut Evaluation::default(), &terms, &predictions).remove(0);
     assert!(!applied.is_dry_run);
     assert_eq!(applied.sums.plan.capacity_core_s, applied.sums.capacity.capacity_core_s);
@@ -190,7 +190,7 @@ fn a_decision_serves_after_the_lead_time_that_it_was_made_with() {
         }
         let demand = if (step / 12) % 2 == 0 { 1.0 } else { 3.0 };
         let mut prediction = seen("a", 300 * step, Some(demand), None);
-        (prediction.platform, prediction.capacity) = (Platform::Simulated, Some(capacity.clone()));
+        (prediction.platform, prediction.capacity) = (Platform::SIMULATED, Some(capacity.clone()));
         let evaluated = evaluation.step(&terms, &prediction, &"p".into()).expect("each is newer");
         lead_times_s.extend(evaluated.outcomes.iter().map(|hour| hour.lead_time_s));
         if let Decision::Act(action) = evaluated.decision {

@@ -1,7 +1,7 @@
 //! What decisions were worth, as a sentence for people.
 
 use super::sums::{Span, Sums, Worth};
-use crate::policy::wording::number;
+use crate::wording::number;
 
 const HOUR_S: f64 = 3600.0;
 const DAY_S: i64 = 86_400;

@@ -7,6 +7,7 @@ use crate::action::{ActionOutcome, ActionResult};
 use crate::cloud::CapacitySchedule;
 use crate::kpi::{self, Kpi, KpiKind, KpiName};
 use crate::sample::{Capacity, Platform, Sample};
+use crate::source::SourceName;
 use crate::time::EventTime;
 use crate::workload::{WorkloadId, WorkloadIdError};
 use bitcode::{Decode, Encode};
@@ -42,7 +43,7 @@ pub struct FleetSettings {
 #[derive(Clone, Debug)]
 pub struct Fleet {
     settings: FleetSettings,
-    source: Arc<str>,
+    source: SourceName,
     workloads: Vec<FleetWorkload>,
     numbers: BTreeMap<WorkloadId, u32>,
     gaps: Draw,
@@ -83,7 +84,7 @@ impl Fleet {
         let numbers = workloads.iter().map(|w| w.id.clone()).zip(0..).collect();
         let draw = Draw::seeded(settings.seed);
         Ok(Self {
-            source: format!("fleet:{}", settings.name).into(),
+            source: SourceName::new(format!("fleet:{}", settings.name))?,
             workloads,
             numbers,
             gaps: draw.stream(u64::MAX),
@@ -99,7 +100,7 @@ impl Fleet {
     }
 
     /// The stream that its samples name as their source.
-    pub fn source(&self) -> &Arc<str> {
+    pub fn source(&self) -> &SourceName {
         &self.source
     }
 
@@ -168,12 +169,12 @@ impl Fleet {
     fn sample(&self, workload: &FleetWorkload, at: EventTime, kpis: Vec<Kpi>, capacity: Capacity) -> Sample {
         Sample {
             workload: workload.id.clone(),
-            source: Arc::clone(&self.source),
+            source: self.source.clone(),
             at,
             step_s: self.settings.step_s,
             kpis,
             capacity: Some(capacity),
-            platform: Platform::Simulated,
+            platform: Platform::SIMULATED,
         }
     }
 

@@ -3,8 +3,8 @@
 use super::fleet::{Bench, Fleet};
 use super::orders::{Order, Orders};
 use super::rules::GovernorRules;
+use super::ruling::Ruling;
 use super::{Proposal, View};
-use crate::action::{Action, Reason};
 use crate::time::EventTime;
 use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
@@ -20,37 +20,6 @@ pub struct Governor<T> {
     orders: Orders,
     newest_at: Option<EventTime>,
     repeated_at: Option<EventTime>,
-}
-
-/// What is decided about a proposal.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Ruling<T> {
-    /// It is to be carried out, with why it may be among its reasons.
-    Admitted {
-        /// Where the proposal came from.
-        tag: T,
-        /// The action.
-        action: Box<Action>,
-    },
-    /// It is not.
-    Held {
-        /// Where the proposal came from.
-        tag: T,
-        /// Whose capacity.
-        workload: WorkloadId,
-        /// When it was decided.
-        decided_at: EventTime,
-        /// Why it is held.
-        why: Reason,
-    },
-    /// An action that was admitted is withdrawn.
-    Withdrawn(Box<Action>),
-}
-
-impl<T> Ruling<T> {
-    pub(super) fn held(tag: T, action: &Action, why: Reason) -> Self {
-        Self::Held { tag, workload: action.workload.clone(), decided_at: action.decided_at, why }
-    }
 }
 
 /// What became of a record.
@@ -74,17 +43,19 @@ impl<T> Default for Governor<T> {
 }
 
 impl<T: Clone> Governor<T> {
-    /// Takes a proposal in. `partitions` is how many the topic of the predictions has.
+    /// Takes a proposal in; `as_of` is how far its source had come when it was made. `partitions` is how many the topic
+    /// of the predictions has.
     pub fn propose(
         &mut self,
         rules: &GovernorRules,
         partitions: u32,
         fleet: &WorkloadId,
         (tag, proposal): (T, Proposal),
+        as_of: EventTime,
     ) -> Heard<T> {
         let at = proposal.action.decided_at;
         let bench = Bench { rules, partitions, orders: &self.orders, fleet };
-        let rulings = self.fleets.entry(fleet.clone()).or_default().propose(&bench, tag, proposal);
+        let rulings = self.fleets.entry(fleet.clone()).or_default().propose(&bench, (tag, proposal), as_of);
         self.used(at, rulings)
     }
 

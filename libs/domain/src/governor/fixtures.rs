@@ -1,8 +1,9 @@
 //! A governor on made-up proposals and views.
 
-use super::core::{Governor, Heard, Ruling};
+use super::core::{Governor, Heard};
 use super::orders::{Effect, Order, Scope};
 use super::rules::GovernorRules;
+use super::ruling::Ruling;
 use super::{Proposal, View};
 use crate::policy::fixtures::{action, workload};
 use crate::time::EventTime;
@@ -43,8 +44,13 @@ impl Court {
     }
 
     pub(super) fn propose(&mut self, proposal: Proposal) -> Vec<Ruling<String>> {
+        let as_of = proposal.action.decided_at;
+        self.propose_as_of(proposal, as_of)
+    }
+
+    pub(super) fn propose_as_of(&mut self, proposal: Proposal, as_of: EventTime) -> Vec<Ruling<String>> {
         let tag = proposal.action.workload.to_string();
-        rulings(self.governor.propose(&self.rules, PARTITIONS, &fleet(), (tag, proposal)))
+        rulings(self.governor.propose(&self.rules, PARTITIONS, &fleet(), (tag, proposal), as_of))
     }
 
     pub(super) fn view(&mut self, view: View) -> Vec<Ruling<String>> {

@@ -14,6 +14,7 @@ pub mod fleets;
 pub mod orders;
 pub mod proposer;
 pub mod rules;
+mod ruling;
 pub mod sightings;
 
 #[cfg(test)]
@@ -23,11 +24,12 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
-pub use core::{Governor, Heard, Ruling};
+pub use core::{Governor, Heard};
 pub use fleets::Fleets;
 pub use orders::{Effect, Order, Orders, Scope, ScopeError};
 pub use proposer::Proposer;
 pub use rules::GovernorRules;
+pub use ruling::Ruling;
 pub use sightings::Sightings;
 
 use crate::action::Action;
@@ -56,9 +58,9 @@ pub struct Proposal {
 pub struct View {
     /// Partition of the workloads in topic `predictions`.
     pub partition: u32,
-    /// Newest instant that was heard of; its bin is the view's.
+    /// How far the fleet had come; its bin is the view's.
     pub at: EventTime,
-    /// Instant of the prediction with which it is told, not before `at`.
+    /// How far it had come with the prediction with which it is told; not before `at`.
     pub told_at: EventTime,
     /// Workloads that reported within the last hour, or within 36 of their own steps where that is longer.
     pub known: u32,

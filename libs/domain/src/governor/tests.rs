@@ -1,8 +1,9 @@
 //! Rulings on made-up fleets.
 
-use super::core::{Heard, Ruling};
+use super::core::Heard;
 use super::fixtures::*;
 use super::orders::Effect;
+use super::ruling::Ruling;
 use super::{Proposal, View};
 use crate::action::{Mechanism, Verdict};
 use crate::sample::Capacity;

@@ -7,11 +7,12 @@
 //! begins, there is nobody to wait for, and the part comes at the end of the bin.
 
 use super::sum::{QuantileSum, Rise};
-use super::{CARRIED_BINS_MAX, GroupPart, HorizonSum, MemberCount, ResourceSum};
+use super::{CARRIED_BINS_MAX, GroupName, GroupPart, HorizonSum, MemberCount, ResourceSum};
 use crate::forecast::GRID_STEP_S;
 use crate::kpi::KpiName;
 use crate::prediction::{Moment, Prediction, ResourceForecast};
 use crate::quantiles::Quantiles;
+use crate::source::SourceName;
 use crate::time::EventTime;
 use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
@@ -30,7 +31,7 @@ struct Open {
     bin: i64,
     newest_at: EventTime,
     /// Source of the newest record.
-    source: Arc<str>,
+    source: SourceName,
     is_told: bool,
 }
 
@@ -59,12 +60,12 @@ struct MemberResource {
 impl Members {
     /// Takes a member's prediction in. Gives the parts that follow, oldest first: at most that of the bin
     /// before and that of its own.
-    pub fn take(&mut self, group: &WorkloadId, partition: u32, prediction: &Prediction) -> Vec<GroupPart> {
+    pub fn take(&mut self, group: &GroupName, partition: u32, prediction: &Prediction) -> Vec<GroupPart> {
         let (bin, at) = (bin_of(prediction.made_at), prediction.made_at);
         let mut parts = Vec::new();
         if self.open.as_ref().is_none_or(|open| bin > open.bin) {
             parts.extend(self.tell(group, partition));
-            self.open = Some(Open { bin, newest_at: at, source: Arc::clone(&prediction.source), is_told: false });
+            self.open = Some(Open { bin, newest_at: at, source: prediction.source.clone(), is_told: false });
         }
         match self.members.get_mut(&prediction.workload) {
             Some(member) if member.made_at < at => member.take(prediction),
@@ -76,7 +77,7 @@ impl Members {
         if let Some(open) = &mut self.open
             && bin == open.bin
         {
-            (open.newest_at, open.source) = (open.newest_at.max(at), Arc::clone(&prediction.source));
+            (open.newest_at, open.source) = (open.newest_at.max(at), prediction.source.clone());
         }
         if self.is_complete() {
             parts.extend(self.tell(group, partition));
@@ -88,9 +89,9 @@ impl Members {
     /// group has none here any more: gives the part that says so, after which this is to be dropped.
     pub fn hear(
         &mut self,
-        group: &WorkloadId,
+        group: &GroupName,
         partition: u32,
-        source: &Arc<str>,
+        source: &SourceName,
         at: EventTime,
     ) -> Option<Vec<GroupPart>> {
         let open = self.open.as_ref().filter(|open| open.source == *source)?;
@@ -115,7 +116,7 @@ impl Members {
     }
 
     /// The part of the open bin, if it is not told yet.
-    fn tell(&mut self, group: &WorkloadId, partition: u32) -> Option<GroupPart> {
+    fn tell(&mut self, group: &GroupName, partition: u32) -> Option<GroupPart> {
         let open = self.open.as_mut().filter(|open| !open.is_told)?;
         open.is_told = true;
         let bin = open.bin;

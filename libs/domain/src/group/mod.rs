@@ -15,20 +15,51 @@ pub mod sum;
 use crate::kpi::KpiName;
 use crate::prediction::ResourceForecast;
 use crate::time::EventTime;
-use crate::workload::WorkloadId;
+use crate::workload::{WorkloadId, WorkloadIdError};
 use bitcode::{Decode, Encode};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use sum::{QuantileSum, Rise};
 
 /// A member that is silent counts with its last forecast for so many bins, and then no more.
 pub const CARRIED_BINS_MAX: i64 = 3;
 
+/// Name of a group. It is the key of what is said of the group, so what makes a workload's id makes one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct GroupName(WorkloadId);
+
+impl GroupName {
+    /// Checks and wraps a name.
+    ///
+    /// # Errors
+    /// As [`WorkloadId::new`].
+    pub fn new(text: &str) -> Result<Self, WorkloadIdError> {
+        WorkloadId::new(text).map(Self)
+    }
+
+    /// As the key of the group's records.
+    pub fn key(&self) -> &WorkloadId {
+        &self.0
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl fmt::Display for GroupName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// A record of topic `group-parts`: what the members of a group that lie in one partition add up to.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct GroupPart {
     /// Name of the group.
-    pub group: WorkloadId,
+    pub group: GroupName,
     /// Partition of the members.
     pub partition: u32,
     /// Instant of the newest forecast in it. Its bin is what the part is as of.
@@ -112,7 +143,7 @@ impl HorizonSum {
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupPrediction {
     /// Name of the group.
-    pub group: WorkloadId,
+    pub group: GroupName,
     /// Instant of the newest forecast in it: no later sample went into it.
     pub made_at: EventTime,
     /// How many members it is of.

@@ -2,9 +2,9 @@
 
 use super::history::{DAY_S, History};
 use crate::action::Reason;
-use crate::policy::proposal::Direction;
-use crate::policy::wording::{instant, reason};
+use crate::resource::Direction;
 use crate::time::EventTime;
+use crate::wording::{instant, reason};
 
 /// How often actions may come, in event time.
 #[derive(Clone, Debug, PartialEq)]

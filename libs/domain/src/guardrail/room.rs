@@ -1,6 +1,6 @@
 //! How much capacity an action may ask for: bounds of the workload and the size of one step.
 
-use crate::policy::proposal::Direction;
+use crate::resource::Direction;
 use crate::sample::Capacity;
 
 /// Bounds of a workload's capacity. An increase never ends outside of them, a decrease never

@@ -3,8 +3,8 @@
 
 use crate::action::Reason;
 use crate::kpi::{ERRORS_PER_S, KpiName, LATENCY_MS};
-use crate::policy::wording::{cores, number, reason};
 use crate::prediction::Signal;
+use crate::wording::{cores, number, reason};
 use std::sync::Arc;
 
 /// CPU has fallen when its newest value is below this multiple of what it was before.

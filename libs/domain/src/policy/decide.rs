@@ -5,15 +5,16 @@ use super::cost::plan;
 use super::floor;
 use super::live::{Live, Surge};
 use super::proactive::{Ahead, Prices, Settings, Track};
-use super::proposal::{Direction, Need, Proposal, propose};
+use super::proposal::{Need, Proposal, propose};
 use super::rate::{RateView, judge};
 use super::rules::{Policy, Rules};
-use super::wording::{capacity as capacity_words, capacity_gone_by, instant, reason};
 use crate::action::{Action, Mechanism, Reason, Verdict};
 use crate::guardrail::history::DAY_S;
 use crate::guardrail::{History, Room};
 use crate::prediction::Prediction;
+use crate::resource::Direction;
 use crate::sample::Capacity;
+use crate::wording::{capacity as capacity_words, capacity_gone_by, instant, reason};
 use std::sync::Arc;
 
 /// What is to be done about a workload.

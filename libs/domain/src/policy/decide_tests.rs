@@ -97,7 +97,7 @@ fn the_proactive_policy_sizes_what_is_constant_and_what_is_idle() {
         let (mut planning, mut last) = (Planning::default(), None);
         for i in 0..4 * 288 {
             let mut p = prediction("w", i * 300, 0.0, 2.0, 1);
-            (p.platform, p.step_s) = (Platform::ObservedOnly, 300);
+            (p.platform, p.step_s) = (Platform::OBSERVED_ONLY, 300);
             p.resources[0].last = Some(use_now);
             p.resources[1].last = Some(2.0 * GIB);
             if let Some(Decision::Act(action)) = planning.step(&Rules::default(), &p, &"p".into()) {
@@ -216,7 +216,7 @@ fn a_dry_runs_plan_goes_on_from_itself_and_is_proposed_again_when_it_is_void() {
         let mut planning = Planning::default();
         let predictions = (0..48).map(|i| {
             let mut p = prediction("host", i * 300, cores, 2.0, 1);
-            (p.platform, p.step_s) = (Platform::ObservedOnly, 300);
+            (p.platform, p.step_s) = (Platform::OBSERVED_ONLY, 300);
             p.resources[0].last = Some(cores);
             p
         });

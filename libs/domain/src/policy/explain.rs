@@ -2,11 +2,11 @@
 
 use super::decide::mechanism_words;
 use super::grounds::Grounds;
-use super::resource::Resource;
-use super::wording::{bytes, capacity, instant, number};
 use crate::action::{Action, Evidence, Reason, Verdict};
 use crate::prediction::Prediction;
+use crate::resource::Resource;
 use crate::sample::Capacity;
+use crate::wording::{bytes, capacity, instant, number};
 
 /// The action with its numbers and reasons, one to a line, ending with a line feed. `planned` is what was planned when it
 /// was decided; where that is not known its numbers tell.

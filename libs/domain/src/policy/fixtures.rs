@@ -7,6 +7,7 @@ use crate::policy::{Policy, Rules, Threshold};
 use crate::prediction::{HorizonForecast, Interval, Prediction, Reading, ResourceForecast};
 use crate::quantiles::{QUANTILE_LEVELS, Quantiles};
 use crate::sample::{Capacity, Platform, Sample};
+use crate::source::SourceName;
 use crate::time::EventTime;
 use crate::workload::WorkloadId;
 
@@ -58,14 +59,14 @@ pub(crate) fn forecast(kpi: &str, median: f64, relative_width: f64) -> ResourceF
 pub(crate) fn prediction(name: &str, at_s: i64, cores: f64, gib: f64, replicas: u32) -> Prediction {
     Prediction {
         workload: workload(name),
-        source: "fleet:test".into(),
+        source: SourceName::new("fleet:test").unwrap(),
         made_at: EventTime::from_s(at_s),
         step_s: 60,
         resources: vec![forecast(CPU_CORES_USED, cores, 0.05), forecast(MEMORY_BYTES, gib * GIB, 0.05)],
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: Some(capacity(replicas)),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 
@@ -140,6 +141,6 @@ pub(crate) fn action(name: &str, at_s: i64, from: u32, to: u32) -> Action {
         dry_run: false,
         evidence: Vec::new(),
         reasons: Vec::new(),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }

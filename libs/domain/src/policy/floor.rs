@@ -3,15 +3,15 @@
 use super::decide::Facts;
 use super::live::{Live, Peaks, Surge};
 use super::proactive::propose::{MEMORY_PEAK_DAYS, forecast_of};
-use super::proposal::{Direction, Need, Proposal};
+use super::proposal::{Need, Proposal};
 use super::rate::judge;
-use super::resource::Resource;
 use super::rules::Rules;
-use super::wording::{number, reason};
 use crate::action::Reason;
 use crate::guardrail::strain::strained;
 use crate::guardrail::{Guardrails, Room};
+use crate::resource::{Direction, Resource};
 use crate::sample::Capacity;
+use crate::wording::{number, reason};
 
 /// Use above the capacity within a week says that the capacity does not cap it.
 const PASSES_WITHIN_S: i64 = 7 * 86_400;

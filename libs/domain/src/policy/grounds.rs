@@ -6,9 +6,9 @@ use super::cost::plan;
 use super::decide::{Decision, Facts, is_sound, proposed};
 use super::proactive::Alternative;
 use super::proactive::propose::forecast_of;
-use super::resource::Resource;
 use super::rules::{Policy, Rules};
 use crate::guardrail::history::DAY_S;
+use crate::resource::Resource;
 use crate::sample::Capacity;
 
 /// What a decision goes by.

@@ -60,13 +60,15 @@ impl Markets {
 mod tests {
     use super::*;
     use crate::policy::proactive::{BinDemand, Budget, RULES, Weights, Worth};
+    use crate::source::SourceName;
     use crate::stream::silence::Sources;
     use crate::time::EventTime;
 
     fn source(name: &str) -> SourceNumber {
         let mut sources = Sources::default();
-        sources.observe(&"first".into(), EventTime::from_s(0));
-        sources.observe(&name.into(), EventTime::from_s(0)).source
+        let mut of = |name: &str| sources.observe(&SourceName::new(name).unwrap(), EventTime::from_s(0)).source;
+        of("first");
+        of(name)
     }
 
     fn take_in(prices: &mut Prices, bins: usize) {

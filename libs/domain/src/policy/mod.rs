@@ -19,12 +19,10 @@ pub mod planning;
 pub mod proactive;
 pub mod proposal;
 pub mod rate;
-pub mod resource;
 pub mod rule_book;
 pub mod rules;
 pub mod sizing;
 pub mod threshold;
-pub(crate) mod wording;
 
 #[cfg(test)]
 mod decide_tests;
@@ -46,7 +44,6 @@ pub use outlook::{ForecastChoice, Target};
 pub use planning::Planning;
 pub use proactive::Proactive;
 pub use rate::{PerReplica, RateRule};
-pub use resource::Resource;
 pub use rule_book::{RuleBook, RulesFor};
 pub use rules::{DryRun, Policy, Rules, RulesError};
 pub use sizing::{InstanceType, Sizing};

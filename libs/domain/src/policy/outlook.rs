@@ -1,11 +1,11 @@
 //! Which number of a prediction a policy goes by.
 
-use super::resource::Resource;
 use super::threshold::Outlook;
-use super::wording::number;
 use crate::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
 use crate::quantiles::Quantiles;
+use crate::resource::Resource;
 use crate::sample::Capacity;
+use crate::wording::number;
 
 /// What is forecast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

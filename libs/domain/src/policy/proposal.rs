@@ -2,21 +2,12 @@
 //! decrease needs the consent of every resource.
 
 use super::outlook::{Chosen, ForecastChoice};
-use super::resource::Resource;
 use super::threshold::{Call, Outlook, Threshold};
-use super::wording::{amount_gone_by, model, number, reason};
 use crate::action::{Evidence, Reason};
 use crate::prediction::Prediction;
+use crate::resource::{Direction, Resource};
 use crate::sample::Capacity;
-
-/// Whether capacity grows or shrinks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// More.
-    Out,
-    /// Less.
-    In,
-}
+use crate::wording::{amount_gone_by, model, number, reason};
 
 /// Capacity that the demand needs, over all replicas; `None` for a resource that asks for nothing
 /// and stays as it is.

@@ -5,10 +5,10 @@ use super::outlook::ForecastChoice;
 use super::proactive::budget::{Budget, Counted};
 use super::proactive::{Aim, Proactive};
 use super::rate::{PerReplica, RateRule};
-use super::resource::Resource;
 use super::sizing::Sizing;
 use super::threshold::Threshold;
 use crate::guardrail::Guardrails;
+use crate::resource::Resource;
 use crate::sample::Platform;
 
 /// The policies that there are.
@@ -50,12 +50,9 @@ impl Default for DryRun {
 
 impl DryRun {
     /// Whether an action on that platform is a dry run. What is only observed cannot be changed.
-    pub const fn on(self, platform: Platform) -> bool {
-        match platform {
-            Platform::ObservedOnly => true,
-            Platform::Simulated => self.simulated,
-            Platform::Kubernetes | Platform::OpenStack => self.elsewhere,
-        }
+    pub fn on(self, platform: Platform) -> bool {
+        let configured = if platform == Platform::SIMULATED { self.simulated } else { self.elsewhere };
+        configured || platform == Platform::OBSERVED_ONLY
     }
 }
 
@@ -303,8 +300,8 @@ mod tests {
     #[test]
     fn what_is_only_observed_is_always_a_dry_run() {
         let live = DryRun { simulated: false, elsewhere: false };
-        assert!(live.on(Platform::ObservedOnly));
-        assert!(!live.on(Platform::Kubernetes) && !live.on(Platform::Simulated));
-        assert!(DryRun::default().on(Platform::OpenStack) && !DryRun::default().on(Platform::Simulated));
+        assert!(live.on(Platform::OBSERVED_ONLY));
+        assert!(!live.on(Platform::KUBERNETES) && !live.on(Platform::SIMULATED));
+        assert!(DryRun::default().on(Platform::OPENSTACK) && !DryRun::default().on(Platform::SIMULATED));
     }
 }

@@ -1,11 +1,11 @@
 //! From a need to a capacity that the mechanism can make: whole replicas, grains of a limit, or
 //! an instance type from the list.
 
-use super::proposal::{Direction, Need};
-use super::resource::Resource;
+use super::proposal::Need;
 use crate::action::Mechanism;
 use crate::cloud::PriceList;
 use crate::guardrail::{Room, Step};
+use crate::resource::{Direction, Resource};
 use crate::sample::{Capacity, Platform};
 
 pub use crate::cloud::InstanceType;
@@ -36,10 +36,8 @@ impl Sizing {
     /// The mechanism for a workload: the configured one, else replicas; for what is observed only,
     /// limits, since a single machine shows best by its size what it should have been.
     pub fn mechanism(&self, platform: Platform) -> Mechanism {
-        self.mechanism.unwrap_or(match platform {
-            Platform::ObservedOnly => Mechanism::Limits,
-            Platform::Simulated | Platform::Kubernetes | Platform::OpenStack => Mechanism::Replicas,
-        })
+        let usual = if platform == Platform::OBSERVED_ONLY { Mechanism::Limits } else { Mechanism::Replicas };
+        self.mechanism.unwrap_or(usual)
     }
 
     /// The room that one step leaves. An increase may go to what covers `known` in one, within `step.replicas_max`.

@@ -6,11 +6,11 @@
 use super::reassembly::{Place, Reassembly, Verdict};
 use super::source_clock::{SourceClock, Standing};
 use crate::slots::Slots;
+use crate::source::SourceName;
 use crate::time::EventTime;
 use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 /// What is admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub struct Arrival<'a, T> {
     /// Whose sample.
     pub workload: &'a WorkloadId,
     /// Stream that it came from.
-    pub source: &'a Arc<str>,
+    pub source: &'a SourceName,
     /// Its instant.
     pub at: EventTime,
     /// Its sampling step, in seconds.
@@ -47,6 +47,9 @@ pub struct Arrival<'a, T> {
 pub struct Released<T> {
     /// Its bin on the grid of its workload's step.
     pub bin: i64,
+    /// When its turn had come by its source's clock: behind a gap, when the watermark had passed that. It follows from
+    /// what there is of its workload, not from the order in which that came.
+    pub turn_at: EventTime,
     /// What was held.
     pub item: T,
 }
@@ -54,7 +57,7 @@ pub struct Released<T> {
 /// The admission of one partition.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct Admission<T> {
-    sources: BTreeMap<Arc<str>, Source>,
+    sources: BTreeMap<SourceName, Source>,
     lanes: Slots<Lane<T>>,
 }
 
@@ -68,10 +71,29 @@ struct Source {
 
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 struct Lane<T> {
-    source: Arc<str>,
+    source: SourceName,
     step_s: u32,
     waits_for: Option<EventTime>,
+    /// By the grid bin, when the turn of the one that went out last had come.
+    turn_bin: i64,
     reassembly: Reassembly<T>,
+}
+
+impl<T> Lane<T> {
+    fn new(source: &SourceName, step_s: u32) -> Self {
+        Self { source: source.clone(), step_s, waits_for: None, turn_bin: i64::MIN, reassembly: Reassembly::default() }
+    }
+
+    /// Gives out whose turn has come by a watermark.
+    fn release(&mut self, settings: &AdmissionSettings, watermark_bin: i64, released: &mut Vec<Released<T>>) {
+        let (mut last, mut turn_bin) = (self.reassembly.last_bin(), self.turn_bin);
+        self.reassembly.release(watermark_bin, |bin, item| {
+            let follows = last.replace(bin) == Some(bin - 1);
+            turn_bin = if follows { turn_bin.max(bin) } else { bin + i64::from(settings.lateness_steps) };
+            released.push(Released { bin, turn_at: EventTime::of_bin(turn_bin, self.step_s), item });
+        });
+        self.turn_bin = turn_bin;
+    }
 }
 
 impl<T> Default for Admission<T> {
@@ -115,10 +137,12 @@ impl<T> Admission<T> {
         let Some(newest) = self.sources.get(source).map(|s| s.clock.newest()) else { return Verdict::Late };
         let watermark_bin = newest.bin(step_s) - i64::from(settings.lateness_steps);
         let place = Place { bin: at.bin(step_s), watermark_bin, is_ahead: standing != Standing::Current };
-        let Some(lane) = self.lane_for(workload, source, (at, step_s), place, released) else { return Verdict::Late };
+        let Some(lane) = self.lane_for(settings, (workload, source), (at, step_s), place, released) else {
+            return Verdict::Late;
+        };
         let verdict = lane.reassembly.offer(place, item);
         if verdict == Verdict::Accepted {
-            lane.reassembly.release(watermark_bin, |bin, item| released.push(Released { bin, item }));
+            lane.release(settings, watermark_bin, released);
             self.await_head(settings, workload);
             self.release_waiting(settings, source, newest, released);
         }
@@ -129,14 +153,14 @@ impl<T> Admission<T> {
         &mut self,
         settings: &AdmissionSettings,
         workload: &WorkloadId,
-        source: &Arc<str>,
+        source: &SourceName,
         at: EventTime,
         step_s: u32,
     ) -> Standing {
         let Some(known) = self.sources.get_mut(source) else {
             let next_sweep = at.plus_s(i64::from(settings.forget_after_s));
             let clock = SourceClock::starting(workload, at);
-            self.sources.insert(Arc::clone(source), Source { clock, waiting: BTreeSet::new(), next_sweep });
+            self.sources.insert(source.clone(), Source { clock, waiting: BTreeSet::new(), next_sweep });
             return Standing::Current;
         };
         let ahead_s = i64::from(settings.ahead_s).max(i64::from(settings.lateness_steps + 1) * i64::from(step_s));
@@ -146,7 +170,7 @@ impl<T> Admission<T> {
     fn release_waiting(
         &mut self,
         settings: &AdmissionSettings,
-        source: &Arc<str>,
+        source: &SourceName,
         newest: EventTime,
         released: &mut Vec<Released<T>>,
     ) {
@@ -157,7 +181,7 @@ impl<T> Admission<T> {
             let Some(lane) = self.lanes.get_mut(&workload) else { continue };
             lane.waits_for = None;
             let watermark_bin = newest.bin(lane.step_s) - i64::from(settings.lateness_steps);
-            lane.reassembly.release(watermark_bin, |bin, item| released.push(Released { bin, item }));
+            lane.release(settings, watermark_bin, released);
             self.await_head(settings, &workload);
         }
     }
@@ -166,15 +190,13 @@ impl<T> Admission<T> {
     /// sample of another step that is late, or not newer than the lane, has no lane.
     fn lane_for(
         &mut self,
-        workload: &WorkloadId,
-        source: &Arc<str>,
+        settings: &AdmissionSettings,
+        (workload, source): (&WorkloadId, &SourceName),
         (at, step_s): (EventTime, u32),
         place: Place,
         released: &mut Vec<Released<T>>,
     ) -> Option<&mut Lane<T>> {
-        let new_lane =
-            || Lane { source: Arc::clone(source), step_s, waits_for: None, reassembly: Reassembly::default() };
-        let lane = self.lanes.get_or_insert_with(workload, new_lane);
+        let lane = self.lanes.get_or_insert_with(workload, || Lane::new(source, step_s));
         if lane.step_s == step_s && lane.source == *source {
             return Some(lane);
         }
@@ -189,10 +211,10 @@ impl<T> Admission<T> {
             known.waiting.remove(&(instant, workload.clone()));
         }
         if lane.step_s != step_s {
-            lane.reassembly.flush(|bin, item| released.push(Released { bin, item }));
-            *lane = new_lane();
+            lane.release(settings, i64::MAX, released);
+            *lane = Lane::new(source, step_s);
         }
-        lane.source = Arc::clone(source);
+        lane.source = source.clone();
         Some(lane)
     }
 
@@ -218,7 +240,7 @@ impl<T> Admission<T> {
 
     /// The workloads to forget: those of `source` without a sample for long, by its clock. They
     /// are looked for once in a quarter of that time.
-    pub fn forget_silent(&mut self, settings: &AdmissionSettings, source: &Arc<str>) -> BTreeSet<WorkloadId> {
+    pub fn forget_silent(&mut self, settings: &AdmissionSettings, source: &SourceName) -> BTreeSet<WorkloadId> {
         let mut silent = BTreeSet::new();
         let Some(known) = self.sources.get_mut(source) else { return silent };
         let newest = known.clock.newest();

@@ -5,7 +5,7 @@
 //! mapped in another unit. One of them must not move a mean of seven days, let alone capacity.
 
 use crate::kpi::{Kpi, KpiKind};
-use crate::policy::Resource;
+use crate::resource::Resource;
 use crate::sample::Sample;
 use crate::time::EventTime;
 use bitcode::{Decode, Encode};
@@ -165,6 +165,7 @@ mod tests {
     use super::*;
     use crate::kpi::{CPU_CORES_USED, KpiName, MEMORY_BYTES};
     use crate::sample::{Capacity, Platform};
+    use crate::source::SourceName;
     use crate::workload::WorkloadId;
     use proptest::prelude::*;
 
@@ -177,7 +178,7 @@ mod tests {
     fn sample(cpu: f64, memory: f64, capacity: Option<f64>) -> Sample {
         Sample {
             workload: WorkloadId::new("vm-1").unwrap(),
-            source: "fleet:test".into(),
+            source: SourceName::new("fleet:test").unwrap(),
             at: EventTime::from_s(60),
             step_s: 60,
             kpis: vec![kpi("latency_ms", -1.0), kpi(MEMORY_BYTES, memory), kpi(CPU_CORES_USED, cpu)],
@@ -187,7 +188,7 @@ mod tests {
                 memory_bytes_per_replica: 1e9,
                 instance_type: None,
             }),
-            platform: Platform::Simulated,
+            platform: Platform::SIMULATED,
         }
     }
 

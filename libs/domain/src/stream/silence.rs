@@ -5,10 +5,10 @@
 //! A workload is silent by the clock of its own source: a trace of last year does not age by today's
 //! samples.
 
+use crate::source::SourceName;
 use crate::time::EventTime;
 use bitcode::{Decode, Encode};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// A workload without records for so many seconds of its source's event time is forgotten: a day more
 /// than the topics keep records.
@@ -30,7 +30,7 @@ struct Source {
 
 /// The sources of a partition.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
-pub struct Sources(BTreeMap<Arc<str>, Source>);
+pub struct Sources(BTreeMap<SourceName, Source>);
 
 /// A source after a record of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +43,11 @@ pub struct Observed {
 
 impl Sources {
     /// Takes in that a source has a record of `at`.
-    pub fn observe(&mut self, source: &Arc<str>, at: EventTime) -> Observed {
+    pub fn observe(&mut self, source: &SourceName, at: EventTime) -> Observed {
         let Some(known) = self.0.get_mut(source) else {
             let number = SourceNumber(self.0.len() as u32);
             let next_sweep = at.plus_s(SWEEP_EVERY_S);
-            self.0.insert(Arc::clone(source), Source { number, newest: at, next_sweep });
+            self.0.insert(source.clone(), Source { number, newest: at, next_sweep });
             return Observed { source: number, forget_before: None };
         };
         known.newest = known.newest.max(at);
@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn each_source_has_a_clock_of_its_own_and_sweeps_are_rare() {
-        let (mut sources, a, b) = (Sources::default(), Arc::from("a"), Arc::from("b"));
+        let name = |text: &str| SourceName::new(text).unwrap();
+        let (mut sources, a, b) = (Sources::default(), name("a"), name("b"));
         let at = |days: i64| EventTime::from_s(days * 86_400);
         let first = sources.observe(&a, at(0));
         assert_eq!(first.forget_before, None);

@@ -125,18 +125,19 @@ mod tests {
     use super::*;
     use crate::kpi::{Kpi, KpiName};
     use crate::sample::{Capacity, Platform};
+    use crate::source::SourceName;
     use crate::time::EventTime;
     use crate::workload::WorkloadId;
 
     fn sample(kind: KpiKind, value: f64) -> Sample {
         Sample {
             workload: WorkloadId::new("vm-1").unwrap(),
-            source: "fleet:test".into(),
+            source: SourceName::new("fleet:test").unwrap(),
             at: EventTime::from_s(60),
             step_s: 60,
             kpis: vec![Kpi { name: KpiName::new("x"), kind, unit: "1".into(), value: Some(value) }],
             capacity: None,
-            platform: Platform::Simulated,
+            platform: Platform::SIMULATED,
         }
     }
 

@@ -7,12 +7,12 @@ use super::{Layout, date};
 use crate::stage::Taken;
 use anyhow::{Context as _, Result, bail, ensure};
 use prescale_bus::crash_point::CrashPoint;
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::marker::PhantomData;
 use std::path::Path;
-use std::sync::Arc;
 
 /// A journal that got none of so many records of its partition is closed.
 const IDLE_RECORDS: u64 = 20_000;
@@ -33,7 +33,7 @@ struct Open {
     first: Option<(i64, EventTime)>,
     last_offset: i64,
     rows: usize,
-    sources: BTreeSet<Arc<str>>,
+    sources: BTreeSet<SourceName>,
     /// Records of the partition that came when the last one of this day came.
     appended_at: u64,
 }
@@ -44,7 +44,7 @@ impl Open {
         self.last_offset = offset;
         self.rows += value.rows();
         if !self.sources.contains(value.source()) {
-            self.sources.insert(Arc::clone(value.source()));
+            self.sources.insert(value.source().clone());
         }
         self.appended_at = came;
     }
@@ -57,7 +57,7 @@ pub(super) struct Days<C> {
     open: BTreeMap<i64, Open>,
     /// By day, the last position that its files hold; -1 for none.
     closed: BTreeMap<i64, i64>,
-    newest_ms: BTreeMap<Arc<str>, i64>,
+    newest_ms: BTreeMap<SourceName, i64>,
     /// Days of which a record that came again was compared with what is archived.
     compared: BTreeSet<i64>,
     came: u64,
@@ -101,7 +101,7 @@ impl<C: Tabular> Days<C> {
             first.get_or_insert((entry.offset, value.at()));
             last_offset = entry.offset;
             rows += value.rows();
-            sources.insert(Arc::clone(value.source()));
+            sources.insert(value.source().clone());
             Ok(())
         })?;
         if last_offset <= self.closed_to(day)? {
@@ -147,7 +147,7 @@ impl<C: Tabular> Days<C> {
         if self.newest_ms.len() >= REMEMBERED_MAX {
             self.newest_ms.clear();
         }
-        let newest = self.newest_ms.entry(Arc::clone(value.source())).or_insert(i64::MIN);
+        let newest = self.newest_ms.entry(value.source().clone()).or_insert(i64::MIN);
         *newest = value.at().as_ms().max(*newest);
         let begins = self.open.get(&day).and_then(|open| open.first);
         let span_ms = begins.map_or(0, |(_, first)| value.at().as_ms().abs_diff(first.as_ms()));

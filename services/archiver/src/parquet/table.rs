@@ -13,10 +13,11 @@ use prescale_domain::calibration::Statistic;
 use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint};
 use prescale_domain::kpi::KpiName;
-use prescale_domain::policy::Resource;
 use prescale_domain::prediction::{Interval, Prediction, ResourceForecast};
 use prescale_domain::quantiles::{LEVELS, QUANTILE_LEVELS, Quantiles};
+use prescale_domain::resource::Resource;
 use prescale_domain::sample::Capacity;
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use std::collections::BTreeSet;
@@ -30,7 +31,7 @@ pub(crate) trait Tabular: Contract + Send {
     type Rows: Rows<Self>;
 
     /// The stream that it follows from.
-    fn source(&self) -> &Arc<str>;
+    fn source(&self) -> &SourceName;
 
     /// How many rows it has.
     fn rows(&self) -> usize;
@@ -55,7 +56,7 @@ pub(crate) trait Rows<C>: Default {
 impl Tabular for Fingerprint {
     type Rows = FingerprintRows;
 
-    fn source(&self) -> &Arc<str> {
+    fn source(&self) -> &SourceName {
         &self.source
     }
 
@@ -67,7 +68,7 @@ impl Tabular for Fingerprint {
 impl Tabular for Prediction {
     type Rows = PredictionRows;
 
-    fn source(&self) -> &Arc<str> {
+    fn source(&self) -> &SourceName {
         &self.source
     }
 

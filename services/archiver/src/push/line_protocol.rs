@@ -12,9 +12,9 @@ use super::pieces::{Encode, Encoder, Pieces};
 use crate::features::{EXTRA, Selection};
 use prescale_domain::fingerprint::Fingerprint;
 use prescale_domain::group::GroupPrediction;
-use prescale_domain::policy::Resource;
 use prescale_domain::prediction::{Interval, Prediction, ResourceForecast};
 use prescale_domain::quantiles::{QUANTILE_LEVELS, Quantiles};
+use prescale_domain::resource::Resource;
 use std::io::Write as _;
 use std::sync::Arc;
 

@@ -19,9 +19,9 @@ use crate::features::Selection;
 use prescale_domain::calibration::Statistic;
 use prescale_domain::fingerprint::Fingerprint;
 use prescale_domain::group::GroupPrediction;
-use prescale_domain::policy::Resource;
 use prescale_domain::prediction::{Interval, Prediction, ResourceForecast};
 use prescale_domain::quantiles::{QUANTILE_LEVELS, Quantiles};
+use prescale_domain::resource::Resource;
 use prost::Message;
 use std::sync::Arc;
 
@@ -224,6 +224,7 @@ fn push_statistic(
 mod tests {
     use super::*;
     use crate::examples;
+    use prescale_domain::source::SourceName;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
@@ -325,7 +326,7 @@ mod tests {
         ) {
             prop_assume!(last.is_finite());
             let mut fingerprint = examples::fingerprint("web", at_s);
-            fingerprint.source = source.as_str().into();
+            fingerprint.source = SourceName::new(source.as_str()).unwrap();
             fingerprint.kpis[0].last = Some(last);
             let got = decoded(&RemoteWrite::new(Selection::of(&[]).unwrap()), &fingerprint);
             let labels = format!(

@@ -5,6 +5,7 @@ use crate::testing::{Mishap, Mishappen, TestBus};
 use prescale_chassis::HealthRegistry;
 use prescale_domain::kpi::{Kpi, KpiKind, KpiName};
 use prescale_domain::sample::Platform;
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use tokio_util::sync::CancellationToken;
@@ -13,12 +14,12 @@ fn placed(minute: i64, value: f64) -> PlacedSample {
     let kpi = Kpi { name: KpiName::new("x"), kind: KpiKind::Gauge, unit: "1".into(), value: Some(value) };
     let sample = Sample {
         workload: WorkloadId::new("vm-1").unwrap(),
-        source: "test".into(),
+        source: SourceName::new("test").unwrap(),
         at: EventTime::from_s(60 * minute),
         step_s: 60,
         kpis: vec![kpi],
         capacity: None,
-        platform: Platform::ObservedOnly,
+        platform: Platform::OBSERVED_ONLY,
     };
     PlacedSample { sample, place: minute.to_string() }
 }

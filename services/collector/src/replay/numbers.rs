@@ -1,8 +1,8 @@
 //! Columns of numbers that a file's reader took for text, since a few of their values are none, or are beyond 64
 //! bits: they are computed with as numbers, and the log says which values were the reason.
 
-use super::trace::text_column;
 use anyhow::{Context as _, Result};
+use arrow::array::{AsArray, RecordBatch, StringArray};
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::DataFusionError;
@@ -13,6 +13,11 @@ use std::fmt;
 /// Whether a type is a text's.
 pub(super) fn is_text(kind: &DataType) -> bool {
     matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+/// A column that is text already.
+pub(super) fn text_column(batch: &RecordBatch, column: usize) -> Result<&StringArray> {
+    batch.column(column).as_string_opt::<i32>().context("the workload's column is no text")
 }
 
 /// A value and where it stands in the file.

@@ -9,6 +9,7 @@ use crate::event::ReplayReport;
 use anyhow::Result;
 use futures::StreamExt as _;
 use prescale_domain::sample::Sample;
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use std::ops::ControlFlow;
 
@@ -39,7 +40,7 @@ pub fn read_samples(
         let Range { from_ms, to_ms } = plan.range;
         opened(TraceExtent { rows: plan.rows_in_range, step_s: plan.step_s, from: EventTime::from_ms(from_ms) });
         let mut stream = plan.trace.ordered(Range { from_ms, to_ms }).await?;
-        let maker = SampleMaker::new(&plan.trace, "replay:trace", plan.step_s);
+        let maker = SampleMaker::new(&plan.trace, SourceName::new("replay:trace")?, plan.step_s);
         let mut progress = Progress::starting(plan.rows_without_instant);
         while let Some(batch) = stream.next().await.transpose().map_err(cannot_order)? {
             let rows = maker.rows(&batch)?;

@@ -1,11 +1,13 @@
 //! Rows of an ordered trace to samples. Each row becomes one, or is dropped with a reason.
 
-use super::trace::{AT, FIRST_KPI, Trace, WORKLOAD, text_column};
+use super::numbers::text_column;
+use super::trace::{AT, FIRST_KPI, Trace, WORKLOAD};
 use anyhow::{Context as _, Result};
 use arrow::array::{Array, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Float64Type, Int64Type};
 use prescale_domain::kpi::{Kpi, KpiKind, KpiName};
 use prescale_domain::sample::{Capacity, Platform, Sample};
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use std::sync::Arc;
@@ -47,7 +49,7 @@ impl DropReason {
 
 /// What all samples of a trace share.
 pub(crate) struct SampleMaker {
-    source: Arc<str>,
+    source: SourceName,
     step_s: u32,
     kpis: Vec<(KpiName, KpiKind, Arc<str>)>,
     has_capacity: bool,
@@ -64,9 +66,9 @@ pub(crate) struct Rows<'a> {
 
 impl SampleMaker {
     /// Of a trace, under the name of its source.
-    pub(crate) fn new(trace: &Trace, source: &str, step_s: u32) -> Self {
+    pub(crate) fn new(trace: &Trace, source: SourceName, step_s: u32) -> Self {
         let kpis = trace.kpis().map(|k| (KpiName::new(&k.name), k.kind, Arc::from(k.unit))).collect();
-        Self { source: source.into(), step_s, kpis, has_capacity: trace.has_capacity() }
+        Self { source, step_s, kpis, has_capacity: trace.has_capacity() }
     }
 
     /// Looks at a batch of [`Trace::ordered`].
@@ -141,12 +143,12 @@ impl Rows<'_> {
         });
         Ok(Sample {
             workload,
-            source: Arc::clone(&self.maker.source),
+            source: self.maker.source.clone(),
             at: EventTime::from_ms(self.at_ms(row)),
             step_s: self.maker.step_s,
             kpis,
             capacity,
-            platform: Platform::ObservedOnly,
+            platform: Platform::OBSERVED_ONLY,
         })
     }
 }

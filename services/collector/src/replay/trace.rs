@@ -2,10 +2,10 @@
 //! workload, with what the mapping says computed.
 
 use super::mapping::{InstantUnit, Mapping, kind_and_unit};
-use super::numbers::{Survey, is_text, survey, with_numbers};
+use super::numbers::{Survey, is_text, survey, text_column, with_numbers};
 use super::step::{WorkloadInstants, most_frequent_step_s};
 use anyhow::{Context as _, Result, bail, ensure};
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Int64Type, TimeUnit};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
@@ -379,10 +379,6 @@ pub(super) fn listed(columns: &[&str]) -> String {
         Some((first, rest)) if !rest.is_empty() => format!("{} and {} more", first.join(", "), rest.len()),
         _ => columns.join(", "),
     }
-}
-
-pub(super) fn text_column(batch: &RecordBatch, column: usize) -> Result<&arrow::array::StringArray> {
-    batch.column(column).as_string_opt::<i32>().context("the workload's column is no text")
 }
 
 /// A file's rows, by its name's end.

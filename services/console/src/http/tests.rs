@@ -4,6 +4,7 @@ use super::*;
 use crate::view::{Bounds, Fact, View};
 use prescale_chassis::Secret;
 use prescale_domain::sample::{Platform, Sample};
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use std::io::{Read, Write};
@@ -62,12 +63,12 @@ fn an_unknown_workload_is_404_with_an_error_that_says_so() {
     assert!(error["error"].as_str().unwrap().contains("web-1"));
     let sample = Sample {
         workload: WorkloadId::new("host:a/b").unwrap(),
-        source: "host:a".into(),
+        source: SourceName::new("host:a").unwrap(),
         at: EventTime::from_s(60),
         step_s: 60,
         kpis: vec![],
         capacity: None,
-        platform: Platform::ObservedOnly,
+        platform: Platform::OBSERVED_ONLY,
     };
     shared.view().take(Fact::Sample(sample), 100_000);
     let (status, _, body) = get(address, "/api/workloads/host%3Aa%2Fb", LOCAL);

@@ -11,7 +11,7 @@ use prescale_contracts::worth_json;
 use prescale_domain::kpi::{CPU_CORES_USED, KpiName, MEMORY_BYTES};
 use prescale_domain::quantiles::QUANTILE_LEVELS;
 use prescale_domain::sample::Capacity;
-use records::{action_json, action_line_json, capacity_json, fingerprint_json, platform_name, prediction_json};
+use records::{action_json, action_line_json, capacity_json, fingerprint_json, prediction_json};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -35,7 +35,7 @@ struct Use {
 #[derive(Debug, Serialize)]
 struct Row {
     id: String,
-    platform: &'static str,
+    platform: String,
     source: String,
     at_ms: Option<i64>,
     status: Status,
@@ -81,7 +81,7 @@ fn row(workload: &Workload, status: Status, why: String) -> Row {
     let last = workload.actions.back();
     Row {
         id: workload.id.as_str().to_owned(),
-        platform: platform_name(workload.platform),
+        platform: workload.platform.to_string(),
         source: workload.source.to_string(),
         at_ms: workload.at.map(|at| at.as_ms()),
         status,
@@ -122,7 +122,7 @@ pub fn workload(view: &View, workload: &Workload, version: &str) -> Value {
     json!({
         "version": version,
         "id": workload.id.as_str(),
-        "platform": platform_name(workload.platform),
+        "platform": workload.platform.as_str(),
         "source": &*workload.source,
         "step_s": workload.step_s,
         "at_ms": at.map(|at| at.as_ms()),

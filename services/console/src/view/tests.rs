@@ -10,6 +10,7 @@ use prescale_domain::kpi::{CPU_CORES_USED, Kpi, KpiKind, KpiName, MEMORY_BYTES};
 use prescale_domain::prediction::{HorizonForecast, Interval, ResourceForecast};
 use prescale_domain::quantiles::{LEVELS, Quantiles};
 use prescale_domain::sample::{Capacity, Platform};
+use prescale_domain::source::SourceName;
 use proptest::prelude::*;
 
 const NOW_MS: i64 = 2_000_000_000_000;
@@ -33,12 +34,12 @@ fn kpi(name: &str, kind: KpiKind, value: Option<f64>) -> Kpi {
 fn sample(name: &str, at_s: i64, cores: f64) -> Fact {
     Fact::Sample(Sample {
         workload: id(name),
-        source: "fleet:demo".into(),
+        source: SourceName::new("fleet:demo").unwrap(),
         at: EventTime::from_s(at_s),
         step_s: 60,
         kpis: vec![kpi(CPU_CORES_USED, KpiKind::Gauge, Some(cores)), kpi(MEMORY_BYTES, KpiKind::Gauge, Some(1e9))],
         capacity: Some(capacity(1)),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     })
 }
 
@@ -76,14 +77,14 @@ fn prediction(name: &str, at_s: i64, cpu: (f64, f64), memory: (f64, f64)) -> Fac
     };
     let prediction = Prediction {
         workload: id(name),
-        source: "fleet:demo".into(),
+        source: SourceName::new("fleet:demo").unwrap(),
         made_at: EventTime::from_s(at_s),
         step_s: 60,
         resources: vec![resource(CPU_CORES_USED, cpu), resource(MEMORY_BYTES, memory)],
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: Some(capacity(1)),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     Fact::Prediction("p".into(), prediction)
 }
@@ -93,7 +94,7 @@ fn fingerprint(name: &str, at_s: i64, last: f64, mean: Option<f64>) -> Fact {
     let window = |mean| WindowFeatures { mean: Some(mean), ..WindowFeatures::default() };
     Fact::Fingerprint(Box::new(Fingerprint {
         workload: id(name),
-        source: "fleet:demo".into(),
+        source: SourceName::new("fleet:demo").unwrap(),
         at: EventTime::from_s(at_s),
         step_s: 60,
         short_window_s: 3600,
@@ -106,7 +107,7 @@ fn fingerprint(name: &str, at_s: i64, last: f64, mean: Option<f64>) -> Fact {
             windows: mean.and_then(|mean| Windows::boxed(window(mean), window(mean))),
         }],
         capacity: Some(capacity(1)),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }))
 }
 
@@ -133,7 +134,7 @@ fn action(name: &str, action_id: &str, at_s: i64) -> Fact {
             model: "gru".into(),
         }],
         reasons: vec![Reason { rule: "threshold.increase".into(), text: "3 cores are above 2.4".to_owned() }],
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     Fact::Action(action_id.into(), Box::new(action))
 }
@@ -147,7 +148,7 @@ fn result(name: &str, action_id: &str, outcome: ActionOutcome) -> Fact {
         before: capacity(1),
         after: capacity(2),
         price_per_h: Some(0.2),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }))
 }
 
@@ -320,7 +321,7 @@ fn outcome(name: &str, hour: i64, saved_core_h: f64) -> Fact {
     };
     Fact::Outcome(Box::new(Outcome {
         workload: id(name),
-        source: "fleet:demo".into(),
+        source: SourceName::new("fleet:demo").unwrap(),
         from: EventTime::from_s(3600 * hour),
         policy: "proactive".into(),
         lead_time_s: 300,

@@ -85,7 +85,7 @@ impl Workload {
     pub fn new(id: WorkloadId) -> Self {
         Self {
             id,
-            platform: Platform::ObservedOnly,
+            platform: Platform::OBSERVED_ONLY,
             source: "".into(),
             step_s: 0,
             at: None,
@@ -119,7 +119,7 @@ impl Workload {
         let newest = self.at.is_none_or(|at| sample.at >= at);
         if newest {
             self.platform = sample.platform;
-            self.source = sample.source;
+            self.source = sample.source.shared();
             self.step_s = sample.step_s;
             self.at = Some(sample.at);
         }

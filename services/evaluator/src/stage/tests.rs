@@ -8,6 +8,7 @@ use prescale_domain::evaluation::Outcome;
 use prescale_domain::kpi::{CPU_CORES_USED, KpiName};
 use prescale_domain::prediction::ResourceForecast;
 use prescale_domain::sample::{Capacity, Platform};
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 
@@ -24,7 +25,7 @@ fn input(workload: &str, at_s: i64, cores_used: f64) -> Input<Prediction> {
     };
     let value = Prediction {
         workload: WorkloadId::new(workload).unwrap(),
-        source: "test".into(),
+        source: SourceName::new("test").unwrap(),
         made_at: EventTime::from_s(at_s),
         step_s: 60,
         resources: vec![cpu],
@@ -36,7 +37,7 @@ fn input(workload: &str, at_s: i64, cores_used: f64) -> Input<Prediction> {
             memory_bytes_per_replica: 8e9,
             instance_type: None,
         }),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     let position = format!("{workload} {at_s}");
     let envelope = Envelope::root("test", Prediction::EVENT_TYPE, &value.workload, value.made_at, &position);

@@ -4,6 +4,7 @@ use super::*;
 use crate::config::Config;
 use prescale_domain::kpi::{Kpi, KpiKind};
 use prescale_domain::sample::{Capacity, Platform};
+use prescale_domain::source::SourceName;
 use proptest::prelude::*;
 
 pub(crate) fn enveloped(workload: &str, at_s: i64, step_s: u32, kpis: Vec<Kpi>) -> Enveloped {
@@ -11,7 +12,7 @@ pub(crate) fn enveloped(workload: &str, at_s: i64, step_s: u32, kpis: Vec<Kpi>) 
     let at = EventTime::from_s(at_s);
     let sample = Sample {
         workload: workload.clone(),
-        source: "fleet:test".into(),
+        source: SourceName::new("fleet:test").unwrap(),
         at,
         step_s,
         kpis,
@@ -21,7 +22,7 @@ pub(crate) fn enveloped(workload: &str, at_s: i64, step_s: u32, kpis: Vec<Kpi>) 
             memory_bytes_per_replica: 1e9,
             instance_type: None,
         }),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     let envelope = Envelope::root("test", "io.prescale.v1.Sample", &workload, at, &at_s.to_string());
     Enveloped { envelope, sample }

@@ -11,6 +11,8 @@ use prescale_domain::kpi::KpiName;
 use prescale_domain::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
 use prescale_domain::quantiles::{QUANTILE_LEVELS, Quantiles};
 use prescale_domain::sample::Platform;
+use prescale_domain::source::SourceName;
+use prescale_domain::workload::WorkloadId;
 use std::sync::Arc;
 
 fn prediction(workload: &str, at_s: i64, demand: f64) -> Input<Prediction> {
@@ -29,7 +31,7 @@ fn prediction(workload: &str, at_s: i64, demand: f64) -> Input<Prediction> {
     let envelope = Envelope::root("test", Prediction::EVENT_TYPE, &workload, made_at, &at_s.to_string());
     let value = Prediction {
         workload,
-        source: "fleet:test".into(),
+        source: SourceName::new("fleet:test").unwrap(),
         made_at,
         step_s: 300,
         resources: vec![ResourceForecast {
@@ -45,7 +47,7 @@ fn prediction(workload: &str, at_s: i64, demand: f64) -> Input<Prediction> {
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: None,
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     Input { envelope, value }
 }
@@ -114,8 +116,8 @@ fn ids_are_those_of_group_and_instant() {
         ids.extend(emitted::<GroupPrediction>(&made).into_iter().map(|made| (made.envelope.id, made.value.made_at)));
     }
     assert_eq!(ids.len(), 3);
-    let all = WorkloadId::new("all").unwrap();
-    assert!(ids.iter().all(|(id, at)| *id == Envelope::root(NAME, GroupPrediction::EVENT_TYPE, &all, *at, "").id));
+    let all = GroupName::new("all").unwrap();
+    assert!(ids.iter().all(|(id, at)| *id == Envelope::root(NAME, GroupPrediction::EVENT_TYPE, all.key(), *at, "").id));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use prescale_domain::kpi::{CPU_CORES_USED, KpiName, MEMORY_BYTES};
 use prescale_domain::prediction::{HorizonForecast, Interval, ResourceForecast};
 use prescale_domain::quantiles::{LEVELS, Quantiles};
 use prescale_domain::sample::{Capacity, Platform};
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 
@@ -50,14 +51,14 @@ fn input(name: &str, source: &str, at_s: i64, cores: f64, replicas: u32) -> Inpu
         Capacity { replicas, cpu_cores_per_replica: 1.0, memory_bytes_per_replica: 4e9, instance_type: None };
     let value = Prediction {
         workload,
-        source: source.into(),
+        source: SourceName::new(source).unwrap(),
         made_at,
         step_s: 120,
         resources: vec![forecast(CPU_CORES_USED, cores), forecast(MEMORY_BYTES, cores * 4e9)],
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: Some(capacity),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     Input { envelope, value }
 }

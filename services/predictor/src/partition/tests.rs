@@ -10,6 +10,7 @@ use prescale_domain::kpi::{self, KpiName};
 use prescale_domain::prediction::HorizonForecast;
 use prescale_domain::quantiles::{QUANTILE_LEVELS, Quantiles};
 use prescale_domain::sample::{Capacity, Platform};
+use prescale_domain::source::SourceName;
 use prescale_inference::testing::Formula;
 use prescale_inference::{Kind, StepOutput};
 use proptest::prelude::*;
@@ -26,7 +27,7 @@ pub(crate) fn fingerprint(workload: &str, at_s: i64, demands: [Option<f64>; 2]) 
     };
     Fingerprint {
         workload: WorkloadId::new(workload).unwrap(),
-        source: "fleet:test".into(),
+        source: SourceName::new("fleet:test").unwrap(),
         at: EventTime::from_s(at_s),
         step_s: 60,
         short_window_s: 3600,
@@ -39,7 +40,7 @@ pub(crate) fn fingerprint(workload: &str, at_s: i64, demands: [Option<f64>; 2]) 
             memory_bytes_per_replica: 8e9,
             instance_type: None,
         }),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 
@@ -372,7 +373,7 @@ fn a_workload_that_is_silent_for_eight_days_is_forgotten() {
     let mut partition = partition();
     apply(&mut partition, vec![record(0, 0), record(1, 60)]);
     let mut other = record(2, 40 * 86_400);
-    other.fingerprint.source = "fleet:other".into();
+    other.fingerprint.source = SourceName::new("fleet:other").unwrap();
     apply(&mut partition, vec![other]);
     assert_eq!(partition.workloads(), 3);
     // The other source's clock does not count: 8 days are not over.

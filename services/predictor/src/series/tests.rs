@@ -178,6 +178,39 @@ fn the_model_before_goes_on_until_the_new_one_has_seen_enough() {
     assert_eq!(served(&settings, &lineup(&[windowed]), 0..80), wanted);
 }
 
+/// The new model serves from bin 44 on, the fifth of its term.
+#[test]
+fn what_a_model_made_is_scored_for_it_and_not_for_the_next() {
+    let settings = settings(&["gru", "last-value"]);
+    let next = Term { model: model(Family::Gru, 40), kind: Kind::Stateful { state_size: 6 }, bins_needed: 5 };
+    let rules = Rules { settings: &settings, lineup: &lineup(&[next]) };
+    let spreads = Pools::new(2, 3).spreads();
+    let around = Quantiles::rearranged(QUANTILE_LEVELS.map(|level| 2.0 + level - 0.5)).unwrap();
+    let horizons = vec![HorizonQuantiles { value: around, maximum: around }; 3];
+    let (mut series, mut scored) = (Series::default(), Vec::new());
+    for bin in 0..80 {
+        let offer = Offer { at: EventTime::from_s(300 * bin), value: Some(2.0), capacity: None, cap: None };
+        let job = series.take_in(rules, &offer, |(model, horizon, _), _| scored.push((bin - 1, horizon, model)));
+        let Job { runs, scale, .. } = job.unwrap();
+        let serving = series.take_back(runs).into_iter();
+        let from_networks = serving.map(|(model, _)| (model, Some(horizons.clone()))).collect();
+        series.forecast(Making { rules, resource: 0, spreads: &spreads, scale, from_networks }).unwrap();
+    }
+    scored.retain(|(_, _, model)| model.family == Family::Gru);
+    for (closed, horizon, model) in &scored {
+        let made = closed - settings.horizons_bins[*horizon] as i64;
+        let wanted = if made >= 44 { 40 } else { FROM_THE_BEGINNING };
+        assert_eq!(model.from_bin, wanted, "made as of {made}, scored with {closed}");
+        assert!(made >= 44 || *closed < 44, "made as of {made} by the one before, scored with {closed}");
+    }
+    for (from_bin, horizon) in [(FROM_THE_BEGINNING, 0), (FROM_THE_BEGINNING, 2), (40, 0), (40, 2)] {
+        assert!(
+            scored.iter().any(|(_, at, model)| (model.from_bin, *at) == (from_bin, horizon)),
+            "{from_bin} {horizon}"
+        );
+    }
+}
+
 #[test]
 fn a_new_model_gets_no_bins_of_before_its_term() {
     let settings = settings(&["gru", "last-value"]);

@@ -7,6 +7,7 @@ use prescale_chassis::audit::each;
 use prescale_chassis::{Ids, output_record};
 use prescale_contracts::{Contract, Envelope};
 use prescale_domain::sample::{Platform, Sample};
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 
@@ -87,12 +88,12 @@ fn record(envelope: &Envelope, topic: &str, key: &str, offset: i64) -> ConsumedR
     let workload = WorkloadId::new(key).unwrap();
     let sample = Sample {
         workload,
-        source: "fleet:test".into(),
+        source: SourceName::new("fleet:test").unwrap(),
         at: envelope.time,
         step_s: 60,
         kpis: Vec::new(),
         capacity: None,
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     let record = output_record(envelope, topic, &sample).unwrap();
     ConsumedRecord { appended_at_ms: offset, ..record.read_at(0, offset) }

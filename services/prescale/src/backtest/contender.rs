@@ -1,6 +1,6 @@
 //! What is tested: samples in, forecasts as of each sample out.
 
-use super::textbook::Textbook;
+use super::textbook::{Forecasts, Textbook};
 use crate::lanes::enveloped;
 use anyhow::{Context as _, Result};
 use prescale_domain::forecast::HorizonQuantiles;
@@ -10,9 +10,6 @@ use prescale_predictor::config::Settings;
 use prescale_predictor::partition::{Fate, Partition};
 use prescale_predictor::registry::Registry;
 use std::sync::Arc;
-
-/// Per configured resource the quantiles of each horizon; `None` where there is no forecast.
-pub(super) type Forecasts = Vec<Option<Vec<HorizonQuantiles>>>;
 
 /// One forecaster over all workloads of a lane.
 pub(super) enum Contender {

@@ -1,6 +1,7 @@
 //! The workloads of one lane: forecasts wait for their truth, and are scored where every contender made one.
 
-use super::contender::{Contender, Forecasts};
+use super::contender::Contender;
+use super::textbook::Forecasts;
 use crate::lanes;
 use anyhow::Result;
 use prescale_domain::calibration::Statistic;

@@ -3,7 +3,6 @@
 //! 5.5). The baseline that published figures refer to; the predictor's own seasonal naive, with
 //! quantiles of its errors and calibrated, is harder to beat.
 
-use super::contender::Forecasts;
 use prescale_domain::forecast::{DAY_BINS, GRID_STEP_S, HorizonQuantiles};
 use prescale_domain::kpi::KpiName;
 use prescale_domain::quantiles::{LEVELS, Quantiles};
@@ -11,6 +10,9 @@ use prescale_domain::sample::Sample;
 use prescale_domain::workload::WorkloadId;
 use prescale_predictor::config::Settings;
 use std::collections::{BTreeMap, VecDeque};
+
+/// Per configured resource the quantiles of each horizon; `None` where there is no forecast.
+pub(super) type Forecasts = Vec<Option<Vec<HorizonQuantiles>>>;
 
 /// Its name in a report.
 pub(super) const NAME: &str = "seasonal-naive-textbook";

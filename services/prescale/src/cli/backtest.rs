@@ -1,6 +1,6 @@
 //! `prescale backtest` as the command line has it.
 
-use super::args::{Format, map_and_limit};
+use super::common::{Format, map_and_limit};
 use super::{Failure, load_quietly, say};
 use crate::backtest::{self, Request};
 use crate::pretty_json;

@@ -1,6 +1,6 @@
 //! `prescale model` as the command line has it.
 
-use super::args::Format;
+use super::common::Format;
 use super::{Failure, quietly, say};
 use crate::models::{self, Change};
 use crate::services::SERVICES;

@@ -202,7 +202,7 @@ fn of_last_value(sample: &Sample) -> Option<Prediction> {
     };
     Some(Prediction {
         workload: sample.workload.clone(),
-        source: Arc::clone(&sample.source),
+        source: sample.source.clone(),
         made_at: sample.at,
         step_s: sample.step_s,
         resources: vec![resource],

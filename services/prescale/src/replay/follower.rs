@@ -1,7 +1,7 @@
 //! A capacity that follows what a rule or the planner decides.
 
-use super::contender::Outcome;
 use super::course::Step;
+use super::outcome::Outcome;
 use super::planner::Planner;
 use super::policies::{Knobs, Rule, Simple};
 use super::{Request, ShownDemand};
@@ -137,7 +137,7 @@ impl Served {
     /// replica, and the demand that is shown, also of the samples before it.
     fn as_seen(&mut self, step: &Step, prediction: &Prediction, shown: Option<f64>) -> Prediction {
         let mut seen = prediction.clone();
-        seen.platform = Platform::Simulated;
+        seen.platform = Platform::SIMULATED;
         seen.capacity = Some(Capacity {
             replicas: 1,
             cpu_cores_per_replica: self.capacity.capacity_at(step.end),
@@ -166,6 +166,7 @@ mod tests {
     use super::*;
     use prescale_domain::kpi::{KpiName, MEMORY_BYTES};
     use prescale_domain::prediction::Reading;
+    use prescale_domain::source::SourceName;
     use prescale_domain::workload::WorkloadId;
 
     fn at(s: i64) -> EventTime {
@@ -191,14 +192,14 @@ mod tests {
             |s: i64, cores: f64| Reading { at: at(s), resources: vec![Some(cores), Some(1e9)], signals: Vec::new() };
         let prediction = Prediction {
             workload: WorkloadId::new("web").unwrap(),
-            source: "test".into(),
+            source: SourceName::new("test").unwrap(),
             made_at: at(240),
             step_s: 60,
             resources: vec![resource(CPU_CORES_USED, 5.0), resource(MEMORY_BYTES, 1e9)],
             signals: Vec::new(),
             earlier: vec![reading(120, 1.0), reading(180, 4.0)],
             capacity: None,
-            platform: Platform::ObservedOnly,
+            platform: Platform::OBSERVED_ONLY,
         };
         let step = Step {
             workload: 0,

@@ -3,8 +3,8 @@
 //! Its parts end with the day (UTC), so "8 changes a day" are at most eight in each, the one at midnight among
 //! them. The lead time makes no difference to it.
 
-use super::contender::Outcome;
 use super::course::Step;
+use super::outcome::Outcome;
 use prescale_domain::outcome::foresight::least_capacity;
 use prescale_domain::time::EventTime;
 

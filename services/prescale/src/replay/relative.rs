@@ -1,10 +1,18 @@
 //! A contender by the baseline with the same lead time.
 
-use super::contender::Sums;
-use super::report::Held;
+use super::outcome::Sums;
 use prescale_domain::outcome::Tally;
 use prescale_domain::score::bootstrap::moving_ratio_interval;
+use prescale_domain::workload::WorkloadId;
 use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What one contender came to.
+pub(super) struct Held<'a> {
+    pub workloads: &'a [WorkloadId],
+    pub tallies: &'a [Tally],
+    pub days: &'a BTreeMap<i64, Sums>,
+}
 
 /// Where winners and losers are told apart, an unmet core-hour counts as so many spare ones.
 pub(super) const UNMET_WEIGHT: f64 = 10.0;

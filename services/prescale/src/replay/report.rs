@@ -1,9 +1,9 @@
 //! What the contenders came to, as figures: what `report.json` holds and the table and the page are made of.
 
-use super::contender::{Outcome, Sums};
 use super::front::{Point, Role, standings};
+use super::outcome::Outcome;
 use super::policies::{BASELINE, Policy};
-use super::relative::{Relative, UNMET_WEIGHT};
+use super::relative::{Held, Relative, UNMET_WEIGHT};
 use super::{Plan, Request};
 use prescale_collector::ReplayReport;
 use prescale_contracts::rfc3339;
@@ -120,13 +120,6 @@ pub enum Stated {
     TimeShort,
     /// The demand unmet.
     Unmet,
-}
-
-/// What one contender came to.
-pub(super) struct Held<'a> {
-    pub workloads: &'a [WorkloadId],
-    pub tallies: &'a [Tally],
-    pub days: &'a BTreeMap<i64, Sums>,
 }
 
 impl Report {

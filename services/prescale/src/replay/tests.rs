@@ -293,7 +293,7 @@ fn the_evaluators_account_agrees() {
     let observed: Vec<Prediction> = predictions
         .into_iter()
         .map(|mut prediction| {
-            prediction.platform = Platform::ObservedOnly;
+            prediction.platform = Platform::OBSERVED_ONLY;
             prediction.capacity.as_mut().unwrap().cpu_cores_per_replica = 4.0;
             prediction
         })

@@ -7,7 +7,7 @@ use prescale_bus::Bus;
 use prescale_chassis::Context;
 use prescale_chassis::audit::WAITING;
 use prescale_collector::ReplayReport;
-use prescale_domain::policy::Resource;
+use prescale_domain::resource::Resource;
 use std::fmt::{self, Display, Write};
 use tokio_util::sync::CancellationToken;
 

@@ -7,18 +7,28 @@
 use super::ends::{await_settled, await_stable_ends};
 use super::port::{CallFailed, GroupInput, Kafka, Place, Producer};
 use super::provenance::Position;
-use super::transaction::{Located, Moves, Reached, TransactionFailure, Transactional, Unsettled};
+use super::unsettled::{Located, Reached, TransactionFailure, Unsettled};
 use crate::crash_point::CrashPoint;
 use crate::error::BusError;
-use crate::kafka::access::{backend_needing, is_denied};
 use crate::kafka::acls::{Acl, Operation};
-use crate::kafka::cluster::backend;
+use crate::kafka::failure::{backend, backend_needing, is_denied};
 use rdkafka::error::KafkaError;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// New positions, with the right to move them.
+pub(crate) struct Moves<'a, M> {
+    pub(crate) positions: &'a BTreeMap<u32, Position>,
+    pub(crate) membership: &'a M,
+}
 
 /// One transaction under way.
 pub(crate) struct Attempt<'t, K: Kafka> {
-    pub(crate) of: &'t Transactional<K>,
+    pub(crate) producer: &'t K::Producer,
+    /// Bound on one call.
+    pub(crate) timeout: Duration,
+    /// The group whose positions move.
+    pub(crate) group: Option<&'t GroupInput>,
     pub(crate) kafka: &'t K,
     pub(crate) records: &'t [Located<'t>],
     pub(crate) moves: Option<Moves<'t, K::Membership>>,
@@ -33,9 +43,8 @@ impl<K: Kafka> Attempt<'_, K> {
         CrashPoint::KafkaBegun.pass();
         self.send_all()?;
         CrashPoint::KafkaProduced.pass();
-        if let (Some(Moves { positions, membership }), Some(group)) = (&self.moves, &self.of.group) {
-            self.of
-                .producer
+        if let (Some(Moves { positions, membership }), Some(group)) = (&self.moves, self.group) {
+            self.producer
                 .send_positions(&group.topic, positions, membership)
                 .map_err(|e| self.failed("move the position in", &e))?;
             CrashPoint::KafkaPositionsSent.pass();
@@ -47,7 +56,7 @@ impl<K: Kafka> Attempt<'_, K> {
 
     /// Waits until it is known where each record lies.
     pub(crate) fn deliver_all(&self) -> Result<(), TransactionFailure> {
-        self.of.producer.flush().map_err(|e| self.lost(&e, Reached::Written))?;
+        self.producer.flush().map_err(|e| self.lost(&e, Reached::Written))?;
         if !self.has_undelivered() {
             return Ok(());
         }
@@ -58,11 +67,11 @@ impl<K: Kafka> Attempt<'_, K> {
     }
 
     fn has_undelivered(&self) -> bool {
-        self.of.producer.offsets().contains(&None)
+        self.producer.offsets().contains(&None)
     }
 
     pub(crate) fn begin(&self) -> Result<(), TransactionFailure> {
-        self.of.producer.begin(self.records.len()).map_err(|e| self.lost(&e, Reached::Written))
+        self.producer.begin(self.records.len()).map_err(|e| self.lost(&e, Reached::Written))
     }
 
     pub(crate) fn send_all(&self) -> Result<(), TransactionFailure> {
@@ -70,7 +79,7 @@ impl<K: Kafka> Attempt<'_, K> {
     }
 
     fn send(&self, index: usize, Located { write, place }: &Located<'_>) -> Result<(), TransactionFailure> {
-        let Err(failed) = self.of.producer.send(index, place, write) else { return Ok(()) };
+        let Err(failed) = self.producer.send(index, place, write) else { return Ok(()) };
         if let Some(denied) = self.denied_cause() {
             return Err(self.refused(denied));
         }
@@ -91,9 +100,9 @@ impl<K: Kafka> Attempt<'_, K> {
 
     /// Aborts the transaction and sees it end.
     pub(crate) fn abort(&self) -> Result<(), TransactionFailure> {
-        self.of.producer.abort().map_err(|e| self.lost(&e, Reached::Written))?;
+        self.producer.abort().map_err(|e| self.lost(&e, Reached::Written))?;
         let places = self.records.iter().map(|r| r.place.clone()).collect();
-        await_settled(self.kafka, &places, self.of.timeout * 2)
+        await_settled(self.kafka, &places, self.timeout * 2)
             .and_then(|()| self.stable_positions().map(drop))
             .map_err(|e| self.cut(e.to_string()))
     }
@@ -101,11 +110,11 @@ impl<K: Kafka> Attempt<'_, K> {
     /// Waits until the log shows the commit, in every place and in the group.
     pub(crate) fn see_commit(&self) -> Result<(), BusError> {
         let mut ends: BTreeMap<Place, i64> = BTreeMap::new();
-        for (record, offset) in self.records.iter().zip(self.of.producer.offsets()) {
+        for (record, offset) in self.records.iter().zip(self.producer.offsets()) {
             let end = offset.unwrap_or_default() + 1;
             ends.entry(record.place.clone()).and_modify(|known| *known = end.max(*known)).or_insert(end);
         }
-        await_stable_ends(self.kafka, &ends, self.of.timeout * 2)?;
+        await_stable_ends(self.kafka, &ends, self.timeout * 2)?;
         let Some(Moves { positions: wanted, .. }) = &self.moves else { return Ok(()) };
         let found = self.stable_positions()?;
         let is_moved = |(partition, wanted): (&u32, &Position)| {
@@ -123,17 +132,17 @@ impl<K: Kafka> Attempt<'_, K> {
 
     /// The group's positions where this transaction moves them, when no transaction holds them.
     fn stable_positions(&self) -> Result<BTreeMap<u32, Position>, BusError> {
-        let (Some(Moves { positions, .. }), Some(group)) = (&self.moves, &self.of.group) else {
+        let (Some(Moves { positions, .. }), Some(group)) = (&self.moves, self.group) else {
             return Ok(BTreeMap::new());
         };
         let partitions: Vec<u32> = positions.keys().copied().collect();
-        self.kafka.stable_positions(&group.group, &group.topic, &partitions, self.of.timeout * 2)
+        self.kafka.stable_positions(&group.group, &group.topic, &partitions, self.timeout * 2)
     }
 
     fn left(&self, reached: Reached) -> Box<Unsettled> {
         Box::new(Unsettled {
             records: self.records.iter().cloned().map(Located::into_owned).collect(),
-            offsets: self.of.producer.offsets(),
+            offsets: self.producer.offsets(),
             positions: self.moves.as_ref().map(|moves| moves.positions.clone()).unwrap_or_default(),
             reached,
         })
@@ -157,7 +166,7 @@ impl<K: Kafka> Attempt<'_, K> {
     /// The missing right that made the transaction fail, if that is why it did. What made it fail is
     /// told to whoever asks the producer for something that it cannot do now.
     pub(crate) fn denied_cause(&self) -> Option<BusError> {
-        let cause = self.of.producer.cause()?;
+        let cause = self.producer.cause()?;
         self.denied("write to Kafka", &cause)
     }
 
@@ -165,11 +174,11 @@ impl<K: Kafka> Attempt<'_, K> {
     fn denied(&self, doing: &str, error: &KafkaError) -> Option<BusError> {
         error.rdkafka_error_code().filter(|code| is_denied(*code))?;
         let name = |logical: &str| self.kafka.options().prefixed(logical);
-        let offsets = self.of.producer.offsets();
+        let offsets = self.producer.offsets();
         let unwritten: BTreeSet<&str> =
             self.records.iter().zip(&offsets).filter(|(_, o)| o.is_none()).map(|(r, _)| &*r.place.topic).collect();
         let mut needed: Vec<Acl> = unwritten.iter().map(|t| Acl::topic(Operation::Write, name(t))).collect();
-        if let Some(GroupInput { group, topic }) = &self.of.group {
+        if let Some(GroupInput { group, topic }) = self.group {
             needed.push(Acl::group(Operation::Read, name(group)));
             needed.push(Acl::topic(Operation::Read, name(topic)));
         }

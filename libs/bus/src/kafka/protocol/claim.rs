@@ -7,11 +7,7 @@ use super::port::{GroupInput, Kafka};
 use super::transaction::Transactional;
 use crate::dlq::dlq_topic;
 use crate::error::BusError;
-
-/// What the names of the groups begin with that hold the claims to a group's instances' names.
-pub(crate) fn name_prefix(group: &str) -> String {
-    format!("{group}.name.")
-}
+use crate::kafka::names::name_prefix;
 
 /// The claims to this instance's name in a group that reads a topic.
 pub(crate) struct Claims<'a, K> {

@@ -12,6 +12,7 @@ pub(crate) mod settle;
 mod simulation;
 pub(crate) mod source;
 mod transaction;
+mod unsettled;
 
 use crate::backoff::{Backoff, seed_of};
 use crate::error::BusError;

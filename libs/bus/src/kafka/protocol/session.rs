@@ -7,17 +7,20 @@
 //! comes back in the middle of a cooperative rebalance is handed its old, smaller assignment, and
 //! the partitions that it was to give up stay without an owner. [`Session::watch`] mends that case.
 
+use super::attempt::Moves;
 use super::claim::Claims;
 use super::log::CommittedLog;
 use super::port::{GroupInput, Kafka, Member, MemberEvent, Snapshots};
 use super::provenance::{Owner, Position, Provenance};
 use super::settle::{Settling, settle_at_last};
-use super::transaction::{Moves, TransactionFailure, Transactional, Unsettled, locate};
+use super::transaction::Transactional;
+use super::unsettled::{TransactionFailure, Unsettled, locate};
 use crate::bus::StageOptions;
 use crate::error::BusError;
 use crate::record::ConsumedRecord;
 use crate::stage::{Stage, StageFactory};
-use crate::step::{StepContext, Tally, Write};
+use crate::step::{StepContext, Tally};
+use crate::write::Write;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

@@ -19,11 +19,13 @@
 //! be written anew: where it ended with a transaction unsettled, that is aborted wherever it is
 //! still open, also if another part of it is committed.
 
+use super::attempt::Moves;
 use super::ends::{await_stable_ends, open_places};
 use super::log::CommittedLog;
 use super::port::{GroupInput, Kafka, Place};
 use super::provenance::Position;
-use super::transaction::{Moves, Reached, TransactionFailure, Transactional, Unsettled};
+use super::transaction::Transactional;
+use super::unsettled::{Reached, TransactionFailure, Unsettled};
 use crate::crash_point::CrashPoint;
 use crate::error::BusError;
 use crate::wait::Pauses;
@@ -186,9 +188,9 @@ impl Unsettled {
 #[cfg(test)]
 mod tests {
     use super::super::provenance::Provenance;
-    use super::super::transaction::Located;
+    use super::super::unsettled::Located;
     use super::*;
-    use crate::step::{Placement, Write};
+    use crate::write::{Placement, Write};
     use std::borrow::Cow;
 
     fn place(partition: u32) -> Place {

@@ -10,18 +10,17 @@ use super::ends::{await_settled, open_places};
 use super::log::CommittedLog;
 use super::port::{Kafka, Place};
 use super::settle::{Settling, settle_at_last};
-use super::transaction::{Located, TransactionFailure, Transactional, Unsettled, locate};
+use super::transaction::Transactional;
+use super::unsettled::{Located, TransactionFailure, Unsettled, locate};
 use crate::bus::Source;
 use crate::error::BusError;
 use crate::framing::{put_bytes, take_array, take_bytes};
+use crate::kafka::names::SOURCE_POSITIONS;
 use crate::record::OutputRecord;
-use crate::step::{Placement, Write};
+use crate::write::{Placement, Write};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// Topic that keeps the positions of sources.
-pub(crate) const SOURCE_POSITIONS: &str = "prescale-source-positions";
 
 /// How often a source looks whether a topic has got partitions.
 const COUNTED_EVERY: Duration = Duration::from_secs(5);

@@ -112,7 +112,7 @@ fn only_the_last_forecast_of_a_bin_counts_and_a_new_start_forgets() {
 
 #[test]
 fn published_quantiles_are_spread_by_the_pool_and_moved_by_the_series_own_misses() {
-    let key = PoolKey { family: Family::Gru, resource: 0, horizon: 0, statistic: Statistic::Value };
+    let key = PoolKey { family: Family::Gru, version: 0, resource: 0, horizon: 0, statistic: Statistic::Value };
     let mut pools = Pools::new(1, HORIZONS.len());
     (0..256).for_each(|_| pools.push(key, Scores { lower: 2.0, upper: 3.0 }));
     let mut calibration = SeriesCalibration::<Family>::default();

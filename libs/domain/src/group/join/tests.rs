@@ -2,10 +2,9 @@
 
 use super::*;
 use crate::forecast::GRID_STEP_S;
-use crate::group::HorizonSum;
 use crate::group::sum::{QuantileSum, Rise};
+use crate::group::{GroupName, HorizonSum};
 use crate::quantiles::{QUANTILE_LEVELS, Quantiles};
-use crate::workload::WorkloadId;
 use proptest::prelude::*;
 
 /// Half an hour.
@@ -24,7 +23,7 @@ fn part(partition: u32, bin: i64, members: u32) -> GroupPart {
     };
     let resources = if members > 0 { [(KpiName::new("cpu_cores_used"), sum)].into() } else { BTreeMap::new() };
     GroupPart {
-        group: WorkloadId::new("web").unwrap(),
+        group: GroupName::new("web").unwrap(),
         partition,
         made_at: EventTime::of_bin(bin, GRID_STEP_S).plus_s(i64::from(partition)),
         members: MemberCount { reported: members, carried: 0 },

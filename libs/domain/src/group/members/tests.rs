@@ -8,8 +8,8 @@ use crate::sample::Platform;
 
 const PARTITION: u32 = 3;
 
-fn group() -> WorkloadId {
-    WorkloadId::new("web").unwrap()
+fn group() -> GroupName {
+    GroupName::new("web").unwrap()
 }
 
 /// A prediction around ten times the demand, with a maximum that is 5 above it.
@@ -26,7 +26,7 @@ fn prediction(workload: &str, at_s: i64, demand: f64) -> Prediction {
     };
     Prediction {
         workload: WorkloadId::new(workload).unwrap(),
-        source: "fleet:test".into(),
+        source: SourceName::new("fleet:test").unwrap(),
         made_at: EventTime::from_s(at_s),
         step_s: 60,
         resources: vec![ResourceForecast {
@@ -42,7 +42,7 @@ fn prediction(workload: &str, at_s: i64, demand: f64) -> Prediction {
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: None,
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 
@@ -158,8 +158,8 @@ fn a_record_that_is_not_newer_changes_nothing() {
 fn a_group_whose_members_are_gone_says_so() {
     let mut members = Members::default();
     take(&mut members, "a", 0, 1.0);
-    let source: Arc<str> = "fleet:test".into();
-    let mut hear = |source: &Arc<str>, at_s| members.hear(&group(), PARTITION, source, EventTime::from_s(at_s));
+    let source = SourceName::new("fleet:test").unwrap();
+    let mut hear = |source: &SourceName, at_s| members.hear(&group(), PARTITION, source, EventTime::from_s(at_s));
     assert_eq!(hear(&source, 1199), None);
     assert_eq!(hear(&"fleet:other".into(), 1200), None);
     let parts = hear(&source, 1200).unwrap();

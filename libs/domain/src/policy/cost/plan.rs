@@ -7,11 +7,11 @@ use crate::guardrail::Room;
 use crate::policy::Cost;
 use crate::policy::decide::{Decision, Facts, decided, may_act};
 use crate::policy::floor;
-use crate::policy::proposal::{Direction, Need, Proposal};
-use crate::policy::resource::Resource;
+use crate::policy::proposal::{Need, Proposal};
 use crate::policy::rules::Rules;
-use crate::policy::wording::{capacity as capacity_words, number, reason};
+use crate::resource::{Direction, Resource};
 use crate::sample::Capacity;
+use crate::wording::{capacity as capacity_words, number, reason};
 
 /// Alternatives that a decision names.
 const NAMED: usize = 3;
@@ -181,7 +181,7 @@ fn words(
         "{} and {} over at least {}",
         Resource::Cpu.amount(wanted.cpu_cores),
         Resource::Memory.amount(wanted.memory_bytes),
-        crate::policy::wording::replicas(wanted.replicas)
+        crate::wording::replicas(wanted.replicas)
     );
     let held = if base == current { "serves now" } else { "is planned" };
     let now =

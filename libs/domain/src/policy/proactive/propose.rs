@@ -7,11 +7,11 @@ use super::{Aim, Prices};
 use crate::action::{Evidence, Reason};
 use crate::policy::live::Live;
 use crate::policy::outlook::Horizon;
-use crate::policy::proposal::{Direction, Need, Proposal};
-use crate::policy::resource::Resource;
-use crate::policy::wording::{amount_gone_by, model, number, reason};
+use crate::policy::proposal::{Need, Proposal};
 use crate::prediction::{Prediction, ResourceForecast};
+use crate::resource::{Direction, Resource};
 use crate::sample::Capacity;
+use crate::wording::{amount_gone_by, model, number, reason};
 
 /// Settings of the policy.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 //! What a rule would have cost: a capacity that follows the rule's targets with the lead time, on the demand that
 //! came, without the rule being in use.
 
-use crate::policy::proposal::Direction;
+use crate::resource::Direction;
 use bitcode::{Decode, Encode};
 
 /// Changes that a rule leaves, as shares of what was asked for; what live use demands is never left.

@@ -6,11 +6,12 @@ use crate::policy::decide::Facts;
 use crate::policy::live::Surge;
 use crate::policy::proactive::RULES;
 use crate::policy::proactive::rule::OF_A_REPLICA;
-use crate::policy::proposal::{Direction, Need, Proposal, evidence};
+use crate::policy::proposal::{Need, Proposal, evidence};
 use crate::policy::rules::{Policy, Rules};
 use crate::policy::threshold::Call;
-use crate::policy::wording::{model, number, reason, replicas_gone_by};
+use crate::resource::Direction;
 use crate::sample::Capacity;
+use crate::wording::{model, number, reason, replicas_gone_by};
 
 /// What one rate says.
 struct Judged<'a> {

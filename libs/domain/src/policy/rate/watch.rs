@@ -8,11 +8,11 @@ use crate::policy::market::{Market, Markets};
 use crate::policy::proactive::propose::forecast_ahead;
 use crate::policy::proactive::{Ahead, Asked, BIN_S, BinDemand, Measure, Settings, Track};
 use crate::policy::proposal::Need;
-use crate::policy::resource::Resource;
 use crate::policy::rules::{Policy, Rules};
-use crate::policy::wording::{cores, number, reason};
 use crate::prediction::{Moment, Prediction, ResourceForecast};
+use crate::resource::Resource;
 use crate::sample::Capacity;
+use crate::wording::{cores, number, reason};
 use bitcode::{Decode, Encode};
 use std::collections::BTreeMap;
 

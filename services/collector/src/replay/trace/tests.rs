@@ -2,7 +2,7 @@
 
 use super::super::readers;
 use super::*;
-use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use futures::StreamExt as _;
 use parquet::arrow::ArrowWriter;
 use std::path::PathBuf;

@@ -5,19 +5,10 @@ use prescale_domain::action::{ActionOutcome, ActionResult, Evidence, Mechanism, 
 use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, Season, WindowFeatures};
 use prescale_domain::prediction::{HorizonForecast, Interval, Prediction};
-use prescale_domain::sample::{Capacity, Platform};
+use prescale_domain::sample::Capacity;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use serde_json::{Value, json};
-
-pub(super) fn platform_name(platform: Platform) -> &'static str {
-    match platform {
-        Platform::ObservedOnly => "observed-only",
-        Platform::Simulated => "simulated",
-        Platform::Kubernetes => "kubernetes",
-        Platform::OpenStack => "openstack",
-    }
-}
 
 pub(super) fn capacity_json(capacity: &Capacity) -> Value {
     json!({

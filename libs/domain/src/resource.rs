@@ -1,6 +1,5 @@
-//! The resources that capacity is made of.
+//! The resources that capacity is made of, and which way it changes.
 
-use super::wording::{bytes, cores};
 use crate::kpi::{CPU_CORES_USED, MEMORY_BYTES};
 use crate::sample::Capacity;
 
@@ -42,12 +41,13 @@ impl Resource {
             Self::Memory => capacity.memory_bytes(),
         }
     }
+}
 
-    /// An amount of it as text with its unit.
-    pub(crate) fn amount(self, amount: f64) -> String {
-        match self {
-            Self::Cpu => cores(amount),
-            Self::Memory => bytes(amount),
-        }
-    }
+/// Whether capacity grows or shrinks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// More.
+    Out,
+    /// Less.
+    In,
 }

@@ -1,9 +1,9 @@
 //! Numbers and capacities as readers want them. Used for reasons and explanations only.
 
-use super::resource::Resource;
 use crate::action::Reason;
 use crate::calibration::drift::DriftState;
 use crate::prediction::ResourceForecast;
+use crate::resource::Resource;
 use crate::sample::Capacity;
 use crate::time::EventTime;
 
@@ -25,6 +25,16 @@ pub(crate) fn cores(x: f64) -> String {
 
 pub(crate) fn bytes(x: f64) -> String {
     if x.abs() >= GIB { format!("{} GiB", number(x / GIB)) } else { format!("{} MiB", number(x / MIB)) }
+}
+
+impl Resource {
+    /// An amount of it as text with its unit.
+    pub(crate) fn amount(self, amount: f64) -> String {
+        match self {
+            Self::Cpu => cores(amount),
+            Self::Memory => bytes(amount),
+        }
+    }
 }
 
 pub(crate) fn replicas(n: u32) -> String {
