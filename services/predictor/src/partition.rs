@@ -32,7 +32,7 @@ use prescale_domain::slots::Slots;
 use prescale_domain::stream::silence::Sources;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Version of the statistical families, as predictions carry it; goes up when their numbers change.
@@ -99,7 +99,7 @@ pub struct Partition {
 struct Wave {
     waiting: Vec<Waiting>,
     /// The workloads that wait.
-    workloads: BTreeSet<WorkloadId>,
+    workloads: HashSet<WorkloadId>,
     /// The series that wait, in the order of `waiting`.
     jobs: Vec<Job>,
     rows: usize,
