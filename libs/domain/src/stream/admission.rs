@@ -59,6 +59,8 @@ pub struct Released<T> {
 pub struct Admission<T> {
     sources: BTreeMap<SourceName, Source>,
     lanes: Slots<Lane<T>>,
+    /// Samples that wait, over all lanes.
+    held: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -98,14 +100,14 @@ impl<T> Lane<T> {
 
 impl<T> Default for Admission<T> {
     fn default() -> Self {
-        Self { sources: BTreeMap::new(), lanes: Slots::default() }
+        Self { sources: BTreeMap::new(), lanes: Slots::default(), held: 0 }
     }
 }
 
 impl<T> Admission<T> {
     /// Samples that wait, over all workloads.
     pub fn held(&self) -> usize {
-        self.lanes.values().map(|lane| lane.reassembly.held()).sum()
+        self.held
     }
 
     /// Workloads known.
@@ -137,15 +139,18 @@ impl<T> Admission<T> {
         let Some(newest) = self.sources.get(source).map(|s| s.clock.newest()) else { return Verdict::Late };
         let watermark_bin = newest.bin(step_s) - i64::from(settings.lateness_steps);
         let place = Place { bin: at.bin(step_s), watermark_bin, is_ahead: standing != Standing::Current };
+        let released_before = released.len();
         let Some(lane) = self.lane_for(settings, (workload, source), (at, step_s), place, released) else {
             return Verdict::Late;
         };
         let verdict = lane.reassembly.offer(place, item);
         if verdict == Verdict::Accepted {
             lane.release(settings, watermark_bin, released);
+            self.held += 1;
             self.await_head(settings, workload);
             self.release_waiting(settings, source, newest, released);
         }
+        self.held -= released.len() - released_before;
         verdict
     }
 

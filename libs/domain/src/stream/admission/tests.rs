@@ -34,6 +34,8 @@ impl Run {
             item: (vm, minute),
         };
         let verdict = self.admission.offer(&SETTINGS, arrival, &mut out);
+        let held = self.admission.lanes.values().map(|lane| lane.reassembly.held());
+        assert_eq!(self.admission.held(), held.sum::<usize>());
         self.turns.extend(out.iter().map(|r| (r.item, r.turn_at.bin(60))));
         self.released.extend(out.into_iter().map(|r| r.item));
         self.verdicts.push(verdict);
