@@ -173,7 +173,7 @@ fn by_key(mut said: Vec<Said>) -> Vec<Said> {
 }
 
 fn by_id(mut said: Vec<Said>) -> Vec<Said> {
-    said.sort_by_cached_key(|said| said.headers.iter().find(|h| h.name == "ce_id").map(|h| h.value.clone()));
+    said.sort_by_cached_key(|said| said.headers.iter().find(|h| h.name == "ce_id").map(|h| h.value.to_vec()));
     said
 }
 

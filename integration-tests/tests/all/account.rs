@@ -302,7 +302,7 @@ fn an_output_that_nobody_made_is_found_out() {
         let accounts = accounts(topic, |records| {
             let mut stray = records[records.len() / 2].clone();
             let id = stray.headers.iter_mut().find(|header| header.name == "ce_id").expect("an id");
-            id.value = b"0123456789abcdef0123456789abcdef".to_vec();
+            id.value = b"0123456789abcdef0123456789abcdef".as_slice().into();
             records.push(stray);
         });
         assert_eq!(accounts.values().map(|account| account.strays).sum::<u64>(), 1, "{topic}");

@@ -25,7 +25,7 @@ mod write;
 pub use backoff::Backoff;
 pub use bus::{Bus, CaughtUp, Lag, ReadFrom, RecordReader, Source, StageOptions};
 pub use error::BusError;
-pub use record::{ConsumedRecord, Header, OutputRecord};
+pub use record::{ConsumedRecord, Header, HeaderName, HeaderValue, OutputRecord};
 pub use stage::{Outcome, Reach, Rejection, Stage, StageFactory, StageFailure};
 pub use state_schema::{SettingChange, StateSchema};
 pub use stored::{KeptLog, StoredState};

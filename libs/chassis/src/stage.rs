@@ -107,11 +107,12 @@ pub fn output_record<C: Contract>(envelope: &Envelope, topic: &str, value: &C) -
 }
 
 fn record<C: Contract>(envelope: &Envelope, topic: &str, value: &C, bytes: Vec<u8>) -> OutputRecord {
+    let header = |(name, value): (&'static str, Arc<str>)| Header { name: name.into(), value: value.into() };
     OutputRecord {
         topic: topic.into(),
         key: value.workload().as_str().as_bytes().to_vec(),
         value: Some(bytes),
-        headers: envelope.headers().into_iter().map(|(name, value)| Header { name, value }).collect(),
+        headers: envelope.headers().into_iter().map(header).collect(),
     }
 }
 

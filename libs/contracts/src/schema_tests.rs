@@ -281,7 +281,7 @@ fn the_asyncapi_document_has_every_topic_and_schema() {
     for (path, _) in TEXTS.iter().filter(|(path, _)| !path.starts_with("history/")) {
         assert!(text.contains(&format!("$ref: ./{path}")), "{path} is referred to");
     }
-    for (name, _) in an_envelope().headers().iter().filter(|(name, _)| name != "content-type") {
+    for (name, _) in an_envelope().headers().iter().filter(|(name, _)| *name != "content-type") {
         assert!(text.contains(&format!("{name}:")), "header {name} is described");
     }
 }

@@ -25,6 +25,7 @@ pub mod resource;
 pub mod sample;
 pub mod score;
 pub mod selector;
+pub mod slots;
 pub mod source;
 pub mod stream;
 pub mod time;

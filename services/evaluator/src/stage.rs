@@ -16,7 +16,7 @@ pub const OPEN_HOUR: &str = "open_hour";
 pub const STALE: &str = prescale_chassis::audit::STALE;
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 3;
+const STATE_LAYOUT: u32 = 4;
 
 /// Makes the stage's instances.
 ///
@@ -85,6 +85,11 @@ impl EvaluatorStage {
     /// As [`Evaluation::copy_workload`].
     pub fn copy_workload(&mut self, from: &WorkloadId, to: &WorkloadId) {
         self.evaluation.copy_workload(from, to);
+    }
+
+    /// As [`Evaluation::workload_bytes`].
+    pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
+        self.evaluation.workload_bytes(workload)
     }
 
     fn reply(&mut self, input: &Input<Prediction>) -> Result<Reply, StageFailure> {

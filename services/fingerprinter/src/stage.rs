@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub const NAME: &str = "fingerprinter";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 4;
+const STATE_LAYOUT: u32 = 5;
 
 /// The longest time over which a window is compared with itself.
 const WEEK_S: u64 = 7 * 86_400;
@@ -45,6 +45,11 @@ impl FingerprinterStage {
         if let Ok(partition) = &mut self.partition {
             partition.copy_workload(from, to);
         }
+    }
+
+    /// As [`Partition::workload_bytes`].
+    pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
+        self.partition.as_ref().ok()?.workload_bytes(workload)
     }
 
     fn tell_excesses(&self) {

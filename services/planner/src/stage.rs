@@ -17,7 +17,7 @@ pub const HOLD: &str = "hold";
 pub const STALE: &str = prescale_chassis::audit::STALE;
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 5;
+const STATE_LAYOUT: u32 = 6;
 
 /// What rules are tried with is halved in a week, for the prices in two.
 pub const REMEMBERED: Reach = Reach { what: "what the rules that are tried have come to", records_s: 14 * 86_400 };
@@ -100,6 +100,11 @@ impl PlannerStage {
     /// As [`Proposer::copy_workload`].
     pub fn copy_workload(&mut self, from: &WorkloadId, to: &WorkloadId) {
         self.proposer.copy_workload(from, to);
+    }
+
+    /// As [`Proposer::workload_bytes`].
+    pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
+        self.proposer.workload_bytes(workload)
     }
 
     fn reply(&mut self, input: &Input<Prediction>) -> Result<Reply, StageFailure> {

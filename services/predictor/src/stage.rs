@@ -33,6 +33,11 @@ impl PredictorStage {
     pub fn copy_workload(&mut self, from: &WorkloadId, to: &WorkloadId) {
         self.partition.copy_workload(from, to);
     }
+
+    /// As [`Partition::workload_bytes`].
+    pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
+        self.partition.workload_bytes(workload)
+    }
 }
 
 impl Factory {

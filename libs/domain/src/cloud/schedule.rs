@@ -68,6 +68,11 @@ impl CapacitySchedule {
             self.serving = capacity;
         }
     }
+
+    /// Bytes on the heap, names of instance types apart.
+    pub fn heap_bytes(&self) -> usize {
+        self.coming.capacity() * size_of::<(EventTime, Capacity)>()
+    }
 }
 
 #[cfg(test)]

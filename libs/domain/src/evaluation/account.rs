@@ -80,6 +80,15 @@ impl Account {
         over
     }
 
+    /// Bytes on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.held.as_ref().map_or(0, |held| {
+            let Held { capacity, plan, plan_sizes, reactive, rule } = held;
+            let loops: usize = [capacity, plan, reactive].iter().map(|held| held.heap_bytes()).sum();
+            loops + plan_sizes.heap_bytes() + rule.heap_bytes()
+        })
+    }
+
     /// Takes in what was measured at an instant.
     fn take_in(&mut self, terms: &OwnTerms<'_>, moment: &Moment<'_>, over: &mut Vec<Outcome>) {
         let (at, prediction) = (moment.at(), moment.prediction());

@@ -51,7 +51,12 @@ impl Proposer {
         self.planning.forget_published();
     }
 
-    /// Workloads that are remembered, in the order of their names.
+    /// As [`Planning::workload_bytes`].
+    pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
+        self.planning.workload_bytes(workload)
+    }
+
+    /// Workloads that are remembered, in the order in which they came.
     pub fn workloads(&self) -> impl Iterator<Item = &WorkloadId> {
         self.planning.workloads()
     }

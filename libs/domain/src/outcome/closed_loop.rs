@@ -87,6 +87,11 @@ impl ClosedLoop {
             self.waiting.pop_front();
         }
     }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.waiting.capacity() * size_of::<(EventTime, f64)>()
+    }
 }
 
 #[cfg(test)]

@@ -22,7 +22,9 @@ use crate::kpi::{CPU_THROTTLED_SHARE, RUN_QUEUE};
 use crate::prediction::{Moment, Prediction, Signal};
 use crate::resource::Resource;
 use crate::sample::{Capacity, Platform};
+use crate::slots::Slots;
 use crate::stream::silence::{Observed, SourceNumber, Sources};
+use crate::time::EventTime;
 use crate::wording::reason;
 use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
@@ -36,7 +38,7 @@ const THROTTLED_SHARE_MIN: f64 = 0.1;
 /// All that a partition's decisions follow from.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 pub struct Planning {
-    workloads: BTreeMap<WorkloadId, Known>,
+    workloads: Slots<Known>,
     sources: Sources,
     /// A market's prices follow from its own series.
     markets: Markets,
@@ -91,7 +93,7 @@ impl Planning {
         let Ruled { rules, from } = rules.rules_for(&prediction.workload, &prediction.source);
         let source = self.hear(prediction);
         let market = Market::of_cpu(source, &rules.aim());
-        let known = self.workloads.entry(prediction.workload.clone()).or_insert_with(|| Known::new(source, &market));
+        let known = self.workloads.get_or_insert_with(&prediction.workload, || Known::new(source, &market));
         known.source = source;
         if known.history.has(prediction.made_at) {
             return None;
@@ -110,7 +112,7 @@ impl Planning {
     /// more workloads than can live it.
     pub fn copy_workload(&mut self, from: &WorkloadId, to: &WorkloadId) {
         if let Some(known) = self.workloads.get(from).cloned() {
-            self.workloads.insert(to.clone(), known);
+            self.workloads.insert(to, known);
         }
     }
 
@@ -123,9 +125,15 @@ impl Planning {
         }
     }
 
-    /// Workloads that are remembered, in the order of their names.
+    /// Workloads that are remembered, in the order in which they came.
     pub fn workloads(&self) -> impl Iterator<Item = &WorkloadId> {
-        self.workloads.keys()
+        self.workloads.iter().map(|(workload, _)| workload)
+    }
+
+    /// Bytes that a workload takes, without what the allocator adds.
+    pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
+        let known = self.workloads.get(workload)?;
+        Some(Slots::<Known>::bytes_each() + known.heap_bytes())
     }
 
     /// Moves the source's clock to each of the instants that a prediction tells of.
@@ -144,7 +152,7 @@ impl Planning {
         let is_silent = |k: &Known| k.source == source && k.history.made_at.is_none_or(|at| at < before);
         self.workloads.retain(|_, known| !is_silent(known));
         if let Some(peers) = self.peers.get_mut(&source) {
-            peers.keep(|workload| self.workloads.contains_key(workload));
+            peers.keep(|workload| self.workloads.contains(workload));
         }
         self.markets.forget_unused(source, self.workloads.values().map(|known| &known.market));
     }
@@ -185,6 +193,13 @@ impl Known {
             awaited: Awaited::default(),
             rates: Rates::default(),
         }
+    }
+
+    /// Bytes on the heap.
+    fn heap_bytes(&self) -> usize {
+        let Self { history, live, track, leaders, rates, .. } = self;
+        let changes = history.changes.capacity() * size_of::<EventTime>();
+        changes + live.heap_bytes() + track.heap_bytes() + leaders.heap_bytes() + rates.heap_bytes()
     }
 
     /// The capacity that the newest prediction said, which held until this one.
@@ -374,3 +389,6 @@ fn settings(rules: &Rules, step_s: u32) -> Settings {
         surge_s: rules.guardrails.surge_s,
     }
 }
+
+#[cfg(test)]
+mod tests;

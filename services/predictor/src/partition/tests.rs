@@ -289,7 +289,7 @@ fn the_networks_state_is_that_of_a_plain_run_over_the_closed_bins() {
     };
     apply(&mut partition, at.iter().enumerate().map(of).collect());
     let workload = WorkloadId::new("vm-3").unwrap();
-    let got = partition.state.workloads[&workload].series[0].carried(Family::Gru).unwrap().clone();
+    let got = partition.state.workloads.get(&workload).unwrap().series[0].carried(Family::Gru).unwrap().clone();
 
     let network = &partition.registry.bases()[&Family::Gru];
     let (mut series, mut state) = (DemandSeries::default(), vec![0.0; network.kind().past_size()]);
@@ -450,7 +450,7 @@ fn a_young_workload_starts_from_the_nearest_fingerprints() {
     starting.state.exemplars = whole.state.exemplars.clone();
     apply(&mut starting, young[..12].to_vec());
     let corrections = |partition: &Partition, name: &str| {
-        partition.state.workloads[&WorkloadId::new(name).unwrap()].series[0].corrections()
+        partition.state.workloads.get(&WorkloadId::new(name).unwrap()).unwrap().series[0].corrections()
     };
     let traits = Traits::of(&young[11].fingerprint.kpis[0].windows.as_ref().unwrap().short, Some(8.0));
     let (wanted, _) = whole.state.exemplars[0].start(&traits, 5).unwrap();

@@ -179,6 +179,11 @@ impl Surges {
         let lasts = |past: &Past| past.ended > now.plus_s(-PAST_S) && past.lasted_s > rules.serves_after_s();
         last.peek().is_some() && last.all(lasts)
     }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.past.capacity() * size_of::<Past>()
+    }
 }
 
 /// Of surges, the newest first, those that were over before new capacity could serve, had it been asked for with their

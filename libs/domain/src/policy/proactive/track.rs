@@ -14,7 +14,7 @@ use super::peers::Led;
 use super::prices::{Aim, FIRST_RULE, Prices, SeriesBin, WEIGHTS, Weights, weights};
 use super::reactive::Reactive;
 use super::rule::{DEMAND_LEVELS, FORECAST_LEVELS, Maxima, QUANTILE_BINS, RULES, View};
-use super::trial::{BinDemand, ClosedBin, DELAY_BINS_MAX, Deadband, Order, Trial, Worth};
+use super::trial::{BinDemand, ClosedBin, DELAY_BINS_MAX, Deadband, Order, Trial, Trials, Worth};
 use bitcode::{Decode, Encode};
 
 /// How the rules are tried on a series.
@@ -82,10 +82,10 @@ pub struct Track {
     /// Of the last [`QUANTILE_BINS`], as of the last hour.
     quantiles: Option<[f32; DEMAND_LEVELS.len()]>,
     onsets: Onsets,
-    trials: Vec<Trial>,
+    trials: Trials<{ RULES.len() }>,
     reactive: Reactive,
     /// The rule in use under each of the weights.
-    selected: Vec<u8>,
+    selected: [u8; WEIGHTS],
     /// The rule in use where the aim is a share of the time, and how the series did under it.
     budgeted: u8,
     plan: Trial,
@@ -120,9 +120,9 @@ impl Default for Track {
             maxima: Maxima::default(),
             quantiles: None,
             onsets: Onsets::default(),
-            trials: vec![Trial::default(); RULES.len()],
+            trials: Trials::default(),
             reactive: Reactive::default(),
-            selected: vec![FIRST_RULE; WEIGHTS],
+            selected: [FIRST_RULE; WEIGHTS],
             budgeted: FIRST_RULE,
             plan: Trial::default(),
             allowance: Allowance::default(),
@@ -252,9 +252,7 @@ impl Track {
             return;
         }
         self.ring.close(last, None);
-        for trial in &mut self.trials {
-            trial.skip(first, last);
-        }
+        self.trials.skip(first, last);
         self.plan.skip(first, last);
         self.reactive.skip(first, last);
         self.maxima = Maxima::of(&self.ring, settings.delay_bins(), settings.hold_bins());
@@ -275,24 +273,16 @@ impl Track {
         let targets = RULES.map(|rule| demand.and_then(|_| rule.target(&view)));
         let floor = lasting / settings.floor_utilisation;
         let closed = ClosedBin { bin, delay_bins: delay, demand: believed, decay: DECAY, grain: measure.grain };
-        let mut by_rule = [Worth::default(); RULES.len()];
-        for (i, rule) in RULES.iter().enumerate() {
-            let order = Order { target: targets[i], floor, deadband: rule.deadband };
-            let trial = &mut self.trials[i];
-            let begins = trial.ordered().is_none();
-            by_rule[i] = trial.close(&closed, &order);
-            if begins && trial.ordered().is_some() {
-                // What it would have cost before is not known: as much as what was in use.
-                trial.worth = self.plan.worth;
-            }
-        }
+        let orders: [Order; RULES.len()] =
+            std::array::from_fn(|i| Order { target: targets[i], floor, deadband: RULES[i].deadband });
+        // What one that begins would have cost before is not known: as much as what was in use.
+        let by_rule = self.trials.close(&closed, &orders, self.plan.worth());
         let reactive = self.reactive.close(&closed);
         let Some(demand) = demand else { return };
         self.bins = self.bins.saturating_add(1);
         prices.take_in(&SeriesBin { demand, reactive, by_rule: &by_rule, selected: &self.selected });
         let chosen = usize::from(self.rule_in_use(settings, prices));
-        let order = Order { target: targets[chosen], floor, deadband: RULES[chosen].deadband };
-        let came = self.plan.close(&closed, &order);
+        let came = self.plan.close(&closed, &orders[chosen]);
         prices.take_in_plan(&came);
         if let Aim::Share(budget) = &settings.aim {
             self.allowance.take_in(budget, prices.allowed_share(budget), &came, demand, DECAY);
@@ -317,12 +307,11 @@ impl Track {
             Aim::Share(budget) => {
                 let most = self.allowance.most(&budget, prices.allowed_share(&budget));
                 let cost = |i: usize| {
-                    let worth = &self.trials[i].worth;
+                    let worth = self.trials.worth(i);
                     let excess = f64::from((budget.taken(worth) - most).max(0.0)) * 1e6;
                     excess + reference.cost(&BUDGETED, worth)
                 };
-                let usable = (0..RULES.len()).filter(|i| self.trials[*i].ordered().is_some());
-                let best = usable.map(|i| (cost(i), i)).min_by(|a, b| a.0.total_cmp(&b.0));
+                let best = self.trials.begun().map(|i| (cost(i), i)).min_by(|a, b| a.0.total_cmp(&b.0));
                 self.budgeted = best.map_or(FIRST_RULE, |(_, i)| i as u8);
             }
         }
@@ -333,9 +322,8 @@ impl Track {
             return prices.pooled_rule(weights);
         }
         let reference = prices.reference();
-        let cost = |i: usize| reference.cost(weights, &self.trials[i].worth);
-        let usable = (0..RULES.len()).filter(|i| self.trials[*i].ordered().is_some());
-        let best = usable.map(|i| (cost(i), i)).min_by(|a, b| a.0.total_cmp(&b.0));
+        let cost = |i: usize| reference.cost(weights, self.trials.worth(i));
+        let best = self.trials.begun().map(|i| (cost(i), i)).min_by(|a, b| a.0.total_cmp(&b.0));
         // To switch may change the capacity.
         let switch = reference.cost(weights, &Worth { changes: 1.0, ..Worth::default() });
         match best {
@@ -380,5 +368,10 @@ impl Track {
         let (view, _) = self.view(settings, CORES_UNIT, ahead)?;
         let maxima = &self.maxima.recurring();
         RULES[rule].target(&View { maxima, open: demand, lasting: demand, forecast: None, ..view })
+    }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.ring.heap_bytes() + self.onsets.heap_bytes() + self.trials.heap_bytes()
     }
 }

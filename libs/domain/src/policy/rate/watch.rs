@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 /// The rates of one workload that rules name.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
-pub struct Rates(BTreeMap<KpiName, Watched>);
+pub struct Rates(BTreeMap<KpiName, Box<Watched>>);
 
 /// What is remembered of one rate.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
@@ -121,6 +121,12 @@ impl Rates {
         }
         views
     }
+
+    /// Bytes on the heap, without what the map adds.
+    pub(in crate::policy) fn heap_bytes(&self) -> usize {
+        let each = size_of::<KpiName>() + size_of::<Box<Watched>>() + size_of::<Watched>();
+        self.0.values().map(|watched| each + watched.heap_bytes()).sum()
+    }
 }
 
 impl<'a> RateView<'a> {
@@ -132,6 +138,11 @@ impl<'a> RateView<'a> {
 }
 
 impl Watched {
+    fn heap_bytes(&self) -> usize {
+        let Self { track, peaks, surges, learner } = self;
+        track.heap_bytes() + peaks.heap_bytes() + surges.heap_bytes() + learner.heap_bytes()
+    }
+
     fn take_in<'a>(
         &mut self,
         rules: &Rules,
