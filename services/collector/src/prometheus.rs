@@ -13,8 +13,7 @@ use crate::replay::pace::BackPressure;
 use crate::retry::BusRetry;
 use anyhow::{Result, bail};
 use api::{Api, Instants, QueryError};
-pub(crate) use course::Course;
-use course::{Next, Position};
+use course::{Course, Next, Position};
 use prescale_bus::backoff::any_seed;
 use prescale_bus::{Backoff, Bus, cancelled_within};
 use prescale_chassis::{Context, Use};
@@ -22,7 +21,7 @@ use prescale_contracts::{rfc3339, topics};
 use prescale_domain::sample::Sample;
 use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
-pub(crate) use preset::Preset;
+use preset::Preset;
 use std::time::Duration;
 use table::Table;
 use tokio_util::sync::CancellationToken;
@@ -38,7 +37,7 @@ mod table;
 pub(crate) const ENTRY: InputEntry = InputEntry {
     name: "prometheus",
     table: None,
-    check: |config| config.prometheus.check(),
+    check: |config| check(&config.prometheus),
     is_on: |config| config.prometheus.is_enabled(),
     uses: |_, graph| graph.reading(topics::RAW_KPIS).copied().map(Use::Watches).collect(),
     run: |l| run(&l.config.prometheus, l.context, l.bus, l.stop, l.observe),
@@ -46,6 +45,11 @@ pub(crate) const ENTRY: InputEntry = InputEntry {
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+fn check(config: &PrometheusConfig) -> Result<()> {
+    config.check()?;
+    if config.is_enabled() { Preset::load(&config.preset).map(drop) } else { Ok(()) }
+}
 
 /// Reads until the shutdown.
 fn run(
@@ -61,7 +65,7 @@ fn run(
     let leads_on = context.graph.reading(topics::RAW_KPIS).filter(|stage| !stage.outputs.is_empty());
     let first = leads_on.map(|stage| (stage.stage, context.group(stage.stage))).collect();
     let back_pressure = BackPressure { bus, first, lag_max_records: config.lag_max_records };
-    let course = config.course();
+    let course = Course::new(config.step_s, config.history_step_s, config.history_s, config.delay_s);
     let position = match stored {
         Some(bytes) => Position::decode(&bytes)?,
         None => course.start(clock::now()),

@@ -1,7 +1,6 @@
 //! Section `[collector.prometheus]`.
 
 use super::{check_name, check_step};
-use crate::prometheus::{Course, Preset};
 use anyhow::{Context as _, ensure};
 use prescale_chassis::HttpAccessConfig;
 use prescale_chassis::http_access::check_url;
@@ -74,10 +73,6 @@ impl PrometheusConfig {
         SourceName::new(format!("prometheus:{}{tenant}", self.name)).context("[collector.prometheus] name and tenant")
     }
 
-    pub(crate) fn course(&self) -> Course {
-        Course::new(self.step_s, self.history_step_s, self.history_s, self.delay_s)
-    }
-
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         if !self.is_enabled() {
             return Ok(());
@@ -105,7 +100,6 @@ impl PrometheusConfig {
             self.delay_s
         );
         self.source()?;
-        self.access.check("collector.prometheus.access")?;
-        Preset::load(&self.preset).map(drop)
+        self.access.check("collector.prometheus.access")
     }
 }
