@@ -3,7 +3,7 @@
 
 use super::failure::backend;
 use super::log::{self, Cursor};
-use super::snapshots::PartitionSnapshots;
+use super::snapshots::{PartitionSnapshots, Restorable};
 use super::store::{Store, Topic};
 use crate::error::BusError;
 use crate::stage::{Stage, StageFactory};
@@ -45,9 +45,9 @@ impl Restoring<'_> {
         }
         let snapshots = PartitionSnapshots::new(self.store, self.factory, self.group, self.topic, partition);
         let restore = |state: &[u8]| self.factory.restore(partition, state);
-        let before = snapshots.made_by(self.connection)?;
-        let loaded = snapshots.load(self.connection, position, restore)?;
-        let mut repetition = Repetition::new(loaded.is_none(), before);
+        // Another instance may have moved the position since.
+        let Restorable { position, made_by, loaded } = snapshots.load(self.connection, restore)?;
+        let mut repetition = Repetition::new(loaded.is_none(), made_by);
         let (mut stage, mut at) = loaded.unwrap_or_else(|| (self.factory.create(partition), 0));
         let (mut since_snapshot, mut cursor) = (0_u64, Cursor::default());
         while at < position {
@@ -90,12 +90,82 @@ impl Restoring<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Cleanup;
+    use crate::embedded::EmbeddedBus;
     use crate::embedded::testing::{open, with_topic, write};
     use crate::partitioner::partition_of;
     use crate::stored::tests::Ruled;
+    use crate::{Cleanup, ConsumedRecord, Outcome, StageFailure};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     const GROUP: &str = "group";
+    const KEY: &str = "k";
+
+    /// Makes stages that count. When it is first asked for the state's schema, another instance makes a step and stores
+    /// a snapshot.
+    struct Overtaken<'a> {
+        bus: &'a EmbeddedBus,
+        was_asked: AtomicBool,
+    }
+
+    impl StageFactory for Overtaken<'_> {
+        fn name(&self) -> &'static str {
+            "counting"
+        }
+
+        fn input_topic(&self) -> Arc<str> {
+            "topic".into()
+        }
+
+        fn output_topics(&self) -> Vec<Arc<str>> {
+            Vec::new()
+        }
+
+        fn state_schema(&self) -> String {
+            if !self.was_asked.swap(true, Ordering::SeqCst) {
+                stand_at(self.bus, 5);
+                let topic = self.bus.store.topic("topic").expect("it is there");
+                let snapshots =
+                    PartitionSnapshots::new(&self.bus.store, self, GROUP, &topic, partition_of(KEY.as_bytes(), 2));
+                assert!(snapshots.store(5, &5_u64.to_le_bytes()).expect("it is stored"));
+            }
+            "a count".to_owned()
+        }
+
+        fn create(&self, _partition: u32) -> Box<dyn Stage> {
+            Box::new(Counting(0))
+        }
+
+        fn restore(&self, _partition: u32, snapshot: &[u8]) -> Result<Box<dyn Stage>, String> {
+            let count = <[u8; 8]>::try_from(snapshot).map_err(|_| "it is no count".to_owned())?;
+            Ok(Box::new(Counting(u64::from_le_bytes(count))))
+        }
+    }
+
+    struct Counting(u64);
+
+    impl Stage for Counting {
+        fn apply(&mut self, batch: &[ConsumedRecord]) -> Result<Vec<Outcome>, StageFailure> {
+            self.0 += batch.len() as u64;
+            Ok(batch.iter().map(|_| Outcome::Emit(Vec::new())).collect())
+        }
+
+        fn snapshot(&self) -> Vec<u8> {
+            self.0.to_le_bytes().to_vec()
+        }
+    }
+
+    fn stand_at(bus: &EmbeddedBus, position: i64) {
+        let topic = bus.store.topic("topic").expect("it is there");
+        let moved = bus.store.write("test", |transaction| {
+            transaction.execute(
+                "INSERT INTO positions (consumer_group, topic_id, partition, next_offset) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset",
+                params![GROUP, topic.id, partition_of(KEY.as_bytes(), 2), position],
+            )
+        });
+        moved.expect("the position is set");
+    }
 
     #[test]
     fn a_state_that_goes_on_under_other_terms_is_stored_before_anything_else() {
@@ -104,14 +174,7 @@ mod tests {
         with_topic(&bus, Cleanup::Delete { retention_ms: 1 << 40 });
         write(&bus, &[("k", Some("a")), ("k", Some("b"))]);
         let (topic, partition) = (bus.store.topic("topic").expect("it is there"), partition_of(b"k", 2));
-        bus.store
-            .write("test", |transaction| {
-                transaction.execute(
-                    "INSERT INTO positions (consumer_group, topic_id, partition, next_offset) VALUES (?1, ?2, ?3, 2)",
-                    params![GROUP, topic.id, partition],
-                )
-            })
-            .expect("the position is set");
+        stand_at(&bus, 2);
         let connection = bus.store.reader().expect("it opens");
         let restored = |factory: &dyn StageFactory| {
             let context = StepContext::new(factory);
@@ -135,5 +198,28 @@ mod tests {
         assert_eq!((same.since_snapshot, same.is_to_be_stored), (0, false));
         let other = restored(&Ruled("now"));
         assert_eq!((other.since_snapshot, other.is_to_be_stored, other.position), (1, true, 2));
+    }
+
+    #[test]
+    fn position_and_snapshot_are_of_one_moment() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bus = open(folder.path());
+        with_topic(&bus, Cleanup::Delete { retention_ms: 1 << 40 });
+        write(&bus, &[(KEY, Some("v")); 6]);
+        stand_at(&bus, 3);
+        let factory = Overtaken { bus: &bus, was_asked: AtomicBool::new(false) };
+        let restoring = Restoring {
+            store: &bus.store,
+            connection: &bus.store.reader().expect("it opens"),
+            factory: &factory,
+            context: &StepContext::new(&factory),
+            topic: &bus.store.topic("topic").expect("it is there"),
+            group: GROUP,
+            batch_records_max: 2,
+        };
+        let restored = restoring.partition(partition_of(KEY.as_bytes(), 2), &CancellationToken::new());
+        let restored = restored.expect("the log is readable").expect("nothing is shut down");
+        assert_eq!((restored.position, restored.since_snapshot), (5, 0), "the other's snapshot is believed");
+        assert_eq!(restored.stage.snapshot(), 5_u64.to_le_bytes());
     }
 }
