@@ -5,6 +5,7 @@ use super::failure::backend;
 use super::log::{self, Cursor};
 use super::snapshots::{PartitionSnapshots, Restorable};
 use super::store::{Store, Topic};
+use crate::bus::StageOptions;
 use crate::error::BusError;
 use crate::stage::{Stage, StageFactory};
 use crate::step::StepContext;
@@ -19,18 +20,16 @@ pub(super) struct Restoring<'a> {
     pub(super) factory: &'a dyn StageFactory,
     pub(super) context: &'a StepContext,
     pub(super) topic: &'a Topic,
-    pub(super) group: &'a str,
-    pub(super) batch_records_max: usize,
+    pub(super) options: &'a StageOptions,
 }
 
 /// A partition's stage at a position.
 pub(super) struct Restored {
     pub(super) stage: Box<dyn Stage>,
     pub(super) position: i64,
-    /// Records applied since the snapshot that it came from.
+    /// Records applied since the snapshot that it came from; as many as make the next one due where one is to be taken
+    /// before anything else.
     pub(super) since_snapshot: u64,
-    /// Whether a snapshot is to be taken before anything else.
-    pub(super) is_to_be_stored: bool,
     pub(super) cursor: Cursor,
 }
 
@@ -40,39 +39,40 @@ impl Restoring<'_> {
         let position = self.committed(partition)?;
         if !self.factory.keeps_state() {
             let stage = self.factory.create(partition);
-            let cursor = Cursor::default();
-            return Ok(Some(Restored { stage, position, since_snapshot: 0, is_to_be_stored: false, cursor }));
+            return Ok(Some(Restored { stage, position, since_snapshot: 0, cursor: Cursor::default() }));
         }
-        let snapshots = PartitionSnapshots::new(self.store, self.factory, self.group, self.topic, partition);
+        let snapshots = PartitionSnapshots::new(self.store, self.factory, &self.options.group, self.topic, partition);
         let restore = |state: &[u8]| self.factory.restore(partition, state);
         // Another instance may have moved the position since.
         let Restorable { position, made_by, loaded } = snapshots.load(self.connection, restore)?;
-        let mut repetition = Repetition::new(loaded.is_none(), made_by);
-        let (mut stage, mut at) = loaded.unwrap_or_else(|| (self.factory.create(partition), 0));
-        let (mut since_snapshot, mut cursor) = (0_u64, Cursor::default());
+        let mut repetition = Repetition::new(!loaded.is_sound(), made_by);
+        let due_records = self.options.snapshot_due_records();
+        let (mut stage, mut at, mut since_snapshot) = loaded.or_create(due_records, || self.factory.create(partition));
+        let mut cursor = Cursor::default();
         while at < position {
             if shutdown.is_cancelled() {
                 return Ok(None);
             }
             let mut batch = cursor
-                .page(self.connection, (self.topic, partition), at, self.batch_records_max)
+                .page(self.connection, (self.topic, partition), at, self.options.batch_records_max)
                 .map_err(|e| backend(&format!("cannot re-read {}/{partition}", self.topic.name), &e))?;
             batch.retain(|r| r.offset < position);
             at = batch.last().map_or(position, |r| r.offset + 1);
             if !batch.is_empty() {
-                since_snapshot += batch.len() as u64;
+                since_snapshot = since_snapshot.saturating_add(batch.len() as u64);
                 repetition.hear(&batch);
                 self.context.apply(stage.as_mut(), &batch)?;
             }
         }
-        let is_to_be_stored = repetition.end(self.factory, partition, stage.as_mut());
-        let since_snapshot = since_snapshot.max(u64::from(is_to_be_stored));
-        Ok(Some(Restored { stage, position, since_snapshot, is_to_be_stored, cursor }))
+        if repetition.end(self.factory, partition, stage.as_mut()) {
+            since_snapshot = since_snapshot.max(due_records);
+        }
+        Ok(Some(Restored { stage, position, since_snapshot, cursor }))
     }
 
     /// The group's position, set to the oldest record kept when it has none.
     fn committed(&self, partition: u32) -> Result<i64, BusError> {
-        let Self { store, topic, group, .. } = self;
+        let Self { store, topic, options: StageOptions { group, .. }, .. } = self;
         store.write(&format!("cannot read the position of {group} on {}/{partition}", topic.name), |transaction| {
             if let Some(position) = log::position(transaction, group, topic, partition)? {
                 return Ok(position);
@@ -100,6 +100,11 @@ mod tests {
 
     const GROUP: &str = "group";
     const KEY: &str = "k";
+    const DUE_RECORDS: u64 = 100;
+
+    fn options(batch_records_max: usize) -> StageOptions {
+        StageOptions { group: GROUP.to_owned(), batch_records_max, snapshot_every_records: DUE_RECORDS }
+    }
 
     /// Makes stages that count. When it is first asked for the state's schema, another instance makes a step and stores
     /// a snapshot.
@@ -184,20 +189,19 @@ mod tests {
                 factory,
                 context: &context,
                 topic: &topic,
-                group: GROUP,
-                batch_records_max: 10,
+                options: &options(10),
             };
             let restored = restoring.partition(partition, &CancellationToken::new()).expect("the log is readable");
             restored.expect("nobody has stopped it")
         };
         let whole = restored(&Ruled("then"));
-        assert_eq!((whole.since_snapshot, whole.is_to_be_stored), (2, false));
+        assert_eq!(whole.since_snapshot, 2);
         let snapshots = PartitionSnapshots::new(&bus.store, &Ruled("then"), GROUP, &topic, partition);
         assert!(snapshots.store(2, &whole.stage.snapshot()).expect("it is stored"));
         let same = restored(&Ruled("then"));
-        assert_eq!((same.since_snapshot, same.is_to_be_stored), (0, false));
+        assert_eq!(same.since_snapshot, 0);
         let other = restored(&Ruled("now"));
-        assert_eq!((other.since_snapshot, other.is_to_be_stored, other.position), (1, true, 2));
+        assert_eq!((other.since_snapshot, other.position), (DUE_RECORDS, 2));
     }
 
     #[test]
@@ -214,8 +218,7 @@ mod tests {
             factory: &factory,
             context: &StepContext::new(&factory),
             topic: &bus.store.topic("topic").expect("it is there"),
-            group: GROUP,
-            batch_records_max: 2,
+            options: &options(2),
         };
         let restored = restoring.partition(partition_of(KEY.as_bytes(), 2), &CancellationToken::new());
         let restored = restored.expect("the log is readable").expect("nothing is shut down");

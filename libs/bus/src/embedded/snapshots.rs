@@ -7,7 +7,7 @@ use super::log;
 use super::store::{Store, Topic};
 use crate::crash_point::CrashPoint;
 use crate::error::BusError;
-use crate::snapshot::{Assembly, Head, Slice, Slices, SnapshotOf, stored_schema};
+use crate::snapshot::{Assembly, Head, Loaded, Slice, Slices, SnapshotOf, stored_schema};
 use crate::stage::StageFactory;
 use crate::state_schema::StateSchema;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
@@ -28,8 +28,8 @@ pub(super) struct Restorable<T> {
     pub(super) position: i64,
     /// What the snapshot was made by, whether or not it can be used; `None` without one that says so.
     pub(super) made_by: Option<StateSchema>,
-    /// What was made of the snapshot, and its offset; `None` without a good one.
-    pub(super) loaded: Option<(T, i64)>,
+    /// What became of the snapshot.
+    pub(super) loaded: Loaded<T>,
 }
 
 /// A snapshot as it was found.
@@ -166,10 +166,10 @@ impl<'a> PartitionSnapshots<'a> {
         let (position, found) =
             found.map_err(|e| backend(&format!("cannot read the snapshot of {}", self.of.identity), &e))?;
         let Some(Found { generation, made_by, state }) = found else {
-            return Ok(Restorable { position, made_by: None, loaded: None });
+            return Ok(Restorable { position, made_by: None, loaded: Loaded::Missing });
         };
         let reason = match state.and_then(|(offset, state)| Ok((restore(&state)?, offset))) {
-            Ok(restored) => return Ok(Restorable { position, made_by, loaded: Some(restored) }),
+            Ok((made, offset)) => return Ok(Restorable { position, made_by, loaded: Loaded::Sound(made, offset) }),
             Err(reason) => reason,
         };
         tracing::warn!(
@@ -180,7 +180,7 @@ impl<'a> PartitionSnapshots<'a> {
             "snapshot put aside (table snapshots, state 'rejected'); the state is rebuilt from the log"
         );
         self.reject(generation)?;
-        Ok(Restorable { position, made_by, loaded: None })
+        Ok(Restorable { position, made_by, loaded: Loaded::Rejected })
     }
 
     /// The group's position, and the valid snapshot.
@@ -297,7 +297,7 @@ mod tests {
         (bus, topic)
     }
 
-    fn loaded(bus: &EmbeddedBus, snapshots: &PartitionSnapshots<'_>) -> Option<(Vec<u8>, i64)> {
+    fn loaded(bus: &EmbeddedBus, snapshots: &PartitionSnapshots<'_>) -> Loaded<Vec<u8>> {
         let connection = bus.store.reader().expect("it opens");
         snapshots.load(&connection, |state| Ok(state.to_vec())).expect("the log is readable").loaded
     }
@@ -317,22 +317,22 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let (bus, topic) = standing_at(folder.path(), 7);
         let snapshots = PartitionSnapshots::new(&bus.store, &Stageless, GROUP, &topic, 1);
-        assert_eq!(loaded(&bus, &snapshots), None);
+        assert_eq!(loaded(&bus, &snapshots), Loaded::Missing);
         let first = vec![1_u8; 2 * SLICE_BYTES + 5];
         assert!(snapshots.store(7, &first).expect("it is stored"));
         assert_eq!(rows(&bus), (vec!["valid".to_owned()], 3));
-        assert!(loaded(&bus, &snapshots).is_some_and(|found| found == (first.clone(), 7)));
+        assert!(loaded(&bus, &snapshots) == Loaded::Sound(first.clone(), 7));
 
         let generation = snapshots.begin().expect("another begins");
         for (slice, nth) in Slices::of(&vec![2_u8; SLICE_BYTES + 1]).zip(0..) {
             assert!(snapshots.add(generation, nth, slice).expect("it is written"));
         }
         assert_eq!(rows(&bus), (vec!["valid".to_owned(), "writing".to_owned()], 5));
-        assert!(loaded(&bus, &snapshots).is_some_and(|found| found == (first, 7)), "the other is not finished");
+        assert!(loaded(&bus, &snapshots) == Loaded::Sound(first, 7), "the other is not finished");
 
         assert!(snapshots.store(7, b"third").expect("it is stored"));
         assert_eq!(rows(&bus), (vec!["valid".to_owned()], 1), "what was replaced or never finished is gone");
-        assert_eq!(loaded(&bus, &snapshots), Some((b"third".to_vec(), 7)));
+        assert_eq!(loaded(&bus, &snapshots), Loaded::Sound(b"third".to_vec(), 7));
         let late = Slices::of(b"late").next().expect("there is one");
         assert!(!snapshots.add(generation, 2, late).expect("it can be asked"), "whoever was writing finds out");
     }
@@ -346,10 +346,10 @@ mod tests {
         assert!(!snapshots.store(6, b"late").expect("it can be asked"));
         assert_eq!(
             (rows(&bus), loaded(&bus, &snapshots)),
-            ((vec!["valid".to_owned()], 1), Some((b"ours".to_vec(), 7)))
+            ((vec!["valid".to_owned()], 1), Loaded::Sound(b"ours".to_vec(), 7))
         );
         let others = PartitionSnapshots::new(&bus.store, &Stageless, GROUP, &topic, 0);
-        assert_eq!(loaded(&bus, &others), None, "another partition has its own");
+        assert_eq!(loaded(&bus, &others), Loaded::Missing, "another partition has its own");
     }
 
     #[test]
@@ -361,8 +361,8 @@ mod tests {
             assert!(snapshots.store(7, &vec![1_u8; 2 * SLICE_BYTES + 5]).expect("it is stored"));
             let damage = "DELETE FROM snapshot_slices WHERE nth = 2";
             bus.store.write("test", |transaction| transaction.execute(damage, [])).expect("a slice is gone");
-            assert_eq!(loaded(&bus, &snapshots), None);
-            assert_eq!(loaded(&bus, &snapshots), None, "it is not looked at again");
+            assert_eq!(loaded(&bus, &snapshots), Loaded::Rejected);
+            assert_eq!(loaded(&bus, &snapshots), Loaded::Missing, "it is not looked at again");
         }
         assert!(snapshots.store(7, b"sound").expect("it is stored"));
         let states = ["rejected", "valid"].map(str::to_owned).to_vec();
