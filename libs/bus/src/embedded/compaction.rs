@@ -7,7 +7,7 @@ use crate::record::ConsumedRecord;
 use rusqlite::{Transaction, params};
 use std::collections::VecDeque;
 
-/// Records compacted in one transaction.
+/// Records compacted, and tombstones removed, in one transaction.
 const SLICE_RECORDS: usize = 500;
 
 /// What compacting a slice did.
@@ -42,7 +42,7 @@ pub(super) fn compact(
         };
         let is_shared = span.first < span.last;
         if is_shared {
-            remove(transaction, topic, partition, span.last)?;
+            remove(transaction, topic.id, partition, span.last)?;
         }
         for record in records {
             compacted.removed += supersede(transaction, topic, &record)? as u64;
@@ -108,25 +108,40 @@ fn supersede(transaction: &Transaction<'_>, topic: &Topic, record: &ConsumedReco
     Ok(removed)
 }
 
-fn remove(transaction: &Transaction<'_>, topic: &Topic, partition: u32, last_offset: i64) -> rusqlite::Result<()> {
+/// Removes the batch that ends with this offset; returns how many did.
+fn remove(transaction: &Transaction<'_>, topic_id: i64, partition: u32, last_offset: i64) -> rusqlite::Result<usize> {
     transaction
         .prepare_cached("DELETE FROM batches WHERE topic_id = ?1 AND partition = ?2 AND last_offset = ?3")?
-        .execute(params![topic.id, partition, last_offset])
-        .map(drop)
+        .execute(params![topic_id, partition, last_offset])
 }
 
-pub(super) fn remove_tombstones(transaction: &Transaction<'_>, before_ms: i64) -> rusqlite::Result<u64> {
-    let removed = transaction.execute(
-        "DELETE FROM batches WHERE (topic_id, partition, last_offset) IN
-            (SELECT topic_id, partition, offset FROM newest_by_key WHERE tombstone_at_ms < ?1)",
-        [before_ms],
+/// Removes some of the tombstones from before that instant, the oldest first; `None` when there are none, else how many
+/// records went.
+pub(super) fn remove_tombstones(transaction: &Transaction<'_>, before_ms: i64) -> rusqlite::Result<Option<u64>> {
+    let mut select = transaction.prepare_cached(
+        "SELECT topic_id, partition, key, offset FROM newest_by_key WHERE tombstone_at_ms < ?1
+         ORDER BY tombstone_at_ms LIMIT ?2",
     )?;
-    transaction.execute("DELETE FROM newest_by_key WHERE tombstone_at_ms < ?1", [before_ms])?;
-    Ok(removed as u64)
+    let found = select.query_map(params![before_ms, SLICE_RECORDS as i64], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+    })?;
+    let found: Vec<(i64, u32, Vec<u8>, i64)> = found.collect::<rusqlite::Result<_>>()?;
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let mut forget =
+        transaction.prepare_cached("DELETE FROM newest_by_key WHERE topic_id = ?1 AND partition = ?2 AND key = ?3")?;
+    let mut removed = 0;
+    for (topic_id, partition, key, offset) in found {
+        removed += remove(transaction, topic_id, partition, offset)? as u64;
+        forget.execute(params![topic_id, partition, key])?;
+    }
+    Ok(Some(removed))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::embedded::MaintenanceReport;
     use crate::embedded::testing::{FAR_FUTURE_MS, open, read, with_topic, write};
     use crate::{Bus, Cleanup, OutputRecord, TopicSpec};
@@ -147,6 +162,29 @@ mod tests {
         assert_eq!(bus.maintain(FAR_FUTURE_MS).expect("it runs").compacted, 1, "the tombstone");
         let kept: Vec<_> = read(&bus).into_iter().map(|(key, value, _)| (key, value)).collect();
         assert_eq!(kept, vec![a, b]);
+    }
+
+    #[test]
+    fn tombstones_go_in_bounded_pieces() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bus = open(folder.path());
+        with_topic(&bus, Cleanup::Compact);
+        let keys: Vec<String> = (0..2 * SLICE_RECORDS + 7).map(|i| format!("key-{i}")).collect();
+        let tombstones: Vec<(&str, Option<&str>)> = keys.iter().map(|key| (key.as_str(), None)).collect();
+        write(&bus, &tombstones);
+        write(&bus, &[("kept", Some("v"))]);
+        assert_eq!(bus.maintain(0).expect("it runs").compacted, 0, "none is old enough");
+        let mut pieces = Vec::new();
+        let piece = || bus.store.write("test", |transaction| remove_tombstones(transaction, FAR_FUTURE_MS));
+        while let Some(removed) = piece().expect("it is written") {
+            pieces.push(removed);
+        }
+        assert_eq!(pieces, [SLICE_RECORDS as u64, SLICE_RECORDS as u64, 7]);
+        assert_eq!(read(&bus).len(), 1);
+
+        write(&bus, &tombstones);
+        let removed = bus.maintain(FAR_FUTURE_MS).expect("it runs").compacted;
+        assert_eq!(removed, tombstones.len() as u64, "a round of maintenance takes them all");
     }
 
     #[test]

@@ -49,7 +49,9 @@ pub(super) fn maintain(store: &Store, now_ms: i64) -> Result<MaintenanceReport, 
         }
     }
     let before_ms = now_ms.saturating_sub(TOMBSTONE_KEPT_MS);
-    report.compacted += store.write("cannot clean up tombstones", |t| remove_tombstones(t, before_ms))?;
+    while let Some(removed) = store.write("cannot clean up tombstones", |t| remove_tombstones(t, before_ms))? {
+        report.compacted += removed;
+    }
     while let Some(pages) = store.write("cannot shrink the log's file", shrink)? {
         report.freed_bytes += u64::try_from(pages * PAGE_BYTES).unwrap_or(0);
     }
