@@ -178,6 +178,11 @@ pub(super) fn span(row: &Row<'_>) -> rusqlite::Result<Span> {
     Ok(Span { first: row.get(0)?, last: row.get(1)? })
 }
 
+/// Bytes of a row of [`SELECT`] before compression.
+pub(super) fn plain_bytes(row: &Row<'_>) -> rusqlite::Result<i64> {
+    row.get(4)
+}
+
 /// Adds the records of a row of [`SELECT`] to `records`, from offset `from` on.
 ///
 /// # Errors

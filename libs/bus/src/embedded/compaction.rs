@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 
 /// Records compacted, and tombstones removed, in one transaction.
 const SLICE_RECORDS: usize = 500;
+/// Bytes, before compression, after which no further batch is compacted in the same transaction.
+const SLICE_BYTES: i64 = 4 << 20;
 
 /// What compacting a slice did.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -70,8 +72,9 @@ fn to_compact(
         .query_row(params![topic.id, partition], |row| row.get(0))?;
     let mut select = transaction.prepare_cached(batch::SELECT)?;
     let mut rows = select.query(params![topic.id, partition, from])?;
-    let (mut slice, mut count) = (Vec::new(), 0);
+    let (mut slice, mut count, mut bytes) = (Vec::new(), 0, 0_i64);
     while count < SLICE_RECORDS
+        && bytes < SLICE_BYTES
         && let Some(row) = rows.next()?
     {
         let (span, mut records) = (batch::span(row)?, VecDeque::new());
@@ -83,6 +86,7 @@ fn to_compact(
             },
         };
         count += read.as_ref().map_or(1, VecDeque::len);
+        bytes += if read.is_ok() { batch::plain_bytes(row)? } else { 0 };
         slice.push((span, read));
     }
     Ok(slice)
@@ -144,6 +148,7 @@ mod tests {
     use super::*;
     use crate::embedded::MaintenanceReport;
     use crate::embedded::testing::{FAR_FUTURE_MS, open, read, with_topic, write};
+    use crate::partitioner::partition_of;
     use crate::{Bus, Cleanup, OutputRecord, TopicSpec};
 
     #[test]
@@ -162,6 +167,22 @@ mod tests {
         assert_eq!(bus.maintain(FAR_FUTURE_MS).expect("it runs").compacted, 1, "the tombstone");
         let kept: Vec<_> = read(&bus).into_iter().map(|(key, value, _)| (key, value)).collect();
         assert_eq!(kept, vec![a, b]);
+    }
+
+    #[test]
+    fn large_records_are_compacted_a_few_at_a_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bus = open(folder.path());
+        with_topic(&bus, Cleanup::Compact);
+        let large = "v".repeat(3 << 20);
+        write(&bus, &[("k", Some(large.as_str())); 4]);
+        let (topic, partition) = (bus.store.topic("topic").expect("it is there"), partition_of(b"k", 2));
+        let piece = || bus.store.write("test", |transaction| compact(transaction, &topic, partition));
+        let mut removed = Vec::new();
+        while let Some(compacted) = piece().expect("it is written") {
+            removed.push(compacted.removed);
+        }
+        assert_eq!(removed, [1, 2], "two at a time");
     }
 
     #[test]
