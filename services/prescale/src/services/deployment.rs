@@ -1,6 +1,6 @@
 //! How the services are deployed follows from the list: `docker-compose.yml` has a block for each, in the list's order,
-//! and `infra/docker/Dockerfile` its binary. `UPDATE=1 cargo test -p prescale deployment` writes both anew. What the list
-//! does not say of a block (environment, ports, comments) is kept.
+//! and `infra/docker/Dockerfile` its binary. `UPDATE=1 cargo test --release -p prescale deployment` writes both anew.
+//! What the list does not say of a block (environment, ports, comments) is kept.
 
 use super::tests::with_toy;
 use super::{SERVICES, ServiceEntry};
@@ -111,7 +111,7 @@ fn compose_and_image_are_as_the_list_says() {
         if std::env::var_os("UPDATE").is_some() {
             fs::write(path(name), wanted).unwrap();
         } else {
-            assert_eq!(found, wanted, "{name}: `UPDATE=1 cargo test -p prescale deployment` writes it anew");
+            assert_eq!(found, wanted, "{name}: `UPDATE=1 cargo test --release -p prescale deployment` writes it anew");
         }
     }
 }
