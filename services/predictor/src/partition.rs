@@ -344,8 +344,8 @@ impl Partition {
         Ok(())
     }
 
-    /// Forgets a source's workloads whose last record is before that instant; returns how many readings of theirs waited
-    /// for a prediction.
+    /// Forgets a source's workloads whose last record is before that instant; returns how many readings of theirs
+    /// waited for a prediction.
     fn forget(&mut self, source: SourceNumber, before: EventTime) -> usize {
         let mut untold = 0;
         self.state.workloads.retain(|_, known| {
