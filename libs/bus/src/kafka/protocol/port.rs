@@ -7,6 +7,7 @@ use crate::bus::Lag;
 use crate::error::BusError;
 use crate::kafka::options::KafkaOptions;
 use crate::record::ConsumedRecord;
+use crate::snapshot::Loaded;
 use crate::state_schema::StateSchema;
 use crate::wait::Pauses;
 use crate::write::Write;
@@ -122,14 +123,8 @@ pub(crate) trait Snapshots {
     /// What the stored snapshot was made by, whether or not it can be used; `None` without one that says so.
     fn made_by(&self, partition: u32) -> Option<StateSchema>;
 
-    /// What `restore` makes of the stored snapshot, and its offset; `None` when there is no good one that is not
-    /// ahead of `committed`.
-    fn load<T>(
-        &self,
-        partition: u32,
-        committed: i64,
-        restore: impl FnOnce(&[u8]) -> Result<T, String>,
-    ) -> Option<(T, i64)>;
+    /// What `restore` makes of the stored snapshot. One that is ahead of `committed`, or bad otherwise, is put aside.
+    fn load<T>(&self, partition: u32, committed: i64, restore: impl FnOnce(&[u8]) -> Result<T, String>) -> Loaded<T>;
 }
 
 /// A cluster, with the clock and the disk of the instance that asks it.
