@@ -133,10 +133,10 @@ fn silent_workloads_are_forgotten() {
     for minute in 0..20 * 1440 {
         run.offer("s", 2, minute);
     }
-    let forgotten = run.admission.forget_silent(&SETTINGS, &"s".into());
+    let forgotten = run.admission.forget_silent(&SETTINGS, &SourceName::new("s").unwrap());
     assert_eq!(forgotten, BTreeSet::from([WorkloadId::new("vm-1").unwrap()]));
     assert_eq!(run.admission.workloads(), 1);
-    assert!(run.admission.forget_silent(&SETTINGS, &"s".into()).is_empty());
+    assert!(run.admission.forget_silent(&SETTINGS, &SourceName::new("s").unwrap()).is_empty());
 }
 
 /// Samples of some workloads with gaps, in order of time.
