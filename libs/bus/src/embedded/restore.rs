@@ -202,6 +202,11 @@ mod tests {
         assert_eq!(same.since_snapshot, 0);
         let other = restored(&Ruled("now"));
         assert_eq!((other.since_snapshot, other.position), (DUE_RECORDS, 2));
+
+        let put_aside = "UPDATE snapshots SET state = 'rejected'";
+        bus.store.write("test", |transaction| transaction.execute(put_aside, [])).expect("it is put aside");
+        assert_eq!(restored(&Ruled("then")).since_snapshot, 2);
+        assert_eq!(restored(&Ruled("now")).since_snapshot, DUE_RECORDS, "it is known how it was made before");
     }
 
     #[test]

@@ -26,7 +26,8 @@ pub(super) struct PartitionSnapshots<'a> {
 pub(super) struct Restorable<T> {
     /// The group's position.
     pub(super) position: i64,
-    /// What the snapshot was made by, whether or not it can be used; `None` without one that says so.
+    /// What the snapshot was made by, whether or not it can be used, or without one the last that was put aside; `None`
+    /// where none says so.
     pub(super) made_by: Option<StateSchema>,
     /// What became of the snapshot.
     pub(super) loaded: Loaded<T>,
@@ -163,10 +164,11 @@ impl<'a> PartitionSnapshots<'a> {
         restore: impl FnOnce(&[u8]) -> Result<T, String>,
     ) -> Result<Restorable<T>, BusError> {
         let found = self.find(connection);
-        let (position, found) =
-            found.map_err(|e| backend(&format!("cannot read the snapshot of {}", self.of.identity), &e))?;
+        let unreadable = |e: rusqlite::Error| backend(&format!("cannot read the snapshot of {}", self.of.identity), &e);
+        let (position, found) = found.map_err(unreadable)?;
         let Some(Found { generation, made_by, state }) = found else {
-            return Ok(Restorable { position, made_by: None, loaded: Loaded::Missing });
+            let made_by = self.made_by_aside(connection).map_err(unreadable)?;
+            return Ok(Restorable { position, made_by, loaded: Loaded::Missing });
         };
         let reason = match state.and_then(|(offset, state)| Ok((restore(&state)?, offset))) {
             Ok((made, offset)) => return Ok(Restorable { position, made_by, loaded: Loaded::Sound(made, offset) }),
@@ -202,6 +204,18 @@ impl<'a> PartitionSnapshots<'a> {
             Err(reason) => Err(reason),
         };
         Ok((position, Some(Found { generation, made_by: stored_schema(&head).ok(), state })))
+    }
+
+    /// What the snapshot was made by that was put aside: where there is no other, nothing was stored since.
+    fn made_by_aside(&self, connection: &Connection) -> rusqlite::Result<Option<StateSchema>> {
+        let head: Option<Vec<u8>> = connection
+            .prepare_cached(
+                "SELECT head FROM snapshots WHERE consumer_group = ?1 AND topic_id = ?2
+                 AND partition = ?3 AND state = 'rejected'",
+            )?
+            .query_row(params![self.group, self.topic.id, self.partition], |row| row.get(0))
+            .optional()?;
+        Ok(head.and_then(|head| stored_schema(&head).ok()))
     }
 
     /// Puts a generation aside, in place of the one that was put aside before.

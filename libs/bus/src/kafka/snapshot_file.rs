@@ -47,10 +47,9 @@ impl SnapshotFiles {
         SnapshotOf { identity: format!("{}/{partition}", self.identity), state_schema: self.state_schema.clone() }
     }
 
-    /// What a file says that its state was made by.
-    fn schema(&self, partition: u32) -> Result<StateSchema, String> {
-        let mut file = File::open(self.path(partition)).map_err(|e| e.to_string())?;
-        stored_schema(&head_of(&mut file)?)
+    /// Where a bad one is put aside.
+    fn path_aside(&self, partition: u32) -> PathBuf {
+        self.path(partition).with_extension("snapshot.rejected")
     }
 
     /// Offset and state of a file.
@@ -97,8 +96,14 @@ pub fn stored_states(options: &KafkaOptions, group: &str, topic: &str) -> Result
     };
     let mut partitions: Vec<u32> = names.iter().filter_map(partition).collect();
     partitions.sort_unstable();
-    let of = |partition: u32| StoredState { partition, schema: Some(files.schema(partition)), log: None };
+    let of = |partition: u32| StoredState { partition, schema: Some(schema_in(&files.path(partition))), log: None };
     Ok(Some(partitions.into_iter().map(of).collect()))
+}
+
+/// What a file says that its state was made by.
+fn schema_in(path: &Path) -> Result<StateSchema, String> {
+    let mut file = File::open(path).map_err(|e| e.to_string())?;
+    stored_schema(&head_of(&mut file)?)
 }
 
 fn head_of(file: &mut impl Read) -> Result<Vec<u8>, String> {
@@ -149,7 +154,7 @@ impl Snapshots for SnapshotFiles {
     }
 
     fn made_by(&self, partition: u32) -> Option<StateSchema> {
-        self.schema(partition).ok()
+        schema_in(&self.path(partition)).or_else(|_| schema_in(&self.path_aside(partition))).ok()
     }
 
     /// A bad one is renamed to `*.rejected`.
@@ -166,7 +171,7 @@ impl Snapshots for SnapshotFiles {
             Ok((made, offset)) => return Loaded::Sound(made, offset),
             Err(reason) => reason,
         };
-        let aside = path.with_extension("snapshot.rejected");
+        let aside = self.path_aside(partition);
         let moved = fs::rename(&path, &aside);
         tracing::warn!(
             snapshot = %path.display(),
@@ -204,6 +209,7 @@ mod tests {
         fs::write(&path, &bytes[..bytes.len() - 3]).expect("it is cut");
         assert_eq!(load(9), Loaded::Rejected);
         assert!(!path.exists() && path.with_extension("snapshot.rejected").exists());
+        assert_eq!(files.made_by(3), Some("schema-1".into()), "what was put aside says it, too");
 
         files.store(3, 12, b"ahead").expect("it is stored");
         assert_eq!(load(9), Loaded::Rejected, "ahead of the committed position");

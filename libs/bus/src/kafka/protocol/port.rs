@@ -120,7 +120,8 @@ pub(crate) trait Snapshots {
     /// Stores the state after all records before `offset`, which must be committed.
     fn store(&self, partition: u32, offset: i64, state: &[u8]) -> std::io::Result<()>;
 
-    /// What the stored snapshot was made by, whether or not it can be used; `None` without one that says so.
+    /// What the stored snapshot was made by, whether or not it can be used, or without one the last that was put aside;
+    /// `None` where none says so.
     fn made_by(&self, partition: u32) -> Option<StateSchema>;
 
     /// What `restore` makes of the stored snapshot. One that is ahead of `committed`, or bad otherwise, is put aside.
