@@ -31,6 +31,9 @@ pub struct Envelope {
     pub event_type: Arc<str>,
     /// `ce_time`: event time.
     pub time: EventTime,
+    /// `ce_asof`: how far the source had come in event time when the turn of this record, or of the one that it follows
+    /// from, had come. Not before `time`, and left out where it is that. It follows from the data, as all else does.
+    pub as_of: EventTime,
     /// `traceparent`: the trace id is the root record's id, the span id begins this record's.
     pub trace_parent: Arc<str>,
 }
@@ -49,22 +52,29 @@ impl Envelope {
             position.as_bytes(),
         ]);
         let trace_parent = trace_parent(&id, &id);
-        Self::of(id, producer, event_type, at, trace_parent)
+        Self::of(id, producer, event_type, (at, at), trace_parent)
     }
 
     /// Of the record number `ordinal` that `stage` makes of this one for `workload`.
     pub fn following(&self, stage: &str, event_type: &str, workload: &WorkloadId, at: EventTime, ordinal: u32) -> Self {
         let id = hex(following_digest(&self.id, stage, workload.as_str(), ordinal));
         let trace_parent = trace_parent(self.trace_id(), &id);
-        Self::of(id, stage, event_type, at, trace_parent)
+        Self::of(id, stage, event_type, (at, self.as_of.max(at)), trace_parent)
     }
 
-    fn of(id: String, producer: &str, event_type: &str, time: EventTime, trace_parent: String) -> Self {
+    fn of(
+        id: String,
+        producer: &str,
+        event_type: &str,
+        (time, as_of): (EventTime, EventTime),
+        trace_parent: String,
+    ) -> Self {
         Self {
             id: id.into(),
             source: shared(&format!("/prescale/{producer}")),
             event_type: shared(event_type),
             time,
+            as_of,
             trace_parent: trace_parent.into(),
         }
     }
@@ -76,6 +86,7 @@ impl Envelope {
 
     /// As headers of a record.
     pub fn headers(&self) -> Vec<(String, Vec<u8>)> {
+        let as_of = (self.as_of > self.time).then(|| rfc3339::text(self.as_of));
         [
             ("ce_specversion", SPEC_VERSION),
             ("ce_id", &*self.id),
@@ -86,6 +97,7 @@ impl Envelope {
             ("traceparent", &*self.trace_parent),
         ]
         .into_iter()
+        .chain(as_of.as_deref().map(|as_of| ("ce_asof", as_of)))
         .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
         .collect()
     }
@@ -101,13 +113,17 @@ impl Envelope {
                 found[i].get_or_insert(value);
             }
         }
-        let [version, id, source, event_type, time, trace] = found;
+        let [version, id, source, event_type, time, trace, as_of] = found;
         let version = required(NAMES[0], version)?;
         if version != SPEC_VERSION {
             return Err(header_error(NAMES[0], format!("{version:?}: this build reads {SPEC_VERSION}")));
         }
         let id = required(NAMES[1], id)?;
-        let time = required(NAMES[4], time)?;
+        let time = instant(NAMES[4], required(NAMES[4], time)?)?;
+        let as_of = match as_of {
+            None => time,
+            Some(_) => instant(NAMES[6], required(NAMES[6], as_of)?)?.max(time),
+        };
         let trace_parent = match trace {
             None => trace_parent(&id_of(&[b"trace", id.as_bytes()]), &id_of(&[b"span", id.as_bytes()])),
             Some(_) => checked_trace_parent(required(NAMES[5], trace)?)?.to_owned(),
@@ -116,14 +132,14 @@ impl Envelope {
             id: id.into(),
             source: shared(required(NAMES[2], source)?),
             event_type: shared(required(NAMES[3], event_type)?),
-            time: rfc3339::parse(time)
-                .ok_or_else(|| header_error(NAMES[4], format!("{time:?} is no RFC 3339 instant")))?,
+            time,
+            as_of,
             trace_parent: trace_parent.into(),
         })
     }
 }
 
-const NAMES: [&str; 6] = ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time", "traceparent"];
+const NAMES: [&str; 7] = ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time", "traceparent", "ce_asof"];
 
 fn header_error(name: &'static str, problem: String) -> ContractError {
     ContractError::Header { name, problem }
@@ -138,6 +154,10 @@ fn required<'a>(name: &'static str, value: Option<&'a [u8]>) -> Result<&'a str, 
         Ok(text) => Ok(text),
         Err(_) => Err(header_error(name, "is not UTF-8".to_owned())),
     }
+}
+
+fn instant(name: &'static str, text: &str) -> Result<EventTime, ContractError> {
+    rfc3339::parse(text).ok_or_else(|| header_error(name, format!("{text:?} is no RFC 3339 instant")))
 }
 
 /// `00-<32 hex>-<16 hex>-<2 hex>`, lower case, neither id all zeros (W3C Trace Context, level 1).
@@ -262,6 +282,19 @@ mod tests {
     }
 
     #[test]
+    fn how_far_the_source_had_come_goes_along_until_time_has_caught_up() {
+        let late = Envelope { as_of: EventTime::from_s(150), ..root() };
+        let child = |at_s| late.following("planner", "t", &workload("web-1"), EventTime::from_s(at_s), 0);
+        for (envelope, as_of_s, is_told) in
+            [(root(), 60, false), (late.clone(), 150, true), (child(60), 150, true), (child(180), 180, false)]
+        {
+            let headers = envelope.headers();
+            assert_eq!((envelope.as_of, read(&headers)), (EventTime::from_s(as_of_s), Ok(envelope)));
+            assert_eq!(headers.iter().any(|(name, _)| name == "ce_asof"), is_told);
+        }
+    }
+
+    #[test]
     fn a_missing_or_wrong_header_is_named() {
         for name in ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time"] {
             let mut headers = root().headers();
@@ -269,10 +302,14 @@ mod tests {
             let error = read(&headers).unwrap_err();
             assert!(matches!(error, ContractError::Header { name: n, .. } if n == name), "{error}");
         }
-        for (name, value) in
-            [("ce_time", "yesterday"), ("ce_id", ""), ("ce_specversion", "0.3"), ("traceparent", "00-0-0-01")]
-        {
-            let mut headers = root().headers();
+        for (name, value) in [
+            ("ce_time", "yesterday"),
+            ("ce_asof", "soon"),
+            ("ce_id", ""),
+            ("ce_specversion", "0.3"),
+            ("traceparent", "00-0-0-01"),
+        ] {
+            let mut headers = Envelope { as_of: EventTime::from_s(150), ..root() }.headers();
             headers.iter_mut().find(|(n, _)| n == name).unwrap().1 = value.into();
             assert!(read(&headers).unwrap_err().to_string().contains(name));
         }
@@ -289,7 +326,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_headers_are_read_or_refused(values in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 6)) {
+        fn any_headers_are_read_or_refused(values in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), NAMES.len())) {
             let _ = Envelope::from_headers(NAMES.iter().copied().zip(values.iter().map(Vec::as_slice)));
         }
     }

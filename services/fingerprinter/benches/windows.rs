@@ -116,6 +116,7 @@ impl Fleet {
             source: Arc::clone(&empty),
             event_type: Arc::clone(&empty),
             time: at,
+            as_of: at,
             trace_parent: empty,
         };
         Enveloped { envelope, sample }

@@ -41,7 +41,7 @@ pub struct Enveloped {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fate {
     /// It was used or is held. These follow from it: each a fingerprint with the envelope of the
-    /// sample that it ends with, which may have been held until now.
+    /// sample that it ends with, which may have been held until now, as of when its turn had come.
     Used(Vec<(Envelope, Fingerprint)>),
     /// It was put aside for this reason.
     Dropped(&'static str),
@@ -167,7 +167,8 @@ impl Partition {
         let mut released = Vec::new();
         for (input, arrived) in batch.into_iter().enumerate() {
             fates.push(self.admit(arrived, &mut released));
-            for Released { bin, item } in released.drain(..) {
+            for Released { bin, turn_at, mut item } in released.drain(..) {
+                item.envelope.as_of = item.envelope.as_of.max(turn_at);
                 self.advance(input, bin, item);
             }
             if self.table.series() >= SERIES_PER_TABLE {
@@ -183,7 +184,7 @@ impl Partition {
         let mut released = Vec::new();
         for arrived in batch {
             self.admit(arrived, &mut released);
-            for Released { bin, mut item } in released.drain(..) {
+            for Released { bin, mut item, .. } in released.drain(..) {
                 self.record(bin, &mut item.sample);
             }
         }

@@ -21,7 +21,7 @@ pub const STALE_VIEW: &str = "stale_view";
 pub const REPEATED: &str = "repeated";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 1;
+const STATE_LAYOUT: u32 = 2;
 
 /// Makes the stage's instances.
 ///
@@ -94,8 +94,8 @@ impl GovernorStage {
         let (rules, partitions) = (self.rules.as_ref(), self.partitions);
         let (heard, stale) = match said {
             Said::Proposal(proposal) => {
-                let proposal = (envelope.clone(), *proposal);
-                (self.governor.propose(rules, partitions, &fleet, proposal), STALE)
+                let tagged = (envelope.clone(), *proposal);
+                (self.governor.propose(rules, partitions, &fleet, tagged, envelope.as_of), STALE)
             }
             Said::View(view) => (self.governor.view(rules, partitions, &fleet, &view), STALE_VIEW),
             Said::Order(order) => return self.ordered(&envelope, &fleet, &order),

@@ -90,7 +90,7 @@ impl PlannerStage {
     fn reply(&mut self, input: &Input<Prediction>) -> Result<Reply, StageFailure> {
         let Input { envelope, value: prediction } = input;
         let desk = (self.rules.as_ref(), self.fleets.as_ref(), self.partition);
-        let Some(said) = self.proposer.step(desk, prediction, &envelope.id) else {
+        let Some(said) = self.proposer.step(desk, prediction, (&envelope.id, envelope.as_of)) else {
             return Ok(Reply::Drop(STALE));
         };
         if said.is_empty() {

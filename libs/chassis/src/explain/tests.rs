@@ -107,7 +107,8 @@ impl Story {
     fn predict(&mut self, seconds: i64) {
         let prediction = prediction(seconds);
         let id = self.write(&prediction);
-        let said = self.proposer.step((&self.rules, &Fleets::default(), 0), &prediction, &id).unwrap();
+        let said =
+            self.proposer.step((&self.rules, &Fleets::default(), 0), &prediction, (&id, prediction.made_at)).unwrap();
         said.iter().for_each(|record| {
             self.write(record);
         });

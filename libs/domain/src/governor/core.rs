@@ -43,17 +43,19 @@ impl<T> Default for Governor<T> {
 }
 
 impl<T: Clone> Governor<T> {
-    /// Takes a proposal in. `partitions` is how many the topic of the predictions has.
+    /// Takes a proposal in; `as_of` is how far its source had come when it was made. `partitions` is how many the topic
+    /// of the predictions has.
     pub fn propose(
         &mut self,
         rules: &GovernorRules,
         partitions: u32,
         fleet: &WorkloadId,
         (tag, proposal): (T, Proposal),
+        as_of: EventTime,
     ) -> Heard<T> {
         let at = proposal.action.decided_at;
         let bench = Bench { rules, partitions, orders: &self.orders, fleet };
-        let rulings = self.fleets.entry(fleet.clone()).or_default().propose(&bench, tag, proposal);
+        let rulings = self.fleets.entry(fleet.clone()).or_default().propose(&bench, (tag, proposal), as_of);
         self.used(at, rulings)
     }
 

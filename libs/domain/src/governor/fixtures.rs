@@ -44,8 +44,13 @@ impl Court {
     }
 
     pub(super) fn propose(&mut self, proposal: Proposal) -> Vec<Ruling<String>> {
+        let as_of = proposal.action.decided_at;
+        self.propose_as_of(proposal, as_of)
+    }
+
+    pub(super) fn propose_as_of(&mut self, proposal: Proposal, as_of: EventTime) -> Vec<Ruling<String>> {
         let tag = proposal.action.workload.to_string();
-        rulings(self.governor.propose(&self.rules, PARTITIONS, &fleet(), (tag, proposal)))
+        rulings(self.governor.propose(&self.rules, PARTITIONS, &fleet(), (tag, proposal), as_of))
     }
 
     pub(super) fn view(&mut self, view: View) -> Vec<Ruling<String>> {

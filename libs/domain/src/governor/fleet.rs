@@ -96,14 +96,19 @@ struct Hearing<'a> {
 }
 
 impl<T: Clone> Fleet<T> {
-    /// Takes a proposal in. `None` when it is not newer than the last one of its workload.
-    pub(super) fn propose(&mut self, bench: &Bench<'_>, tag: T, proposal: Proposal) -> Option<Vec<Ruling<T>>> {
+    /// Takes a proposal in, which was made as of `as_of`. `None` when it is not newer than the last one of its workload.
+    pub(super) fn propose(
+        &mut self,
+        bench: &Bench<'_>,
+        (tag, proposal): (T, Proposal),
+        as_of: EventTime,
+    ) -> Option<Vec<Ruling<T>>> {
         let (at, workload) = (proposal.action.decided_at, proposal.action.workload.clone());
         if self.workloads.get(&workload).is_some_and(|known| known.newest >= at) {
             return None;
         }
         self.newest_at = self.newest_at.max(Some(at));
-        let mut rulings = self.pass(bench, at);
+        let mut rulings = self.pass(bench, as_of);
         let known = self.workloads.entry(workload).or_insert(Known { newest: at, at_once: None, standing: None });
         known.newest = at;
         let proposal = without_what_an_order_holds(bench, proposal);
@@ -161,9 +166,10 @@ impl<T: Clone> Fleet<T> {
     }
 
     /// Rules on what is ripe once the fleet has come to a later bin. By then all that came with the bin before is
-    /// known, in whatever order its partitions came.
-    fn pass(&mut self, bench: &Bench<'_>, at: EventTime) -> Vec<Ruling<T>> {
-        let bin = at.bin(GRID_STEP_S);
+    /// known, in whatever order its partitions came. What a sample that had waited behind a gap led to tells of the bin
+    /// in which its turn came, not of its own.
+    fn pass(&mut self, bench: &Bench<'_>, as_of: EventTime) -> Vec<Ruling<T>> {
+        let bin = as_of.bin(GRID_STEP_S);
         let mut rulings = Vec::new();
         if self.bin.is_some_and(|newest| bin <= newest) {
             return rulings;

@@ -58,9 +58,9 @@ pub struct Proposal {
 pub struct View {
     /// Partition of the workloads in topic `predictions`.
     pub partition: u32,
-    /// Newest instant that was heard of; its bin is the view's.
+    /// How far the fleet had come; its bin is the view's.
     pub at: EventTime,
-    /// Instant of the prediction with which it is told, not before `at`.
+    /// How far it had come with the prediction with which it is told; not before `at`.
     pub told_at: EventTime,
     /// Workloads that reported within the last hour, or within 36 of their own steps where that is longer.
     pub known: u32,

@@ -18,17 +18,27 @@ const BINS: i64 = 16;
 
 #[derive(Clone, Debug)]
 enum Event {
-    Proposal(Proposal),
+    /// As of when it comes.
+    Proposal(Proposal, EventTime),
     View(View),
 }
 
 impl Event {
+    /// The bin in which it comes.
     fn bin(&self) -> i64 {
-        let at = match self {
-            Self::Proposal(proposal) => proposal.action.decided_at,
-            Self::View(view) => view.at,
+        let as_of = match self {
+            Self::Proposal(_, as_of) => as_of,
+            Self::View(view) => &view.told_at,
         };
-        at.bin(300)
+        as_of.bin(300)
+    }
+
+    fn as_of_bin(self, bin: i64) -> Self {
+        let as_of = EventTime::from_s(300 * bin);
+        match self {
+            Self::Proposal(proposal, _) => Self::Proposal(proposal, as_of),
+            Self::View(view) => Self::View(View { told_at: as_of, ..view }),
+        }
     }
 }
 
@@ -53,13 +63,30 @@ fn streams(drawn: &Drawn, split: bool) -> Vec<Vec<Event>> {
                 let name = format!("{}-{partition}-{workload}", if grows && split { "busy" } else { "idle" });
                 let mut made = proposal(partition, &name, (bin, 10 + 10 * i), grows);
                 (made.demanded, made.action.dry_run) = (*urgent, *dry);
-                events.push(Event::Proposal(made));
+                let as_of = made.action.decided_at;
+                events.push(Event::Proposal(made, as_of));
             }
             events.push(Event::View(view(partition, bin, KNOWN / 2, *present)));
         }
         events
     };
     drawn.iter().enumerate().map(of_partition).collect()
+}
+
+/// The stream where what `picks` choose comes in the bin after its own, as it does behind a gap, a view before the rest.
+fn waiting(events: Vec<Event>, picks: &mut impl Iterator<Item = bool>) -> Vec<Event> {
+    let (mut all, mut held): (Vec<Event>, Vec<Event>) = (Vec::new(), Vec::new());
+    let mut newest = i64::MIN;
+    for event in events {
+        let bin = event.bin();
+        if bin > newest {
+            newest = bin;
+            held.sort_by_key(|event| matches!(event, Event::Proposal(..)));
+            all.extend(held.drain(..).map(|event| event.as_of_bin(bin)));
+        }
+        if picks.next() == Some(true) { held.push(event) } else { all.push(event) }
+    }
+    all
 }
 
 /// The streams as one, in an order that `picks` choose; none is behind by more than so many bins.
@@ -79,7 +106,7 @@ fn interleaved(streams: &[Vec<Event>], picks: &[bool], behind_bins_max: i64) -> 
 
 fn heard(court: &mut Court, event: &Event) -> Vec<Ruling<String>> {
     match event.clone() {
-        Event::Proposal(proposal) => court.propose(proposal),
+        Event::Proposal(proposal, as_of) => court.propose_as_of(proposal, as_of),
         Event::View(view) => court.view(view),
     }
 }
@@ -125,8 +152,10 @@ proptest! {
     #[test]
     fn in_lock_step_bin_by_bin_rulings_are_the_same_whatever_is_overtaken(
         drawn in drawn(), one in prop::collection::vec(any::<bool>(), 1..60), other in prop::collection::vec(any::<bool>(), 1..60),
+        waits in prop::collection::vec(prop::bool::weighted(0.2), 1..60),
     ) {
-        let streams = streams(&drawn, false);
+        let mut waits = waits.into_iter().cycle();
+        let streams: Vec<_> = streams(&drawn, false).into_iter().map(|events| waiting(events, &mut waits)).collect();
         let sorted = |picks: &[bool]| {
             let mut rulings = story(&interleaved(&streams, picks, 0));
             rulings.sort_by_key(key);
@@ -140,7 +169,7 @@ proptest! {
         let mut court = Court::new();
         for event in interleaved(&streams(&drawn, true), &picks, 2) {
             let rulings = heard(&mut court, &event);
-            let Event::Proposal(Proposal { action, .. }) = &event else { continue };
+            let Event::Proposal(Proposal { action, .. }, _) = &event else { continue };
             if action.verdict == Verdict::ScaleOut {
                 let stands = |why: &crate::action::Reason| action.dry_run && &*why.rule == "governor.stands";
                 let is_ruled_on = match rulings.last() {

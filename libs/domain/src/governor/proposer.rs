@@ -5,6 +5,7 @@ use super::{FleetRecord, Fleets, Proposal, Said, Sightings, follows_from_live_us
 use crate::policy::rule_book::RulesFor;
 use crate::policy::{Decision, Planning};
 use crate::prediction::Prediction;
+use crate::time::EventTime;
 use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
 use std::sync::Arc;
@@ -18,16 +19,16 @@ pub struct Proposer {
 
 impl Proposer {
     /// What follows from a prediction of this id, in its order; `None` when it is not newer than the last one of its
-    /// workload.
+    /// workload. `as_of` is how far its source had come when its turn came, not before it was made.
     pub fn step(
         &mut self,
         (rules, fleets, partition): (&impl RulesFor, &Fleets, u32),
         prediction: &Prediction,
-        id: &Arc<str>,
+        (id, as_of): (&Arc<str>, EventTime),
     ) -> Option<Vec<FleetRecord>> {
         let decision = self.planning.step(rules, prediction, id)?;
         let fleet = fleets.of(&prediction.workload, &prediction.source);
-        let before = self.sightings.before(&fleet, partition, prediction.made_at).map(Said::View);
+        let before = self.sightings.before(&fleet, partition, as_of).map(Said::View);
         let proposed = match decision {
             Decision::Hold(_) => None,
             Decision::Act(action) => {
@@ -35,7 +36,7 @@ impl Proposer {
                 Some(Said::Proposal(Box::new(Proposal { action: *action, demanded, partition })))
             }
         };
-        let after = self.sightings.after(&fleet, partition, prediction).map(Said::View);
+        let after = self.sightings.after(&fleet, partition, (prediction, as_of)).map(Said::View);
         let said = [before, proposed, after].into_iter().flatten();
         Some(said.map(|said| FleetRecord { key: fleet.clone(), said }).collect())
     }

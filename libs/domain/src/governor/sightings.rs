@@ -47,36 +47,45 @@ struct Seen {
 }
 
 impl Sightings {
-    /// Before a prediction of `at` is decided on: the view of the bin before, where that ends with it.
-    pub fn before(&mut self, fleet: &WorkloadId, partition: u32, at: EventTime) -> Option<View> {
-        let bin = at.bin(GRID_STEP_S);
+    /// Before a prediction is decided on that came as of `as_of`: the view of the bin before, where that ends with it.
+    pub fn before(&mut self, fleet: &WorkloadId, partition: u32, as_of: EventTime) -> Option<View> {
+        let bin = as_of.bin(GRID_STEP_S);
         let Some(sighted) = self.0.get_mut(fleet) else {
-            let new = Sighted { bin, newest_at: at, is_told: false, due: 0, workloads: BTreeMap::new() };
+            let new = Sighted { bin, newest_at: as_of, is_told: false, due: 0, workloads: BTreeMap::new() };
             self.0.insert(fleet.clone(), new);
             return None;
         };
         if bin <= sighted.bin {
             return None;
         }
-        let view = sighted.tell(partition, at);
+        let view = sighted.tell(partition, as_of);
         let reported_before = |seen: &&Seen| seen.at.bin(GRID_STEP_S) == bin - 1;
         sighted.due = sighted.workloads.values().filter(reported_before).count() as u32;
-        (sighted.bin, sighted.newest_at, sighted.is_told) = (bin, at, false);
+        (sighted.bin, sighted.newest_at, sighted.is_told) = (bin, as_of, false);
         view
     }
 
     /// After it: takes the workload's report in, and gives the view of the bin where that is complete now.
-    pub fn after(&mut self, fleet: &WorkloadId, partition: u32, prediction: &Prediction) -> Option<View> {
+    pub fn after(
+        &mut self,
+        fleet: &WorkloadId,
+        partition: u32,
+        (prediction, as_of): (&Prediction, EventTime),
+    ) -> Option<View> {
         let sighted = self.0.get_mut(fleet)?;
-        let at = prediction.made_at;
-        sighted.newest_at = sighted.newest_at.max(at);
         let bin_before = sighted.see(prediction).map(|at| at.bin(GRID_STEP_S));
-        let is_awaited = at.bin(GRID_STEP_S) == sighted.bin && bin_before == Some(sighted.bin - 1) && sighted.due > 0;
+        let (bin, open) = (prediction.made_at.bin(GRID_STEP_S), sighted.bin);
+        sighted.newest_at = sighted.newest_at.max(as_of);
+        if bin == open - 1 && bin_before != Some(bin) {
+            // It reported late in the bin before, and is waited for in this one as well.
+            sighted.due += 1;
+        }
+        let is_awaited = bin == open && bin_before == Some(open - 1) && sighted.due > 0;
         if !is_awaited {
             return None;
         }
         sighted.due -= 1;
-        if sighted.due == 0 { sighted.tell(partition, at) } else { None }
+        if sighted.due == 0 { sighted.tell(partition, as_of) } else { None }
     }
 }
 
@@ -158,9 +167,13 @@ mod tests {
     use crate::prediction::Reading;
 
     fn hear(sightings: &mut Sightings, p: &Prediction) -> Vec<View> {
+        hear_as_of(sightings, p, p.made_at)
+    }
+
+    fn hear_as_of(sightings: &mut Sightings, p: &Prediction, as_of: EventTime) -> Vec<View> {
         let fleet = workload("demo");
-        let before = sightings.before(&fleet, 3, p.made_at);
-        before.into_iter().chain(sightings.after(&fleet, 3, p)).collect()
+        let before = sightings.before(&fleet, 3, as_of);
+        before.into_iter().chain(sightings.after(&fleet, 3, (p, as_of))).collect()
     }
 
     fn report(sightings: &mut Sightings, name: &str, at_s: i64) -> Vec<View> {
@@ -229,6 +242,21 @@ mod tests {
         assert_eq!(report(&mut sightings, "early", 1440), []);
         let told = report(&mut sightings, "other", 1499);
         assert_eq!(told.iter().map(|v| (v.known, v.present)).collect::<Vec<_>>(), [(3, 2)], "{told:?}");
+    }
+
+    #[test]
+    fn a_report_that_waited_behind_a_gap_is_of_the_bin_in_which_its_turn_came() {
+        let mut sightings = Sightings::default();
+        for name in ["a", "b"] {
+            report(&mut sightings, name, 240);
+        }
+        assert_eq!(report(&mut sightings, "a", 540).len(), 1);
+        let waited = prediction("b", 540, 1.0, 1.0, 1);
+        let told = hear_as_of(&mut sightings, &waited, EventTime::from_s(660));
+        let seen = |views: &[View]| views.iter().map(|v| (v.present, v.told_at.as_ms() / 1000)).collect::<Vec<_>>();
+        assert_eq!(seen(&told), [(2, 660)], "it is there, since it was lately");
+        assert_eq!(report(&mut sightings, "a", 840), [], "b is waited for");
+        assert_eq!(seen(&report(&mut sightings, "b", 840)), [(2, 840)]);
     }
 
     #[test]

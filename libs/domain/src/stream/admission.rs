@@ -46,6 +46,9 @@ pub struct Arrival<'a, T> {
 pub struct Released<T> {
     /// Its bin on the grid of its workload's step.
     pub bin: i64,
+    /// When its turn had come by its source's clock: behind a gap, when the watermark had passed that. It follows from
+    /// what there is of its workload, not from the order in which that came.
+    pub turn_at: EventTime,
     /// What was held.
     pub item: T,
 }
@@ -70,7 +73,26 @@ struct Lane<T> {
     source: SourceName,
     step_s: u32,
     waits_for: Option<EventTime>,
+    /// By the grid bin, when the turn of the one that went out last had come.
+    turn_bin: i64,
     reassembly: Reassembly<T>,
+}
+
+impl<T> Lane<T> {
+    fn new(source: &SourceName, step_s: u32) -> Self {
+        Self { source: source.clone(), step_s, waits_for: None, turn_bin: i64::MIN, reassembly: Reassembly::default() }
+    }
+
+    /// Gives out whose turn has come by a watermark.
+    fn release(&mut self, settings: &AdmissionSettings, watermark_bin: i64, released: &mut Vec<Released<T>>) {
+        let (mut last, mut turn_bin) = (self.reassembly.last_bin(), self.turn_bin);
+        self.reassembly.release(watermark_bin, |bin, item| {
+            let follows = last.replace(bin) == Some(bin - 1);
+            turn_bin = if follows { turn_bin.max(bin) } else { bin + i64::from(settings.lateness_steps) };
+            released.push(Released { bin, turn_at: EventTime::of_bin(turn_bin, self.step_s), item });
+        });
+        self.turn_bin = turn_bin;
+    }
 }
 
 impl<T> Default for Admission<T> {
@@ -109,10 +131,12 @@ impl<T> Admission<T> {
         let Some(newest) = self.sources.get(source).map(|s| s.clock.newest()) else { return Verdict::Late };
         let watermark_bin = newest.bin(step_s) - i64::from(settings.lateness_steps);
         let place = Place { bin: at.bin(step_s), watermark_bin, is_ahead: standing != Standing::Current };
-        let Some(lane) = self.lane_for(workload, source, (at, step_s), place, released) else { return Verdict::Late };
+        let Some(lane) = self.lane_for(settings, (workload, source), (at, step_s), place, released) else {
+            return Verdict::Late;
+        };
         let verdict = lane.reassembly.offer(place, item);
         if verdict == Verdict::Accepted {
-            lane.reassembly.release(watermark_bin, |bin, item| released.push(Released { bin, item }));
+            lane.release(settings, watermark_bin, released);
             self.await_head(settings, workload);
             self.release_waiting(settings, source, newest, released);
         }
@@ -151,7 +175,7 @@ impl<T> Admission<T> {
             let Some(lane) = self.lanes.get_mut(&workload) else { continue };
             lane.waits_for = None;
             let watermark_bin = newest.bin(lane.step_s) - i64::from(settings.lateness_steps);
-            lane.reassembly.release(watermark_bin, |bin, item| released.push(Released { bin, item }));
+            lane.release(settings, watermark_bin, released);
             self.await_head(settings, &workload);
         }
     }
@@ -160,14 +184,13 @@ impl<T> Admission<T> {
     /// sample of another step that is late, or not newer than the lane, has no lane.
     fn lane_for(
         &mut self,
-        workload: &WorkloadId,
-        source: &SourceName,
+        settings: &AdmissionSettings,
+        (workload, source): (&WorkloadId, &SourceName),
         (at, step_s): (EventTime, u32),
         place: Place,
         released: &mut Vec<Released<T>>,
     ) -> Option<&mut Lane<T>> {
-        let new_lane = || Lane { source: source.clone(), step_s, waits_for: None, reassembly: Reassembly::default() };
-        let lane = self.lanes.entry(workload.clone()).or_insert_with(new_lane);
+        let lane = self.lanes.entry(workload.clone()).or_insert_with(|| Lane::new(source, step_s));
         if lane.step_s == step_s && lane.source == *source {
             return Some(lane);
         }
@@ -182,8 +205,8 @@ impl<T> Admission<T> {
             known.waiting.remove(&(instant, workload.clone()));
         }
         if lane.step_s != step_s {
-            lane.reassembly.flush(|bin, item| released.push(Released { bin, item }));
-            *lane = new_lane();
+            lane.release(settings, i64::MAX, released);
+            *lane = Lane::new(source, step_s);
         }
         lane.source = source.clone();
         Some(lane)

@@ -111,11 +111,6 @@ impl<T> Reassembly<T> {
             self.held = Vec::new();
         }
     }
-
-    /// Gives out everything that is held, in order.
-    pub fn flush(&mut self, out: impl FnMut(i64, T)) {
-        self.release(i64::MAX, out);
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use prescale_domain::governor::{FleetRecord, Fleets, Governor, GovernorRules, Heard, Proposer, Ruling, Said};
 use prescale_domain::policy::RuleBook;
 use prescale_domain::prediction::Prediction;
+use prescale_domain::time::EventTime;
 use std::sync::Arc;
 
 /// What is decided by: the planner's rules, the governor's, and the fleets.
@@ -48,10 +49,11 @@ impl Planner {
     /// with a later prediction, which may be another workload's.
     pub(super) fn decide(&mut self, workload: usize, partition: u32, prediction: Prediction) -> Vec<(usize, f64)> {
         let desk = (&self.basis.rules, self.basis.fleets.as_ref(), partition);
-        let said = self.proposers[partition as usize].step(desk, &prediction, &self.prediction_id);
+        let said =
+            self.proposers[partition as usize].step(desk, &prediction, (&self.prediction_id, prediction.made_at));
         let mut decided = Vec::new();
         for record in said.iter().flatten() {
-            for ruling in self.ruled(workload, record.clone()) {
+            for ruling in self.ruled((workload, prediction.made_at), record.clone()) {
                 if let Ruling::Admitted { tag, action } = ruling {
                     decided.push((tag, action.desired.cpu_cores()));
                     #[cfg(test)]
@@ -64,11 +66,15 @@ impl Planner {
         decided
     }
 
-    fn ruled(&mut self, workload: usize, FleetRecord { key, said }: FleetRecord) -> Vec<Ruling<usize>> {
+    fn ruled(
+        &mut self,
+        (workload, as_of): (usize, EventTime),
+        FleetRecord { key, said }: FleetRecord,
+    ) -> Vec<Ruling<usize>> {
         let Some(rules) = &self.basis.governor else { return ungoverned(workload, said) };
         let partitions = self.basis.partitions;
         let heard = match said {
-            Said::Proposal(proposal) => self.governor.propose(rules, partitions, &key, (workload, *proposal)),
+            Said::Proposal(proposal) => self.governor.propose(rules, partitions, &key, (workload, *proposal), as_of),
             Said::View(view) => self.governor.view(rules, partitions, &key, &view),
             Said::Order(_) | Said::Held(_) => Heard::Stale,
         };

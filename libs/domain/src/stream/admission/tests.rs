@@ -13,6 +13,8 @@ struct Run {
     admission: Admission<Item>,
     verdicts: Vec<Verdict>,
     released: Vec<Item>,
+    /// In minutes.
+    turns: BTreeMap<Item, i64>,
 }
 
 impl Run {
@@ -32,6 +34,7 @@ impl Run {
             item: (vm, minute),
         };
         let verdict = self.admission.offer(&SETTINGS, arrival, &mut out);
+        self.turns.extend(out.iter().map(|r| (r.item, r.turn_at.bin(60))));
         self.released.extend(out.into_iter().map(|r| r.item));
         self.verdicts.push(verdict);
         verdict
@@ -44,6 +47,16 @@ impl Run {
     fn of(&self, vm: usize) -> Vec<i64> {
         self.released.iter().filter(|(w, _)| *w == vm).map(|(_, m)| *m).collect()
     }
+}
+
+#[test]
+fn a_turn_comes_with_the_sample_or_with_the_watermark_behind_a_gap() {
+    let mut run = Run::default();
+    for (vm, minute) in [(1, 0), (1, 1), (2, 2), (1, 4), (2, 3), (2, 4), (2, 5), (1, 5), (2, 6), (1, 6), (1, 7)] {
+        run.offer("s", vm, minute);
+    }
+    let turns: Vec<(i64, i64)> = run.of(1).into_iter().map(|minute| (minute, run.turns[&(1, minute)])).collect();
+    assert_eq!(turns, [(0, 2), (1, 2), (4, 6), (5, 6), (6, 6), (7, 7)]);
 }
 
 #[test]
@@ -161,6 +174,7 @@ proptest! {
         for vm in 0..4 {
             prop_assert_eq!(shuffled.of(vm), ordered.of(vm));
         }
+        prop_assert_eq!(&shuffled.turns, &ordered.turns);
         prop_assert_eq!(shuffled.admission.held(), ordered.admission.held());
     }
 
