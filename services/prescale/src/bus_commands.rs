@@ -3,6 +3,7 @@
 use crate::pretty_json;
 use anyhow::{Context, Result};
 use prescale_bus::{Bus, CaughtUp, ConsumedRecord, ReadFrom};
+use prescale_chassis::stage::foreign_position;
 use prescale_contracts::record_json;
 use serde_json::{Map, Value, json};
 use std::io::Write;
@@ -65,14 +66,19 @@ pub(crate) fn value_json(record: &ConsumedRecord) -> Value {
     }
 }
 
+/// A record; a foreign one with the id that what follows from it is made with.
 fn as_json(record: &ConsumedRecord) -> Value {
     let headers: Map<String, Value> = record
         .headers
         .iter()
         .map(|h| (h.name.clone(), Value::String(String::from_utf8_lossy(&h.value).into_owned())))
         .collect();
-    json!({"topic": &*record.topic, "partition": record.partition, "offset": record.offset,
-           "key": key_text(record), "headers": headers, "value": value_json(record)})
+    let mut shown = json!({"topic": &*record.topic, "partition": record.partition, "offset": record.offset,
+                           "key": key_text(record), "headers": headers, "value": value_json(record)});
+    if let Some(position) = foreign_position(record) {
+        shown["id"] = position.id().into();
+    }
+    shown
 }
 
 fn as_text(record: &ConsumedRecord) -> String {
