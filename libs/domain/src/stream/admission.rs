@@ -3,7 +3,8 @@
 //! The watermark of a source is its clock less `lateness_steps` steps of the workload's grid. A
 //! source that falls idle keeps its clock to itself, so it holds nobody else back.
 
-use super::reassembly::{Place, Reassembly, Verdict};
+use super::parts::{KpiNumbers, Part};
+use super::reassembly::{Due, Place, Reassembly, Verdict};
 use super::source_clock::{SourceClock, Standing};
 use crate::source::SourceName;
 use crate::time::EventTime;
@@ -26,7 +27,14 @@ pub struct AdmissionSettings {
     pub forget_after_s: u32,
 }
 
-/// A sample that arrived.
+impl AdmissionSettings {
+    /// A KPI that was missing in so many samples of its workload in a row is not waited for.
+    const fn given_up_after(&self) -> u32 {
+        self.lateness_steps.saturating_add(1)
+    }
+}
+
+/// A sample, or a part of one, that arrived.
 #[derive(Clone, Debug)]
 pub struct Arrival<'a, T> {
     /// Whose sample.
@@ -46,8 +54,9 @@ pub struct Arrival<'a, T> {
 pub struct Released<T> {
     /// Its bin on the grid of its workload's step.
     pub bin: i64,
-    /// When its turn had come by its source's clock: behind a gap, when the watermark had passed that. It follows from
-    /// what there is of its workload, not from the order in which that came.
+    /// When its turn had come by its source's clock: behind a gap, when the watermark had passed that; where it lacks
+    /// something, when the watermark had passed it. It follows from what there is of its workload, not from the order
+    /// in which that came.
     pub turn_at: EventTime,
     /// What was held.
     pub item: T,
@@ -58,6 +67,7 @@ pub struct Released<T> {
 pub struct Admission<T> {
     sources: BTreeMap<SourceName, Source>,
     lanes: BTreeMap<WorkloadId, Lane<T>>,
+    numbers: KpiNumbers,
 }
 
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -82,22 +92,37 @@ impl<T> Lane<T> {
     fn new(source: &SourceName, step_s: u32) -> Self {
         Self { source: source.clone(), step_s, waits_for: None, turn_bin: i64::MIN, reassembly: Reassembly::default() }
     }
+}
 
+impl<T: Part> Lane<T> {
     /// Gives out whose turn has come by a watermark.
-    fn release(&mut self, settings: &AdmissionSettings, watermark_bin: i64, released: &mut Vec<Released<T>>) {
-        let (mut last, mut turn_bin) = (self.reassembly.last_bin(), self.turn_bin);
-        self.reassembly.release(watermark_bin, |bin, item| {
-            let follows = last.replace(bin) == Some(bin - 1);
-            turn_bin = if follows { turn_bin.max(bin) } else { bin + i64::from(settings.lateness_steps) };
+    fn release(
+        &mut self,
+        settings: &AdmissionSettings,
+        numbers: &mut KpiNumbers,
+        watermark_bin: i64,
+        released: &mut Vec<Released<T>>,
+    ) {
+        let mut turn_bin = self.turn_bin;
+        self.reassembly.release(watermark_bin, numbers, settings.given_up_after(), |bin, due, item| {
+            turn_bin = turn_bin.max(clock_bin(settings, bin, due));
             released.push(Released { bin, turn_at: EventTime::of_bin(turn_bin, self.step_s), item });
         });
         self.turn_bin = turn_bin;
     }
 }
 
+/// Bin that the source's clock has to reach for the turn of a bin.
+fn clock_bin(settings: &AdmissionSettings, bin: i64, due: Due) -> i64 {
+    match due {
+        Due::AtOnce => bin,
+        Due::Watermark(watermark_bin) => watermark_bin + i64::from(settings.lateness_steps),
+    }
+}
+
 impl<T> Default for Admission<T> {
     fn default() -> Self {
-        Self { sources: BTreeMap::new(), lanes: BTreeMap::new() }
+        Self { sources: BTreeMap::new(), lanes: BTreeMap::new(), numbers: KpiNumbers::default() }
     }
 }
 
@@ -111,13 +136,28 @@ impl<T> Admission<T> {
     pub fn workloads(&self) -> usize {
         self.lanes.len()
     }
+}
 
+impl<T: Part> Admission<T> {
     /// Takes a sample and, when it is accepted, gives out in `released` all whose turn has come
     /// with it: each workload's in order, and those of other workloads of the source that waited
     /// for its clock.
     pub fn offer(
         &mut self,
         settings: &AdmissionSettings,
+        arrival: Arrival<'_, T>,
+        released: &mut Vec<Released<T>>,
+    ) -> Verdict {
+        let mut numbers = std::mem::take(&mut self.numbers);
+        let verdict = self.offer_numbered(settings, &mut numbers, arrival, released);
+        self.numbers = numbers;
+        verdict
+    }
+
+    fn offer_numbered(
+        &mut self,
+        settings: &AdmissionSettings,
+        numbers: &mut KpiNumbers,
         arrival: Arrival<'_, T>,
         released: &mut Vec<Released<T>>,
     ) -> Verdict {
@@ -131,14 +171,15 @@ impl<T> Admission<T> {
         let Some(newest) = self.sources.get(source).map(|s| s.clock.newest()) else { return Verdict::Late };
         let watermark_bin = newest.bin(step_s) - i64::from(settings.lateness_steps);
         let place = Place { bin: at.bin(step_s), watermark_bin, is_ahead: standing != Standing::Current };
-        let Some(lane) = self.lane_for(settings, (workload, source), (at, step_s), place, released) else {
+        let Some(lane) = self.lane_for((settings, &mut *numbers), (workload, source), (at, step_s), place, released)
+        else {
             return Verdict::Late;
         };
-        let verdict = lane.reassembly.offer(place, item);
+        let verdict = lane.reassembly.offer(place, item, numbers);
         if verdict == Verdict::Accepted {
-            lane.release(settings, watermark_bin, released);
-            self.await_head(settings, workload);
-            self.release_waiting(settings, source, newest, released);
+            lane.release(settings, numbers, watermark_bin, released);
+            self.await_head(settings, numbers, workload);
+            self.release_waiting(settings, numbers, (source, newest), released);
         }
         verdict
     }
@@ -164,8 +205,8 @@ impl<T> Admission<T> {
     fn release_waiting(
         &mut self,
         settings: &AdmissionSettings,
-        source: &SourceName,
-        newest: EventTime,
+        numbers: &mut KpiNumbers,
+        (source, newest): (&SourceName, EventTime),
         released: &mut Vec<Released<T>>,
     ) {
         while let Some(known) = self.sources.get_mut(source)
@@ -175,8 +216,8 @@ impl<T> Admission<T> {
             let Some(lane) = self.lanes.get_mut(&workload) else { continue };
             lane.waits_for = None;
             let watermark_bin = newest.bin(lane.step_s) - i64::from(settings.lateness_steps);
-            lane.release(settings, watermark_bin, released);
-            self.await_head(settings, &workload);
+            lane.release(settings, numbers, watermark_bin, released);
+            self.await_head(settings, numbers, &workload);
         }
     }
 
@@ -184,7 +225,7 @@ impl<T> Admission<T> {
     /// sample of another step that is late, or not newer than the lane, has no lane.
     fn lane_for(
         &mut self,
-        settings: &AdmissionSettings,
+        (settings, numbers): (&AdmissionSettings, &mut KpiNumbers),
         (workload, source): (&WorkloadId, &SourceName),
         (at, step_s): (EventTime, u32),
         place: Place,
@@ -205,7 +246,7 @@ impl<T> Admission<T> {
             known.waiting.remove(&(instant, workload.clone()));
         }
         if lane.step_s != step_s {
-            lane.release(settings, i64::MAX, released);
+            lane.release(settings, numbers, i64::MAX, released);
             *lane = Lane::new(source, step_s);
         }
         lane.source = source.clone();
@@ -213,12 +254,10 @@ impl<T> Admission<T> {
     }
 
     /// Sets down for which instant of its source's clock the head of a workload waits.
-    fn await_head(&mut self, settings: &AdmissionSettings, workload: &WorkloadId) {
+    fn await_head(&mut self, settings: &AdmissionSettings, numbers: &KpiNumbers, workload: &WorkloadId) {
         let Some(lane) = self.lanes.get_mut(workload) else { return };
-        let wanted = lane
-            .reassembly
-            .head_bin()
-            .map(|bin| EventTime::of_bin(bin + i64::from(settings.lateness_steps), lane.step_s));
+        let head = lane.reassembly.head_due(numbers, settings.given_up_after());
+        let wanted = head.map(|(bin, due)| EventTime::of_bin(clock_bin(settings, bin, due), lane.step_s));
         if wanted == lane.waits_for {
             return;
         }
@@ -255,5 +294,7 @@ impl<T> Admission<T> {
     }
 }
 
+#[cfg(test)]
+mod parts_tests;
 #[cfg(test)]
 mod tests;
