@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub const NAME: &str = "fingerprinter";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 4;
+const STATE_LAYOUT: u32 = 5;
 
 /// Makes the stage's instances.
 pub struct Factory {
