@@ -36,18 +36,10 @@ struct Lane {
     /// The newest of them, with the step of its sample.
     newest: Option<(EventTime, u32)>,
     open: Vec<Unused>,
-    /// By where they begin, in milliseconds, and their width.
-    bins: BTreeMap<(i64, u32), Bin>,
+    /// By where they begin, in milliseconds, and their width: the KPIs that the parts of a bin come to.
+    bins: BTreeMap<(i64, u32), usize>,
     /// The KPIs of what was rejected: the stage may wait for them.
     rejected: Option<usize>,
-}
-
-/// What the parts of a bin come to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Bin {
-    /// Number of the set of its KPIs.
-    kpis: usize,
-    has_capacity: bool,
 }
 
 /// A sample that nothing has followed from.
@@ -135,14 +127,12 @@ impl Lane {
         if known.is_none() && is_full && self.bins.first_key_value().is_some_and(|(oldest, _)| *oldest > place) {
             return false;
         }
-        let kpis = sets.with(known.map(|bin| bin.kpis), &sample.kpis);
-        let has_capacity = sample.capacity.is_some() || known.is_some_and(|bin| bin.has_capacity);
-        let bin = Bin { kpis, has_capacity };
-        self.bins.insert(place, bin);
+        let kpis = sets.with(known, &sample.kpis);
+        self.bins.insert(place, kpis);
         if self.bins.len() > KNOWN_BINS_MAX {
             self.bins.pop_first();
         }
-        known != Some(bin)
+        known != Some(kpis)
     }
 
     fn close(mut self, sets: &KpiSets) -> Vec<(Place, Judged)> {
@@ -172,9 +162,9 @@ impl Lane {
 
     /// Whether a bin has all KPIs that those lately had whose fingerprints there are.
     fn is_whole(&self, place: (i64, u32), newest: EventTime, sets: &KpiSets) -> bool {
-        let Some(bin) = self.bins.get(&place) else { return true };
-        let told = self.bins.range(..=(newest.as_ms(), u32::MAX)).map(|(_, told)| told.kpis);
-        told.chain(self.rejected).all(|kpis| sets.covers(bin.kpis, kpis))
+        let Some(own) = self.bins.get(&place) else { return true };
+        let told = self.bins.range(..=(newest.as_ms(), u32::MAX)).map(|(_, told)| *told);
+        told.chain(self.rejected).all(|kpis| sets.covers(*own, kpis))
     }
 }
 

@@ -50,8 +50,7 @@ impl Part for Enveloped {
         let sent = kpis.len();
         let fresh: Vec<Kpi> =
             kpis.into_iter().filter(|kpi| self.sample.kpis.iter().all(|known| known.name != kpi.name)).collect();
-        let is_first_capacity = self.sample.capacity.is_none() && capacity.is_some();
-        if fresh.is_empty() && !is_first_capacity {
+        if fresh.is_empty() {
             return false;
         }
         counter!("prescale_fingerprinter_values_repeated_total").increment((sent - fresh.len()) as u64);
@@ -59,6 +58,7 @@ impl Part for Enveloped {
         self.sample.kpis.sort_by(|a, b| a.name.cmp(&b.name));
         self.sample.at = self.sample.at.max(at);
         let is_least = envelope.id < self.envelope.id;
+        let is_first_capacity = self.sample.capacity.is_none() && capacity.is_some();
         // The platform is that of the part with the capacity, or of the first one.
         if is_first_capacity || is_least && self.sample.capacity.is_none() {
             self.sample.platform = platform;
