@@ -1,6 +1,9 @@
 //! What the integration tests share: a browser, stores, and harnesses that need a place of their own.
 
 pub mod chromium;
+pub mod influxdb2;
+pub mod installation;
+pub mod open_loop;
 pub mod pipeline;
 pub mod processes;
 pub mod stores;

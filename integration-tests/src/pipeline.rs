@@ -2,6 +2,7 @@
 //! benchmarks.
 
 use bus_tests::conformance::fixture::read_all;
+use prescale::account::account;
 use prescale::services::{Launch, SERVICES, ServiceEntry, Told, installation};
 use prescale::settings::Settings;
 use prescale::topics::specs;
@@ -125,6 +126,16 @@ impl Pipeline {
     }
 }
 
+/// Fails unless every record is accounted for, and each was worked through.
+pub fn assert_accounted(bus: &dyn Bus, settings: &Settings) {
+    let accounts = account(bus, &installation(settings), &CancellationToken::new()).expect("the log is readable");
+    for stage in &accounts {
+        assert_eq!(stage.faults(), [""; 0], "{stage:?}");
+        assert_eq!((stage.repeated_inputs, stage.unread, stage.rejected), (0, 0, 0), "{stage:?}");
+        assert_eq!(stage.read, stage.followed + stage.without_output, "{stage:?}");
+    }
+}
+
 /// What a record says, without where and when a broker has put it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Said {
@@ -162,7 +173,7 @@ fn by_key(mut said: Vec<Said>) -> Vec<Said> {
 }
 
 fn by_id(mut said: Vec<Said>) -> Vec<Said> {
-    said.sort_by_cached_key(|said| said.headers.iter().find(|h| h.name == "ce_id").map(|h| h.value.clone()));
+    said.sort_by_cached_key(|said| said.headers.iter().find(|h| h.name == "ce_id").map(|h| h.value.to_vec()));
     said
 }
 

@@ -54,7 +54,7 @@ impl Store {
             .stderr(Stdio::null())
             .status()
             .is_ok_and(|s| s.success());
-        assert!(answers, "the archiver's tests need {name}: on Debian `apt-get install {package}`");
+        assert!(answers, "the tests need {name}: on Debian `apt-get install {package}`");
         let listeners = [(); 2].map(|()| TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port"));
         let ports = listeners.map(|listener| listener.local_addr().expect("a bound port").port());
         let config = ureq::Agent::config_builder()
@@ -106,6 +106,21 @@ impl Store {
             StoreKind::Influxdb => vec!["run".to_owned(), "-config".to_owned(), path("store.conf")],
         };
         std::iter::once(program(self.kind)[0].to_owned()).chain(arguments).collect()
+    }
+
+    /// Puts OpenMetrics text into the data of a Prometheus that does not run, as blocks.
+    ///
+    /// # Panics
+    /// When `promtool` is missing or does not take it.
+    pub fn backfill(&self, openmetrics: &str) {
+        let (text, data) = (self.folder.path().join("history.om"), self.folder.path().join("data"));
+        fs::write(&text, openmetrics).expect("the folder is writable");
+        let made = Command::new("promtool")
+            .args(["tsdb", "create-blocks-from", "openmetrics", "--quiet"])
+            .args([&text, &data])
+            .output()
+            .expect("promtool runs: on Debian it is in package prometheus");
+        assert!(made.status.success(), "promtool: {}", String::from_utf8_lossy(&made.stderr));
     }
 
     /// Starts it, again on the same port with the same data, and waits until it answers.

@@ -49,6 +49,12 @@ impl Prepared {
             began.elapsed().as_secs_f64(),
             cores()
         );
+        for (stage, bytes) in stages.workload_bytes(&crowd) {
+            let what = format!("{stage} counts, KiB/workload");
+            println!("{what:<38} {:.1}", bytes / 1024.0);
+        }
+        let resident_each_kib = (resident_kib() - resident_before_kib) / crowd.len() as f64;
+        println!("{:<38} {resident_each_kib:.1}", "resident before it runs, KiB/workload");
         Self { settings, crowd, progress, stages, resident_before_kib }
     }
 }

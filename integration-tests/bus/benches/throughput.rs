@@ -80,7 +80,7 @@ fn fill(bus: &dyn Bus, records: usize) {
             topic: Arc::clone(&topic),
             key: format!("workload-{}", i % WORKLOADS).into_bytes(),
             value: Some(vec![u8::try_from(i % 251).expect("it is below 251"); VALUE_BYTES]),
-            headers: vec![Header { name: "ce_id".to_owned(), value: i.to_string().into_bytes() }],
+            headers: vec![Header { name: "ce_id".into(), value: i.to_string().into_bytes().into() }],
         });
         source.append(batch.collect(), upto.to_string().as_bytes()).expect("the records are written");
         written = upto;

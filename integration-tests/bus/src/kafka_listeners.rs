@@ -137,18 +137,23 @@ pub fn write_token(file: &Path, principal: &str, expires_at_s: u64) {
 }
 
 /// A certificate with its key, in PEM.
-struct Issued {
-    certificate: String,
-    key: String,
+pub struct Issued {
+    /// The certificate.
+    pub certificate: String,
+    /// Its private key.
+    pub key: String,
 }
 
-struct Ca {
-    certificate: String,
+/// Somebody who signs certificates.
+pub struct Ca {
+    /// Its own, in PEM.
+    pub certificate: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Ca {
-    fn new(name: &str) -> Self {
+    /// A new one of this name.
+    pub fn new(name: &str) -> Self {
         let mut params = params(name, &[]);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key is made");
@@ -156,7 +161,8 @@ impl Ca {
         Self { certificate, issuer: Issuer::new(params, key) }
     }
 
-    fn issue(&self, name: &str, hosts: &[&str]) -> Issued {
+    /// Signs a certificate for these hosts.
+    pub fn issue(&self, name: &str, hosts: &[&str]) -> Issued {
         let key = KeyPair::generate().expect("a key is made");
         let certificate = params(name, hosts).signed_by(&key, &self.issuer).expect("the CA signs").pem();
         Issued { certificate, key: key.serialize_pem() }

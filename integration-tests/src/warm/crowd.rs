@@ -160,6 +160,11 @@ impl Crowd {
         Some(sample)
     }
 
+    /// The workload of a number.
+    pub fn workload(&self, number: usize) -> &WorkloadId {
+        &self.members[number].id
+    }
+
     /// Partition of the workload of a number.
     pub fn partition(&self, number: usize) -> usize {
         self.members[number].partition as usize

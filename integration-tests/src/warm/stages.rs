@@ -7,6 +7,7 @@ use prescale_chassis::stage::decode_record;
 use prescale_chassis::{Input, Reply, TypedStage, TypedStageFactory, stage_factory};
 use prescale_contracts::Contract;
 use prescale_domain::fleet::FleetState;
+use prescale_domain::workload::WorkloadId;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -55,6 +56,17 @@ impl WarmStages {
         Self { factories, partitions }
     }
 
+    /// Bytes that each stage keeps of a workload, in the mean over those that have lived, without what the allocator adds.
+    pub fn workload_bytes(&self, crowd: &Crowd) -> [(&'static str, f64); 4] {
+        let of = |(partition, stages): (usize, &Stages)| -> Vec<[usize; 4]> {
+            crowd.originals(partition).into_iter().map(|number| stages.workload_bytes(crowd.workload(number))).collect()
+        };
+        let each: Vec<[usize; 4]> = self.partitions.iter().enumerate().flat_map(of).collect();
+        let mean = |place: usize| each.iter().map(|bytes| bytes[place] as f64).sum::<f64>() / each.len().max(1) as f64;
+        let stages = [fingerprinter::NAME, predictor::NAME, planner::NAME, evaluator::NAME];
+        std::array::from_fn(|place| (stages[place], mean(place)))
+    }
+
     /// Factories that hand each partition's stage out once; asked for it again they make an empty one.
     pub fn factories(self) -> Vec<Arc<dyn StageFactory>> {
         let Self { factories, partitions } = self;
@@ -99,6 +111,17 @@ impl Factories {
 }
 
 impl Stages {
+    /// By stage in the order of the data; 0 where it keeps nothing of the workload.
+    fn workload_bytes(&self, workload: &WorkloadId) -> [usize; 4] {
+        let kept = [
+            self.fingerprinter.workload_bytes(workload),
+            self.predictor.workload_bytes(workload),
+            self.planner.workload_bytes(workload),
+            self.evaluator.workload_bytes(workload),
+        ];
+        kept.map(Option::unwrap_or_default)
+    }
+
     /// Takes so many steps of the workloads that differ, and then knows as much of their copies.
     fn live(&mut self, crowd: &Crowd, partition: usize, state: &mut FleetState, steps: u32) {
         let originals = crowd.originals(partition);

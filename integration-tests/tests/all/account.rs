@@ -12,6 +12,7 @@ use prescale_bus::{Bus, ConsumedRecord, Outcome, OutputRecord, Stage, StageFacto
 use prescale_chassis::audit::event_time;
 use prescale_chassis::{Context, GroupConfig, Settled, StageEntry};
 use prescale_collector::Event;
+use prescale_contracts::envelope::following_id;
 use prescale_contracts::{Contract, topics};
 use prescale_domain::action::{Action, Verdict};
 use prescale_domain::fingerprint::Fingerprint;
@@ -22,6 +23,11 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
+
+/// The group of all workloads, whose members lie in every partition.
+const ALL: &str = "all";
+/// The group of one workload: each of its forecasts follows from one part.
+const ALONE: &str = "alone";
 
 /// By topic, each partition in its order.
 type Log = BTreeMap<String, Vec<ConsumedRecord>>;
@@ -36,8 +42,10 @@ fn settings() -> Settings {
     fleet.workloads = 12;
     fleet.start = "2026-03-02T00:00:00Z".parse().expect("an instant");
     fleet.until = "+5h".parse().expect("a length");
-    let all = GroupConfig { workloads: vec!["*".to_owned()], sources: Vec::new() };
-    settings.grouper.groups.insert("all".to_owned(), all);
+    for (name, pattern) in [(ALL, "*"), (ALONE, "*-0000")] {
+        let group = GroupConfig { workloads: vec![pattern.to_owned()], sources: Vec::new() };
+        settings.grouper.groups.insert(name.to_owned(), group);
+    }
     settings
 }
 
@@ -152,11 +160,11 @@ fn accounts(topic: &str, change: impl FnOnce(&mut Vec<ConsumedRecord>)) -> BTree
     accounts.into_iter().map(|account| (account.stage.clone(), account)).collect()
 }
 
-/// Without the first record in the second half of the topic that is meant.
+/// Without the first record in the second half of the topic that is meant, or the first at all.
 fn without(topic: &str, is_meant: impl Fn(&ConsumedRecord) -> bool) -> BTreeMap<String, StageAccount> {
     accounts(topic, |records| {
         let half = records.len() / 2;
-        let at = records[half..].iter().position(is_meant).expect("there is one") + half;
+        let at = (half..records.len()).chain(0..half).find(|at| is_meant(&records[*at])).expect("there is one");
         records.remove(at);
     })
 }
@@ -192,24 +200,88 @@ fn a_copy_of_the_log_adds_up() {
     }
 }
 
-#[test]
-fn an_output_that_is_missing_is_found_out() {
-    let full: BTreeSet<_> = written()[topics::FINGERPRINTS]
-        .iter()
-        .filter(|record| decoded::<Fingerprint>(record).has_features())
-        .map(place)
-        .collect();
-    assert_eq!(without(topics::FINGERPRINTS, |_| true)["fingerprinter"].missing, 1);
-    assert_eq!(without(topics::PREDICTIONS, |record| full.contains(&place(record)))["predictor"].missing, 1);
-    let grows = |record: &ConsumedRecord| {
-        let action = decoded::<Action>(record);
-        action.verdict == Verdict::ScaleOut && !action.is_withdrawal()
+/// An output of a stage that the log shows to have been there.
+struct Loss {
+    topic: &'static str,
+    is_meant: Box<dyn Fn(&ConsumedRecord) -> bool>,
+    /// The stage whose account tells: it, or the one that has used the output.
+    told_by: &'static str,
+}
+
+impl Loss {
+    fn of(topic: &'static str, told_by: &'static str, is_meant: impl Fn(&ConsumedRecord) -> bool + 'static) -> Self {
+        Self { topic, is_meant: Box::new(is_meant), told_by }
+    }
+}
+
+/// The places of the records of a topic that are meant.
+fn places(topic: &str, is_meant: impl Fn(&ConsumedRecord) -> bool) -> BTreeSet<(Vec<u8>, Option<EventTime>)> {
+    written()[topic].iter().filter(|&record| is_meant(record)).map(place).collect()
+}
+
+/// Ids of what the planner said first to predictions to which it said more.
+fn first_of_several() -> BTreeSet<String> {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
+    let id = |record: &ConsumedRecord| text(record.header("ce_id").expect("an id"));
+    let said: BTreeSet<String> = written()[topics::PROPOSALS].iter().map(id).collect();
+    let of = |record: &ConsumedRecord, ordinal| {
+        let key = text(record.key.as_deref().expect("a key"));
+        format!("{:032x}", following_id(&id(record), "planner", &key, ordinal))
     };
-    let acted = without(topics::ACTIONS, grows);
-    assert_eq!((acted["governor"].missing, acted["actuator"].strays), (1, 1));
-    assert_eq!(without(topics::ACTION_RESULTS, |_| true)["actuator"].missing, 1);
-    assert_eq!(without(topics::OUTCOMES, |_| true)["evaluator"].missing, 1);
-    assert!(without(topics::GROUP_PREDICTIONS, |_| true)["group-forecaster"].missing > 0);
+    let predictions = written()[topics::PREDICTIONS].iter().filter(|record| said.contains(&of(record, 1)));
+    predictions.map(|record| of(record, 0)).collect()
+}
+
+/// What is lost of each stage. A stage that is added is to say here which of its outputs is missed.
+fn loss_of(stage: &str) -> Loss {
+    match stage {
+        "fingerprinter" => Loss::of(topics::FINGERPRINTS, "fingerprinter", |_| true),
+        "predictor" => {
+            let full = places(topics::FINGERPRINTS, |record| decoded::<Fingerprint>(record).has_features());
+            Loss::of(topics::PREDICTIONS, "predictor", move |record| full.contains(&place(record)))
+        }
+        "planner" => {
+            let firsts = first_of_several();
+            let id =
+                |record: &ConsumedRecord| record.header("ce_id").map(|id| String::from_utf8_lossy(id).into_owned());
+            Loss::of(topics::PROPOSALS, "planner", move |record| id(record).is_some_and(|id| firsts.contains(&id)))
+        }
+        "governor" => Loss::of(topics::ACTIONS, "governor", |record| {
+            let action = decoded::<Action>(record);
+            action.verdict == Verdict::ScaleOut && !action.is_withdrawal()
+        }),
+        "actuator" => Loss::of(topics::ACTION_RESULTS, "actuator", |_| true),
+        "evaluator" => Loss::of(topics::OUTCOMES, "evaluator", |_| true),
+        // That a part is missing shows where the forecast is there that was made of it.
+        "grouper" => {
+            let forecast = places(topics::GROUP_PREDICTIONS, |record| is_of(record, ALONE));
+            Loss::of(topics::GROUP_PARTS, "group-forecaster", move |record| forecast.contains(&place(record)))
+        }
+        "group-forecaster" => Loss::of(topics::GROUP_PREDICTIONS, "group-forecaster", |record| is_of(record, ALL)),
+        other => panic!("say which output of {other:?} is missed when it is lost, and who tells"),
+    }
+}
+
+fn is_of(record: &ConsumedRecord, key: &str) -> bool {
+    record.key.as_deref() == Some(key.as_bytes())
+}
+
+#[test]
+fn an_output_of_any_stage_that_is_lost_is_found_out() {
+    let context = installation(&settings());
+    for entry in context.graph.stages() {
+        let Loss { topic, is_meant, told_by } = loss_of(entry.stage);
+        assert!(entry.outputs.contains(&topic), "{} does not write {topic}", entry.stage);
+        let accounts = without(topic, is_meant);
+        let told = &accounts[told_by];
+        assert!(!told.faults().is_empty(), "{}: {accounts:#?}", entry.stage);
+        // All parts of a bin wait for the one forecast that is missing.
+        let is_of_several = entry.stage == "group-forecaster";
+        assert!(told.missing + told.strays == 1 || is_of_several, "{}: {told:#?}", entry.stage);
+        if entry.stage == "governor" {
+            assert_eq!(accounts["actuator"].strays, 1, "its result is there: {accounts:#?}");
+        }
+    }
 }
 
 #[test]
@@ -230,7 +302,7 @@ fn an_output_that_nobody_made_is_found_out() {
         let accounts = accounts(topic, |records| {
             let mut stray = records[records.len() / 2].clone();
             let id = stray.headers.iter_mut().find(|header| header.name == "ce_id").expect("an id");
-            id.value = b"0123456789abcdef0123456789abcdef".to_vec();
+            id.value = b"0123456789abcdef0123456789abcdef".as_slice().into();
             records.push(stray);
         });
         assert_eq!(accounts.values().map(|account| account.strays).sum::<u64>(), 1, "{topic}");

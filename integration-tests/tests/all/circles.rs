@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const LEFT: [&str; 5] = [
     "integration-tests/bus/src/conformance: fixture stage",
     "libs/domain/src: calibration forecast prediction score",
-    "libs/domain/src/policy: cost decide floor live market proactive rate rules",
+    "libs/domain/src/policy: decide floor live market proactive rate rules",
     "services/collector/src: config replay",
     "services/prescale/src: services settings",
 ];

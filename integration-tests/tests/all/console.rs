@@ -13,6 +13,7 @@ use prescale_domain::action::{Action, ActionOutcome, ActionResult, Evidence, Mec
 use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::calibration::{LOWER, NOMINAL_COVERAGE, UPPER};
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, WindowFeatures, Windows};
+use prescale_domain::group::{GroupName, GroupPrediction, MemberCount};
 use prescale_domain::kpi::{CPU_CORES_USED, Kpi, KpiKind, KpiName, MEMORY_BYTES, REQUESTS_PER_S};
 use prescale_domain::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
 use prescale_domain::quantiles::Quantiles;
@@ -57,7 +58,7 @@ fn sample(name: &str, minutes: i64, cores: f64, capacity: Option<Capacity>) -> S
         unit: unit.into(),
         value: Some(value),
     };
-    let platform = if capacity.is_some() { Platform::Simulated } else { Platform::ObservedOnly };
+    let platform = if capacity.is_some() { Platform::SIMULATED } else { Platform::OBSERVED_ONLY };
     Sample {
         workload: id(name),
         source: SourceName::new("fleet:test").expect("a name"),
@@ -112,7 +113,7 @@ fn prediction(name: &str, minutes: i64, cores: f64) -> Prediction {
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: Some(capacity(1)),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 
@@ -139,7 +140,7 @@ fn action(name: &str, prediction_id: Arc<str>) -> Action {
             model: "gru".into(),
         }],
         reasons: vec![Reason { rule: "threshold.increase".into(), text: REASON.to_owned() }],
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 
@@ -161,7 +162,7 @@ fn fingerprint(name: &str) -> Fingerprint {
             windows: Windows::boxed(window.clone(), window),
         }],
         capacity: Some(capacity(1)),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 
@@ -182,6 +183,10 @@ fn history() -> Vec<OutputRecord> {
         records.push(written);
         newest = id;
         records.push(record(&prediction("web-2", minutes, 1.0), "p").0);
+        let Prediction { made_at, resources, .. } = prediction("all of web", minutes, 6.0);
+        let group = GroupName::new("all of web").expect("a sound name");
+        let members = MemberCount { reported: 2, carried: 1 };
+        records.push(record(&GroupPrediction { group, made_at, members, resources }, "g").0);
     }
     let (decided, action_id) = record(&action("web-1", newest), "a");
     let result = ActionResult {
@@ -192,7 +197,7 @@ fn history() -> Vec<OutputRecord> {
         before: capacity(1),
         after: capacity(2),
         price_per_h: Some(0.21),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     records.extend([decided, record(&result, "r").0, record(&fingerprint("web-1"), "f").0]);
     records
@@ -271,6 +276,7 @@ fn the_console_shows_the_fleet_and_why_it_was_changed() {
     the_action_says_why(&browser);
     an_earlier_instant_is_explained(&browser);
     fingerprint_and_pipeline_are_shown(&browser);
+    groups_are_shown_as_workloads_are(&browser);
     the_theme_switches(&browser);
     an_unknown_workload_is_said_to_be(&browser);
     nothing_went_wrong_or_elsewhere(&mut browser, &console.url);
@@ -360,8 +366,18 @@ fn the_fan_lies_ahead_of_the_history(browser: &Browser) {
 
 fn the_action_says_why(browser: &Browser) {
     let card = browser.text("details.action[open]");
-    for text in ["Scale out", "1 → 2 replicas", "Applied", REASON, "threshold.increase", "2.6", "gru", "0.21 per hour"]
-    {
+    for text in [
+        "Scale out",
+        "1 → 2 replicas",
+        "Applied",
+        REASON,
+        "threshold.increase",
+        "2.6",
+        "gru",
+        "0.21 per hour",
+        "Served then",
+        "Proposed",
+    ] {
         assert!(card.contains(text), "{text:?} is missing in {card}");
     }
     let utc = browser.eval("document.querySelector('details.action time').title").to_string();
@@ -397,6 +413,29 @@ fn fingerprint_and_pipeline_are_shown(browser: &Browser) {
     assert_eq!(stages, serde_json::json!(["364", "1", "50", "0", "1", "50"]), "no stage runs, so all is lag");
     browser.eval("void (location.hash = '#/actions')");
     browser.wait_for("document.querySelector('details.action summary')?.innerText.includes('web-1')");
+}
+
+fn groups_are_shown_as_workloads_are(browser: &Browser) {
+    browser.eval("void document.querySelector('nav a[data-view=groups]').click()");
+    browser.wait_for("document.querySelectorAll('.groups tbody tr').length === 2");
+    let row = browser.text(".groups tbody tr[data-resource=cpu_cores_used]");
+    for text in ["all of web", "2 of 3", "CPU", "6 cores", "7.4"] {
+        assert!(row.contains(text), "{text:?} is missing in {row}");
+    }
+    let line = browser.eval("document.querySelector('.groups .spark-line').getBBox().width");
+    assert!(line.as_f64().is_some_and(|length| length > 30.0), "the sparkline has a curve: {line}");
+    browser.eval("void document.querySelector('.groups a').click()");
+    browser.wait_for("document.querySelector('main h1')?.textContent === 'all of web'");
+    assert_eq!(browser.eval("location.hash"), "#/group/all%20of%20web");
+    assert!(browser.text(".facts").contains("2 of 3") && browser.text(".facts").contains("gru 1.0.0"));
+    browser.wait_for("document.querySelector('[data-resource=cpu_cores_used] .layer.band90')?.getAttribute('d')");
+    let [line, outer] = ["line", "band90"].map(|layer| bounds(browser, layer));
+    assert!(line[2] > 100.0 && outer[2] > 60.0, "{line:?} {outer:?}");
+    assert!((line[0] + line[2] - outer[0]).abs() < 3.0, "the fan begins where the history ends: {line:?} {outer:?}");
+    browser.press(&[key::ESCAPE]);
+    browser.wait_for("document.querySelectorAll('.groups tbody tr').length === 2");
+    browser.eval("void (location.hash = '#/group/no-such')");
+    browser.wait_for("document.querySelector('main').innerText.includes('no forecast of group \"no-such\"')");
 }
 
 fn the_theme_switches(browser: &Browser) {

@@ -177,7 +177,7 @@ fn fingerprints(minute: i64) -> Vec<OutputRecord> {
                 windows: Windows::boxed(WindowFeatures::default(), WindowFeatures::default()),
             }],
             capacity: None,
-            platform: Platform::Simulated,
+            platform: Platform::SIMULATED,
         };
         let Fingerprint { workload, at, .. } = &fingerprint;
         let envelope = Envelope::root("test", Fingerprint::EVENT_TYPE, workload, *at, &at.as_ms().to_string());

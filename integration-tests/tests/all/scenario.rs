@@ -2,9 +2,7 @@
 //! bus, on how the input was cut, or on restarts.
 
 use bus_tests::kafka_broker::TestBroker;
-use integration_tests::pipeline::{Outputs, Pipeline, assert_same, outputs};
-use prescale::account::account;
-use prescale::services::installation;
+use integration_tests::pipeline::{Outputs, Pipeline, assert_accounted, assert_same, outputs};
 use prescale::settings::Settings;
 use prescale_bus::Bus;
 use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
@@ -23,7 +21,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio_util::sync::CancellationToken;
 
 const WORKLOADS: u32 = 50;
 
@@ -61,18 +58,9 @@ fn reference() -> &'static Outputs {
         let pipeline = Pipeline::start(&bus, &settings());
         pipeline.collect_until(is_fleet_end);
         pipeline.stop();
-        assert_all_is_accounted_for(bus.as_ref());
+        assert_accounted(bus.as_ref(), &settings());
         outputs(bus.as_ref())
     })
-}
-
-fn assert_all_is_accounted_for(bus: &dyn Bus) {
-    let accounts = account(bus, &installation(&settings()), &CancellationToken::new()).expect("the log is readable");
-    for stage in &accounts {
-        assert_eq!(stage.faults(), [""; 0], "{stage:?}");
-        assert_eq!((stage.repeated_inputs, stage.unread, stage.rejected), (0, 0, 0), "{stage:?}");
-        assert_eq!(stage.read, stage.followed + stage.without_output, "{stage:?}");
-    }
 }
 
 fn decoded<C: Contract>(outputs: &Outputs) -> Vec<C> {
@@ -171,7 +159,7 @@ fn kafka_gives_the_same_day() {
     let pipeline = Pipeline::start(&bus, &settings());
     pipeline.collect_until(is_fleet_end);
     pipeline.stop();
-    assert_all_is_accounted_for(bus.as_ref());
+    assert_accounted(bus.as_ref(), &settings());
     assert_same(&outputs(bus.as_ref()), reference());
 }
 
@@ -197,6 +185,6 @@ fn restarts_give_the_same_day() {
     let pipeline = Pipeline::start(&bus, &settings());
     pipeline.collect_until(is_fleet_end);
     pipeline.stop();
-    assert_all_is_accounted_for(bus.as_ref());
+    assert_accounted(bus.as_ref(), &settings());
     assert_same(&outputs(bus.as_ref()), reference());
 }

@@ -34,6 +34,9 @@ fn every_workload_begins_with_the_history() {
     let crowd = Crowd::new(60, 12, settings.bus.partitions);
     let mut progress = crowd.start();
     let stages = WarmStages::after(&settings, &crowd, HISTORY_STEPS, &mut progress);
+    let counted = stages.workload_bytes(&crowd);
+    assert!(counted.iter().all(|(_, bytes)| *bytes > 1000.0), "{counted:?}");
+    assert!(counted.iter().map(|(_, bytes)| bytes).sum::<f64>() < 32.0 * 1024.0, "{counted:?}");
 
     let folder = tempfile::tempdir().expect("a folder for the log");
     let log = EmbeddedBus::open(folder.path().join("prescale.db"), EmbeddedOptions::default()).expect("the log opens");

@@ -84,6 +84,14 @@ pub trait RecordReader: Send {
     /// # Errors
     /// When the bus cannot be read.
     fn poll(&mut self, records_max: usize, wait: Duration) -> Result<(Vec<ConsumedRecord>, CaughtUp), BusError>;
+
+    /// Offsets up to which it has given out all that can be seen, by partition: past what nobody sees (markers, what was
+    /// aborted or is gone), never past a transaction that is open. The last one that there can be where it does not read
+    /// the partition.
+    ///
+    /// # Errors
+    /// When the bus cannot be read.
+    fn reached(&self) -> Result<Vec<i64>, BusError>;
 }
 
 /// A message bus. Both backends pass one conformance suite.

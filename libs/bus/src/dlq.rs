@@ -32,7 +32,7 @@ pub fn topic_of_dlq(dlq: &str) -> Option<&str> {
 pub(crate) fn dead_letter(stage: &str, record: &ConsumedRecord, rejection: &Rejection) -> Write {
     let mut headers = record.headers.clone();
     let mut add = |name: &str, value: String| {
-        headers.push(Header { name: format!("{HEADER_PREFIX}{name}"), value: value.into_bytes() });
+        headers.push(Header { name: format!("{HEADER_PREFIX}{name}").into(), value: value.into_bytes().into() });
     };
     add("topic", record.topic.to_string());
     add("partition", record.partition.to_string());

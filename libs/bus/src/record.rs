@@ -1,14 +1,120 @@
 //! Records as the bus sees them: bytes with a key and headers.
 
+use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// One header; names may repeat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Name.
-    pub name: String,
+    pub name: HeaderName,
     /// Bytes.
-    pub value: Vec<u8>,
+    pub value: HeaderValue,
+}
+
+/// Name of a header.
+pub type HeaderName = Shared<str>;
+
+/// Value of a header.
+pub type HeaderValue = Shared<[u8]>;
+
+/// What comes again with record after record, so that each does not have one of its own.
+pub struct Shared<T: ?Sized + 'static>(Held<T>);
+
+enum Held<T: ?Sized + 'static> {
+    Static(&'static T),
+    Counted(Arc<T>),
+}
+
+impl<T: ?Sized + 'static> Deref for Shared<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match &self.0 {
+            Held::Static(held) => held,
+            Held::Counted(held) => held,
+        }
+    }
+}
+
+impl<T: ?Sized + 'static> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        Self(match &self.0 {
+            Held::Static(held) => Held::Static(*held),
+            Held::Counted(held) => Held::Counted(Arc::clone(held)),
+        })
+    }
+}
+
+impl<T: ?Sized + PartialEq + 'static> PartialEq for Shared<T> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<T: ?Sized + Eq + 'static> Eq for Shared<T> {}
+
+impl<T: ?Sized + fmt::Debug + 'static> fmt::Debug for Shared<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+impl<T: ?Sized + fmt::Display + 'static> fmt::Display for Shared<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&**self, f)
+    }
+}
+
+impl<T: ?Sized + 'static> From<&'static T> for Shared<T> {
+    fn from(held: &'static T) -> Self {
+        Self(Held::Static(held))
+    }
+}
+
+impl<T: ?Sized + 'static> From<Arc<T>> for Shared<T> {
+    fn from(held: Arc<T>) -> Self {
+        Self(Held::Counted(held))
+    }
+}
+
+impl HeaderName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        self
+    }
+}
+
+impl PartialEq<&str> for HeaderName {
+    fn eq(&self, other: &&str) -> bool {
+        self.as_str() == *other
+    }
+}
+
+impl From<String> for HeaderName {
+    fn from(name: String) -> Self {
+        Self(Held::Counted(name.into()))
+    }
+}
+
+impl HeaderValue {
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        self
+    }
+}
+
+impl From<Vec<u8>> for HeaderValue {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Held::Counted(bytes.into()))
+    }
+}
+
+impl From<Arc<str>> for HeaderValue {
+    fn from(text: Arc<str>) -> Self {
+        Self(Held::Counted(text.into()))
+    }
 }
 
 /// A record to be written. The key decides the partition (murmur2, as Kafka's Java client does).

@@ -4,6 +4,7 @@
 //! A snapshot is an optimisation. Whatever is wrong with one, the state can be had from the log.
 
 use crate::framing::{put_bytes, take_array, take_bytes};
+use crate::state_schema::StateSchema;
 use crc32fast::Hasher;
 use std::slice::Chunks;
 
@@ -84,19 +85,17 @@ impl Head {
     /// # Errors
     /// With the reason when the bytes are damaged, foreign, or ahead of the committed position.
     pub(crate) fn decode(of: &SnapshotOf, committed: i64, bytes: &[u8]) -> Result<Self, String> {
-        if bytes.first_chunk() != Some(MAGIC) {
-            return Err("it is not a snapshot of this version".to_owned());
-        }
-        let sound =
-            bytes.split_last_chunk::<4>().filter(|(body, sum)| crc32fast::hash(body) == u32::from_le_bytes(**sum));
-        let (identity, schema, head) =
-            sound.and_then(|(body, _)| parse(body)).ok_or("the checksum of its head does not match")?;
+        let (identity, schema, head) = parts(bytes)?;
         if identity != of.identity.as_bytes() {
             return Err(format!("it is of {}, not of {}", String::from_utf8_lossy(identity), of.identity));
         }
         if schema != of.state_schema.as_bytes() {
-            let schema = String::from_utf8_lossy(schema);
-            return Err(format!("its state schema is {schema:?}, this stage has {:?}", of.state_schema));
+            let now = StateSchema::from(of.state_schema.as_str());
+            let changes = schema_of(schema).changes_of_shape(&now);
+            if !changes.is_empty() {
+                let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
+                return Err(format!("its state was made otherwise: {}", changes.join("; ")));
+            }
         }
         if head.offset > committed {
             let offset = head.offset;
@@ -104,6 +103,27 @@ impl Head {
         }
         Ok(head)
     }
+}
+
+/// What a head says that its state was made by.
+///
+/// # Errors
+/// With the reason when the bytes are damaged or of another version.
+pub(crate) fn stored_schema(head: &[u8]) -> Result<StateSchema, String> {
+    parts(head).map(|(_, schema, _)| schema_of(schema))
+}
+
+fn schema_of(bytes: &[u8]) -> StateSchema {
+    StateSchema::from(&*String::from_utf8_lossy(bytes))
+}
+
+/// Identity, schema and the rest of a head.
+fn parts(bytes: &[u8]) -> Result<(&[u8], &[u8], Head), String> {
+    if bytes.first_chunk() != Some(MAGIC) {
+        return Err("it is not a snapshot of this version".to_owned());
+    }
+    let sound = bytes.split_last_chunk::<4>().filter(|(body, sum)| crc32fast::hash(body) == u32::from_le_bytes(**sum));
+    sound.and_then(|(body, _)| parse(body)).ok_or_else(|| "the checksum of its head does not match".to_owned())
 }
 
 fn parse(mut body: &[u8]) -> Option<(&[u8], &[u8], Head)> {
@@ -247,6 +267,10 @@ mod tests {
         assert!(Head::decode(&other, 7, &bytes).is_err_and(|e| e.contains("topic/4")));
         let other = SnapshotOf { state_schema: "counter-2".into(), ..of() };
         assert!(Head::decode(&other, 7, &bytes).is_err_and(|e| e.contains("counter-2")));
+        let made_under = SnapshotOf { state_schema: "counter-1\n~rules = r2".into(), ..of() };
+        assert_eq!(Head::decode(&made_under, 7, &bytes), Ok(head(b"state")), "only what shapes it counts");
+        assert_eq!(stored_schema(&bytes), Ok(StateSchema::from("counter-1")));
+        assert!(stored_schema(&bytes[1..]).is_err());
         assert!(Head::decode(&of(), 6, &bytes).is_err_and(|e| e.contains("ahead")));
         let before = [b"PRSNAP01".as_slice(), &bytes[8..]].concat();
         assert!(Head::decode(&of(), 7, &before).is_err_and(|e| e.contains("version")));

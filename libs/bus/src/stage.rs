@@ -47,6 +47,20 @@ pub trait Stage: Send {
 
     /// The state as bytes that [`StageFactory::restore`] takes.
     fn snapshot(&self) -> Vec<u8>;
+
+    /// Told when the state was restored with records that were applied a second time, under other settings than the
+    /// first time: what was decided on the way need not be what was decided, and published, then. It comes before
+    /// anything new is applied.
+    fn repeated_under_other_terms(&mut self) {}
+}
+
+/// How far back something reaches that a stage remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// What it is.
+    pub what: &'static str,
+    /// The time that the records span which it follows from, in seconds.
+    pub records_s: u64,
 }
 
 /// Makes the stage's instances.
@@ -60,9 +74,14 @@ pub trait StageFactory: Send + Sync {
     /// Topics that the stage may write.
     fn output_topics(&self) -> Vec<Arc<str>>;
 
-    /// Names the state's layout and whatever of the configuration shapes it; a snapshot taken
-    /// under another name is put aside.
+    /// The text of a [`crate::StateSchema`]: the state's layout and whatever of the configuration shapes it or led to
+    /// it. A snapshot of another shape is put aside.
     fn state_schema(&self) -> String;
+
+    /// What the state remembers that reaches far back: where the log has less, it cannot be made again whole.
+    fn reach(&self) -> Vec<Reach> {
+        Vec::new()
+    }
 
     /// Whether instances keep state that follows from the log. One that keeps none is begun anew at
     /// the committed position: no snapshots are taken, and nothing is applied a second time.

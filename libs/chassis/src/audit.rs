@@ -231,7 +231,7 @@ mod tests {
             appended_at_ms: 0,
             key: Some(key.as_bytes().to_vec()),
             value: None,
-            headers: vec![Header { name: "ce_time".to_owned(), value: time }],
+            headers: vec![Header { name: "ce_time".into(), value: time.into() }],
         }
     }
 

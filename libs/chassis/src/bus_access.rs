@@ -3,9 +3,9 @@
 use crate::config::Secret;
 use crate::kafka_security::KafkaSecurityConfig;
 use anyhow::{Result, bail};
-use prescale_bus::Bus;
-use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
-use prescale_bus::kafka::{KafkaBus, KafkaOptions};
+use prescale_bus::embedded::{self, EmbeddedBus, EmbeddedOptions};
+use prescale_bus::kafka::{self, KafkaBus, KafkaOptions};
+use prescale_bus::{Bus, StoredState};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -167,6 +167,18 @@ pub fn open_bus(config: &BusConfig) -> Result<Arc<dyn Bus>> {
         Backend::Embedded => Ok(Arc::new(EmbeddedBus::open(&config.embedded.path, config.embedded.options())?)),
         Backend::Kafka => Ok(Arc::new(KafkaBus::connect(config.kafka.options()?)?)),
     }
+}
+
+/// What is stored of a group's states over a topic by the bus that the configuration names, which is not opened for
+/// that: `None` where nothing is. On Kafka it is what this instance's folder holds.
+///
+/// # Errors
+/// When a setting is out of range, or what is there cannot be read.
+pub fn stored_states(config: &BusConfig, group: &str, topic: &str) -> Result<Option<Vec<StoredState>>> {
+    Ok(match config.backend {
+        Backend::Embedded => embedded::stored_states(&config.embedded.path, group, topic)?,
+        Backend::Kafka => kafka::stored_states(&config.kafka.options()?, group, topic)?,
+    })
 }
 
 #[cfg(test)]

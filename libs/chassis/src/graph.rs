@@ -39,6 +39,24 @@ pub struct SourceEntry {
     pub topics: &'static [&'static str],
 }
 
+/// What a service does on the bus beside running its stages.
+#[derive(Clone, Debug)]
+pub enum Use {
+    /// It writes as a source.
+    Writes(SourceEntry),
+    /// It reads a topic as part of no group.
+    Reads(String),
+    /// It looks how far a stage is behind.
+    Watches(StageEntry),
+    /// It asks where a topic ends, with the name of a group that nobody is in.
+    Ends {
+        /// The group.
+        group: &'static str,
+        /// The topic.
+        topic: &'static str,
+    },
+}
+
 /// Stages and sources over the topics that join them.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {

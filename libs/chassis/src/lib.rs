@@ -27,13 +27,13 @@ pub mod stage_run;
 pub mod telemetry;
 pub mod together;
 
-pub use bus_access::{BusConfig, open_bus};
+pub use bus_access::{BusConfig, open_bus, stored_states};
 pub use config::{
     ConfigError, FleetsConfig, FleetsSection, GroupConfig, GroupsConfig, GroupsSection, Loader, PricesConfig, Secret,
     fleets, read_strictly, selector,
 };
 pub use context::Context;
-pub use graph::{Graph, Ids, SourceEntry, StageEntry};
+pub use graph::{Graph, Ids, SourceEntry, StageEntry, Use};
 pub use health::{ComponentHealth, HealthRegistry};
 pub use http_access::{Credentials, HttpAccessConfig};
 pub use listen_tls::{ListenTls, ListenTlsConfig};

@@ -2,7 +2,9 @@
 //! envelopes, encoding and the rejection of what cannot be decoded are the same for every service.
 
 use metrics::{gauge, histogram};
-use prescale_bus::{ConsumedRecord, Header, Outcome, OutputRecord, Rejection, Stage, StageFactory, StageFailure};
+use prescale_bus::{
+    ConsumedRecord, Header, Outcome, OutputRecord, Reach, Rejection, Stage, StageFactory, StageFailure,
+};
 use prescale_contracts::envelope::{Position, is_foreign};
 use prescale_contracts::{Contract, ContractError, Envelope, topics};
 use prescale_domain::workload::WorkloadId;
@@ -106,11 +108,12 @@ pub fn output_record<C: Contract>(envelope: &Envelope, topic: &str, value: &C) -
 }
 
 fn record<C: Contract>(envelope: &Envelope, topic: &str, value: &C, bytes: Vec<u8>) -> OutputRecord {
+    let header = |(name, value): (&'static str, Arc<str>)| Header { name: name.into(), value: value.into() };
     OutputRecord {
         topic: topic.into(),
         key: value.workload().as_str().as_bytes().to_vec(),
         value: Some(bytes),
-        headers: envelope.headers().into_iter().map(|(name, value)| Header { name, value }).collect(),
+        headers: envelope.headers().into_iter().map(header).collect(),
     }
 }
 
@@ -177,6 +180,9 @@ pub trait TypedStage: Send {
 
     /// The state as bytes that [`TypedStageFactory::restore`] takes.
     fn snapshot(&self) -> Vec<u8>;
+
+    /// As [`Stage::repeated_under_other_terms`].
+    fn repeated_under_other_terms(&mut self) {}
 }
 
 /// Makes a typed stage's instances. The input topic is that of the stage's contract.
@@ -190,8 +196,13 @@ pub trait TypedStageFactory: Send + Sync {
     /// Topics that the stage may write.
     fn output_topics(&self) -> Vec<&'static str>;
 
-    /// Names the state's layout and whatever of the configuration shapes it.
+    /// As [`StageFactory::state_schema`].
     fn state_schema(&self) -> String;
+
+    /// As [`StageFactory::reach`].
+    fn reach(&self) -> Vec<Reach> {
+        Vec::new()
+    }
 
     /// An empty instance for a partition.
     fn create(&self, partition: u32) -> Self::Stage;
@@ -231,6 +242,10 @@ impl<F: TypedStageFactory + 'static> StageFactory for FactoryAdapter<F> {
 
     fn state_schema(&self) -> String {
         self.0.state_schema()
+    }
+
+    fn reach(&self) -> Vec<Reach> {
+        self.0.reach()
     }
 
     fn create(&self, partition: u32) -> Box<dyn Stage> {
@@ -276,6 +291,10 @@ impl<S: TypedStage> Stage for StageAdapter<S> {
 
     fn snapshot(&self) -> Vec<u8> {
         self.inner.snapshot()
+    }
+
+    fn repeated_under_other_terms(&mut self) {
+        self.inner.repeated_under_other_terms();
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::context::Context;
 use crate::health::ComponentHealth;
-use prescale_bus::{Bus, BusError, ConsumedRecord, Outcome, Stage, StageFactory, StageFailure};
+use prescale_bus::{Bus, BusError, ConsumedRecord, Outcome, Reach, Stage, StageFactory, StageFailure};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -62,6 +62,10 @@ impl StageFactory for Watched {
         self.factory.state_schema()
     }
 
+    fn reach(&self) -> Vec<Reach> {
+        self.factory.reach()
+    }
+
     fn keeps_state(&self) -> bool {
         self.factory.keeps_state()
     }
@@ -90,6 +94,10 @@ impl Stage for WatchedStage {
 
     fn snapshot(&self) -> Vec<u8> {
         self.inner.snapshot()
+    }
+
+    fn repeated_under_other_terms(&mut self) {
+        self.inner.repeated_under_other_terms();
     }
 }
 
@@ -180,7 +188,7 @@ mod tests {
             step_s: 60,
             kpis: Vec::new(),
             capacity: None,
-            platform: Platform::Simulated,
+            platform: Platform::SIMULATED,
         };
         let envelope = Envelope::root("test", Sample::EVENT_TYPE, &sample.workload, sample.at, "0");
         let good = output_record(&envelope, topics::RAW_KPIS, &sample).unwrap();

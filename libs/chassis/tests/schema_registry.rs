@@ -191,7 +191,7 @@ fn sample(minute: i64) -> OutputRecord {
         step_s: 60,
         kpis: Vec::new(),
         capacity: None,
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     let envelope = Envelope::root("test", Sample::EVENT_TYPE, &sample.workload, sample.at, &minute.to_string());
     output_record(&envelope, topics::RAW_KPIS, &sample).expect("it keeps its contract")

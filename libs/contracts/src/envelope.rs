@@ -12,7 +12,6 @@ use bitcode::{Decode, Encode};
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use sha2::{Digest, Sha256};
-use std::fmt::Write;
 use std::sync::Arc;
 
 /// CloudEvents version of the headers.
@@ -118,20 +117,19 @@ impl Envelope {
     }
 
     /// As headers of a record.
-    pub fn headers(&self) -> Vec<(String, Vec<u8>)> {
+    pub fn headers(&self) -> Vec<(&'static str, Arc<str>)> {
         let as_of = (self.as_of > self.time).then(|| rfc3339::text(self.as_of));
         [
-            ("ce_specversion", SPEC_VERSION),
-            ("ce_id", &*self.id),
-            ("ce_source", &*self.source),
-            ("ce_type", &*self.event_type),
-            ("ce_time", &rfc3339::text(self.time)),
-            ("content-type", CONTENT_TYPE),
-            ("traceparent", &*self.trace_parent),
+            ("ce_specversion", shared(SPEC_VERSION)),
+            ("ce_id", Arc::clone(&self.id)),
+            ("ce_source", Arc::clone(&self.source)),
+            ("ce_type", Arc::clone(&self.event_type)),
+            ("ce_time", rfc3339::text(self.time).into()),
+            ("content-type", shared(CONTENT_TYPE)),
+            ("traceparent", Arc::clone(&self.trace_parent)),
         ]
         .into_iter()
-        .chain(as_of.as_deref().map(|as_of| ("ce_asof", as_of)))
-        .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
+        .chain(as_of.map(|as_of| ("ce_asof", as_of.into())))
         .collect()
     }
 
@@ -239,11 +237,12 @@ fn digest(fields: &[&[u8]]) -> [u8; ID_BYTES] {
 
 /// Lower hex.
 fn hex(digest: [u8; ID_BYTES]) -> String {
-    digest.iter().fold(String::with_capacity(2 * ID_BYTES), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(2 * ID_BYTES);
+    for byte in digest {
+        text.extend([byte >> 4, byte & 0xf].map(|digit| char::from(DIGITS[usize::from(digit)])));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -259,8 +258,8 @@ mod tests {
         Envelope::root("fleet", "io.prescale.v1.Sample", &workload("web-1"), EventTime::from_s(60), "7")
     }
 
-    fn read(headers: &[(String, Vec<u8>)]) -> Result<Envelope, ContractError> {
-        Envelope::from_headers(headers.iter().map(|(n, v)| (n.as_str(), v.as_slice())))
+    fn read(headers: &[(&'static str, Arc<str>)]) -> Result<Envelope, ContractError> {
+        Envelope::from_headers(headers.iter().map(|(n, v)| (*n, v.as_bytes())))
     }
 
     #[test]
@@ -310,8 +309,8 @@ mod tests {
         let child = root().following("planner", "io.prescale.v1.Action", &workload("web-1"), EventTime::from_s(60), 0);
         let headers = child.headers();
         assert_eq!(read(&headers), Ok(child));
-        let time = headers.iter().find(|(n, _)| n == "ce_time").unwrap();
-        assert_eq!(time.1, b"1970-01-01T00:01:00.000Z");
+        let time = headers.iter().find(|(n, _)| *n == "ce_time").unwrap();
+        assert_eq!(&*time.1, "1970-01-01T00:01:00.000Z");
     }
 
     #[test]
@@ -323,7 +322,7 @@ mod tests {
         {
             let headers = envelope.headers();
             assert_eq!((envelope.as_of, read(&headers)), (EventTime::from_s(as_of_s), Ok(envelope)));
-            assert_eq!(headers.iter().any(|(name, _)| name == "ce_asof"), is_told);
+            assert_eq!(headers.iter().any(|(name, _)| *name == "ce_asof"), is_told);
         }
     }
 
@@ -331,7 +330,7 @@ mod tests {
     fn a_missing_or_wrong_header_is_named() {
         for name in ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time"] {
             let mut headers = root().headers();
-            headers.retain(|(n, _)| n != name);
+            headers.retain(|(n, _)| *n != name);
             let error = read(&headers).unwrap_err();
             assert!(matches!(error, ContractError::Header { name: n, .. } if n == name), "{error}");
         }
@@ -343,7 +342,7 @@ mod tests {
             ("traceparent", "00-0-0-01"),
         ] {
             let mut headers = Envelope { as_of: EventTime::from_s(150), ..root() }.headers();
-            headers.iter_mut().find(|(n, _)| n == name).unwrap().1 = value.into();
+            headers.iter_mut().find(|(n, _)| *n == name).unwrap().1 = value.into();
             assert!(read(&headers).unwrap_err().to_string().contains(name));
         }
     }
@@ -376,7 +375,7 @@ mod tests {
     #[test]
     fn a_record_without_a_trace_begins_one() {
         let mut headers = root().headers();
-        headers.retain(|(n, _)| n != "traceparent");
+        headers.retain(|(n, _)| *n != "traceparent");
         let envelope = read(&headers).unwrap();
         assert!(checked_trace_parent(&envelope.trace_parent).is_ok());
         assert_eq!(read(&headers), Ok(envelope));

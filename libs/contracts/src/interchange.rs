@@ -115,7 +115,7 @@ mod tests {
             step_s: 60,
             kpis: Vec::new(),
             capacity: None,
-            platform: Platform::Simulated,
+            platform: Platform::SIMULATED,
         }
     }
 

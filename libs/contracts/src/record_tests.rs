@@ -67,7 +67,7 @@ fn seconds() -> impl Strategy<Value = u32> {
 }
 
 fn platform() -> impl Strategy<Value = Platform> {
-    prop::sample::select(vec![Platform::ObservedOnly, Platform::Simulated, Platform::Kubernetes, Platform::OpenStack])
+    "[a-z0-9-]{1,24}".prop_map(|name| Platform::new(&name).unwrap())
 }
 
 fn capacity() -> impl Strategy<Value = Capacity> {

@@ -24,7 +24,7 @@ fn a_sample() -> Sample {
         step_s: 60,
         kpis: vec![kpi(CPU_CORES_USED, Some(1.5)), kpi(MEMORY_BYTES, None)],
         capacity: None,
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 
@@ -59,7 +59,7 @@ fn a_prediction() -> Prediction {
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: None,
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 
@@ -126,7 +126,7 @@ fn fingerprint_with(change: impl FnOnce(&mut WindowFeatures)) -> Fingerprint {
             windows: Windows::boxed(WindowFeatures::default(), long),
         }],
         capacity: None,
-        platform: Platform::ObservedOnly,
+        platform: Platform::OBSERVED_ONLY,
     }
 }
 
@@ -156,6 +156,18 @@ fn broken_rules_are_refused_by_name() {
     let mut some = fingerprint_with(|_| {});
     some.kpis.push(KpiFingerprint { name: KpiName::new("b"), windows: None, ..some.kpis[0].clone() });
     refused(&some, "kpis[1].windows");
+}
+
+#[test]
+fn a_platform_that_is_no_name_is_refused_by_name() {
+    let mut bytes = a_sample().encode().unwrap();
+    assert!(bytes.ends_with(b"simulated"));
+    let first = bytes.len() - "simulated".len();
+    bytes[first] = b'S';
+    match Sample::decode(&bytes) {
+        Err(ContractError::Invalid { field, .. }) => assert_eq!(field, "platform"),
+        other => panic!("it must be refused: {other:?}"),
+    }
 }
 
 /// Readers make it anew, so it must not be another.

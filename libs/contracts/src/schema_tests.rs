@@ -190,6 +190,14 @@ fn field<'a>(fields: &'a mut [Json], name: &str) -> &'a mut Json {
     fields.iter_mut().find(|f| f["name"] == name).unwrap()
 }
 
+/// The sample's schema in which a KPI may be of one kind more.
+fn with_another_kind() -> Schema {
+    edited(|f| {
+        let kpi = field(f, "kpis")["type"]["items"]["fields"].as_array_mut().unwrap();
+        field(kpi, "kind")["type"]["symbols"].as_array_mut().unwrap().push("HISTOGRAM".into());
+    })
+}
+
 #[test]
 fn the_compatibility_check_can_fail() {
     let sample = parse("raw-kpis.avsc").unwrap();
@@ -206,7 +214,7 @@ fn the_compatibility_check_can_fail() {
     let accepted = [
         edited(|f| f.push(serde_json::json!({"name": "region", "type": ["null", "string"], "default": null}))),
         edited(|f| f.retain(|field| field["name"] != "capacity")),
-        edited(|f| field(f, "platform")["type"]["symbols"].as_array_mut().unwrap().push("NOMAD".into())),
+        with_another_kind(),
     ];
     for schema in accepted {
         assert_eq!(fully_compatible(&sample, &schema), Ok(()), "{}", schema.canonical_form());
@@ -221,11 +229,15 @@ fn written_by(schema: &Schema, change: impl FnOnce(&mut Json)) -> Vec<u8> {
     apache_avro::writer::datum::GenericDatumWriter::builder(schema).build().unwrap().write_value_to_vec(value).unwrap()
 }
 
-fn resolved(writer: &Schema, datum: &[u8]) -> prescale_domain::sample::Sample {
+fn mirrored(writer: &Schema, datum: &[u8]) -> crate::wire::sample::Sample {
     let reader = parse("raw-kpis.avsc").unwrap();
     let mirror: crate::wire::sample::Sample = read_resolving(writer, &reader, datum).unwrap();
     mirror.check().unwrap();
-    mirror.into_domain().unwrap()
+    mirror
+}
+
+fn resolved(writer: &Schema, datum: &[u8]) -> prescale_domain::sample::Sample {
+    mirrored(writer, datum).into_domain().unwrap()
 }
 
 #[test]
@@ -243,9 +255,18 @@ fn other_versions_are_resolved_to_the_readers() {
     });
     assert_eq!(resolved(&removed, &without), prescale_domain::sample::Sample { capacity: None, ..own.clone() });
 
-    let widened = edited(|f| field(f, "platform")["type"]["symbols"].as_array_mut().unwrap().push("NOMAD".into()));
-    let nomad = resolved(&widened, &written_by(&widened, |e| e["platform"] = "NOMAD".into()));
-    assert_eq!(nomad.platform, prescale_domain::sample::Platform::ObservedOnly);
+    let without = edited(|f| f.retain(|field| field["name"] != "platform"));
+    let unsaid = resolved(
+        &without,
+        &written_by(&without, |e| {
+            e.as_object_mut().unwrap().remove("platform");
+        }),
+    );
+    assert_eq!(unsaid.platform, prescale_domain::sample::Platform::OBSERVED_ONLY);
+
+    let widened = with_another_kind();
+    let unknown = mirrored(&widened, &written_by(&widened, |e| e["kpis"][0]["kind"] = "HISTOGRAM".into()));
+    assert_eq!(unknown.into_domain().unwrap_err().field, "kpis[0].kind");
 }
 
 #[test]
@@ -260,7 +281,7 @@ fn the_asyncapi_document_has_every_topic_and_schema() {
     for (path, _) in TEXTS.iter().filter(|(path, _)| !path.starts_with("history/")) {
         assert!(text.contains(&format!("$ref: ./{path}")), "{path} is referred to");
     }
-    for (name, _) in an_envelope().headers().iter().filter(|(name, _)| name != "content-type") {
+    for (name, _) in an_envelope().headers().iter().filter(|(name, _)| *name != "content-type") {
         assert!(text.contains(&format!("{name}:")), "header {name} is described");
     }
 }

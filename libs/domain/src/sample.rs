@@ -7,18 +7,7 @@ use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
 use std::sync::Arc;
 
-/// What runs a workload, and so which mechanism can change its capacity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
-pub enum Platform {
-    /// Observed only; no one can change its capacity (a host, a replayed trace).
-    ObservedOnly,
-    /// The simulated cloud.
-    Simulated,
-    /// A Kubernetes workload.
-    Kubernetes,
-    /// An OpenStack server or group of servers.
-    OpenStack,
-}
+pub use crate::platform::{PLATFORM_BYTES_MAX, Platform, PlatformError};
 
 /// The capacity of a workload: so many replicas (or VMs) of such a size.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]

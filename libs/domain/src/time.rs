@@ -28,6 +28,11 @@ impl EventTime {
         Self(self.0.saturating_add(seconds.saturating_mul(1000)))
     }
 
+    /// Hours since an earlier instant.
+    pub fn hours_since(self, earlier: Self) -> f64 {
+        (self.0 - earlier.0) as f64 / 3_600_000.0
+    }
+
     /// Number of the grid bin of width `step_s` that holds this instant; bins start at the epoch.
     pub const fn bin(self, step_s: u32) -> i64 {
         self.0.div_euclid(step_s as i64 * 1000)

@@ -51,6 +51,18 @@ impl WorkloadId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// FNV-1a (Fowler, Noll, Vo; draft-eastlake-fnv) of the name, with the finaliser of MurmurHash3 (Appleby), without
+    /// which names that differ in their last letters alone have hashes near each other.
+    pub(crate) fn hash64(&self) -> u64 {
+        let begin = 0xcbf2_9ce4_8422_2325;
+        let fold = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        let mut hash = self.0.bytes().fold(begin, fold);
+        for factor in [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53] {
+            hash = (hash ^ (hash >> 33)).wrapping_mul(factor);
+        }
+        hash ^ (hash >> 33)
+    }
 }
 
 /// What makes a name.

@@ -1,12 +1,15 @@
 //! The actuator as a stage of the bus.
 
-use prescale_bus::{Rejection, StageFailure};
+use crate::clouds::{CLOUDS, Cloud, CloudEntry, CloudFactory};
+use crate::config::Config;
+use anyhow::Result;
+use prescale_bus::{Rejection, StageFailure, StateSchema};
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::{Envelope, topics};
-use prescale_domain::action::{Action, ActionOutcome, ActionResult};
-use prescale_domain::cloud::{CloudRules, SimulatedCloud};
+use prescale_domain::action::{Action, ActionOutcome, ActionResult, Mechanism};
 use prescale_domain::policy::violations;
 use prescale_domain::sample::Platform;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Name of the stage.
@@ -15,23 +18,41 @@ pub const NAME: &str = "actuator";
 pub const UNSOUND_PLAN: &str = "unsound_plan";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 1;
+const STATE_LAYOUT: u32 = 2;
 
 /// Makes the stage's instances.
 pub struct Factory {
-    rules: Arc<CloudRules>,
+    config: Config,
+    clouds: Vec<(CloudEntry, Arc<dyn CloudFactory>)>,
 }
 
-/// The stage on one partition: its state is the simulated cloud of the partition's workloads.
+/// The stage on one partition: its state is that of the clouds, as the partition's workloads see them.
 pub struct ActuatorStage {
-    rules: Arc<CloudRules>,
-    cloud: SimulatedCloud,
+    clouds: BTreeMap<Platform, Served>,
+}
+
+/// A cloud and how it can change capacity.
+struct Served {
+    mechanisms: &'static [Mechanism],
+    cloud: Box<dyn Cloud>,
 }
 
 impl Factory {
-    /// Of checked rules.
-    pub fn new(rules: Arc<CloudRules>) -> Self {
-        Self { rules }
+    /// With the clouds that ship.
+    ///
+    /// # Errors
+    /// When the configuration of one cannot be used.
+    pub fn new(config: &Config) -> Result<Self> {
+        Self::with(&CLOUDS, config)
+    }
+
+    /// With these clouds, whose tables are in the configuration.
+    ///
+    /// # Errors
+    /// As [`Factory::new`].
+    pub fn with(clouds: &[CloudEntry], config: &Config) -> Result<Self> {
+        let made = clouds.iter().map(|entry| -> Result<_> { Ok((*entry, (entry.make)(&config.0)?)) });
+        Ok(Self { config: config.clone(), clouds: made.collect::<Result<_>>()? })
     }
 }
 
@@ -47,17 +68,29 @@ impl TypedStageFactory for Factory {
     }
 
     fn state_schema(&self) -> String {
-        format!("{NAME} {STATE_LAYOUT}")
+        StateSchema::of(NAME, STATE_LAYOUT)
+            .made_under_all_of("checksum of the clouds' tables", &self.config)
+            .to_string()
     }
 
     fn create(&self, _partition: u32) -> ActuatorStage {
-        ActuatorStage { rules: Arc::clone(&self.rules), cloud: SimulatedCloud::default() }
+        let clouds = self.clouds.iter().map(|(entry, factory)| served(entry, factory.create()));
+        ActuatorStage { clouds: clouds.collect() }
     }
 
     fn restore(&self, _partition: u32, snapshot: &[u8]) -> Result<ActuatorStage, String> {
-        let cloud = bitcode::decode(snapshot).map_err(|e| format!("it is no state of the actuator: {e}"))?;
-        Ok(ActuatorStage { rules: Arc::clone(&self.rules), cloud })
+        let kept: BTreeMap<Platform, Vec<u8>> =
+            bitcode::decode(snapshot).map_err(|e| format!("it is no state of the actuator: {e}"))?;
+        let clouds = self.clouds.iter().map(|(entry, factory)| match kept.get(&entry.platform) {
+            Some(snapshot) => Ok(served(entry, factory.restore(snapshot)?)),
+            None => Ok(served(entry, factory.create())),
+        });
+        Ok(ActuatorStage { clouds: clouds.collect::<Result<_, String>>()? })
     }
+}
+
+fn served(entry: &CloudEntry, cloud: Box<dyn Cloud>) -> (Platform, Served) {
+    (entry.platform, Served { mechanisms: entry.mechanisms, cloud })
 }
 
 impl TypedStage for ActuatorStage {
@@ -68,7 +101,9 @@ impl TypedStage for ActuatorStage {
     }
 
     fn snapshot(&self) -> Vec<u8> {
-        bitcode::encode(&self.cloud)
+        let kept: BTreeMap<Platform, Vec<u8>> =
+            self.clouds.iter().map(|(platform, served)| (*platform, served.cloud.snapshot())).collect();
+        bitcode::encode(&kept)
     }
 }
 
@@ -87,9 +122,11 @@ impl ActuatorStage {
     }
 
     /// An action that was withdrawn takes the place of the one before, and nothing is called. What that one has
-    /// changed already stays: the simulated cloud carries an action out as it comes.
+    /// changed already stays: a cloud carries an action out as it comes.
     fn withdraw(&mut self, envelope: &Envelope, action: &Action) -> Result<Outgoing, StageFailure> {
-        self.cloud.withdraw(&action.workload, action.decided_at);
+        if let Some(Served { cloud, .. }) = self.clouds.get_mut(&action.platform) {
+            cloud.withdraw(&action.workload, action.decided_at);
+        }
         let why = action.reasons.last().map_or_else(|| "the action is void".to_owned(), |reason| reason.text.clone());
         let result = self.unchanged(&envelope.id, action, ActionOutcome::Superseded { why });
         Outgoing::following(envelope, NAME, 0, &[topics::ACTION_RESULTS], &result)
@@ -99,14 +136,17 @@ impl ActuatorStage {
         if action.dry_run {
             return self.unchanged(action_id, action, ActionOutcome::DryRun);
         }
-        match action.platform {
-            Platform::Simulated => self.cloud.apply(&self.rules, action_id, action),
-            Platform::Kubernetes | Platform::OpenStack | Platform::ObservedOnly => {
-                let why =
-                    format!("this build has no driver for {:?}: set [planner.dry_run] elsewhere", action.platform);
-                self.unchanged(action_id, action, ActionOutcome::Failed { why, retryable: false })
+        let why = match self.clouds.get_mut(&action.platform) {
+            Some(Served { mechanisms, cloud }) if mechanisms.contains(&action.mechanism) => {
+                return cloud.apply(action_id, action);
             }
-        }
+            Some(_) => format!(
+                "its cloud, {}, cannot change capacity by {:?}: set [planner] mechanism",
+                action.platform, action.mechanism
+            ),
+            None => format!("no cloud of this build is {}: set [planner.dry_run] elsewhere", action.platform),
+        };
+        self.unchanged(action_id, action, ActionOutcome::Failed { why, retryable: false })
     }
 
     fn unchanged(&self, action_id: &Arc<str>, action: &Action, outcome: ActionOutcome) -> ActionResult {
@@ -117,22 +157,22 @@ impl ActuatorStage {
             outcome,
             before: action.current.clone(),
             after: action.current.clone(),
-            price_per_h: self.rules.prices.price_per_h(&action.current),
+            price_per_h: self.clouds.get(&action.platform).and_then(|served| served.cloud.price_per_h(&action.current)),
             platform: action.platform,
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use prescale_contracts::Contract;
-    use prescale_domain::action::{Mechanism, Verdict};
+    use prescale_domain::action::Verdict;
     use prescale_domain::sample::Capacity;
     use prescale_domain::time::EventTime;
     use prescale_domain::workload::WorkloadId;
 
-    fn input(at_s: i64, from: u32, to: u32) -> Input<Action> {
+    pub(crate) fn input(at_s: i64, from: u32, to: u32) -> Input<Action> {
         let capacity = |replicas| Capacity {
             replicas,
             cpu_cores_per_replica: 1.0,
@@ -155,16 +195,16 @@ mod tests {
             dry_run: false,
             evidence: Vec::new(),
             reasons: Vec::new(),
-            platform: Platform::Simulated,
+            platform: Platform::SIMULATED,
         };
         Input { envelope, value }
     }
 
     fn factory() -> Factory {
-        Factory::new(Arc::new(CloudRules::default()))
+        Factory::new(&Config::default()).unwrap()
     }
 
-    fn result(reply: &Reply) -> ActionResult {
+    pub(crate) fn result(reply: &Reply) -> ActionResult {
         let Reply::Emit(outgoing) = reply else { panic!("{reply:?} is no result") };
         let record = &outgoing[0].records()[0];
         assert_eq!(&*record.topic, topics::ACTION_RESULTS);
@@ -190,13 +230,13 @@ mod tests {
         let mut dry = input(1000, 2, 4);
         dry.value.dry_run = true;
         let mut elsewhere = input(1000, 2, 4);
-        elsewhere.value.platform = Platform::Kubernetes;
+        elsewhere.value.platform = Platform::KUBERNETES;
         let replies = stage.apply(vec![dry, elsewhere]).unwrap();
         assert_eq!(result(&replies[0]).outcome, ActionOutcome::DryRun);
         let failed = result(&replies[1]);
         assert!(matches!(failed.outcome, ActionOutcome::Failed { retryable: false, .. }), "{failed:?}");
-        assert_eq!((failed.after.replicas, failed.price_per_h.is_some()), (2, true));
-        assert_eq!(stage.cloud, SimulatedCloud::default());
+        assert_eq!((failed.after.replicas, failed.price_per_h), (2, None), "nobody knows its prices");
+        assert_eq!(stage.snapshot(), factory().create(0).snapshot());
     }
 
     #[test]

@@ -68,11 +68,12 @@ pub struct InfluxdbConfig {
 pub struct ParquetConfig {
     /// Folder; empty for off. Instances of the archiver must share it.
     pub folder: PathBuf,
-    /// A file is closed at so many rows.
+    /// A file has no more rows than about so many. Those of a day and partition go into one as long as it has room.
     pub rows_per_file_max: usize,
-    /// A file is closed before it would span more than so many seconds of event time.
+    /// What has come shows in the files once it spans so many seconds of event time, and is as much as the file has
+    /// that it goes into.
     pub span_s_max: u32,
-    /// A file is closed when its sources are so many seconds past the end of its day.
+    /// A day's last records show when their sources are so many seconds past its end.
     pub idle_s: u32,
 }
 
@@ -216,6 +217,9 @@ mod tests {
         let mut config = Config::default();
         config.parquet.folder = "archive".into();
         let stages: Vec<_> = config.stages().iter().map(|entry| entry.stage).collect();
-        assert_eq!(stages, ["archiver-parquet-fingerprints", "archiver-parquet-predictions"]);
+        assert_eq!(
+            stages,
+            ["archiver-parquet-fingerprints", "archiver-parquet-predictions", "archiver-parquet-groups"]
+        );
     }
 }

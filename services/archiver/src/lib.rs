@@ -84,9 +84,10 @@ fn starts(config: &Config) -> Result<Vec<(&'static str, usize, Start<'_>)>> {
     }
     if config.parquet.is_on() {
         let files = &config.parquet;
-        let [fingerprints, predictions] = PARQUET.map(|entry| entry.stage);
+        let [fingerprints, predictions, groups] = PARQUET.map(|entry| entry.stage);
         starts.push((fingerprints, usize::MAX, Box::new(|s| parquet::run::<Fingerprint>(files, s))));
         starts.push((predictions, usize::MAX, Box::new(|s| parquet::run::<Prediction>(files, s))));
+        starts.push((groups, usize::MAX, Box::new(|s| parquet::run::<GroupPrediction>(files, s))));
     }
     Ok(starts)
 }

@@ -19,9 +19,10 @@ pub const INFLUXDB: [StageEntry; 3] = [
 ];
 
 /// What becomes Parquet files.
-pub const PARQUET: [StageEntry; 2] = [
+pub const PARQUET: [StageEntry; 3] = [
     sink("archiver-parquet-fingerprints", topics::FINGERPRINTS),
     sink("archiver-parquet-predictions", topics::PREDICTIONS),
+    sink("archiver-parquet-groups", topics::GROUP_PREDICTIONS),
 ];
 
 const fn sink(stage: &'static str, input: &'static str) -> StageEntry {

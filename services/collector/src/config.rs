@@ -1,15 +1,18 @@
 //! Configuration of the collector: section `[collector]`.
 
+use crate::inputs::{INPUTS, OwnTables};
 use crate::replay::mapping::Mapping;
 use anyhow::ensure;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 mod moment;
+mod prometheus;
 mod speed;
 mod text;
 
 pub use moment::Moment;
+pub use prometheus::PrometheusConfig;
 pub use speed::Speed;
 
 /// Section `[collector]`.
@@ -18,10 +21,15 @@ pub use speed::Speed;
 pub struct Config {
     /// Section `[collector.host]`: live KPIs of this machine.
     pub host: HostConfig,
+    /// Section `[collector.prometheus]`: KPIs that a Prometheus has.
+    pub prometheus: PrometheusConfig,
     /// Section `[collector.replay]`: a trace from a file.
     pub replay: ReplayConfig,
     /// Section `[collector.fleet]`: a generated fleet.
     pub fleet: FleetConfig,
+    /// Those of inputs that have no field here.
+    #[serde(flatten)]
+    pub own: OwnTables,
 }
 
 /// Section `[collector.host]`.
@@ -159,14 +167,12 @@ impl Config {
     /// # Errors
     /// When a value is out of its range, with the key.
     pub fn check(&self) -> anyhow::Result<()> {
-        self.host.check()?;
-        self.replay.check()?;
-        self.fleet.check()
+        INPUTS.iter().try_for_each(|input| (input.check)(self))
     }
 }
 
 impl HostConfig {
-    fn check(&self) -> anyhow::Result<()> {
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
         check_step("[collector.host] every_s", self.every_s)?;
         check_name("[collector.host] name", &self.name)
     }
@@ -178,7 +184,7 @@ impl ReplayConfig {
         !self.file.as_os_str().is_empty()
     }
 
-    fn check(&self) -> anyhow::Result<()> {
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
         check_name("[collector.replay] name", &self.name)?;
         ensure!(
             !matches!(self.from, Moment::After { .. }),
@@ -205,7 +211,7 @@ impl ReplayConfig {
 }
 
 impl FleetConfig {
-    fn check(&self) -> anyhow::Result<()> {
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
         check_name("[collector.fleet] name", &self.name)?;
         ensure!(!self.name.is_empty(), "[collector.fleet] name = \"\": a fleet needs a name");
         ensure!(

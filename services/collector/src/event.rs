@@ -15,6 +15,15 @@ pub enum Event {
     },
     /// The replay has come to its end.
     ReplayEnded(ReplayReport),
+    /// The history of a Prometheus has come so far.
+    PrometheusProgress {
+        /// What is before it is read.
+        at: EventTime,
+        /// Now.
+        until: EventTime,
+    },
+    /// The history of a Prometheus is read, and what comes is read live.
+    PrometheusLive,
     /// The generated fleet's history has come so far.
     FleetProgress {
         /// Instant of the next sample.

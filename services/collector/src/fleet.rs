@@ -9,14 +9,14 @@ use crate::append::{Appended, Appender, PlacedSample};
 use crate::clock;
 use crate::config::FleetConfig;
 use crate::event::Event;
+use crate::inputs::{self, InputEntry};
 use crate::retry::BusRetry;
 use anyhow::{Context as _, Result};
-use hearing::Ear;
-pub use hearing::FEEDBACK_GROUP;
+use hearing::{Ear, FEEDBACK_GROUP};
 use position::Position;
 use prescale_bus::Bus;
-use prescale_chassis::{Context, Settled};
-use prescale_contracts::rfc3339;
+use prescale_chassis::{Context, Graph, Settled, Use};
+use prescale_contracts::{rfc3339, topics};
 use prescale_domain::fleet::{Fleet, FleetSettings, FleetState};
 use prescale_domain::time::EventTime;
 use std::time::Duration;
@@ -28,16 +28,30 @@ mod position;
 #[cfg(test)]
 mod tests;
 
-/// Name of the health component.
-pub(crate) const COMPONENT: &str = "collector.fleet";
+/// Its entry in the list of inputs.
+pub(crate) const ENTRY: InputEntry = InputEntry {
+    name: "fleet",
+    table: None,
+    check: |config| config.fleet.check(),
+    is_on: |config| config.fleet.enabled,
+    uses: |_, graph| hears_and_waits(graph),
+    run: |l| run(&l.config.fleet, l.context, l.bus, l.stop, l.observe),
+};
 
 /// Ticks are written together up to about so many samples.
 const BATCH_SAMPLES: usize = 2000;
 /// A live fleet that is so many chunks late catches up in lock-step.
 const LATE_CHUNKS: i64 = 2;
 
+/// It hears of its actions' results, and waits for the stages that lead to them.
+fn hears_and_waits(graph: &Graph) -> Vec<Use> {
+    let topic = topics::ACTION_RESULTS;
+    let heard = [Use::Reads(topic.to_owned()), Use::Ends { group: FEEDBACK_GROUP, topic }];
+    heard.into_iter().chain(graph.leading(topics::RAW_KPIS, topic).into_iter().map(Use::Watches)).collect()
+}
+
 /// Generates until shutdown, or until the end of the span that the configuration names.
-pub(crate) fn run(
+fn run(
     config: &FleetConfig,
     context: &Context,
     bus: &dyn Bus,
@@ -46,7 +60,7 @@ pub(crate) fn run(
 ) -> Result<()> {
     let settings = settings_of(config);
     let fleet = Fleet::new(settings.clone()).context("[collector.fleet] name")?;
-    let retry = BusRetry::new(fleet.source(), context.health.component(COMPONENT), shutdown);
+    let retry = BusRetry::new(fleet.source(), inputs::health(context, &ENTRY), shutdown);
     let Some((appender, stored)) = Appender::open(bus, retry.clone())? else { return Ok(()) };
     let is_new = stored.is_none();
     let position = match stored {

@@ -3,6 +3,7 @@
 use crate::append::{Appended, Appender, PlacedSample};
 use crate::clock;
 use crate::config::{HostConfig, name_from};
+use crate::inputs::{self, InputEntry};
 use crate::retry::BusRetry;
 use anyhow::{Context as _, Result, bail};
 use machine::Machine;
@@ -19,15 +20,22 @@ use tokio_util::sync::CancellationToken;
 mod machine;
 mod rates;
 
-/// Name of the health component.
-pub(crate) const COMPONENT: &str = "collector.host";
+/// Its entry in the list of inputs.
+pub(crate) const ENTRY: InputEntry = InputEntry {
+    name: "host",
+    table: None,
+    check: |config| config.host.check(),
+    is_on: |config| config.host.enabled,
+    uses: |_, _| Vec::new(),
+    run: |l| run(&l.config.host, l.context, l.bus, l.stop),
+};
 
 /// Layout of the position: this byte, then the bin and step of the last tick.
 const POSITION_LAYOUT: u8 = 1;
 
 /// Collects until shutdown.
-pub(crate) fn run(config: &HostConfig, context: &Context, bus: &dyn Bus, shutdown: &CancellationToken) -> Result<()> {
-    let health = context.health.component(COMPONENT);
+fn run(config: &HostConfig, context: &Context, bus: &dyn Bus, shutdown: &CancellationToken) -> Result<()> {
+    let health = inputs::health(context, &ENTRY);
     let name = match config.name.as_str() {
         "" => name_from(&System::host_name().context("this machine has no host name: set [collector.host] name")?),
         name => name.to_owned(),
@@ -58,7 +66,7 @@ pub(crate) fn run(config: &HostConfig, context: &Context, bus: &dyn Bus, shutdow
             step_s: config.every_s,
             kpis: snapshot.kpis,
             capacity: snapshot.capacity,
-            platform: Platform::ObservedOnly,
+            platform: Platform::OBSERVED_ONLY,
         };
         let placed = PlacedSample { sample, place: at.as_ms().to_string() };
         if appender.append(&[placed], &position(at))? == Appended::Shutdown {
@@ -126,7 +134,7 @@ mod tests {
         assert!(samples.windows(2).all(|pair| pair[0].at < pair[1].at), "none is there twice");
         for sample in &samples {
             assert_eq!((sample.workload.as_str(), &*sample.source, sample.step_s), ("host:here", "host:here", 1));
-            assert_eq!((sample.platform, sample.at.as_ms() % 1000), (Platform::ObservedOnly, 0));
+            assert_eq!((sample.platform, sample.at.as_ms() % 1000), (Platform::OBSERVED_ONLY, 0));
             assert!(sample.capacity.is_some());
             prescale_domain::stream::validity::check(sample).unwrap();
         }

@@ -1,7 +1,7 @@
-//! Samples from where they arise: this machine, a trace from a file, a generated fleet.
+//! Samples from where they arise: this machine, a Prometheus, a trace from a file, a generated fleet.
 //!
-//! Each source has a thread, a name for good and a position on the bus, written with its samples in
-//! one step: after a stop or a crash it goes on, and nothing is left out or written twice. This is
+//! The inputs are one list ([`inputs::INPUTS`]). Each has a thread, a name for good and a position on the bus, written
+//! with its samples in one step: after a stop or a crash it goes on, and nothing is left out or written twice. This is
 //! an edge of the system, so it reads the clock; what it makes of it is in the samples.
 
 mod append;
@@ -10,8 +10,10 @@ pub mod config;
 pub mod event;
 mod fleet;
 mod host;
+pub mod inputs;
 #[cfg(test)]
 mod kill_tests;
+pub mod prometheus;
 pub mod replay;
 mod retry;
 mod run;
@@ -20,6 +22,5 @@ mod testing;
 
 pub use config::Config;
 pub use event::{Event, ReplayReport};
-pub use fleet::FEEDBACK_GROUP;
 pub use replay::mapping::Mapping;
 pub use run::{run_observed, run_reporting};

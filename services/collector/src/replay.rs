@@ -7,6 +7,7 @@
 use crate::append::{Appended, Appender, PlacedSample};
 use crate::config::{ReplayConfig, name_from};
 use crate::event::Event;
+use crate::inputs::{self, InputEntry};
 use crate::retry::BusRetry;
 use anyhow::{Context as _, Result, bail};
 use datafusion::error::DataFusionError;
@@ -16,7 +17,7 @@ use mapping::Mapping;
 use pace::{BackPressure, Pace};
 use position::{Identity, Progress};
 use prescale_bus::{Bus, cancelled_within};
-use prescale_chassis::Context;
+use prescale_chassis::{Context, Use};
 use prescale_contracts::{rfc3339, topics};
 use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
@@ -29,7 +30,7 @@ use trace::{Range, Trace, listed};
 pub mod known;
 pub mod mapping;
 mod numbers;
-mod pace;
+pub(crate) mod pace;
 mod position;
 pub mod read;
 mod rows;
@@ -39,14 +40,21 @@ mod trace;
 #[cfg(test)]
 mod tests;
 
-/// Name of the health component.
-pub(crate) const COMPONENT: &str = "collector.replay";
+/// Its entry in the list of inputs.
+pub(crate) const ENTRY: InputEntry = InputEntry {
+    name: "replay",
+    table: None,
+    check: |config| config.replay.check(),
+    is_on: |config| config.replay.is_enabled(),
+    uses: |_, graph| graph.reading(topics::RAW_KPIS).copied().map(Use::Watches).collect(),
+    run: |l| run(&l.config.replay, l.context, l.bus, l.stop, l.observe),
+};
 
 /// Threads that read and order the trace.
 const READERS: usize = 2;
 
 /// Replays until the end of the trace or the shutdown.
-pub(crate) fn run(
+fn run(
     config: &ReplayConfig,
     context: &Context,
     bus: &dyn Bus,
@@ -57,7 +65,7 @@ pub(crate) fn run(
         "" => name_from(&config.file.file_name().map(|n| n.to_string_lossy()).unwrap_or_default()),
         name => name.to_owned(),
     };
-    let retry = BusRetry::new(&format!("replay:{name}"), context.health.component(COMPONENT), shutdown);
+    let retry = BusRetry::new(&format!("replay:{name}"), inputs::health(context, &ENTRY), shutdown);
     let runtime = readers()?;
     let Some((appender, stored)) = Appender::open(bus, retry.clone())? else { return Ok(()) };
     let leads_on = context.graph.reading(topics::RAW_KPIS).filter(|stage| !stage.outputs.is_empty());

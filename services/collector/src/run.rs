@@ -1,8 +1,8 @@
-//! Running the sources that the configuration asks for.
+//! Running the inputs that the configuration asks for.
 
 use crate::config::Config;
 use crate::event::{Event, ReplayReport};
-use crate::{fleet, host, replay};
+use crate::inputs::{self, INPUTS, InputEntry, Launch};
 use anyhow::{Context as _, Result, anyhow};
 use prescale_bus::{Bus, cancelled_within};
 use prescale_chassis::Context;
@@ -45,36 +45,40 @@ pub fn run_observed(
     shutdown: &CancellationToken,
     observe: &(dyn Fn(Event) + Sync),
 ) -> Result<()> {
-    config.check()?;
+    run_inputs(&INPUTS, config, context, bus.as_ref(), shutdown, observe)
+}
+
+/// As [`run_observed`], of these inputs.
+pub(crate) fn run_inputs(
+    inputs: &[InputEntry],
+    config: &Config,
+    context: &Context,
+    bus: &dyn Bus,
+    shutdown: &CancellationToken,
+    observe: &(dyn Fn(Event) + Sync),
+) -> Result<()> {
+    inputs.iter().try_for_each(|input| (input.check)(config))?;
     let stop = shutdown.child_token();
-    let bus = bus.as_ref();
-    let host = || host::run(&config.host, context, bus, &stop);
-    let replay = || replay::run(&config.replay, context, bus, &stop, observe);
-    let fleet = || fleet::run(&config.fleet, context, bus, &stop, observe);
-    let sources: [(&str, bool, Source<'_>); 3] = [
-        (host::COMPONENT, config.host.enabled, &host),
-        (replay::COMPONENT, config.replay.is_enabled(), &replay),
-        (fleet::COMPONENT, config.fleet.enabled, &fleet),
-    ];
+    let launch = Launch { config, context, bus, stop: &stop, observe };
     let ended = scope(|threads| -> Result<()> {
         let mut running: Vec<ScopedJoinHandle<'_, Result<()>>> = Vec::new();
-        for (component, _, source) in sources.into_iter().filter(|(_, enabled, _)| *enabled) {
-            let health = context.health.component(component);
-            let stop = &stop;
+        for input in inputs.iter().filter(|input| (input.is_on)(config)) {
+            let (launch, name) = (&launch, input.name);
+            let health = inputs::health(context, input);
             let guarded = move || {
-                let _on_panic = CancelOnPanic(stop);
-                source().inspect_err(|error| {
-                    tracing::error!("{component} stopped: {error:#}");
+                let _on_panic = CancelOnPanic(launch.stop);
+                (input.run)(launch).inspect_err(|error| {
+                    tracing::error!("collector.{name} stopped: {error:#}");
                     health.failed(format!("{error:#}"));
-                    stop.cancel();
+                    launch.stop.cancel();
                 })
             };
-            let name = component.trim_start_matches("collector.");
             let started = Builder::new().name(name.to_owned()).spawn_scoped(threads, guarded);
-            running.push(started.inspect_err(|_| stop.cancel()).context("cannot start a source's thread")?);
+            running.push(started.inspect_err(|_| launch.stop.cancel()).context("cannot start a source's thread")?);
         }
         if running.is_empty() {
-            tracing::warn!("no source is enabled: see [collector.host], [collector.replay] and [collector.fleet]");
+            let tables: Vec<String> = inputs.iter().map(|input| format!("[collector.{}]", input.name)).collect();
+            tracing::warn!("no source is enabled: see {}", tables.join(", "));
         }
         let join = |thread: ScopedJoinHandle<'_, Result<()>>| {
             thread.join().unwrap_or_else(|_| Err(anyhow!("a source of the collector panicked")))
@@ -86,9 +90,6 @@ pub fn run_observed(
     while !cancelled_within(shutdown, Duration::from_secs(3600)) {}
     Ok(())
 }
-
-/// What runs one source until it ends or is told to stop.
-type Source<'a> = &'a (dyn Fn() -> Result<()> + Sync);
 
 struct CancelOnPanic<'a>(&'a CancellationToken);
 

@@ -1,7 +1,7 @@
 // Actions: one line each in lists, and the whole of one with why its numbers are what they are.
 
 import { h, reconcile, setAttr, setText } from "./dom.js";
-import { capacityText, changeText, duration, kpiName, number, percent, quantity, setTime, timeNode, unitOf } from "./format.js";
+import { CAPACITY_OF, capacityText, changeText, duration, kpiName, number, percent, quantity, setTime, timeNode, unitOf } from "./format.js";
 import { OUTCOMES, VERDICTS, badge, setBadge } from "./status.js";
 
 const POLL_LIMIT = 200;
@@ -36,7 +36,7 @@ export const actionCard = {
     const evidence = h("tbody");
     const table = h("div", { class: "scroll-x" }, h("table", { class: "evidence" },
       h("caption", { text: "The forecast it rests on" }),
-      h("thead", {}, h("tr", {}, ...["Resource", "Horizon", "Predicted peak", "Interval", "Rel. width", "Capacity then", "Demand / capacity", "Model"].map((t) => h("th", { scope: "col", text: t })))), evidence));
+      h("thead", {}, h("tr", {}, ...["Resource", "Horizon", "Predicted peak", "Interval", "Rel. width", "Capacity gone by", "Demand / capacity", "Model"].map((t) => h("th", { scope: "col", text: t })))), evidence));
     const facts = h("dl", { class: "facts" });
     const node = h("details", { class: "action" }, summary, h("div", { class: "action-body" }, h("h3", { text: "Why this number" }), reasons, table, facts));
     Object.assign(node, { parts: { summary, reasons, evidence, table, facts }, withWorkload });
@@ -56,7 +56,7 @@ export const actionCard = {
       setText(item.lastChild, reason.rule);
     });
     table.hidden = action.evidence.length === 0;
-    reconcile(evidence, action.evidence, (e) => e.resource, () => h("tr", {}, h("th", { scope: "row" }), ...Array.from({ length: 7 }, () => h("td", { class: "num" }))), updateEvidence);
+    reconcile(evidence, action.evidence, (e) => e.resource, () => h("tr", {}, h("th", { scope: "row" }), ...Array.from({ length: 7 }, () => h("td", { class: "num" }))), (row, e) => updateEvidence(row, e, action.current));
     const entries = factsOf(action);
     reconcile(facts, entries, (f) => f.name, (f) => h("div", {}, h("dt", { text: f.name }), h("dd")), (item, f) => {
       if (f.at_ms === undefined) setText(item.lastChild, f.text);
@@ -68,19 +68,22 @@ export const actionCard = {
   },
 };
 
-function updateEvidence(row, evidence) {
+/** `serves` is what served when it was decided: a plan may have gone by another capacity. */
+function updateEvidence(row, evidence, serves) {
   const unit = unitOf(evidence.resource);
   const q = (v) => quantity(v, unit);
+  const served = serves[CAPACITY_OF[evidence.resource]];
+  const label = served === undefined ? "" : q(served) === q(evidence.capacity) ? " (served)" : " (planned)";
   const texts = [kpiName(evidence.resource), duration(evidence.horizon_s), q(evidence.predicted), `${q(evidence.lower)} – ${q(evidence.upper)}`,
-    number(evidence.relative_width), q(evidence.capacity), percent(evidence.capacity > 0 ? evidence.predicted / evidence.capacity : null), evidence.model];
+    number(evidence.relative_width), `${q(evidence.capacity)}${label}`, percent(evidence.capacity > 0 ? evidence.predicted / evidence.capacity : null), evidence.model];
   texts.forEach((text, i) => setText(row.children[i], text));
 }
 
 function factsOf(action) {
   const { result } = action;
   const facts = [
-    { name: "Capacity before", text: capacityText(action.current) },
-    { name: "Capacity wanted", text: capacityText(action.desired) },
+    { name: "Served then", text: capacityText(action.current) },
+    { name: "Proposed", text: capacityText(action.desired) },
     { name: "Mechanism", text: { replicas: "number of replicas", limits: "limits in place", "instance-type": "instance type" }[action.mechanism] ?? action.mechanism },
     { name: "Mode", text: action.valid_until_ms <= action.decided_at_ms ? "withdrawn: it is not carried out any more" : action.dry_run ? "dry run: published, nothing is called" : "applied for real" },
     { name: "Void after", at_ms: action.valid_until_ms },

@@ -5,6 +5,7 @@ import { ApiError, get, useToken } from "./api.js";
 import { h, setAttr, setText } from "./dom.js";
 import { FleetView } from "./fleet.js";
 import { clock } from "./format.js";
+import { GroupView, GroupsView } from "./groups.js";
 import { updateStanding } from "./orders.js";
 import { PipelineView, updateStrip } from "./pipeline.js";
 import { WorkloadView } from "./workload.js";
@@ -18,8 +19,11 @@ const strip = document.getElementById("strip");
 const themeButton = document.getElementById("theme");
 const help = document.getElementById("help");
 
-const state = { rows: new Map(), meta: null, version: "", actions: null, kept: 0, pipeline: null, orders: [], workload: null, workloadVersion: "" };
-const views = { fleet: new FleetView(), actions: new ActionsView(), pipeline: new PipelineView(), workload: new WorkloadView() };
+const state = { rows: new Map(), meta: null, version: "", groups: null, actions: null, kept: 0, pipeline: null, orders: [], one: null, oneVersion: "" };
+const views = { fleet: new FleetView(), groups: new GroupsView(), actions: new ActionsView(), pipeline: new PipelineView(), workload: new WorkloadView(), group: new GroupView() };
+/** Views of one of many: what they are made of, where it is from, and where one goes back to. */
+const ONE = { workload: { View: WorkloadView, path: "api/workloads", back: "#/fleet" }, group: { View: GroupView, path: "api/groups", back: "#/groups" } };
+const isOne = (view) => Object.hasOwn(ONE, view);
 let route = { view: "fleet", id: null, at: null };
 let visited = null;
 let generation = 0;
@@ -28,7 +32,7 @@ let timer = null;
 function readRoute() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
   const [view = "", ...rest] = path.split("/");
-  if (view === "workload" && rest.length > 0) {
+  if (isOne(view) && rest.length > 0) {
     const at = new URLSearchParams(query).get("at");
     try {
       return { view, id: decodeURIComponent(rest.join("/")), at };
@@ -36,24 +40,23 @@ function readRoute() {
       return { view, id: rest.join("/"), at };
     }
   }
-  return { view: view in views && view !== "workload" ? view : "fleet", id: null, at: null };
+  return { view: Object.hasOwn(views, view) && !isOne(view) ? view : "fleet", id: null, at: null };
 }
 
 function show() {
   const previous = route;
   route = readRoute();
-  if (route.view === "workload" && route.id !== visited) {
-    views.workload = new WorkloadView();
-    state.workload = null;
-    state.workloadVersion = "";
+  const one = ONE[route.view];
+  if (one && `${route.view}/${route.id}` !== visited) {
+    visited = `${route.view}/${route.id}`;
+    views[route.view] = new one.View();
+    state.one = null;
+    state.oneVersion = "";
   }
-  if (route.view === "workload") {
-    visited = route.id;
-    views.workload.explain(route.id, route.at);
-  }
+  if (route.view === "workload") views.workload.explain(route.id, route.at);
   const { node } = views[route.view];
   if (main.firstElementChild !== node) main.replaceChildren(node);
-  document.title = route.view === "workload" ? `${route.id} · Prescale` : `${{ fleet: "Fleet", actions: "Actions", pipeline: "Pipeline" }[route.view]} · Prescale`;
+  document.title = `${one ? route.id : { fleet: "Fleet", groups: "Groups", actions: "Actions", pipeline: "Pipeline" }[route.view]} · Prescale`;
   for (const link of document.querySelectorAll("nav a")) setAttr(link, "aria-current", link.dataset.view === route.view ? "page" : null);
   draw();
   if (previous.view === "workload" && route.view === "fleet") views.fleet.focusRow(previous.id);
@@ -68,9 +71,10 @@ function draw() {
   if (state.pipeline) updateStrip(strip, state.pipeline.stages);
   updateStanding(standing, state.orders);
   if (route.view === "fleet" && state.meta) views.fleet.update(state);
+  if (route.view === "groups" && state.groups) views.groups.update(state.groups);
   if (route.view === "actions" && state.actions) views.actions.update({ actions: state.actions, kept: state.kept, newest_ms: state.meta?.newest_ms });
   if (route.view === "pipeline" && state.pipeline) views.pipeline.update(state.pipeline, state.orders, state.meta?.newest_ms);
-  if (route.view === "workload" && state.workload) views.workload.update(state.workload);
+  if (isOne(route.view) && state.one) views[route.view].update(state.one);
 }
 
 async function fetchFleet() {
@@ -88,15 +92,16 @@ async function fetchActions() {
   state.kept = answer.kept;
 }
 
-async function fetchWorkload(id) {
+async function fetchOne({ view, id }) {
+  const isShown = () => route.view === view && route.id === id;
   try {
-    const answer = await get(`api/workloads/${encodeURIComponent(id)}?since=${encodeURIComponent(state.workloadVersion)}`);
-    if (answer === null || route.id !== id) return;
-    state.workload = answer;
-    state.workloadVersion = answer.version;
+    const answer = await get(`${ONE[view].path}/${encodeURIComponent(id)}?since=${encodeURIComponent(state.oneVersion)}`);
+    if (answer === null || !isShown()) return;
+    state.one = answer;
+    state.oneVersion = answer.version;
   } catch (error) {
     if (!(error instanceof ApiError) || error.status !== 404) throw error;
-    if (route.id === id) views.workload.showMissing(id, error.message);
+    if (isShown()) views[view].showMissing(id, error.message);
   }
 }
 
@@ -105,15 +110,16 @@ async function refresh() {
   const mine = (generation += 1);
   try {
     const wanted = [get("api/pipeline").then((p) => { state.pipeline = p; }), get("api/orders").then((o) => { state.orders = o.orders; })];
-    if (route.view !== "workload") wanted.push(fetchFleet(), fetchActions());
-    else wanted.push(fetchWorkload(route.id));
+    if (isOne(route.view)) wanted.push(fetchOne(route));
+    else if (route.view === "groups") wanted.push(get("api/groups").then((g) => { state.groups = g; }));
+    else wanted.push(fetchFleet(), fetchActions());
     await Promise.all(wanted);
     if (mine !== generation) return;
     banner.hidden = true;
     setAttr(live, "class", "live on");
     setText(live, `Live ${clock(Date.now())}`);
     draw();
-    setAttr(main, "data-ready", route.view === "workload" ? `workload/${route.id}` : route.view);
+    setAttr(main, "data-ready", isOne(route.view) ? `${route.view}/${route.id}` : route.view);
   } catch (error) {
     if (mine !== generation) return;
     setAttr(live, "class", "live off");
@@ -151,7 +157,7 @@ function onKey(event) {
     if (typing && event.target.id === "filter") {
       if (!views.fleet.clearFilter()) views.fleet.focusRow(null);
       event.preventDefault();
-    } else if (route.view !== "fleet") location.hash = "#/fleet";
+    } else if (route.view !== "fleet") location.hash = ONE[route.view]?.back ?? "#/fleet";
     else views.fleet.clearFilter();
     return;
   }

@@ -17,6 +17,9 @@ const NAMES = {
 const UNITS = { cpu_cores_used: "cores", memory_bytes: "By" };
 const PLATFORMS = { simulated: "Simulated cloud", kubernetes: "Kubernetes", openstack: "OpenStack", "observed-only": "Observed only" };
 
+/** What of a capacity the demand that a KPI measures draws on. */
+export const CAPACITY_OF = { cpu_cores_used: "cpu_cores", memory_bytes: "memory_bytes" };
+
 export const platformName = (platform) => PLATFORMS[platform] ?? platform;
 
 /** A readable name of a KPI. */

@@ -6,28 +6,28 @@ import { TimeChart } from "./chart.js";
 import { h, reconcile, setAttr, setText } from "./dom.js";
 import { ExplanationPanel } from "./explanation.js";
 import { FeatureTable } from "./features.js";
-import { capacityText, changeText, clock, duration, kpiName, number, percent, platformName, quantity, setTime, timeNode, worthText } from "./format.js";
+import { CAPACITY_OF, capacityText, changeText, clock, duration, kpiName, number, percent, platformName, quantity, setTime, timeNode, worthText } from "./format.js";
 import { LEVELS, VERDICTS, badge, setBadge } from "./status.js";
 
 const HOUR = 3_600_000;
-const RANGES = [[1, "1 h"], [3, "3 h"], [6, "6 h"], [24, "24 h"]];
-const CAPACITY_OF = { cpu_cores_used: "cpu_cores", memory_bytes: "memory_bytes" };
-const LEGEND = [["line", "Demand (mean)"], ["envelope", "least to most"], ["band90", "90 % band"], ["band50", "50 % band"], ["median", "Forecast median"], ["trail", "What was forecast"], ["capacity", "Capacity"]];
-const KINDS = [["value", "Demand at"], ["maximum", "Peak within"]];
+export const RANGES = [[1, "1 h"], [3, "3 h"], [6, "6 h"], [24, "24 h"]];
+export const LEGEND = [["line", "Demand (mean)"], ["envelope", "least to most"], ["band90", "90 % band"], ["band50", "50 % band"], ["median", "Forecast median"], ["trail", "What was forecast"], ["capacity", "Capacity"]];
+export const KINDS = [["value", "Demand at"], ["maximum", "Peak within"]];
 
-function segmented(label, options, onpick) {
+/** Buttons of which one is pressed. */
+export function segmented(label, options, onpick) {
   const buttons = options.map(([value, text]) => h("button", { type: "button", "data-value": value, text, onclick: () => onpick(value) }));
   const node = h("div", { class: "segmented", role: "group", "aria-label": label }, ...buttons);
   return { node, set: (value) => buttons.forEach((b) => setAttr(b, "aria-pressed", String(b.dataset.value === String(value)))) };
 }
 
 /** The least range that shows all history, up to six hours. */
-function hoursKept(data) {
+export function hoursKept(data) {
   const first = Math.min(...data.series.flatMap((series) => (series.points.length ? [series.points[0][0]] : [])));
   return RANGES.map(([hours]) => hours).find((hours) => hours >= 6 || data.at_ms - first <= hours * HOUR * 1.05) ?? 6;
 }
 
-const fact = (name, node) => h("div", {}, h("dt", { text: name }), h("dd", {}, node));
+export const fact = (name, node) => h("div", {}, h("dt", { text: name }), h("dd", {}, node));
 
 export class WorkloadView {
   constructor() {
@@ -124,7 +124,7 @@ export class WorkloadView {
 }
 
 /** The model of a resource's forecast, and what drift or its youth did to it. */
-function modelText({ model, model_version, drift, started_from }) {
+export function modelText({ model, model_version, drift, started_from }) {
   const notes = [];
   if (drift && drift !== "stable") notes.push(`drift: ${drift}`);
   if (started_from.length) notes.push(`started from ${started_from.join(", ")}`);
@@ -141,7 +141,8 @@ export function fanOf(prediction, forecast, kind) {
   })];
 }
 
-class ResourcePanel {
+/** One resource: its chart and its forecast as numbers. */
+export class ResourcePanel {
   constructor(kpi) {
     this.kpi = kpi;
     this.chart = new TimeChart({ label: kpiName(kpi), height: 280 });

@@ -9,6 +9,7 @@ use prescale_domain::action::{Action, ActionResult};
 use prescale_domain::evaluation::Outcome;
 use prescale_domain::fingerprint::Fingerprint;
 use prescale_domain::governor::{Effect, Order, StandingOrder};
+use prescale_domain::group::GroupPrediction;
 use prescale_domain::prediction::Prediction;
 use prescale_domain::sample::Sample;
 use std::collections::BTreeMap;
@@ -61,11 +62,59 @@ impl Shared {
     }
 }
 
+/// A decoded record.
+enum Heard {
+    OfWorkload(Fact),
+    OfGroup(Arc<str>, GroupPrediction),
+}
+
+/// How the records of a topic are decoded.
+#[derive(Clone, Copy)]
+enum About {
+    Workloads(fn(&ConsumedRecord) -> Result<Fact, ContractError>),
+    Groups,
+}
+
 /// One topic to follow.
 struct Topic {
     name: &'static str,
-    decode: fn(&ConsumedRecord) -> Result<Fact, ContractError>,
+    about: About,
     back_max: u64,
+}
+
+impl Topic {
+    /// Of records about workloads, of which so many are read back at most.
+    const fn new(
+        name: &'static str,
+        decode: fn(&ConsumedRecord) -> Result<Fact, ContractError>,
+        back_max: u64,
+    ) -> Self {
+        Self { name, about: About::Workloads(decode), back_max }
+    }
+
+    /// Whether a record would be used; asked before it is decoded.
+    fn is_admitted(&self, view: &mut View, record: &ConsumedRecord) -> bool {
+        match self.about {
+            About::Workloads(_) => view.admits(&key(record), record.appended_at_ms),
+            About::Groups => true,
+        }
+    }
+
+    fn decode(&self, record: &ConsumedRecord) -> Result<Heard, ContractError> {
+        match self.about {
+            About::Workloads(decode) => decode(record).map(Heard::OfWorkload),
+            About::Groups => GroupPrediction::decode(value(record)).map(|p| Heard::OfGroup(id(record), p)),
+        }
+    }
+}
+
+impl Heard {
+    fn into_view(self, view: &mut View, appended_ms: i64) -> Taken {
+        match self {
+            Self::OfWorkload(fact) => view.take(fact, appended_ms),
+            Self::OfGroup(id, prediction) => view.take_group(id, prediction, appended_ms),
+        }
+    }
 }
 
 fn value(record: &ConsumedRecord) -> &[u8] {
@@ -81,10 +130,11 @@ fn id(record: &ConsumedRecord) -> Arc<str> {
 
 /// All topics that the console reads, beside the dead letter queues: those that it follows, and those that orders and
 /// explanations are made from.
-pub const READS: [&str; 8] = [
+pub const READS: [&str; 9] = [
     topics::RAW_KPIS,
     topics::FINGERPRINTS,
     topics::PREDICTIONS,
+    topics::GROUP_PREDICTIONS,
     topics::PROPOSALS,
     topics::ACTIONS,
     topics::ACTION_RESULTS,
@@ -92,33 +142,18 @@ pub const READS: [&str; 8] = [
     topics::OUTCOMES,
 ];
 
-const TOPICS: [Topic; 6] = [
-    Topic { name: topics::RAW_KPIS, decode: |r| Sample::decode(value(r)).map(Fact::Sample), back_max: u64::MAX },
-    Topic {
-        name: topics::FINGERPRINTS,
-        decode: |r| Fingerprint::decode(value(r)).map(|f| Fact::Fingerprint(Box::new(f))),
-        back_max: FINGERPRINTS_BACK,
-    },
-    Topic {
-        name: topics::PREDICTIONS,
-        decode: |r| Prediction::decode(value(r)).map(|p| Fact::Prediction(id(r), p)),
-        back_max: u64::MAX,
-    },
-    Topic {
-        name: topics::ACTIONS,
-        decode: |r| Action::decode(value(r)).map(|a| Fact::Action(id(r), Box::new(a))),
-        back_max: u64::MAX,
-    },
-    Topic {
-        name: topics::ACTION_RESULTS,
-        decode: |r| ActionResult::decode(value(r)).map(|a| Fact::Result(Box::new(a))),
-        back_max: u64::MAX,
-    },
-    Topic {
-        name: topics::OUTCOMES,
-        decode: |r| Outcome::decode(value(r)).map(|o| Fact::Outcome(Box::new(o))),
-        back_max: u64::MAX,
-    },
+const TOPICS: [Topic; 7] = [
+    Topic::new(topics::RAW_KPIS, |r| Sample::decode(value(r)).map(Fact::Sample), u64::MAX),
+    Topic::new(
+        topics::FINGERPRINTS,
+        |r| Fingerprint::decode(value(r)).map(|f| Fact::Fingerprint(Box::new(f))),
+        FINGERPRINTS_BACK,
+    ),
+    Topic::new(topics::PREDICTIONS, |r| Prediction::decode(value(r)).map(|p| Fact::Prediction(id(r), p)), u64::MAX),
+    Topic { name: topics::GROUP_PREDICTIONS, about: About::Groups, back_max: u64::MAX },
+    Topic::new(topics::ACTIONS, |r| Action::decode(value(r)).map(|a| Fact::Action(id(r), Box::new(a))), u64::MAX),
+    Topic::new(topics::ACTION_RESULTS, |r| ActionResult::decode(value(r)).map(|a| Fact::Result(Box::new(a))), u64::MAX),
+    Topic::new(topics::OUTCOMES, |r| Outcome::decode(value(r)).map(|o| Fact::Outcome(Box::new(o))), u64::MAX),
 ];
 
 /// What every thread needs.
@@ -197,15 +232,15 @@ impl Follower {
     fn take(&self, topic: &Topic, records: &[ConsumedRecord], caught_up: bool) {
         let wanted: Vec<&ConsumedRecord> = {
             let mut view = self.shared.view();
-            records.iter().filter(|r| r.value.is_some() && view.admits(&key(r), r.appended_at_ms)).collect()
+            records.iter().filter(|r| r.value.is_some() && topic.is_admitted(&mut view, r)).collect()
         };
-        let decoded: Vec<_> = wanted.iter().map(|r| ((topic.decode)(r), r.appended_at_ms)).collect();
+        let decoded: Vec<_> = wanted.iter().map(|r| (topic.decode(r), r.appended_at_ms)).collect();
         let (mut undecodable, mut left_out) = (0, (records.len() - wanted.len()) as u64);
         {
             let mut view = self.shared.view();
-            for (fact, appended_ms) in decoded {
-                match fact {
-                    Ok(fact) => match view.take(fact, appended_ms) {
+            for (heard, appended_ms) in decoded {
+                match heard {
+                    Ok(heard) => match heard.into_view(&mut view, appended_ms) {
                         Taken::Used | Taken::Known => {}
                         Taken::NoRoom | Taken::Ahead => left_out += 1,
                     },

@@ -68,6 +68,8 @@ impl Server {
 pub(crate) fn router(server: Server, health: HealthRegistry, metrics: Option<Metrics>) -> Router {
     let api = Router::new()
         .route("/fleet", get(fleet))
+        .route("/groups", get(groups))
+        .route("/groups/{id}", get(group))
         .route("/workloads/{id}", get(workload))
         .route("/workloads/{id}/explanation", get(explanation::explain))
         .route("/actions", get(actions))
@@ -76,7 +78,8 @@ pub(crate) fn router(server: Server, health: HealthRegistry, metrics: Option<Met
         .fallback(|| async {
             problem(
                 StatusCode::NOT_FOUND,
-                "no such path; there are fleet, workloads/NAME, workloads/NAME/explanation, actions, pipeline and orders",
+                "no such path; there are fleet, workloads/NAME, workloads/NAME/explanation, groups, groups/NAME, actions, \
+                 pipeline and orders",
             )
         })
         .with_state(server.clone());
@@ -128,6 +131,29 @@ async fn workload(State(server): State<Server>, Path(id): Path<String>, Query(qu
         None => problem(
             StatusCode::NOT_FOUND,
             format!("no record of workload {id:?} has come by: check the name, or see `prescale bus tail raw-kpis`"),
+        ),
+    }
+}
+
+async fn groups(State(server): State<Server>) -> Response {
+    let groups = json::groups(&server.shared.view());
+    answer(&groups)
+}
+
+async fn group(State(server): State<Server>, Path(id): Path<String>, Query(query): Query<Since>) -> Response {
+    let found = {
+        let view = server.shared.view();
+        view.groups().get(&id).map(|group| {
+            let version = server.version(group.revision);
+            (version != query.since).then(|| json::group(group, &version))
+        })
+    };
+    match found {
+        Some(Some(group)) => answer(&group),
+        Some(None) => StatusCode::NO_CONTENT.into_response(),
+        None => problem(
+            StatusCode::NOT_FOUND,
+            format!("no forecast of group {id:?} has come by: a new group has its first after half an hour"),
         ),
     }
 }

@@ -188,7 +188,8 @@ mod tests {
 
     #[test]
     fn dead_letters_are_counted_and_the_newest_say_why() {
-        let header = |name: &str, value: &str| Header { name: name.to_owned(), value: value.into() };
+        let header =
+            |name: &'static str, value: &str| Header { name: name.into(), value: value.as_bytes().to_vec().into() };
         let mut pipeline = Pipeline::default();
         pipeline.queue("actions.dlq");
         for offset in 0..30 {

@@ -1,6 +1,7 @@
 //! The view: all that the console knows, in bounded memory. Pure: it has no clock, reads no bus
 //! and knows no HTTP.
 
+pub mod groups;
 pub mod json;
 pub mod series;
 pub mod status;
@@ -8,10 +9,12 @@ pub mod status;
 mod tests;
 pub mod workload;
 
+use groups::Groups;
 use prescale_domain::action::{Action, ActionResult};
 use prescale_domain::evaluation::Outcome;
 use prescale_domain::evaluation::sums::Span;
 use prescale_domain::fingerprint::Fingerprint;
+use prescale_domain::group::GroupPrediction;
 use prescale_domain::prediction::Prediction;
 use prescale_domain::sample::Sample;
 use prescale_domain::time::EventTime;
@@ -40,7 +43,7 @@ pub struct Bounds {
     pub points_max: usize,
 }
 
-/// One record of a topic that the view follows; ids are the records' `ce_id`.
+/// One record about a workload, of a topic that the view follows; ids are the records' `ce_id`.
 #[derive(Clone, Debug)]
 pub enum Fact {
     /// Of `raw-kpis`.
@@ -99,6 +102,7 @@ pub enum Taken {
 pub struct View {
     bounds: Bounds,
     workloads: BTreeMap<WorkloadId, Workload>,
+    groups: Groups,
     recent_actions: VecDeque<(EventTime, WorkloadId, Arc<str>)>,
     stream_at: BTreeMap<Arc<str>, EventTime>,
     series_count: usize,
@@ -116,6 +120,7 @@ impl View {
         Self {
             bounds,
             workloads: BTreeMap::new(),
+            groups: Groups::default(),
             recent_actions: VecDeque::new(),
             stream_at: BTreeMap::new(),
             series_count: 0,
@@ -159,7 +164,7 @@ impl View {
 
     /// Takes in a record that the bus took in at `appended_ms`.
     pub fn take(&mut self, fact: Fact, appended_ms: i64) -> Taken {
-        if fact.at().as_ms() > appended_ms.saturating_add(AHEAD_MS) {
+        if is_ahead(fact.at(), appended_ms) {
             return Taken::Ahead;
         }
         let id = fact.workload().clone();
@@ -200,6 +205,15 @@ impl View {
         let stream = workload.step_s.gt(&0).then(|| workload.source.clone()).zip(workload.at);
         self.note(stream, recent);
         Taken::Used
+    }
+
+    /// Takes in a group's forecast, with its `ce_id`, that the bus took in at `appended_ms`.
+    pub fn take_group(&mut self, id: Arc<str>, prediction: GroupPrediction, appended_ms: i64) -> Taken {
+        if is_ahead(prediction.made_at, appended_ms) {
+            return Taken::Ahead;
+        }
+        let points_max = self.points_max();
+        self.groups.take(id, prediction, points_max)
     }
 
     fn note(&mut self, stream: Option<(Arc<str>, EventTime)>, action: Option<(EventTime, WorkloadId, Arc<str>)>) {
@@ -247,6 +261,11 @@ impl View {
         WorkloadId::new(name).ok().and_then(|id| self.workloads.get(&id))
     }
 
+    /// The groups.
+    pub fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
     /// Newest instant of a stream.
     pub fn stream_at(&self, source: &str) -> Option<EventTime> {
         self.stream_at.get(source).copied()
@@ -264,4 +283,8 @@ impl View {
     pub fn newest(&self) -> Option<EventTime> {
         self.stream_at.values().max().copied()
     }
+}
+
+fn is_ahead(at: EventTime, appended_ms: i64) -> bool {
+    at.as_ms() > appended_ms.saturating_add(AHEAD_MS)
 }

@@ -9,7 +9,7 @@ pub mod stage;
 pub use config::Config;
 
 use anyhow::Context as _;
-use prescale_bus::{Bus, cancelled_within};
+use prescale_bus::{Bus, StageFactory, cancelled_within};
 use prescale_chassis::{Context, GroupsConfig, Ids, StageEntry, stage_factory};
 use prescale_contracts::topics;
 use std::sync::Arc;
@@ -40,12 +40,22 @@ pub fn run(
     bus: Arc<dyn Bus>,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let terms = Arc::new(config.terms(planner, groups)?);
+    let factory = factory(config, (planner, groups))?;
     if !config.enabled {
         tracing::info!("the evaluator is off: [evaluator] enabled");
         while !cancelled_within(shutdown, LOOK_EVERY) {}
         return Ok(());
     }
-    let factory = stage_factory(stage::Factory::new(terms));
     context.run_stage(bus.as_ref(), factory, shutdown).context("the evaluator stopped")
+}
+
+/// The stage as the bus runs it, by the planner's section and the groups that it may name.
+///
+/// # Errors
+/// When a section cannot be used.
+pub fn factory(
+    config: &Config,
+    (planner, groups): (&prescale_planner::Config, &GroupsConfig),
+) -> anyhow::Result<Arc<dyn StageFactory>> {
+    Ok(stage_factory(stage::Factory::new(Arc::new(config.terms(planner, groups)?))))
 }

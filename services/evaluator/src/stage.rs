@@ -1,6 +1,6 @@
 //! The evaluator as a stage of the bus.
 
-use prescale_bus::StageFailure;
+use prescale_bus::{Reach, StageFailure, StateSchema};
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::topics;
 use prescale_domain::evaluation::{Evaluation, Terms};
@@ -16,12 +16,11 @@ pub const OPEN_HOUR: &str = "open_hour";
 pub const STALE: &str = prescale_chassis::audit::STALE;
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 3;
+const STATE_LAYOUT: u32 = 4;
 
 /// Makes the stage's instances.
 ///
-/// The terms are no part of the state's schema: what was decided under earlier rules stays decided, as it does for
-/// the planner.
+/// The terms do not shape the state: what was decided under earlier rules stays decided, as it does for the planner.
 pub struct Factory {
     terms: Arc<Terms>,
 }
@@ -51,7 +50,13 @@ impl TypedStageFactory for Factory {
     }
 
     fn state_schema(&self) -> String {
-        format!("{NAME} {STATE_LAYOUT}")
+        StateSchema::of(NAME, STATE_LAYOUT)
+            .made_under_all_of("checksum of the rules and prices", &self.terms)
+            .to_string()
+    }
+
+    fn reach(&self) -> Vec<Reach> {
+        vec![prescale_planner::stage::REMEMBERED]
     }
 
     fn create(&self, _partition: u32) -> EvaluatorStage {
@@ -80,6 +85,11 @@ impl EvaluatorStage {
     /// As [`Evaluation::copy_workload`].
     pub fn copy_workload(&mut self, from: &WorkloadId, to: &WorkloadId) {
         self.evaluation.copy_workload(from, to);
+    }
+
+    /// As [`Evaluation::workload_bytes`].
+    pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
+        self.evaluation.workload_bytes(workload)
     }
 
     fn reply(&mut self, input: &Input<Prediction>) -> Result<Reply, StageFailure> {

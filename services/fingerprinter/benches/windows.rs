@@ -108,7 +108,7 @@ impl Fleet {
                 memory_bytes_per_replica: 8e9,
                 instance_type: None,
             }),
-            platform: Platform::Simulated,
+            platform: Platform::SIMULATED,
         };
         let empty: Arc<str> = "".into();
         let envelope = Envelope {

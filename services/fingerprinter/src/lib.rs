@@ -17,7 +17,7 @@ mod golden;
 pub use config::Config;
 
 use anyhow::Context as _;
-use prescale_bus::Bus;
+use prescale_bus::{Bus, StageFactory};
 use prescale_chassis::{Context, Ids, StageEntry, stage_factory};
 use prescale_contracts::topics;
 use std::sync::Arc;
@@ -37,8 +37,15 @@ pub const STAGE: StageEntry = StageEntry {
 /// # Errors
 /// When the configuration cannot be used, or the bus is lost.
 pub fn run(config: &Config, context: &Context, bus: Arc<dyn Bus>, shutdown: &CancellationToken) -> anyhow::Result<()> {
+    context.run_stage(bus.as_ref(), factory(config)?, shutdown).context("the fingerprinter stopped")
+}
+
+/// The stage as the bus runs it.
+///
+/// # Errors
+/// When the configuration cannot be used.
+pub fn factory(config: &Config) -> anyhow::Result<Arc<dyn StageFactory>> {
     let settings = Arc::new(config.settings()?);
     sql::query::FeatureQuery::new(&settings.features)?;
-    let factory = stage_factory(stage::Factory::new(settings));
-    context.run_stage(bus.as_ref(), factory, shutdown).context("the fingerprinter stopped")
+    Ok(stage_factory(stage::Factory::new(settings)))
 }

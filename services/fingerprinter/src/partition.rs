@@ -14,6 +14,7 @@ use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, Season, WindowFe
 use prescale_domain::forecast::GRID_STEP_S;
 use prescale_domain::kpi::{Kpi, KpiName};
 use prescale_domain::sample::Sample;
+use prescale_domain::slots::Slots;
 use prescale_domain::stream::admission::{Admission, Arrival, Released};
 use prescale_domain::stream::parts::Part;
 use prescale_domain::stream::reassembly::Verdict;
@@ -98,7 +99,7 @@ pub enum Fate {
 struct State {
     admission: Admission<Enveloped>,
     kpis: KpiTable,
-    workloads: BTreeMap<WorkloadId, Followed>,
+    workloads: Slots<Followed>,
     plausibility: Plausibility,
 }
 
@@ -197,6 +198,15 @@ impl Partition {
         self.state.workloads.values().map(|followed| followed.windows.heap_bytes()).sum()
     }
 
+    /// Bytes that a workload takes of which no sample waits, without what the allocator adds.
+    pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
+        let followed = self.state.workloads.get(workload)?;
+        let windows = Slots::<Followed>::bytes_each() + workload.as_str().len() + followed.windows.heap_bytes();
+        // The copy of another one has no samples of its own yet.
+        let admission = self.state.admission.workload_bytes(workload).unwrap_or(0);
+        Some(windows + admission + Plausibility::bytes_each())
+    }
+
     /// Applies samples in order; one fate each.
     ///
     /// # Errors
@@ -233,7 +243,7 @@ impl Partition {
     /// history is to lie behind more workloads than can live it.
     pub fn copy_workload(&mut self, from: &WorkloadId, to: &WorkloadId) {
         if let Some(known) = self.state.workloads.get(from).cloned() {
-            self.state.workloads.insert(to.clone(), known);
+            self.state.workloads.insert(to, known);
         }
     }
 
@@ -241,7 +251,7 @@ impl Partition {
     /// are due.
     fn record(&mut self, bin: i64, sample: &mut Sample) -> bool {
         self.state.plausibility.screen(sample, self.settings.impossible_above);
-        let followed = self.state.workloads.entry(sample.workload.clone()).or_default();
+        let followed = self.state.workloads.get_or_insert_with(&sample.workload, Followed::default);
         let on_grid = GridSample { step_s: sample.step_s, bin, at: sample.at, kpis: &sample.kpis };
         followed.windows.record(&self.settings.windows, on_grid, &mut self.state.kpis, &mut self.workspace);
         followed.is_due(sample.at, sample.step_s)
@@ -256,8 +266,9 @@ impl Partition {
         let arrival = Arrival { workload: &workload, source: &source, at, step_s, item: arrived };
         let admission = &self.settings.admission;
         let verdict = self.state.admission.offer(admission, arrival, released);
-        for silent in self.state.admission.forget_silent(admission, &source) {
-            self.state.workloads.remove(&silent);
+        let silent = self.state.admission.forget_silent(admission, &source);
+        if !silent.is_empty() {
+            self.state.workloads.retain(|workload, _| !silent.contains(workload));
             self.state.plausibility.forget(&silent);
         }
         let steps = admission.lateness_steps;

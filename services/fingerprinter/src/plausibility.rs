@@ -5,9 +5,10 @@ use bitcode::{Decode, Encode};
 use metrics::counter;
 use prescale_domain::resource::Resource;
 use prescale_domain::sample::Sample;
+use prescale_domain::slots::Slots;
 use prescale_domain::stream::impossible::{Reading, Trail, put_aside};
 use prescale_domain::workload::WorkloadId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// So many workloads are named in the log for each resource.
 const NAMED_MAX: u32 = 20;
@@ -28,7 +29,7 @@ pub struct Excess {
 /// The readings of a partition's workloads.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 pub struct Plausibility {
-    trails: BTreeMap<WorkloadId, Trails>,
+    trails: Slots<Trails>,
     /// Those in excess for an hour, with how many times their capacity it was when that was found.
     lasting: [BTreeMap<WorkloadId, f64>; Resource::ALL.len()],
     /// How many were named in the log.
@@ -41,10 +42,12 @@ impl Plausibility {
     pub fn screen(&mut self, sample: &mut Sample, impossible_above: f64) {
         let readings = put_aside(sample, impossible_above);
         let says_something = readings.iter().any(|reading| *reading != Reading::Missing);
-        if says_something && !self.trails.contains_key(&sample.workload) {
-            self.trails.insert(sample.workload.clone(), Trails::default());
-        }
-        let Some(trails) = self.trails.get_mut(&sample.workload) else { return };
+        let trails = if says_something {
+            self.trails.get_or_insert_with(&sample.workload, Trails::default)
+        } else {
+            let Some(trails) = self.trails.get_mut(&sample.workload) else { return };
+            trails
+        };
         for (resource, (trail, reading)) in Resource::ALL.into_iter().zip(trails.iter_mut().zip(&readings)) {
             if let Reading::Impossible(why) = reading {
                 let labels = [("kpi", resource.kpi()), ("reason", why.code())];
@@ -73,11 +76,16 @@ impl Plausibility {
         }
     }
 
-    /// Forgets a workload.
-    pub fn forget(&mut self, workload: &WorkloadId) {
-        self.trails.remove(workload);
+    /// Bytes that a workload takes.
+    pub const fn bytes_each() -> usize {
+        Slots::<Trails>::bytes_each()
+    }
+
+    /// Forgets workloads.
+    pub fn forget(&mut self, workloads: &BTreeSet<WorkloadId>) {
+        self.trails.retain(|workload, _| !workloads.contains(workload));
         for known in &mut self.lasting {
-            known.remove(workload);
+            known.retain(|workload, _| !workloads.contains(workload));
         }
     }
 
@@ -148,7 +156,7 @@ mod tests {
         }
         let excess = |resource, workloads, times| Excess { resource, workloads, times };
         assert_eq!(plausibility.excesses(), [excess(Resource::Cpu, 1, 40.0), excess(Resource::Memory, 3, 51.0)]);
-        plausibility.forget(&sample("b", 0, 0.0, 0.0).workload);
+        plausibility.forget(&BTreeSet::from([sample("b", 0, 0.0, 0.0).workload]));
         assert_eq!(plausibility.excesses(), [excess(Resource::Memory, 2, 52.0)]);
         assert_eq!(plausibility.excess_count(), 2);
     }

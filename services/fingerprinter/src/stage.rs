@@ -3,7 +3,7 @@
 use crate::config::Settings;
 use crate::partition::{Enveloped, Fate, Partition};
 use metrics::gauge;
-use prescale_bus::{Rejection, StageFailure};
+use prescale_bus::{Reach, Rejection, StageFailure, StateSchema};
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::{Envelope, topics};
 use prescale_domain::fingerprint::Fingerprint;
@@ -16,7 +16,10 @@ use std::sync::Arc;
 pub const NAME: &str = "fingerprinter";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 5;
+const STATE_LAYOUT: u32 = 6;
+
+/// The longest time over which a window is compared with itself.
+const WEEK_S: u64 = 7 * 86_400;
 
 /// Makes the stage's instances.
 pub struct Factory {
@@ -42,6 +45,11 @@ impl FingerprinterStage {
         if let Ok(partition) = &mut self.partition {
             partition.copy_workload(from, to);
         }
+    }
+
+    /// As [`Partition::workload_bytes`].
+    pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
+        self.partition.as_ref().ok()?.workload_bytes(workload)
     }
 
     fn tell_excesses(&self) {
@@ -76,8 +84,24 @@ impl TypedStageFactory for Factory {
     }
 
     fn state_schema(&self) -> String {
-        let Settings { admission, impossible_above, feature_schema_hash, .. } = &*self.settings;
-        format!("{NAME} {STATE_LAYOUT} {feature_schema_hash} {admission:?} {impossible_above}")
+        let Settings { windows, admission, impossible_above, feature_schema_hash, .. } = &*self.settings;
+        StateSchema::of(NAME, STATE_LAYOUT)
+            .shaped_by("short_window_s", windows.short_window_s())
+            .shaped_by("long_window_s", windows.long_window_s())
+            .made_under("lateness_steps", admission.lateness_steps)
+            .made_under("future_bound_s", admission.ahead_s)
+            .made_under("future_reject_s", admission.reject_ahead_s)
+            .made_under("impossible_above", impossible_above)
+            .made_under("hash of the features", feature_schema_hash)
+            .to_string()
+    }
+
+    fn reach(&self) -> Vec<Reach> {
+        let long_window_s = u64::from(self.settings.windows.long_window_s());
+        vec![
+            Reach { what: "the long window", records_s: long_window_s },
+            Reach { what: "what repeats from week to week in the long window", records_s: long_window_s + WEEK_S },
+        ]
     }
 
     fn create(&self, number: u32) -> FingerprinterStage {
@@ -175,6 +199,27 @@ mod tests {
         assert!(newest > 190, "a bin closed lately");
         let present = |from: i64| (from..=newest).filter(|i| i % 13 != 0).count() as u64;
         assert_eq!((windows.short.count, windows.long.count), (present(newest - 59), present(0)));
+    }
+
+    #[test]
+    fn only_the_lengths_of_the_windows_shape_the_state() {
+        let schema = |config: Config| {
+            let factory = Factory::new(Arc::new(config.settings().unwrap()));
+            StateSchema::from(factory.state_schema().as_str())
+        };
+        let plain = schema(Config::default());
+        let features = [("spread".to_owned(), "max(max) - min(min)".to_owned())].into();
+        for kept in [
+            Config { lateness_steps: 3, ..Config::default() },
+            Config { impossible_above: 1e6, ..Config::default() },
+            Config { features, ..Config::default() },
+        ] {
+            let kept = schema(kept);
+            assert_eq!(plain.changes_of_shape(&kept), []);
+            assert_eq!(plain.changes_of_terms(&kept).len(), 1);
+        }
+        let longer = schema(Config { short_window_s: 7200, ..Config::default() });
+        assert_eq!(plain.changes_of_shape(&longer)[0].name, "short_window_s");
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub mod stage;
 pub use config::Config;
 
 use anyhow::Context as _;
-use prescale_bus::{Bus, BusError, cancelled_within};
+use prescale_bus::{Bus, BusError, StageFactory, cancelled_within};
 use prescale_chassis::{Context, Ids, StageEntry, stage_factory};
 use prescale_contracts::topics;
 use std::sync::Arc;
@@ -34,10 +34,17 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// # Errors
 /// When the configuration cannot be used, or the bus is lost.
 pub fn run(config: &Config, context: &Context, bus: Arc<dyn Bus>, shutdown: &CancellationToken) -> anyhow::Result<()> {
-    let rules = Arc::new(config.rules()?);
+    config.rules()?;
     let Some(partitions) = partitions(context, bus.as_ref(), shutdown)? else { return Ok(()) };
-    let factory = stage_factory(stage::Factory::new(rules, partitions));
-    context.run_stage(bus.as_ref(), factory, shutdown).context("the governor stopped")
+    context.run_stage(bus.as_ref(), factory(config, partitions)?, shutdown).context("the governor stopped")
+}
+
+/// The stage as the bus runs it, over topics of so many partitions.
+///
+/// # Errors
+/// When the configuration cannot be used.
+pub fn factory(config: &Config, partitions: u32) -> anyhow::Result<Arc<dyn StageFactory>> {
+    Ok(stage_factory(stage::Factory::new(Arc::new(config.rules()?), partitions)))
 }
 
 /// How many partitions the topics have; `None` when the shutdown comes first.

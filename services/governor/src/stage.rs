@@ -1,8 +1,8 @@
 //! The governor as a stage of the bus.
 
 use metrics::gauge;
-use prescale_bus::StageFailure;
 use prescale_bus::partitioner::{key_of, partition_of};
+use prescale_bus::{StageFailure, StateSchema};
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::{Envelope, topics};
 use prescale_domain::governor::{
@@ -25,8 +25,8 @@ const STATE_LAYOUT: u32 = 2;
 
 /// Makes the stage's instances.
 ///
-/// The rules are no part of the state's schema: what was admitted under earlier rules stays admitted, and orders
-/// that stand are not to be lost.
+/// The rules do not shape the state: what was admitted under earlier rules stays admitted, and orders that stand are not
+/// to be lost.
 pub struct Factory {
     rules: Arc<GovernorRules>,
     partitions: u32,
@@ -59,7 +59,7 @@ impl TypedStageFactory for Factory {
     }
 
     fn state_schema(&self) -> String {
-        format!("{NAME} {STATE_LAYOUT}")
+        StateSchema::of(NAME, STATE_LAYOUT).made_under_all_of("checksum of the rules", &self.rules).to_string()
     }
 
     fn create(&self, partition: u32) -> GovernorStage {

@@ -1,7 +1,7 @@
 //! The second stage: the parts of all partitions in, a group's predictions out.
 
 use bitcode::{Decode, Encode};
-use prescale_bus::StageFailure;
+use prescale_bus::{Reach, StageFailure, StateSchema};
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::topics;
 use prescale_domain::group::join::{Join, Joined};
@@ -55,7 +55,14 @@ impl TypedStageFactory for Factory {
     }
 
     fn state_schema(&self) -> String {
-        format!("{NAME} {STATE_LAYOUT} model {MODEL_VERSION} patience {}", self.patience_bins)
+        StateSchema::of(NAME, STATE_LAYOUT)
+            .shaped_by("version of the model", MODEL_VERSION)
+            .made_under("patience in bins", self.patience_bins)
+            .to_string()
+    }
+
+    fn reach(&self) -> Vec<Reach> {
+        vec![Reach { what: "what forecasts of groups are corrected by", records_s: 14 * 86_400 }]
     }
 
     fn create(&self, _partition: u32) -> ForecasterStage {

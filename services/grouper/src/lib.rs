@@ -46,8 +46,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(3600);
 /// # Errors
 /// When the configuration cannot be used, or the bus is lost.
 pub fn run(config: &Config, context: &Context, bus: Arc<dyn Bus>, shutdown: &CancellationToken) -> anyhow::Result<()> {
-    let groups = config.groups()?;
-    if groups.is_empty() {
+    if config.groups()?.is_empty() {
         tracing::info!("no group is configured: name one in [grouper.groups]");
         while !cancelled_within(shutdown, LOOK_EVERY) {}
         return Ok(());
@@ -59,9 +58,15 @@ pub fn run(config: &Config, context: &Context, bus: Arc<dyn Bus>, shutdown: &Can
         };
         Running { name, run: Box::new(run) }
     };
-    let stages = vec![
-        running(stage_factory(parts::Factory::new(Arc::new(groups)))),
-        running(stage_factory(forecaster::Factory::new(config.patience_bins()?))),
-    ];
-    run_together(stages, shutdown)
+    run_together(factories(config)?.into_iter().map(running).collect(), shutdown)
+}
+
+/// Both stages as the bus runs them.
+///
+/// # Errors
+/// When the configuration cannot be used.
+pub fn factories(config: &Config) -> anyhow::Result<Vec<Arc<dyn StageFactory>>> {
+    let parts = parts::Factory::new(Arc::new(config.groups()?));
+    let forecaster = forecaster::Factory::new(config.patience_bins()?);
+    Ok(vec![stage_factory(parts), stage_factory(forecaster)])
 }

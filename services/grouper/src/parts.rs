@@ -2,7 +2,7 @@
 
 use crate::config::Groups;
 use bitcode::{Decode, Encode};
-use prescale_bus::StageFailure;
+use prescale_bus::{StageFailure, StateSchema};
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::topics;
 use prescale_domain::forecast::GRID_STEP_S;
@@ -23,6 +23,9 @@ pub const NO_GROUP: &str = "no_group";
 const STATE_LAYOUT: u32 = 1;
 
 /// Makes the stage's instances.
+///
+/// The groups do not shape the state. Members that a group does not hold any more count as silent ones do, and a group
+/// that is gone ends as one does whose members are all silent, so that its sums end with the records that say so.
 pub struct Factory {
     groups: Arc<Groups>,
 }
@@ -62,7 +65,7 @@ impl TypedStageFactory for Factory {
     }
 
     fn state_schema(&self) -> String {
-        format!("{NAME} {STATE_LAYOUT} {}", self.groups)
+        StateSchema::of(NAME, STATE_LAYOUT).made_under("groups", &self.groups).to_string()
     }
 
     fn create(&self, partition: u32) -> PartsStage {

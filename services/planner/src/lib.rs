@@ -8,7 +8,7 @@ pub mod stage;
 pub use config::Config;
 
 use anyhow::Context as _;
-use prescale_bus::Bus;
+use prescale_bus::{Bus, StageFactory};
 use prescale_chassis::audit::{Audit, Newest};
 use prescale_chassis::{Context, FleetsConfig, GroupsConfig, Ids, StageEntry, stage_factory};
 use prescale_contracts::topics;
@@ -48,8 +48,15 @@ pub fn run(
     bus: Arc<dyn Bus>,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
+    context.run_stage(bus.as_ref(), factory(config, named)?, shutdown).context("the planner stopped")
+}
+
+/// The stage as the bus runs it.
+///
+/// # Errors
+/// When the configuration cannot be used.
+pub fn factory(config: &Config, named: Named<'_>) -> anyhow::Result<Arc<dyn StageFactory>> {
     let fleets = prescale_chassis::fleets(named.fleets)?;
     let rules = config.rules(named.groups)?;
-    let factory = stage_factory(stage::Factory::new(Arc::new(rules), Arc::new(fleets)));
-    context.run_stage(bus.as_ref(), factory, shutdown).context("the planner stopped")
+    Ok(stage_factory(stage::Factory::new(Arc::new(rules), Arc::new(fleets))))
 }

@@ -1,6 +1,6 @@
 //! The planner as a stage of the bus.
 
-use prescale_bus::StageFailure;
+use prescale_bus::{Reach, StageFailure, StateSchema};
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::topics;
 use prescale_domain::governor::{FleetRecord, Fleets, Proposer};
@@ -17,12 +17,16 @@ pub const HOLD: &str = "hold";
 pub const STALE: &str = prescale_chassis::audit::STALE;
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 5;
+const STATE_LAYOUT: u32 = 6;
+
+/// What rules are tried with is halved in a week, for the prices in two.
+pub const REMEMBERED: Reach = Reach { what: "what the rules that are tried have come to", records_s: 14 * 86_400 };
 
 /// Makes the stage's instances.
 ///
-/// The rules are no part of the state's schema: what was published under earlier rules stays
-/// published, and a snapshot knows of it.
+/// The rules do not shape the state: what was published under earlier rules stays published, and a snapshot knows of it.
+/// Where decisions have to be made again under other rules, they are forgotten afterwards: nobody may have published
+/// them.
 pub struct Factory {
     rules: Arc<RuleBook>,
     fleets: Arc<Fleets>,
@@ -55,7 +59,14 @@ impl TypedStageFactory for Factory {
     }
 
     fn state_schema(&self) -> String {
-        format!("{NAME} {STATE_LAYOUT}")
+        StateSchema::of(NAME, STATE_LAYOUT)
+            .made_under_all_of("checksum of the rules", &self.rules)
+            .made_under_all_of("checksum of the fleets", &self.fleets)
+            .to_string()
+    }
+
+    fn reach(&self) -> Vec<Reach> {
+        vec![REMEMBERED]
     }
 
     fn create(&self, partition: u32) -> PlannerStage {
@@ -79,12 +90,21 @@ impl TypedStage for PlannerStage {
     fn snapshot(&self) -> Vec<u8> {
         bitcode::encode(&self.proposer)
     }
+
+    fn repeated_under_other_terms(&mut self) {
+        self.proposer.forget_published();
+    }
 }
 
 impl PlannerStage {
     /// As [`Proposer::copy_workload`].
     pub fn copy_workload(&mut self, from: &WorkloadId, to: &WorkloadId) {
         self.proposer.copy_workload(from, to);
+    }
+
+    /// As [`Proposer::workload_bytes`].
+    pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
+        self.proposer.workload_bytes(workload)
     }
 
     fn reply(&mut self, input: &Input<Prediction>) -> Result<Reply, StageFailure> {

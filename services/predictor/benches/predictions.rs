@@ -76,7 +76,7 @@ impl Fleet {
                 memory_bytes_per_replica: 8e9,
                 instance_type: None,
             }),
-            platform: Platform::Simulated,
+            platform: Platform::SIMULATED,
         };
         let (workload, at) = (&fingerprint.workload, fingerprint.at);
         let envelope = Envelope::root("bench", "io.prescale.v1.Fingerprint", workload, at, &at_s.to_string());

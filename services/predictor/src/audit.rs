@@ -111,7 +111,7 @@ mod tests {
             feature_schema_hash: "0123456789abcdef".into(),
             kpis: kpis.iter().map(kpi).collect(),
             capacity: None,
-            platform: Platform::Simulated,
+            platform: Platform::SIMULATED,
         };
         let record = output_record(&envelope, topics::FINGERPRINTS, &fingerprint).unwrap();
         record.read_at(0, at_s)

@@ -1,6 +1,7 @@
 //! The families of one series whose parameters are fitted anew once a day. Each keeps history of its
 //! own, so a series holds a family's state only while it is in use.
 
+use crate::joined::begin;
 use bitcode::{Decode, Encode};
 use prescale_domain::forecast::arima::{Arima, Filtered};
 use prescale_domain::forecast::demand::{ClosedBin, DemandSeries};
@@ -20,6 +21,16 @@ impl Fitted {
     /// Of a series that begins.
     pub fn starting() -> Self {
         Self { mstl: Some(Box::default()), arima: Some(Box::default()), prophet: Some(Box::default()) }
+    }
+
+    /// Begins the state of one of the families where there is none. Whether it did.
+    pub fn begin(&mut self, family: Family) -> bool {
+        match family {
+            Family::Mstl => begin(&mut self.mstl),
+            Family::Arima => begin(&mut self.arima),
+            Family::Prophet => begin(&mut self.prophet),
+            _ => false,
+        }
     }
 
     /// Takes a bin in that is about to be closed.

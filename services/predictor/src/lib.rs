@@ -1,7 +1,7 @@
 //! Fingerprints in, predictions out: quantiles of each workload's demand at and up to each horizon.
 //!
 //! [`partition`] holds the work of one partition, [`held`] what waits for its next prediction, [`series`],
-//! [`scatter`] and [`fitted`] what is known of one demand;
+//! [`scatter`], [`fitted`] and [`joined`] what is known of one demand;
 //! [`registry`] says which models there are, [`weights`] loads them, [`lineup`] says which is in use when, [`wave`]
 //! runs them; [`stage`] puts all on the bus, `audit` says what must follow. The statistical families and the
 //! calibration are `prescale_domain`'s.
@@ -11,6 +11,7 @@ pub mod config;
 pub mod fitted;
 pub mod held;
 pub mod job;
+pub mod joined;
 pub mod lineup;
 pub mod network;
 pub mod partition;
@@ -25,7 +26,7 @@ mod workload;
 pub use config::Config;
 
 use anyhow::Context as _;
-use prescale_bus::Bus;
+use prescale_bus::{Bus, StageFactory};
 use prescale_chassis::{Context, Ids, StageEntry, stage_factory};
 use prescale_contracts::topics;
 use registry::Registry;
@@ -47,13 +48,21 @@ pub const STAGE: StageEntry = StageEntry {
 /// When the configuration cannot be used, a model that it names is refused, or the bus is lost.
 pub fn run(config: &Config, context: &Context, bus: Arc<dyn Bus>, shutdown: &CancellationToken) -> anyhow::Result<()> {
     let registry = Arc::new(Registry::open_recording(Arc::new(config.settings()?))?);
-    let factory = stage::Factory::of(Arc::clone(&registry));
+    let factory = stage_factory(stage::Factory::of(Arc::clone(&registry)));
     let ended = shutdown.child_token();
     std::thread::scope(|scope| {
         let watcher =
             std::thread::Builder::new().name("models".to_owned()).spawn_scoped(scope, || registry.watch(&ended));
         watcher.context("cannot start the thread that looks at the models")?;
         let _guard = ended.clone().drop_guard();
-        context.run_stage(bus.as_ref(), stage_factory(factory), shutdown).context("the predictor stopped")
+        context.run_stage(bus.as_ref(), factory, shutdown).context("the predictor stopped")
     })
+}
+
+/// The stage as the bus runs it, with the models as they are now.
+///
+/// # Errors
+/// When the configuration cannot be used, or a model that it names is refused.
+pub fn factory(config: &Config) -> anyhow::Result<Arc<dyn StageFactory>> {
+    Ok(stage_factory(stage::Factory::new(config.settings()?)?))
 }

@@ -11,7 +11,7 @@
 //! first wave run before it is taken in. So it does not matter where a batch or a wave ends.
 
 use crate::config::Settings;
-use crate::held::readings;
+use crate::held::{readings, rearranged};
 use crate::job::Job;
 use crate::lineup::ModelId;
 use crate::registry::{Models, Registry};
@@ -28,10 +28,11 @@ use prescale_domain::forecast::{DAY_BINS, Family, GRID_STEP_S};
 use prescale_domain::kpi::KpiName;
 use prescale_domain::prediction::{Prediction, Reading, ResourceForecast, Signal};
 use prescale_domain::resource::Resource;
+use prescale_domain::slots::Slots;
 use prescale_domain::stream::silence::Sources;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Version of the statistical families, as predictions carry it; goes up when their numbers change.
@@ -64,12 +65,16 @@ pub enum Fate {
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 struct State {
     sources: Sources,
-    workloads: BTreeMap<WorkloadId, Workload>,
+    workloads: Slots<Workload>,
     pools: Pools,
     /// By resource.
     exemplars: Vec<Exemplars>,
     /// Newest instant of all records.
     newest_at: Option<EventTime>,
+    /// The resources, in their order.
+    resources: Vec<KpiName>,
+    /// The horizons, in their order.
+    horizons_s: Vec<u32>,
     /// The signals that workloads keep something of, in their order.
     signals: Vec<KpiName>,
 }
@@ -98,7 +103,7 @@ pub struct Partition {
 struct Wave {
     waiting: Vec<Waiting>,
     /// The workloads that wait.
-    workloads: BTreeSet<WorkloadId>,
+    workloads: HashSet<WorkloadId>,
     /// The series that wait, in the order of `waiting`.
     jobs: Vec<Job>,
     rows: usize,
@@ -120,10 +125,12 @@ impl Partition {
         let settings = Arc::clone(registry.settings());
         let state = State {
             sources: Sources::default(),
-            workloads: BTreeMap::new(),
+            workloads: Slots::default(),
             pools: Pools::new(settings.resources.len(), settings.horizons_s.len()),
             exemplars: vec![Exemplars::default(); settings.resources.len()],
             newest_at: None,
+            resources: settings.resources.clone(),
+            horizons_s: settings.horizons_s.clone(),
             signals: settings.signals.clone(),
         };
         Self {
@@ -141,16 +148,42 @@ impl Partition {
     /// A partition as it was when the snapshot was taken.
     ///
     /// # Errors
-    /// When the bytes are no snapshot, or the models have changed that had been in use until then.
+    /// When the bytes are no snapshot, or a family that goes on had other models until then than it has now.
     pub fn restored(registry: Arc<Registry>, snapshot: &[u8]) -> anyhow::Result<Self> {
-        let (state, begun): (Vec<u8>, Begun) = bitcode::decode(snapshot)?;
-        let mut restored = Self { state: bitcode::decode(&state)?, ..Self::new(registry) };
-        restored.keep_to_signals();
+        let (state, begun) = parts_of(snapshot).ok_or_else(|| anyhow::anyhow!("it is cut off"))?;
+        let begun: Begun = bitcode::decode(begun)?;
+        let mut restored = Self { state: bitcode::decode(state)?, ..Self::new(registry) };
+        let now = restored.begun();
         anyhow::ensure!(
-            begun == restored.begun(),
+            of_families_in(&begun, &now) == of_families_in(&now, &begun),
             "other models had been in use until then than the configuration and the store name now"
         );
+        restored.keep_to_resources_and_horizons();
+        restored.keep_to_signals();
+        let series = restored.state.workloads.values_mut().flat_map(|workload| &mut workload.series);
+        series.for_each(|series| series.keep_to(&restored.settings));
         Ok(restored)
+    }
+
+    /// Keeps what is known of those resources and horizons that are still configured, where a snapshot was made with
+    /// others.
+    fn keep_to_resources_and_horizons(&mut self) {
+        let State { resources, horizons_s, workloads, pools, exemplars, .. } = &mut self.state;
+        let settings = &self.settings;
+        if *resources == settings.resources && *horizons_s == settings.horizons_s {
+            return;
+        }
+        let resource_places = places(resources, &settings.resources);
+        let horizon_places = places(horizons_s, &settings.horizons_s);
+        *pools = pools.rearranged(&resource_places, &horizon_places);
+        if *horizons_s != settings.horizons_s {
+            exemplars.iter_mut().for_each(|exemplars| exemplars.rearrange(&horizon_places));
+            let series = workloads.values_mut().flat_map(|workload| &mut workload.series);
+            series.for_each(|series| series.rearrange_horizons(&horizon_places, &settings.horizons_bins));
+        }
+        *exemplars = rearranged(exemplars, &resource_places);
+        workloads.values_mut().for_each(|workload| workload.rearrange(&resource_places));
+        (*resources, *horizons_s) = (settings.resources.clone(), settings.horizons_s.clone());
     }
 
     /// Forgets what is kept by the configured signals where a snapshot was made with others.
@@ -162,9 +195,12 @@ impl Partition {
         }
     }
 
-    /// The state as bytes.
+    /// The state as bytes, and behind it the models that had begun, with their length in eight bytes.
     pub fn snapshot(&self) -> Vec<u8> {
-        bitcode::encode(&(bitcode::encode(&self.state), self.begun()))
+        let (mut bytes, begun) = (bitcode::encode(&self.state), bitcode::encode(&self.begun()));
+        bytes.extend_from_slice(&begun);
+        bytes.extend_from_slice(&(begun.len() as u64).to_le_bytes());
+        bytes
     }
 
     /// The models whose terms had begun by the newest record.
@@ -179,17 +215,17 @@ impl Partition {
         self.state.workloads.len()
     }
 
-    /// Bytes that a workload takes, without what the map around it and the allocator add.
+    /// Bytes that a workload takes, without what the allocator adds.
     pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
         let known = self.state.workloads.get(workload)?;
-        Some(size_of::<(WorkloadId, Workload)>() + workload.as_str().len() + known.heap_bytes())
+        Some(Slots::<Workload>::bytes_each() + workload.as_str().len() + known.heap_bytes())
     }
 
     /// Gives a workload all that is known of another one. For benchmarks, where a history is to lie behind more
     /// workloads than can live it.
     pub fn copy_workload(&mut self, from: &WorkloadId, to: &WorkloadId) {
         if let Some(known) = self.state.workloads.get(from).cloned() {
-            self.state.workloads.insert(to.clone(), known);
+            self.state.workloads.insert(to, known);
         }
     }
 
@@ -302,7 +338,7 @@ impl Partition {
             self.state.workloads.retain(|_, known| known.source != observed.source || known.last_at >= before);
         }
         let new = || Workload::new(observed.source, fingerprint.at, &self.settings);
-        let workload = self.state.workloads.entry(fingerprint.workload.clone()).or_insert_with(new);
+        let workload = self.state.workloads.get_or_insert_with(&fingerprint.workload, new);
         (workload.source, workload.last_at) = (observed.source, fingerprint.at);
         self.state.newest_at = self.state.newest_at.max(Some(fingerprint.at));
         Ok(())
@@ -382,7 +418,8 @@ impl Partition {
                 continue;
             }
             workload.capacity.clone_from(&record.fingerprint.capacity);
-            let earlier = readings(std::mem::take(&mut workload.held), &places, &signal_places);
+            let held = std::mem::take(&mut workload.held);
+            let earlier = readings(&held, self.settings.resources.len(), &places, &signal_places);
             fates[input] = predicted(record, forecasts, signals, earlier);
         }
         self.wave.buffers = buffers;
@@ -424,6 +461,24 @@ impl Partition {
             horizons: made.horizons,
         })
     }
+}
+
+/// Where each of what there is now was before.
+fn places<T: PartialEq>(before: &[T], now: &[T]) -> Vec<Option<usize>> {
+    now.iter().map(|one| before.iter().position(|known| known == one)).collect()
+}
+
+/// The models of those families that have one in `other` too.
+fn of_families_in<'a>(begun: &'a [(ModelId, String)], other: &[(ModelId, String)]) -> Vec<&'a (ModelId, String)> {
+    let is_in_other = |family: Family| other.iter().any(|(model, _)| model.family == family);
+    begun.iter().filter(|(model, _)| is_in_other(model.family)).collect()
+}
+
+/// The state of a snapshot and the models that had begun. `None` where that is not all there.
+fn parts_of(snapshot: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (parts, begun_bytes) = snapshot.split_last_chunk::<8>()?;
+    let begun_bytes = usize::try_from(u64::from_le_bytes(*begun_bytes)).ok()?;
+    Some(parts.split_at(parts.len().checked_sub(begun_bytes)?))
 }
 
 /// Lets a series that has come to its first hour start from its neighbours, and others start from one that has

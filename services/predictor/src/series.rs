@@ -13,6 +13,7 @@
 use crate::config::{Choice, Settings};
 use crate::fitted::Fitted;
 use crate::job::{Carried, Job, Run};
+use crate::joined::{Joined, begin};
 use crate::lineup::{FROM_THE_BEGINNING, Lineup, ModelId};
 use crate::scatter::Scatter;
 use bitcode::{Decode, Encode};
@@ -48,6 +49,7 @@ pub struct Series {
     smoothed: Option<Box<Smoothed>>,
     day_before: Option<Box<DayBefore>>,
     fitted: Fitted,
+    joined: Joined,
     calibration: SeriesCalibration,
     contest: Contest,
     /// The workloads that a young series started from, for as long as it is young.
@@ -317,6 +319,24 @@ impl Series {
         self.neighbours = neighbours.into();
     }
 
+    /// Has other horizons: each is corrected as the one in that place was, and what was forecast is forgotten.
+    pub fn rearrange_horizons(&mut self, places: &[Option<usize>], horizons_bins: &[usize]) {
+        self.calibration.rearrange(places, horizons_bins);
+        self.contest.start();
+        self.expected = None;
+    }
+
+    /// Keeps of what was made under other settings what these ask for.
+    pub fn keep_to(&mut self, settings: &Settings) {
+        let is_listed = |family: Family| settings.models.contains(&family);
+        let competes = |family: Family| settings.choice == Choice::Loss && is_listed(family);
+        self.networks.retain(|(model, _)| is_listed(model.family));
+        self.contest.keep(competes);
+        if !competes(Family::SeasonalNaive) && self.calibration.drift() == DriftState::FallenBack {
+            self.calibration.end_drift();
+        }
+    }
+
     /// The neighbours that it started from; none once it is a day old.
     pub fn neighbours(&self) -> &[WorkloadId] {
         &self.neighbours
@@ -335,7 +355,7 @@ impl Series {
         let smoothed = self.smoothed.as_ref().map_or(0, |s| size_of::<Smoothed>() + s.heap_bytes());
         let day_before = self.day_before.as_ref().map_or(0, |d| size_of::<DayBefore>() + d.heap_bytes());
         let neighbours: usize = self.neighbours.iter().map(|n| size_of::<WorkloadId>() + n.as_str().len()).sum();
-        let judged = self.calibration.heap_bytes() + self.contest.heap_bytes() + neighbours;
+        let judged = self.calibration.heap_bytes() + self.contest.heap_bytes() + neighbours + self.joined.heap_bytes();
         self.demand.heap_bytes() + networks + smoothed + day_before + self.fitted.heap_bytes() + judged
     }
 
@@ -347,7 +367,7 @@ impl Series {
         self.networks.clear();
         self.smoothed = Some(Box::default());
         self.day_before = Some(Box::default());
-        self.fitted = Fitted::starting();
+        (self.fitted, self.joined) = (Fitted::starting(), Joined::default());
         (self.has_run, self.expected, self.bins_at_features) = (false, None, 0);
         self.scatter = Scatter::default();
     }
@@ -393,7 +413,7 @@ impl Series {
 
     /// Seasonal naive makes the forecasts until it is the worse again; a day later, for good if it is not.
     fn end_fallback(&mut self, rules: Rules<'_>) {
-        let next = self.by_turn(rules, self.contest.champion()).next();
+        let next = self.by_turn(rules, self.champion(rules)).next();
         let Some(next) = next.filter(|next| *next != Family::SeasonalNaive) else { return };
         if self.calibration.drift() != DriftState::FallenBack {
             self.contest.end_stand_in(Family::SeasonalNaive, next);
@@ -406,7 +426,12 @@ impl Series {
     /// naive comes before them where drift has led to it.
     fn by_preference<'a>(&self, rules: Rules<'a>) -> impl Iterator<Item = Family> + use<'a, '_> {
         let fallback = (self.calibration.drift() == DriftState::FallenBack).then_some(Family::SeasonalNaive);
-        self.by_turn(rules, fallback.or(self.contest.champion()))
+        self.by_turn(rules, fallback.or(self.champion(rules)))
+    }
+
+    /// The champion, where one is chosen at all.
+    fn champion(&self, rules: Rules<'_>) -> Option<Family> {
+        self.contest.champion().filter(|_| rules.settings.choice == Choice::Loss)
     }
 
     fn by_turn<'a>(&self, rules: Rules<'a>, first: Option<Family>) -> impl Iterator<Item = Family> + use<'a, '_> {
@@ -428,7 +453,7 @@ impl Series {
             Family::Arima => Arima.bins_needed(),
             Family::Prophet => Prophet.bins_needed(),
         };
-        bins_needed <= self.demand.bins()
+        bins_needed + self.joined.bins_before(family) <= self.demand.bins()
     }
 
     /// The model that makes a trained family's forecasts: that of the term which holds the open bin, or while
@@ -468,6 +493,8 @@ impl Series {
             in_use[family as usize] = true;
             if family.is_trained() {
                 self.settle_models(rules, family, open.bin);
+            } else {
+                self.keep_up(family);
             }
             if rules.settings.choice == Choice::Order && self.is_ready(rules, family) {
                 break;
@@ -477,7 +504,20 @@ impl Series {
         self.networks.retain(|(model, _)| is_in_use(model.family));
         self.smoothed.take_if(|_| !is_in_use(Family::ExponentialSmoothing));
         self.day_before.take_if(|_| !is_in_use(Family::SeasonalNaive));
+        self.joined.retain(is_in_use);
         self.fitted.retain(is_in_use);
+    }
+
+    /// Begins the state of a statistical family that has none: it is in use anew.
+    fn keep_up(&mut self, family: Family) {
+        let is_new = match family {
+            Family::ExponentialSmoothing => begin(&mut self.smoothed),
+            Family::SeasonalNaive => begin(&mut self.day_before),
+            other => self.fitted.begin(other),
+        };
+        if is_new {
+            self.joined.begin(family, self.demand.bins());
+        }
     }
 
     fn settle_models(&mut self, rules: Rules<'_>, family: Family, bin: i64) {

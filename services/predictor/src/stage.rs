@@ -4,10 +4,11 @@ use crate::config::Settings;
 use crate::network::Network;
 use crate::partition::{Enveloped, Fate, Partition, STATISTICAL_VERSION};
 use crate::registry::Registry;
-use prescale_bus::StageFailure;
+use prescale_bus::{Reach, StageFailure, StateSchema};
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::topics;
 use prescale_domain::fingerprint::Fingerprint;
+use prescale_domain::forecast::{Family, GRID_STEP_S, TWO_WEEKS_BINS};
 use prescale_domain::workload::WorkloadId;
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use std::sync::Arc;
 pub const NAME: &str = "predictor";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 9;
+const STATE_LAYOUT: u32 = 10;
 
 /// Makes the stage's instances.
 pub struct Factory {
@@ -31,6 +32,11 @@ impl PredictorStage {
     /// As [`Partition::copy_workload`].
     pub fn copy_workload(&mut self, from: &WorkloadId, to: &WorkloadId) {
         self.partition.copy_workload(from, to);
+    }
+
+    /// As [`Partition::workload_bytes`].
+    pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
+        self.partition.workload_bytes(workload)
     }
 }
 
@@ -63,11 +69,27 @@ impl TypedStageFactory for Factory {
     fn state_schema(&self) -> String {
         let Settings { resources, horizons_s, models, choice, neighbours, .. } = &**self.registry.settings();
         let resources: Vec<&str> = resources.iter().map(|name| name.as_str()).collect();
-        let bases: Vec<&str> = self.registry.bases().values().map(Network::sha256).collect();
-        format!(
-            "{NAME} {STATE_LAYOUT} networks {bases:?} statistical {STATISTICAL_VERSION} {resources:?} {horizons_s:?} \
-             {models:?} {choice:?} neighbours {neighbours}"
-        )
+        let models: Vec<&str> = models.iter().map(|family| family.name()).collect();
+        let schema = StateSchema::of(NAME, STATE_LAYOUT)
+            .shaped_by("version of the statistical families", STATISTICAL_VERSION)
+            .made_under("resources", format!("{resources:?}"))
+            .made_under("horizons_s", format!("{horizons_s:?}"))
+            .made_under("models", format!("{models:?}"))
+            .made_under("choice", format!("{choice:?}"))
+            .made_under("neighbours", neighbours);
+        let with = |schema: StateSchema, (family, network): (&Family, &Network)| {
+            schema.shaped_by(&format!("model of {}", family.name()), network.sha256())
+        };
+        self.registry.bases().iter().fold(schema, with).to_string()
+    }
+
+    fn reach(&self) -> Vec<Reach> {
+        let records_s = TWO_WEEKS_BINS as u64 * u64::from(GRID_STEP_S);
+        let corrections = Reach { what: "what forecasts are corrected by", records_s };
+        let fitted = Reach { what: "the history that families are fitted on", records_s };
+        let is_fitted = |family: &Family| matches!(family, Family::Mstl | Family::Arima | Family::Prophet);
+        let has_fitted = self.registry.settings().models.iter().any(is_fitted);
+        [Some(corrections), has_fitted.then_some(fitted)].into_iter().flatten().collect()
     }
 
     fn create(&self, _partition: u32) -> PredictorStage {

@@ -1,7 +1,7 @@
 //! What a partition remembers of one workload, and when a forecast of it is due.
 
 use crate::config::Settings;
-use crate::held::Held;
+use crate::held::{Held, rearranged};
 use crate::series::{Series, Surprise};
 use bitcode::{Decode, Encode};
 use prescale_domain::fingerprint::{Fingerprint, Windows};
@@ -72,8 +72,16 @@ impl Workload {
 
     /// Forgets what is kept of signals; there are so many now.
     pub(crate) fn forget_signals(&mut self, signals: usize) {
+        let resources = self.series.len();
         self.usual = Box::default();
-        self.held.iter_mut().for_each(|held| held.forget_signals(signals));
+        self.held.iter_mut().for_each(|held| held.forget_signals(resources, signals));
+    }
+
+    /// Has other resources: each goes on as the one in that place.
+    pub(crate) fn rearrange(&mut self, places: &[Option<usize>]) {
+        let resources = self.series.len();
+        self.held.iter_mut().for_each(|held| held.rearrange(resources, places));
+        self.series = rearranged(&mut self.series, places);
     }
 
     /// Keeps what was measured for the next prediction.

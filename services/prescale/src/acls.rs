@@ -2,12 +2,12 @@
 //! commands or JSON. What one use of the bus needs is the bus's to say; here stands who uses what.
 
 use crate::pretty_json;
-use crate::services::{ORDERS, ServiceEntry, Use};
+use crate::services::{ORDERS, ServiceEntry};
 use crate::settings::Settings;
 use crate::topics;
 use anyhow::Result;
 use prescale_bus::kafka::acls::{Acl, AclTool, BusUse, Resource, commands, needed};
-use prescale_chassis::{Context, SourceEntry, StageEntry};
+use prescale_chassis::{Context, SourceEntry, StageEntry, Use};
 use serde_json::json;
 use std::collections::BTreeSet;
 
@@ -111,9 +111,8 @@ mod tests {
     use super::*;
     use crate::services::{SERVICES, graph};
     use prescale_archiver::stages::PARQUET;
-    use prescale_chassis::{GroupConfig, TypedStage, TypedStageFactory};
-    use prescale_contracts::{Contract, topics};
-    use std::sync::Arc;
+    use prescale_chassis::GroupConfig;
+    use prescale_contracts::topics;
 
     const PREFIX: &str = "User:prescale-";
 
@@ -131,34 +130,22 @@ mod tests {
         found.acls.iter().map(Acl::to_string).collect()
     }
 
-    fn said<F: TypedStageFactory>(factory: &F) -> (&'static str, &'static str, Vec<&'static str>) {
-        let input = <<F::Stage as TypedStage>::In as Contract>::TOPIC;
-        (factory.name(), input, factory.output_topics())
-    }
-
     #[test]
     fn the_entries_are_what_the_stages_say() {
-        let settings = Settings::default();
-        let fingerprinter =
-            prescale_fingerprinter::stage::Factory::new(Arc::new(settings.fingerprinter.settings().unwrap()));
-        let predictor = prescale_predictor::stage::Factory::new(settings.predictor.settings().unwrap()).unwrap();
-        let planner = prescale_planner::stage::Factory::new(Arc::new(settings.rules().unwrap()), Arc::default());
-        let governor = prescale_governor::stage::Factory::new(Arc::new(settings.governor.rules().unwrap()), 4);
-        let actuator = prescale_actuator::stage::Factory::new(Arc::new(settings.actuator.cloud_rules().unwrap()));
-        let terms = settings.evaluator.terms(&settings.planner, &settings.grouper.groups).unwrap();
-        let evaluator = prescale_evaluator::stage::Factory::new(Arc::new(terms));
-        let parts = prescale_grouper::parts::Factory::new(Arc::new(settings.grouper.groups().unwrap()));
-        let forecaster = prescale_grouper::forecaster::Factory::new(settings.grouper.patience_bins().unwrap());
-        let declared = |entry: StageEntry| (entry.stage, entry.input, entry.outputs.to_vec());
-        let [of_parts, of_forecasts] = prescale_grouper::STAGES;
-        assert_eq!(said(&fingerprinter), declared(prescale_fingerprinter::STAGE));
-        assert_eq!(said(&predictor), declared(prescale_predictor::STAGE));
-        assert_eq!(said(&planner), declared(prescale_planner::STAGE));
-        assert_eq!(said(&governor), declared(prescale_governor::STAGE));
-        assert_eq!(said(&actuator), declared(prescale_actuator::STAGE));
-        assert_eq!(said(&evaluator), declared(prescale_evaluator::STAGE));
-        assert_eq!(said(&parts), declared(of_parts));
-        assert_eq!(said(&forecaster), declared(of_forecasts));
+        let mut settings = Settings::default();
+        let all = GroupConfig { workloads: vec!["*".to_owned()], sources: Vec::new() };
+        settings.grouper.groups.insert("all".to_owned(), all);
+        let mut stages = 0;
+        for service in &SERVICES {
+            for (factory, entry) in (service.factories)(&settings).unwrap().iter().zip((service.stages)(&settings)) {
+                let outputs = factory.output_topics();
+                let outputs: Vec<&str> = outputs.iter().map(|topic| &**topic).collect();
+                assert_eq!((factory.name(), &*factory.input_topic()), (entry.stage, entry.input));
+                assert_eq!(outputs, entry.outputs);
+                stages += 1;
+            }
+        }
+        assert_eq!(stages, 8, "all that keep a state");
     }
 
     #[test]

@@ -71,7 +71,7 @@ fn as_json(record: &ConsumedRecord) -> Value {
     let headers: Map<String, Value> = record
         .headers
         .iter()
-        .map(|h| (h.name.clone(), Value::String(String::from_utf8_lossy(&h.value).into_owned())))
+        .map(|h| (h.name.to_string(), Value::String(String::from_utf8_lossy(&h.value).into_owned())))
         .collect();
     let mut shown = json!({"topic": &*record.topic, "partition": record.partition, "offset": record.offset,
                            "key": key_text(record), "headers": headers, "value": value_json(record)});

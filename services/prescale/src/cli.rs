@@ -6,6 +6,7 @@ mod args;
 mod backtest;
 mod common;
 mod model;
+mod preview;
 mod replay;
 
 use crate::account::{self, StageAccount};
@@ -14,7 +15,7 @@ use crate::bus_commands::{self, GroupInput, Tail};
 use crate::dead_letters::{self, Listing};
 use crate::services::{SERVICES, graph, installation};
 use crate::settings::Settings;
-use crate::{check_config, pretty_json, topics, up};
+use crate::{check_config, pretty_json, state_report, topics, up};
 use anyhow::{Context as _, Result};
 use args::{
     AccountArgs, AclsArgs, BusVerb, Cli, DlqListArgs, DlqReplayArgs, DlqVerb, ExplainArgs, ScopeArgs, StartFrom,
@@ -30,7 +31,7 @@ use prescale_chassis::explain::{BACK_WHOLE, ExplainError, Question, explained};
 use prescale_chassis::orders::{self, Wish};
 use prescale_chassis::ready::ask_ready;
 use prescale_chassis::service::EXIT_USAGE;
-use prescale_chassis::{HealthRegistry, open_bus, shutdown, telemetry, with_registry};
+use prescale_chassis::{HealthRegistry, Loader, open_bus, shutdown, telemetry, with_registry};
 use prescale_contracts::parse_rfc3339;
 use prescale_domain::governor::Effect;
 use std::io::Write;
@@ -86,6 +87,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let config = cli.config.as_deref();
     match cli.verb {
         Verb::Up(args) => up(config, &args),
+        Verb::Preview(args) => preview::run(config, &args),
         Verb::CheckConfig => check(config),
         Verb::Topics { verb: TopicsVerb::Acls(args) } => acls(config, &args),
         Verb::Topics { verb: TopicsVerb::Plan { format } } => plan_topics(config, format),
@@ -111,8 +113,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
 /// The configuration, checked.
 fn load(config: Option<&Path>) -> Result<Settings, Failure> {
     let read = || -> Result<Settings> {
-        let settings = Settings::load(&SERVICES, config)?;
-        settings.check(&SERVICES)?;
+        let loader = Loader::new(config)?;
+        let settings = Settings::read(&SERVICES, &loader)?;
+        settings.check(&SERVICES).map_err(|refusal| loader.placed(refusal))?;
         Ok(settings)
     };
     read().map_err(Failure::Usage)
@@ -150,8 +153,10 @@ fn say(text: &str) -> Result<(), Failure> {
 }
 
 fn up(config: Option<&Path>, args: &UpArgs) -> Result<(), Failure> {
-    let mut settings = Settings::load(&SERVICES, config).map_err(|e| Failure::Usage(e.into()))?;
-    args.apply(&mut settings).and_then(|()| settings.check(&SERVICES)).map_err(Failure::Usage)?;
+    let loader = Loader::new(config).map_err(|e| Failure::Usage(e.into()))?;
+    let mut settings = Settings::read(&SERVICES, &loader).map_err(|e| Failure::Usage(e.into()))?;
+    let checked = args.apply(&mut settings).and_then(|()| settings.check(&SERVICES));
+    checked.map_err(|refusal| Failure::Usage(loader.placed(refusal)))?;
     telemetry::init_logs(&settings.telemetry).map_err(Failure::Usage)?;
     let shutdown = shutdown::on_signals().context("cannot set up the signal handlers")?;
     Ok(up::up(&SERVICES, &settings, args.until_done, &shutdown)?)
@@ -159,7 +164,8 @@ fn up(config: Option<&Path>, args: &UpArgs) -> Result<(), Failure> {
 
 fn check(config: Option<&Path>) -> Result<(), Failure> {
     let settings = load(config)?;
-    say(&format!("{}{}", check_config::in_force(&SERVICES, &settings)?, check_config::overrides(&settings)))
+    let (in_force, overrides) = (check_config::in_force(&SERVICES, &settings)?, check_config::overrides(&settings));
+    say(&format!("{in_force}{overrides}{}", state_report::report(&SERVICES, &settings)))
 }
 
 /// The bus, and the topics that it should have.

@@ -14,6 +14,7 @@ pub mod replay;
 mod report_page;
 pub mod services;
 pub mod settings;
+pub mod state_report;
 pub mod topics;
 #[cfg(test)]
 mod toy;

@@ -3,7 +3,8 @@
 //!
 //! Every contender has a capacity of its own for each workload, which follows what it decides after the lead
 //! time; the trace's demand is held against it. A row of a trace holds the mean of a step, so it is known when
-//! the step ends: there the contenders decide, and what they order serves a lead time later. Demand is CPU.
+//! the step ends: there the contenders decide, and what they order serves a lead time later. Demand is CPU; where a
+//! policy chooses instance types, it sizes memory as well, by the trace's use of it, and what counts is still CPU.
 
 mod contender;
 mod course;
@@ -26,7 +27,7 @@ use crate::settings::Settings;
 use crate::write_report;
 use anyhow::{Context as _, Result, ensure};
 use contender::Contender;
-use course::{Course, Forecaster};
+use course::{Course, Forecaster, Memory};
 use glob::Pattern;
 use outcome::Outcome;
 use planner::Basis;
@@ -34,9 +35,10 @@ use policies::{Kind, Policy};
 use prescale_collector::ReplayReport;
 use prescale_collector::config::ReplayConfig;
 use prescale_collector::replay::read::TraceExtent;
+use prescale_domain::cloud::PriceList;
 use prescale_domain::forecast::Family;
 use prescale_domain::governor::{Fleets, GovernorRules};
-use prescale_domain::kpi::CPU_CORES_USED;
+use prescale_domain::kpi::{CPU_CORES_USED, MEMORY_BYTES};
 use prescale_domain::outcome::Tally;
 use prescale_domain::policy::RuleBook;
 use prescale_domain::time::EventTime;
@@ -133,8 +135,10 @@ fn policies_of(settings: &Settings, request: &Request) -> Result<Vec<Policy>> {
     let policies = policies::chosen(settings, request)?;
     for policy in &policies {
         let Kind::Planner(planning) = &policy.kind else { continue };
+        // A step that only the trace says is a second at least.
+        let known_after_s = request.stamped.known_after_s(request.trace.step_s.max(1));
         for lead_s in &request.lead_times_s {
-            planning.rules(*lead_s).with_context(|| format!("--lead-time {lead_s}s, --policies {:?}", policy.label))?;
+            planning.rules_with(&policy.label, *lead_s, known_after_s)?;
         }
     }
     Ok(policies)
@@ -179,7 +183,9 @@ struct Plan {
     contenders: Vec<(Policy, u32)>,
     predictor: Option<Arc<Registry>>,
     naive: Option<Arc<Registry>>,
-    core_price_per_h: Option<f64>,
+    prices: Arc<PriceList>,
+    /// Whether a policy sizes memory beside CPU.
+    sizes_memory: bool,
     partitions: u32,
     governor: Option<Arc<GovernorRules>>,
     fleets: Arc<Fleets>,
@@ -190,19 +196,21 @@ impl Plan {
         let policies = policies_of(settings, request)?;
         let needs = |naive: bool| request.forecasts && policies.iter().any(|p| p.needs_forecasts(naive));
         let mut config = settings.predictor.clone();
+        let sizes_memory = policies.iter().any(Policy::sizes_memory);
         config.resources = vec![CPU_CORES_USED.to_owned()];
+        config.resources.extend(sizes_memory.then(|| MEMORY_BYTES.to_owned()));
         let predictor = needs(false).then(|| Registry::open(Arc::new(config.settings()?))).transpose()?.map(Arc::new);
         config.models = vec![Family::LastValue.name().to_owned()];
         config.choice = Choice::Order;
         let naive = needs(true).then(|| Registry::open(Arc::new(config.settings()?))).transpose()?.map(Arc::new);
         let lead_times_s = &request.lead_times_s;
         let contenders = lead_times_s.iter().flat_map(|lead_s| policies.iter().map(|p| (p.clone(), *lead_s))).collect();
-        let core_price_per_h = settings.planner.prices.price_list()?.core_price_per_h;
+        let prices = Arc::new(settings.planner.prices.price_list()?);
         let governor = settings.governor.rules()?;
         let governor = request.governor.then(|| Arc::new(governor));
         let fleets = Arc::new(prescale_chassis::fleets(&settings.governor.fleets)?);
         let partitions = settings.bus.partitions.max(1);
-        Ok(Self { contenders, predictor, naive, core_price_per_h, partitions, governor, fleets })
+        Ok(Self { contenders, predictor, naive, prices, sizes_memory, partitions, governor, fleets })
     }
 
     fn contenders(&self, request: &Request, extent: &TraceExtent) -> Result<Vec<Contender>> {
@@ -217,7 +225,13 @@ impl Plan {
         let forecaster = |_| Forecaster { predictor: partition(&self.predictor), naive: partition(&self.naive) };
         let has_planner = self.contenders.iter().any(|(policy, _)| matches!(policy.kind, Kind::Planner(_)));
         let forecasters = (0..self.partitions).map(forecaster).collect();
-        Course::new(request.stamped, request.workloads.clone(), has_planner, forecasters)
+        let memory = if self.sizes_memory { Memory::Needed } else { Memory::Unneeded };
+        Course::new(request.stamped, request.workloads.clone(), has_planner, memory, forecasters)
+    }
+
+    /// The prices of whole capacities, where they are what capacity costs; elsewhere its cores alone have a price.
+    fn capacity_prices(&self) -> Option<Arc<PriceList>> {
+        self.sizes_memory.then(|| Arc::clone(&self.prices))
     }
 
     fn basis(&self, rules: RuleBook) -> Basis {

@@ -6,13 +6,13 @@ mod section;
 #[cfg(test)]
 mod tests;
 
-pub use section::{OwnSections, Section};
+pub use section::Section;
 
 use crate::settings::Settings;
 use anyhow::{Context as _, Result, ensure};
-use prescale_bus::Bus;
-use prescale_chassis::{Context, Graph, SourceEntry, StageEntry, orders, service_main_reading};
-use prescale_collector::{Event, FEEDBACK_GROUP};
+use prescale_bus::{Bus, StageFactory};
+use prescale_chassis::{Context, Graph, SourceEntry, StageEntry, Use, orders, service_main_reading};
+use prescale_collector::Event;
 use prescale_contracts::topics;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -28,28 +28,12 @@ pub struct ServiceEntry {
     pub section: Section,
     /// The stages that it runs; none where the configuration asks for none.
     pub stages: fn(&Settings) -> Vec<StageEntry>,
+    /// How the bus makes those that keep a state.
+    pub factories: fn(&Settings) -> Result<Vec<Arc<dyn StageFactory>>>,
     /// What else it does on the bus, among these stages. A service without a stage and without any of it is off.
     pub uses: fn(&Settings, &Graph) -> Vec<Use>,
     /// Runs it until the shutdown.
     pub run: fn(&Launch<'_>) -> Result<()>,
-}
-
-/// What a service does on the bus beside running its stages.
-#[derive(Clone, Debug)]
-pub enum Use {
-    /// It writes as a source.
-    Writes(SourceEntry),
-    /// It reads a topic as part of no group.
-    Reads(String),
-    /// It looks how far a stage is behind.
-    Watches(StageEntry),
-    /// It asks where a topic ends, with the name of a group that nobody is in.
-    Ends {
-        /// The group.
-        group: &'static str,
-        /// The topic.
-        topic: &'static str,
-    },
 }
 
 /// What a service is run with.
@@ -94,7 +78,8 @@ pub static SERVICES: [ServiceEntry; 10] = [
         name: "collector",
         section: section::of!(collector, |s| s.collector.check()),
         stages: |_| Vec::new(),
-        uses: collector_uses,
+        factories: no_state,
+        uses: |s, graph| prescale_collector::inputs::uses(&s.collector, graph),
         run: |l| {
             let observe = |event| (l.tell)(Told::Collected(event));
             prescale_collector::run_observed(&l.settings.collector, l.context, l.bus(), l.stop, &observe)
@@ -108,6 +93,7 @@ pub static SERVICES: [ServiceEntry; 10] = [
             Ok(())
         }),
         stages: |_| vec![prescale_fingerprinter::STAGE],
+        factories: |s| Ok(vec![prescale_fingerprinter::factory(&s.fingerprinter)?]),
         uses: nothing_else,
         run: |l| prescale_fingerprinter::run(&l.settings.fingerprinter, l.context, l.bus(), l.stop),
     },
@@ -118,6 +104,7 @@ pub static SERVICES: [ServiceEntry; 10] = [
             Ok(())
         }),
         stages: |_| vec![prescale_predictor::STAGE],
+        factories: |s| Ok(vec![prescale_predictor::factory(&s.predictor)?]),
         uses: nothing_else,
         run: |l| prescale_predictor::run(&l.settings.predictor, l.context, l.bus(), l.stop),
     },
@@ -125,6 +112,7 @@ pub static SERVICES: [ServiceEntry; 10] = [
         name: "planner",
         section: section::of!(planner, check_planner),
         stages: |_| vec![prescale_planner::STAGE],
+        factories: |s| Ok(vec![prescale_planner::factory(&s.planner, s.named())?]),
         uses: nothing_else,
         run: |l| prescale_planner::run(&l.settings.planner, l.settings.named(), l.context, l.bus(), l.stop),
     },
@@ -132,13 +120,15 @@ pub static SERVICES: [ServiceEntry; 10] = [
         name: "governor",
         section: section::of!(governor, |s| s.governor.rules().map(drop)),
         stages: |_| vec![prescale_governor::STAGE],
+        factories: |s| Ok(vec![prescale_governor::factory(&s.governor, s.bus.partitions)?]),
         uses: nothing_else,
         run: |l| prescale_governor::run(&l.settings.governor, l.context, l.bus(), l.stop),
     },
     ServiceEntry {
         name: "actuator",
-        section: section::of!(actuator, |s| s.actuator.cloud_rules().map(drop)),
+        section: section::of!(actuator, |s| prescale_actuator::stage::Factory::new(&s.actuator).map(drop)),
         stages: |_| vec![prescale_actuator::STAGE],
+        factories: |s| Ok(vec![prescale_actuator::factory(&s.actuator)?]),
         uses: nothing_else,
         run: |l| prescale_actuator::run(&l.settings.actuator, l.context, l.bus(), l.stop),
     },
@@ -146,6 +136,7 @@ pub static SERVICES: [ServiceEntry; 10] = [
         name: "evaluator",
         section: section::of!(evaluator, |s| s.evaluator.terms(&s.planner, &s.grouper.groups).map(drop)),
         stages: |s| s.evaluator.stages(),
+        factories: |s| Ok(vec![prescale_evaluator::factory(&s.evaluator, (&s.planner, &s.grouper.groups))?]),
         uses: nothing_else,
         run: |l| {
             let planner = (&l.settings.planner, &l.settings.grouper.groups);
@@ -159,6 +150,7 @@ pub static SERVICES: [ServiceEntry; 10] = [
             s.grouper.patience_bins().map(drop)
         }),
         stages: |s| s.grouper.stages(),
+        factories: |s| prescale_grouper::factories(&s.grouper),
         uses: nothing_else,
         run: |l| prescale_grouper::run(&l.settings.grouper, l.context, l.bus(), l.stop),
     },
@@ -166,6 +158,7 @@ pub static SERVICES: [ServiceEntry; 10] = [
         name: "archiver",
         section: section::of!(archiver, |s| s.archiver.check()),
         stages: |s| s.archiver.stages(),
+        factories: no_state,
         uses: nothing_else,
         run: |l| prescale_archiver::run(&l.settings.archiver, l.context, l.bus(), l.stop),
     },
@@ -177,6 +170,7 @@ pub static SERVICES: [ServiceEntry; 10] = [
             Ok(())
         }),
         stages: |_| Vec::new(),
+        factories: no_state,
         uses: console_uses,
         run: run_console,
     },
@@ -185,27 +179,14 @@ pub static SERVICES: [ServiceEntry; 10] = [
 /// Operators' orders, from the console and from the command line.
 pub const ORDERS: SourceEntry = SourceEntry { id: Some(orders::SOURCE), topics: &[topics::PROPOSALS] };
 
-const SAMPLES: SourceEntry = SourceEntry { id: None, topics: &[topics::RAW_KPIS] };
-
 /// For services that only run stages.
 pub fn nothing_else(_settings: &Settings, _graph: &Graph) -> Vec<Use> {
     Vec::new()
 }
 
-/// The fleet hears of its actions' results and waits for the stages that lead to them; a replay looks how far those
-/// that read samples are behind.
-fn collector_uses(settings: &Settings, graph: &Graph) -> Vec<Use> {
-    let (fleet, replay) = (&settings.collector.fleet, &settings.collector.replay);
-    let mut uses = vec![Use::Writes(SAMPLES)];
-    if fleet.enabled {
-        let topic = topics::ACTION_RESULTS;
-        uses.extend([Use::Reads(topic.to_owned()), Use::Ends { group: FEEDBACK_GROUP, topic }]);
-        uses.extend(graph.leading(topics::RAW_KPIS, topic).into_iter().map(Use::Watches));
-    }
-    if replay.is_enabled() {
-        uses.extend(graph.reading(topics::RAW_KPIS).copied().map(Use::Watches));
-    }
-    uses
+/// For services without a stage, and for those whose stages keep no state.
+pub fn no_state(_settings: &Settings) -> Result<Vec<Arc<dyn StageFactory>>> {
+    Ok(Vec::new())
 }
 
 fn console_uses(_settings: &Settings, graph: &Graph) -> Vec<Use> {

@@ -1,7 +1,8 @@
 //! The whole configuration: every section, read and checked.
 
-use crate::services::{OwnSections, ServiceEntry};
+use crate::services::ServiceEntry;
 use anyhow::Result;
+use prescale_chassis::config::Parts;
 use prescale_chassis::{BusConfig, ConfigError, Loader, SchemaRegistryConfig, TelemetryConfig};
 use prescale_domain::policy::RuleBook;
 use prescale_planner::Named;
@@ -40,7 +41,7 @@ pub struct Settings {
     /// `[console]`.
     pub console: prescale_console::Config,
     /// Those of services that have no field here.
-    pub own: OwnSections,
+    pub own: Parts,
 }
 
 impl Settings {
@@ -139,6 +140,52 @@ mod tests {
         assert!(error.contains("add \"requests_per_s\" to [predictor] resources"), "{error}");
         let forecast = "[predictor]\nresources = [\"cpu_cores_used\", \"requests_per_s\"]\n";
         read(&format!("{forecast}{text}")).unwrap().check(&SERVICES).unwrap();
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_refused_with_its_place() {
+        let refused = |text: &str, environment: Option<(&str, &str)>| {
+            let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let loader = Loader::from_text(Path::new("prescale.toml"), text, environment).unwrap();
+            let refusal = Settings::read(&SERVICES, &loader).unwrap().check(&SERVICES).unwrap_err();
+            format!("{:#}", loader.placed(refusal))
+        };
+        let few = "[planner.for.few]\nworkloads = [\"web-*\"]\nguardrails.replicas_max = 3\n\
+                   [planner.for.many]\nworkloads = [\"*-api\"]\nguardrails.replicas_min = 5\n";
+        for (text, wanted) in [
+            (
+                "[planner]\n\n[planner.threshold]\nheadroom = 9\n[planner.for.x]\nworkloads = [\"*\"]\npolicy = \"threshold\"\n",
+                "prescale.toml:5: [planner.for.x] does not make sense: headroom is 9: ",
+            ),
+            (
+                "[planner.for.x]\nworkloads = [\"*\"]\nguardrails.replicas_max = 0\n",
+                "prescale.toml:3: [planner.for.x] does not",
+            ),
+            ("[planner.for.x]\nworkloads = [\"*\"]\nlead_time_s = 1800\n", "prescale.toml:3: [planner.for.x] does not"),
+            (few, "prescale.toml:3: [planner.for.few], then [planner.for.many] does not"),
+            (
+                "[planner.rates.a_per_s]\n[planner.rates.b_per_s]\n\nper_replica = 0\n",
+                "prescale.toml:4: [planner] does not",
+            ),
+            (
+                "\n[planner.rates.a_per_s]\nper_replica = 5\n",
+                "prescale.toml:2: [planner.rates.a_per_s]: it is not forecast",
+            ),
+            (
+                "[governor]\npatience_s = 600\n[governor.fleets.web]\n",
+                "prescale.toml:3: [governor.fleets.web] has neither",
+            ),
+            (
+                "[grouper.groups.\"web.a\"]\nworkloads = [\"web-[\"]\n",
+                "prescale.toml:2: [grouper.groups.web.a] workloads: ",
+            ),
+            ("[grouper]\npatience_s = 5\n", "prescale.toml:2: [grouper] patience_s = 5: "),
+        ] {
+            let message = refused(text, None);
+            assert!(message.starts_with(wanted), "{message}");
+        }
+        let set = refused("[grouper]\n", Some(("PRESCALE__GROUPER__PATIENCE_S", "5")));
+        assert!(set.starts_with("environment variable PRESCALE__GROUPER__PATIENCE_S: [grouper] patience_s"), "{set}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::settings::Settings;
 use crate::topics::specs;
 use anyhow::{Context as _, Result, ensure};
 use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
-use prescale_bus::{Bus, CaughtUp, ConsumedRecord, OutputRecord, ReadFrom, StageFailure};
+use prescale_bus::{Bus, CaughtUp, ConsumedRecord, OutputRecord, ReadFrom, StageFactory, StageFailure, StateSchema};
 use prescale_chassis::{
     Context, Ids, Input, Loader, Outgoing, Reply, Settled, StageEntry, TypedStage, TypedStageFactory, audit,
     output_record, stage_factory,
@@ -40,6 +40,7 @@ pub(crate) const TOY: ServiceEntry = ServiceEntry {
     name: "toy",
     section: Section::own::<Config>(check),
     stages: |_| vec![STAGE],
+    factories: |s| Ok(vec![factory(s)?]),
     uses: nothing_else,
     run,
 };
@@ -71,8 +72,12 @@ fn check(settings: &Settings) -> Result<()> {
 }
 
 fn run(launch: &Launch<'_>) -> Result<()> {
-    let factory = stage_factory(Factory(config(launch.settings)?.clone()));
+    let factory = factory(launch.settings)?;
     launch.context.run_stage(launch.bus.as_ref(), factory, launch.stop).context("the toy stopped")
+}
+
+fn factory(settings: &Settings) -> Result<Arc<dyn StageFactory>> {
+    Ok(stage_factory(Factory(config(settings)?.clone())))
 }
 
 struct Factory(Config);
@@ -91,7 +96,11 @@ impl TypedStageFactory for Factory {
     }
 
     fn state_schema(&self) -> String {
-        "none".to_owned()
+        let Config { forgets_minute, repeats_minute } = self.0;
+        StateSchema::of(STAGE.stage, 1)
+            .shaped_by("forgets_minute", forgets_minute)
+            .made_under("repeats_minute", repeats_minute)
+            .to_string()
     }
 
     fn create(&self, _partition: u32) -> Toy {
@@ -135,12 +144,19 @@ pub(crate) struct Log {
     pub(crate) settings: Settings,
     pub(crate) context: Context,
     pub(crate) bus: Arc<dyn Bus>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// The settings that a text makes, of these services.
 pub(crate) fn settings(services: &[ServiceEntry], text: &str) -> Result<Settings> {
     Ok(Settings::read(services, &Loader::from_text(Path::new("prescale.toml"), text, [])?)?)
+}
+
+/// The toy as the text configures it, over the log in a folder.
+fn settings_over(folder: &TempDir, text: &str) -> Settings {
+    let mut settings = settings(&[TOY], text).unwrap();
+    settings.bus.embedded.path = folder.path().join("bus.db");
+    settings
 }
 
 /// The record of the sample of a minute.
@@ -154,7 +170,7 @@ pub(crate) fn sample(minute: i64) -> OutputRecord {
         step_s: 60,
         kpis: Vec::new(),
         capacity: None,
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     output_record(&envelope, topics::RAW_KPIS, &sample).unwrap()
 }
@@ -162,15 +178,20 @@ pub(crate) fn sample(minute: i64) -> OutputRecord {
 impl Log {
     /// With so many samples, and the toy as the text configures it.
     pub(crate) fn of(text: &str, minutes: i64) -> Self {
-        let settings = settings(&[TOY], text).unwrap();
-        let context = Context::new(&settings.bus).with_graph(graph(&[TOY], &settings));
         let folder = tempfile::tempdir().unwrap();
+        let settings = settings_over(&folder, text);
+        let context = Context::new(&settings.bus).with_graph(graph(&[TOY], &settings));
         let options = EmbeddedOptions { maintenance_every: None, ..EmbeddedOptions::default() };
-        let bus: Arc<dyn Bus> = Arc::new(EmbeddedBus::open(folder.path().join("bus.db"), options).unwrap());
+        let bus: Arc<dyn Bus> = Arc::new(EmbeddedBus::open(&settings.bus.embedded.path, options).unwrap());
         bus.ensure_topics(&specs(&context.graph, 2, 1)).unwrap();
-        let log = Self { settings, context, bus, _folder: folder };
+        let log = Self { settings, context, bus, folder };
         log.append((0..minutes).map(sample).collect());
         log
+    }
+
+    /// What the toy is configured as by another text, over this log.
+    pub(crate) fn configured(&self, text: &str) -> Settings {
+        settings_over(&self.folder, text)
     }
 
     /// Writes records as a source.

@@ -20,8 +20,8 @@ use std::thread::Scope;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// While a trace goes through as fast as it can, partitions are further apart than the records of a day that
-/// passes: the patience of grouper and governor then.
+/// While a trace or a Prometheus' history goes through as fast as it can, partitions are further apart than the records
+/// of a day that passes: the patience of grouper and governor then.
 const REPLAY_PATIENCE_S: u32 = 86_400;
 
 /// How long the replay's end is waited for at a time.
@@ -78,10 +78,10 @@ pub fn up(
     }
 }
 
-/// The settings, with more patience where a trace goes through.
+/// The settings, with more patience where a trace or a history goes through.
 fn patient(settings: &Settings) -> Settings {
     let mut settings = settings.clone();
-    if settings.collector.replay.is_enabled() {
+    if settings.collector.replay.is_enabled() || settings.collector.prometheus.is_enabled() {
         settings.governor.patience_s = REPLAY_PATIENCE_S;
         settings.grouper.patience_s = REPLAY_PATIENCE_S;
     }

@@ -44,7 +44,7 @@ pub fn record(topic: &str, key: &str, payload: &str) -> OutputRecord {
         topic: topic.into(),
         key: key.as_bytes().to_vec(),
         value: Some(payload.as_bytes().to_vec()),
-        headers: vec![Header { name: "origin".to_owned(), value: payload.as_bytes().to_vec() }],
+        headers: vec![Header { name: "origin".into(), value: payload.as_bytes().to_vec().into() }],
     }
 }
 

@@ -1,6 +1,7 @@
 //! What every backend of the bus must do. Each property is one function over [`BusUnderTest`], so
 //! that both backends are held to the same text.
 
+pub mod backends;
 pub mod dead_letters;
 pub mod fixture;
 pub mod reading;

@@ -2,6 +2,7 @@
 //! and to the network between, and the account of every record afterwards.
 
 pub mod copy;
+pub mod crash;
 pub mod fault;
 pub mod follower;
 pub mod pipeline;

@@ -1,4 +1,6 @@
-//! Chance that can be repeated: what a scenario does follows from one number.
+//! Chance that can be repeated: what a scenario does follows from one number; and how long it goes on.
+
+use std::time::{Duration, Instant};
 
 /// SplitMix64 (Steele, Lea, Flood).
 #[derive(Clone, Debug)]
@@ -39,7 +41,41 @@ impl Chance {
     }
 
     /// So many milliseconds.
-    pub fn millis(&mut self, range: std::ops::Range<usize>) -> std::time::Duration {
-        std::time::Duration::from_millis(self.among(range) as u64)
+    pub fn millis(&mut self, range: std::ops::Range<usize>) -> Duration {
+        Duration::from_millis(self.among(range) as u64)
+    }
+}
+
+/// How long scenarios with random faults go on: `FAULT_MINUTES`, else for a few faults.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    until: Option<Instant>,
+    faults: usize,
+}
+
+impl Extent {
+    /// For so many faults, unless `FAULT_MINUTES` is given.
+    ///
+    /// # Panics
+    /// When `FAULT_MINUTES` is no number.
+    pub fn of(faults: usize) -> Self {
+        let minutes = std::env::var("FAULT_MINUTES").ok();
+        let minutes: Option<u64> = minutes.map(|m| m.parse().expect("FAULT_MINUTES is a number"));
+        Self { until: minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes)), faults }
+    }
+
+    /// Whether `FAULT_MINUTES` asks for more than a few faults.
+    pub fn is_long(&self) -> bool {
+        self.until.is_some()
+    }
+
+    /// Whether there is time for another pipeline; there is for one.
+    pub fn another(&self, faults_so_far: usize) -> bool {
+        faults_so_far == 0 || self.until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// How many faults one pipeline goes through before its account.
+    pub fn faults(&self) -> usize {
+        if self.is_long() { 25 } else { self.faults }
     }
 }

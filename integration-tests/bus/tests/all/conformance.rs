@@ -1,16 +1,5 @@
 //! The bus's conformance suite against both backends, and what only one of them has.
 
-use bus_tests::conformance::{BusUnderTest, Damage};
-use bus_tests::kafka_broker::TestBroker;
-use prescale_bus::Bus;
-use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
-use prescale_bus::kafka::{KafkaBus, KafkaOptions};
-use std::fs;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
-use tempfile::TempDir;
-
 /// One test a property, each on an installation of its own.
 macro_rules! conformance {
     ($under_test:expr) => {
@@ -49,149 +38,15 @@ macro_rules! conformance {
     };
 }
 
-/// An embedded log in a folder of its own.
-struct Embedded {
-    folder: TempDir,
-}
-
-impl Embedded {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a folder for the log") }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.folder.path().join("state/prescale.db")
-    }
-
-    fn sql<T>(&self, run: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>) -> T {
-        let connection = rusqlite::Connection::open(self.path()).expect("the log opens");
-        connection.busy_timeout(Duration::from_secs(10)).expect("the timeout is set");
-        run(&connection).expect("the log is as the suite knows it")
-    }
-}
-
-impl BusUnderTest for Embedded {
-    fn open(&self, _instance: &str) -> Arc<dyn Bus> {
-        let options = EmbeddedOptions { lease: Duration::from_millis(600), ..EmbeddedOptions::default() };
-        Arc::new(EmbeddedBus::open(self.path(), options).expect("the log opens"))
-    }
-
-    fn damage_snapshots(&self, group: &str, damage: Damage) -> usize {
-        let valid = "SELECT generation FROM snapshots WHERE consumer_group = ?1 AND state = 'valid'";
-        let generations: Vec<i64> = self.sql(|connection| {
-            connection.prepare(valid)?.query_map([group], |row| row.get(0))?.collect::<rusqlite::Result<_>>()
-        });
-        for generation in &generations {
-            self.sql(|connection| damage_snapshot(connection, *generation, damage));
-        }
-        generations.len()
-    }
-
-    fn rejected_snapshots(&self, group: &str) -> usize {
-        let sql = "SELECT count(*) FROM snapshots WHERE consumer_group = ?1 AND state = 'rejected'";
-        self.sql(|connection| connection.query_row(sql, [group], |row| row.get::<_, u32>(0))) as usize
-    }
-}
-
-fn damage_snapshot(connection: &rusqlite::Connection, generation: i64, damage: Damage) -> rusqlite::Result<()> {
-    match damage {
-        Damage::Removed => connection.execute("DELETE FROM snapshots WHERE generation = ?1", [generation]).map(drop),
-        Damage::Truncated => {
-            let cut = "UPDATE snapshot_slices SET bytes = substr(bytes, 1, length(bytes) / 2) WHERE generation = ?1";
-            connection.execute(cut, [generation]).map(drop)
-        }
-        Damage::Flipped => {
-            let last = "SELECT nth, bytes FROM snapshot_slices WHERE generation = ?1 ORDER BY nth DESC LIMIT 1";
-            let (nth, mut bytes): (i64, Vec<u8>) =
-                connection.query_row(last, [generation], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            bytes[0] ^= 1;
-            let flip = "UPDATE snapshot_slices SET bytes = ?3 WHERE generation = ?1 AND nth = ?2";
-            connection.execute(flip, rusqlite::params![generation, nth, bytes]).map(drop)
-        }
-        Damage::Unfinished => {
-            let begin = "INSERT INTO snapshots (consumer_group, topic_id, partition, state)
-                         SELECT consumer_group, topic_id, partition, 'writing' FROM snapshots WHERE generation = ?1";
-            connection.execute(begin, [generation])?;
-            let slice = "INSERT INTO snapshot_slices (generation, nth, checksum, bytes) VALUES (?1, 0, 0, x'00')";
-            connection.execute(slice, [connection.last_insert_rowid()]).map(drop)
-        }
-    }
-}
-
-/// The shared Kafka broker, under a prefix and with a folder for snapshots of one's own.
-pub(super) struct Kafka {
-    state_dir: TempDir,
-    pub(super) prefix: String,
-}
-
-impl Kafka {
-    pub(super) fn new() -> Self {
-        let state_dir = tempfile::tempdir().expect("a folder for snapshots");
-        Self { state_dir, prefix: TestBroker::unique_prefix() }
-    }
-
-    fn options(&self, instance: &str) -> KafkaOptions {
-        KafkaOptions {
-            bootstrap_servers: TestBroker::shared().bootstrap_servers(),
-            instance_id: instance.to_owned(),
-            topic_prefix: self.prefix.clone(),
-            state_dir: self.state_dir.path().join(instance),
-            session_timeout_ms: 3000,
-            transaction_timeout_ms: 10_000,
-            ..KafkaOptions::default()
-        }
-    }
-
-    /// Files of a group's snapshots with this ending, of all instances.
-    fn snapshots(&self, group: &str, ending: &str) -> Vec<PathBuf> {
-        let folder = format!("{}{group}", self.prefix);
-        let instances = fs::read_dir(self.state_dir.path()).expect("the folder is readable");
-        instances
-            .filter_map(|instance| fs::read_dir(instance.expect("it is readable").path().join(&folder)).ok())
-            .flatten()
-            .map(|file| file.expect("it is readable").path())
-            .filter(|path| path.to_string_lossy().ends_with(ending))
-            .collect()
-    }
-}
-
-impl BusUnderTest for Kafka {
-    fn open(&self, instance: &str) -> Arc<dyn Bus> {
-        Arc::new(KafkaBus::connect(self.options(instance)).expect("the broker answers"))
-    }
-
-    fn damage_snapshots(&self, group: &str, damage: Damage) -> usize {
-        let found = self.snapshots(group, ".snapshot");
-        for path in &found {
-            let mut bytes = fs::read(path).expect("the snapshot is readable");
-            match damage {
-                Damage::Removed => fs::remove_file(path).expect("it is removed"),
-                Damage::Truncated => fs::write(path, &bytes[..bytes.len() / 2]).expect("it is cut"),
-                Damage::Flipped => {
-                    *bytes.last_mut().expect("it is not empty") ^= 1;
-                    fs::write(path, &bytes).expect("it is damaged");
-                }
-                Damage::Unfinished => {
-                    fs::write(path.with_extension("snapshot.partial"), &bytes[..bytes.len() / 2]).expect("it is begun");
-                }
-            }
-        }
-        found.len()
-    }
-
-    fn rejected_snapshots(&self, group: &str) -> usize {
-        self.snapshots(group, ".snapshot.rejected").len()
-    }
-}
-
 mod kafka {
-    use super::{Kafka, TestBroker};
+    use bus_tests::conformance::backends::Kafka;
     use bus_tests::conformance::fixture::{
         GROUP, INPUT, OUTPUT, PATIENCE, RunningStage, assert_exactly, assert_written_exactly, await_no_lag, inputs,
         make_topics, options, pass, read_all, read_count, record, until, until_within, write,
     };
     use bus_tests::conformance::stage::ChainingFactory;
     use bus_tests::conformance::{BusUnderTest, Damage};
+    use bus_tests::kafka_broker::TestBroker;
     use prescale_bus::kafka::{KafkaBus, KafkaOptions};
     use prescale_bus::partitioner::murmur2;
     use prescale_bus::{Bus, BusError, CaughtUp, OutputRecord, ReadFrom, Source};
@@ -199,7 +54,7 @@ mod kafka {
     use std::thread;
     use std::time::Duration;
 
-    conformance!(Kafka::new());
+    conformance!(Kafka::fresh());
 
     fn start(bus: &Arc<dyn Bus>) -> RunningStage {
         RunningStage::start(bus, ChainingFactory::new(INPUT, OUTPUT), options(GROUP, 20))
@@ -208,7 +63,7 @@ mod kafka {
     /// The records of an aborted transaction are in the log, and nobody sees them.
     #[test]
     fn records_of_an_aborted_transaction_are_not_seen() {
-        let under_test = Kafka::new();
+        let under_test = Kafka::fresh();
         let bus = under_test.open("a");
         make_topics(bus.as_ref());
         let mut source = bus.source("meter").expect("the source opens");
@@ -231,7 +86,7 @@ mod kafka {
     /// Two instances with one name: the later one has it, the earlier one says so and ends.
     #[test]
     fn a_second_instance_of_the_same_name_takes_over() {
-        let under_test = Kafka::new();
+        let under_test = Kafka::fresh();
         let bus = under_test.open("a");
         make_topics(bus.as_ref());
         let mut source = bus.source("meter").expect("the source opens");
@@ -330,7 +185,7 @@ mod kafka {
     /// A snapshot from another cluster, or ahead of the committed position, is not believed.
     #[test]
     fn snapshots_of_another_installation_are_put_aside() {
-        let (one, other) = (Kafka::new(), Kafka::new());
+        let (one, other) = (Kafka::fresh(), Kafka::fresh());
         for under_test in [&one, &other] {
             let bus = under_test.open("a");
             make_topics(bus.as_ref());
@@ -343,7 +198,7 @@ mod kafka {
         for from in one.snapshots(GROUP, ".snapshot") {
             let name =
                 from.file_name().expect("a file has a name").to_string_lossy().replace(&one.prefix, &other.prefix);
-            let folder = other.state_dir.path().join("a").join(format!("{}{GROUP}", other.prefix));
+            let folder = other.state_dir().join("a").join(format!("{}{GROUP}", other.prefix));
             std::fs::copy(&from, folder.join(name)).expect("it is copied");
         }
         let bus = other.open("a");
@@ -358,7 +213,7 @@ mod kafka {
     /// The test broker is a real one: topics are not made by asking for them.
     #[test]
     fn a_reader_of_an_empty_prefix_finds_nothing() {
-        let bus = Kafka::new().open("a");
+        let bus = Kafka::fresh().open("a");
         assert_eq!(bus.topics().expect("the topics are listed"), vec![]);
         make_topics(bus.as_ref());
         let mut reader = bus.reader(INPUT, ReadFrom::Back(3)).expect("the reader opens");
@@ -372,8 +227,8 @@ mod kafka {
 }
 
 mod embedded {
-    use super::Embedded;
     use bus_tests::conformance::BusUnderTest;
+    use bus_tests::conformance::backends::Embedded;
     use bus_tests::conformance::fixture::{
         GROUP, INPUT, OUTPUT, RunningStage, assert_exactly, await_no_lag, inputs, make_topics, options, write,
     };
@@ -383,13 +238,13 @@ mod embedded {
     use std::sync::Arc;
     use std::time::Duration;
 
-    conformance!(Embedded::new());
+    conformance!(Embedded::fresh());
 
     /// With leases that are void at once, two instances work on the same partitions all the time;
     /// the compare-and-swap of the position alone keeps the outputs right.
     #[test]
     fn without_leases_competing_instances_still_do_the_work_once() {
-        let under_test = Embedded::new();
+        let under_test = Embedded::fresh();
         make_topics(under_test.open("a").as_ref());
         let open = || -> Arc<dyn Bus> {
             let options = EmbeddedOptions { lease: Duration::ZERO, ..EmbeddedOptions::default() };

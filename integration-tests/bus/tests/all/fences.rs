@@ -1,8 +1,8 @@
 //! Who is told wrongly by the broker that another has taken its place goes on, and who is not told that another has
 //! done its work finds out.
 
-use super::conformance::Kafka;
 use bus_tests::conformance::BusUnderTest;
+use bus_tests::conformance::backends::Kafka;
 use bus_tests::conformance::fixture::{
     GROUP, INPUT, OUTPUT, PARTITIONS, RunningStage, assert_exactly, assert_written_exactly, await_no_lag, inputs,
     make_topics, options, read_count, until, write,
@@ -44,7 +44,7 @@ fn fence_member(under_test: &Kafka, instance: &str) {
 
 /// A stage goes on after `fence`.
 fn goes_on_after(fence: impl FnOnce(&Kafka)) {
-    let under_test = Kafka::new();
+    let under_test = Kafka::fresh();
     let bus = under_test.open("a");
     make_topics(bus.as_ref());
     let mut source = bus.source("meter").expect("the source opens");
@@ -70,7 +70,7 @@ fn a_stage_whose_membership_is_fenced_by_nobody_that_takes_its_place_goes_on() {
 
 #[test]
 fn a_source_that_is_fenced_by_nobody_that_takes_its_place_goes_on() {
-    let under_test = Kafka::new();
+    let under_test = Kafka::fresh();
     let bus = under_test.open("a");
     make_topics(bus.as_ref());
     let mut source = bus.source("meter").expect("the source opens");
@@ -109,7 +109,7 @@ fn move_positions_to_0(under_test: &Kafka) {
 /// What an instance keeps over a rebalance it may have lost in between, without being told.
 #[test]
 fn a_partition_whose_position_another_has_moved_is_not_kept_over_a_rebalance() {
-    let under_test = Kafka::new();
+    let under_test = Kafka::fresh();
     let bus = under_test.open("a");
     make_topics(bus.as_ref());
     write(bus.source("meter").expect("the source opens").as_mut(), inputs(0, 50));

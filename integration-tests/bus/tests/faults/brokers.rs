@@ -1,12 +1,12 @@
 //! Brokers of a cluster of three are killed, bounced and paused, and the network to them is cut,
 //! held and lossy one way, and slowed, while sources and stages are at work.
 
-use crate::{Extent, cluster, on};
+use crate::{cluster, on};
 use bus_tests::conformance::fixture::pass;
 use bus_tests::faults::copy::TRANSACTION_TIMEOUT;
 use bus_tests::faults::fault::Fault;
 use bus_tests::faults::pipeline::Pipeline;
-use bus_tests::faults::seed::Chance;
+use bus_tests::faults::seed::{Chance, Extent};
 use bus_tests::toxiproxy::Way;
 use std::time::Duration;
 

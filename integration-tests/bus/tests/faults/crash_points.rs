@@ -1,31 +1,11 @@
 //! A process aborts at each named point in turn, on each side of each effect, and is started again.
 
 use crate::{embedded, one_broker};
+use bus_tests::faults::crash::{SIGABRT, is_of_sources, is_of_starts, of_backend};
 use bus_tests::faults::pipeline::{Installation, Pipeline};
 use bus_tests::faults::seed::Chance;
 use prescale_bus::crash_point::CrashPoint;
 use std::os::unix::process::ExitStatusExt;
-
-/// Signal with which an aborted process ends.
-const SIGABRT: i32 = 6;
-
-/// Whether a source comes by the point, too.
-fn is_of_sources(point: CrashPoint) -> bool {
-    use CrashPoint as P;
-    !matches!(
-        point,
-        P::KafkaPositionsSent
-            | P::KafkaSnapshotWritten
-            | P::KafkaSnapshotRenamed
-            | P::EmbeddedSnapshotSliced
-            | P::EmbeddedSnapshotStored
-    )
-}
-
-/// Whether a process comes by the point only when it starts.
-fn is_of_starts(point: CrashPoint) -> bool {
-    matches!(point, CrashPoint::KafkaFenced | CrashPoint::KafkaSettled)
-}
 
 /// The source and both steps abort at the point, at a passing of their own, and are started again.
 fn crash_at(point: CrashPoint, installation: Installation, chance: &mut Chance) -> usize {
@@ -54,8 +34,8 @@ fn crash_at(point: CrashPoint, installation: Installation, chance: &mut Chance) 
 
 fn crash_at_all_of(backend: &str, installation: impl Fn() -> Installation) {
     let mut chance = Chance::of(&format!("crash points of {backend}"));
-    for point in CrashPoint::ALL.iter().filter(|point| point.name().starts_with(backend)) {
-        let written = crash_at(*point, installation(), &mut chance);
+    for point in of_backend(backend) {
+        let written = crash_at(point, installation(), &mut chance);
         println!("{}: {written} records, each once", point.name());
     }
 }

@@ -16,7 +16,6 @@ use bus_tests::kafka_broker::TestBroker;
 use bus_tests::kafka_cluster::{Reach, TestCluster};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
 
 /// Puts an installation together; logs and snapshots go into a folder of its own.
 fn installation(replication: u16, buses: impl FnOnce(&std::path::Path) -> (BusAt, BusAt)) -> Installation {
@@ -63,28 +62,4 @@ fn on(cluster: &TestCluster) -> Installation {
         let at = |servers| kafka_at(servers, &prefix, folder);
         (at(cluster.bootstrap_servers()), at(cluster.direct_servers()))
     })
-}
-
-/// How long scenarios with random faults go on: `FAULT_MINUTES`, else for a few faults.
-struct Extent {
-    until: Option<Instant>,
-    faults: usize,
-}
-
-impl Extent {
-    fn of(faults: usize) -> Self {
-        let minutes = std::env::var("FAULT_MINUTES").ok();
-        let minutes: Option<u64> = minutes.map(|m| m.parse().expect("FAULT_MINUTES is a number"));
-        Self { until: minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes)), faults }
-    }
-
-    /// Whether there is time for another pipeline; there is for one.
-    fn another(&self, faults_so_far: usize) -> bool {
-        faults_so_far == 0 || self.until.is_some_and(|until| Instant::now() < until)
-    }
-
-    /// How many faults one pipeline goes through before its account.
-    fn faults(&self) -> usize {
-        if self.until.is_some() { 25 } else { self.faults }
-    }
 }

@@ -1,11 +1,11 @@
 //! Sources and stages are killed, bounced and paused, while their bus is well.
 
-use crate::{Extent, cluster, embedded, on, one_broker};
+use crate::{cluster, embedded, on, one_broker};
 use bus_tests::conformance::fixture::{PARTITIONS, pass, until};
 use bus_tests::faults::copy::{BusAt, CopySettings, Role, SESSION_TIMEOUT};
 use bus_tests::faults::fault::Fault;
 use bus_tests::faults::pipeline::{Installation, Pipeline};
-use bus_tests::faults::seed::Chance;
+use bus_tests::faults::seed::{Chance, Extent};
 use bus_tests::faults::verdict::CHAIN;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};

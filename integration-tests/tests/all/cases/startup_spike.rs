@@ -45,17 +45,18 @@ pub(super) fn workloads() -> Vec<Workload> {
     SERVICES.iter().map(of).collect()
 }
 
-/// An increase that was asked for before the third start may not be asked for again after it either.
+/// An increase that was asked for before the third start may not be asked for again after it either. In a dry run what
+/// serves stays, so a plan may not grow back to it.
 #[test]
 fn from_the_third_start_on_no_increase_is_asked_for() {
     for service in &SERVICES {
         let starts_s = service.starts_s();
-        let later = of_one_minute().actions_within(&service.name(), starts_s[2]..4 * DAY_S);
-        let increases = later.into_iter().filter(|action| {
+        let later = of_one_minute().changes_within(&service.name(), starts_s[2]..4 * DAY_S).into_iter();
+        let increases = later.filter(|(stood, action)| {
             let (now, asked) = (&action.current, &action.desired);
-            asked.cpu_cores() > now.cpu_cores() || asked.memory_bytes() > now.memory_bytes()
+            asked.cpu_cores() > now.cpu_cores().min(stood.cpu_cores()) || asked.memory_bytes() > now.memory_bytes()
         });
-        none_wrong(&service.name(), increases.map(shown).collect());
+        none_wrong(&service.name(), increases.map(|(_, action)| shown(action)).collect());
         let first = of_one_minute().changes_within(&service.name(), 0..starts_s[2]).into_iter();
         let increases = first.filter(|(stood, action)| {
             let cores = action.desired.cpu_cores();

@@ -86,7 +86,7 @@ mod tests {
             appended_at_ms: 5,
             key: Some(b"web-1".to_vec()),
             value: Some(vec![0, 9, 255]),
-            headers: vec![Header { name: "ce_id".to_owned(), value: vec![1] }],
+            headers: vec![Header { name: "ce_id".into(), value: vec![1_u8].into() }],
         }
     }
 

@@ -275,7 +275,7 @@ mod tests {
                     ("content-type", "application/avro".to_owned()),
                     ("traceparent", format!("00-{trace}-{}-01", &id[..16])),
                 ]
-                .map(|(name, value)| Header { name: name.to_owned(), value: value.into_bytes() })
+                .map(|(name, value)| Header { name: name.into(), value: value.into_bytes().into() })
                 .to_vec()
             })
             .collect();

@@ -5,8 +5,9 @@
 //! It must not know where a batch is stored, nor its offsets.
 
 use crate::framing::{put_bytes, put_number, take_bytes, take_number, take_slice};
-use crate::record::Header;
+use crate::record::{Header, HeaderName, HeaderValue};
 use crate::write::Write;
+use std::sync::Arc;
 
 /// What one record holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ impl<'a> Shapes<'a> {
     /// Number of the shape of these headers.
     fn of(&mut self, headers: &'a [Header]) -> usize {
         let fits = |shape: &Vec<usize>| {
-            shape.len() == headers.len() && shape.iter().zip(headers).all(|(name, h)| self.names[*name] == h.name)
+            shape.len() == headers.len() && shape.iter().zip(headers).all(|(name, h)| h.name == self.names[*name])
         };
         if self.shapes.get(self.last).is_some_and(fits) {
             return self.last;
@@ -124,12 +125,27 @@ pub(super) type Owned = (Option<Vec<u8>>, Option<Vec<u8>>, Vec<Header>);
 /// A record's key and value, in place.
 type KeyAndValue<'a> = (Option<&'a [u8]>, Option<&'a [u8]>);
 
+/// The value that the last record with a header had.
+#[derive(Clone, Default)]
+struct Newest<'a> {
+    bytes: &'a [u8],
+    /// What the records that have it share.
+    shared: Option<HeaderValue>,
+}
+
+impl Newest<'_> {
+    fn shared(&mut self) -> HeaderValue {
+        self.shared.get_or_insert_with(|| Arc::<[u8]>::from(self.bytes).into()).clone()
+    }
+}
+
 /// What [`encode`] wrote, taken out one record after the other.
 pub(super) struct Decoder<'a> {
     /// Records that are left.
     left: u64,
-    names: Vec<&'a str>,
-    newest: Vec<&'a [u8]>,
+    /// Shared by the records.
+    names: Vec<HeaderName>,
+    newest: Vec<Newest<'a>>,
     shapes: Vec<Vec<usize>>,
     key_lengths: &'a [u8],
     keys: &'a [u8],
@@ -147,7 +163,8 @@ impl<'a> Decoder<'a> {
         let left = take_number(input)?;
         let mut names = Vec::new();
         for _ in 0..take_number(input)? {
-            names.push(std::str::from_utf8(take_bytes(input)?).ok()?);
+            let name = std::str::from_utf8(take_bytes(input)?).ok()?;
+            names.push(Arc::<str>::from(name).into());
         }
         let mut shapes = Vec::new();
         for _ in 0..take_number(input)? {
@@ -158,7 +175,7 @@ impl<'a> Decoder<'a> {
             }
             shapes.push(shape);
         }
-        let newest = vec![[].as_slice(); names.len()];
+        let newest = vec![Newest::default(); names.len()];
         Some(Self {
             left,
             names,
@@ -182,8 +199,8 @@ impl<'a> Decoder<'a> {
     /// The next record; `None` when the bytes are damaged.
     pub(super) fn take(&mut self) -> Option<Owned> {
         let mut headers = Vec::with_capacity(self.names.len());
-        let (key, value) = self.advance(|name, value| {
-            headers.push(Header { name: name.to_owned(), value: value.to_vec() });
+        let (key, value) = self.advance(|name, newest| {
+            headers.push(Header { name: name.clone(), value: newest.shared() });
         })?;
         Some((key.map(<[u8]>::to_vec), value.map(<[u8]>::to_vec), headers))
     }
@@ -194,16 +211,16 @@ impl<'a> Decoder<'a> {
     }
 
     /// Key and value of the next record; its headers go to `header`.
-    fn advance(&mut self, mut header: impl FnMut(&'a str, &'a [u8])) -> Option<KeyAndValue<'a>> {
+    fn advance(&mut self, mut header: impl FnMut(&HeaderName, &mut Newest<'a>)) -> Option<KeyAndValue<'a>> {
         self.left = self.left.checked_sub(1)?;
         let key = take_optional(&mut self.key_lengths, &mut self.keys)?;
         let value = take_optional(&mut self.value_lengths, &mut self.values)?;
         let shape = self.shapes.get(usize::try_from(take_number(&mut self.shape_numbers)?).ok()?)?;
         for name in shape {
             if let Some(value) = take_optional(&mut self.header_lengths, &mut self.header_values)? {
-                self.newest[*name] = value;
+                self.newest[*name] = Newest { bytes: value, shared: None };
             }
-            header(self.names[*name], self.newest[*name]);
+            header(&self.names[*name], &mut self.newest[*name]);
         }
         Some((key, value))
     }
@@ -212,10 +229,9 @@ impl<'a> Decoder<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
-    fn write(key: Option<&[u8]>, value: Option<&[u8]>, headers: &[(&str, &[u8])]) -> Write {
-        let headers = headers.iter().map(|(name, value)| Header { name: (*name).to_owned(), value: value.to_vec() });
+    fn write(key: Option<&[u8]>, value: Option<&[u8]>, headers: &[(&'static str, &[u8])]) -> Write {
+        let headers = headers.iter().map(|(name, value)| Header { name: (*name).into(), value: value.to_vec().into() });
         Write {
             topic: Arc::from("topic"),
             placement: crate::write::Placement::ByKey,
@@ -250,9 +266,9 @@ mod tests {
             .map(|_| {
                 let key = random.bool().then(|| text(random));
                 let value = random.bool().then(|| text(random));
-                let headers: Vec<(&str, Vec<u8>)> =
+                let headers: Vec<(&'static str, Vec<u8>)> =
                     (0..random.usize(0..4)).map(|_| (["a", "b", "é", ""][random.usize(..4)], text(random))).collect();
-                let headers: Vec<(&str, &[u8])> =
+                let headers: Vec<(&'static str, &[u8])> =
                     headers.iter().map(|(name, value)| (*name, value.as_slice())).collect();
                 write(key.as_deref(), value.as_deref(), &headers)
             })

@@ -20,10 +20,12 @@ mod snapshots;
 mod source;
 mod stage_runner;
 mod store;
+mod stored;
 #[cfg(test)]
 mod testing;
 
 pub use maintenance::MaintenanceReport;
+pub use stored::stored_states;
 
 use crate::bus::{Bus, Lag, ReadFrom, RecordReader, Source, StageOptions};
 use crate::error::BusError;

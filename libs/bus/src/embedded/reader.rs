@@ -86,4 +86,8 @@ impl RecordReader for EmbeddedReader {
             self.topic.grew.wait_past(seen, left.min(self.store.options.poll_interval));
         }
     }
+
+    fn reached(&self) -> Result<Vec<i64>, BusError> {
+        Ok(self.positions.clone())
+    }
 }

@@ -144,6 +144,12 @@ fn prepare_writer(connection: &mut Connection, options: &EmbeddedOptions) -> rus
     Ok(Ok(()))
 }
 
+/// Whether a file is an embedded log of this layout.
+pub(super) fn is_ours(connection: &Connection) -> rusqlite::Result<bool> {
+    let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    Ok(number("application_id")? == APPLICATION_ID && number("user_version")? == SCHEMA_VERSION)
+}
+
 /// Opens a connection that only reads.
 pub(super) fn open_reader(path: &Path, options: &EmbeddedOptions) -> Result<Connection, BusError> {
     let open = || {

@@ -3,12 +3,13 @@
 //! leaves the snapshot before as it was.
 
 use super::failure::backend;
-use super::log;
 use super::store::{Store, Topic};
+use super::{log, stored};
 use crate::crash_point::CrashPoint;
 use crate::error::BusError;
-use crate::snapshot::{Assembly, Head, Slice, Slices, SnapshotOf};
+use crate::snapshot::{Assembly, Head, Slice, Slices, SnapshotOf, stored_schema};
 use crate::stage::StageFactory;
+use crate::state_schema::StateSchema;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 /// The snapshots of a group's state of one partition.
@@ -163,6 +164,13 @@ impl<'a> PartitionSnapshots<'a> {
         );
         self.reject(generation)?;
         Ok(None)
+    }
+
+    /// What the snapshot was made by, whether or not it can be used; `None` without one that says so.
+    pub(super) fn made_by(&self, connection: &Connection) -> Result<Option<StateSchema>, BusError> {
+        let head = stored::head(connection, self.group, self.topic, self.partition)
+            .map_err(|e| backend(&format!("cannot read the snapshot of {}", self.of.identity), &e))?;
+        Ok(head.and_then(|head| stored_schema(&head).ok()))
     }
 
     fn find(&self, connection: &Connection, committed: i64) -> rusqlite::Result<Option<Found>> {

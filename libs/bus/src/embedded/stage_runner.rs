@@ -148,7 +148,11 @@ impl<'a> StageRunner<'a> {
             batch_records_max: self.options.batch_records_max,
         };
         if let Some(restored) = restoring.partition(partition, self.shutdown)? {
+            let is_to_be_stored = restored.is_to_be_stored;
             self.running.insert(partition, restored);
+            if is_to_be_stored {
+                self.snapshot(partition);
+            }
         }
         Ok(())
     }

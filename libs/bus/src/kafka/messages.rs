@@ -17,8 +17,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) fn consumed(topic: &Arc<str>, message: &BorrowedMessage<'_>) -> ConsumedRecord {
     let headers = message.headers().map(|headers| {
         let header = |h: rdkafka::message::Header<'_, &[u8]>| Header {
-            name: h.key.to_owned(),
-            value: h.value.unwrap_or_default().to_vec(),
+            name: Arc::<str>::from(h.key).into(),
+            value: Arc::<[u8]>::from(h.value.unwrap_or_default()).into(),
         };
         headers.iter().map(header).collect()
     });

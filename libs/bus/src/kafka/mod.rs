@@ -27,6 +27,7 @@ mod snapshot_file;
 mod token;
 
 pub use options::KafkaOptions;
+pub use snapshot_file::stored_states;
 
 use crate::bus::{Bus, Lag, ReadFrom, RecordReader, Source, StageOptions};
 use crate::error::BusError;

@@ -141,7 +141,7 @@ impl Producer for ClientProducer {
     fn send(&self, index: usize, place: &Place, write: &Write) -> Result<(), CallFailed> {
         let headers =
             write.headers.iter().fold(OwnedHeaders::new_with_capacity(write.headers.len()), |headers, header| {
-                headers.insert(Header { key: &header.name, value: Some(&header.value) })
+                headers.insert(Header { key: &header.name, value: Some(header.value.as_slice()) })
             });
         let topic = self.options.prefixed(&place.topic);
         let mut message: BaseRecord<'_, [u8], [u8], usize> =

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 pub(super) struct KafkaReader {
     log: ClientLog,
+    /// Offset that it began with, by partition; `None` where nothing of it is to be read.
+    starts: Vec<Option<i64>>,
     /// By partition, whether its end was reached and nothing came since, or nothing of it is to be read.
     ended: Vec<bool>,
 }
@@ -34,7 +36,8 @@ impl KafkaReader {
             })
             .collect::<Result<_, BusError>>()?;
         log.assign(&starts)?;
-        Ok(Self { log, ended: (0..partitions).map(|partition| !is_read(&partition)).collect() })
+        let starts: Vec<Option<i64>> = (0..partitions).map(|partition| starts.get(&partition).copied()).collect();
+        Ok(Self { log, ended: starts.iter().map(Option::is_none).collect(), starts })
     }
 }
 
@@ -65,5 +68,13 @@ impl RecordReader for KafkaReader {
         }
         let caught_up = records.len() < records_max && self.ended.iter().all(|ended| *ended);
         Ok((records, if caught_up { CaughtUp::Yes } else { CaughtUp::No }))
+    }
+
+    fn reached(&self) -> Result<Vec<i64>, BusError> {
+        let of_partition = |(partition, start): (u32, &Option<i64>)| match start {
+            None => Ok(i64::MAX),
+            Some(start) => self.log.reached(partition, *start),
+        };
+        (0..).zip(&self.starts).map(of_partition).collect()
     }
 }

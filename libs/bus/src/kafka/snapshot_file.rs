@@ -1,10 +1,15 @@
 //! Snapshots as files: the head, then each slice behind its length and checksum. One is written whole or not at all; a
 //! bad or foreign one is put aside.
 
+use super::options::KafkaOptions;
 use super::protocol::port::Snapshots;
 use crate::crash_point::CrashPoint;
+use crate::error::BusError;
 use crate::framing::put_bytes;
-use crate::snapshot::{Assembly, Head, SLICE_BYTES, Slice, Slices, SnapshotOf};
+use crate::snapshot::{Assembly, Head, SLICE_BYTES, Slice, Slices, SnapshotOf, stored_schema};
+use crate::state_schema::StateSchema;
+use crate::stored::StoredState;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -42,10 +47,15 @@ impl SnapshotFiles {
         SnapshotOf { identity: format!("{}/{partition}", self.identity), state_schema: self.state_schema.clone() }
     }
 
+    /// What a file says that its state was made by.
+    fn schema(&self, partition: u32) -> Result<StateSchema, String> {
+        let mut file = File::open(self.path(partition)).map_err(|e| e.to_string())?;
+        stored_schema(&head_of(&mut file)?)
+    }
+
     /// Offset and state of a file.
     fn read(&self, partition: u32, committed: i64, mut file: impl Read) -> Result<(i64, Vec<u8>), String> {
-        let length = read_number(&mut file)?;
-        let head = read_bytes(&mut file, length as usize)?;
+        let head = head_of(&mut file)?;
         let mut assembly = Assembly::of(Head::decode(&self.of(partition), committed, &head)?);
         while assembly.wanted() > 0 {
             let (length, checksum) = (read_number(&mut file)?, read_number(&mut file)?);
@@ -60,6 +70,40 @@ impl SnapshotFiles {
         }
         assembly.finish()
     }
+}
+
+/// What this instance's folder holds of a group's states over a topic, by partition; `None` where it has no folder. No
+/// broker is asked, so what the log has is not known.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn stored_states(options: &KafkaOptions, group: &str, topic: &str) -> Result<Option<Vec<StoredState>>, BusError> {
+    let files =
+        SnapshotFiles::new(&options.state_dir, "", &options.prefixed(group), &options.prefixed(topic), String::new());
+    let found = match fs::read_dir(&files.folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        found => found.and_then(|entries| {
+            entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<Vec<OsString>>>()
+        }),
+    };
+    let names = found.map_err(|e| BusError::Backend {
+        context: format!("cannot read the snapshots in {}", files.folder.display()),
+        message: e.to_string(),
+        retryable: false,
+    })?;
+    let partition = |name: &OsString| -> Option<u32> {
+        let rest = name.to_str()?.strip_prefix(&files.topic)?.strip_prefix('-')?;
+        rest.strip_suffix(".snapshot")?.parse().ok()
+    };
+    let mut partitions: Vec<u32> = names.iter().filter_map(partition).collect();
+    partitions.sort_unstable();
+    let of = |partition: u32| StoredState { partition, schema: Some(files.schema(partition)), log: None };
+    Ok(Some(partitions.into_iter().map(of).collect()))
+}
+
+fn head_of(file: &mut impl Read) -> Result<Vec<u8>, String> {
+    let length = read_number(file)?;
+    read_bytes(file, length as usize)
 }
 
 fn write(file: &mut impl Write, of: &SnapshotOf, offset: i64, state: &[u8]) -> io::Result<()> {
@@ -102,6 +146,10 @@ impl Snapshots for SnapshotFiles {
         fs::rename(&temporary, &path)?;
         CrashPoint::KafkaSnapshotRenamed.pass();
         File::open(&self.folder)?.sync_all()
+    }
+
+    fn made_by(&self, partition: u32) -> Option<StateSchema> {
+        self.schema(partition).ok()
     }
 
     /// A bad one is renamed to `*.rejected`.
@@ -152,6 +200,7 @@ mod tests {
         assert_eq!(load(9), None);
         files.store(3, 7, b"one").expect("it is stored");
         files.store(3, 8, b"two").expect("it is stored");
+        assert_eq!((files.made_by(3), files.made_by(4)), (Some("schema-1".into()), None));
         assert_eq!(load(9), Some((b"two".to_vec(), 8)));
         assert_eq!(files.load(4, 9, |_| Ok(())), None, "another partition has its own");
 
@@ -163,6 +212,27 @@ mod tests {
 
         files.store(3, 12, b"ahead").expect("it is stored");
         assert_eq!(load(9), None, "ahead of the committed position");
+    }
+
+    #[test]
+    fn a_folder_says_what_its_snapshots_were_made_by() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = KafkaOptions {
+            state_dir: folder.path().to_owned(),
+            topic_prefix: "eu.".to_owned(),
+            ..KafkaOptions::default()
+        };
+        assert!(stored_states(&options, "group", "topic").expect("it can be looked for").is_none());
+        let schema = "counter 1\nwindow_s = 60";
+        let files = SnapshotFiles::new(folder.path(), "cluster", "eu.group", "eu.topic", schema.to_owned());
+        files.store(11, 7, b"state").expect("it is stored");
+        files.store(3, 7, b"state").expect("it is stored");
+        fs::write(files.path(3), b"torn").expect("it is damaged");
+        let states = stored_states(&options, "group", "topic").expect("it is readable").expect("it is there");
+        assert_eq!(states.iter().map(|state| state.partition).collect::<Vec<_>>(), [3, 11]);
+        assert!(matches!(states[0].schema, Some(Err(_))));
+        assert_eq!(states[1].schema, Some(Ok(schema.into())));
+        assert!(states.iter().all(|state| state.log.is_none()));
     }
 
     #[test]

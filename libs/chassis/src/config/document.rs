@@ -1,6 +1,7 @@
 //! The configuration file with the places of its keys.
 
 use super::ConfigError;
+use super::refusal::Refusal;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -80,9 +81,52 @@ impl Document {
         found.unwrap_or_default()
     }
 
+    /// `file:line` of what a refusal is about: the first of its keys that the file has in one of its sections, the last
+    /// of these first; else the last section that the file has.
+    pub(crate) fn place_of_refusal(&self, refusal: &Refusal<'_>) -> Option<String> {
+        let tables = self.tables();
+        let sections: Vec<_> = refusal.sections.iter().rev().filter_map(|section| at(&tables, section)).collect();
+        let in_sections = |key: &&str| {
+            let mut tables = sections.iter().filter_map(|(_, section)| section.as_table());
+            tables.find_map(|table| offset_of(table, key))
+        };
+        let offset = refusal.keys.iter().find_map(in_sections).or(sections.first().map(|found| found.0))?;
+        Some(self.place(offset))
+    }
+
     /// Whether a section has a key.
     pub(crate) fn has_key(&self, section: &str, path: &[String]) -> bool {
         self.section(section).is_some_and(|v| v.get_ref().as_table().is_some_and(|table| has_key(table, path)))
+    }
+}
+
+/// Offset and value of what stands at a dotted path. A name may have dots of its own.
+fn at<'t, 'i>(table: &'t DeTable<'i>, dotted: &str) -> Option<(usize, &'t DeValue<'i>)> {
+    table.iter().find_map(|(key, value)| match dotted.strip_prefix(&**key.get_ref())? {
+        "" => Some((key.span().start, value.get_ref())),
+        deeper => at(value.get_ref().as_table()?, deeper.strip_prefix('.')?),
+    })
+}
+
+/// Offset of a key at that dotted path, or of the only one of that name further down. What holds other keys is none.
+fn offset_of(table: &DeTable<'_>, key: &str) -> Option<usize> {
+    if let Some((offset, value)) = at(table, key)
+        && !value.is_table()
+    {
+        return Some(offset);
+    }
+    let mut found = Vec::new();
+    named(table, key, &mut found);
+    (found.len() == 1).then(|| found[0])
+}
+
+fn named(table: &DeTable<'_>, name: &str, found: &mut Vec<usize>) {
+    for (key, value) in table {
+        match value.get_ref().as_table() {
+            Some(deeper) => named(deeper, name, found),
+            None if &**key.get_ref() == name => found.push(key.span().start),
+            None => {}
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use super::ConfigError;
 use super::document::Document;
 use super::environment::Override;
 use super::nearest::{hint, near};
+use super::refusal::Refusal;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, Deserializer};
 use std::cell::RefCell;
@@ -99,6 +100,19 @@ impl Loader {
         self.refuse(misspelt)
     }
 
+    /// A refusal of what was read from here, behind the place of the key or section that it names, where it names one
+    /// that is not left at its default.
+    pub fn placed(&self, refusal: anyhow::Error) -> anyhow::Error {
+        let text = format!("{refusal:#}");
+        let named = Refusal::read(&text);
+        let change = self.overrides.iter().find(|change| named.is_about(&change.section, &change.path));
+        let in_file = || self.document.as_ref().and_then(|document| document.place_of_refusal(&named));
+        match change.map(Override::place).or_else(in_file) {
+            Some(place) => refusal.context(place),
+            None => refusal,
+        }
+    }
+
     /// Refuses the first section for which there is a hint.
     fn refuse(&self, hint_for: impl Fn(&str) -> Option<String>) -> Result<(), ConfigError> {
         let in_file = self.document.iter().flat_map(|d| d.sections().into_iter().map(|(s, at)| (s, d.place(at))));
@@ -168,13 +182,15 @@ fn apply<T: Default + Serialize + DeserializeOwned>(
     Err(value_error(told.unwrap_or(&problem).to_owned()))
 }
 
-/// What does not fit, with its place. What a table says that is read with [`read_strictly`] begins with one of its keys.
+/// What does not fit, with its place. What a table says that is read with [`read_strictly`] begins with one of its keys,
+/// or, where a section is read table by table, with one of the section's.
 fn misfit(document: &Document, section: &str, offset: usize, message: &str) -> ConfigError {
     let (mut place, mut path) = (document.place(offset), document.path_at(section, offset));
     let mut problem = message;
     if let Some((key, rest)) = message.split_once(": ") {
-        let named: Vec<String> = path.iter().cloned().chain(key.split('.').map(str::to_owned)).collect();
-        if document.has_key(section, &named[..=path.len()]) {
+        let named: Vec<String> = key.split('.').map(str::to_owned).collect();
+        let readings = [([path.as_slice(), named.as_slice()].concat(), path.len()), (named, 0)];
+        if let Some((named, _)) = readings.into_iter().find(|(named, at)| document.has_key(section, &named[..=*at])) {
             (place, problem) = (document.place_of_key(section, &named), rest);
             path = named;
         }

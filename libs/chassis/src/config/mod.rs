@@ -9,13 +9,16 @@ mod fleets;
 mod groups;
 mod loader;
 mod nearest;
+mod parts;
 mod prices;
+mod refusal;
 mod secret;
 
 pub use fleets::{FleetConfig, FleetsConfig, FleetsSection, fleets};
 pub use groups::{GroupConfig, GroupsConfig, GroupsSection, selector};
 pub use loader::{Loader, defaults_toml, read_strictly};
 pub use nearest::{hint, nearest_name};
+pub use parts::{PartKind, PartType, Parts};
 pub use prices::{InstanceTypeConfig, PricesConfig};
 pub use secret::Secret;
 

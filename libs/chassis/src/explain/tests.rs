@@ -7,7 +7,7 @@ use prescale_bus::{Cleanup, OutputRecord, TopicSpec};
 use prescale_contracts::{Contract, Envelope};
 use prescale_domain::governor::{Effect, FleetRecord, Proposer, Said, Scope, StandingOrder};
 use prescale_domain::kpi::{CPU_CORES_USED, KpiName, MEMORY_BYTES};
-use prescale_domain::policy::{Cost, Policy, Rules, Threshold};
+use prescale_domain::policy::{Cost, Rules, Threshold};
 use prescale_domain::prediction::{HorizonForecast, Interval, ResourceForecast};
 use prescale_domain::quantiles::Quantiles;
 use prescale_domain::sample::{Capacity, Platform};
@@ -68,14 +68,14 @@ fn prediction(seconds: i64) -> Prediction {
             memory_bytes_per_replica: 8.0 * GIB,
             instance_type: None,
         }),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 
 fn threshold(change: fn(&mut Threshold)) -> Rules {
     let mut threshold = Threshold::default();
     change(&mut threshold);
-    Rules { policy: Policy::Threshold(threshold), ..Rules::default() }
+    Rules { policy: threshold.into(), ..Rules::default() }
 }
 
 fn usual() -> Rules {
@@ -345,7 +345,7 @@ fn every_alternative_is_listed_once_with_its_cost() {
     assert!((parts.iter().sum::<f64>() - cost["total"].as_f64().unwrap()).abs() < 1e-9, "{cost:#}");
     assert!(cost["worth"]["spare_core_h"].as_f64().is_some_and(|spare| spare > 0.0), "{cost:#}");
 
-    let by_price = Rules { policy: Policy::Cost(Cost::default()), ..Rules::default() };
+    let by_price = Rules { policy: Cost::default().into(), ..Rules::default() };
     let (_, json) = predicted(by_price.clone(), &[0]).ask(by_price, None);
     let list = json["newest_decision"]["alternatives"].as_array().unwrap();
     let priced: Vec<&Value> = list.iter().filter(|of| of["of"] == "capacity").collect();

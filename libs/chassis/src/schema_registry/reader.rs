@@ -82,4 +82,14 @@ impl RecordReader for RegistryReader {
         let released = self.release(records_max);
         Ok((released, if self.held.is_empty() { self.caught_up } else { CaughtUp::No }))
     }
+
+    fn reached(&self) -> Result<Vec<i64>, BusError> {
+        let mut reached = self.inner.reached()?;
+        for held in &self.held {
+            if let Some(offset) = reached.get_mut(held.partition as usize) {
+                *offset = held.offset.min(*offset);
+            }
+        }
+        Ok(reached)
+    }
 }

@@ -5,7 +5,7 @@
 use super::ids::{Ids, Judgement, Waited, Waiter, unknown_schema};
 use super::known::Place;
 use crate::stage::UNDECODABLE;
-use prescale_bus::{ConsumedRecord, Outcome, OutputRecord, Rejection, Stage, StageFactory, StageFailure};
+use prescale_bus::{ConsumedRecord, Outcome, OutputRecord, Reach, Rejection, Stage, StageFactory, StageFailure};
 use prescale_contracts::interchange::{schema_id, with_schema_id};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -69,6 +69,10 @@ impl StageFactory for RegistryFactory {
         self.inner.state_schema()
     }
 
+    fn reach(&self) -> Vec<Reach> {
+        self.inner.reach()
+    }
+
     fn keeps_state(&self) -> bool {
         self.inner.keeps_state()
     }
@@ -121,6 +125,10 @@ impl Stage for RegistryStage {
 
     fn snapshot(&self) -> Vec<u8> {
         self.inner.snapshot()
+    }
+
+    fn repeated_under_other_terms(&mut self) {
+        self.inner.repeated_under_other_terms();
     }
 }
 

@@ -71,7 +71,7 @@ fn sample(minute: i64) -> Sample {
         step_s: 60,
         kpis: Vec::new(),
         capacity: None,
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 

@@ -185,7 +185,7 @@ impl Wire for Action {
                 .map(|(i, evidence)| evidence.into_domain().within_item("evidence", i))
                 .collect::<Result<_, _>>()?,
             reasons: self.reasons.into_iter().map(|r| domain::Reason { rule: r.rule.into(), text: r.text }).collect(),
-            platform: self.platform.into(),
+            platform: self.platform.into_domain()?,
         })
     }
 }
@@ -285,7 +285,7 @@ impl Wire for ActionResult {
             before: self.before.into_domain().within("before")?,
             after: self.after.into_domain().within("after")?,
             price_per_h: self.price_per_h,
-            platform: self.platform.into(),
+            platform: self.platform.into_domain()?,
         })
     }
 }

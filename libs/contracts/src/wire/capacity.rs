@@ -2,40 +2,23 @@
 
 use super::check;
 use crate::mirror::Fault;
+use crate::names::{Name, shared};
 use prescale_domain::sample as domain;
 use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Copy, Serialize, Deserialize)]
-pub(crate) enum Platform {
-    #[serde(rename = "OBSERVED_ONLY")]
-    ObservedOnly,
-    #[serde(rename = "SIMULATED")]
-    Simulated,
-    #[serde(rename = "KUBERNETES")]
-    Kubernetes,
-    #[serde(rename = "OPENSTACK")]
-    OpenStack,
-}
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Platform(Name);
 
 impl From<domain::Platform> for Platform {
     fn from(platform: domain::Platform) -> Self {
-        match platform {
-            domain::Platform::ObservedOnly => Self::ObservedOnly,
-            domain::Platform::Simulated => Self::Simulated,
-            domain::Platform::Kubernetes => Self::Kubernetes,
-            domain::Platform::OpenStack => Self::OpenStack,
-        }
+        Self(Name(shared(platform.as_str())))
     }
 }
 
-impl From<Platform> for domain::Platform {
-    fn from(platform: Platform) -> Self {
-        match platform {
-            Platform::ObservedOnly => Self::ObservedOnly,
-            Platform::Simulated => Self::Simulated,
-            Platform::Kubernetes => Self::Kubernetes,
-            Platform::OpenStack => Self::OpenStack,
-        }
+impl Platform {
+    pub(crate) fn into_domain(self) -> Result<domain::Platform, Fault> {
+        domain::Platform::new(&self.0).map_err(|e| Fault::new("platform", e.to_string()))
     }
 }
 

@@ -366,7 +366,7 @@ impl Wire for Fingerprint {
             feature_schema_hash: self.feature_schema_hash.0,
             kpis: self.kpis.into_iter().map(KpiFingerprint::into_domain).collect(),
             capacity: self.capacity.map(Capacity::into_domain).transpose().within("capacity")?,
-            platform: self.platform.into(),
+            platform: self.platform.into_domain()?,
         })
     }
 }

@@ -316,7 +316,7 @@ impl Wire for Prediction {
             signals: self.signals.into_iter().map(Signal::into_domain).collect(),
             earlier: self.earlier.into_iter().map(Reading::into_domain).collect(),
             capacity: self.capacity.map(Capacity::into_domain).transpose().within("capacity")?,
-            platform: self.platform.into(),
+            platform: self.platform.into_domain()?,
         })
     }
 }

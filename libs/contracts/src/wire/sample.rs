@@ -119,7 +119,7 @@ impl Wire for Sample {
                 .map(|(i, kpi)| kpi.into_domain().within_item("kpis", i))
                 .collect::<Result<_, _>>()?,
             capacity: self.capacity.map(Capacity::into_domain).transpose().within("capacity")?,
-            platform: self.platform.into(),
+            platform: self.platform.into_domain()?,
         })
     }
 }

@@ -81,7 +81,7 @@ pub struct Exemplars(BTreeMap<u64, Exemplar>);
 impl Exemplars {
     /// Whether a series of that name would be kept.
     pub fn wants(&self, workload: &WorkloadId) -> bool {
-        let hash = hash_of(workload);
+        let hash = workload.hash64();
         let greatest = self.0.last_key_value().map(|(greatest, _)| *greatest);
         self.0.len() < EXEMPLARS_MAX || greatest.is_some_and(|greatest| hash <= greatest)
     }
@@ -89,7 +89,7 @@ impl Exemplars {
     /// Keeps a series, as of `bin`, in place of what is known of it.
     pub fn keep(&mut self, workload: &WorkloadId, bin: i64, traits: Traits, corrections: Corrections) {
         self.0.retain(|_, exemplar| exemplar.bin >= bin - STALE_BINS);
-        self.0.insert(hash_of(workload), Exemplar { workload: workload.clone(), bin, traits, corrections });
+        self.0.insert(workload.hash64(), Exemplar { workload: workload.clone(), bin, traits, corrections });
         if self.0.len() > EXEMPLARS_MAX {
             self.0.pop_last();
         }
@@ -114,6 +114,14 @@ impl Exemplars {
             }),
         };
         Some((corrections, nearest.into_iter().map(|exemplar| exemplar.workload.clone()).collect()))
+    }
+
+    /// Has other horizons: each with how the one in that place is corrected.
+    pub fn rearrange(&mut self, places: &[Option<usize>]) {
+        for Exemplar { corrections: Corrections { trackers, .. }, .. } in self.0.values_mut() {
+            let of = |place: &Option<usize>| place.and_then(|place| trackers.get(place)).copied().unwrap_or_default();
+            *trackers = places.iter().map(of).collect();
+        }
     }
 
     /// Bytes on the heap.
@@ -158,18 +166,6 @@ fn mean_trackers(nearest: &[&Exemplar]) -> Option<Vec<[Tracker; 2]>> {
     let is_alike = all.iter().all(|trackers| trackers.len() == horizons);
     let mean = |horizon: usize| [0, 1].map(|s| Tracker::mean(all.iter().map(|trackers| &trackers[horizon][s])));
     is_alike.then(|| (0..horizons).map(mean).collect())
-}
-
-/// FNV-1a (Fowler, Noll, Vo; draft-eastlake-fnv), with the finaliser of MurmurHash3 (Appleby), without which names
-/// that differ in their last letters alone have hashes near each other.
-fn hash_of(workload: &WorkloadId) -> u64 {
-    let begin = 0xcbf2_9ce4_8422_2325;
-    let fold = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    let mut hash = workload.as_str().bytes().fold(begin, fold);
-    for factor in [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53] {
-        hash = (hash ^ (hash >> 33)).wrapping_mul(factor);
-    }
-    hash ^ (hash >> 33)
 }
 
 #[cfg(test)]

@@ -73,6 +73,26 @@ impl Pools {
         Self { resources, horizons, pools: vec![ScorePool::default(); count], factors }
     }
 
+    /// Those of other resources and horizons: each has the pools of the one that was in that place, or none yet.
+    #[must_use]
+    pub fn rearranged(&self, resources: &[Option<usize>], horizons: &[Option<usize>]) -> Self {
+        let mut pools = Self::new(resources.len(), horizons.len());
+        let factors = Arc::make_mut(&mut pools.factors);
+        for (family, statistic) in Family::ALL.into_iter().flat_map(|f| Statistic::ALL.map(|s| (f, s))) {
+            for (resource, resource_before) in known(resources) {
+                for (horizon, horizon_before) in known(horizons) {
+                    let now = PoolKey { family, version: 0, resource, horizon, statistic };
+                    let before = PoolKey { resource: resource_before, horizon: horizon_before, ..now };
+                    let to = place(now, resources.len(), horizons.len());
+                    let from = place(before, self.resources, self.horizons);
+                    pools.pools[to].clone_from(&self.pools[from]);
+                    factors[to] = self.factors[from];
+                }
+            }
+        }
+        pools
+    }
+
     /// Adds a forecast's scores; those of an earlier version than the newest that was scored say nothing any more.
     pub fn push(&mut self, key: PoolKey, scores: Scores) {
         let place = place(key, self.resources, self.horizons);
@@ -101,6 +121,11 @@ impl Spreads {
     pub fn of(&self, key: PoolKey) -> Spread {
         self.factors[place(key, self.resources, self.horizons)].of(key.version)
     }
+}
+
+/// Those that were somewhere before, each with where.
+fn known(places: &[Option<usize>]) -> impl Iterator<Item = (usize, usize)> {
+    places.iter().enumerate().filter_map(|(now, before)| Some((now, (*before)?)))
 }
 
 fn place(key: PoolKey, resources: usize, horizons: usize) -> usize {
@@ -139,6 +164,10 @@ mod tests {
         assert_eq!(pools.spreads().of(other), Spread::NONE);
         let restored: Pools = bitcode::decode(&bitcode::encode(&pools)).unwrap();
         assert_eq!(restored, pools);
+        let moved = pools.rearranged(&[None, None, Some(1)], &[Some(2), None]);
+        let at = |resource, horizon| moved.spreads().of(PoolKey { resource, horizon, ..key });
+        assert_eq!([at(2, 0), at(2, 1), at(0, 0)], [Spread { lower: 3.0, upper: 2.0 }, Spread::NONE, Spread::NONE]);
+        assert_eq!(moved.rearranged(&[None, Some(2)], &[None, None, Some(0)]), pools);
     }
 
     #[test]

@@ -77,6 +77,13 @@ impl<M: Copy> SeriesCalibration<M> {
         self.records.resize(horizons_bins.len(), [Record::default(); 2]);
     }
 
+    /// Has other horizons: each goes on with how the one in that place did, and what is pending is forgotten.
+    pub fn rearrange(&mut self, places: &[Option<usize>], horizons_bins: &[usize]) {
+        let of = |place: &Option<usize>| place.and_then(|place| self.records.get(place)).copied().unwrap_or_default();
+        self.records = places.iter().map(of).collect();
+        self.start(horizons_bins);
+    }
+
     /// Closes a bin, which is still the open one of `demand`: scores what was forecast for it, handing
     /// out each forecast's maker, horizon (its index), statistic and scores, and lets the newest
     /// forecast wait for its truth if it was made as of this bin. Gives what an alarm of drift led to;

@@ -46,12 +46,32 @@ impl CapacitySchedule {
         self.coming.iter().filter(move |(from, _)| *from > at)
     }
 
+    /// What serves costs from `begin` to `end`, by the price of a capacity for an hour; `None` where one has no price.
+    pub fn cost(
+        &self,
+        begin: EventTime,
+        end: EventTime,
+        price_per_h: impl Fn(&Capacity) -> Option<f64>,
+    ) -> Option<f64> {
+        let (mut at, mut serving, mut cost) = (begin, self.at(begin), 0.0);
+        for (from, next) in self.coming_after(begin).filter(|(from, _)| *from < end) {
+            cost += price_per_h(serving)? * from.hours_since(at);
+            (at, serving) = (*from, next);
+        }
+        Some(cost + price_per_h(serving)? * end.hours_since(at))
+    }
+
     /// Forgets what no longer serves at `at`.
     pub fn settle(&mut self, at: EventTime) {
         let past = self.coming.partition_point(|(from, _)| *from <= at);
         if let Some((_, capacity)) = self.coming.drain(..past).next_back() {
             self.serving = capacity;
         }
+    }
+
+    /// Bytes on the heap, names of instance types apart.
+    pub fn heap_bytes(&self) -> usize {
+        self.coming.capacity() * size_of::<(EventTime, Capacity)>()
     }
 }
 
@@ -75,5 +95,18 @@ mod tests {
         assert_eq!(schedule.coming_after(at(120)).count(), 1);
         schedule.felt(at(130), capacity(9));
         assert_eq!([130, 149, 150].map(|t| schedule.at(at(t)).replicas), [9, 9, 3]);
+    }
+
+    #[test]
+    fn each_capacity_costs_for_as_long_as_it_serves() {
+        let at = EventTime::from_s;
+        let mut schedule = CapacitySchedule::new(capacity(4));
+        schedule.change(at(1800), capacity(8));
+        let per_replica = |c: &Capacity| (c.replicas < 9).then_some(f64::from(c.replicas));
+        assert_eq!(schedule.cost(at(0), at(3600), per_replica), Some(2.0 + 4.0));
+        assert_eq!(schedule.cost(at(1800), at(3600), per_replica), Some(4.0));
+        schedule.change(at(2700), capacity(9));
+        assert_eq!(schedule.cost(at(0), at(2700), per_replica), Some(2.0 + 2.0));
+        assert_eq!(schedule.cost(at(0), at(3600), per_replica), None, "one of them has no price");
     }
 }

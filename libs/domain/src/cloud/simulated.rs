@@ -4,6 +4,7 @@ use super::{CapacitySchedule, PriceList};
 use crate::action::{Action, ActionOutcome, ActionResult, Mechanism};
 use crate::sample::Capacity;
 use crate::time::EventTime;
+use crate::wording::{bytes, cores};
 use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
 use std::collections::BTreeMap;
@@ -209,8 +210,9 @@ impl Tenant {
                 match rules.prices.instance_type(name) {
                     None => Some(format!("there is no instance type {name:?}")),
                     Some(t) if t.capacity(wanted.replicas) != *wanted => Some(format!(
-                        "instance type {name:?} has {} cores and {} bytes, not what is asked for",
-                        t.cpu_cores, t.memory_bytes
+                        "instance type {name:?} has {} and {}, not what is asked for",
+                        cores(t.cpu_cores),
+                        bytes(t.memory_bytes)
                     )),
                     Some(t) if !t.is_available && now.instance_type != wanted.instance_type => {
                         Some(format!("instance type {name:?} is not available"))

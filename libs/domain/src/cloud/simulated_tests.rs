@@ -116,6 +116,9 @@ fn what_the_mechanism_cannot_do_is_refused_for_good() {
     scarce.prices.instance_types.iter_mut().for_each(|t| t.is_available = false);
     let refused = apply(&mut SimulatedCloud::default(), &scarce, "a", &taken);
     assert!(matches!(refused.outcome, ActionOutcome::Failed { retryable: false, .. }), "{refused:?}");
+    let refused = apply(&mut SimulatedCloud::default(), &rules, "a", &mismatched);
+    let ActionOutcome::Failed { why, .. } = &refused.outcome else { panic!("{refused:?}") };
+    assert_eq!(why, "instance type \"general-4\" has 4 cores and 16 GiB, not what is asked for");
     for impossible in [other_size, unlisted, mismatched] {
         let result = apply(&mut SimulatedCloud::default(), &rules, "a", &impossible);
         assert!(matches!(result.outcome, ActionOutcome::Failed { retryable: false, .. }), "{result:?}");

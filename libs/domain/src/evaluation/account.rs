@@ -80,6 +80,15 @@ impl Account {
         over
     }
 
+    /// Bytes on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.held.as_ref().map_or(0, |held| {
+            let Held { capacity, plan, plan_sizes, reactive, rule } = held;
+            let loops: usize = [capacity, plan, reactive].iter().map(|held| held.heap_bytes()).sum();
+            loops + plan_sizes.heap_bytes() + rule.heap_bytes()
+        })
+    }
+
     /// Takes in what was measured at an instant.
     fn take_in(&mut self, terms: &OwnTerms<'_>, moment: &Moment<'_>, over: &mut Vec<Outcome>) {
         let (at, prediction) = (moment.at(), moment.prediction());
@@ -128,7 +137,7 @@ impl Account {
                 came.cost = came.cost.zip(cost).map(|(sum, more)| sum + more);
             }
             if is_censored {
-                hour.censored += hours(at, until);
+                hour.censored += until.hours_since(at);
             }
             at = until;
         }
@@ -203,22 +212,13 @@ impl Held {
     /// What capacity, plan and reactive rule cost in a time in which `served` was the capacity; `None` without a price.
     fn costs(&self, terms: &OwnTerms<'_>, served: &Capacity, (begin, end): (EventTime, EventTime)) -> [Option<f64>; 3] {
         let price = |capacity: &Capacity| terms.price_per_h(capacity);
-        let of_capacity = price(served).map(|price_per_h| price_per_h * hours(begin, end));
+        let of_capacity = price(served).map(|price_per_h| price_per_h * end.hours_since(begin));
         let mut of_reactive = Some(0.0);
         self.reactive.pieces(begin, end, |hours, cores| {
             let more = price(&with_cores(served, cores)).map(|price_per_h| price_per_h * hours);
             of_reactive = of_reactive.zip(more).map(|(sum, more)| sum + more);
         });
-        [of_capacity, self.cost_of_plan(terms, begin, end), of_reactive]
-    }
-
-    fn cost_of_plan(&self, terms: &OwnTerms<'_>, begin: EventTime, end: EventTime) -> Option<f64> {
-        let (mut at, mut serving, mut cost) = (begin, self.plan_sizes.at(begin), 0.0);
-        for (from, next) in self.plan_sizes.coming_after(begin).filter(|(from, _)| *from < end) {
-            cost += terms.price_per_h(serving)? * hours(at, *from);
-            (at, serving) = (*from, next);
-        }
-        Some(cost + terms.price_per_h(serving)? * hours(at, end))
+        [of_capacity, self.plan_sizes.cost(begin, end, price), of_reactive]
     }
 }
 
@@ -229,10 +229,6 @@ fn with_cores(capacity: &Capacity, cores: f64) -> Capacity {
     }
     let cpu_cores_per_replica = cores / f64::from(capacity.replicas.max(1));
     Capacity { cpu_cores_per_replica, instance_type: None, ..capacity.clone() }
-}
-
-fn hours(from: EventTime, to: EventTime) -> f64 {
-    (to.as_ms() - from.as_ms()) as f64 / (f64::from(HOUR_S) * 1000.0)
 }
 
 impl Hour {

@@ -3,7 +3,7 @@
 use super::{Evaluation, Outcome, Terms};
 use crate::kpi::CPU_CORES_USED;
 use crate::policy::fixtures::{forecast, workload};
-use crate::policy::{Policy, Rules, Threshold};
+use crate::policy::{Rules, Threshold};
 use crate::prediction::{Prediction, ResourceForecast};
 use crate::resource::Resource;
 use crate::sample::{Capacity, Platform};
@@ -19,7 +19,7 @@ pub(super) fn terms() -> Terms {
 
 /// Rules that decide often: nothing slows the threshold down.
 pub(super) fn quick_rules(lead_time_s: u32) -> Rules {
-    let mut rules = Rules { policy: Policy::Threshold(Threshold::default()), ..Rules::default() };
+    let mut rules = Rules { policy: Threshold::default().into(), ..Rules::default() };
     rules.forecast.lead_time_s = lead_time_s;
     rules.forecast.resources = vec![Resource::Cpu];
     let pace = &mut rules.guardrails.pace;
@@ -52,7 +52,7 @@ pub(super) fn seen(name: &str, at_s: i64, demand: Option<f64>, cores: Option<f64
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: cores.map(one_of),
-        platform: Platform::ObservedOnly,
+        platform: Platform::OBSERVED_ONLY,
     }
 }
 

@@ -4,10 +4,10 @@ use super::account::Account;
 use super::outcome::{Outcome, Terms};
 use crate::policy::{Decision, Planning};
 use crate::prediction::Prediction;
+use crate::slots::Slots;
 use crate::stream::silence::{Observed, SourceNumber, Sources};
 use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One partition's evaluation. It is a function of the predictions in their order and of the terms.
@@ -16,7 +16,7 @@ pub struct Evaluation {
     /// The same as the planner's of this partition.
     planning: Planning,
     sources: Sources,
-    pub(super) workloads: BTreeMap<WorkloadId, Kept>,
+    pub(super) workloads: Slots<Kept>,
 }
 
 /// What is kept of a workload.
@@ -43,7 +43,7 @@ impl Evaluation {
         let decision = self.planning.step(&terms.rules, prediction, prediction_id)?;
         let source = observed.source;
         let new = || Kept { source, account: Account::new(prediction.made_at) };
-        let kept = self.workloads.entry(prediction.workload.clone()).or_insert_with(new);
+        let kept = self.workloads.get_or_insert_with(&prediction.workload, new);
         kept.source = source;
         let lead_time_s = self.planning.lead_time_s(&terms.rules, prediction);
         let own = terms.of(&prediction.workload, &prediction.source, lead_time_s);
@@ -55,8 +55,15 @@ impl Evaluation {
     pub fn copy_workload(&mut self, from: &WorkloadId, to: &WorkloadId) {
         self.planning.copy_workload(from, to);
         if let Some(kept) = self.workloads.get(from).cloned() {
-            self.workloads.insert(to.clone(), kept);
+            self.workloads.insert(to, kept);
         }
+    }
+
+    /// Bytes that a workload takes, without what the allocator adds.
+    pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
+        let kept = self.workloads.get(workload)?;
+        let account = Slots::<Kept>::bytes_each() + kept.account.heap_bytes();
+        Some(self.planning.workload_bytes(workload)? + account)
     }
 
     fn forget_silent(&mut self, Observed { source, forget_before }: Observed) {

@@ -2,7 +2,7 @@
 
 use super::fixtures::{by, one_of, outcomes, quick_rules, seen, terms};
 use super::*;
-use crate::policy::fixtures::thinned;
+use crate::policy::fixtures::{thinned, workload};
 use crate::policy::{Decision, Rules};
 use crate::prediction::Prediction;
 use crate::sample::{Capacity, Platform};
@@ -67,7 +67,7 @@ fn the_capacity_is_as_the_chain_says_it_and_so_is_a_plan_that_is_carried_out() {
     assert_eq!(observed.sums.capacity.capacity_core_s, 5.0 * 1800.0);
     assert_eq!(observed.sums.capacity.changes, 1);
     assert_eq!(observed.sums.plan.capacity_core_s, 5.0 * 1800.0, "the planner goes on from there");
-    predictions.iter_mut().for_each(|p| p.platform = Platform::Simulated);
+    predictions.iter_mut().for_each(|p| p.platform = Platform::SIMULATED);
     let applied = outcomes(&mut Evaluation::default(), &terms, &predictions).remove(0);
     assert!(!applied.is_dry_run);
     assert_eq!(applied.sums.plan.capacity_core_s, applied.sums.capacity.capacity_core_s);
@@ -190,7 +190,7 @@ fn a_decision_serves_after_the_lead_time_that_it_was_made_with() {
         }
         let demand = if (step / 12) % 2 == 0 { 1.0 } else { 3.0 };
         let mut prediction = seen("a", 300 * step, Some(demand), None);
-        (prediction.platform, prediction.capacity) = (Platform::Simulated, Some(capacity.clone()));
+        (prediction.platform, prediction.capacity) = (Platform::SIMULATED, Some(capacity.clone()));
         let evaluated = evaluation.step(&terms, &prediction, &"p".into()).expect("each is newer");
         lead_times_s.extend(evaluated.outcomes.iter().map(|hour| hour.lead_time_s));
         if let Decision::Act(action) = evaluated.decision {
@@ -203,10 +203,22 @@ fn a_decision_serves_after_the_lead_time_that_it_was_made_with() {
     let dry = seen("b", at_s, Some(6.0), Some(2.0));
     let evaluated = evaluation.step(&terms, &dry, &"p".into()).expect("it is the first");
     let Decision::Act(action) = evaluated.decision else { panic!("it needs more") };
-    let held = evaluation.workloads[&dry.workload].account.held.as_ref().expect("the capacity is known");
+    let kept = evaluation.workloads.get(&dry.workload).expect("it is known");
+    let held = kept.account.held.as_ref().expect("the capacity is known");
     for ordered in [&held.plan, &held.reactive] {
         assert_eq!(ordered.capacity_at(EventTime::from_s(at_s + 599)), 2.0);
         assert_eq!(ordered.capacity_at(EventTime::from_s(at_s + 600)), ordered.ordered());
     }
     assert!(action.dry_run && held.plan.ordered() == action.desired.cpu_cores() && held.reactive.ordered() > 2.0);
+}
+
+#[test]
+fn a_workload_takes_at_most_12_kib() {
+    let (mut evaluation, terms) = (Evaluation::default(), terms());
+    let demand = |bin: u32| Some(2.0 + (std::f64::consts::TAU * f64::from(bin) / 288.0).sin());
+    let demands: Vec<Option<f64>> = (0..9 * 288).map(demand).collect();
+    assert_eq!(outcomes(&mut evaluation, &terms, &of(&demands, 4.0)).len(), 9 * 24 - 1);
+    let bytes = evaluation.workload_bytes(&workload("a")).expect("it is known");
+    println!("{bytes} bytes a workload");
+    assert!(bytes <= 12 * 1024, "{bytes}");
 }

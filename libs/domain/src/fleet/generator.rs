@@ -174,7 +174,7 @@ impl Fleet {
             step_s: self.settings.step_s,
             kpis,
             capacity: Some(capacity),
-            platform: Platform::Simulated,
+            platform: Platform::SIMULATED,
         }
     }
 

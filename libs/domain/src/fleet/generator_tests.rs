@@ -31,7 +31,7 @@ fn applied(workload: &WorkloadId, effective_at: EventTime, after: Capacity) -> A
         before: after.clone(),
         after,
         price_per_h: None,
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 
@@ -45,7 +45,7 @@ fn samples_are_valid_and_carry_what_they_should() {
     let samples = ticks(&fleet, &mut fleet.start(MONDAY), 300);
     for sample in &samples {
         crate::stream::validity::check(sample).unwrap();
-        assert_eq!((sample.step_s, &*sample.source, sample.platform), (60, "fleet:test", Platform::Simulated));
+        assert_eq!((sample.step_s, &*sample.source, sample.platform), (60, "fleet:test", Platform::SIMULATED));
         assert!(sample.kpis.len() == 9 || sample.kpis.len() == 6, "with and without requests");
         let capacity = sample.capacity.as_ref().unwrap();
         assert!(value(sample, kpi::CPU_CORES_USED).is_none_or(|v| v <= CPU_BURST * capacity.cpu_cores()));

@@ -171,6 +171,21 @@ impl Contest {
         self.round = None;
     }
 
+    /// Forgets the families that it is not between any more.
+    pub fn keep(&mut self, is_in: impl Fn(Family) -> bool) {
+        if let Some(round) = &mut self.round {
+            round.entries.retain(|entry| is_in(entry.family));
+        }
+        self.round.take_if(|round| round.entries.is_empty());
+        for (family, record) in Family::ALL.into_iter().zip(&mut self.records) {
+            if !is_in(family) {
+                *record = Record::default();
+            }
+        }
+        self.champion = self.champion.filter(|family| is_in(*family));
+        self.reigning = self.reigning.filter(|family| is_in(*family));
+    }
+
     /// Books a round that is through.
     fn settle(&mut self, round: &Round, reigning: Family) {
         if self.reigning.replace(reigning) != Some(reigning) {
@@ -311,6 +326,23 @@ mod tests {
             run(&mut contest, 4 * ROUNDS_MIN as usize, |_| vec![(Family::Gru, miss), (Family::LastValue, 1.0)]);
             assert_eq!(contest.champion().is_some(), stays, "{miss}");
         }
+    }
+
+    #[test]
+    fn a_champion_that_is_forgotten_is_none_and_another_can_win() {
+        let mut contest = Contest::default();
+        let misses = |_| vec![(Family::Gru, 2.0), (Family::LastValue, 1.0)];
+        run(&mut contest, ROUNDS_MIN as usize + 1, misses);
+        let before = contest.clone();
+        contest.keep(|_| true);
+        assert_eq!(contest, before);
+        contest.keep(|family| family != Family::LastValue);
+        assert_eq!((contest.champion(), contest.loss(Family::LastValue)), (None, None));
+        assert_eq!(contest.loss(Family::Gru), before.loss(Family::Gru));
+        run(&mut contest, ROUNDS_MIN as usize + 2, |_| vec![(Family::Gru, 2.0), (Family::Arima, 1.5)]);
+        assert_eq!(contest.champion(), Some(Family::Arima));
+        contest.keep(|_| false);
+        assert_eq!(contest.champion(), None);
     }
 
     #[test]

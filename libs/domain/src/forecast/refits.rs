@@ -26,11 +26,11 @@ pub struct Refits {
 }
 
 impl Refits {
-    /// Whether one is due as the open bin of `demand` is closed, the first one after `first_bins` bins
-    /// to [`SPREAD_BINS`] more. Asked once a bin.
-    pub fn are_due(&mut self, demand: &DemandSeries, first_bins: u64) -> bool {
+    /// Whether one is due as the open bin of `demand` is closed, the first one once `known_bins` bins of it are known,
+    /// `first_bins` to [`SPREAD_BINS`] more. Asked once a bin.
+    pub fn are_due(&mut self, demand: &DemandSeries, known_bins: usize, first_bins: u64) -> bool {
         let bins = demand.bins();
-        if self.next_bins == 0 && bins >= first_bins {
+        if self.next_bins == 0 && known_bins as u64 >= first_bins {
             self.next_bins = bins + offset_bins(demand);
         }
         let are_due = self.next_bins > 0 && bins >= self.next_bins;
@@ -63,7 +63,7 @@ mod tests {
     fn due_bins(seed: i64, unit: f64) -> Vec<u64> {
         let mut refits = Refits::default();
         let values: Vec<_> = (0..1200).map(|t| Some(unit * noise_of(seed + t))).collect();
-        let due = |bins: &usize| refits.are_due(&series(values[..*bins].iter().copied()), 300);
+        let due = |bins: &usize| refits.are_due(&series(values[..*bins].iter().copied()), *bins, 300);
         (1..=values.len()).filter(due).map(|bins| bins as u64).collect()
     }
 

@@ -46,7 +46,17 @@ impl Proposer {
         self.planning.copy_workload(from, to);
     }
 
-    /// Workloads that are remembered, in the order of their names.
+    /// As [`Planning::forget_published`].
+    pub fn forget_published(&mut self) {
+        self.planning.forget_published();
+    }
+
+    /// As [`Planning::workload_bytes`].
+    pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
+        self.planning.workload_bytes(workload)
+    }
+
+    /// Workloads that are remembered, in the order in which they came.
     pub fn workloads(&self) -> impl Iterator<Item = &WorkloadId> {
         self.planning.workloads()
     }

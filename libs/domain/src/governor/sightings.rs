@@ -8,6 +8,7 @@ use super::View;
 use crate::forecast::GRID_STEP_S;
 use crate::kpi::KpiName;
 use crate::prediction::Prediction;
+use crate::slots::Slots;
 use crate::time::EventTime;
 use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
@@ -35,7 +36,7 @@ struct Sighted {
     is_told: bool,
     /// Workloads that reported in the bin before and have not in this one.
     due: u32,
-    workloads: BTreeMap<WorkloadId, Seen>,
+    workloads: Slots<Seen>,
 }
 
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -51,7 +52,7 @@ impl Sightings {
     pub fn before(&mut self, fleet: &WorkloadId, partition: u32, as_of: EventTime) -> Option<View> {
         let bin = as_of.bin(GRID_STEP_S);
         let Some(sighted) = self.0.get_mut(fleet) else {
-            let new = Sighted { bin, newest_at: as_of, is_told: false, due: 0, workloads: BTreeMap::new() };
+            let new = Sighted { bin, newest_at: as_of, is_told: false, due: 0, workloads: Slots::default() };
             self.0.insert(fleet.clone(), new);
             return None;
         };
@@ -94,9 +95,8 @@ impl Sighted {
     fn see(&mut self, prediction: &Prediction) -> Option<EventTime> {
         let at = prediction.made_at;
         let new = || Seen { at, step_s: prediction.step_s, kpis: Vec::new() };
-        let is_known = self.workloads.contains_key(&prediction.workload);
-        let seen = self.workloads.entry(prediction.workload.clone()).or_insert_with(new);
-        let before = is_known.then_some(seen.at);
+        let before = self.workloads.get(&prediction.workload).map(|seen| seen.at);
+        let seen = self.workloads.get_or_insert_with(&prediction.workload, new);
         (seen.at, seen.step_s) = (seen.at.max(at), prediction.step_s);
         for moment in prediction.moments() {
             for (resource, _) in moment.demands().filter(|(_, demand)| demand.is_some()) {
@@ -145,7 +145,10 @@ impl Seen {
     fn measured(&mut self, kpi: &KpiName, at: EventTime) {
         match self.kpis.iter_mut().find(|(name, _)| name == kpi) {
             Some((_, newest)) => *newest = at.max(*newest),
-            None => self.kpis.push((kpi.clone(), at)),
+            None => {
+                self.kpis.reserve_exact(1);
+                self.kpis.push((kpi.clone(), at));
+            }
         }
     }
 

@@ -44,7 +44,8 @@ pub struct Join {
 
 impl Join {
     /// Takes a part in. Those of one partition must come in the order of their bins. A bin waits for a partition
-    /// that is behind by no more than `patience_bins`, which must stay the same.
+    /// that is behind by no more than `patience_bins`; for as long after that has changed, forecasts may depend on how
+    /// parts interleave.
     pub fn take(&mut self, part: GroupPart, patience_bins: i64) -> Joined {
         let bin = bin_of(part.made_at);
         let standing = self.standing.entry(part.partition).or_insert(Standing { since: bin, until: bin });

@@ -69,6 +69,12 @@ impl History {
         }
     }
 
+    /// Forgets what was published, where it is not known what was. Something may just have been, so pauses begin now.
+    pub fn forget_published(&mut self) {
+        (self.last_out_at, self.last_in_at, self.published) = (self.made_at, self.made_at, None);
+        self.changes.clear();
+    }
+
     /// Takes note of a published action, which has changed what was asked for.
     pub fn record(&mut self, action: &Action) {
         let at = action.decided_at;
@@ -99,5 +105,35 @@ impl History {
     /// Number of changes later than `since`.
     pub fn changes_since(&self, since: EventTime) -> usize {
         self.changes.iter().filter(|change| **change > since).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_it_is_not_known_what_was_published_pauses_begin_and_nothing_stands() {
+        let at = EventTime::from_s;
+        let capacity =
+            Capacity { replicas: 2, cpu_cores_per_replica: 1.0, memory_bytes_per_replica: 4e9, instance_type: None };
+        let measured = History {
+            made_at: Some(at(1000)),
+            capacity: Some(capacity.clone()),
+            capacity_changed_at: Some(at(700)),
+            ..History::default()
+        };
+        let desired = Capacity { replicas: 3, ..capacity.clone() };
+        let published = Published { desired, from: capacity.clone(), valid_until: at(1300), dry_run: true };
+        let mut history = History {
+            last_out_at: Some(at(400)),
+            changes: vec![at(400)],
+            published: Some(published),
+            ..measured.clone()
+        };
+        assert_ne!(history.base(&capacity, true, at(1000)), &capacity);
+        history.forget_published();
+        assert_eq!(history.base(&capacity, true, at(1000)), &capacity);
+        assert_eq!(history, History { last_out_at: Some(at(1000)), last_in_at: Some(at(1000)), ..measured });
     }
 }

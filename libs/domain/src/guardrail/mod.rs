@@ -13,6 +13,7 @@ pub use pace::Pace;
 pub use room::{Bounds, Room, Step};
 
 use crate::forecast::capped::CAPPED_FROM;
+use crate::knob::{Knob, Knobs, MIB};
 
 /// All guardrails of a workload.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,5 +50,52 @@ impl Default for Guardrails {
             floor_window_s: 300,
             capped_from: CAPPED_FROM,
         }
+    }
+}
+
+impl Knobs for Guardrails {
+    fn knobs(&mut self, see: &mut dyn FnMut(&'static str, Knob<'_>)) {
+        let Self { bounds, step, pace, scored_min, floor_utilisation, surge_s, floor_window_s, capped_from } = self;
+        bounds.knobs(see);
+        step.knobs(see);
+        pace.knobs(see);
+        see("scored_min", Knob::Count(scored_min));
+        see("floor_utilisation", Knob::number(floor_utilisation));
+        see("surge_s", Knob::Count(surge_s));
+        see("floor_window_s", Knob::Count(floor_window_s));
+        see("capped_from", Knob::number(capped_from));
+    }
+}
+
+impl Knobs for Bounds {
+    fn knobs(&mut self, see: &mut dyn FnMut(&'static str, Knob<'_>)) {
+        let Self { replicas_min, replicas_max, cpu_cores_min, cpu_cores_max, memory_bytes_min, memory_bytes_max } =
+            self;
+        see("replicas_min", Knob::Count(replicas_min));
+        see("replicas_max", Knob::Count(replicas_max));
+        see("cpu_cores_min", Knob::number(cpu_cores_min));
+        see("cpu_cores_max", Knob::Bound { value: cpu_cores_max, unit: 1.0 });
+        see("memory_mib_min", Knob::Number { value: memory_bytes_min, unit: MIB });
+        see("memory_mib_max", Knob::Bound { value: memory_bytes_max, unit: MIB });
+    }
+}
+
+impl Knobs for Step {
+    fn knobs(&mut self, see: &mut dyn FnMut(&'static str, Knob<'_>)) {
+        let Self { share_max_out, share_max_in, replicas_max } = self;
+        see("step_share_max_out", Knob::number(share_max_out));
+        see("step_share_max_in", Knob::number(share_max_in));
+        see("step_replicas_max", Knob::CountBound(replicas_max));
+    }
+}
+
+impl Knobs for Pace {
+    fn knobs(&mut self, see: &mut dyn FnMut(&'static str, Knob<'_>)) {
+        let Self { cooldown_out_s, cooldown_in_s, changes_per_day_max, warm_up_s, valid_for_s } = self;
+        see("cooldown_out_s", Knob::Count(cooldown_out_s));
+        see("cooldown_in_s", Knob::Count(cooldown_in_s));
+        see("changes_per_day_max", Knob::Count(changes_per_day_max));
+        see("warm_up_s", Knob::Count(warm_up_s));
+        see("valid_for_s", Knob::Count(valid_for_s));
     }
 }

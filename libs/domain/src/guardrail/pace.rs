@@ -19,7 +19,7 @@ pub struct Pace {
     /// After a change of the capacity is seen to serve, KPIs are not relied on for so long, in
     /// seconds.
     pub warm_up_s: u32,
-    /// An action is void after so long, in seconds; until then the same is not asked for again.
+    /// An action is void after so long, in seconds, at least the lead time; until then the same is not asked for again.
     pub valid_for_s: u32,
 }
 

@@ -5,8 +5,6 @@ use crate::time::EventTime;
 use bitcode::{Decode, Encode};
 use std::collections::VecDeque;
 
-const HOUR_MS: f64 = 3_600_000.0;
-
 /// A capacity and the orders that do not serve yet.
 ///
 /// Each order serves a lead time after it was given, and until the next one serves: later orders neither hasten
@@ -73,12 +71,11 @@ impl ClosedLoop {
     /// Calls `piece` with each time of an unchanged capacity from `begin` to `end`: its hours and the capacity.
     pub fn pieces(&self, begin: EventTime, end: EventTime, mut piece: impl FnMut(f64, f64)) {
         let (mut at, mut capacity) = (begin, self.capacity_at(begin));
-        let hours = |from: EventTime, to: EventTime| (to.as_ms() - from.as_ms()) as f64 / HOUR_MS;
         for (from, next) in self.waiting.iter().filter(|(from, _)| *from > begin && *from < end) {
-            piece(hours(at, *from), capacity);
+            piece(from.hours_since(at), capacity);
             (at, capacity) = (*from, *next);
         }
-        piece(hours(at, end), capacity);
+        piece(end.hours_since(at), capacity);
     }
 
     /// Forgets what served before an instant.
@@ -89,6 +86,11 @@ impl ClosedLoop {
             self.serving = capacity;
             self.waiting.pop_front();
         }
+    }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.waiting.capacity() * size_of::<(EventTime, f64)>()
     }
 }
 

@@ -41,7 +41,7 @@ pub fn violations(action: &Action) -> Vec<String> {
         Verdict::ScaleIn => require(totals.iter().all(|(a, b)| b <= a), "it scales in and adds capacity"),
         Verdict::Reshape => {}
     }
-    require(action.dry_run || action.platform != Platform::ObservedOnly, "its workload can only be observed");
+    require(action.dry_run || action.platform != Platform::OBSERVED_ONLY, "its workload can only be observed");
     found
 }
 
@@ -69,7 +69,7 @@ mod tests {
             (Action { valid_until: sound.decided_at, ..sound.clone() }, "void from the start"),
             (Action { verdict: Verdict::ScaleIn, ..sound.clone() }, "scales in and adds"),
             (Action { mechanism: Mechanism::Limits, ..sound.clone() }, "number of replicas"),
-            (Action { platform: Platform::ObservedOnly, ..sound.clone() }, "only be observed"),
+            (Action { platform: Platform::OBSERVED_ONLY, ..sound.clone() }, "only be observed"),
             (
                 Action { desired: Capacity { replicas: 0, ..sound.desired.clone() }, ..sound.clone() },
                 "leaves no replica",

@@ -1,13 +1,13 @@
 //! One decision: facts in, an immutable plan or the reasons against one out.
 
-use super::Cost;
-use super::cost::plan;
+pub(super) mod ready;
+
 use super::floor;
 use super::live::{Live, Surge};
 use super::proactive::{Ahead, Prices, Settings, Track};
-use super::proposal::{Need, Proposal, propose};
+use super::proposal::{Need, Proposal};
 use super::rate::{RateView, judge};
-use super::rules::{Policy, Rules};
+use super::rules::Rules;
 use crate::action::{Action, Mechanism, Reason, Verdict};
 use crate::guardrail::history::DAY_S;
 use crate::guardrail::{History, Room};
@@ -62,8 +62,8 @@ pub fn decide(rules: &Rules, facts: &Facts<'_>) -> Decision {
     let base = facts.history.base(current, dry_run, now);
     let mut proposal = proposed(rules, facts, (current, base));
     let again = again(facts, &proposal, current, dry_run);
-    if let Policy::Cost(cost) = &rules.policy {
-        return plan::plan(rules, cost, facts, (current, base), again, proposal);
+    if let Some(chooser) = rules.policy.chooser() {
+        return ready::plan(rules, chooser, facts, (current, base), again, proposal);
     }
     let Some((direction, need)) = proposal.change else {
         return decided(rules, facts, current, again, proposal);
@@ -77,10 +77,11 @@ pub fn decide(rules: &Rules, facts: &Facts<'_>) -> Decision {
         Room::FREE
     } else {
         let room = |known: &Need| rules.sizing.step_room(&rules.guardrails.step, mechanism, base, direction, known);
-        match rules.policy {
-            Policy::Proactive(_) | Policy::Cost(_) => room(&floor::known_need(&rules.guardrails, facts.live))
-                .within(floor::proven_room(rules, facts, current, direction)),
-            Policy::Threshold(_) => room(&Need::default()),
+        if rules.policy.plan().is_some() {
+            room(&floor::known_need(&rules.guardrails, facts.live))
+                .within(floor::proven_room(rules, facts, current, direction))
+        } else {
+            room(&Need::default())
         }
     };
     let sized = size(rules, mechanism, (base, current), (direction, &step), &need, &mut proposal.reasons);
@@ -92,14 +93,7 @@ pub fn decide(rules: &Rules, facts: &Facts<'_>) -> Decision {
 
 /// What the policy, rates and live use propose. `current` serves, `base` was asked for last.
 pub(super) fn proposed(rules: &Rules, facts: &Facts<'_>, (current, base): (&Capacity, &Capacity)) -> Proposal {
-    let prediction = facts.prediction;
-    let mut proposal = match &rules.policy {
-        Policy::Threshold(threshold) => propose(threshold, &rules.forecast, prediction, base),
-        Policy::Proactive(policy) | Policy::Cost(Cost { plan: policy, .. }) => {
-            let known = (facts.track, facts.prices, facts.live, facts.ahead);
-            policy.propose(facts.settings, prediction, base, &rules.forecast.resources, known)
-        }
-    };
+    let mut proposal = rules.policy.propose(rules, facts, base);
     judge::combine(rules, facts, base, &mut proposal);
     floor::raise(rules, facts, current, base, &mut proposal);
     proposal
@@ -124,9 +118,9 @@ pub(super) fn decided(
     if dry_run {
         proposal.reasons.push(reason("plan.dry_run", "published only: nothing is called".to_owned()));
     }
-    let mechanism = match rules.policy {
-        Policy::Cost(_) => plan::mechanism(current, &desired),
-        Policy::Proactive(_) | Policy::Threshold(_) => rules.sizing.mechanism(prediction.platform),
+    let mechanism = match rules.policy.chooser() {
+        Some(_) => ready::mechanism(current, &desired),
+        None => rules.sizing.mechanism(prediction.platform),
     };
     Decision::Act(Box::new(Action {
         workload: prediction.workload.clone(),
@@ -145,7 +139,8 @@ pub(super) fn decided(
     }))
 }
 
-fn verdict(current: &Capacity, desired: &Capacity) -> Verdict {
+/// What it is to go from one capacity to another.
+pub(super) fn verdict(current: &Capacity, desired: &Capacity) -> Verdict {
     let totals = [(current.cpu_cores(), desired.cpu_cores()), (current.memory_bytes(), desired.memory_bytes())];
     // Where no size is known the count tells.
     let grows = totals.iter().any(|(now, wanted)| wanted > now) || desired.replicas >= current.replicas;
@@ -247,7 +242,7 @@ pub(super) fn may_act(rules: &Rules, facts: &Facts<'_>, direction: Direction, pr
     }
     if let Surge::Young { lasted_s, demands_after_s, short_before } = facts.surge
         && direction == Direction::Out
-        && !matches!(rules.policy, Policy::Threshold(_))
+        && rules.policy.plan().is_some()
     {
         objections.push(floor::waits(lasted_s, demands_after_s, short_before));
     }

@@ -2,7 +2,7 @@
 
 use super::fixtures::{GIB, capacity, forecast, prediction, threshold_rules};
 use super::*;
-use crate::action::{Action, Mechanism, Verdict};
+use crate::action::{Action, Evidence, Mechanism, Verdict};
 use crate::calibration::drift::DriftState;
 use crate::kpi::{CPU_CORES_USED, MEMORY_BYTES};
 use crate::prediction::Prediction;
@@ -97,7 +97,7 @@ fn the_proactive_policy_sizes_what_is_constant_and_what_is_idle() {
         let (mut planning, mut last) = (Planning::default(), None);
         for i in 0..4 * 288 {
             let mut p = prediction("w", i * 300, 0.0, 2.0, 1);
-            (p.platform, p.step_s) = (Platform::ObservedOnly, 300);
+            (p.platform, p.step_s) = (Platform::OBSERVED_ONLY, 300);
             p.resources[0].last = Some(use_now);
             p.resources[1].last = Some(2.0 * GIB);
             if let Some(Decision::Act(action)) = planning.step(&Rules::default(), &p, &"p".into()) {
@@ -107,6 +107,35 @@ fn the_proactive_policy_sizes_what_is_constant_and_what_is_idle() {
         }
         let desired = last.expect("it is sized").desired;
         assert_eq!((desired.cpu_cores(), desired.memory_bytes()), (wanted, 2.25 * GIB));
+    }
+}
+
+/// A dry run: what serves stays, so that the plan alone shows an increase.
+#[test]
+fn a_plan_does_not_grow_for_a_start_that_has_passed_once_such_starts_are_known() {
+    let starts: [i64; 6] = [600, 1000, 1600, 2300, 2900, 3500];
+    let (mut planning, mut plan, mut said) = (Planning::default(), 2.0, Vec::new());
+    for minute in 0..4000i64 {
+        let is_start = starts.iter().any(|start| (*start..*start + 3).contains(&minute));
+        let mut p = prediction("w", minute * 60, 0.05, 2.0, 1);
+        p.platform = Platform::OBSERVED_ONLY;
+        p.resources[0].last = Some(if is_start { 1.99 } else { 0.05 });
+        p.resources[1].last = Some(2.0 * GIB);
+        if minute == starts[2] {
+            assert!(plan < 1.0, "{plan} cores are planned for an idle service");
+        }
+        match planning.step(&Rules::default(), &p, &"p".into()).expect("is new") {
+            Decision::Act(action) => {
+                let asked = action.desired.cpu_cores();
+                assert!(minute < starts[2] || asked <= plan, "minute {minute}, {plan} before: {action:#?}");
+                plan = asked;
+            }
+            Decision::Hold(reasons) if minute >= starts[2] => said.extend(reasons.into_iter().map(|r| r.rule)),
+            Decision::Hold(_) => {}
+        }
+    }
+    for rule in ["surge.waits", "surge.passed"] {
+        assert!(said.iter().any(|said| &**said == rule), "{rule} is not said");
     }
 }
 
@@ -140,8 +169,7 @@ fn target_quantile_and_lead_time_choose_the_number() {
     let predicted = |target, quantile, lead_time_s| {
         let mut rules = threshold_rules();
         rules.forecast = ForecastChoice { target, quantile, lead_time_s, ..rules.forecast };
-        let Policy::Threshold(t) = &mut rules.policy else { panic!("another policy") };
-        t.relative_width_max = 1.0;
+        rules.policy = Threshold { relative_width_max: 1.0, ..Threshold::default() }.into();
         acted(decide_first(&rules, &prediction("w", 0, 100.0, 200.0, 4))).evidence[0].predicted
     };
     let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-9, "{a} is not {b}");
@@ -216,7 +244,7 @@ fn a_dry_runs_plan_goes_on_from_itself_and_is_proposed_again_when_it_is_void() {
         let mut planning = Planning::default();
         let predictions = (0..48).map(|i| {
             let mut p = prediction("host", i * 300, cores, 2.0, 1);
-            (p.platform, p.step_s) = (Platform::ObservedOnly, 300);
+            (p.platform, p.step_s) = (Platform::OBSERVED_ONLY, 300);
             p.resources[0].last = Some(cores);
             p
         });
@@ -352,6 +380,35 @@ fn a_dry_run_says_of_each_capacity_whether_it_serves_is_planned_or_is_proposed()
 }
 
 #[test]
+fn what_an_action_does_to_the_plan_heads_it_where_the_plan_is_not_what_serves() {
+    let action = |to: u32, planned: f64| {
+        let mut action = super::fixtures::action("w", 0, 8, to);
+        let (resource, model) = (CPU_CORES_USED.into(), "gru".into());
+        let (lower, upper, relative_width) = (9.0, 11.0, 0.1);
+        let (horizon_s, predicted) = (900, 10.0);
+        let capacity = planned * 2.0;
+        action.dry_run = true;
+        action.evidence =
+            vec![Evidence { resource, horizon_s, predicted, lower, upper, relative_width, capacity, model }];
+        action
+    };
+    for (to, planned, words) in [
+        (4, 3, "scale out what is planned (dry run)"),
+        (2, 3, "scale in what is planned (dry run)"),
+        (3, 3, "keep what is planned (dry run)"),
+        (4, 8, "scale in (dry run)"),
+    ] {
+        for known in [Some(&capacity(planned)), None] {
+            let text = explain(&action(to, f64::from(planned)), known);
+            let head = format!("w at 1970-01-01T00:00:00Z: {words}\n  serves now 8 replicas");
+            assert!(text.starts_with(&head), "{head:?} is not in\n{text}");
+        }
+    }
+    let changed = explain_change(&action(4, 3.0));
+    assert!(changed.starts_with("scale out what is planned to 4 replicas of 2 cores and 8 GiB by"), "{changed}");
+}
+
+#[test]
 fn each_rule_is_told_once_with_its_cost_by_part_and_one_is_chosen() {
     let (mut planning, mut told) = (Planning::default(), Vec::new());
     for bin in 0..200i64 {
@@ -408,8 +465,8 @@ fn a_decision_says_first_which_sections_its_rules_come_from() {
 
 #[test]
 fn workloads_of_one_source_with_other_aims_have_prices_of_their_own() {
-    let own = |aim| Policy::Proactive(Proactive { aim, ..Proactive::default() });
-    let careful = Rules { policy: own(proactive::Aim::Share(proactive::Budget::of_time(0.001))), ..Rules::default() };
+    let share = Proactive { aim: proactive::AimName::ShortShare, short_share: 0.001, ..Proactive::default() };
+    let careful = Rules { policy: share.into(), ..Rules::default() };
     let decisions = |names: &[&str], of: &str, rules_of_v: &Rules| {
         let mut planning = Planning::default();
         let mut said = Vec::new();

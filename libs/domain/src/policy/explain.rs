@@ -1,12 +1,13 @@
 //! A plan's reasoning as text for people. Each capacity says whether it serves now, was planned before, or is proposed.
 
-use super::decide::mechanism_words;
+use super::decide::{mechanism_words, verdict};
 use super::grounds::Grounds;
 use crate::action::{Action, Evidence, Reason, Verdict};
 use crate::prediction::Prediction;
 use crate::resource::Resource;
 use crate::sample::Capacity;
 use crate::wording::{bytes, capacity, instant, number};
+use std::cmp::Ordering;
 
 /// The action with its numbers and reasons, one to a line, ending with a line feed. `planned` is what was planned when it
 /// was decided; where that is not known its numbers tell.
@@ -15,7 +16,7 @@ pub fn explain(action: &Action, planned: Option<&Capacity>) -> String {
         "{} at {}: {}{}\n  serves now {}\n",
         action.workload,
         instant(action.decided_at),
-        verdict_words(action.verdict),
+        change_words(action, planned),
         dry_run_words(action.dry_run),
         capacity(&action.current),
     );
@@ -45,11 +46,12 @@ pub fn explain(action: &Action, planned: Option<&Capacity>) -> String {
     text
 }
 
-/// What an action changes, in a few words, such as `scale out to 6 replicas of 2 cores and 8 GiB by policy threshold`.
+/// What an action changes, in a few words, such as `scale out to 6 replicas of 2 cores and 8 GiB by policy threshold`,
+/// or `scale out what is planned to ...`.
 pub fn explain_change(action: &Action) -> String {
     format!(
         "{} to {} by policy {}{}",
-        verdict_words(action.verdict),
+        change_words(action, None),
         capacity(&action.desired),
         action.policy,
         dry_run_words(action.dry_run)
@@ -76,6 +78,30 @@ pub fn amount(kpi: &str, unit: &str, x: f64) -> String {
     }
 }
 
+/// What an action does to the capacity that it goes on from: what serves, or what was planned before where that is
+/// another. A plan below what serves may grow and stay below it.
+fn change_words(action: &Action, planned: Option<&Capacity>) -> String {
+    if planned_words(action, planned).is_none() {
+        return verdict_words(action.verdict).to_owned();
+    }
+    let desired = &action.desired;
+    let verdict = match planned {
+        Some(planned) => (planned != desired).then(|| verdict(planned, desired)),
+        None => {
+            let change = |(resource, by): (Resource, f64)| resource.of(desired).partial_cmp(&by);
+            let changes: Vec<Option<Ordering>> = planned_amounts(action).map(change).collect();
+            let has = |way: Ordering| changes.contains(&Some(way));
+            match (has(Ordering::Greater), has(Ordering::Less)) {
+                (true, true) => Some(Verdict::Reshape),
+                (true, false) => Some(Verdict::ScaleOut),
+                (false, true) => Some(Verdict::ScaleIn),
+                (false, false) => None,
+            }
+        }
+    };
+    verdict.map_or_else(|| "keep what is planned".to_owned(), |v| format!("{} what is planned", verdict_words(v)))
+}
+
 fn verdict_words(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::ScaleOut => "scale out",
@@ -94,11 +120,15 @@ fn planned_words(action: &Action, planned: Option<&Capacity>) -> Option<String> 
     if let Some(planned) = planned {
         return (planned != serves).then(|| capacity(planned));
     }
-    let of = |e: &Evidence| Resource::of_kpi(&e.resource).map(|resource| (resource, e.capacity));
-    let known: Vec<(Resource, f64)> = action.evidence.iter().filter_map(of).collect();
+    let known: Vec<(Resource, f64)> = planned_amounts(action).collect();
     let differs = known.iter().any(|(resource, by)| resource.amount(*by) != resource.amount(resource.of(serves)));
     let amounts: Vec<String> = known.iter().map(|(resource, by)| resource.amount(*by)).collect();
     differs.then(|| format!("{} over all replicas", amounts.join(" and ")))
+}
+
+/// What was planned before of each resource, as far as the numbers tell.
+fn planned_amounts(action: &Action) -> impl Iterator<Item = (Resource, f64)> {
+    action.evidence.iter().filter_map(|e| Some((Resource::of_kpi(&e.resource)?, e.capacity)))
 }
 
 fn planned_line(words: &str, dry_run: bool) -> String {

@@ -3,7 +3,7 @@
 use crate::action::{Action, Mechanism, Verdict};
 use crate::calibration::drift::DriftState;
 use crate::kpi::{CPU_CORES_USED, KpiName, MEMORY_BYTES};
-use crate::policy::{Policy, Rules, Threshold};
+use crate::policy::{Rules, Threshold};
 use crate::prediction::{HorizonForecast, Interval, Prediction, Reading, ResourceForecast};
 use crate::quantiles::{QUANTILE_LEVELS, Quantiles};
 use crate::sample::{Capacity, Platform, Sample};
@@ -66,7 +66,7 @@ pub(crate) fn prediction(name: &str, at_s: i64, cores: f64, gib: f64, replicas: 
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: Some(capacity(replicas)),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 
@@ -120,7 +120,7 @@ fn reading(prediction: &Prediction) -> Reading {
 
 /// The threshold policy with the pace that the tests of it count on.
 pub(crate) fn threshold_rules() -> Rules {
-    let mut rules = Rules { policy: Policy::Threshold(Threshold::default()), ..Rules::default() };
+    let mut rules = Rules { policy: Threshold::default().into(), ..Rules::default() };
     rules.guardrails.pace.cooldown_out_s = 300;
     rules.guardrails.pace.cooldown_in_s = 1800;
     rules
@@ -141,6 +141,6 @@ pub(crate) fn action(name: &str, at_s: i64, from: u32, to: u32) -> Action {
         dry_run: false,
         evidence: Vec::new(),
         reasons: Vec::new(),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }

@@ -1,12 +1,11 @@
 //! What a decision goes by beside what its reasons say: the capacities, how long the workload has been watched, and what
 //! each alternative would have cost. For those who explain decisions: nothing follows from it.
 
-use super::cost::choose::Priced;
-use super::cost::plan;
-use super::decide::{Decision, Facts, is_sound, proposed};
+use super::choose::Priced;
+use super::decide::{Decision, Facts, is_sound, proposed, ready};
 use super::proactive::Alternative;
 use super::proactive::propose::forecast_of;
-use super::rules::{Policy, Rules};
+use super::rules::Rules;
 use crate::guardrail::history::DAY_S;
 use crate::resource::Resource;
 use crate::sample::Capacity;
@@ -48,10 +47,7 @@ impl Grounds {
         let planned = serves.map(|current| facts.history.base(current, dry_run, prediction.made_at));
         let peaks = [&facts.live.cpu, &facts.live.memory];
         let watched_s = peaks.into_iter().filter(|peaks| peaks.recent().is_some()).map(|peaks| peaks.watched_s()).max();
-        let tries_rules = match rules.policy {
-            Policy::Threshold(_) => false,
-            Policy::Proactive(_) | Policy::Cost(_) => true,
-        };
+        let tries_rules = rules.policy.plan().is_some();
         let sizes = |resource: Resource| rules.forecast.resources.contains(&resource);
         let sizes_cpu = sizes(Resource::Cpu) && serves.is_some() && forecast_of(prediction, Resource::Cpu).is_some();
         Self {
@@ -65,10 +61,10 @@ impl Grounds {
             } else {
                 Vec::new()
             },
-            by_price: match (&rules.policy, serves.zip(planned)) {
-                (Policy::Cost(cost), Some((current, base))) => {
+            by_price: match (rules.policy.chooser(), serves.zip(planned)) {
+                (Some(chooser), Some((current, base))) => {
                     let proposal = proposed(rules, facts, (current, base));
-                    let candidates = plan::candidates(rules, cost, facts, (current, base), proposal);
+                    let candidates = ready::candidates(rules, chooser, facts, (current, base), proposal);
                     priced(rules, candidates, chosen(decision, base))
                 }
                 _ => Vec::new(),

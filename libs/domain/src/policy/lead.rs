@@ -27,7 +27,7 @@ pub struct LeadTimes(VecDeque<u32>);
 
 /// An increase of one workload that has not come yet.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
-pub struct Awaited(Option<(EventTime, Capacity)>);
+pub struct Awaited(Option<Box<(EventTime, Capacity)>>);
 
 impl LeadTimes {
     /// The time within which nine of ten of the last changes served, in seconds; `None` while fewer than five are
@@ -53,7 +53,7 @@ impl LeadTimes {
 impl Awaited {
     /// Takes in the capacity that a workload has at an instant.
     pub fn observe(&mut self, times: &mut LeadTimes, at: EventTime, current: &Capacity) {
-        let Some((decided_at, desired)) = &self.0 else { return };
+        let Some((decided_at, desired)) = self.0.as_deref() else { return };
         let passed_s = (at.as_ms() - decided_at.as_ms()).div_euclid(1000);
         let is_late = passed_s > i64::from(LEAD_S_MAX);
         if !is_late && is_same(current, desired) {
@@ -67,7 +67,7 @@ impl Awaited {
     /// From now on the increase of this action is waited for; one that was is not any more.
     pub fn expect(&mut self, action: &Action) {
         let grows = !action.dry_run && action.verdict == Verdict::ScaleOut;
-        self.0 = grows.then(|| (action.decided_at, action.desired.clone()));
+        self.0 = grows.then(|| Box::new((action.decided_at, action.desired.clone())));
     }
 }
 

@@ -6,6 +6,7 @@
 //! instant that its prediction was made for.
 
 pub mod check;
+pub mod choose;
 pub mod cost;
 pub mod decide;
 pub mod explain;
@@ -45,6 +46,7 @@ pub use planning::Planning;
 pub use proactive::Proactive;
 pub use rate::{PerReplica, RateRule};
 pub use rule_book::{RuleBook, RulesFor};
-pub use rules::{DryRun, Policy, Rules, RulesError};
+pub use rules::interface::{AnyPolicy, Chooser, Policy};
+pub use rules::{DryRun, Rules, RulesError};
 pub use sizing::{InstanceType, Sizing};
 pub use threshold::Threshold;

@@ -1,6 +1,6 @@
 //! Which number of a prediction a policy goes by.
 
-use super::threshold::Outlook;
+use crate::knob::Words;
 use crate::prediction::{HorizonForecast, Interval, Prediction, ResourceForecast};
 use crate::quantiles::Quantiles;
 use crate::resource::Resource;
@@ -14,6 +14,11 @@ pub enum Target {
     Value,
     /// The maximum of the demand over the horizon.
     Maximum,
+}
+
+impl Words for Target {
+    const WORDS: &'static [&'static str] = &["value", "maximum"];
+    const VALUES: &'static [Self] = &[Self::Value, Self::Maximum];
 }
 
 impl Target {
@@ -68,6 +73,28 @@ impl<'a> Horizon<'a> {
     pub(crate) fn maximum(&self, level: f64) -> f64 {
         let (below, above) = (self.below.maximum.at(level), self.above.maximum.at(level));
         below + self.share * (above - below)
+    }
+}
+
+/// The numbers of a forecast that are looked at: one resource, all in that resource's unit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outlook {
+    /// Predicted demand.
+    pub predicted: f64,
+    /// Median of the predicted demand, the denominator of the relative width.
+    pub median: f64,
+    /// Lower bound of the interval.
+    pub lower: f64,
+    /// Upper bound of the interval.
+    pub upper: f64,
+    /// Capacity that the decision goes by: what was asked for last, where that stands, else what serves.
+    pub capacity: f64,
+}
+
+impl Outlook {
+    /// Relative interval width w = (upper - lower) / (2 · median).
+    pub fn relative_width(&self) -> f64 {
+        (self.upper - self.lower) / (2.0 * self.median)
     }
 }
 

@@ -14,7 +14,7 @@ use super::proactive::propose::{forecast_ahead, forecast_of};
 use super::proactive::{Ahead, Aim, BIN_S, BinDemand, Measure, Proactive, Settings, Track};
 use super::rate::watch::{RateView, Rates, Standing};
 use super::rule_book::{Ruled, RulesFor};
-use super::rules::{Policy, Rules};
+use super::rules::Rules;
 use crate::action::Mechanism;
 use crate::guardrail::History;
 use crate::guardrail::strain::SUFFERING;
@@ -22,7 +22,9 @@ use crate::kpi::{CPU_THROTTLED_SHARE, RUN_QUEUE};
 use crate::prediction::{Moment, Prediction, Signal};
 use crate::resource::Resource;
 use crate::sample::{Capacity, Platform};
+use crate::slots::Slots;
 use crate::stream::silence::{Observed, SourceNumber, Sources};
+use crate::time::EventTime;
 use crate::wording::reason;
 use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
@@ -36,7 +38,7 @@ const THROTTLED_SHARE_MIN: f64 = 0.1;
 /// All that a partition's decisions follow from.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 pub struct Planning {
-    workloads: BTreeMap<WorkloadId, Known>,
+    workloads: Slots<Known>,
     sources: Sources,
     /// A market's prices follow from its own series.
     markets: Markets,
@@ -91,7 +93,7 @@ impl Planning {
         let Ruled { rules, from } = rules.rules_for(&prediction.workload, &prediction.source);
         let source = self.hear(prediction);
         let market = Market::of_cpu(source, &rules.aim());
-        let known = self.workloads.entry(prediction.workload.clone()).or_insert_with(|| Known::new(source, &market));
+        let known = self.workloads.get_or_insert_with(&prediction.workload, || Known::new(source, &market));
         known.source = source;
         if known.history.has(prediction.made_at) {
             return None;
@@ -110,13 +112,28 @@ impl Planning {
     /// more workloads than can live it.
     pub fn copy_workload(&mut self, from: &WorkloadId, to: &WorkloadId) {
         if let Some(known) = self.workloads.get(from).cloned() {
-            self.workloads.insert(to.clone(), known);
+            self.workloads.insert(to, known);
         }
     }
 
-    /// Workloads that are remembered, in the order of their names.
+    /// Forgets what was decided, where it is not known what was published: decisions that were made again under other
+    /// rules need not be those of then. What was measured stays.
+    pub fn forget_published(&mut self) {
+        for known in self.workloads.values_mut() {
+            known.history.forget_published();
+            known.awaited = Awaited::default();
+        }
+    }
+
+    /// Workloads that are remembered, in the order in which they came.
     pub fn workloads(&self) -> impl Iterator<Item = &WorkloadId> {
-        self.workloads.keys()
+        self.workloads.iter().map(|(workload, _)| workload)
+    }
+
+    /// Bytes that a workload takes, without what the allocator adds.
+    pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
+        let known = self.workloads.get(workload)?;
+        Some(Slots::<Known>::bytes_each() + known.heap_bytes())
     }
 
     /// Moves the source's clock to each of the instants that a prediction tells of.
@@ -135,7 +152,7 @@ impl Planning {
         let is_silent = |k: &Known| k.source == source && k.history.made_at.is_none_or(|at| at < before);
         self.workloads.retain(|_, known| !is_silent(known));
         if let Some(peers) = self.peers.get_mut(&source) {
-            peers.keep(|workload| self.workloads.contains_key(workload));
+            peers.keep(|workload| self.workloads.contains(workload));
         }
         self.markets.forget_unused(source, self.workloads.values().map(|known| &known.market));
     }
@@ -176,6 +193,13 @@ impl Known {
             awaited: Awaited::default(),
             rates: Rates::default(),
         }
+    }
+
+    /// Bytes on the heap.
+    fn heap_bytes(&self) -> usize {
+        let Self { history, live, track, leaders, rates, .. } = self;
+        let changes = history.changes.capacity() * size_of::<EventTime>();
+        changes + live.heap_bytes() + track.heap_bytes() + leaders.heap_bytes() + rates.heap_bytes()
     }
 
     /// The capacity that the newest prediction said, which held until this one.
@@ -328,43 +352,43 @@ fn with_lead_time<'a>(rules: &'a Rules, times: &LeadTimes, prediction: &Predicti
     if lead_time_s == rules.forecast.lead_time_s {
         return Cow::Borrowed(rules);
     }
-    let mut rules = rules.clone();
-    rules.forecast.lead_time_s = lead_time_s;
-    Cow::Owned(rules)
+    Cow::Owned(rules.clone().with_lead_time(lead_time_s))
 }
 
 impl Rules {
-    /// How demand is planned: as the policy says, or by the defaults where it has rules of its own.
+    /// How demand is planned: as the policy says, or by the defaults where it has no plan.
     pub(super) fn plan(&self) -> Proactive {
-        match &self.policy {
-            Policy::Proactive(policy) => policy.clone(),
-            Policy::Cost(cost) => cost.plan.clone(),
-            Policy::Threshold(_) => Proactive::default(),
-        }
+        self.policy.plan().cloned().unwrap_or_default()
     }
 
     pub(super) fn aim(&self) -> Aim {
-        self.plan().aim
+        self.plan().aim()
     }
 }
 
 /// What CPU capacity comes in multiples of, in cores; 0 where it may be any.
 fn cores_grain(rules: &Rules, platform: Platform, current: &Capacity) -> f64 {
-    match (&rules.policy, rules.sizing.mechanism(platform)) {
-        (Policy::Cost(_), _) | (_, Mechanism::InstanceType) => 0.0,
-        (_, Mechanism::Replicas) => current.cpu_cores_per_replica,
-        (_, Mechanism::Limits) => f64::from(current.replicas) * rules.sizing.cpu_cores_grain,
+    if rules.policy.chooser().is_some() {
+        return 0.0;
+    }
+    match rules.sizing.mechanism(platform) {
+        Mechanism::InstanceType => 0.0,
+        Mechanism::Replicas => current.cpu_cores_per_replica,
+        Mechanism::Limits => f64::from(current.replicas) * rules.sizing.cpu_cores_grain,
     }
 }
 
 fn settings(rules: &Rules, step_s: u32) -> Settings {
-    let Proactive { aim, hold_s, .. } = rules.plan();
+    let plan = rules.plan();
     Settings {
         lead_time_s: rules.forecast.lead_time_s,
         step_s,
-        hold_s,
-        aim,
+        hold_s: plan.hold_s,
+        aim: plan.aim(),
         floor_utilisation: rules.guardrails.floor_utilisation as f32,
         surge_s: rules.guardrails.surge_s,
     }
 }
+
+#[cfg(test)]
+mod tests;

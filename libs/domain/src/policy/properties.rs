@@ -71,7 +71,7 @@ fn steps() -> impl Strategy<Value = Vec<(u32, f64, f64, f64)>> {
 }
 
 fn platform() -> impl Strategy<Value = Platform> {
-    prop_oneof![Just(Platform::Simulated), Just(Platform::ObservedOnly), Just(Platform::Kubernetes)]
+    prop_oneof![Just(Platform::SIMULATED), Just(Platform::OBSERVED_ONLY), Just(Platform::KUBERNETES)]
 }
 
 /// What is missing at an instant.
@@ -112,7 +112,7 @@ fn followed_rules() -> impl Strategy<Value = Rules> {
     (rules(), mechanism, capped_from, any::<bool>(), prop::bool::weighted(0.3)).prop_map(
         |(mut rules, mechanism, capped_from, dry_run, by_cost)| {
             if by_cost {
-                rules.policy = Policy::Cost(Cost::default());
+                rules.policy = Cost::default().into();
             }
             rules.sizing.mechanism = Some(mechanism);
             rules.guardrails.bounds = Bounds { replicas_max: 100_000, ..Bounds::default() };
@@ -230,13 +230,13 @@ proptest! {
         let mut rules = rules;
         rules.guardrails.bounds = Bounds { replicas_max: u32::MAX, ..Bounds::default() };
         let limit = &rules.guardrails.step;
-        let looks_back = !matches!(rules.policy, Policy::Threshold(_));
+        let looks_back = rules.policy.plan().is_some();
         let (mut planning, mut has) = (Planning::default(), capacity(4));
         let (mut at_s, mut greatest) = (0i64, (0.0f64, 0.0f64));
         // All of it lies within 7 days.
         for ((wait_s, cores, gib, width), (cpu, memory)) in steps.iter().zip(shares) {
             at_s += i64::from(*wait_s);
-            let mut p = one(at_s, (*cores, *gib, *width), Platform::Simulated, None);
+            let mut p = one(at_s, (*cores, *gib, *width), Platform::SIMULATED, None);
             let used = (cpu * has.cpu_cores(), memory * has.memory_bytes());
             greatest = (greatest.0.max(used.0), greatest.1.max(used.1));
             (p.resources[0].last, p.resources[1].last) = (Some(used.0), Some(used.1));
@@ -263,7 +263,7 @@ proptest! {
     #[test]
     fn nothing_shrinks_once_the_flap_budget_is_spent_and_cooldowns_hold(rules in rules(), steps in steps()) {
         let pace = &rules.guardrails.pace;
-        let (actions, _) = story(&steps, &rules, true, Platform::Simulated);
+        let (actions, _) = story(&steps, &rules, true, Platform::SIMULATED);
         for (i, action) in actions.iter().enumerate() {
             let ago_s = |a: &Action| (action.decided_at.as_ms() - a.decided_at.as_ms()) / 1000;
             let earlier = &actions[..i];
@@ -294,7 +294,7 @@ proptest! {
         rules.forecast.lead_time_s = lead_steps as u32 * step_s;
         let longest_wait_s = i64::from(rules.guardrails.surge_s.max(rules.forecast.lead_time_s));
         let is_capped = rules.guardrails.capped_from > 0.0;
-        let mut run = ClosedLoop::new(&rules, Platform::Simulated, step_s);
+        let mut run = ClosedLoop::new(&rules, Platform::SIMULATED, step_s);
         let (mut wants, mut gib, mut peak) = (4.0f64, 10.0f64, 0.0f64);
         let (mut measured, mut waiting_since) = (vec![Measured::default()], None);
         for (i, (cpu, memory, is_quiet, gap)) in demands.iter().enumerate() {
@@ -342,7 +342,7 @@ proptest! {
     #[test]
     fn what_is_saturated_in_every_other_sample_is_given_more(
         saturated in 0.975f64..1.0, low in 0.0f64..0.8,
-        platform in prop_oneof![Just(Platform::Simulated), Just(Platform::ObservedOnly)],
+        platform in prop_oneof![Just(Platform::SIMULATED), Just(Platform::OBSERVED_ONLY)],
     ) {
         let rules = Rules::default();
         let until_s = i64::from(rules.forecast.lead_time_s) + 600;
@@ -361,15 +361,15 @@ proptest! {
     fn decisions_repeat_and_a_kept_history_goes_on_as_if_never_stopped(
         rules in rules(), steps in steps(), follows: bool, cut in 0usize..120,
     ) {
-        let (actions, planning) = story(&steps, &rules, follows, Platform::Simulated);
-        prop_assert_eq!(&story(&steps, &rules, follows, Platform::Simulated).0, &actions);
+        let (actions, planning) = story(&steps, &rules, follows, Platform::SIMULATED);
+        prop_assert_eq!(&story(&steps, &rules, follows, Platform::SIMULATED).0, &actions);
         let (mut resumed, mut again, mut at_s) = (Planning::default(), Vec::<Action>::new(), 0i64);
         for (i, (wait_s, cores, gib, width)) in steps.iter().enumerate() {
             if i == cut {
                 resumed = bitcode::decode(&bitcode::encode(&resumed)).expect("a state decodes");
             }
             at_s += i64::from(*wait_s);
-            let p = one(at_s, (*cores, *gib, *width), Platform::Simulated, again.last().filter(|_| follows));
+            let p = one(at_s, (*cores, *gib, *width), Platform::SIMULATED, again.last().filter(|_| follows));
             if let Some(Decision::Act(action)) = resumed.step(&rules, &p, &format!("p{at_s}").into()) {
                 again.push(*action);
             }

@@ -139,6 +139,15 @@ impl RuleBook {
         &self.general.rules
     }
 
+    /// The general rules, and those with each section alone on top of them, with its name.
+    pub fn alone(&self) -> impl Iterator<Item = (Option<&str>, &Rules)> {
+        let of_sections = self.composed.values().filter_map(|Composed { rules, from }| match from.as_slice() {
+            [section] => Some((Some(&**section), rules)),
+            _ => None,
+        });
+        std::iter::once((None, &self.general.rules)).chain(of_sections)
+    }
+
     /// The sections, the lowest first.
     pub fn sections(&self) -> &[Section] {
         &self.sections

@@ -1,37 +1,17 @@
 //! Everything that decides about a workload but the facts.
 
-use super::cost::Cost;
+pub mod interface;
+
 use super::outlook::ForecastChoice;
-use super::proactive::budget::{Budget, Counted};
-use super::proactive::{Aim, Proactive};
+use super::proactive::Proactive;
 use super::rate::{PerReplica, RateRule};
 use super::sizing::Sizing;
-use super::threshold::Threshold;
 use crate::guardrail::Guardrails;
+use crate::knob::{Knob, Knobs, MIB};
 use crate::resource::Resource;
 use crate::sample::Platform;
-
-/// The policies that there are.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Policy {
-    /// Compare the predicted demand with the capacity.
-    Threshold(Threshold),
-    /// The capacity that costs least, by rules that are tried on each workload all the time.
-    Proactive(Proactive),
-    /// What that plans for, from the instance types and in the count that cost least.
-    Cost(Cost),
-}
-
-impl Policy {
-    /// Its name in records and configuration.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Threshold(_) => "threshold",
-            Self::Proactive(_) => "proactive",
-            Self::Cost(_) => "cost",
-        }
-    }
-}
+use interface::AnyPolicy;
+use std::borrow::Cow;
 
 /// Which actions are published and not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,14 +28,19 @@ impl Default for DryRun {
     }
 }
 
+impl Knobs for DryRun {
+    fn knobs(&mut self, see: &mut dyn FnMut(&'static str, Knob<'_>)) {
+        let Self { simulated, elsewhere } = self;
+        see("simulated", Knob::Flag(simulated));
+        see("elsewhere", Knob::Flag(elsewhere));
+    }
+}
+
 impl DryRun {
     /// Whether an action on that platform is a dry run. What is only observed cannot be changed.
-    pub const fn on(self, platform: Platform) -> bool {
-        match platform {
-            Platform::ObservedOnly => true,
-            Platform::Simulated => self.simulated,
-            Platform::Kubernetes | Platform::OpenStack => self.elsewhere,
-        }
+    pub fn on(self, platform: Platform) -> bool {
+        let configured = if platform == Platform::SIMULATED { self.simulated } else { self.elsewhere };
+        configured || platform == Platform::OBSERVED_ONLY
     }
 }
 
@@ -63,7 +48,7 @@ impl DryRun {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
     /// The policy.
-    pub policy: Policy,
+    pub policy: AnyPolicy,
     /// Which number of a prediction counts.
     pub forecast: ForecastChoice,
     /// Whether the lead time is learnt from the changes of each source; until then that of `forecast` holds.
@@ -81,7 +66,7 @@ pub struct Rules {
 impl Default for Rules {
     fn default() -> Self {
         Self {
-            policy: Policy::Proactive(Proactive::default()),
+            policy: Proactive::default().into(),
             forecast: ForecastChoice::default(),
             learns_lead_time: true,
             rates: Vec::new(),
@@ -96,19 +81,24 @@ impl Default for Rules {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{key} is {value}: {remedy}")]
 pub struct RulesError {
-    /// The setting.
-    pub key: &'static str,
+    /// The setting, with what stands above it where its name alone does not tell which it is.
+    pub key: Cow<'static, str>,
     /// Its value.
     pub value: String,
     /// What to do.
     pub remedy: String,
 }
 
-fn require(holds: bool, key: &'static str, value: impl ToString, remedy: impl Into<String>) -> Result<(), RulesError> {
-    if holds { Ok(()) } else { Err(RulesError { key, value: value.to_string(), remedy: remedy.into() }) }
+pub(super) fn require(
+    holds: bool,
+    key: impl Into<Cow<'static, str>>,
+    value: impl ToString,
+    remedy: impl Into<String>,
+) -> Result<(), RulesError> {
+    if holds { Ok(()) } else { Err(RulesError { key: key.into(), value: value.to_string(), remedy: remedy.into() }) }
 }
 
-fn positive(key: &'static str, value: f64) -> Result<(), RulesError> {
+pub(super) fn positive(key: impl Into<Cow<'static, str>>, value: f64) -> Result<(), RulesError> {
     require(value.is_finite() && value > 0.0, key, value, "give a number above 0")
 }
 
@@ -118,95 +108,42 @@ impl Rules {
     /// # Errors
     /// With the first setting that does not, named as in the configuration.
     pub fn validate(&self) -> Result<(), RulesError> {
-        match &self.policy {
-            Policy::Threshold(threshold) => validate_threshold(threshold)?,
-            Policy::Proactive(proactive) => validate_proactive(proactive)?,
-            Policy::Cost(cost) => {
-                validate_proactive(&cost.plan)?;
-                let saving = cost.switch_saving_min;
-                require((0.0..1.0).contains(&saving), "switch_saving_min", saving, "give a share from 0 and below 1")?;
-                let is_empty = self.sizing.prices.instance_types.is_empty();
-                require(!is_empty, "instance_types", "empty", "list at least one to choose from")?;
-            }
-        }
+        self.policy.validate(&self.sizing)?;
         validate_forecast(&self.forecast)?;
         self.rates.iter().try_for_each(validate_rate)?;
         positive("cpu_cores_grain", self.sizing.cpu_cores_grain)?;
-        positive("memory_bytes_grain", self.sizing.memory_bytes_grain)?;
+        positive("memory_mib_grain", self.sizing.memory_bytes_grain / MIB)?;
         for t in &self.sizing.prices.instance_types {
             let sound = [t.cpu_cores, t.memory_bytes].iter().all(|v| v.is_finite() && *v > 0.0)
                 && t.price_per_h.is_finite()
                 && t.price_per_h >= 0.0;
             require(sound, "instance_types", &t.name, "give positive cores and memory and a price of at least 0")?;
         }
-        self.guardrails.validate()
+        self.guardrails.validate()?;
+        let (valid_for_s, lead_time_s) = (self.guardrails.pace.valid_for_s, self.forecast.lead_time_s);
+        let remedy = format!("an action would be void before it serves: give at least lead_time_s ({lead_time_s})");
+        require(valid_for_s >= lead_time_s, "guardrails.valid_for_s", valid_for_s, remedy)
     }
-}
 
-fn validate_threshold(t: &Threshold) -> Result<(), RulesError> {
-    positive("increase_above", t.increase_above)?;
-    positive("relative_width_max", t.relative_width_max)?;
-    positive("headroom", t.headroom)?;
-    require(
-        t.decrease_below.is_finite() && t.decrease_below >= 0.0,
-        "decrease_below",
-        t.decrease_below,
-        "give a number of at least 0",
-    )?;
-    require(
-        t.decrease_below < t.increase_above,
-        "decrease_below",
-        t.decrease_below,
-        format!("keep it below increase_above ({})", t.increase_above),
-    )?;
-    require(
-        t.increase_above * t.headroom > 1.0,
-        "headroom",
-        t.headroom,
-        "increase_above × headroom has to be above 1, or an increase would take capacity away",
-    )?;
-    require(
-        t.decrease_below * t.headroom < 1.0,
-        "headroom",
-        t.headroom,
-        "decrease_below × headroom has to be below 1, or a decrease would add capacity",
-    )
-}
-
-fn validate_proactive(p: &Proactive) -> Result<(), RulesError> {
-    let headroom = p.memory_headroom;
-    require(headroom.is_finite() && headroom >= 1.0, "memory_headroom", headroom, "give a number of at least 1")?;
-    let share = p.memory_shrink_share;
-    require((0.0..1.0).contains(&share), "memory_shrink_share", share, "give a share from 0 and below 1")?;
-    match p.aim {
-        Aim::BeatReactive { changes_per_day_max } => positive("changes_per_day_max", changes_per_day_max),
-        Aim::Weighted(w) => {
-            let sound = [w.short, w.unmet, w.changes].iter().all(|x| x.is_finite() && *x >= 0.0);
-            require(sound, "weights", format!("{w:?}"), "give numbers of at least 0")
-        }
-        Aim::Share(Budget { counted, share }) => {
-            let (key, of) = match counted {
-                Counted::Short => ("short_share", "time"),
-                Counted::Unmet => ("unmet_share", "demand"),
-            };
-            let remedy = format!("give a share of the {of} above 0 and below 1, such as 0.005");
-            require(share > 0.0 && share < 1.0, key, share, remedy)
-        }
+    /// With another lead time; an action stays valid until it can serve.
+    pub fn with_lead_time(mut self, lead_time_s: u32) -> Self {
+        self.forecast.lead_time_s = lead_time_s;
+        let valid_for_s = &mut self.guardrails.pace.valid_for_s;
+        *valid_for_s = (*valid_for_s).max(lead_time_s);
+        self
     }
 }
 
 fn validate_rate(rate: &RateRule) -> Result<(), RulesError> {
-    require(
-        Resource::of_kpi(rate.kpi.as_str()).is_none(),
-        "rates",
-        &rate.kpi,
-        "it is sized as a resource already, not by what a replica serves of it",
-    )?;
+    let section = format!("rates.{}", rate.kpi);
     match rate.per_replica {
-        PerReplica::Stated(per_replica) => positive("per_replica", per_replica),
+        _ if Resource::of_kpi(rate.kpi.as_str()).is_some() => {
+            require(false, section, "a resource", "it is sized as that, not by what a replica serves of it")
+        }
+        PerReplica::Stated(per_replica) => positive(format!("{section}.per_replica"), per_replica),
         PerReplica::Learnt { utilisation } => require(
             utilisation > 0.0 && utilisation <= 1.0,
-            "utilisation",
+            format!("{section}.utilisation"),
             utilisation,
             "give a share of the CPU above 0 and up to 1",
         ),
@@ -239,7 +176,7 @@ impl Guardrails {
         )?;
         let reals = [
             ("cpu_cores_min", b.cpu_cores_min, "cpu_cores_max", b.cpu_cores_max),
-            ("memory_bytes_min", b.memory_bytes_min, "memory_bytes_max", b.memory_bytes_max),
+            ("memory_mib_min", b.memory_bytes_min / MIB, "memory_mib_max", b.memory_bytes_max.map(|high| high / MIB)),
         ];
         for (low_key, low, high_key, high) in reals {
             require(low.is_finite() && low >= 0.0, low_key, low, "give a number of at least 0")?;
@@ -278,6 +215,7 @@ impl Guardrails {
 
 #[cfg(test)]
 mod tests {
+    use super::super::threshold::Threshold;
     use super::*;
 
     #[test]
@@ -287,7 +225,7 @@ mod tests {
 
     #[test]
     fn rules_that_would_turn_a_change_around_are_refused() {
-        let with = |threshold| Rules { policy: Policy::Threshold(threshold), ..Rules::default() };
+        let with = |threshold: Threshold| Rules { policy: threshold.into(), ..Rules::default() };
         let error = with(Threshold { headroom: 1.3, ..Threshold::default() }).validate().expect_err("adds on decrease");
         assert_eq!(
             error.to_string(),
@@ -298,13 +236,36 @@ mod tests {
         let mut rules = Rules::default();
         rules.guardrails.bounds.replicas_max = 0;
         assert_eq!(rules.validate().expect_err("min above max").key, "replicas_max");
+        let mut rules = Rules::default();
+        (rules.guardrails.bounds.memory_bytes_min, rules.guardrails.bounds.memory_bytes_max) = (512.0 * MIB, Some(MIB));
+        assert_eq!(
+            rules.validate().expect_err("min above max").to_string(),
+            "memory_mib_max is 1: give a number above 0, at least memory_mib_min (512)"
+        );
+    }
+
+    #[test]
+    fn an_action_that_would_be_void_before_it_serves_is_refused() {
+        let valid_for = |valid_for_s| {
+            let mut rules = Rules::default();
+            rules.guardrails.pace.valid_for_s = valid_for_s;
+            rules
+        };
+        assert_eq!(valid_for(900).validate(), Ok(()));
+        assert_eq!(
+            valid_for(899).validate().expect_err("a lead time of 900 s").to_string(),
+            "guardrails.valid_for_s is 899: an action would be void before it serves: give at least lead_time_s (900)"
+        );
+        let learnt = valid_for(900).with_lead_time(1500);
+        assert_eq!((learnt.guardrails.pace.valid_for_s, learnt.validate()), (1500, Ok(())));
+        assert_eq!(learnt.with_lead_time(60).guardrails.pace.valid_for_s, 1500);
     }
 
     #[test]
     fn what_is_only_observed_is_always_a_dry_run() {
         let live = DryRun { simulated: false, elsewhere: false };
-        assert!(live.on(Platform::ObservedOnly));
-        assert!(!live.on(Platform::Kubernetes) && !live.on(Platform::Simulated));
-        assert!(DryRun::default().on(Platform::OpenStack) && !DryRun::default().on(Platform::Simulated));
+        assert!(live.on(Platform::OBSERVED_ONLY));
+        assert!(!live.on(Platform::KUBERNETES) && !live.on(Platform::SIMULATED));
+        assert!(DryRun::default().on(Platform::OPENSTACK) && !DryRun::default().on(Platform::SIMULATED));
     }
 }

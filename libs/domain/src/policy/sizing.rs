@@ -5,6 +5,7 @@ use super::proposal::Need;
 use crate::action::Mechanism;
 use crate::cloud::PriceList;
 use crate::guardrail::{Room, Step};
+use crate::knob::Words;
 use crate::resource::{Direction, Resource};
 use crate::sample::{Capacity, Platform};
 
@@ -26,6 +27,13 @@ pub struct Sizing {
     pub prices: PriceList,
 }
 
+/// How capacity is changed, or as the platform usually does it.
+impl Words for Option<Mechanism> {
+    const WORDS: &'static [&'static str] = &["auto", "replicas", "limits", "instance-type"];
+    const VALUES: &'static [Self] =
+        &[None, Some(Mechanism::Replicas), Some(Mechanism::Limits), Some(Mechanism::InstanceType)];
+}
+
 impl Default for Sizing {
     fn default() -> Self {
         Self { mechanism: None, cpu_cores_grain: 0.25, memory_bytes_grain: 268_435_456.0, prices: PriceList::default() }
@@ -36,10 +44,8 @@ impl Sizing {
     /// The mechanism for a workload: the configured one, else replicas; for what is observed only,
     /// limits, since a single machine shows best by its size what it should have been.
     pub fn mechanism(&self, platform: Platform) -> Mechanism {
-        self.mechanism.unwrap_or(match platform {
-            Platform::ObservedOnly => Mechanism::Limits,
-            Platform::Simulated | Platform::Kubernetes | Platform::OpenStack => Mechanism::Replicas,
-        })
+        let usual = if platform == Platform::OBSERVED_ONLY { Mechanism::Limits } else { Mechanism::Replicas };
+        self.mechanism.unwrap_or(usual)
     }
 
     /// The room that one step leaves. An increase may go to what covers `known` in one, within `step.replicas_max`.

@@ -6,6 +6,7 @@
 use super::parts::{KpiNumbers, Part};
 use super::reassembly::{Due, Place, Reassembly, Verdict};
 use super::source_clock::{SourceClock, Standing};
+use crate::slots::Slots;
 use crate::source::SourceName;
 use crate::time::EventTime;
 use crate::workload::WorkloadId;
@@ -66,8 +67,10 @@ pub struct Released<T> {
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct Admission<T> {
     sources: BTreeMap<SourceName, Source>,
-    lanes: BTreeMap<WorkloadId, Lane<T>>,
+    lanes: Slots<Lane<T>>,
     numbers: KpiNumbers,
+    /// Samples that wait, over all lanes.
+    held: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -122,19 +125,24 @@ fn clock_bin(settings: &AdmissionSettings, bin: i64, due: Due) -> i64 {
 
 impl<T> Default for Admission<T> {
     fn default() -> Self {
-        Self { sources: BTreeMap::new(), lanes: BTreeMap::new(), numbers: KpiNumbers::default() }
+        Self { sources: BTreeMap::new(), lanes: Slots::default(), numbers: KpiNumbers::default(), held: 0 }
     }
 }
 
 impl<T> Admission<T> {
     /// Samples that wait, over all workloads.
     pub fn held(&self) -> usize {
-        self.lanes.values().map(|lane| lane.reassembly.held()).sum()
+        self.held
     }
 
     /// Workloads known.
     pub fn workloads(&self) -> usize {
         self.lanes.len()
+    }
+
+    /// Bytes that a workload takes of which nothing waits, without what the allocator adds.
+    pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
+        Some(Slots::<Lane<T>>::bytes_each() + self.lanes.get(workload)?.reassembly.known_bytes())
     }
 }
 
@@ -171,16 +179,22 @@ impl<T: Part> Admission<T> {
         let Some(newest) = self.sources.get(source).map(|s| s.clock.newest()) else { return Verdict::Late };
         let watermark_bin = newest.bin(step_s) - i64::from(settings.lateness_steps);
         let place = Place { bin: at.bin(step_s), watermark_bin, is_ahead: standing != Standing::Current };
+        let released_before = released.len();
         let Some(lane) = self.lane_for((settings, &mut *numbers), (workload, source), (at, step_s), place, released)
         else {
             return Verdict::Late;
         };
+        let held_before = lane.reassembly.held();
         let verdict = lane.reassembly.offer(place, item, numbers);
+        // A part of what waits already makes no more that wait.
+        let came = lane.reassembly.held() - held_before;
         if verdict == Verdict::Accepted {
             lane.release(settings, numbers, watermark_bin, released);
+            self.held += came;
             self.await_head(settings, numbers, workload);
             self.release_waiting(settings, numbers, (source, newest), released);
         }
+        self.held -= released.len() - released_before;
         verdict
     }
 
@@ -231,7 +245,7 @@ impl<T: Part> Admission<T> {
         place: Place,
         released: &mut Vec<Released<T>>,
     ) -> Option<&mut Lane<T>> {
-        let lane = self.lanes.entry(workload.clone()).or_insert_with(|| Lane::new(source, step_s));
+        let lane = self.lanes.get_or_insert_with(workload, || Lane::new(source, step_s));
         if lane.step_s == step_s && lane.source == *source {
             return Some(lane);
         }
@@ -273,11 +287,12 @@ impl<T: Part> Admission<T> {
 
     /// The workloads to forget: those of `source` without a sample for long, by its clock. They
     /// are looked for once in a quarter of that time.
-    pub fn forget_silent(&mut self, settings: &AdmissionSettings, source: &SourceName) -> Vec<WorkloadId> {
-        let Some(known) = self.sources.get_mut(source) else { return Vec::new() };
+    pub fn forget_silent(&mut self, settings: &AdmissionSettings, source: &SourceName) -> BTreeSet<WorkloadId> {
+        let mut silent = BTreeSet::new();
+        let Some(known) = self.sources.get_mut(source) else { return silent };
         let newest = known.clock.newest();
         if newest < known.next_sweep {
-            return Vec::new();
+            return silent;
         }
         known.next_sweep = newest.plus_s(i64::from(settings.forget_after_s / 4));
         let oldest = newest.plus_s(-i64::from(settings.forget_after_s));
@@ -285,11 +300,13 @@ impl<T: Part> Admission<T> {
             let last = lane.reassembly.last_bin().map(|bin| EventTime::of_bin(bin, lane.step_s));
             lane.source == *source && lane.reassembly.held() == 0 && last.is_none_or(|at| at < oldest)
         };
-        let silent: Vec<WorkloadId> =
-            self.lanes.iter().filter(|(_, lane)| is_silent(lane)).map(|(workload, _)| workload.clone()).collect();
-        for workload in &silent {
-            self.lanes.remove(workload);
-        }
+        self.lanes.retain(|workload, lane| {
+            let goes = is_silent(lane);
+            if goes {
+                silent.insert(workload.clone());
+            }
+            !goes
+        });
         silent
     }
 }

@@ -188,7 +188,7 @@ mod tests {
                 memory_bytes_per_replica: 1e9,
                 instance_type: None,
             }),
-            platform: Platform::Simulated,
+            platform: Platform::SIMULATED,
         }
     }
 

@@ -67,6 +67,11 @@ impl KnownKpis {
             .all(|(place, known)| u32::from(known.missed) >= given_up_after || known.is_in(kpis, place, numbers))
     }
 
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.kpis.capacity() * size_of::<KnownKpi>()
+    }
+
     /// Whether each of these KPIs was in the last sample or one of the `samples` before it.
     pub fn had_lately(&self, kpis: &[Kpi], numbers: &KpiNumbers, samples: u32) -> bool {
         let had = |kpi: &Kpi| {

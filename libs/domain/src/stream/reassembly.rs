@@ -86,6 +86,11 @@ impl<T> Reassembly<T> {
         self.held.len()
     }
 
+    /// Bytes on the heap of what is known of its KPIs.
+    pub fn known_bytes(&self) -> usize {
+        self.known.heap_bytes()
+    }
+
     /// The newest bin that went out or waits.
     pub fn newest_bin(&self) -> Option<i64> {
         self.held.last().map(|(bin, _)| *bin).or(self.last_bin)

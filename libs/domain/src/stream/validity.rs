@@ -137,7 +137,7 @@ mod tests {
             step_s: 60,
             kpis: vec![Kpi { name: KpiName::new("x"), kind, unit: "1".into(), value: Some(value) }],
             capacity: None,
-            platform: Platform::Simulated,
+            platform: Platform::SIMULATED,
         }
     }
 

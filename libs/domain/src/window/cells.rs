@@ -14,20 +14,22 @@ const COARSENING: i64 = 3;
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 pub struct CellMeans {
     closed: Ring,
-    open: Option<i64>,
     sum: f64,
+    /// The open cell, once there is one.
+    open: i64,
     count: u32,
+    has_open: bool,
 }
 
 impl CellMeans {
     /// Adds a value (or the lack of one) to `cell`, which never goes back. True when this closed
     /// a cell.
     pub fn record(&mut self, cell: i64, value: Option<f64>, capacity: usize) -> bool {
-        let closes = self.open.is_some_and(|open| open < cell);
+        let closes = self.open().is_some_and(|open| open < cell);
         if closes {
             self.close_up_to(cell, capacity);
         }
-        self.open = Some(cell);
+        (self.open, self.has_open) = (cell, true);
         if let Some(value) = value {
             self.sum += value;
             self.count += 1;
@@ -35,8 +37,12 @@ impl CellMeans {
         closes
     }
 
+    fn open(&self) -> Option<i64> {
+        self.has_open.then_some(self.open)
+    }
+
     fn close_up_to(&mut self, cell: i64, capacity: usize) {
-        let Some(open) = self.open else { return };
+        let Some(open) = self.open() else { return };
         self.closed.advance(open, capacity);
         if let Some(mean) = self.open_mean() {
             self.closed.set_newest(mean);
@@ -58,7 +64,7 @@ impl CellMeans {
 
     /// The mean of a cell, the open one included.
     pub fn mean(&self, cell: i64) -> Option<f64> {
-        if self.open == Some(cell) { self.open_mean() } else { self.closed.get(cell) }.map(f64::from)
+        if self.open() == Some(cell) { self.open_mean() } else { self.closed.get(cell) }.map(f64::from)
     }
 
     /// Autocorrelation of the newest `window` closed cells at a lag of `lag` cells: Pearson's
@@ -96,7 +102,7 @@ pub struct TwoWindowMeans {
 impl TwoWindowMeans {
     /// As [`CellMeans::record`]; `capacity` is a multiple of three.
     pub fn record(&mut self, cell: i64, value: Option<f64>, capacity: usize) -> bool {
-        if let Some(open) = self.newest.open.filter(|open| *open < cell) {
+        if let Some(open) = self.newest.open().filter(|open| *open < cell) {
             let coarse = capacity / COARSENING as usize;
             let window = capacity as i64;
             // Beyond two windows nothing is left of what leaves, so it need not be gone through.

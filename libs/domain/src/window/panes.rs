@@ -189,14 +189,15 @@ impl LongPanes {
     fn close(&mut self, next: i64, pane_s: i64) {
         let closing = std::mem::replace(&mut self.open, OpenPane { index: next, ..OpenPane::default() });
         let mut histograms = std::mem::take(&mut self.histograms).into_vec();
-        if let Some(pane) = ClosedPane::pack(&closing, pane_s) {
+        let first = next - LONG_PANES;
+        let expired = self.closed.partition_point(|pane| i64::from(pane.index) < first);
+        let expired_bytes: usize = self.closed.drain(..expired).map(|p| usize::from(p.histogram_bytes)).sum();
+        histograms.drain(..expired_bytes);
+        if let Some(pane) = ClosedPane::pack(&closing, pane_s).filter(|pane| i64::from(pane.index) >= first) {
             self.closed.reserve_exact(1);
             self.closed.push(pane);
             histograms.extend_from_slice(closing.histogram.as_bytes());
         }
-        let expired = self.closed.partition_point(|pane| i64::from(pane.index) < next - LONG_PANES);
-        let expired_bytes: usize = self.closed.drain(..expired).map(|p| usize::from(p.histogram_bytes)).sum();
-        histograms.drain(..expired_bytes);
         self.closed_histogram = {
             let mut rest = histograms.as_slice();
             let mut parts = Vec::with_capacity(self.closed.len());

@@ -1,22 +1,22 @@
 //! The open and the closed days of one partition: which records are archived, and when a file is due.
 
 use super::journal::{Journal, each_entry};
-use super::part::{covered, has_row, write_part};
+use super::part::{Part, has_row, newest, write_part};
 use super::table::Tabular;
 use super::{Layout, date};
 use crate::stage::Taken;
 use anyhow::{Context as _, Result, bail, ensure};
 use prescale_bus::crash_point::CrashPoint;
-use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::marker::PhantomData;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A journal that got none of so many records of its partition is closed.
 const IDLE_RECORDS: u64 = 20_000;
-/// Days that are remembered as closed, and sources; what is forgotten is looked up again.
+/// Days that are remembered as closed, and streams; what is forgotten is looked up again.
 const REMEMBERED_MAX: usize = 1000;
 
 /// When a file is due.
@@ -33,7 +33,7 @@ struct Open {
     first: Option<(i64, EventTime)>,
     last_offset: i64,
     rows: usize,
-    sources: BTreeSet<SourceName>,
+    streams: BTreeSet<Arc<str>>,
     /// Records of the partition that came when the last one of this day came.
     appended_at: u64,
 }
@@ -43,8 +43,8 @@ impl Open {
         self.first.get_or_insert((offset, value.at()));
         self.last_offset = offset;
         self.rows += value.rows();
-        if !self.sources.contains(value.source()) {
-            self.sources.insert(value.source().clone());
+        if !self.streams.contains(value.stream()) {
+            self.streams.insert(value.stream().into());
         }
         self.appended_at = came;
     }
@@ -55,9 +55,9 @@ pub(super) struct Days<C> {
     layout: Layout,
     rules: Rules,
     open: BTreeMap<i64, Open>,
-    /// By day, the last position that its files hold; -1 for none.
-    closed: BTreeMap<i64, i64>,
-    newest_ms: BTreeMap<SourceName, i64>,
+    /// By day, its newest file.
+    closed: BTreeMap<i64, Option<Part>>,
+    newest_ms: BTreeMap<Arc<str>, i64>,
     /// Days of which a record that came again was compared with what is archived.
     compared: BTreeSet<i64>,
     came: u64,
@@ -95,33 +95,54 @@ impl<C: Tabular> Days<C> {
     }
 
     fn load(&mut self, day: i64, path: &Path) -> Result<()> {
-        let (mut first, mut last_offset, mut rows, mut sources) = (None, -1, 0, BTreeSet::new());
+        let (mut first, mut last_offset, mut rows, mut streams) = (None, -1, 0, BTreeSet::new());
         let journal = Journal::open(path, |entry| {
             let value = C::decode(&entry.value).with_context(|| format!("in {}", path.display()))?;
             first.get_or_insert((entry.offset, value.at()));
             last_offset = entry.offset;
             rows += value.rows();
-            sources.insert(value.source().clone());
+            streams.insert(value.stream().into());
             Ok(())
         })?;
         if last_offset <= self.closed_to(day)? {
             drop(journal);
             return remove(path);
         }
-        self.open.insert(day, Open { journal, first, last_offset, rows, sources, appended_at: 0 });
+        self.open.insert(day, Open { journal, first, last_offset, rows, streams, appended_at: 0 });
         Ok(())
     }
 
-    fn closed_to(&mut self, day: i64) -> Result<i64> {
-        if let Some(to) = self.closed.get(&day) {
-            return Ok(*to);
+    /// A day's newest file.
+    fn newest(&mut self, day: i64) -> Result<Option<Part>> {
+        if let Some(part) = self.closed.get(&day) {
+            return Ok(*part);
         }
-        let to = covered(&self.layout.day(day), self.layout.partition)?;
+        let part = newest(&self.layout.day(day), self.layout.partition)?;
         if self.closed.len() >= REMEMBERED_MAX {
             self.closed.clear();
         }
-        self.closed.insert(day, to);
-        Ok(to)
+        self.closed.insert(day, part);
+        Ok(part)
+    }
+
+    /// The last position that a day's files hold; -1 for none.
+    fn closed_to(&mut self, day: i64) -> Result<i64> {
+        Ok(self.newest(day)?.map_or(-1, |part| part.last))
+    }
+
+    /// The file that so many rows more of a day go into, when there is one that has room.
+    fn with_room(&mut self, day: i64, rows: usize) -> Result<Option<Part>> {
+        Ok(self.newest(day)?.filter(|part| part.rows.saturating_add(rows) <= self.rules.rows_max))
+    }
+
+    /// Whether a day's journal is to be closed before a record of this instant: it would span too much then, and the
+    /// file that it goes into has no more rows. So each row of a day is written about twice, not with every span.
+    fn is_due(&mut self, day: i64, at: EventTime) -> Result<bool> {
+        let Some(open) = self.open.get(&day) else { return Ok(false) };
+        let rows = open.rows;
+        let span_ms = open.first.map_or(0, |(_, first)| at.as_ms().abs_diff(first.as_ms()));
+        let is_long = span_ms >= self.rules.span_ms_max.unsigned_abs();
+        Ok(is_long && self.with_room(day, rows)?.is_none_or(|part| part.rows <= rows))
     }
 
     /// Takes records; when it returns they are on disk.
@@ -147,11 +168,14 @@ impl<C: Tabular> Days<C> {
         if self.newest_ms.len() >= REMEMBERED_MAX {
             self.newest_ms.clear();
         }
-        let newest = self.newest_ms.entry(value.source().clone()).or_insert(i64::MIN);
-        *newest = value.at().as_ms().max(*newest);
-        let begins = self.open.get(&day).and_then(|open| open.first);
-        let span_ms = begins.map_or(0, |(_, first)| value.at().as_ms().abs_diff(first.as_ms()));
-        if span_ms >= self.rules.span_ms_max.unsigned_abs() {
+        let at_ms = value.at().as_ms();
+        match self.newest_ms.get_mut(value.stream()) {
+            Some(newest) => *newest = at_ms.max(*newest),
+            None => {
+                self.newest_ms.insert(value.stream().into(), at_ms);
+            }
+        }
+        if self.is_due(day, value.at())? {
             self.close(day)?;
         }
         let came = self.came;
@@ -170,7 +194,7 @@ impl<C: Tabular> Days<C> {
             let journal = Journal::open(&path, |_| bail!("{} appeared from elsewhere", path.display()))?;
             File::open(self.layout.journals()).and_then(|folder| folder.sync_all())?;
             let open =
-                Open { journal, first: None, last_offset: -1, rows: 0, sources: BTreeSet::new(), appended_at: 0 };
+                Open { journal, first: None, last_offset: -1, rows: 0, streams: BTreeSet::new(), appended_at: 0 };
             self.open.insert(day, open);
         }
         self.open.get_mut(&day).context("the journal was just opened")
@@ -208,8 +232,8 @@ impl<C: Tabular> Days<C> {
     fn close_idle(&mut self) -> Result<()> {
         let is_idle = |(day, open): (&i64, &Open)| {
             let end_ms = date::end_ms(*day).saturating_add(self.rules.idle_ms);
-            let is_past = |source| self.newest_ms.get(source).is_some_and(|newest| *newest >= end_ms);
-            open.sources.iter().all(is_past) || self.came - open.appended_at >= IDLE_RECORDS
+            let is_past = |stream| self.newest_ms.get(stream).is_some_and(|newest| *newest >= end_ms);
+            open.streams.iter().all(is_past) || self.came - open.appended_at >= IDLE_RECORDS
         };
         let idle: Vec<i64> = self.open.iter().filter(|o| is_idle(*o)).map(|(day, _)| *day).collect();
         idle.into_iter().try_for_each(|day| self.close(day))
@@ -221,17 +245,19 @@ impl<C: Tabular> Days<C> {
         days.into_iter().try_for_each(|day| self.close(day))
     }
 
-    /// Makes a file of a day's journal.
+    /// Makes a file of a day's journal, together with the newest one where both have room in one.
     fn close(&mut self, day: i64) -> Result<()> {
         let Some(mut open) = self.open.remove(&day) else { return Ok(()) };
         open.journal.sync()?;
         let path = open.journal.path().to_owned();
         let Some((first, _)) = open.first else { return remove(&path) };
-        let rows = write_part::<C>(&self.layout, day, &path, first, open.last_offset)?;
-        metrics::counter!("prescale_archiver_rows_total", "topic" => C::TOPIC).increment(rows as u64);
+        let new = Part { first, last: open.last_offset, rows: open.rows };
+        let before = self.with_room(day, new.rows)?;
+        let part = write_part::<C>(&self.layout, day, &path, new, before)?;
+        metrics::counter!("prescale_archiver_rows_total", "topic" => C::TOPIC).increment(new.rows as u64);
         remove(&path)?;
         CrashPoint::FilesForgotten.pass();
-        self.closed.insert(day, open.last_offset);
+        self.closed.insert(day, Some(part));
         self.compared.remove(&day);
         Ok(())
     }
@@ -243,37 +269,54 @@ fn remove(path: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::part::each_row;
     use super::*;
-    use crate::examples::fingerprint;
+    use crate::examples::{fingerprint, newest_values};
+    use arrow::array::{Array as _, AsArray as _};
+    use arrow::datatypes::Float64Type;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
     use prescale_bus::ConsumedRecord;
     use prescale_contracts::Contract as _;
     use prescale_domain::fingerprint::Fingerprint;
+    use proptest::prelude::*;
 
+    const DAY: &str = "fingerprints/day=1970-01-01";
     const RULES: Rules = Rules { rows_max: 4, span_ms_max: 3_600_000, idle_ms: 600_000 };
 
     fn record(offset: i64, workload: &str, at_s: i64) -> (ConsumedRecord, Fingerprint) {
-        let value = fingerprint(workload, at_s);
+        of_value(offset, fingerprint(workload, at_s))
+    }
+
+    fn of_value(offset: i64, value: Fingerprint) -> (ConsumedRecord, Fingerprint) {
         let record = ConsumedRecord {
             topic: Fingerprint::TOPIC.into(),
             partition: 0,
             offset,
             appended_at_ms: 0,
-            key: Some(workload.as_bytes().to_vec()),
+            key: Some(value.workload.as_str().as_bytes().to_vec()),
             value: Some(value.encode().unwrap()),
             headers: Vec::new(),
         };
         (record, value)
     }
 
+    fn layout(folder: &Path) -> Layout {
+        Layout { folder: folder.to_owned(), topic: Fingerprint::TOPIC, partition: 0 }
+    }
+
+    fn take(days: &mut Days<Fingerprint>, records: &[(ConsumedRecord, Fingerprint)]) -> Result<()> {
+        let taken: Vec<_> = records.iter().map(|(record, value)| Taken { record, value: value.clone() }).collect();
+        days.take(&taken)
+    }
+
     /// Takes records as a process that begins anew; what then lies in the day's folder.
     fn taken(folder: &Path, records: &[(ConsumedRecord, Fingerprint)]) -> Result<Vec<String>> {
-        let layout = Layout { folder: folder.to_owned(), topic: Fingerprint::TOPIC, partition: 0 };
+        let layout = layout(folder);
         let mut days = Days::<Fingerprint>::open(layout.clone(), RULES)?;
         let other = Days::<Fingerprint>::open(layout, RULES).err().map(|e| e.to_string());
         assert!(other.is_some_and(|e| e.contains("another instance")), "one process at a time");
-        let taken: Vec<_> = records.iter().map(|(record, value)| Taken { record, value: value.clone() }).collect();
-        days.take(&taken)?;
-        let entries = fs::read_dir(folder.join("fingerprints/day=1970-01-01")).into_iter().flatten();
+        take(&mut days, records)?;
+        let entries = fs::read_dir(folder.join(DAY)).into_iter().flatten();
         let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         Ok(names)
@@ -300,5 +343,103 @@ mod tests {
         let log = [record(0, "web", day_s - 60), record(1, "web", day_s + 540)];
         assert_eq!(taken(folder.path(), &log).unwrap(), Vec::<String>::new());
         assert_eq!(taken(folder.path(), &[record(2, "web", day_s + 600)]).unwrap(), ["part-0-0.parquet"]);
+    }
+
+    /// The instants of the first day's rows, in seconds, by file, in the order of time.
+    fn instants(folder: &Path) -> Vec<Vec<i64>> {
+        let entries = fs::read_dir(folder.join(DAY)).into_iter().flatten();
+        let of_file = |path: &Path| {
+            let mut of_file = Vec::new();
+            each_row::<Fingerprint>(path, |_, at_ms| of_file.push(at_ms / 1000)).unwrap();
+            of_file
+        };
+        let mut files: Vec<Vec<i64>> = entries.map(|entry| of_file(&entry.unwrap().path())).collect();
+        files.sort();
+        files
+    }
+
+    #[test]
+    fn the_file_of_a_day_is_made_anew_once_as_much_has_come_as_it_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let rules = Rules { rows_max: 1000, ..RULES };
+        let mut days = Days::open(layout(folder.path()), rules).unwrap();
+        let mut grown_at = Vec::new();
+        for minute in 0..300 {
+            let before = instants(folder.path());
+            take(&mut days, &[record(minute, "web", minute * 60)]).unwrap();
+            let after = instants(folder.path());
+            if after != before {
+                assert_eq!((after.len(), after[0].len() as i64), (1, 2 * minute), "one file, of all that came before");
+                grown_at.push(minute);
+            }
+        }
+        assert_eq!(grown_at, [60, 120, 240]);
+    }
+
+    #[test]
+    fn files_of_different_features_grow_into_one_with_all_columns() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut newer = fingerprint("web", 120);
+        newer.feature_schema_hash = "newer".into();
+        for kpi in &mut newer.kpis {
+            let windows = kpi.windows.as_deref_mut().unwrap();
+            windows.short.extra = [("spread".to_owned(), Some(2.5))].into();
+            windows.long.extra.clear();
+        }
+        let log = [newest_values("web", 0), fingerprint("web", 60), newer];
+        for (offset, value) in (0..).zip(log) {
+            let mut days = Days::open(layout(folder.path()), Rules { rows_max: 1000, ..RULES }).unwrap();
+            take(&mut days, &[of_value(offset, value)]).unwrap();
+            days.close_all().unwrap();
+        }
+        assert_eq!(instants(folder.path()), [[0, 0, 60, 60, 120, 120]]);
+        let file = File::open(folder.path().join(DAY).join("part-0-0.parquet")).unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        let says = reader.metadata().file_metadata().key_value_metadata().unwrap();
+        let hashes = says.iter().find(|pair| pair.key == "prescale.feature_schema_hashes").unwrap();
+        assert_eq!(hashes.value.as_deref(), Some("0123456789abcdef,newer"));
+        let batch = reader.build().unwrap().next().unwrap().unwrap();
+        let column = |name: &str| -> Vec<Option<f64>> {
+            batch.column_by_name(name).unwrap().as_primitive::<Float64Type>().iter().collect()
+        };
+        let (none, old, new) = (None, Some(1.5), Some(2.5));
+        assert_eq!(column("long_extra_peak_to_mean"), [none, none, old, old, none, none]);
+        assert_eq!(column("short_extra_spread"), [none, none, none, none, new, new]);
+        assert_eq!(batch.column_by_name("short_p95").unwrap().null_count(), 2);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// Each run gets some records that are new behind some that come again, and ends in good order or not.
+        #[test]
+        fn a_day_has_few_files_with_each_row_once(
+            runs in prop::collection::vec((1_i64..15, 0_i64..4, any::<bool>()), 1..10),
+            rows_max in 2_usize..50,
+            span_minutes in 1_i64..20,
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let rules = Rules { rows_max, span_ms_max: span_minutes * 60_000, ..RULES };
+            let at_minute = |minute: i64| match minute % 5 {
+                0 => record(minute, "web", minute * 60),
+                _ => of_value(minute, newest_values("web", minute * 60)),
+            };
+            let mut next = 0;
+            for (new, again, is_drained) in runs {
+                let mut days = Days::open(layout(folder.path()), rules).unwrap();
+                for minute in (next - again).max(0)..next + new {
+                    take(&mut days, &[at_minute(minute)]).unwrap();
+                    let files = instants(folder.path());
+                    let rows: Vec<i64> = files.concat();
+                    prop_assert!(rows.iter().copied().eq((0_i64..).flat_map(|m| [m * 60; 2]).take(rows.len())), "{rows:?}");
+                    prop_assert!(files.windows(2).all(|pair| pair[0].len() + pair[1].len() > rows_max), "{files:?}");
+                }
+                next += new;
+                if is_drained {
+                    days.close_all().unwrap();
+                    prop_assert_eq!(instants(folder.path()).concat().len() as i64, 2 * next);
+                }
+            }
+        }
     }
 }

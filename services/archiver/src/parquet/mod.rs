@@ -3,8 +3,8 @@
 //!
 //! Until a file is due its records stand in a journal ([`journal`]), on disk before the position moves.
 //! A file ([`part`]) becomes visible whole, and says up to which position it goes; so whatever was
-//! archived before a crash is known, and a record that comes again is left out ([`days`]). Tables are in
-//! [`table`].
+//! archived before a crash is known, and a record that comes again is left out ([`days`]). Where there is room the
+//! day's newest file goes into the next one, which takes its place, so that a day has few. Tables are in [`table`].
 
 mod date;
 mod days;

@@ -1,11 +1,12 @@
-//! One Parquet file: written beside its place, brought to disk, and then given its name.
+//! One Parquet file: written beside its place, brought to disk, and then given its name. That may be the name of the
+//! file that went into it: whoever lists the folder sees the one or the other, never both.
 
 use super::journal::each_entry;
 use super::table::{Rows, Tabular};
 use super::{Layout, date};
 use anyhow::{Context as _, Result};
-use arrow::array::{AsArray as _, RecordBatch};
-use arrow::datatypes::TimestampMillisecondType;
+use arrow::array::{AsArray as _, RecordBatch, new_null_array};
+use arrow::datatypes::{Schema, SchemaRef, TimestampMillisecondType};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{Compression, ZstdLevel};
@@ -14,12 +15,24 @@ use parquet::file::properties::WriterProperties;
 use prescale_bus::crash_point::CrashPoint;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Rows that are held in memory at a time.
 const BATCH_ROWS: usize = 4096;
 const ROW_GROUP_ROWS: usize = 32_768;
 /// Key of the file's metadata: position of the last record that it holds.
 const LAST_POSITION: &str = "prescale.last_position";
+
+/// Records of a partition and day: those of a file, or those that are to become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    /// Position of the first, which the file's name says.
+    pub(super) first: i64,
+    /// Position of the last.
+    pub(super) last: i64,
+    /// How many rows they have.
+    pub(super) rows: usize,
+}
 
 fn name(partition: u32, first: i64) -> String {
     format!("part-{partition}-{first}.parquet")
@@ -50,36 +63,49 @@ fn reader(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
     ParquetRecordBatchReaderBuilder::try_new(File::open(path).with_context(said)?).with_context(said)
 }
 
-/// The last position that a partition's files of a day hold; -1 when there is none.
-pub(super) fn covered(folder: &Path, partition: u32) -> Result<i64> {
-    let Some((_, path)) = parts(folder, partition)?.pop() else { return Ok(-1) };
+/// A partition's newest file of a day.
+pub(super) fn newest(folder: &Path, partition: u32) -> Result<Option<Part>> {
+    let Some((first, path)) = parts(folder, partition)?.pop() else { return Ok(None) };
     let reader = reader(&path)?;
-    let pairs = reader.metadata().file_metadata().key_value_metadata();
-    let last = pairs.into_iter().flatten().find(|pair| pair.key == LAST_POSITION).and_then(|pair| pair.value.as_ref());
-    let last = last.and_then(|text| text.parse().ok());
-    last.with_context(|| format!("{} says nothing of {LAST_POSITION}: it is none of the archiver's", path.display()))
+    let last = says(&reader).iter().find(|pair| pair.key == LAST_POSITION).and_then(|pair| pair.value.as_ref());
+    let last = last
+        .and_then(|text| text.parse().ok())
+        .with_context(|| format!("{} says nothing of {LAST_POSITION}: it is none of the archiver's", path.display()))?;
+    let rows = usize::try_from(reader.metadata().file_metadata().num_rows()).unwrap_or(usize::MAX);
+    Ok(Some(Part { first, last, rows }))
 }
 
-/// Whether the file that holds a position has a row of this workload and instant.
+/// What a file says of itself.
+fn says(reader: &ParquetRecordBatchReaderBuilder<File>) -> &[KeyValue] {
+    reader.metadata().file_metadata().key_value_metadata().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Whether the file that holds a position has a row of this subject and instant.
 pub(super) fn has_row<C: Tabular>(folder: &Path, partition: u32, offset: i64, value: &C) -> Result<bool> {
     let Some((_, path)) = parts(folder, partition)?.into_iter().rfind(|(first, _)| *first <= offset) else {
         return Ok(false);
     };
-    for batch in batches(&path)? {
-        let batch = batch.with_context(|| format!("cannot read {}", path.display()))?;
-        let workloads = column(&batch, "workload")?.as_string::<i32>();
-        let instants = column(&batch, "at")?.as_primitive::<TimestampMillisecondType>();
-        let is_it =
-            |row: usize| workloads.value(row) == value.workload().as_str() && instants.value(row) == value.at().as_ms();
-        if (0..batch.num_rows()).any(is_it) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let mut is_there = false;
+    each_row::<C>(&path, |subject, at_ms| {
+        is_there |= (subject, at_ms) == (value.workload().as_str(), value.at().as_ms());
+    })?;
+    Ok(is_there)
 }
 
-fn batches(path: &Path) -> Result<ParquetRecordBatchReader> {
-    reader(path)?.build().with_context(|| format!("cannot read {}", path.display()))
+/// Calls `row` with subject and instant, in milliseconds, of each row of a file.
+pub(super) fn each_row<C: Tabular>(path: &Path, mut row: impl FnMut(&str, i64)) -> Result<()> {
+    for batch in batches(reader(path)?, path)? {
+        let batch = batch.with_context(|| format!("cannot read {}", path.display()))?;
+        let subjects = column(&batch, C::SUBJECT)?.as_string::<i32>();
+        let instants = column(&batch, "at")?.as_primitive::<TimestampMillisecondType>();
+        (0..batch.num_rows()).for_each(|at| row(subjects.value(at), instants.value(at)));
+    }
+    Ok(())
+}
+
+fn batches(reader: ParquetRecordBatchReaderBuilder<File>, path: &Path) -> Result<ParquetRecordBatchReader> {
+    let reader = reader.with_batch_size(BATCH_ROWS).build();
+    reader.with_context(|| format!("cannot read {}", path.display()))
 }
 
 fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a dyn arrow::array::Array> {
@@ -87,15 +113,34 @@ fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a dyn arrow::array
     Ok(column.as_ref())
 }
 
-/// Writes a day's journal as a file, whose name and content follow from the positions; tells how many
-/// rows it has.
+/// Whether rows of a file can stand in a table with these columns, which may have more of those that can be null.
+fn fits(file: &Schema, table: &Schema) -> bool {
+    let of = |schema: &Schema, name: &str| schema.field_with_name(name).ok().map(|field| field.data_type().clone());
+    let is_alike = |name: &str| of(file, name) == of(table, name);
+    file.fields().iter().all(|field| is_alike(field.name()))
+        && table.fields().iter().all(|field| field.is_nullable() || is_alike(field.name()))
+}
+
+/// A file's rows with the columns of a table that they fit into.
+fn with_columns(batch: &RecordBatch, table: &SchemaRef) -> Result<RecordBatch> {
+    let columns = table.fields().iter().map(|field| {
+        let column = batch.column_by_name(field.name()).cloned();
+        column.unwrap_or_else(|| new_null_array(field.data_type(), batch.num_rows()))
+    });
+    Ok(RecordBatch::try_new(Arc::clone(table), columns.collect())?)
+}
+
+/// Makes a file of a day's journal, `new`, and of the file `before` it, whose place it takes; without one, or where
+/// their columns are of different types, it is a file of its own. Name and content follow from the positions. Tells
+/// what the file then holds.
 pub(super) fn write_part<C: Tabular>(
     layout: &Layout,
     day: i64,
     journal: &Path,
-    first: i64,
-    last: i64,
-) -> Result<usize> {
+    new: Part,
+    before: Option<Part>,
+) -> Result<Part> {
+    let folder = layout.day(day);
     let partial = layout.journals().join(format!("{day}.partial"));
     let said = || format!("cannot write {}", partial.display());
     let mut rows = C::Rows::default();
@@ -103,45 +148,51 @@ pub(super) fn write_part<C: Tabular>(
         rows.learn(&C::decode(&entry.value)?);
         Ok(())
     })?;
+    let mut whole = new;
+    let mut earlier = None;
+    if let Some(part) = before {
+        let path = folder.join(name(layout.partition, part.first));
+        let file = reader(&path)?;
+        rows.learn_file(file.schema(), says(&file));
+        if fits(file.schema(), &rows.schema()) {
+            whole = Part { first: part.first, rows: part.rows + new.rows, ..new };
+            earlier = Some(batches(file, &path)?);
+        }
+    }
+    let schema = rows.schema();
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_created_by(concat!("prescale-archiver ", env!("CARGO_PKG_VERSION")).to_owned())
         .build();
     let file = File::create(&partial).with_context(said)?;
-    let mut writer = ArrowWriter::try_new(file, rows.schema(), Some(properties)).with_context(said)?;
-    let mut written = 0;
+    let mut writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties)).with_context(said)?;
+    for batch in earlier.into_iter().flatten() {
+        writer.write(&with_columns(&batch.with_context(said)?, &schema)?).with_context(said)?;
+    }
     each_entry(journal, |entry| {
         rows.append(&C::decode(&entry.value)?);
         if rows.len() >= BATCH_ROWS {
-            written += rows.len();
             writer.write(&rows.finish()?).with_context(said)?;
         }
         Ok(())
     })?;
-    written += rows.len();
     writer.write(&rows.finish()?).with_context(said)?;
-    writer.append_key_value_metadata(KeyValue::new(LAST_POSITION.to_owned(), last.to_string()));
+    writer.append_key_value_metadata(KeyValue::new(LAST_POSITION.to_owned(), whole.last.to_string()));
     for (key, value) in rows.metadata() {
         writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
     }
     writer.into_inner().with_context(said)?.sync_all().with_context(said)?;
     CrashPoint::FilesWritten.pass();
-    let folder = layout.day(day);
     let placed = || format!("cannot put a file into {}", folder.display());
     fs::create_dir_all(&folder).with_context(placed)?;
-    fs::rename(&partial, folder.join(name(layout.partition, first))).with_context(placed)?;
+    fs::rename(&partial, folder.join(name(layout.partition, whole.first))).with_context(placed)?;
     for folder in folder.ancestors().take(3) {
         File::open(folder).and_then(|f| f.sync_all()).with_context(placed)?;
     }
     CrashPoint::FilesRenamed.pass();
-    tracing::debug!(
-        topic = layout.topic,
-        day = date::text(day),
-        partition = layout.partition,
-        first,
-        written,
-        "archived"
-    );
-    Ok(written)
+    let Part { first, last, rows } = whole;
+    let (topic, partition) = (layout.topic, layout.partition);
+    tracing::debug!(topic, day = date::text(day), partition, first, last, rows, "archived");
+    Ok(whole)
 }

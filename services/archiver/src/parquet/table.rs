@@ -1,6 +1,8 @@
 //! The tables: a fingerprint is a row for each KPI, a prediction one for each resource, horizon and
-//! statistic. A feature is a column of its own, null where the window does not define it, and between the closes of
-//! bins, where a row tells the newest value: training learns from those of all instants.
+//! statistic ([`forecasts`]). A feature is a column of its own, null where the window does not define it, and between
+//! the closes of bins, where a row tells the newest value: training learns from those of all instants.
+
+mod forecasts;
 
 use crate::features::{EXTRA, FEATURES, NAMES, WINDOWS, values, windows};
 use anyhow::Result;
@@ -8,30 +10,30 @@ use arrow::array::{
     ArrayRef, BooleanBuilder, Float64Builder, Int32Builder, RecordBatch, StringBuilder, TimestampMillisecondBuilder,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use parquet::file::metadata::KeyValue;
 use prescale_contracts::Contract;
-use prescale_domain::calibration::Statistic;
-use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint};
 use prescale_domain::kpi::KpiName;
-use prescale_domain::prediction::{Interval, Prediction, ResourceForecast};
-use prescale_domain::quantiles::{LEVELS, QUANTILE_LEVELS, Quantiles};
 use prescale_domain::resource::Resource;
 use prescale_domain::sample::Capacity;
-use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 const UTC: &str = "UTC";
+/// Key of the file's metadata: which sets of features its rows have.
+const SCHEMA_HASHES: &str = "prescale.feature_schema_hashes";
 
 /// A record that has a table.
 pub(crate) trait Tabular: Contract + Send {
     /// Its table.
     type Rows: Rows<Self>;
+    /// The column that says whom it is about.
+    const SUBJECT: &'static str = "workload";
 
-    /// The stream that it follows from.
-    fn source(&self) -> &SourceName;
+    /// The stream that it is of: instants of one go on together.
+    fn stream(&self) -> &str;
 
     /// How many rows it has.
     fn rows(&self) -> usize;
@@ -41,6 +43,8 @@ pub(crate) trait Tabular: Contract + Send {
 pub(crate) trait Rows<C>: Default {
     /// Takes in which columns a record needs; to be called with all records before the first row.
     fn learn(&mut self, value: &C);
+    /// The same of a file whose rows are to stand before them: its columns, and what it says of itself.
+    fn learn_file(&mut self, _columns: &Schema, _says: &[KeyValue]) {}
     /// The columns.
     fn schema(&self) -> SchemaRef;
     /// Appends a record's rows.
@@ -56,24 +60,12 @@ pub(crate) trait Rows<C>: Default {
 impl Tabular for Fingerprint {
     type Rows = FingerprintRows;
 
-    fn source(&self) -> &SourceName {
+    fn stream(&self) -> &str {
         &self.source
     }
 
     fn rows(&self) -> usize {
         self.kpis.len()
-    }
-}
-
-impl Tabular for Prediction {
-    type Rows = PredictionRows;
-
-    fn source(&self) -> &SourceName {
-        &self.source
-    }
-
-    fn rows(&self) -> usize {
-        2 * self.resources.iter().map(|r| r.horizons.len()).sum::<usize>()
     }
 }
 
@@ -97,7 +89,7 @@ fn capped(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
 
-/// What both tables begin with: which demand, of whom and when.
+/// What the tables of workloads begin with: which demand, of whom and when.
 struct Subject<'a> {
     workload: &'a WorkloadId,
     source: &'a str,
@@ -204,6 +196,17 @@ impl Rows<Fingerprint> for FingerprintRows {
         }
     }
 
+    fn learn_file(&mut self, columns: &Schema, says: &[KeyValue]) {
+        let hashes = says.iter().filter(|pair| pair.key == SCHEMA_HASHES).filter_map(|pair| pair.value.as_deref());
+        let hashes = hashes.flat_map(|hashes| hashes.split(',')).filter(|hash| !hash.is_empty());
+        self.schema_hashes.extend(hashes.map(Arc::<str>::from));
+        for (window, names) in WINDOWS.into_iter().zip(&mut self.extra_names) {
+            let prefix = format!("{window}_{EXTRA}");
+            let of_window = columns.fields().iter().filter_map(|field| field.name().strip_prefix(prefix.as_str()));
+            names.extend(of_window.map(str::to_owned));
+        }
+    }
+
     fn schema(&self) -> SchemaRef {
         let mut fields = SubjectBuilders::fields("kpi");
         fields.push(Field::new("anomaly", DataType::Boolean, false));
@@ -250,107 +253,7 @@ impl Rows<Fingerprint> for FingerprintRows {
 
     fn metadata(&self) -> Vec<(&'static str, String)> {
         let hashes: Vec<&str> = self.schema_hashes.iter().map(|hash| &**hash).collect();
-        vec![("prescale.feature_schema_hashes", hashes.join(","))]
-    }
-}
-
-/// The table of predictions.
-#[derive(Default)]
-pub(crate) struct PredictionRows {
-    subject: SubjectBuilders,
-    horizon_s: Int32Builder,
-    statistic: StringBuilder,
-    quantiles: [Float64Builder; LEVELS],
-    nominal_coverage: Float64Builder,
-    lower: Float64Builder,
-    upper: Float64Builder,
-    trailing_coverage: Float64Builder,
-    scored: Int32Builder,
-    model: StringBuilder,
-    model_version: StringBuilder,
-    drift: StringBuilder,
-}
-
-impl PredictionRows {
-    fn append_statistic(
-        &mut self,
-        prediction: &Prediction,
-        forecast: &ResourceForecast,
-        horizon_s: u32,
-        (statistic, quantiles, interval): (Statistic, &Quantiles, &Interval),
-    ) {
-        let p = prediction;
-        self.subject.append(&Subject {
-            workload: &p.workload,
-            source: &p.source,
-            at: p.made_at,
-            step_s: p.step_s,
-            kpi: &forecast.resource,
-            unit: &forecast.unit,
-            last: forecast.last,
-            capacity: p.capacity.as_ref(),
-        });
-        self.horizon_s.append_value(capped(horizon_s));
-        self.statistic.append_value(statistic.name());
-        for (column, value) in self.quantiles.iter_mut().zip(quantiles.values()) {
-            column.append_value(*value);
-        }
-        self.nominal_coverage.append_value(interval.nominal_coverage);
-        self.lower.append_value(interval.lower);
-        self.upper.append_value(interval.upper);
-        self.trailing_coverage.append_option(interval.trailing_coverage);
-        self.scored.append_value(capped(interval.scored));
-        self.model.append_value(&forecast.model);
-        self.model_version.append_value(&forecast.model_version);
-        self.drift.append_option(forecast.drift.map(DriftState::name));
-    }
-}
-
-impl Rows<Prediction> for PredictionRows {
-    fn learn(&mut self, _: &Prediction) {}
-
-    fn schema(&self) -> SchemaRef {
-        let mut fields = SubjectBuilders::fields("resource");
-        fields.extend([count("horizon_s"), text("statistic")]);
-        fields.extend(QUANTILE_LEVELS.iter().map(|level| number(format!("q{:02.0}", level * 100.0))));
-        fields.extend(["nominal_coverage", "lower", "upper", "trailing_coverage"].map(number));
-        fields.extend([count("scored"), text("model"), text("model_version")]);
-        fields.push(Field::new("drift", DataType::Utf8, true));
-        Arc::new(Schema::new(fields))
-    }
-
-    fn append(&mut self, prediction: &Prediction) {
-        for forecast in &prediction.resources {
-            for horizon in &forecast.horizons {
-                for statistic in horizon.statistics() {
-                    self.append_statistic(prediction, forecast, horizon.horizon_s, statistic);
-                }
-            }
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.subject.rows
-    }
-
-    fn finish(&mut self) -> Result<RecordBatch> {
-        let mut columns = self.subject.finish();
-        columns.push(Arc::new(self.horizon_s.finish()));
-        columns.push(Arc::new(self.statistic.finish()));
-        columns.extend(self.quantiles.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef));
-        columns.push(Arc::new(self.nominal_coverage.finish()));
-        columns.push(Arc::new(self.lower.finish()));
-        columns.push(Arc::new(self.upper.finish()));
-        columns.push(Arc::new(self.trailing_coverage.finish()));
-        columns.push(Arc::new(self.scored.finish()));
-        columns.push(Arc::new(self.model.finish()));
-        columns.push(Arc::new(self.model_version.finish()));
-        columns.push(Arc::new(self.drift.finish()));
-        Ok(RecordBatch::try_new(self.schema(), columns)?)
-    }
-
-    fn metadata(&self) -> Vec<(&'static str, String)> {
-        Vec::new()
+        vec![(SCHEMA_HASHES, hashes.join(","))]
     }
 }
 

@@ -19,7 +19,7 @@ fn placed(minute: i64, value: f64) -> PlacedSample {
         step_s: 60,
         kpis: vec![kpi],
         capacity: None,
-        platform: Platform::ObservedOnly,
+        platform: Platform::OBSERVED_ONLY,
     };
     PlacedSample { sample, place: minute.to_string() }
 }

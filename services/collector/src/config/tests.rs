@@ -52,6 +52,14 @@ fn texts_and_numbers_are_read() {
 }
 
 #[test]
+fn a_table_that_no_input_has_is_refused_with_the_nearest_one() {
+    let error = read("[collector.host]\nenabled = false\n[collector.flet]\nenabled = true\n").unwrap_err();
+    assert_eq!(error, "prescale.toml:3: [collector] flet: unknown key, did you mean \"fleet\"?");
+    let error = read("[collector.fleet]\nworkload = 7\n").unwrap_err();
+    assert_eq!(error, "prescale.toml:2: [collector] fleet.workload: unknown key, did you mean \"workloads\"?");
+}
+
+#[test]
 fn moments_and_speeds_are_written_as_they_are_read() {
     for text in ["", "2013-08-01T00:00:00.000Z", "+90s"] {
         assert_eq!(text.parse::<Moment>().unwrap().to_string(), text);

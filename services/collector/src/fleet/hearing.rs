@@ -2,7 +2,7 @@
 
 use crate::retry::BusRetry;
 use anyhow::{Context as _, Result};
-use prescale_bus::{Bus, CaughtUp, ConsumedRecord, ReadFrom, RecordReader};
+use prescale_bus::{Bus, ConsumedRecord, ReadFrom, RecordReader};
 use prescale_chassis::stage::decode_record;
 use prescale_contracts::topics;
 use prescale_domain::action::ActionResult;
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 const PAGE_RECORDS: usize = 1000;
 const WAIT: Duration = Duration::from_millis(50);
-/// A reader that is silent for so long has given out all that can be seen, whatever the log's end.
-const SILENCE: Duration = Duration::from_secs(1);
+/// A transaction that is open for so long is told of.
+const WARN_AFTER: Duration = Duration::from_secs(10);
 /// A group that nobody is in: a fleet asks with it for the ends of the log alone.
-pub const FEEDBACK_GROUP: &str = "collector-feedback";
+pub(super) const FEEDBACK_GROUP: &str = "collector-feedback";
 
 /// The offset after the last record that was heard, by partition.
 pub(crate) type Heard = Vec<i64>;
@@ -22,8 +22,6 @@ pub(crate) type Heard = Vec<i64>;
 pub(crate) struct Ear {
     reader: Box<dyn RecordReader>,
     heard: Heard,
-    /// Ends of the log up to which all was heard, by partition.
-    complete: Heard,
 }
 
 impl Ear {
@@ -34,7 +32,7 @@ impl Ear {
     pub(crate) fn open(bus: &dyn Bus, retry: &BusRetry, heard: Heard) -> Result<Option<Self>> {
         let reader = retry.run(|| bus.reader(topics::ACTION_RESULTS, ReadFrom::Earliest));
         let reader = reader.context("the generated fleet cannot hear of the results of actions")?;
-        Ok(reader.map(|reader| Self { reader, heard, complete: Heard::new() }))
+        Ok(reader.map(|reader| Self { reader, heard }))
     }
 
     /// The offset after the last record that was heard, by partition.
@@ -44,10 +42,9 @@ impl Ear {
 
     /// Hears everything that is on the topic now; false when the shutdown comes first.
     ///
-    /// The end of a log is no proof that there is a record before it: on Kafka a transaction's
-    /// marker takes the last offset, and an aborted one leaves records that nobody sees. So where
-    /// the reader says that it has caught up, one offset may be left over, and any number after
-    /// a silence.
+    /// That a stage has moved on is no proof that what it wrote can be seen: Kafka shows a group's new position before
+    /// the last marker of the transaction is written. So what is on the topic now, open transactions included, is
+    /// waited for.
     ///
     /// # Errors
     /// When the bus cannot be read.
@@ -61,19 +58,22 @@ impl Ear {
             retry.run(|| bus.lag(FEEDBACK_GROUP, topics::ACTION_RESULTS)).context("cannot see the ends of the log")?;
         let Some(ends) = ends else { return Ok(false) };
         let ends: Heard = ends.iter().map(|lag| lag.end).collect();
-        let mut last_heard = Instant::now();
-        while self.left(&ends) > 0 {
-            let Some((heard, caught_up)) = self.poll(retry, WAIT, &mut each)? else { return Ok(false) };
-            if heard > 0 {
-                last_heard = Instant::now();
+        let mut warn_at = Some(Instant::now() + WARN_AFTER);
+        loop {
+            let Self { reader, .. } = self;
+            let reached = retry.run(|| reader.reached()).context("cannot see how far the results are read")?;
+            let Some(reached) = reached else { return Ok(false) };
+            if ends.iter().zip(&reached).all(|(end, reached)| reached >= end) {
+                return Ok(!retry.shutdown().is_cancelled());
             }
-            let all_but_markers = caught_up == CaughtUp::Yes && self.left(&ends) <= 1;
-            if all_but_markers || caught_up == CaughtUp::Yes && last_heard.elapsed() > SILENCE {
-                break;
+            if retry.shutdown().is_cancelled() || self.poll(retry, WAIT, &mut each)?.is_none() {
+                return Ok(false);
+            }
+            if warn_at.is_some_and(|at| Instant::now() >= at) {
+                warn_at = None;
+                tracing::warn!(?ends, ?reached, "the fleet waits for a transaction with results of actions to end");
             }
         }
-        self.complete = ends;
-        Ok(!retry.shutdown().is_cancelled())
     }
 
     /// Hears what is there at this moment; false when the shutdown comes first.
@@ -84,30 +84,17 @@ impl Ear {
         loop {
             match self.poll(retry, Duration::ZERO, &mut each)? {
                 None => return Ok(false),
-                Some((PAGE_RECORDS.., _)) => {}
+                Some(PAGE_RECORDS..) => {}
                 Some(_) => return Ok(!retry.shutdown().is_cancelled()),
             }
         }
     }
 
-    /// Most offsets that are left to hear in any partition.
-    fn left(&self, ends: &[i64]) -> i64 {
-        let of_partition = |(partition, end): (usize, &i64)| {
-            let known = self.complete.get(partition) == Some(end);
-            if known { 0 } else { end - self.heard.get(partition).copied().unwrap_or(0) }
-        };
-        ends.iter().enumerate().map(of_partition).max().unwrap_or(0)
-    }
-
-    fn poll(
-        &mut self,
-        retry: &BusRetry,
-        wait: Duration,
-        each: &mut impl FnMut(ActionResult),
-    ) -> Result<Option<(usize, CaughtUp)>> {
-        let Self { reader, heard, .. } = self;
+    /// How many records came; `None` when the shutdown comes first.
+    fn poll(&mut self, retry: &BusRetry, wait: Duration, each: &mut impl FnMut(ActionResult)) -> Result<Option<usize>> {
+        let Self { reader, heard } = self;
         let polled = retry.run(|| reader.poll(PAGE_RECORDS, wait)).context("cannot read the results of actions")?;
-        let Some((records, caught_up)) = polled else { return Ok(None) };
+        let Some((records, _)) = polled else { return Ok(None) };
         let count = records.len();
         for record in &records {
             if !is_new(heard, record) {
@@ -122,7 +109,7 @@ impl Ear {
                 ),
             }
         }
-        Ok(Some((count, caught_up)))
+        Ok(Some(count))
     }
 }
 

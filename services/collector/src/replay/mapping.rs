@@ -152,7 +152,7 @@ fn is_kpi_name(name: &str) -> bool {
 }
 
 /// Kind and unit of a KPI, by its name.
-pub(super) fn kind_and_unit(name: &str) -> (KpiKind, &'static str) {
+pub(crate) fn kind_and_unit(name: &str) -> (KpiKind, &'static str) {
     if name == kpi::CPU_CORES_USED {
         return (KpiKind::Gauge, "cores");
     }

@@ -60,7 +60,8 @@ impl BackPressure<'_> {
             if warn_at.is_some_and(|at| Instant::now() >= at) {
                 warn_at = None;
                 tracing::warn!(
-                    "the replay waits: {stage} is {behind} records behind, [collector.replay] lag_max_records = {}",
+                    source = retry.id(),
+                    "it waits: {stage} is {behind} records behind, and lag_max_records = {}",
                     self.lag_max_records
                 );
             }

@@ -148,7 +148,7 @@ impl Rows<'_> {
             step_s: self.maker.step_s,
             kpis,
             capacity,
-            platform: Platform::ObservedOnly,
+            platform: Platform::OBSERVED_ONLY,
         })
     }
 }

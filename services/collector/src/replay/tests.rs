@@ -190,7 +190,7 @@ fn samples_say_what_the_mapping_says() {
     whole(&test, &config(trace(test.folder.path(), "t.parquet", &rows(40)))).unwrap();
     let samples = test.samples();
     for sample in &samples {
-        assert_eq!((sample.step_s, sample.platform, &*sample.source), (300, Platform::ObservedOnly, "replay:t"));
+        assert_eq!((sample.step_s, sample.platform, &*sample.source), (300, Platform::OBSERVED_ONLY, "replay:t"));
         let vm: f64 = sample.workload.as_str().strip_prefix("vm-").unwrap().parse().unwrap();
         let step = (sample.at.as_ms() / 1000 - BEGIN_S) / 300;
         let cpu = value(sample, "cpu_cores_used");

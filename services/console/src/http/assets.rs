@@ -12,7 +12,7 @@ macro_rules! asset {
     };
 }
 
-const ASSETS: [(&str, &str, &str); 17] = [
+const ASSETS: [(&str, &str, &str); 18] = [
     ("/", "text/html; charset=utf-8", include_str!("../../assets/index.html")),
     asset!("style.css", "text/css; charset=utf-8"),
     asset!("icon.svg", "image/svg+xml"),
@@ -26,6 +26,7 @@ const ASSETS: [(&str, &str, &str); 17] = [
     asset!("features.js", JAVASCRIPT),
     asset!("fleet.js", JAVASCRIPT),
     asset!("format.js", JAVASCRIPT),
+    asset!("groups.js", JAVASCRIPT),
     asset!("orders.js", JAVASCRIPT),
     asset!("pipeline.js", JAVASCRIPT),
     asset!("status.js", JAVASCRIPT),

@@ -68,7 +68,7 @@ fn an_unknown_workload_is_404_with_an_error_that_says_so() {
         step_s: 60,
         kpis: vec![],
         capacity: None,
-        platform: Platform::ObservedOnly,
+        platform: Platform::OBSERVED_ONLY,
     };
     shared.view().take(Fact::Sample(sample), 100_000);
     let (status, _, body) = get(address, "/api/workloads/host%3Aa%2Fb", LOCAL);
@@ -80,6 +80,16 @@ fn an_unknown_workload_is_404_with_an_error_that_says_so() {
     let since = fleet["version"].as_str().unwrap();
     assert_eq!(get(address, &format!("/api/fleet?since={since}"), LOCAL).0, 204);
     assert_eq!(get(address, "/api/fleet?since=other.7", LOCAL).0, 200);
+}
+
+#[test]
+fn groups_are_listed_and_one_that_is_unknown_is_404() {
+    let runtime = runtime();
+    let (address, _) = serve(&runtime, "");
+    let (status, _, body) = get(address, "/api/groups", LOCAL);
+    assert!(status == 200 && body.contains("\"groups\":[]"), "{status} {body}");
+    let (status, _, body) = get(address, "/api/groups/all", LOCAL);
+    assert!(status == 404 && body.contains("no forecast of group"), "{status} {body}");
 }
 
 #[test]

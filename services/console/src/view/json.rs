@@ -1,7 +1,10 @@
 //! The view as JSON: what the page and scripts read. Instants are milliseconds since the Unix
 //! epoch, values are in the unit named beside them.
 
+mod groups;
 mod records;
+
+pub use groups::{group, groups};
 
 use super::View;
 use super::series::{Foretold, Series, Spread};
@@ -11,7 +14,7 @@ use prescale_contracts::worth_json;
 use prescale_domain::kpi::{CPU_CORES_USED, KpiName, MEMORY_BYTES};
 use prescale_domain::quantiles::QUANTILE_LEVELS;
 use prescale_domain::sample::Capacity;
-use records::{action_json, action_line_json, capacity_json, fingerprint_json, platform_name, prediction_json};
+use records::{action_json, action_line_json, capacity_json, fingerprint_json, prediction_json};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -35,7 +38,7 @@ struct Use {
 #[derive(Debug, Serialize)]
 struct Row {
     id: String,
-    platform: &'static str,
+    platform: String,
     source: String,
     at_ms: Option<i64>,
     status: Status,
@@ -81,7 +84,7 @@ fn row(workload: &Workload, status: Status, why: String) -> Row {
     let last = workload.actions.back();
     Row {
         id: workload.id.as_str().to_owned(),
-        platform: platform_name(workload.platform),
+        platform: workload.platform.to_string(),
         source: workload.source.to_string(),
         at_ms: workload.at.map(|at| at.as_ms()),
         status,
@@ -119,10 +122,11 @@ pub fn workload(view: &View, workload: &Workload, version: &str) -> Value {
             step
         })
         .collect();
+    let series_of = |(name, curve): (&KpiName, &KpiCurve)| series_json(name, &curve.unit, curve.last, &curve.series);
     json!({
         "version": version,
         "id": workload.id.as_str(),
-        "platform": platform_name(workload.platform),
+        "platform": workload.platform.as_str(),
         "source": &*workload.source,
         "step_s": workload.step_s,
         "at_ms": at.map(|at| at.as_ms()),
@@ -131,9 +135,9 @@ pub fn workload(view: &View, workload: &Workload, version: &str) -> Value {
         "status_why": why,
         "capacity": workload.capacity.as_ref().map(capacity_json),
         "capacity_steps": steps,
-        "series": workload.kpis.iter().map(|(name, curve)| series_json(name, curve)).collect::<Vec<_>>(),
+        "series": workload.kpis.iter().map(series_of).collect::<Vec<_>>(),
         "quantile_levels": QUANTILE_LEVELS,
-        "prediction": workload.prediction.as_ref().map(|(id, p)| prediction_json(id, p)),
+        "prediction": workload.prediction.as_ref().map(|(id, p)| prediction_json(id, p.made_at, &p.resources)),
         "trail": workload.trails.iter().map(|(name, trail)| trail_json(name, trail)).collect::<Vec<_>>(),
         "actions": actions,
         "worth": workload.week.span().as_ref().map(worth_json),
@@ -141,11 +145,9 @@ pub fn workload(view: &View, workload: &Workload, version: &str) -> Value {
     })
 }
 
-fn series_json(name: &KpiName, curve: &KpiCurve) -> Value {
-    let points: Vec<(i64, f32, f32, f32)> =
-        curve.series.iter().map(|(at, b): (_, &Spread)| (at.as_ms(), b.mean, b.min, b.max)).collect();
-    json!({"kpi": name.as_str(), "unit": &*curve.unit, "last": curve.last,
-           "resolution_s": curve.series.width_s(), "points": points})
+fn series_json(name: &KpiName, unit: &str, last: Option<f64>, series: &Series<Spread>) -> Value {
+    let points: Vec<(i64, f32, f32, f32)> = series.iter().map(|(at, b)| (at.as_ms(), b.mean, b.min, b.max)).collect();
+    json!({"kpi": name.as_str(), "unit": unit, "last": last, "resolution_s": series.width_s(), "points": points})
 }
 
 fn trail_json(name: &KpiName, trail: &Series<Foretold>) -> Value {

@@ -61,7 +61,7 @@ pub fn status(workload: &Workload, stream_at: Option<EventTime>) -> (Status, Str
         .collect();
     match found.into_iter().reduce(|a, b| if urgency(b.0) < urgency(a.0) { b } else { a }) {
         None => (Status::Learning, "no forecast yet".to_owned()),
-        Some((Status::Spare, why)) if workload.platform == Platform::ObservedOnly => (Status::Fits, why),
+        Some((Status::Spare, why)) if workload.platform == Platform::OBSERVED_ONLY => (Status::Fits, why),
         Some(worst) => worst,
     }
 }

@@ -6,6 +6,7 @@ use prescale_domain::action::{ActionOutcome, Evidence, Mechanism, Reason, Verdic
 use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::evaluation::{Sums, Worth};
 use prescale_domain::fingerprint::{KpiFingerprint, WindowFeatures, Windows};
+use prescale_domain::group::{GroupName, MemberCount};
 use prescale_domain::kpi::{CPU_CORES_USED, Kpi, KpiKind, KpiName, MEMORY_BYTES};
 use prescale_domain::prediction::{HorizonForecast, Interval, ResourceForecast};
 use prescale_domain::quantiles::{LEVELS, Quantiles};
@@ -39,7 +40,7 @@ fn sample(name: &str, at_s: i64, cores: f64) -> Fact {
         step_s: 60,
         kpis: vec![kpi(CPU_CORES_USED, KpiKind::Gauge, Some(cores)), kpi(MEMORY_BYTES, KpiKind::Gauge, Some(1e9))],
         capacity: Some(capacity(1)),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     })
 }
 
@@ -84,7 +85,7 @@ fn prediction(name: &str, at_s: i64, cpu: (f64, f64), memory: (f64, f64)) -> Fac
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: Some(capacity(1)),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     Fact::Prediction("p".into(), prediction)
 }
@@ -107,7 +108,7 @@ fn fingerprint(name: &str, at_s: i64, last: f64, mean: Option<f64>) -> Fact {
             windows: mean.and_then(|mean| Windows::boxed(window(mean), window(mean))),
         }],
         capacity: Some(capacity(1)),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }))
 }
 
@@ -134,7 +135,7 @@ fn action(name: &str, action_id: &str, at_s: i64) -> Fact {
             model: "gru".into(),
         }],
         reasons: vec![Reason { rule: "threshold.increase".into(), text: "3 cores are above 2.4".to_owned() }],
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     Fact::Action(action_id.into(), Box::new(action))
 }
@@ -148,7 +149,7 @@ fn result(name: &str, action_id: &str, outcome: ActionOutcome) -> Fact {
         before: capacity(1),
         after: capacity(2),
         price_per_h: Some(0.2),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }))
 }
 
@@ -357,6 +358,45 @@ fn outcomes_add_up_by_workload_and_over_the_fleet() {
     );
     view.take(outcome("b", 24 * 9, 4.0), NOW_MS);
     assert_eq!(spare(&json::workload(&view, view.workload("b").unwrap(), "v")["worth"]), 6.0, "older days are gone");
+}
+
+/// Of a group with a demand of so many cores, as its newest forecast has it.
+fn group(name: &str, at_s: i64, cores: f64) -> GroupPrediction {
+    let Fact::Prediction(_, Prediction { made_at, mut resources, .. }) =
+        prediction(name, at_s, (2.0 * cores, 1.0), (1e9, 1e8))
+    else {
+        panic!("it is a prediction")
+    };
+    resources[0].last = Some(cores);
+    let group = GroupName::new(name).unwrap();
+    GroupPrediction { group, made_at, members: MemberCount { reported: 9, carried: 1 }, resources }
+}
+
+#[test]
+fn a_group_has_its_members_demand_and_newest_forecast() {
+    let mut view = view(1);
+    view.take(sample("web", 0, 1.0), NOW_MS);
+    assert_eq!(view.take_group("1".into(), group("all", 300, 4.0), NOW_MS), Taken::Used, "groups need no room");
+    assert_eq!(view.take_group("2".into(), group("all", 600, 5.0), NOW_MS), Taken::Used);
+    assert_eq!(view.take_group("1".into(), group("all", 300, 4.0), NOW_MS), Taken::Known);
+    assert_eq!(view.take_group("3".into(), group("all", NOW_MS, 5.0), NOW_MS), Taken::Ahead);
+    assert!(view.workload("all").is_none() && view.groups().get("web").is_none());
+    let all = json::groups(&view);
+    let row = &all["groups"][0];
+    assert_eq!((&row["id"], row["reported"].as_u64(), row["known"].as_u64()), (&"all".into(), Some(9), Some(10)));
+    let cpu = &row["resources"][0];
+    assert_eq!((cpu["last"].as_f64(), cpu["peak_median"].as_f64()), (Some(5.0), Some(10.0)));
+    assert_eq!((cpu["peak_lower"].as_f64(), cpu["peak_upper"].as_f64()), (Some(9.0), Some(11.0)));
+    let one = json::group(view.groups().get("all").unwrap(), "v");
+    assert_eq!((&one["version"], &one["prediction"]["id"]), (&"v".into(), &"2".into()));
+    let demand: Vec<(i64, f64)> =
+        serde_json::from_value::<Vec<(i64, f64, f64, f64)>>(one["series"][0]["points"].clone())
+            .unwrap()
+            .into_iter()
+            .map(|(at_ms, mean, ..)| (at_ms, mean))
+            .collect();
+    assert_eq!(demand, [(300_000, 4.0), (600_000, 5.0)]);
+    assert_eq!(one["trail"][0]["points"].as_array().map(Vec::len), Some(2));
 }
 
 #[test]

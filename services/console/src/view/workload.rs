@@ -5,7 +5,7 @@ use prescale_domain::action::{Action, ActionResult};
 use prescale_domain::evaluation::Week;
 use prescale_domain::fingerprint::Fingerprint;
 use prescale_domain::kpi::{Kpi, KpiKind, KpiName};
-use prescale_domain::prediction::{HorizonForecast, Prediction};
+use prescale_domain::prediction::{HorizonForecast, Prediction, ResourceForecast};
 use prescale_domain::sample::{Capacity, Platform, Sample};
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 /// Horizon whose past forecasts are kept beside what then happened, in seconds.
 pub const TRAIL_HORIZON_S: u32 = 900;
-const KPIS_MAX: usize = 64;
+/// KPIs, and resources of a forecast, that are kept.
+pub(super) const KPIS_MAX: usize = 64;
 const CAPACITY_STEPS_MAX: usize = 300;
 const ACTIONS_MAX: usize = 100;
 const TRAIL_WIDTH_S: u32 = 60;
@@ -85,7 +86,7 @@ impl Workload {
     pub fn new(id: WorkloadId) -> Self {
         Self {
             id,
-            platform: Platform::ObservedOnly,
+            platform: Platform::OBSERVED_ONLY,
             source: "".into(),
             step_s: 0,
             at: None,
@@ -205,16 +206,8 @@ impl Workload {
         if self.prediction.as_ref().is_some_and(|(_, kept)| kept.made_at >= prediction.made_at) {
             return false;
         }
-        for resource in prediction.resources.iter().take(KPIS_MAX) {
-            if let Some(far) = horizon_near(&resource.horizons, TRAIL_HORIZON_S) {
-                let values = far.value.values();
-                let foretold =
-                    Foretold { lower: values[0] as f32, median: far.value.median() as f32, upper: values[6] as f32 };
-                let width_s = prediction.step_s.max(TRAIL_WIDTH_S);
-                let trail = self.trails.entry(resource.resource.clone()).or_insert_with(|| Series::new(width_s));
-                trail.push(prediction.made_at.plus_s(i64::from(far.horizon_s)), foretold, points_max);
-            }
-        }
+        let made = (prediction.made_at, prediction.step_s.max(TRAIL_WIDTH_S));
+        note_foretold(&mut self.trails, made, &prediction.resources, points_max);
         self.platform = prediction.platform;
         self.at = self.at.max(Some(prediction.made_at));
         self.prediction = Some((id, prediction));
@@ -274,6 +267,25 @@ impl KpiCurve {
     }
 }
 
-fn horizon_near(horizons: &[HorizonForecast], horizon_s: u32) -> Option<&HorizonForecast> {
+/// Notes what was forecast [`TRAIL_HORIZON_S`] ahead, at so wide a step.
+pub(super) fn note_foretold(
+    trails: &mut BTreeMap<KpiName, Series<Foretold>>,
+    (made_at, width_s): (EventTime, u32),
+    resources: &[ResourceForecast],
+    points_max: usize,
+) {
+    for resource in resources.iter().take(KPIS_MAX) {
+        if let Some(far) = horizon_near(&resource.horizons, TRAIL_HORIZON_S) {
+            let values = far.value.values();
+            let foretold =
+                Foretold { lower: values[0] as f32, median: far.value.median() as f32, upper: values[6] as f32 };
+            let trail = trails.entry(resource.resource.clone()).or_insert_with(|| Series::new(width_s));
+            trail.push(made_at.plus_s(i64::from(far.horizon_s)), foretold, points_max);
+        }
+    }
+}
+
+/// The forecast at the horizon nearest to `horizon_s`.
+pub(super) fn horizon_near(horizons: &[HorizonForecast], horizon_s: u32) -> Option<&HorizonForecast> {
     horizons.iter().min_by_key(|h| h.horizon_s.abs_diff(horizon_s))
 }

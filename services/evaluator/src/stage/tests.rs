@@ -37,7 +37,7 @@ fn input(workload: &str, at_s: i64, cores_used: f64) -> Input<Prediction> {
             memory_bytes_per_replica: 8e9,
             instance_type: None,
         }),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     let position = format!("{workload} {at_s}");
     let envelope = Envelope::root("test", Prediction::EVENT_TYPE, &value.workload, value.made_at, &position);

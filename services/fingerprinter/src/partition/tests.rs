@@ -22,7 +22,7 @@ pub(crate) fn enveloped(workload: &str, at_s: i64, step_s: u32, kpis: Vec<Kpi>) 
             memory_bytes_per_replica: 1e9,
             instance_type: None,
         }),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     let envelope = Envelope::root("test", "io.prescale.v1.Sample", &workload, at, &at_s.to_string());
     Enveloped { envelope, sample }
@@ -232,7 +232,7 @@ fn parts_are_one_sample_whichever_came_first() {
     let mut parts = parts_of(&whole);
     parts[2].sample.source = SourceName::new("agent").unwrap();
     parts[0].envelope.as_of = whole.sample.at.plus_s(90);
-    parts[1].sample.platform = Platform::OpenStack;
+    parts[1].sample.platform = Platform::OPENSTACK;
     let least = parts.iter().min_by(|a, b| a.envelope.id.cmp(&b.envelope.id)).unwrap().clone();
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         let mut merged = parts[order[0]].clone();
@@ -242,7 +242,7 @@ fn parts_are_one_sample_whichever_came_first() {
         let Enveloped { envelope, sample } = merged;
         assert_eq!(envelope, Envelope { as_of: whole.sample.at.plus_s(90), ..least.envelope.clone() });
         assert_eq!(sample.source, least.sample.source);
-        assert_eq!((sample.capacity.as_ref(), sample.platform), (whole.sample.capacity.as_ref(), Platform::OpenStack));
+        assert_eq!((sample.capacity.as_ref(), sample.platform), (whole.sample.capacity.as_ref(), Platform::OPENSTACK));
         let named: Vec<(&str, Option<f64>)> = sample.kpis.iter().map(|kpi| (kpi.name.as_str(), kpi.value)).collect();
         let value = |i: usize| whole.sample.kpis[i].value;
         assert_eq!(named, [("sent", value(1)), ("total", value(2)), ("used", value(0))]);
@@ -329,4 +329,25 @@ fn a_copied_workload_goes_on_as_the_other() {
     };
     assert_eq!(nameless(&to).len(), 10);
     assert_eq!(nameless(&to), nameless(&from));
+}
+
+/// What waits comes out once, and the windows go on as if it had always been so.
+#[test]
+fn another_lateness_and_other_features_lose_nothing() {
+    let samples = |minutes: &mut dyn Iterator<Item = i64>| minutes.map(|minute| sample(0, minute)).collect::<Vec<_>>();
+    for lateness_steps in [0, 1, 5] {
+        let config = Config { short_window_s: 600, long_window_s: 7056, lateness_steps, ..Config::default() };
+        let settings = Arc::new(config.settings().unwrap());
+        let first = samples(&mut (0..100).chain([102, 103]));
+        let later = samples(&mut (104..120));
+        let mut before = partition();
+        before.apply(first.clone()).unwrap();
+        assert_eq!(before.held(), 2, "what is behind the gap");
+        let mut restored = Partition::restored(Arc::clone(&settings), &before.snapshot()).unwrap();
+        let got = fingerprints(restored.apply(later.clone()).unwrap());
+        let mut whole = Partition::new(settings).unwrap();
+        let mut wanted = fingerprints(whole.apply([first, later].concat()).unwrap());
+        assert_eq!((got.len(), restored.held()), (18, 0));
+        assert_eq!(got, wanted.split_off(100));
+    }
 }

@@ -40,7 +40,7 @@ pub(crate) fn proposal(workload: &str, at_s: i64, replicas: u32, demanded: bool)
         dry_run: false,
         evidence: Vec::new(),
         reasons: Vec::new(),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     input("demo", Said::Proposal(Box::new(Proposal { action, demanded, partition: 0 })))
 }

@@ -47,7 +47,7 @@ fn prediction(workload: &str, at_s: i64, demand: f64) -> Input<Prediction> {
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: None,
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     Input { envelope, value }
 }
@@ -133,4 +133,28 @@ fn who_is_in_no_group_is_counted_and_late_parts_are_too() {
     let mut forecaster = Factory::new(6).create(0);
     forecaster.apply(vec![told[0].clone()]).unwrap();
     assert_eq!(forecaster.apply(vec![told[0].clone()]).unwrap(), [Reply::Drop(LATE)]);
+}
+
+#[test]
+fn a_snapshot_goes_on_under_other_groups() {
+    let group = |pattern: &str| GroupConfig { workloads: vec![pattern.to_owned()], sources: Vec::new() };
+    let other = Config {
+        groups: [("all".to_owned(), group("web-*")), ("db".to_owned(), group("db"))].into(),
+        ..Config::default()
+    };
+    let other = parts::Factory::new(Arc::new(other.groups().unwrap()));
+    let mut stage = parts_factory().create(0);
+    let bin = |stage: &mut parts::PartsStage, bin: i64| {
+        let members = [("web-1", 1.0), ("web-2", 2.0), ("db", 4.0)];
+        let inputs = members.map(|(workload, demand)| prediction(workload, 300 * bin, demand)).to_vec();
+        emitted::<GroupPart>(&stage.apply(inputs).unwrap())
+    };
+    (0..5).for_each(|nth| drop(bin(&mut stage, nth)));
+    let mut stage = other.restore(0, &stage.snapshot()).unwrap();
+    let parts: Vec<GroupPart> = (5..15).flat_map(|nth| bin(&mut stage, nth)).map(|input| input.value).collect();
+    let last = |group: &str| parts.iter().rfind(|part| part.group.as_str() == group).map(|part| part.members.known());
+    assert_eq!(last("all"), Some(2), "the one that is gone does not count any more");
+    assert_eq!(last("db"), Some(1), "it began");
+    assert_eq!(last("web"), Some(0), "its end was told");
+    assert!(parts.iter().filter(|part| part.group.as_str() == "all").count() >= 9, "it went on");
 }

@@ -78,10 +78,10 @@ mod tests {
             Ok(config) => format!("{:#}", config.rules(&GroupsConfig::new()).unwrap_err()),
             Err(error) => error.to_string(),
         };
-        assert!(refusal("[rates.x]\nper_replica = 0\n").contains("per_replica is 0"));
+        assert!(refusal("[rates.x]\nper_replica = 0\n").contains("rates.x.per_replica is 0"));
         assert!(refusal("[rates.x]\nper_replica = \"lern\"\n").contains("a number above 0, or \"learn\""));
         assert!(refusal("[rates.x]\nutilisation = 1.5\n").contains("utilisation is 1.5"));
-        assert!(refusal("[rates.cpu_cores_used]\n").contains("rates is cpu_cores_used"));
+        assert!(refusal("[rates.cpu_cores_used]\n").contains("rates.cpu_cores_used is a resource"));
         let resource = refusal("resources = [\"requests_per_s\"]\n");
         assert!(resource.contains("a rate is sized by its section [planner.rates.requests_per_s]"), "{resource}");
     }

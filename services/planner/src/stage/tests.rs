@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::{Config, PolicyName};
-use prescale_chassis::GroupsConfig;
+use prescale_chassis::{GroupsConfig, Loader};
 use prescale_contracts::{Contract, Envelope};
 use prescale_domain::action::Verdict;
 use prescale_domain::calibration::drift::DriftState;
@@ -14,6 +14,7 @@ use prescale_domain::sample::{Capacity, Platform};
 use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
+use std::path::Path;
 
 fn forecast(kpi: &str, demand: f64) -> ResourceForecast {
     let quantiles = Quantiles::rearranged([demand; LEVELS]).unwrap();
@@ -58,14 +59,14 @@ fn input(name: &str, source: &str, at_s: i64, cores: f64, replicas: u32) -> Inpu
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: Some(capacity),
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     Input { envelope, value }
 }
 
 fn factory() -> Factory {
     let mut config = Config { policy: PolicyName::Threshold, ..Config::default() };
-    config.guardrails.cooldown_out_s = 300;
+    config.guardrails.pace.cooldown_out_s = 300;
     Factory::new(Arc::new(config.rules(&GroupsConfig::new()).unwrap()), Arc::default())
 }
 
@@ -102,6 +103,35 @@ fn a_prediction_above_capacity_becomes_a_proposal_that_names_it() {
     assert_eq!(replies[1], Reply::Drop(STALE));
     let hold = stage.apply(vec![input("web", "fleet:a", 1060, 6.0, 7)]).unwrap();
     assert_eq!(hold, [Reply::Drop(HOLD)]);
+}
+
+fn read(text: &str) -> Result<Config, String> {
+    let loader = Loader::from_text(Path::new("prescale.toml"), text, []).map_err(|e| e.to_string())?;
+    loader.section("planner").map_err(|e| e.to_string())
+}
+
+#[test]
+fn a_policy_that_is_in_the_list_is_configured_checked_and_decides() {
+    let text = "[planner]\npolicy = \"toy\"\n[planner.toy]\ncores = 6\n\
+                [planner.for.db]\nworkloads = [\"db-*\"]\ntoy.cores = 5\n\
+                [planner.for.plain]\nworkloads = [\"plain\"]\npolicy = \"threshold\"\n";
+    let rules = read(text).unwrap().rules(&GroupsConfig::new()).unwrap();
+    let mut stage = Factory::new(Arc::new(rules), Arc::default()).create(0);
+    let mut decided = |name: &str| {
+        let reply = stage.apply(vec![input(name, "fleet:a", 1000, 3.0, 4)]).unwrap().remove(0);
+        let Proposal { action, demanded, .. } = proposal_of(&reply);
+        assert!(!demanded && action.reasons.iter().any(|reason| &*reason.rule == "toy.cores"), "{action:?}");
+        (action.policy.to_string(), action.desired.replicas)
+    };
+    assert_eq!((decided("web"), decided("db-1")), (("toy".to_owned(), 6), ("toy".to_owned(), 5)));
+    assert_eq!(stage.apply(vec![input("plain", "fleet:a", 1000, 3.5, 4)]).unwrap(), [Reply::Drop(HOLD)], "threshold");
+    let error = read("[planner]\ntoy.cors = 6\n").unwrap_err();
+    assert_eq!(error, "prescale.toml:2: [planner] toy.cors: unknown key, did you mean \"cores\"?");
+    let wrong = read("[planner]\n[planner.for.web]\nworkloads = [\"*\"]\n[planner.for.web.toy]\ncores = \"six\"\n");
+    let wrong = wrong.unwrap_err();
+    assert!(wrong.starts_with("prescale.toml:5: [planner] for.web.toy.cores: invalid type: string"), "{wrong}");
+    let none = read("[planner]\npolicy = \"toy\"\ntoy.cores = 0\n").unwrap().rules(&GroupsConfig::new()).unwrap_err();
+    assert!(format!("{none:#}").contains("cores is 0: give more"), "{none:#}");
 }
 
 #[test]
@@ -159,4 +189,25 @@ fn a_copied_workload_is_remembered_as_the_other() {
     stage.copy_workload(&from, &to);
     assert_eq!(stage.apply(vec![input("copy", "fleet:a", 1000, 6.0, 4)]).unwrap(), [Reply::Drop(STALE)]);
     assert_eq!(stage.proposer.workloads().count(), 2);
+}
+
+#[test]
+fn other_rules_shape_no_state_and_what_was_decided_again_under_them_is_forgotten() {
+    let mut config = Config { policy: PolicyName::Threshold, ..Config::default() };
+    config.guardrails.cooldown_out_s = 300;
+    let under = |config: &Config| {
+        Factory::new(Arc::new(config.rules(&GroupsConfig::new()).unwrap()), Arc::default()).state_schema()
+    };
+    let before = under(&config);
+    config.guardrails.cooldown_out_s = 600;
+    let (before, now) = (StateSchema::from(before.as_str()), StateSchema::from(under(&config).as_str()));
+    assert_eq!(before.changes_of_shape(&now), []);
+    assert_eq!(before.changes_of_terms(&now).len(), 1);
+
+    let mut stage = factory().create(0);
+    proposal_of(&stage.apply(vec![input("web", "fleet:a", 1000, 6.0, 4)]).unwrap()[0]);
+    let known = stage.snapshot();
+    stage.repeated_under_other_terms();
+    assert_ne!(stage.snapshot(), known);
+    assert_eq!(stage.apply(vec![input("web", "fleet:a", 1000, 6.0, 4)]).unwrap(), [Reply::Drop(STALE)]);
 }

@@ -1,7 +1,7 @@
 //! The stage on the bus: bytes in, bytes out.
 
 use super::*;
-use crate::config::Config;
+use crate::config::{Choice, Config};
 use crate::partition::tests::{demand, enveloped, fingerprint};
 use prescale_bus::{ConsumedRecord, Outcome, StageFactory};
 use prescale_chassis::{output_record, stage_factory};
@@ -62,12 +62,19 @@ fn the_schema_of_the_state_names_what_shapes_it() {
     let plain = schema(|_| ());
     assert!(plain.contains("8fecbb9c2e51e269f05be7869c32d1cfe600dd6f4e0cc4fc9e58a773ec675304"), "{plain}");
     assert_eq!(plain, schema(|c| c.resources.reverse()));
-    for other in [
-        schema(|c| c.models.truncate(3)),
-        schema(|c| c.models = vec!["last-value".into()]),
-        schema(|c| c.horizons_s = vec![300, 900]),
-        schema(|c| c.resources.truncate(1)),
+    let plain = StateSchema::from(plain.as_str());
+    for (name, other) in [
+        ("models", schema(|c| c.models.truncate(3))),
+        ("models", schema(|c| c.models = vec!["last-value".into()])),
+        ("choice", schema(|c| c.choice = Choice::Order)),
+        ("neighbours", schema(|c| c.neighbours = 0)),
+        ("resources", schema(|c| c.resources.truncate(1))),
+        ("horizons_s", schema(|c| c.horizons_s = vec![300, 900])),
     ] {
-        assert_ne!(plain, other);
+        let other = StateSchema::from(other.as_str());
+        assert_eq!(plain.changes_of_shape(&other), [], "{name}");
+        assert_eq!(plain.changes_of_terms(&other)[0].name, name);
     }
+    let other = plain.to_string().replace("model of gru = 8fec", "model of gru = 9fec");
+    assert_eq!(plain.changes_of_shape(&StateSchema::from(other.as_str()))[0].name, "model of gru");
 }

@@ -60,7 +60,7 @@ fn an_output_that_follows_from_nothing_is_an_error() {
     log.run();
     let mut stray = again(&log.records(NOTES)[7]);
     let id = stray.headers.iter_mut().find(|header| header.name == "ce_id").unwrap();
-    id.value = b"00000000000000000000000000000001".to_vec();
+    id.value = b"00000000000000000000000000000001".as_slice().into();
     log.append(vec![stray.clone()]);
     let account = accounted(&log);
     assert_eq!((account.followed, account.strays, account.repeated_outputs), (30, 1, 0));
@@ -104,7 +104,7 @@ fn record(envelope: &Envelope, topic: &str, key: &str, offset: i64) -> ConsumedR
         step_s: 60,
         kpis: Vec::new(),
         capacity: None,
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     };
     let record = output_record(envelope, topic, &sample).unwrap();
     ConsumedRecord { appended_at_ms: offset, ..record.read_at(0, offset) }
@@ -194,7 +194,7 @@ fn retention_explains_only_what_is_older_than_all_that_is_left() {
 #[test]
 fn ids_of_other_producers_are_told_apart() {
     let with_id = |id: &str| ConsumedRecord {
-        headers: vec![Header { name: "ce_id".to_owned(), value: id.as_bytes().to_vec() }],
+        headers: vec![Header { name: "ce_id".into(), value: id.as_bytes().to_vec().into() }],
         ..record(&root("web", 1), "in", "web", 0)
     };
     let [a, b] = ["sensor-1/17", "sensor-1/18"].map(|id| id_of(&with_id(id)).unwrap());

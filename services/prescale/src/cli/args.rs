@@ -34,6 +34,8 @@ pub(super) struct Cli {
 pub(super) enum Verb {
     /// Run every service in this process, with the console on http://127.0.0.1:8080.
     Up(UpArgs),
+    /// Say what would be read from a Prometheus, and what looks wrong, before anything is read.
+    Preview(PreviewArgs),
     /// Check the configuration and print what is in force.
     CheckConfig,
     /// The topics that the pipeline needs.
@@ -103,6 +105,8 @@ impl HealthArgs {
 #[command(after_help = "Examples:
   prescale up
       live KPIs of this host and a generated fleet of 50 workloads
+  prescale up --prometheus http://prometheus:9090 --preset kubernetes
+      what a Prometheus has: the last 14 days first, then live; `prescale preview` shows beforehand what that is
   prescale up --replay trace.parquet --speed max --until-done
       a trace, as fast as it goes; ends with the account of its rows
   prescale up --replay trace.csv.zst --map entity=vm,time=ts,cpu=cpu_pct/100*cores --speed 60
@@ -120,6 +124,12 @@ pub(super) struct UpArgs {
     /// Leave this host's own KPIs out.
     #[arg(long)]
     pub(super) no_host: bool,
+    /// Read what a Prometheus has instead of the host and the fleet: where its API begins, without /api/v1.
+    #[arg(long, value_name = "URL", conflicts_with = "replay")]
+    pub(super) prometheus: Option<String>,
+    /// What to ask it: kubernetes, libvirt, node, or a file of one's own (.toml).
+    #[arg(long, value_name = "PRESET", requires = "prometheus")]
+    pub(super) preset: Option<String>,
     /// Replay a trace (.parquet, .csv, .csv.zst) instead of the host and the fleet.
     #[arg(long, value_name = "FILE")]
     pub(super) replay: Option<PathBuf>,
@@ -140,6 +150,23 @@ pub(super) struct UpArgs {
     pub(super) until_done: bool,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  prescale preview --prometheus http://prometheus:9090 --preset kubernetes
+  prescale preview --format json
+      what [collector.prometheus] names")]
+pub(super) struct PreviewArgs {
+    /// Where its API begins, without /api/v1; otherwise what the configuration says.
+    #[arg(long, value_name = "URL")]
+    pub(super) prometheus: Option<String>,
+    /// What to ask it: kubernetes, libvirt, node, or a file of one's own (.toml).
+    #[arg(long, value_name = "PRESET")]
+    pub(super) preset: Option<String>,
+    /// How it is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
+}
+
 impl UpArgs {
     /// Puts the arguments over the configuration.
     pub(super) fn apply(&self, settings: &mut Settings) -> Result<()> {
@@ -148,9 +175,16 @@ impl UpArgs {
             collector.replay.file = file.clone();
             collector.host.enabled = false;
             collector.fleet.enabled = false;
-        } else if !collector.replay.is_enabled() {
+        } else if let Some(url) = &self.prometheus {
+            collector.prometheus.url.clone_from(url);
+            collector.host.enabled = false;
+            collector.fleet.enabled = false;
+        } else if !collector.replay.is_enabled() && !collector.prometheus.is_enabled() {
             // What `up` shows when nobody said what to show.
             collector.fleet.enabled = true;
+        }
+        if let Some(preset) = &self.preset {
+            collector.prometheus.preset.clone_from(preset);
         }
         match self.fleet {
             Some(0) => collector.fleet.enabled = false,
@@ -171,8 +205,11 @@ impl UpArgs {
             settings.console.listen.clone_from(listen);
         }
         let shown = &settings.collector;
-        if !shown.host.enabled && !shown.fleet.enabled && !shown.replay.is_enabled() {
-            bail!("there is nothing to collect: leave --no-host out, or give --fleet N or --replay FILE");
+        let is_fed = shown.replay.is_enabled() || shown.prometheus.is_enabled();
+        if !shown.host.enabled && !shown.fleet.enabled && !is_fed {
+            bail!(
+                "there is nothing to collect: leave --no-host out, or give --prometheus URL, --replay FILE or --fleet N"
+            );
         }
         Ok(())
     }

@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 last-week-max, kedastral, foresight, foresight-8-changes, planner (as it is configured), any policy of the
 planner by its name, and naive:planner (the planner on the last value's forecast). Knobs follow as
 +KEY=VALUE; those of the planner are keys of its section. Policies of one name make a line in the plots.
+A policy that chooses instance types (cost) sizes memory as well, so the trace has to have its use; prices
+are those of [planner.prices].
 
 Examples:
   prescale replay --data trace.parquet --from 2013-08-01T00:00:00Z --report report --sweep

@@ -67,7 +67,7 @@ fn bus_with_letters() -> (tempfile::TempDir, Arc<dyn Bus>) {
         topic: topics::RAW_KPIS.into(),
         key: b"web-1".to_vec(),
         value: Some(value.to_vec()),
-        headers: vec![Header { name: "origin".to_owned(), value: value.to_vec() }],
+        headers: vec![Header { name: "origin".into(), value: value.to_vec().into() }],
     };
     bus.source("t").unwrap().append(vec![record(b"x"), record(b"\0"), record(b"y")], b"").unwrap();
     let (context, stop) = (Context::default(), CancellationToken::new());

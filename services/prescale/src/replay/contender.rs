@@ -8,7 +8,7 @@ use super::planner::Planner;
 use super::policies::{Kind, Policy};
 use super::{Plan, Request};
 use crate::lanes;
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use prescale_domain::time::EventTime;
 use std::sync::Arc;
 
@@ -38,19 +38,21 @@ impl Contender {
         scored_from: EventTime,
         request: &Request,
     ) -> Result<Self> {
-        let ahead_s = lead_s + known_after_s;
+        let prices = plan.capacity_prices();
         let mind = match &policy.kind {
             Kind::Foresight(changes_max) => {
-                return Ok(Self { way: Way::Foreseer(Foreseer::new(*changes_max)), scored_from });
+                return Ok(Self { way: Way::Foreseer(Foreseer::new(*changes_max, prices)), scored_from });
             }
-            Kind::Simple(simple, knobs) => Mind::Simple { simple, knobs: knobs.clone(), ahead_s },
+            Kind::Simple(simple, knobs) => {
+                Mind::Simple { simple, knobs: knobs.clone(), ahead_s: lead_s.saturating_add(known_after_s) }
+            }
             Kind::Planner(planning) => {
-                let rules = planning.rules(ahead_s).with_context(|| format!("--policies {:?}", policy.label))?;
+                let rules = planning.rules_with(&policy.label, *lead_s, known_after_s)?;
                 let planner = Box::new(Planner::new(plan.basis(rules)));
-                Mind::Planner { planner, is_naive: planning.is_naive }
+                Mind::Planner { planner, is_naive: planning.is_naive, sizes_memory: planning.sizes_memory }
             }
         };
-        Ok(Self { way: Way::Follower(Box::new(Follower::new(mind, *lead_s, request))), scored_from })
+        Ok(Self { way: Way::Follower(Box::new(Follower::new(mind, *lead_s, request, prices))), scored_from })
     }
 }
 

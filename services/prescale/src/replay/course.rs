@@ -3,10 +3,10 @@
 
 use super::Stamped;
 use crate::lanes::enveloped;
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use glob::Pattern;
 use prescale_bus::partitioner::partition_of;
-use prescale_domain::kpi::{CPU_CORES_USED, Kpi};
+use prescale_domain::kpi::{CPU_CORES_USED, Kpi, MEMORY_BYTES};
 use prescale_domain::outcome::Surges;
 use prescale_domain::prediction::{Prediction, ResourceForecast};
 use prescale_domain::sample::{Capacity, Sample};
@@ -35,6 +35,10 @@ pub(super) struct Step {
     pub demand: Option<f64>,
     /// The capacity that the trace says, in cores.
     pub bought: Option<f64>,
+    /// The memory that the trace says it has, in bytes.
+    pub bought_memory_bytes: Option<f64>,
+    /// Use of memory, in bytes.
+    pub memory_bytes: Option<f64>,
     /// Whether a surge begins with it.
     pub is_surge: bool,
     /// The predictor's prediction, where it made one of this sample; with no forecasts the last value alone.
@@ -49,11 +53,23 @@ pub(super) struct Course {
     wanted: Option<Pattern>,
     /// Whether predictions are to be made, of the last value alone, where the predictor does not run.
     has_planner: bool,
+    memory: Memory,
     /// By partition.
     forecasters: Vec<Forecaster>,
     workloads: BTreeMap<WorkloadId, usize>,
     /// By number of the workload.
     series: Vec<Series>,
+}
+
+/// Whether use of memory is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Memory {
+    /// Nobody sizes it.
+    Unneeded,
+    /// It is sized.
+    Needed,
+    /// It is sized, and the trace has it.
+    There,
 }
 
 /// The predictors of one partition, where they run.
@@ -76,10 +92,11 @@ impl Course {
         stamped: Stamped,
         wanted: Option<Pattern>,
         has_planner: bool,
+        memory: Memory,
         forecasters: Vec<Forecaster>,
     ) -> Self {
         let (workloads, series) = (BTreeMap::new(), Vec::new());
-        Self { stamped, wanted, has_planner, forecasters, workloads, series }
+        Self { stamped, wanted, has_planner, memory, forecasters, workloads, series }
     }
 
     /// The workloads by their number.
@@ -92,10 +109,18 @@ impl Course {
     /// The steps of samples that follow those before.
     ///
     /// # Errors
-    /// When a predictor fails.
+    /// When a predictor fails, or memory is sized and the first samples have none.
     pub(super) fn steps(&mut self, mut samples: Vec<Sample>) -> Result<Vec<Step>> {
         let wanted = &self.wanted;
         samples.retain(|sample| wanted.as_ref().is_none_or(|p| p.matches(sample.workload.as_str())));
+        if self.memory == Memory::Needed && !samples.is_empty() {
+            ensure!(
+                samples.iter().any(|sample| kpi_of(sample, MEMORY_BYTES).is_some()),
+                "a policy that chooses instance types sizes CPU and memory together, and the trace has no use of memory: map \
+                 it (--map ...,memory=EXPRESSION), or leave such policies out"
+            );
+            self.memory = Memory::There;
+        }
         let partitions = self.forecasters.len() as u32;
         let partition = |sample: &Sample| partition_of(sample.workload.as_str().as_bytes(), partitions);
         let of: Vec<u32> = samples.iter().map(partition).collect();
@@ -127,7 +152,7 @@ impl Course {
             }
         }
         if !has_predictor && self.has_planner {
-            made.iter_mut().zip(samples).for_each(|(slot, sample)| slot.0 = of_last_value(sample));
+            made.iter_mut().zip(samples).for_each(|(slot, sample)| slot.0 = of_last_value(sample, self.memory));
         }
         Ok(made)
     }
@@ -144,7 +169,8 @@ impl Course {
         }
         let series = &mut self.series[workload];
         series.last_at = begin;
-        let demand = cpu_of(sample).and_then(|kpi| kpi.value);
+        let value = |name: &str| kpi_of(sample, name).and_then(|kpi| kpi.value);
+        let demand = value(CPU_CORES_USED);
         Some(Step {
             workload,
             partition,
@@ -154,6 +180,8 @@ impl Course {
             step_s: sample.step_s,
             demand,
             bought: sample.capacity.as_ref().map(Capacity::cpu_cores),
+            bought_memory_bytes: sample.capacity.as_ref().map(Capacity::memory_bytes),
+            memory_bytes: value(MEMORY_BYTES),
             is_surge: demand.is_some_and(|demand| series.surges.begins(begin, sample.step_s, demand)),
             prediction,
             naive,
@@ -172,8 +200,8 @@ impl Forecaster {
     }
 }
 
-fn cpu_of(sample: &Sample) -> Option<&Kpi> {
-    sample.kpis.iter().find(|kpi| kpi.name.as_str() == CPU_CORES_USED)
+fn kpi_of<'a>(sample: &'a Sample, name: &str) -> Option<&'a Kpi> {
+    sample.kpis.iter().find(|kpi| kpi.name.as_str() == name)
 }
 
 /// What follows from each of the samples, a prediction or none; nothing at all without a predictor.
@@ -187,25 +215,26 @@ fn predictions(predictor: Option<&mut Partition>, samples: &[&Sample]) -> Result
     Ok(fates.into_iter().map(prediction).collect())
 }
 
-/// A prediction without any forecast.
-fn of_last_value(sample: &Sample) -> Option<Prediction> {
-    let cpu = cpu_of(sample)?;
-    let resource = ResourceForecast {
-        resource: cpu.name.clone(),
-        unit: Arc::clone(&cpu.unit),
-        last: cpu.value,
+/// A prediction without any forecast, where there is something to predict.
+fn of_last_value(sample: &Sample, memory: Memory) -> Option<Prediction> {
+    let memory = if memory == Memory::Unneeded { None } else { kpi_of(sample, MEMORY_BYTES) };
+    let resource = |kpi: &Kpi| ResourceForecast {
+        resource: kpi.name.clone(),
+        unit: Arc::clone(&kpi.unit),
+        last: kpi.value,
         model: "none".into(),
         model_version: "0".into(),
         drift: None,
         started_from: Vec::new(),
         horizons: Vec::new(),
     };
-    Some(Prediction {
+    let resources: Vec<_> = kpi_of(sample, CPU_CORES_USED).into_iter().chain(memory).map(resource).collect();
+    (!resources.is_empty()).then(|| Prediction {
         workload: sample.workload.clone(),
         source: sample.source.clone(),
         made_at: sample.at,
         step_s: sample.step_s,
-        resources: vec![resource],
+        resources,
         capacity: sample.capacity.clone(),
         signals: Vec::new(),
         earlier: Vec::new(),

@@ -4,13 +4,17 @@
 //! them. The lead time makes no difference to it.
 
 use super::course::Step;
+use super::follower::price_of_cores;
 use super::outcome::Outcome;
+use prescale_domain::cloud::PriceList;
 use prescale_domain::outcome::foresight::least_capacity;
 use prescale_domain::time::EventTime;
+use std::sync::Arc;
 
 /// Perfect foresight over all workloads.
 pub(super) struct Foreseer {
     changes_max: Option<usize>,
+    prices: Option<Arc<PriceList>>,
     /// By number of the workload.
     days: Vec<Day>,
     outcome: Outcome,
@@ -29,12 +33,13 @@ struct Kept {
     begin: EventTime,
     hours: f64,
     demand: f64,
+    bought_memory_bytes: Option<f64>,
     is_surge: bool,
 }
 
 impl Foreseer {
-    pub(super) fn new(changes_max: Option<usize>) -> Self {
-        Self { changes_max, days: Vec::new(), outcome: Outcome::default() }
+    pub(super) fn new(changes_max: Option<usize>, prices: Option<Arc<PriceList>>) -> Self {
+        Self { changes_max, prices, days: Vec::new(), outcome: Outcome::default() }
     }
 
     pub(super) fn take(&mut self, step: &Step, is_scored: bool) {
@@ -53,7 +58,8 @@ impl Foreseer {
             self.days[step.workload].number = number;
         }
         let hours = f64::from(step.step_s) / 3600.0;
-        self.days[step.workload].steps.push(Kept { begin: step.begin, hours, demand, is_surge: step.is_surge });
+        let Step { begin, bought_memory_bytes, is_surge, .. } = *step;
+        self.days[step.workload].steps.push(Kept { begin, hours, demand, bought_memory_bytes, is_surge });
     }
 
     pub(super) fn finish(mut self) -> Outcome {
@@ -67,6 +73,9 @@ impl Foreseer {
         for (step, capacity) in day.steps.drain(..).zip(least_capacity(&demands, self.changes_max)) {
             let changes = u64::from(day.before.is_some_and(|before| before != capacity));
             day.before = Some(capacity);
+            if let Some(prices) = &self.prices {
+                self.outcome.cost += price_of_cores(prices, capacity, step.bought_memory_bytes) * step.hours;
+            }
             self.outcome.on_day(workload, step.begin, |tally| {
                 tally.add_time(step.hours, step.demand, capacity);
                 tally.changes += changes;

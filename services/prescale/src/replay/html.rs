@@ -32,6 +32,7 @@ pub(super) fn page(report: &Report) -> Result<String> {
                     core-hours and " (report.unmet_weight) " times its unmet ones. On the front (●) are those that no other policy beats in every \
                     way: with no more time short, unmet, over and changes, and less of at least one. As bought and perfect foresight are bounds and \
                     take no part. Beaten by names the planner's that beat a policy so." }
+                @if let Some(note) = report.note_of_memory() { p.note { (note) } }
                 @for section in sections { (section) }
             }
         }

@@ -28,6 +28,8 @@ pub(super) struct Outcome {
     pub tallies: Vec<Tally>,
     /// By day since 1970, over all workloads.
     pub days: BTreeMap<i64, Sums>,
+    /// What whole capacities cost, in the price list's currency, where they have prices.
+    pub cost: f64,
 }
 
 impl Outcome {

@@ -3,6 +3,7 @@
 use prescale_domain::governor::{FleetRecord, Fleets, Governor, GovernorRules, Heard, Proposer, Ruling, Said};
 use prescale_domain::policy::RuleBook;
 use prescale_domain::prediction::Prediction;
+use prescale_domain::sample::Capacity;
 use prescale_domain::time::EventTime;
 use std::sync::Arc;
 
@@ -45,9 +46,9 @@ impl Planner {
         }
     }
 
-    /// The workloads that are to have another capacity now, and the cores. A decrease that the governor lets wait comes
+    /// The workloads that are to have another capacity now, and which. A decrease that the governor lets wait comes
     /// with a later prediction, which may be another workload's.
-    pub(super) fn decide(&mut self, workload: usize, partition: u32, prediction: Prediction) -> Vec<(usize, f64)> {
+    pub(super) fn decide(&mut self, workload: usize, partition: u32, prediction: Prediction) -> Vec<(usize, Capacity)> {
         let desk = (&self.basis.rules, self.basis.fleets.as_ref(), partition);
         let said =
             self.proposers[partition as usize].step(desk, &prediction, (&self.prediction_id, prediction.made_at));
@@ -55,7 +56,7 @@ impl Planner {
         for record in said.iter().flatten() {
             for ruling in self.ruled((workload, prediction.made_at), record.clone()) {
                 if let Ruling::Admitted { tag, action } = ruling {
-                    decided.push((tag, action.desired.cpu_cores()));
+                    decided.push((tag, action.desired.clone()));
                     #[cfg(test)]
                     self.admitted.push(*action);
                 }

@@ -10,6 +10,8 @@ use crate::settings::Settings;
 use anyhow::{Context as _, Result, bail, ensure};
 use prescale_chassis::GroupsConfig;
 use prescale_chassis::config::nearest_name;
+use prescale_domain::action::Mechanism;
+use prescale_domain::kpi::{CPU_CORES_USED, MEMORY_BYTES};
 use prescale_domain::outcome::SizingRule;
 use prescale_domain::outcome::rules::as_bought::AsBought;
 use prescale_domain::outcome::rules::holt_winters::{HoltWinters, Smoothing};
@@ -18,10 +20,10 @@ use prescale_domain::outcome::rules::quantile_ahead::QuantileAhead;
 use prescale_domain::outcome::rules::reactive::{self, Reactive};
 use prescale_domain::outcome::rules::vertical::Vertical;
 use prescale_domain::outcome::rules::window_max::WindowMax;
-use prescale_domain::policy::RuleBook;
 use prescale_domain::policy::proactive::Budget;
+use prescale_domain::policy::{DryRun, Policy as Decider, RuleBook};
 use prescale_planner::Config as PlannerConfig;
-use prescale_planner::config::{AimName, DryRunConfig, MechanismName, PolicyName};
+use prescale_planner::config::{OneOf, Part, PolicyName};
 use std::collections::BTreeMap;
 use toml::{Table, Value};
 
@@ -163,8 +165,12 @@ pub(super) struct Planning {
     pub config: PlannerConfig,
     /// The groups that its sections for some workloads may name.
     pub groups: GroupsConfig,
+    /// The rules that they make, with the lead time of the section.
+    pub book: RuleBook,
     /// Whether it gets the naive forecast.
     pub is_naive: bool,
+    /// Whether it sizes memory beside CPU, since instance types are chosen for both.
+    pub sizes_memory: bool,
 }
 
 impl Simple {
@@ -181,12 +187,41 @@ impl Simple {
 }
 
 impl Planning {
+    /// The rules of the policy of that label with a lead time, where a row is known so long after its instant, in
+    /// seconds.
+    ///
+    /// # Errors
+    /// With the arguments that make no sense.
+    pub(super) fn rules_with(&self, label: &str, lead_s: u32, known_after_s: u32) -> Result<RuleBook> {
+        let step = if known_after_s > 0 { " with the step, at whose end a row is known" } else { "" };
+        let given = || format!("--lead-time {lead_s}s{step}, --policies {label:?}");
+        self.rules(lead_s.saturating_add(known_after_s)).with_context(given)
+    }
+
     /// The rules where what is decided serves so long after a sample's instant, in seconds.
     ///
     /// # Errors
     /// When the section makes no sense.
     pub(super) fn rules(&self, ahead_s: u32) -> Result<RuleBook> {
-        PlannerConfig { lead_time_s: ahead_s, learn_lead_time: false, ..self.config.clone() }.rules(&self.groups)
+        let mut config = PlannerConfig { lead_time_s: ahead_s, learn_lead_time: false, ..self.config.clone() };
+        // What is configured is for another lead time: an action stays valid until it can serve.
+        let valid_for_s = &mut config.guardrails.pace.valid_for_s;
+        *valid_for_s = (*valid_for_s).max(ahead_s);
+        for section in config.sections.values_mut() {
+            let valid_for_s = section.overrides.get_mut("guardrails").and_then(|table| table.get_mut("valid_for_s"));
+            if let Some(Value::Integer(valid_for_s)) = valid_for_s {
+                *valid_for_s = (*valid_for_s).max(ahead_s.into());
+            }
+        }
+        config.rules(&self.groups)
+    }
+
+    /// The first policy of which that holds, with where, as words behind its name: nothing more where it is the general
+    /// one, or the section for some workloads that has it.
+    fn first(&self, holds: impl Fn(&dyn Decider) -> bool) -> Option<String> {
+        let (section, rules) = self.book.alone().find(|(_, rules)| holds(&*rules.policy))?;
+        let place = section.map_or_else(String::new, |section| format!(" of [planner.for.{section}]"));
+        Some(format!("{}{place}", rules.policy.name()))
     }
 }
 
@@ -200,14 +235,19 @@ impl Policy {
         }
     }
 
+    /// Whether it sizes memory beside CPU.
+    pub(super) fn sizes_memory(&self) -> bool {
+        matches!(&self.kind, Kind::Planner(planning) if planning.sizes_memory)
+    }
+
     /// Why it, or a part of it, does nothing without forecasts; `None` where all of it does something.
     fn idle_without_forecasts(&self) -> Option<String> {
         match &self.kind {
             Kind::Simple(simple, _) => simple.needs_forecasts.then(|| "it sizes by a quantile of them".to_owned()),
             Kind::Planner(planning) if planning.is_naive => Some(format!("{NAIVE} names those that it gets")),
             Kind::Planner(planning) => {
-                let of = section_with(&planning.config, PolicyName::Threshold)?;
-                Some(format!("the policy threshold{of} decides by nothing else"))
+                let policy = planning.first(|policy| policy.needs_forecasts())?;
+                Some(format!("the policy {policy} decides by nothing else"))
             }
             Kind::Foresight(_) => None,
         }
@@ -216,16 +256,11 @@ impl Policy {
     /// The budget that each workload is to keep, if that is what all are sized by.
     pub(super) fn stated_budget(&self) -> Option<Budget> {
         let Kind::Planner(planning) = &self.kind else { return None };
-        let config = &planning.config;
-        let is_other = |key: &str| config.sections.values().any(|section| section.overrides.contains_key(key));
-        if config.policy != PolicyName::Proactive || ["policy", "proactive"].into_iter().any(is_other) {
+        let is_other = |key: &str| planning.config.sections.values().any(|section| section.overrides.contains_key(key));
+        if ["policy", "proactive"].into_iter().any(is_other) {
             return None;
         }
-        match config.proactive.aim {
-            AimName::ShortShare => Some(Budget::of_time(config.proactive.short_share)),
-            AimName::UnmetShare => Some(Budget::of_demand(config.proactive.unmet_share)),
-            AimName::BeatReactive | AimName::Prices => None,
-        }
+        planning.book.general().policy.plan()?.budget()
     }
 
     /// What it is in the comparison.
@@ -346,7 +381,7 @@ fn simple_knobs(simple: &Simple, given: &[(String, String)]) -> Result<Knobs> {
     Ok(knobs)
 }
 
-/// The planner over CPU alone, by limits, with nothing called that is not carried out.
+/// The planner by limits, with nothing called that is not carried out; over CPU alone, unless instance types are chosen.
 fn planning(name: &str, knobs: &[(String, String)], settings: &Settings, request: &Request) -> Result<Planning> {
     let (is_naive, policy) = name.strip_prefix(NAIVE).map_or((false, name), |policy| (true, policy));
     if policy != PLANNER && PolicyName::ALL.iter().all(|known| known.name() != policy) {
@@ -361,10 +396,10 @@ fn planning(name: &str, knobs: &[(String, String)], settings: &Settings, request
     }
     let config: PlannerConfig = table.try_into().context("[planner] cannot be read with these knobs")?;
     let mut config = PlannerConfig {
-        resources: vec![prescale_domain::kpi::CPU_CORES_USED.to_owned()],
-        mechanism: MechanismName::Limits,
+        resources: vec![CPU_CORES_USED.to_owned()],
+        mechanism: OneOf(Some(Mechanism::Limits)),
         cpu_cores_grain: request.grain_cores,
-        dry_run: DryRunConfig { simulated: false, elsewhere: false },
+        dry_run: Part(DryRun { simulated: false, elsewhere: false }),
         ..config
     };
     if request.shown == ShownDemand::Measured {
@@ -381,31 +416,22 @@ fn planning(name: &str, knobs: &[(String, String)], settings: &Settings, request
             guardrails.remove("capped_from");
         }
     }
-    if let Some(of) = section_with(&config, PolicyName::Cost) {
-        bail!("the policy cost{of} chooses instance types for CPU and memory together, and a replay sizes CPU alone");
+    let groups = settings.grouper.groups.clone();
+    let mut planning = Planning { book: config.rules(&groups)?, config, groups, is_naive, sizes_memory: false };
+    if planning.first(|policy| policy.chooser().is_some()).is_some() {
+        planning.sizes_memory = true;
+        planning.config.resources.push(MEMORY_BYTES.to_owned());
+        planning.book = planning.config.rules(&planning.groups)?;
     }
-    let planning = Planning { config, groups: settings.grouper.groups.clone(), is_naive };
-    planning.rules(planning.config.lead_time_s)?;
     Ok(planning)
-}
-
-/// Where a policy holds, as words behind its name: nothing more where it is the general one, or the section for some
-/// workloads that has it.
-fn section_with(config: &PlannerConfig, policy: PolicyName) -> Option<String> {
-    if config.policy == policy {
-        return Some(String::new());
-    }
-    let says = |overrides: &Table| overrides.get("policy").and_then(Value::as_str) == Some(policy.name());
-    let (name, _) = config.sections.iter().find(|(_, section)| says(&section.overrides))?;
-    Some(format!(" of [planner.for.{name}]"))
 }
 
 /// What is to be said of a name that no policy has.
 fn unknown(name: &str) -> String {
-    let of_planner = [PLANNER, PolicyName::Proactive.name(), PolicyName::Threshold.name()];
+    let of_planner = || std::iter::once(PLANNER).chain(PolicyName::ALL.iter().map(|policy| policy.name()));
     let simple = SIMPLE.iter().map(|simple| simple.name).chain(FORESIGHT.map(|(name, _)| name));
-    let mut known: Vec<String> = simple.chain(of_planner).map(str::to_owned).collect();
-    known.extend(of_planner.map(|policy| format!("{NAIVE}{policy}")));
+    let mut known: Vec<String> = simple.chain(of_planner()).map(str::to_owned).collect();
+    known.extend(of_planner().map(|policy| format!("{NAIVE}{policy}")));
     let all = known.join(", ");
     match nearest_name(name, known.iter().map(String::as_str)) {
         Some(meant) => format!("there is no such policy, did you mean {meant:?}? Known are: {all}"),

@@ -49,10 +49,23 @@ pub struct Report {
     pub block_days: u32,
     /// Name of the contender that others are compared with.
     pub baseline: &'static str,
+    /// What of a capacity has a price.
+    pub priced: Priced,
     /// Spare core-hours that an unmet one counts as, where winners and losers are told apart.
     pub unmet_weight: f64,
     /// Per lead time and policy.
     pub lines: Vec<Line>,
+}
+
+/// What of a capacity has a price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Priced {
+    /// Its cores.
+    Cores,
+    /// All of it, since a policy chooses instance types: by its type, or else by its cores and memory, which is what was
+    /// bought where cores alone are sized.
+    Capacity,
 }
 
 /// A policy with a lead time.
@@ -82,7 +95,7 @@ pub struct Line {
     pub surges: u64,
     /// Share of them that met enough capacity when they began.
     pub surges_covered: Option<f64>,
-    /// What the capacity cost, in the price list's currency; `None` without a price of a core.
+    /// What the capacity cost, as [`Report::priced`] says, in the price list's currency; `None` without a price of a core.
     pub cost: Option<f64>,
     /// Shares of the workloads that were short for more than each share of their time.
     pub workloads_short_above: Vec<(f64, f64)>,
@@ -136,14 +149,14 @@ impl Report {
             let is_it = |(policy, lead): &(Policy, u32)| policy.label == BASELINE && *lead == lead_s;
             plan.contenders.iter().position(is_it).unwrap_or(0)
         };
+        let priced = if plan.sizes_memory { Priced::Capacity } else { Priced::Cores };
         let line = |(i, (policy, lead_s)): (usize, &(Policy, u32))| {
             let (held, compared) = (held(i), held(baseline(*lead_s)));
-            Line::of(
-                (policy, *lead_s),
-                &held,
-                Relative::of(&held, &compared, request.block_days),
-                plan.core_price_per_h,
-            )
+            let cost = |sum: &Tally| match priced {
+                Priced::Capacity => Some(outcomes[i].cost),
+                Priced::Cores => plan.prices.core_price_per_h.map(|price| sum.cost(price)),
+            };
+            Line::of((policy, *lead_s), &held, Relative::of(&held, &compared, request.block_days), cost)
         };
         let mut lines: Vec<Line> = plan.contenders.iter().enumerate().map(line).collect();
         compare(&mut lines);
@@ -159,8 +172,21 @@ impl Report {
             workloads: outcomes.first().map_or(0, |outcome| counted(&outcome.tallies)),
             block_days: request.block_days,
             baseline: BASELINE,
+            priced,
             unmet_weight: UNMET_WEIGHT,
             lines,
+        }
+    }
+
+    /// What a reader has to know of memory and money; nothing where CPU alone is sized and priced.
+    pub(super) fn note_of_memory(&self) -> Option<&'static str> {
+        match self.priced {
+            Priced::Cores => None,
+            Priced::Capacity => Some(
+                "Cost is that of whole capacities: of an instance type its price, else that of cores and memory, which is \
+                 what was bought where cores alone are sized. What is short, unmet and over is CPU; memory that is short \
+                 does not count.",
+            ),
         }
     }
 
@@ -173,7 +199,13 @@ impl Report {
 }
 
 impl Line {
-    fn of((policy, lead_time_s): (&Policy, u32), held: &Held<'_>, relative: Relative, core_price: Option<f64>) -> Self {
+    /// `cost` says what the capacity of all workloads together cost.
+    fn of(
+        (policy, lead_time_s): (&Policy, u32),
+        held: &Held<'_>,
+        relative: Relative,
+        cost: impl FnOnce(&Tally) -> Option<f64>,
+    ) -> Self {
         let mut sum = Tally::default();
         held.tallies.iter().for_each(|tally| sum.add(tally));
         let shares: Vec<f64> = held.tallies.iter().filter_map(Tally::time_short).collect();
@@ -190,7 +222,7 @@ impl Line {
             changes_per_workload_day: sum.changes_per_day().unwrap_or(0.0),
             surges: sum.surges,
             surges_covered: sum.surges_covered_share(),
-            cost: core_price.map(|price| sum.cost(price)),
+            cost: cost(&sum),
             workloads_short_above: SHORT_ABOVE.map(|most| (most, share_above(&shares, most))).to_vec(),
             budget: policy.stated_budget().map(|stated| Budget::of(stated, &sum, held.tallies)),
             relative,

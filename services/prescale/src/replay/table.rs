@@ -17,6 +17,10 @@ impl Report {
              marks those that no other policy but a bound beats in every way.\n",
             self.workloads, self.baseline, self.block_days
         );
+        if let Some(note) = self.note_of_memory() {
+            text += note;
+            text.push('\n');
+        }
         let width = self.lines.iter().map(|line| line.policy.len()).max().unwrap_or(0).max(12);
         for lead_s in self.lead_times_s() {
             let _ = write!(

@@ -29,12 +29,12 @@ const BEGIN_S: i64 = 1_700_006_400;
 /// Rows of two workloads with 4 cores: `steady` needs .7 cores, and 1.4 from the middle of the third day on; what
 /// `daily` needs follows the time of day.
 fn trace(folder: &Path) -> PathBuf {
-    let mut text = String::from("vm,ts,used,cores,mem\n");
+    let mut text = String::from("vm,ts,used,cores,mem,used_mem\n");
     for bin in 0..3 * DAY_BINS {
         let ts = BEGIN_S + 300 * bin;
         let steady = if bin < 5 * DAY_BINS / 2 { 0.7 } else { 1.4 };
         let daily = 1.0 + (bin as f64 / 288.0 * std::f64::consts::TAU).sin() * 0.6 + f64::from(bin % 7 == 0) * 0.8;
-        let _ = writeln!(text, "steady,{ts},{steady},4,8e9\ndaily,{ts},{daily},4,8e9");
+        let _ = writeln!(text, "steady,{ts},{steady},4,8e9,1e9\ndaily,{ts},{daily},4,8e9,{}", 3e9 + 1e8 * daily);
     }
     let file = folder.join("trace.csv");
     fs::write(&file, text).unwrap();
@@ -62,6 +62,13 @@ pub(super) fn request(file: &Path) -> Request {
         block_days: 1,
         report: None,
     }
+}
+
+/// The same, with the trace's use of memory.
+fn with_memory(request: Request) -> Request {
+    let mapping = "entity=vm,time=ts,cpu=used,memory=used_mem,cpu_capacity=cores,memory_capacity=mem";
+    let mapping = Mapping::parse(mapping).unwrap();
+    Request { trace: ReplayConfig { mapping, ..request.trace }, ..request }
 }
 
 fn line<'a>(report: &'a Report, policy: &str, lead_time_s: u32) -> &'a Line {
@@ -137,6 +144,31 @@ fn the_report_holds_every_policy_and_says_the_same_again() {
     assert!(bound.changes_per_workload_day <= 8.0);
     let again = replay(&Settings::default(), &request).unwrap();
     assert_eq!(serde_json::to_string(&again).unwrap(), serde_json::to_string(&report).unwrap());
+}
+
+#[test]
+fn instance_types_are_chosen_for_cpu_and_memory_and_cost_their_price() {
+    let folder = tempfile::tempdir().unwrap();
+    let policies = ["planner", "cost", "as-bought", "foresight"].map(str::to_owned).to_vec();
+    let request = Request { policies, report: Some(folder.path().join("report")), ..request(&trace(folder.path())) };
+    let report = replay(&Settings::default(), &with_memory(request.clone())).unwrap();
+    let [cost, bought] = ["cost", "as-bought"].map(|policy| line(&report, policy, 300));
+    // A day of two workloads with 4 cores for .03 each and 8e9 bytes for .005 a GiB.
+    near(bought.cost.unwrap(), 2.0 * 24.0 * (4.0 * 0.03 + 8e9 / 1_073_741_824.0 * 0.005));
+    assert!(cost.changes_per_workload_day > 0.0 && cost.unmet < 0.1, "{cost:?}");
+    assert!(cost.cost.unwrap() < bought.cost.unwrap(), "{:?} of {:?}", cost.cost, bought.cost);
+    assert!(line(&report, "foresight", 300).cost.unwrap() > 0.0);
+    assert!(report.table().contains("Cost is that of whole capacities"));
+    // The planner over CPU alone decides as it does without any memory in the trace.
+    let alone = Request { policies: vec!["planner".to_owned()], ..request };
+    let alone = replay(&Settings::default(), &alone).unwrap();
+    let [own, beside] = [&alone, &report].map(|report| line(report, "planner", 300));
+    assert_eq!(
+        (own.time_short, own.unmet_core_h, own.over_core_h),
+        (beside.time_short, beside.unmet_core_h, beside.over_core_h)
+    );
+    assert_eq!(own.changes_per_workload_day, beside.changes_per_workload_day);
+    assert!(!alone.table().contains("Cost is that of whole capacities"));
 }
 
 #[test]
@@ -293,7 +325,7 @@ fn the_evaluators_account_agrees() {
     let observed: Vec<Prediction> = predictions
         .into_iter()
         .map(|mut prediction| {
-            prediction.platform = Platform::ObservedOnly;
+            prediction.platform = Platform::OBSERVED_ONLY;
             prediction.capacity.as_mut().unwrap().cpu_cores_per_replica = 4.0;
             prediction
         })
@@ -302,6 +334,22 @@ fn the_evaluators_account_agrees() {
     agree("as bought", &dry.capacity, bought);
     agree("reactive, beside a dry run", &dry.reactive, reactive);
     assert!(dry.plan.changes > 4 && dry.plan.over_core_s < dry.capacity.over_core_s, "{dry:?}");
+}
+
+#[test]
+fn a_lead_time_that_is_too_long_with_the_step_is_refused_before_the_trace_is_looked_at() {
+    let checked = |stamped, step_s, lead_s| {
+        let mut request = Request { lead_times_s: vec![lead_s], stamped, ..request(Path::new("no-such-trace.csv")) };
+        request.trace.step_s = step_s;
+        check(&Settings::default(), &request).map_err(|error| format!("{error:#}"))
+    };
+    assert_eq!(checked(Stamped::End, 0, 7200), Ok(()));
+    assert_eq!(checked(Stamped::Start, 300, 6900), Ok(()));
+    for (step_s, lead_s) in [(0, 7200), (300, 6901)] {
+        let refused = checked(Stamped::Start, step_s, lead_s).unwrap_err();
+        assert!(refused.starts_with(&format!("--lead-time {lead_s}s with the step, ")), "{refused}");
+        assert!(refused.contains("give at most 7200"), "{refused}");
+    }
 }
 
 #[test]
@@ -329,7 +377,7 @@ fn what_cannot_be_compared_is_an_error_that_says_why() {
     let lead = failure(|r| (r.policies, r.lead_times_s) = (vec!["planner".to_owned()], vec![10_800]));
     assert!(lead.contains("--lead-time 10800s") && lead.contains("give at most 7200"), "{lead}");
     let cost = failure(|r| r.policies = vec!["cost".to_owned()]);
-    assert!(cost.contains("a replay sizes CPU alone"), "{cost}");
+    assert!(cost.contains("the trace has no use of memory"), "{cost}");
     let forecasts = failure(|r| r.policies = vec!["kedastral".to_owned()]);
     assert!(forecasts.contains("needs forecasts"), "{forecasts}");
 }

@@ -89,6 +89,7 @@ fn the_stages_that_ship_are_in_the_order_of_the_data() {
         "evaluator",
         "grouper",
         "group-forecaster",
+        "archiver-parquet-groups",
         "archiver-parquet-predictions",
         "archiver-parquet-fingerprints",
     ];

@@ -2,6 +2,7 @@
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use prescale_collector::Event;
+use prescale_domain::time::EventTime;
 use std::io::IsTerminal;
 
 /// A bar on standard error; nothing where that is no terminal.
@@ -21,13 +22,18 @@ impl Progress {
     pub(super) fn show(&self, event: &Event) {
         match event {
             Event::ReplayProgress { rows_done, rows_total } => self.at("replay", *rows_done, *rows_total),
-            Event::FleetProgress { at, until } => {
-                let left_ms = u64::try_from(until.as_ms() - at.as_ms()).unwrap_or(0);
-                let total_ms = self.0.length().unwrap_or(0).max(left_ms);
-                self.at("fleet's history", total_ms - left_ms, total_ms);
+            Event::FleetProgress { at, until } => self.until("fleet's history", *at, *until),
+            Event::PrometheusProgress { at, until } => self.until("history of the Prometheus", *at, *until),
+            Event::ReplayEnded(_) | Event::FleetLive | Event::PrometheusLive | Event::FleetEnded { .. } => {
+                self.0.finish_and_clear();
             }
-            Event::ReplayEnded(_) | Event::FleetLive | Event::FleetEnded { .. } => self.0.finish_and_clear(),
         }
+    }
+
+    fn until(&self, what: &'static str, at: EventTime, until: EventTime) {
+        let left_ms = u64::try_from(until.as_ms() - at.as_ms()).unwrap_or(0);
+        let total_ms = self.0.length().unwrap_or(0).max(left_ms);
+        self.at(what, total_ms - left_ms, total_ms);
     }
 
     fn at(&self, what: &'static str, done: u64, total: u64) {

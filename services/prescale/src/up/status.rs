@@ -8,7 +8,8 @@ use prescale_chassis::explain::outcome_text;
 use prescale_chassis::stage::decode_record;
 use prescale_chassis::telemetry::Metrics;
 use prescale_contracts::topics;
-use prescale_domain::action::{Action, ActionResult, Verdict};
+use prescale_domain::action::{Action, ActionResult};
+use prescale_domain::policy::explain_change;
 use prescale_domain::sample::Capacity;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -129,15 +130,9 @@ fn action_line(record: &ConsumedRecord) -> Option<String> {
         let why = action.reasons.last().map_or("", |reason| reason.text.as_str());
         return Some(format!("  {}: withdrawn ({why})", action.workload));
     }
-    let verdict = match action.verdict {
-        Verdict::ScaleOut => "scale out",
-        Verdict::ScaleIn => "scale in",
-        Verdict::Reshape => "reshape",
-    };
-    let dry_run = if action.dry_run { ", dry run" } else { "" };
-    let (from, to) = (shape(&action.current), shape(&action.desired));
-    let why = action.evidence.iter().map(|e| format!("{} in {} s by {}", e.resource, e.horizon_s, e.model)).next();
-    Some(format!("  {}: {verdict} {from} → {to} ({}{dry_run})", action.workload, why.unwrap_or_default()))
+    let why = action.evidence.first().map(|e| format!(" ({} in {} s by {})", e.resource, e.horizon_s, e.model));
+    let (change, serves) = (explain_change(&action), shape(&action.current));
+    Some(format!("  {}: {change}, {serves} serving now{}", action.workload, why.unwrap_or_default()))
 }
 
 fn result_line(record: &ConsumedRecord) -> Option<String> {

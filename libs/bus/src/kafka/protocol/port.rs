@@ -7,6 +7,7 @@ use crate::bus::Lag;
 use crate::error::BusError;
 use crate::kafka::options::KafkaOptions;
 use crate::record::ConsumedRecord;
+use crate::state_schema::StateSchema;
 use crate::wait::Pauses;
 use crate::write::Write;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -117,6 +118,9 @@ pub(crate) trait Member {
 pub(crate) trait Snapshots {
     /// Stores the state after all records before `offset`, which must be committed.
     fn store(&self, partition: u32, offset: i64, state: &[u8]) -> std::io::Result<()>;
+
+    /// What the stored snapshot was made by, whether or not it can be used; `None` without one that says so.
+    fn made_by(&self, partition: u32) -> Option<StateSchema>;
 
     /// What `restore` makes of the stored snapshot, and its offset; `None` when there is no good one that is not
     /// ahead of `committed`.

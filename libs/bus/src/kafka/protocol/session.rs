@@ -20,6 +20,7 @@ use crate::error::BusError;
 use crate::record::ConsumedRecord;
 use crate::stage::{Stage, StageFactory};
 use crate::step::{StepContext, Tally};
+use crate::stored::Repetition;
 use crate::write::Write;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -277,8 +278,11 @@ impl<'a, K: Kafka> Session<'a, K> {
                 same_partitions(&self.context, self.input_partitions.max(partition + 1), self.input_partitions)?;
                 let (stage, from) = (self.context.stage, position.offset);
                 tracing::info!(stage, partition, from, "has the partition");
-                let restored = self.restored(partition, position)?;
+                let (restored, is_to_be_stored) = self.restored(partition, position)?;
                 self.partitions.insert(partition, restored);
+                if is_to_be_stored {
+                    self.snapshot(partition);
+                }
                 self.last_progress = self.now();
             }
             MemberEvent::Revoked(partition) => {
@@ -326,19 +330,23 @@ impl<'a, K: Kafka> Session<'a, K> {
     }
 
     /// A partition's state at a committed position: its snapshot, then the log from there with the
-    /// outputs discarded.
-    fn restored(&self, partition: u32, at: Position) -> Result<Partition, BusError> {
+    /// outputs discarded. And whether it is to be stored at once.
+    fn restored(&self, partition: u32, at: Position) -> Result<(Partition, bool), BusError> {
         let Position { offset: position, provenance } = at;
         let Running { factory, options, .. } = self.running;
         if !factory.keeps_state() {
-            return Ok(Partition { stage: factory.create(partition), position, provenance, since_snapshot: 0 });
+            let stage = factory.create(partition);
+            return Ok((Partition { stage, position, provenance, since_snapshot: 0 }, false));
         }
+        let before = self.snapshots.made_by(partition);
         let loaded = self.snapshots.load(partition, position, |state| factory.restore(partition, state));
+        let mut repetition = Repetition::new(loaded.is_none(), before);
         let (mut stage, from) = loaded.unwrap_or_else(|| (factory.create(partition), 0));
-        let mut since_snapshot = 0;
+        let mut since_snapshot = 0_u64;
         let mut batch = Vec::new();
         let mut apply = |batch: &mut Vec<ConsumedRecord>| {
             since_snapshot += batch.len() as u64;
+            repetition.hear(batch);
             let applied = self.context.apply(stage.as_mut(), batch).map(drop);
             batch.clear();
             applied
@@ -350,7 +358,9 @@ impl<'a, K: Kafka> Session<'a, K> {
         if !batch.is_empty() {
             apply(&mut batch)?;
         }
-        Ok(Partition { stage, position, provenance, since_snapshot })
+        let is_to_be_stored = repetition.end(*factory, partition, stage.as_mut());
+        let since_snapshot = since_snapshot.max(u64::from(is_to_be_stored));
+        Ok((Partition { stage, position, provenance, since_snapshot }, is_to_be_stored))
     }
 
     /// Applies what was gathered.

@@ -162,7 +162,7 @@ impl Forecaster for Arima {
         if let Some(fitted) = &mut state.fitted {
             fitted.advance(closed);
         }
-        if state.refits.are_due(demand, FIRST_BINS) {
+        if state.refits.are_due(demand, state.history.len(), FIRST_BINS) {
             state.refit(closed.bin);
         }
     }

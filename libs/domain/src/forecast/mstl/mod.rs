@@ -147,7 +147,7 @@ impl Forecaster for Mstl {
                 None => state.levels.miss(),
             }
         }
-        if state.refits.are_due(demand, FIRST_BINS) {
+        if state.refits.are_due(demand, state.history.len(), FIRST_BINS) {
             state.refit(closed.bin);
         }
     }

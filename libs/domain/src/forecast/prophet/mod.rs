@@ -106,7 +106,7 @@ impl Forecaster for Prophet {
 
     fn close(&self, state: &mut Remembered, demand: &DemandSeries, closed: &ClosedBin) {
         state.history.push(closed.value);
-        if state.refits.are_due(demand, FIRST_BINS) {
+        if state.refits.are_due(demand, state.history.len(), FIRST_BINS) {
             state.refit(closed.bin);
         }
     }

@@ -42,7 +42,7 @@ fn prediction(workload: &str, at_s: i64, demand: f64) -> Prediction {
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: None,
-        platform: Platform::Simulated,
+        platform: Platform::SIMULATED,
     }
 }
 

@@ -50,6 +50,11 @@ impl Autoscaler {
         self.ordered = Some(decided);
         decided
     }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.recommended.capacity() * size_of::<(EventTime, f64)>()
+    }
 }
 
 fn is_within_tolerance(load: f64, target: f64) -> bool {

@@ -24,6 +24,11 @@ impl Reactive {
     pub fn new(utilisation: f64, stabilisation_s: u32) -> Self {
         Self(Autoscaler::new(utilisation, stabilisation_s))
     }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.0.heap_bytes()
+    }
 }
 
 impl SizingRule for Reactive {

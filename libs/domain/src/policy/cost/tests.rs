@@ -1,13 +1,12 @@
 //! The optimiser against brute force, and whole decisions by price.
 
-use super::choose::Choice;
 use super::*;
 use crate::action::{Action, Mechanism, Verdict};
 use crate::cloud::{CloudRules, InstanceType, PriceList, SimulatedCloud};
 use crate::guardrail::Bounds;
 use crate::kpi::{CPU_CORES_USED, KpiName, MEMORY_BYTES, REQUESTS_PER_S};
 use crate::policy::fixtures::{GIB, forecast, prediction};
-use crate::policy::{Decision, Grounds, PerReplica, Planning, Policy, RateRule, Rules, violations};
+use crate::policy::{Decision, Grounds, PerReplica, Planning, RateRule, Rules, violations};
 use crate::prediction::Prediction;
 use crate::sample::Capacity;
 use proptest::prelude::*;
@@ -147,7 +146,7 @@ proptest! {
 }
 
 fn rules(prices: PriceList) -> Rules {
-    let mut rules = Rules { policy: Policy::Cost(Cost::default()), ..Rules::default() };
+    let mut rules = Rules { policy: Cost::default().into(), ..Rules::default() };
     rules.sizing.prices = prices;
     rules
 }
@@ -251,7 +250,7 @@ proptest! {
         let mut prices = prices;
         prices.instance_types[0].is_available = true;
         let mut rules = rules(prices);
-        rules.policy = Policy::Cost(Cost { switch_saving_min: saving, ..Cost::default() });
+        rules.policy = Cost { switch_saving_min: saving, ..Cost::default() }.into();
         rules.guardrails.bounds = Bounds { replicas_max: u32::MAX, ..Bounds::default() };
         rules.guardrails.capped_from = 0.0;
         rules.forecast.lead_time_s = lead_steps as u32 * 300;

@@ -20,3 +20,10 @@ pub struct Live {
     /// Of CPU over what is asked for.
     pub surges: Surges,
 }
+
+impl Live {
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.cpu.heap_bytes() + self.memory.heap_bytes() + self.surges.heap_bytes()
+    }
+}

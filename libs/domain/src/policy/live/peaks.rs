@@ -24,17 +24,34 @@ struct Extremes {
     greatest: f64,
     /// Least of the maxima over two bins in a row; infinite where there are none yet.
     least: f64,
-    sum: f64,
-    count: u32,
 }
 
 impl Extremes {
     fn merge(&mut self, other: &Self) {
         self.greatest = self.greatest.max(other.greatest);
         self.least = self.least.min(other.least);
-        self.sum += other.sum;
-        self.count += other.count;
     }
+}
+
+/// The hour that is not over.
+#[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
+struct OpenHour {
+    extremes: Extremes,
+    sum: f64,
+    count: u32,
+}
+
+impl OpenHour {
+    fn mean(&self) -> f64 {
+        self.sum / f64::from(self.count)
+    }
+}
+
+/// Adds a stretch behind those that are kept, of which those before `first` go. As much room as there are.
+fn keep(kept: &mut Vec<Extremes>, newest: Extremes, first: i64) {
+    kept.retain(|earlier| earlier.number >= first);
+    kept.reserve_exact(1);
+    kept.push(newest);
 }
 
 /// Extremes of use by hour for a day and by day for a week.
@@ -45,7 +62,9 @@ pub struct Peaks {
     /// The open bin with its greatest use, and that of the bin before.
     bin: Option<(i64, f64)>,
     bin_before: Option<(i64, f64)>,
-    hour: Option<Extremes>,
+    hour: Option<OpenHour>,
+    /// Mean use of the newest hour that is over.
+    mean_before: Option<f64>,
     /// Ascending, at most a day.
     hours: Vec<Extremes>,
     /// Ascending, at most a week.
@@ -67,12 +86,15 @@ impl Peaks {
             Reached::Below => {}
         }
         self.observe_bin(at.bin(BIN_S as u32), used);
-        let now = Extremes { number: at.bin(HOUR_S as u32), greatest: used, least: f64::INFINITY, sum: used, count: 1 };
+        let now = Extremes { number: at.bin(HOUR_S as u32), greatest: used, least: f64::INFINITY };
         match &mut self.hour {
-            Some(open) if open.number == now.number => open.merge(&now),
+            Some(open) if open.extremes.number == now.number => {
+                open.extremes.merge(&now);
+                (open.sum, open.count) = (open.sum + used, open.count + 1);
+            }
             open => {
-                if let Some(closed) = open.replace(now) {
-                    self.close(closed);
+                if let Some(closed) = open.replace(OpenHour { extremes: now, sum: used, count: 1 }) {
+                    self.close(&closed);
                 }
             }
         }
@@ -85,27 +107,27 @@ impl Peaks {
                 if let (Some((_, greatest)), Some(hour)) = (closed, &mut self.hour)
                     && let Some((_, before)) = self.bin_before
                 {
-                    hour.least = hour.least.min(greatest.max(before));
+                    hour.extremes.least = hour.extremes.least.min(greatest.max(before));
                 }
                 (self.bin_before, self.bin) = (closed, Some((bin, used)));
             }
         }
     }
 
-    fn close(&mut self, closed: Extremes) {
-        self.hours.push(closed);
-        self.hours.retain(|hour| hour.number > closed.number - DAY_HOURS);
-        let of_day = Extremes { number: closed.number.div_euclid(DAY_HOURS), ..closed };
+    fn close(&mut self, closed: &OpenHour) {
+        self.mean_before = Some(closed.mean());
+        let hour = closed.extremes;
+        keep(&mut self.hours, hour, hour.number - DAY_HOURS + 1);
+        let of_day = Extremes { number: hour.number.div_euclid(DAY_HOURS), ..hour };
         match self.days.last_mut() {
             Some(day) if day.number == of_day.number => day.merge(&of_day),
-            _ => self.days.push(of_day),
+            _ => keep(&mut self.days, of_day, of_day.number - WEEK_DAYS + 1),
         }
-        self.days.retain(|day| day.number > of_day.number - WEEK_DAYS);
     }
 
     /// Greatest use of the last `days` days, at most 7, today's included; `None` before the first.
     pub fn greatest(&self, days: i64) -> Option<f64> {
-        let open = self.hour?;
+        let open = self.hour?.extremes;
         let first_hour = open.number - DAY_HOURS * days;
         let hours = self.hours.iter().filter(|hour| hour.number > first_hour);
         let of_days = self.days.iter().filter(|day| days > 1 && day.number > first_hour.div_euclid(DAY_HOURS));
@@ -121,9 +143,8 @@ impl Peaks {
 
     /// Mean use of the open hour, or of the one before where that has just begun.
     pub fn hour_mean(&self) -> Option<f64> {
-        let mean = |hour: &Extremes| hour.sum / f64::from(hour.count);
         let open = self.hour.as_ref()?;
-        self.hours.last().filter(|_| open.count < MEAN_OF_MIN).or(Some(open)).map(mean)
+        self.mean_before.filter(|_| open.count < MEAN_OF_MIN).or(Some(open.mean()))
     }
 
     /// How long the use has been watched, in seconds.
@@ -133,7 +154,7 @@ impl Peaks {
 
     /// Whether use has been growing: the last hours above all of the day that lies three hours and more back, by 2 %.
     pub fn is_growing(&self) -> bool {
-        let Some(open) = self.hour else { return false };
+        let Some(OpenHour { extremes: open, .. }) = self.hour else { return false };
         let before = self.hours.iter().filter(|hour| hour.number <= open.number - 3).map(|hour| hour.greatest);
         let newest = self.hours.last().map_or(open.greatest, |hour| hour.greatest.max(open.greatest));
         before.reduce(f64::max).is_some_and(|earlier| newest > earlier * 1.02)
@@ -142,7 +163,7 @@ impl Peaks {
     /// Whether use is now less than half of the least that it was before (for a day at least, and a week at most,
     /// each as the greatest of two bins): such a fall says that the workload is cut off rather than idle.
     pub fn fell_as_never_before(&self) -> bool {
-        let (Some(used), Some(open)) = (self.recent(), self.hour) else { return false };
+        let (Some(used), Some(OpenHour { extremes: open, .. })) = (self.recent(), self.hour) else { return false };
         if self.watched_s() < HOUR_S * DAY_HOURS {
             return false;
         }
@@ -162,6 +183,11 @@ impl Peaks {
     pub fn passes_capacity(&self, within_s: i64) -> bool {
         let Some(last) = self.last_at else { return false };
         self.above_capacity_at.is_some_and(|at| last.as_ms() - at.as_ms() <= within_s * 1000)
+    }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        (self.hours.capacity() + self.days.capacity()) * size_of::<Extremes>()
     }
 }
 
@@ -183,6 +209,7 @@ mod tests {
         assert_eq!((peaks.greatest(1), peaks.greatest(7)), (Some(1.0), Some(9.0)));
         let later = watched(24 * 14, |minute| if minute == 24 * 60 * 5 { 9.0 } else { 1.0 });
         assert_eq!(later.greatest(7), Some(1.0));
+        assert!(later.heap_bytes() <= (24 + 7) * 24, "{} bytes", later.heap_bytes());
     }
 
     #[test]

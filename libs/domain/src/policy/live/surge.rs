@@ -21,7 +21,8 @@ const SHORT_MIN: usize = 2;
 /// The last so many surges, or those that there were, have to have lasted for the next to be answered at once.
 const LONG_MIN: usize = 2;
 
-/// A surge is waited for so many times as long as the longest of the short ones lasted.
+/// A surge is waited for so many times as long as the longest of the short ones lasted, and for no longer than the lead
+/// time: where the guess is wrong, the time until capacity serves at most doubles.
 const PATIENCE: f64 = 1.5;
 
 /// When a surge demands an increase.
@@ -60,6 +61,21 @@ struct Open {
 struct Past {
     ended: EventTime,
     lasted_s: u32,
+}
+
+impl Open {
+    /// What it is if it is over; `step_s` is how long a use stands for.
+    fn so_far(&self, step_s: u32) -> Past {
+        let lasted_s = u32::try_from((self.newest.as_ms() - self.since.as_ms()) / 1000).unwrap_or(u32::MAX);
+        Past { ended: self.newest, lasted_s: lasted_s.saturating_add(step_s) }
+    }
+}
+
+impl Past {
+    /// From the end of an earlier one until it began, in milliseconds.
+    fn after_ms(&self, earlier: &Self) -> i64 {
+        self.ended.as_ms() - i64::from(self.lasted_s) * 1000 - earlier.ended.as_ms()
+    }
 }
 
 /// The surges of one workload.
@@ -114,10 +130,9 @@ impl Surges {
         if used <= limit {
             return Surge::None;
         }
-        let lasted_s =
-            u32::try_from((at.as_ms() - open.since.as_ms()) / 1000).unwrap_or(u32::MAX).saturating_add(step_s);
-        let short = self.short_ones(rules, at);
-        let longest = short.iter().copied().max().unwrap_or(0);
+        let lasted_s = open.so_far(step_s).lasted_s;
+        let short = short_ones(self.newest_first(), rules.lead_time_s, at);
+        let longest = short.iter().map(|past| past.lasted_s).max().unwrap_or(0);
         let is_known = short.len() >= SHORT_MIN;
         let patience = (f64::from(longest) * PATIENCE).min(f64::from(rules.lead_time_s)) as u32;
         let demands_after_s = if is_known { patience.max(rules.surge_s) } else { rules.surge_s };
@@ -133,13 +148,29 @@ impl Surges {
         if step_s > rules.surge_s {
             return;
         }
-        let lasted_s = u32::try_from((open.newest.as_ms() - open.since.as_ms()) / 1000).unwrap_or(u32::MAX);
-        let lasted_s = lasted_s.saturating_add(step_s);
         self.past.retain(|past| past.ended > open.newest.plus_s(-PAST_S));
         if self.past.len() == PAST_MAX {
             self.past.remove(0);
         }
-        self.past.push(Past { ended: open.newest, lasted_s });
+        self.past.push(open.so_far(step_s));
+    }
+
+    /// How many of the last surges, back from one that has passed within `within_s`, were over before new capacity
+    /// could serve; `None` where none has passed, where too few were before it, and where they come again within
+    /// `within_s` as often as not. `step_s` is how long a use stands for.
+    pub fn passed(&self, lead_time_s: u32, (now, step_s): (EventTime, u32), within_s: u32) -> Option<usize> {
+        let open = self.open.map(|open| open.so_far(step_s));
+        let short = short_ones(open.into_iter().chain(self.newest_first()), lead_time_s, now);
+        let (passed_ms, within_ms) = (now.as_ms() - short.first()?.ended.as_ms(), i64::from(within_s) * 1000);
+        if short.len() <= SHORT_MIN || !(1..=within_ms).contains(&passed_ms) {
+            return None;
+        }
+        let soon = short.windows(2).filter(|pair| pair[0].after_ms(&pair[1]) <= within_ms).count();
+        (2 * soon < short.len() - 1).then_some(short.len())
+    }
+
+    fn newest_first(&self) -> impl Iterator<Item = Past> {
+        self.past.iter().rev().copied()
     }
 
     /// Whether the last surges lasted for longer than new capacity takes.
@@ -149,17 +180,18 @@ impl Surges {
         last.peek().is_some() && last.all(lasts)
     }
 
-    /// How long the last surges lasted that were over before new capacity could serve, back to the last one that
-    /// was not, in seconds.
-    fn short_ones(&self, rules: &SurgeRules, now: EventTime) -> Vec<u32> {
-        let serves_after_s = rules.serves_after_s();
-        self.past
-            .iter()
-            .rev()
-            .take_while(|past| past.ended > now.plus_s(-PAST_S) && past.lasted_s <= serves_after_s)
-            .map(|past| past.lasted_s)
-            .collect()
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.past.capacity() * size_of::<Past>()
     }
+}
+
+/// Of surges, the newest first, those that were over before new capacity could serve, had it been asked for with their
+/// first sample, back to the last one that was not. To wait for longer ones up to the lead time would be to answer them
+/// when they are all but over.
+fn short_ones(newest_first: impl Iterator<Item = Past>, lead_time_s: u32, now: EventTime) -> Vec<Past> {
+    let is_short = |past: &Past| past.ended > now.plus_s(-PAST_S) && past.lasted_s < lead_time_s;
+    newest_first.take_while(is_short).collect()
 }
 
 #[cfg(test)]
@@ -196,11 +228,57 @@ mod tests {
     }
 
     #[test]
+    fn one_as_long_as_those_that_are_waited_for_is_never_answered() {
+        let lead_time = RULES.lead_time_s as usize / 60;
+        for length in 1..lead_time {
+            let third = 3 * 60 + 2 * length;
+            let answered = demanding(&spikes(&[length, length, length])).into_iter().find(|minute| *minute >= third);
+            assert_eq!(answered, None, "{length} minutes");
+        }
+        for length in lead_time..=lead_time + 2 {
+            let third = 3 * 60 + 2 * length;
+            let answered = demanding(&spikes(&[length, length, length])).into_iter().find(|minute| *minute >= third);
+            assert_eq!(answered, Some(third + 1), "{length} minutes");
+        }
+    }
+
+    #[test]
     fn a_long_one_makes_the_next_count_again() {
         let used = spikes(&[3, 3, 40, 3]);
         let last = used.len() - 1;
         assert!(demanding(&used).contains(&(last - 1)), "two minutes into the last");
         assert!(!demanding(&used).contains(&(last - 3)), "short ones came before it");
+    }
+
+    /// By minute, what is said of a surge that has passed within 10 minutes, of a use with a limit of 1.
+    fn passed(used: &[f64]) -> Vec<Option<usize>> {
+        let mut surges = Surges::default();
+        let at = |minute: usize| {
+            let now = EventTime::from_s(minute as i64 * 60);
+            surges.observe(&RULES, (now, 60), used[minute], 1.0, false);
+            surges.passed(RULES.lead_time_s, (now, 60), 600)
+        };
+        (0..used.len()).map(at).collect()
+    }
+
+    #[test]
+    fn the_third_short_one_has_passed_for_as_long_as_it_is_recalled() {
+        let used = [spikes(&[3, 3, 3]), vec![0.1; 30]].concat();
+        let last = 3 * 63 - 1;
+        let said = passed(&used);
+        assert!(said[..=last].iter().all(Option::is_none), "fewer than two were before, or it goes on: {said:?}");
+        assert_eq!(said[last + 1..], [vec![Some(3); 10], vec![None; 21]].concat());
+    }
+
+    #[test]
+    fn neither_a_long_one_nor_those_that_come_again_soon_have_passed() {
+        let calm = || vec![0.1; 12];
+        assert!(passed(&[spikes(&[3, 3, 18]), calm()].concat()).iter().all(Option::is_none));
+        let soon = [vec![2.0; 2], vec![0.1; 8]].concat().repeat(5);
+        assert!(passed(&[soon.clone(), calm()].concat()).iter().all(Option::is_none));
+        let seldom = [spikes(&[3, 3, 3, 3]), calm(), soon[..20].to_vec(), calm()].concat();
+        assert_eq!(passed(&seldom).last(), Some(&None), "more than ten minutes ago");
+        assert_eq!(passed(&seldom[..seldom.len() - 12]).last(), Some(&Some(6)), "one of five came soon");
     }
 
     #[test]

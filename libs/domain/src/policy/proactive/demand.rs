@@ -1,5 +1,5 @@
-//! The demand of one series in closed bins, as far back as a week and a day, and the greatest demand of the
-//! windows that rules look at.
+//! The demand of one series in closed bins, as far back as a week, and the greatest demand of the windows that rules
+//! look at.
 //!
 //! A demand is kept in 16 bits (the upper half of a 32-bit float, rounded up), so it is never understated and
 //! overstated by less than 0.8 %.
@@ -15,8 +15,11 @@ pub const DAY_BINS: i64 = 288;
 /// Bins of a week.
 pub const WEEK_BINS: i64 = 7 * DAY_BINS;
 
-/// Bins that are kept: a week, and the longest time until a change serves with what follows it.
-const KEPT: usize = WEEK_BINS as usize + 96;
+/// Bins that are kept: a week. What serves comes later than what is decided on, so none before is asked for.
+const KEPT: usize = WEEK_BINS as usize;
+
+/// Bins by which the ring grows until it is full: a third of a day.
+const GROWTH: usize = 96;
 
 const MISSING: u16 = u16::MAX;
 
@@ -71,8 +74,8 @@ impl DemandRing {
 
     fn put(&mut self, bin: i64, value: u16) {
         if self.bins.len() < KEPT {
-            if self.bins.is_empty() {
-                self.bins.reserve(64);
+            if self.bins.len() == self.bins.capacity() {
+                self.bins.reserve_exact(GROWTH.min(KEPT - self.bins.len()));
             }
             // The ring's first element is bin 0 of its own count, so places follow from the bin once it is full.
             self.bins.push(value);
@@ -130,6 +133,11 @@ impl DemandRing {
             unpacked(value).unwrap_or(0.0)
         }))
     }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.bins.capacity() * size_of::<u16>()
+    }
 }
 
 #[cfg(test)]
@@ -166,6 +174,7 @@ mod tests {
             let of = |level: f64| kept[((level * kept.len() as f64).ceil() as usize).max(1) - 1];
             let wanted = (kept.len() >= DAY_BINS as usize).then(|| [of(0.5), of(0.5), of(0.98)]);
             prop_assert_eq!(ring.quantiles(KEPT as i64, [0.5, 0.5, 0.98]), wanted);
+            prop_assert!(ring.heap_bytes() <= 2 * KEPT.min(ring.len() + GROWTH));
         }
     }
 }

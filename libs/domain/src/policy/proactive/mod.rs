@@ -11,13 +11,14 @@ pub mod prices;
 pub mod propose;
 pub mod reactive;
 pub mod rule;
+pub mod settings;
 pub mod track;
 pub mod trial;
 
 pub use budget::Budget;
 pub use demand::{BIN_S, DemandRing};
 pub use prices::{Aim, CHANGES_PER_DAY_MAX, CostParts, Prices, Weights};
-pub use propose::Proactive;
 pub use rule::{FORECAST_LEVELS, RULES, Rule};
+pub use settings::{AimName, Proactive};
 pub use track::{Ahead, Alternative, Asked, BudgetShare, ForecastAhead, Measure, RuleCost, Settings, Track};
 pub use trial::{BinDemand, Deadband, Worth};

@@ -70,6 +70,8 @@ impl Onsets {
         }
         if self.past.len() == KEPT {
             self.past.remove(0);
+        } else {
+            self.past.reserve_exact(1);
         }
         self.past.push(Onset { bin, peak: demand });
         true
@@ -107,6 +109,11 @@ impl Onsets {
             ended += usize::from(interval <= lasted + ahead_bins);
         }
         (of >= INTERVALS_MIN && ended as f64 >= HAZARD_MIN * of as f64).then_some(Due { ended, of })
+    }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.past.capacity() * size_of::<Onset>()
     }
 }
 

@@ -5,9 +5,10 @@
 //! 1982). It sees the peers of one source whose partition is the same.
 
 use super::onset::Onsets;
+use crate::slots::Slots;
 use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// An onset is a peer's doing within so many bins.
 const WITHIN_BINS: i64 = 3;
@@ -39,7 +40,7 @@ struct Risen {
 /// The onsets of one source's series.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 pub struct Peers {
-    risen: BTreeMap<WorkloadId, Risen>,
+    risen: Slots<Risen>,
     /// Of the last bins, in the order in which they were heard of.
     recent: VecDeque<(i64, WorkloadId)>,
 }
@@ -80,7 +81,7 @@ impl Peers {
                 leaders.credit(peer, risen.times);
             }
         }
-        let risen = self.risen.entry(workload.clone()).or_insert(Risen { times: 0, newest_bin: bin });
+        let risen = self.risen.get_or_insert_with(workload, || Risen { times: 0, newest_bin: bin });
         *risen = Risen { times: risen.times.saturating_add(1), newest_bin: bin };
         self.recent.push_back((bin, workload.clone()));
     }
@@ -113,18 +114,24 @@ impl Leaders {
     /// A peer that rose within the last bins and has led to this series' onsets before. `onsets` are the series' own.
     pub fn led(&self, peers: &Peers, onsets: &Onsets, bin: i64) -> Option<Led> {
         let by_chance = onsets.per_bin() * WITHIN_BINS as f64;
-        let leads = |leader: &Leader| {
+        let leads = |leader: &&Leader| leader.followed >= FOLLOWED_MIN;
+        let led = |leader: &Leader| {
             let risen = peers.risen.get(&leader.peer)?;
             let of = risen.times.saturating_sub(leader.from_times);
             let has_just_risen = (bin - WITHIN_BINS..=bin).contains(&risen.newest_bin)
                 && onsets.newest().is_none_or(|own| own < risen.newest_bin);
             let share = f64::from(leader.followed) / f64::from(of.max(1));
             let is_no_chance = share >= FOLLOWED_SHARE_MIN.max(LIFT_MIN * by_chance);
-            let leads = has_just_risen && leader.followed >= FOLLOWED_MIN && is_no_chance;
-            leads.then(|| (share, Led { peer: leader.peer.clone(), followed: leader.followed, of }))
+            let is_led = has_just_risen && is_no_chance;
+            is_led.then(|| (share, Led { peer: leader.peer.clone(), followed: leader.followed, of }))
         };
-        let all = self.0.iter().filter_map(leads);
+        let all = self.0.iter().filter(leads).filter_map(led);
         all.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, led)| led)
+    }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.0.capacity() * size_of::<Leader>()
     }
 }
 

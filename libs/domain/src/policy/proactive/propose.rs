@@ -3,34 +3,19 @@
 
 use super::rule::{FORECAST_LEVELS, OF_CORES, RULES};
 use super::track::{Ahead, Asked, CORES_UNIT, ForecastAhead, Settings, Track};
-use super::{Aim, Prices};
+use super::{Prices, Proactive};
 use crate::action::{Evidence, Reason};
+use crate::policy::decide::Facts;
 use crate::policy::live::Live;
 use crate::policy::outlook::Horizon;
 use crate::policy::proposal::{Need, Proposal};
+use crate::policy::rules::interface::Policy;
+use crate::policy::rules::{Rules, RulesError};
+use crate::policy::sizing::Sizing;
 use crate::prediction::{Prediction, ResourceForecast};
 use crate::resource::{Direction, Resource};
 use crate::sample::Capacity;
 use crate::wording::{amount_gone_by, model, number, reason};
-
-/// Settings of the policy.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Proactive {
-    /// What the prices of too little, too much and changes are to achieve.
-    pub aim: Aim,
-    /// Time that a decision has to hold, in seconds: at least until the next can serve.
-    pub hold_s: u32,
-    /// Memory to have as a multiple of its greatest use of the last week.
-    pub memory_headroom: f64,
-    /// Memory shrinks only by more than this share.
-    pub memory_shrink_share: f64,
-}
-
-impl Default for Proactive {
-    fn default() -> Self {
-        Self { aim: Aim::default(), hold_s: 900, memory_headroom: 1.1, memory_shrink_share: 0.12 }
-    }
-}
 
 /// Memory is not taken away before its use has been watched for so long, in seconds.
 const MEMORY_WATCHED_S_MIN: i64 = 86_400;
@@ -41,27 +26,38 @@ const YOUNG_GROWTH_MAX: f64 = 1.5;
 /// Days whose greatest use memory is never set below.
 pub(crate) const MEMORY_PEAK_DAYS: i64 = 7;
 
-impl Proactive {
-    /// Judges CPU and memory, from what was asked for last (`base`). `track` is of CPU and has taken in the
-    /// newest demand; `ahead` is what is known of the time ahead of it.
-    pub fn propose(
-        &self,
-        settings: &Settings,
-        prediction: &Prediction,
-        base: &Capacity,
-        resources: &[Resource],
-        (track, prices, live, ahead): (&Track, &Prices, &Live, &Ahead),
-    ) -> Proposal {
+impl Policy for Proactive {
+    fn name(&self) -> &'static str {
+        "proactive"
+    }
+
+    fn validate(&self, _sizing: &Sizing) -> Result<(), RulesError> {
+        self.check()
+    }
+
+    /// Judges CPU and memory. The facts' track is of CPU.
+    fn propose(&self, rules: &Rules, facts: &Facts<'_>, base: &Capacity) -> Proposal {
+        let Facts { prediction, live, track, ahead, prices, settings, .. } = *facts;
         let mut proposal = Proposal::default();
         let serves = prediction.capacity.as_ref();
         let (mut out, mut lower) = (Need::default(), Need::default());
         let (mut grows, mut shrinks) = (false, false);
-        for &resource in resources {
+        for &resource in &rules.forecast.resources {
             let forecast = forecast_of(prediction, resource);
             let judged = match resource {
                 Resource::Cpu => forecast.and_then(|_| track.asked(settings, prices, CORES_UNIT, ahead)).map(|asked| {
-                    proposal.reasons.extend(onset_reason(&asked, ahead));
-                    self.judge_cpu(&asked, (base, serves), settings, (track, prices), &mut proposal.reasons)
+                    let reasons = &mut proposal.reasons;
+                    reasons.extend(onset_reason(&asked, ahead));
+                    let judged = self.judge_cpu(&asked, (base, serves), settings, (track, prices), reasons);
+                    let grows = judged.0 == Some(Direction::Out);
+                    let passed = grows.then(|| passed_reason(&asked, base, settings, prediction, (track, live, ahead)));
+                    match passed.flatten() {
+                        Some(passed) => {
+                            reasons.push(passed);
+                            (None, Resource::Cpu.of(base))
+                        }
+                        None => judged,
+                    }
                 }),
                 Resource::Memory => self.judge_memory(live, forecast, (base, serves), settings, &mut proposal.reasons),
             };
@@ -94,6 +90,12 @@ impl Proactive {
         proposal
     }
 
+    fn plan(&self) -> Option<&Proactive> {
+        Some(self)
+    }
+}
+
+impl Proactive {
     fn judge_cpu(
         &self,
         asked: &Asked,
@@ -193,6 +195,32 @@ fn onset_reason(asked: &Asked, ahead: &Ahead) -> Option<Reason> {
     });
     let why: Vec<String> = by_itself.into_iter().chain(by_a_peer).collect();
     (!why.is_empty()).then(|| reason("proactive.onset", format!("a rise is due: {}", why.join("; "))))
+}
+
+/// Why growth is left that a surge alone asks for that has passed, where the workload's surges are over before new
+/// capacity can serve and don't come again while the rule in use recalls them.
+fn passed_reason(
+    asked: &Asked,
+    base: &Capacity,
+    settings: &Settings,
+    prediction: &Prediction,
+    (track, live, ahead): (&Track, &Live, &Ahead),
+) -> Option<Reason> {
+    let recalls_s = RULES[asked.rule].recalls_s(settings.serves_until_s());
+    let now = (prediction.made_at, prediction.step_s);
+    let short = live.surges.passed(settings.lead_time_s, now, recalls_s)?;
+    let used = forecast_of(prediction, Resource::Cpu)?.last.filter(|used| used.is_finite()).unwrap_or(0.0);
+    let stands = Resource::Cpu.of(base);
+    let afresh = track.asked_afresh(settings, asked.rule, used as f32, ahead);
+    if afresh.and_then(|amount| asked.deadband.direction(amount, stands as f32)) == Some(Direction::Out) {
+        return None;
+    }
+    let text = format!(
+        "{}: what asks for more has passed; the last {short} such surges of this workload were over before new capacity could serve, and seldom came again soon: {} stay",
+        Resource::Cpu.kpi(),
+        amount_gone_by(Resource::Cpu, base, prediction.capacity.as_ref()),
+    );
+    Some(reason("surge.passed", text))
 }
 
 /// The forecast of a resource in a prediction.

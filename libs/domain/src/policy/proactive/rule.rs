@@ -147,6 +147,11 @@ impl Maxima {
         };
         Self { windows, day: recurs(DAY_BINS), week: recurs(WEEK_BINS) }
     }
+
+    /// Without the windows.
+    pub fn recurring(&self) -> Self {
+        Self { windows: [0.0; WINDOWS_BINS.len()], ..*self }
+    }
 }
 
 /// What a rule looks at.
@@ -194,6 +199,17 @@ impl Rule {
     /// Whether it looks at onsets.
     pub const fn looks_at_onsets(&self) -> bool {
         matches!(self.basis, Basis::Window { season: Season::Any, .. })
+    }
+
+    /// How long a demand that is over raises what it asks for, but for what recurs, in seconds: for a forecast as long
+    /// as the time that a decision serves.
+    pub fn recalls_s(&self, serves_until_s: u32) -> u32 {
+        match self.basis {
+            // The open bin counts with every window, and with every rule as live use.
+            Basis::Window { window, .. } => ((WINDOWS_BINS[window] + 1) * BIN_S) as u32,
+            Basis::Quantile { .. } => BIN_S as u32,
+            Basis::Forecast { .. } => serves_until_s,
+        }
     }
 
     /// Whether it has something to go by from the first demand on.

@@ -14,7 +14,7 @@ use super::peers::Led;
 use super::prices::{Aim, FIRST_RULE, Prices, SeriesBin, WEIGHTS, Weights, weights};
 use super::reactive::Reactive;
 use super::rule::{DEMAND_LEVELS, FORECAST_LEVELS, Maxima, QUANTILE_BINS, RULES, View};
-use super::trial::{BinDemand, ClosedBin, DELAY_BINS_MAX, Deadband, Order, Trial, Worth};
+use super::trial::{BinDemand, ClosedBin, DELAY_BINS_MAX, Deadband, Order, Trial, Trials, Worth};
 use bitcode::{Decode, Encode};
 
 /// How the rules are tried on a series.
@@ -82,10 +82,10 @@ pub struct Track {
     /// Of the last [`QUANTILE_BINS`], as of the last hour.
     quantiles: Option<[f32; DEMAND_LEVELS.len()]>,
     onsets: Onsets,
-    trials: Vec<Trial>,
+    trials: Trials<{ RULES.len() }>,
     reactive: Reactive,
     /// The rule in use under each of the weights.
-    selected: Vec<u8>,
+    selected: [u8; WEIGHTS],
     /// The rule in use where the aim is a share of the time, and how the series did under it.
     budgeted: u8,
     plan: Trial,
@@ -106,6 +106,13 @@ struct OpenBin {
     is_led: bool,
 }
 
+impl OpenBin {
+    /// Greatest demand so far, 0 for none.
+    fn amount(&self) -> f32 {
+        self.greatest.map_or(0.0, |greatest| greatest.amount)
+    }
+}
+
 impl Default for Track {
     fn default() -> Self {
         Self {
@@ -113,9 +120,9 @@ impl Default for Track {
             maxima: Maxima::default(),
             quantiles: None,
             onsets: Onsets::default(),
-            trials: vec![Trial::default(); RULES.len()],
+            trials: Trials::default(),
             reactive: Reactive::default(),
-            selected: vec![FIRST_RULE; WEIGHTS],
+            selected: [FIRST_RULE; WEIGHTS],
             budgeted: FIRST_RULE,
             plan: Trial::default(),
             allowance: Allowance::default(),
@@ -205,26 +212,22 @@ impl Track {
         &self.onsets
     }
 
-    /// How high the last onsets went, where another one is due or a peer leads; 0 otherwise.
-    fn onset_level(&self, settings: &Settings, bin: i64, is_led: bool) -> (f32, Option<Due>) {
+    /// What rules look at with `newest` as the newest bin, in which the demand has lasted so high; and whether an onset
+    /// is due by the series' own intervals.
+    fn view_with(&self, settings: &Settings, unit: f32, newest: &OpenBin, lasting: f32) -> (View<'_>, Option<Due>) {
         let ahead_bins = (settings.delay_bins() + settings.hold_bins()) as i64;
-        let due = self.onsets.due(bin, ahead_bins);
-        let level = self.onsets.level().filter(|_| due.is_some() || is_led);
-        (level.unwrap_or(0.0), due)
-    }
-
-    /// What rules look at of the bins that are over.
-    fn closed_view(&self, settings: &Settings, unit: f32) -> View<'_> {
-        View {
+        let due = self.onsets.due(newest.bin, ahead_bins);
+        let view = View {
             maxima: &self.maxima,
             quantiles: self.quantiles,
-            onset: 0.0,
-            open: 0.0,
-            lasting: 0.0,
-            forecast: None,
+            onset: self.onsets.level().filter(|_| due.is_some() || newest.is_led).unwrap_or(0.0),
+            open: newest.amount(),
+            lasting,
+            forecast: newest.forecast,
             unit,
             floor_utilisation: settings.floor_utilisation,
-        }
+        };
+        (view, due)
     }
 
     /// What a demand that may have been greater is taken for where rules are tried: the greatest of the last week, or half
@@ -249,49 +252,37 @@ impl Track {
             return;
         }
         self.ring.close(last, None);
-        for trial in &mut self.trials {
-            trial.skip(first, last);
-        }
+        self.trials.skip(first, last);
         self.plan.skip(first, last);
         self.reactive.skip(first, last);
         self.maxima = Maxima::of(&self.ring, settings.delay_bins(), settings.hold_bins());
     }
 
     fn close(&mut self, settings: &Settings, prices: &mut Prices, measure: Measure, open: &OpenBin) {
-        let OpenBin { bin, greatest, forecast, is_led } = *open;
+        let OpenBin { bin, greatest, .. } = *open;
         let demand = greatest.map(|greatest| greatest.amount);
         let believed = greatest.map(|greatest| self.believed(bin, greatest));
-        let lasting = self.lasting(settings, demand.unwrap_or(0.0));
+        let lasting = self.lasting(settings, open.amount());
         self.ring.close(bin, demand);
         let delay = settings.delay_bins();
         self.maxima = Maxima::of(&self.ring, delay, settings.hold_bins());
         if bin.rem_euclid(HOUR_BINS) == 0 || self.quantiles.is_none() && self.ring.len() == DAY_BINS as usize {
             self.quantiles = self.ring.quantiles(QUANTILE_BINS, DEMAND_LEVELS);
         }
-        let (onset, _) = self.onset_level(settings, bin, is_led);
-        let open = demand.unwrap_or(0.0);
-        let view = View { onset, open, lasting, forecast, ..self.closed_view(settings, measure.unit) };
+        let (view, _) = self.view_with(settings, measure.unit, open, lasting);
         let targets = RULES.map(|rule| demand.and_then(|_| rule.target(&view)));
         let floor = lasting / settings.floor_utilisation;
         let closed = ClosedBin { bin, delay_bins: delay, demand: believed, decay: DECAY, grain: measure.grain };
-        let mut by_rule = [Worth::default(); RULES.len()];
-        for (i, rule) in RULES.iter().enumerate() {
-            let order = Order { target: targets[i], floor, deadband: rule.deadband };
-            let trial = &mut self.trials[i];
-            let begins = trial.ordered().is_none();
-            by_rule[i] = trial.close(&closed, &order);
-            if begins && trial.ordered().is_some() {
-                // What it would have cost before is not known: as much as what was in use.
-                trial.worth = self.plan.worth;
-            }
-        }
+        let orders: [Order; RULES.len()] =
+            std::array::from_fn(|i| Order { target: targets[i], floor, deadband: RULES[i].deadband });
+        // What one that begins would have cost before is not known: as much as what was in use.
+        let by_rule = self.trials.close(&closed, &orders, self.plan.worth());
         let reactive = self.reactive.close(&closed);
         let Some(demand) = demand else { return };
         self.bins = self.bins.saturating_add(1);
         prices.take_in(&SeriesBin { demand, reactive, by_rule: &by_rule, selected: &self.selected });
         let chosen = usize::from(self.rule_in_use(settings, prices));
-        let order = Order { target: targets[chosen], floor, deadband: RULES[chosen].deadband };
-        let came = self.plan.close(&closed, &order);
+        let came = self.plan.close(&closed, &orders[chosen]);
         prices.take_in_plan(&came);
         if let Aim::Share(budget) = &settings.aim {
             self.allowance.take_in(budget, prices.allowed_share(budget), &came, demand, DECAY);
@@ -316,12 +307,11 @@ impl Track {
             Aim::Share(budget) => {
                 let most = self.allowance.most(&budget, prices.allowed_share(&budget));
                 let cost = |i: usize| {
-                    let worth = &self.trials[i].worth;
+                    let worth = self.trials.worth(i);
                     let excess = f64::from((budget.taken(worth) - most).max(0.0)) * 1e6;
                     excess + reference.cost(&BUDGETED, worth)
                 };
-                let usable = (0..RULES.len()).filter(|i| self.trials[*i].ordered().is_some());
-                let best = usable.map(|i| (cost(i), i)).min_by(|a, b| a.0.total_cmp(&b.0));
+                let best = self.trials.begun().map(|i| (cost(i), i)).min_by(|a, b| a.0.total_cmp(&b.0));
                 self.budgeted = best.map_or(FIRST_RULE, |(_, i)| i as u8);
             }
         }
@@ -332,9 +322,8 @@ impl Track {
             return prices.pooled_rule(weights);
         }
         let reference = prices.reference();
-        let cost = |i: usize| reference.cost(weights, &self.trials[i].worth);
-        let usable = (0..RULES.len()).filter(|i| self.trials[*i].ordered().is_some());
-        let best = usable.map(|i| (cost(i), i)).min_by(|a, b| a.0.total_cmp(&b.0));
+        let cost = |i: usize| reference.cost(weights, self.trials.worth(i));
+        let best = self.trials.begun().map(|i| (cost(i), i)).min_by(|a, b| a.0.total_cmp(&b.0));
         // To switch may change the capacity.
         let switch = reference.cost(weights, &Worth { changes: 1.0, ..Worth::default() });
         match best {
@@ -352,16 +341,13 @@ impl Track {
 
     /// What rules look at now, and whether an onset is due by the series' own intervals. `None` before the first demand.
     fn view(&self, settings: &Settings, unit: f32, ahead: &Ahead) -> Option<(View<'_>, Option<Due>)> {
-        let open = self.open.and_then(|open| open.greatest).map(|greatest| greatest.amount);
-        if self.ring.is_empty() && open.is_none() {
+        let greatest = self.open.and_then(|open| open.greatest);
+        if self.ring.is_empty() && greatest.is_none() {
             return None;
         }
-        let open = open.unwrap_or(0.0);
         let bin = self.open.map(|open| open.bin).or(self.ring.newest())?;
-        let (onset, due) = self.onset_level(settings, bin, ahead.led.is_some());
-        let (lasting, forecast) = (self.lasting(settings, open), ahead.forecast);
-        let view = View { onset, open, lasting, forecast, ..self.closed_view(settings, unit) };
-        Some((view, due))
+        let newest = OpenBin { bin, greatest, forecast: ahead.forecast, is_led: ahead.led.is_some() };
+        Some(self.view_with(settings, unit, &newest, self.lasting(settings, newest.amount())))
     }
 
     /// The capacity to have now. `None` before the first demand.
@@ -374,5 +360,18 @@ impl Track {
             Some(Asked { rule, amount, deadband: RULES[rule].deadband, due })
         };
         asked(in_use).or_else(|| asked(usize::from(FIRST_RULE)))
+    }
+
+    /// What a rule asks for of CPU now by a demand and what recurs alone, whatever else it recalls of the time just gone
+    /// by.
+    pub fn asked_afresh(&self, settings: &Settings, rule: usize, demand: f32, ahead: &Ahead) -> Option<f32> {
+        let (view, _) = self.view(settings, CORES_UNIT, ahead)?;
+        let maxima = &self.maxima.recurring();
+        RULES[rule].target(&View { maxima, open: demand, lasting: demand, forecast: None, ..view })
+    }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.ring.heap_bytes() + self.onsets.heap_bytes() + self.trials.heap_bytes()
     }
 }

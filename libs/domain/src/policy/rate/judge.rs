@@ -6,12 +6,26 @@ use crate::policy::decide::Facts;
 use crate::policy::live::Surge;
 use crate::policy::proactive::RULES;
 use crate::policy::proactive::rule::OF_A_REPLICA;
-use crate::policy::proposal::{Need, Proposal, evidence};
-use crate::policy::rules::{Policy, Rules};
-use crate::policy::threshold::Call;
+use crate::policy::proposal::{Need, Proposal};
+use crate::policy::rules::Rules;
 use crate::resource::Direction;
 use crate::sample::Capacity;
 use crate::wording::{model, number, reason, replicas_gone_by};
+
+/// What a policy says of one rate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RateCall {
+    /// Whether more or fewer replicas are wanted for it; `None` to leave their number.
+    pub direction: Option<Direction>,
+    /// The rate to have capacity for, in its unit.
+    pub rate: f64,
+    /// By what, in words that go on from the rate.
+    pub by: String,
+    /// Numbers looked at.
+    pub evidence: Option<Evidence>,
+    /// Scored intervals behind the forecast gone by; `None` where none was.
+    pub scored: Option<u32>,
+}
 
 /// What one rate says.
 struct Judged<'a> {
@@ -96,47 +110,38 @@ fn judge<'a>(
             return None;
         }
     };
-    let held = replicas_gone_by(base, facts.prediction.capacity.as_ref());
-    match &rules.policy {
-        Policy::Threshold(threshold) => {
-            let served = f64::from(base.replicas) * serves.per_replica;
-            let chosen = match rules.forecast.choose_of(view.kpi.as_str(), facts.prediction, served) {
-                Ok(chosen) => chosen,
-                Err(why) => {
-                    let text = format!("{}: no decision, {why}", view.kpi);
-                    proposal.reasons.push(reason("threshold.undecided", text));
-                    return None;
-                }
-            };
-            let (direction, rate) = match threshold.judge(&chosen.outlook) {
-                Call::Increase { to } => (Some(Direction::Out), to),
-                Call::Decrease { to } => (Some(Direction::In), to),
-                Call::TooUncertain | Call::Keep => (None, chosen.outlook.predicted),
-            };
-            proposal.scored_least =
-                Some(proposal.scored_least.map_or(chosen.interval.scored, |least| least.min(chosen.interval.scored)));
-            proposal.evidence.push(evidence(view.kpi.as_str(), &chosen));
-            let by = format!("by the {}", rules.forecast.words(chosen.horizon_s));
-            let judged = Judged { serves, direction, replicas: serves.replicas(rate) };
-            proposal.reasons.push(words(view, &judged, rate, &by, &held));
-            Some(judged)
+    let served = f64::from(base.replicas) * serves.per_replica;
+    let call = match rules.policy.judge_rate(rules, facts, view, served) {
+        Ok(call) => call?,
+        Err(why) => {
+            proposal.reasons.push(why);
+            return None;
         }
-        Policy::Proactive(_) | Policy::Cost(_) => {
-            let asked = view.asked?;
-            let served = f64::from(base.replicas) * serves.per_replica;
-            let rate = f64::from(asked.amount);
-            let direction = asked.deadband.direction(asked.amount, served as f32);
-            proposal.evidence.extend(view_evidence(facts, view, served));
-            let by = format!(
-                "by {} (serves {} s after a decision)",
-                RULES[asked.rule].words(OF_A_REPLICA),
-                facts.settings.lead_time_s
-            );
-            let judged = Judged { serves, direction, replicas: serves.replicas(rate) };
-            proposal.reasons.push(words(view, &judged, rate, &by, &held));
-            Some(judged)
-        }
+    };
+    if let Some(scored) = call.scored {
+        proposal.scored_least = Some(proposal.scored_least.map_or(scored, |least| least.min(scored)));
     }
+    let held = replicas_gone_by(base, facts.prediction.capacity.as_ref());
+    let judged = Judged { serves, direction: call.direction, replicas: serves.replicas(call.rate) };
+    proposal.reasons.push(words(view, &judged, call.rate, &call.by, &held));
+    proposal.evidence.extend(call.evidence);
+    Some(judged)
+}
+
+/// What the rule that does best on a rate asks for.
+pub(in crate::policy) fn by_tried_rule(facts: &Facts<'_>, view: &RateView<'_>, served: f64) -> Option<RateCall> {
+    let asked = view.asked?;
+    Some(RateCall {
+        direction: asked.deadband.direction(asked.amount, served as f32),
+        rate: f64::from(asked.amount),
+        by: format!(
+            "by {} (serves {} s after a decision)",
+            RULES[asked.rule].words(OF_A_REPLICA),
+            facts.settings.lead_time_s
+        ),
+        evidence: view_evidence(facts, view, served),
+        scored: None,
+    })
 }
 
 /// What a rate needs, `by` what; `held` is the count that a decision goes by, in words.

@@ -98,6 +98,11 @@ impl Learner {
         let (ratio, _) = self.learnt;
         (self.bins() >= BINS_MIN && ratio > 0.0).then(|| f64::from(ratio))
     }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.kept.capacity() * size_of::<Loaded>()
+    }
 }
 
 /// The median; of an even number the greater of the two in the middle.

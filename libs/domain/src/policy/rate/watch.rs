@@ -8,7 +8,7 @@ use crate::policy::market::{Market, Markets};
 use crate::policy::proactive::propose::forecast_ahead;
 use crate::policy::proactive::{Ahead, Asked, BIN_S, BinDemand, Measure, Settings, Track};
 use crate::policy::proposal::Need;
-use crate::policy::rules::{Policy, Rules};
+use crate::policy::rules::Rules;
 use crate::prediction::{Moment, Prediction, ResourceForecast};
 use crate::resource::Resource;
 use crate::sample::Capacity;
@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 /// The rates of one workload that rules name.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
-pub struct Rates(BTreeMap<KpiName, Watched>);
+pub struct Rates(BTreeMap<KpiName, Box<Watched>>);
 
 /// What is remembered of one rate.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
@@ -121,6 +121,12 @@ impl Rates {
         }
         views
     }
+
+    /// Bytes on the heap, without what the map adds.
+    pub(in crate::policy) fn heap_bytes(&self) -> usize {
+        let each = size_of::<KpiName>() + size_of::<Box<Watched>>() + size_of::<Watched>();
+        self.0.values().map(|watched| each + watched.heap_bytes()).sum()
+    }
 }
 
 impl<'a> RateView<'a> {
@@ -132,6 +138,11 @@ impl<'a> RateView<'a> {
 }
 
 impl Watched {
+    fn heap_bytes(&self) -> usize {
+        let Self { track, peaks, surges, learner } = self;
+        track.heap_bytes() + peaks.heap_bytes() + surges.heap_bytes() + learner.heap_bytes()
+    }
+
     fn take_in<'a>(
         &mut self,
         rules: &Rules,
@@ -178,7 +189,7 @@ impl Watched {
         let kpi = &rule.kpi;
         let by_replicas = rules.sizing.mechanism(prediction.platform) == Mechanism::Replicas;
         match rule.per_replica {
-            PerReplica::Stated(_) if !by_replicas && !rules.policy.chooses_count() => {
+            PerReplica::Stated(_) if !by_replicas && !rules.policy.chooser().is_some() => {
                 let text = format!(
                     "{kpi}: what a replica serves is stated, and their number cannot be changed here: let it be learnt instead"
                 );
@@ -209,19 +220,9 @@ impl Watched {
                     number(utilisation * 100.0),
                     cores(cpu_cores)
                 );
-                let by_cores = (!by_replicas || rules.policy.chooses_count()).then_some(cpu_cores);
+                let by_cores = (!by_replicas || rules.policy.chooser().is_some()).then_some(cpu_cores);
                 Ok(Serves { per_replica: cpu_cores * utilisation / each, why, by_cores })
             }
-        }
-    }
-}
-
-impl Policy {
-    /// Whether it chooses the number of replicas whatever the mechanism is.
-    pub(in crate::policy) const fn chooses_count(&self) -> bool {
-        match self {
-            Self::Threshold(_) | Self::Proactive(_) => false,
-            Self::Cost(_) => true,
         }
     }
 }

@@ -39,6 +39,9 @@ fn sections_go_on_top_of_each_other_by_priority_and_then_by_name() {
     let ruled = book.rules_for(&workload("web-api"), "fleet:a");
     assert_eq!(ruled.from.iter().map(|name| &**name).collect::<Vec<_>>(), ["2", "3", "1"]);
     assert_eq!(book.composed.len(), 11, "web and db never meet");
+    let alone: Vec<_> = book.alone().map(|(section, rules)| (section, rules.forecast.lead_time_s)).collect();
+    let wanted = [(None, 900), (Some("2"), 2), (Some("3"), 3), (Some("4"), 4), (Some("1"), 1)];
+    assert_eq!(alone, wanted, "the general rules, then each section by itself");
 }
 
 #[test]

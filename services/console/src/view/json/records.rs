@@ -4,20 +4,11 @@ use crate::view::workload::KeptAction;
 use prescale_domain::action::{ActionOutcome, ActionResult, Evidence, Mechanism, Verdict};
 use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, Season, WindowFeatures};
-use prescale_domain::prediction::{HorizonForecast, Interval, Prediction};
-use prescale_domain::sample::{Capacity, Platform};
+use prescale_domain::prediction::{HorizonForecast, Interval, ResourceForecast};
+use prescale_domain::sample::Capacity;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use serde_json::{Value, json};
-
-pub(super) fn platform_name(platform: Platform) -> &'static str {
-    match platform {
-        Platform::ObservedOnly => "observed-only",
-        Platform::Simulated => "simulated",
-        Platform::Kubernetes => "kubernetes",
-        Platform::OpenStack => "openstack",
-    }
-}
 
 pub(super) fn capacity_json(capacity: &Capacity) -> Value {
     json!({
@@ -105,9 +96,8 @@ fn result_json(result: &ActionResult) -> Value {
     })
 }
 
-pub(super) fn prediction_json(id: &str, prediction: &Prediction) -> Value {
-    let resources: Vec<Value> = prediction
-        .resources
+pub(super) fn prediction_json(id: &str, made_at: EventTime, resources: &[ResourceForecast]) -> Value {
+    let resources: Vec<Value> = resources
         .iter()
         .map(|r| {
             json!({"resource": r.resource.as_str(), "unit": &*r.unit, "last": r.last, "model": &*r.model,
@@ -116,7 +106,7 @@ pub(super) fn prediction_json(id: &str, prediction: &Prediction) -> Value {
                    "horizons": r.horizons.iter().map(horizon_json).collect::<Vec<_>>()})
         })
         .collect();
-    json!({"id": id, "made_at_ms": prediction.made_at.as_ms(), "resources": resources})
+    json!({"id": id, "made_at_ms": made_at.as_ms(), "resources": resources})
 }
 
 fn horizon_json(horizon: &HorizonForecast) -> Value {

@@ -2,7 +2,7 @@
 
 use super::*;
 use prescale_chassis::{GroupConfig, Loader};
-use prescale_domain::policy::{Policy, RulesFor as _};
+use prescale_domain::policy::{AnyPolicy, RulesFor as _, Threshold};
 use prescale_domain::workload::WorkloadId;
 use std::path::Path;
 
@@ -32,6 +32,7 @@ fn rules<'a>(book: &'a RuleBook, workload: &str, source: &str) -> &'a Rules {
 const COMPOSED: &str = r#"
 lead_time_s = 600
 guardrails.replicas_max = 50
+guardrails.valid_for_s = 3600
 
 [planner.for.slow]
 workloads = ["db-*", "mail"]
@@ -56,7 +57,7 @@ fn sections_are_put_on_top_of_each_other() {
     let book = book(COMPOSED);
     let mail = rules(&book, "mail", "fleet:a");
     assert_eq!(mail.forecast.lead_time_s, 1800, "by name `slow` is above `plain`, and both above `careful`");
-    assert!(matches!(&mail.policy, Policy::Threshold(t) if t.headroom == 1.15 && t.increase_above == 1.2));
+    assert_eq!(mail.policy, AnyPolicy::from(Threshold { headroom: 1.15, ..Threshold::default() }));
     assert_eq!((mail.guardrails.bounds.replicas_min, mail.guardrails.bounds.replicas_max), (2, 50));
     assert!(mail.dry_run.simulated && mail.dry_run.elsewhere);
     let desk = rules(&book, "desk-1", "host:a");
@@ -133,4 +134,8 @@ fn what_makes_no_sense_together_is_refused_with_the_sections() {
         "{both}"
     );
     book(&format!("{few}{}", many("db-*")));
+    let slow = "[planner.for.slow]\nworkloads = [\"db-*\"]\nlead_time_s = 1800\n";
+    let void = refusal(slow);
+    assert!(void.contains("[planner.for.slow] does not make sense: guardrails.valid_for_s is 900"), "{void}");
+    book(&format!("{slow}guardrails.valid_for_s = 1800\n"));
 }

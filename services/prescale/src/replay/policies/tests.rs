@@ -2,6 +2,8 @@
 
 use super::super::tests::request;
 use super::*;
+use prescale_domain::policy::RulesFor as _;
+use prescale_domain::workload::WorkloadId;
 use std::path::Path;
 
 fn labels(policies: &[&str], settings: &Settings) -> Vec<String> {
@@ -54,9 +56,28 @@ fn a_misspelt_policy_is_refused_with_the_nearest_and_all() {
     assert!(planner.starts_with("--policies \"planer+lead_time_s=600\": there is no such policy"), "{planner}");
     assert!(planner.contains("did you mean \"planner\"?") && planner.contains("as-bought, reactive-5m"), "{planner}");
     assert!(refused("naive:treshold").contains("did you mean \"naive:threshold\"?"));
-    assert!(refused("naive:vpa").contains("naive:planner, naive:proactive, naive:threshold"));
+    assert!(refused("naive:vpa").contains("naive:planner, naive:proactive, naive:cost, naive:threshold"));
     let value = refused("planner+lead_time_s=soon");
     assert!(value.contains("cannot be read with these knobs") && value.contains("lead_time_s"), "{value}");
+}
+
+#[test]
+fn what_chooses_instance_types_sizes_memory_too() {
+    let mut settings = Settings::default();
+    let sized = |label: &str, settings: &Settings| {
+        let policy = parsed(label, settings, &request(Path::new("trace.csv"))).unwrap();
+        let Kind::Planner(planning) = &policy.kind else { panic!("{label} is the planner's") };
+        let resources = planning.book.general().forecast.resources.len();
+        assert_eq!(policy.sizes_memory(), resources == 2, "{label}");
+        resources
+    };
+    assert_eq!(
+        ["cost", "planner+policy=cost", "planner", "threshold"].map(|label| sized(label, &settings)),
+        [2, 2, 1, 1]
+    );
+    let section = "workloads = [\"web-*\"]\npolicy = \"cost\"".parse::<Table>().unwrap();
+    settings.planner.sections.insert("web".to_owned(), section.try_into().unwrap());
+    assert_eq!(sized("planner", &settings), 2, "it is one workload's policy");
 }
 
 #[test]
@@ -98,4 +119,16 @@ fn a_share_is_stated_where_it_holds_for_all() {
     let section = "workloads = [\"web-*\"]\nproactive.short_share = 0.1".parse::<Table>().unwrap();
     settings.planner.sections.insert("web".to_owned(), section.try_into().unwrap());
     assert_eq!(stated(label, &settings), None);
+}
+
+#[test]
+fn what_is_decided_stays_valid_until_it_serves() {
+    let mut settings = Settings::default();
+    let section = "workloads = [\"web-*\"]\nguardrails.valid_for_s = 1000".parse::<Table>().unwrap();
+    settings.planner.sections.insert("web".to_owned(), section.try_into().unwrap());
+    let policy = parsed("planner", &settings, &request(Path::new("trace.csv"))).unwrap();
+    let Kind::Planner(planning) = policy.kind else { panic!("the planner") };
+    let book = planning.rules(1200).unwrap();
+    let pace = |name: &str| book.rules_for(&WorkloadId::new(name).unwrap(), "trace").rules.guardrails.pace.clone();
+    assert_eq!([pace("web-1").valid_for_s, pace("db").valid_for_s], [1200; 2]);
 }

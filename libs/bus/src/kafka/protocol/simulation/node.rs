@@ -8,6 +8,7 @@ use crate::kafka::options::KafkaOptions;
 use crate::kafka::protocol::log::{CommittedLog, LogEvent};
 use crate::kafka::protocol::port::{CallFailed, Kafka, Member, MemberEvent, Place, Producer, Snapshots};
 use crate::kafka::protocol::provenance::Position;
+use crate::state_schema::StateSchema;
 use crate::wait::Pauses;
 use crate::write::Write;
 use corosensei::Yielder;
@@ -536,6 +537,10 @@ impl Snapshots for ModelSnapshots<'_> {
             Called::Answered(()) => Ok(()),
             Called::Unanswered => Err(std::io::Error::other("the disk is full")),
         }
+    }
+
+    fn made_by(&self, _: u32) -> Option<StateSchema> {
+        None
     }
 
     fn load<T>(

@@ -62,21 +62,21 @@ impl Track {
     }
 
     fn cost(&self, settings: &Settings, prices: &Prices, rule: usize) -> Option<RuleCost> {
-        let trial = &self.trials[rule];
-        if self.bins < OWN_BINS_MIN || trial.ordered().is_none() {
+        if self.bins < OWN_BINS_MIN || !self.trials.has_begun(rule) {
             return None;
         }
+        let worth = *self.trials.worth(rule);
         let (weights, of_budget) = match settings.aim {
             Aim::BeatReactive { .. } => (weights(prices.chosen()), None),
             Aim::Weighted(weights) => (weights, None),
             Aim::Share(budget) => {
-                let taken = f64::from(self.allowance.taken_share(&budget, &trial.worth));
+                let taken = f64::from(self.allowance.taken_share(&budget, &worth));
                 let allowed = f64::from(self.allowance.share(prices.allowed_share(&budget)));
                 (BUDGETED, Some(BudgetShare { taken, allowed }))
             }
         };
-        let parts = prices.reference().parts(&weights, &trial.worth);
-        Some(RuleCost { parts, worth: trial.worth, of_budget })
+        let parts = prices.reference().parts(&weights, &worth);
+        Some(RuleCost { parts, worth, of_budget })
     }
 
     /// Why that rule serves a series of CPU, with what it and the next best would have cost of late.
@@ -88,7 +88,7 @@ impl Track {
             Aim::BeatReactive { .. } => weights(prices.chosen()),
             Aim::Weighted(weights) => weights,
             Aim::Share(budget) => {
-                let taken = self.allowance.taken_share(&budget, &self.trials[rule].worth);
+                let taken = self.allowance.taken_share(&budget, self.trials.worth(rule));
                 let what = match budget.counted {
                     Counted::Short => "been short for {} of the time",
                     Counted::Unmet => "left {} of the demand unmet",
@@ -99,15 +99,15 @@ impl Track {
             }
         };
         let reference = prices.reference();
-        let cost = |i: usize| reference.cost(&weights, &self.trials[i].worth);
-        let usable = (0..RULES.len()).filter(|i| *i != rule && self.trials[*i].ordered().is_some());
+        let cost = |i: usize| reference.cost(&weights, self.trials.worth(i));
+        let usable = self.trials.begun().filter(|i| *i != rule);
         let mut others: Vec<(f64, usize)> = usable.map(|i| (cost(i) / cost(rule).max(1e-12) * 100.0, i)).collect();
         others.sort_by(|a, b| a.0.total_cmp(&b.0));
         let named = others.iter().take(NAMED);
         let named: Vec<String> =
             named.map(|(cost, i)| format!("{} ({cost:.1} %)", RULES[*i].words(OF_CORES))).collect();
         let next = if named.is_empty() { String::new() } else { format!("; the next best are {}", named.join("; ")) };
-        let worth = &self.trials[rule].worth;
+        let worth = self.trials.worth(rule);
         format!(
             "of late it cost least, or within {:.0} % of that (100 %: short in {:.1} bins, {:.2} unmet and {:.1} spare core-hours, {:.1} changes){next}",
             SWITCH_SHARE * 100.0,

@@ -1,25 +1,23 @@
-//! The plan of the policy `cost`: what is planned for, held to step and bounds, chosen at the least price, and asked
-//! whether it may come.
+//! The plan of a policy that makes the capacity itself: what is planned for, held to step and bounds, chosen by the
+//! policy, and asked whether it may come.
 
-use super::choose::{Choice, Offer, Priced, Wanted, choose, is_same_kind};
-use crate::action::{Mechanism, Reason};
+use super::{Decision, Facts, decided, may_act};
+use crate::action::Mechanism;
 use crate::guardrail::Room;
-use crate::policy::Cost;
-use crate::policy::decide::{Decision, Facts, decided, may_act};
+use crate::policy::choose::{Choice, Priced, Wanted, is_same_kind, priced_words};
 use crate::policy::floor;
 use crate::policy::proposal::{Need, Proposal};
 use crate::policy::rules::Rules;
+use crate::policy::rules::interface::Chooser;
 use crate::resource::{Direction, Resource};
 use crate::sample::Capacity;
-use crate::wording::{capacity as capacity_words, number, reason};
+use crate::wording::reason;
 
-/// Alternatives that a decision names.
-const NAMED: usize = 3;
-
-/// Decides by price. `current` serves, `base` was asked for last, and `again` is what is due to be asked for again.
+/// Decides by what the chooser takes. `current` serves, `base` was asked for last, and `again` is what is due to be asked
+/// for again.
 pub(in crate::policy) fn plan(
     rules: &Rules,
-    cost: &Cost,
+    chooser: &dyn Chooser,
     facts: &Facts<'_>,
     (current, base): (&Capacity, &Capacity),
     again: Option<Capacity>,
@@ -27,9 +25,8 @@ pub(in crate::policy) fn plan(
 ) -> Decision {
     let planned = floor::leave(rules, facts, proposal.planned, &mut proposal.reasons);
     let wanted = wanted(rules, facts, (current, base), &planned, &mut proposal);
-    let offer = offer(rules);
-    let mut choice = choose(base, &wanted, &offer, cost.switch_saving_min);
-    proposal.reasons.extend(words(cost, (current, base), &wanted, &offer, &choice));
+    let mut choice = chooser.choose(rules, base, &wanted);
+    proposal.reasons.extend(chooser.words(rules, (current, base), &wanted, &choice));
     let grows = exceeds(&wanted, base);
     if shrinks(&choice.chosen.capacity, base) {
         // What live use demands is an increase: a decrease beside it is asked about as any other.
@@ -40,10 +37,10 @@ pub(in crate::policy) fn plan(
             return Decision::Hold(proposal.reasons);
         }
         if !may_shrink {
-            choice = choose(base, &at_least(&wanted, base), &offer, cost.switch_saving_min);
+            choice = chooser.choose(rules, base, &at_least(&wanted, base));
             let text =
                 format!("nothing of what is there is given up for now: {} instead", priced_words(&choice.chosen));
-            proposal.reasons.push(reason("cost.keeps", text));
+            proposal.reasons.push(reason(&format!("{}.keeps", rules.policy.name()), text));
             if shrinks(&choice.chosen.capacity, base) {
                 return Decision::Hold(proposal.reasons);
             }
@@ -61,32 +58,22 @@ pub(in crate::policy) fn plan(
     decided(rules, facts, current, Some(desired), proposal)
 }
 
-/// What covers the need at the least price, and what else would, the cheapest of each type; what may not be given up is
-/// not asked about. `base` was asked for last.
+/// What is chosen, and what else would cover the need; what may not be given up is not asked about. `base` was asked for
+/// last.
 pub(in crate::policy) fn candidates(
     rules: &Rules,
-    cost: &Cost,
+    chooser: &dyn Chooser,
     facts: &Facts<'_>,
     (current, base): (&Capacity, &Capacity),
     mut proposal: Proposal,
 ) -> Vec<Priced> {
     let planned = floor::leave(rules, facts, proposal.planned, &mut proposal.reasons);
     let wanted = wanted(rules, facts, (current, base), &planned, &mut proposal);
-    let Choice { chosen, alternatives, .. } = choose(base, &wanted, &offer(rules), cost.switch_saving_min);
+    let Choice { chosen, alternatives, .. } = chooser.choose(rules, base, &wanted);
     std::iter::once(chosen).chain(alternatives).collect()
 }
 
-fn offer(rules: &Rules) -> Offer<'_> {
-    let bounds = rules.guardrails.bounds.room(Direction::Out);
-    Offer {
-        prices: &rules.sizing.prices,
-        replicas_max: bounds.replicas.1,
-        cpu_cores_max: bounds.cpu_cores.1,
-        memory_bytes_max: bounds.memory_bytes.1,
-    }
-}
-
-/// By which mechanism a capacity that this policy chose comes: more or fewer of the same, or another type.
+/// By which mechanism a capacity comes: more or fewer of the same, or another type.
 pub(in crate::policy) fn mechanism(current: &Capacity, desired: &Capacity) -> Mechanism {
     if is_same_kind(current, desired) { Mechanism::Replicas } else { Mechanism::InstanceType }
 }
@@ -160,52 +147,4 @@ fn room_of(room: &Room, resource: Resource) -> (f64, f64) {
         Resource::Cpu => room.cpu_cores,
         Resource::Memory => room.memory_bytes,
     }
-}
-
-fn priced_words(priced: &Priced) -> String {
-    let price =
-        priced.price_per_h.map_or_else(|| "at no known price".to_owned(), |p| format!("at {} an hour", number(p)));
-    format!("{} {price}", capacity_words(&priced.capacity))
-}
-
-/// What is chosen, what else there was, and what each would cost.
-fn words(
-    cost: &Cost,
-    (current, base): (&Capacity, &Capacity),
-    wanted: &Wanted,
-    offer: &Offer<'_>,
-    choice: &Choice,
-) -> Vec<Reason> {
-    let Choice { chosen, covers, alternatives } = choice;
-    let needed = format!(
-        "{} and {} over at least {}",
-        Resource::Cpu.amount(wanted.cpu_cores),
-        Resource::Memory.amount(wanted.memory_bytes),
-        crate::wording::replicas(wanted.replicas)
-    );
-    let held = if base == current { "serves now" } else { "is planned" };
-    let now =
-        offer.prices.price_per_h(base).map_or_else(String::new, |p| format!(" (what {held} costs {})", number(p)));
-    if !covers {
-        let text = format!(
-            "nothing on offer covers {needed} within the bounds; what covers most is {}{now}",
-            priced_words(chosen)
-        );
-        return vec![reason("cost.nothing_covers", text)];
-    }
-    let named: Vec<String> = alternatives.iter().take(NAMED).map(priced_words).collect();
-    let others =
-        if named.is_empty() { "nothing else does".to_owned() } else { format!("others are {}", named.join("; ")) };
-    let text = format!("{needed} are covered by {}{now}; {others}", priced_words(chosen));
-    let mut reasons = vec![reason("cost.choice", text)];
-    let cheaper = alternatives.first().filter(|a| a.price_per_h < chosen.price_per_h && a.price_per_h.is_some());
-    if let (Some(cheaper), Some(price)) = (cheaper.and_then(|a| a.price_per_h), chosen.price_per_h) {
-        let text = format!(
-            "another type saves {} %, less than the {} % that it takes to change it",
-            number((1.0 - cheaper / price) * 100.0),
-            number(cost.switch_saving_min * 100.0)
-        );
-        reasons.push(reason("cost.stays", text));
-    }
-    reasons
 }

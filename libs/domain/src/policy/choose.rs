@@ -5,6 +5,7 @@
 use crate::cloud::PriceList;
 use crate::policy::sizing::{round_down, round_up};
 use crate::sample::Capacity;
+use crate::wording::{capacity as capacity_words, number};
 
 /// What has to be covered, over all replicas.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -97,8 +98,15 @@ impl Offer<'_> {
     }
 }
 
+/// A capacity with its price, in words.
+pub(in crate::policy) fn priced_words(priced: &Priced) -> String {
+    let price =
+        priced.price_per_h.map_or_else(|| "at no known price".to_owned(), |p| format!("at {} an hour", number(p)));
+    format!("{} {price}", capacity_words(&priced.capacity))
+}
+
 /// Whether replicas of one are replicas of the other.
-pub(super) fn is_same_kind(a: &Capacity, b: &Capacity) -> bool {
+pub(in crate::policy) fn is_same_kind(a: &Capacity, b: &Capacity) -> bool {
     a.instance_type == b.instance_type
         && a.cpu_cores_per_replica == b.cpu_cores_per_replica
         && a.memory_bytes_per_replica == b.memory_bytes_per_replica

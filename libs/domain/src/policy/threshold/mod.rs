@@ -1,9 +1,25 @@
-//! The threshold policy's rule for one resource.
+//! The policy `threshold`: the predicted demand of each resource is compared with its capacity.
 //!
 //! With the relative interval width w = (upper - lower) / (2 · median):
 //! if predicted > capacity × `increase_above` and w < `relative_width_max`, the new capacity is
 //! predicted × `headroom`; else if predicted < capacity × `decrease_below`, the capacity is
 //! decreased to predicted × `headroom`. Every comparison is strict.
+
+mod propose;
+
+use super::decide::Facts;
+use super::outlook::Outlook;
+use super::proposal::Proposal;
+use super::rate::RateView;
+use super::rate::judge::RateCall;
+use super::rules::interface::Policy;
+use super::rules::{Rules, RulesError, positive, require};
+use super::sizing::Sizing;
+use crate::action::Reason;
+use crate::knob::{Knob, Knobs};
+use crate::resource::Direction;
+use crate::sample::Capacity;
+use crate::wording::reason;
 
 /// The four numbers of the rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,28 +37,6 @@ pub struct Threshold {
 impl Default for Threshold {
     fn default() -> Self {
         Self { increase_above: 1.2, relative_width_max: 0.15, decrease_below: 0.8, headroom: 1.1 }
-    }
-}
-
-/// What the rule looks at: one resource, all in that resource's unit.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Outlook {
-    /// Predicted demand.
-    pub predicted: f64,
-    /// Median of the predicted demand, the denominator of the relative width.
-    pub median: f64,
-    /// Lower bound of the interval.
-    pub lower: f64,
-    /// Upper bound of the interval.
-    pub upper: f64,
-    /// Capacity that the decision goes by: what was asked for last, where that stands, else what serves.
-    pub capacity: f64,
-}
-
-impl Outlook {
-    /// Relative interval width w = (upper - lower) / (2 · median).
-    pub fn relative_width(&self) -> f64 {
-        (self.upper - self.lower) / (2.0 * self.median)
     }
 }
 
@@ -76,6 +70,85 @@ impl Threshold {
             return Call::TooUncertain;
         }
         if outlook.predicted < outlook.capacity * self.decrease_below { Call::Decrease { to } } else { Call::Keep }
+    }
+}
+
+impl Knobs for Threshold {
+    fn knobs(&mut self, see: &mut dyn FnMut(&'static str, Knob<'_>)) {
+        let Self { increase_above, relative_width_max, decrease_below, headroom } = self;
+        see("increase_above", Knob::number(increase_above));
+        see("relative_width_max", Knob::number(relative_width_max));
+        see("decrease_below", Knob::number(decrease_below));
+        see("headroom", Knob::number(headroom));
+    }
+}
+
+impl Policy for Threshold {
+    fn name(&self) -> &'static str {
+        "threshold"
+    }
+
+    fn validate(&self, _sizing: &Sizing) -> Result<(), RulesError> {
+        positive("increase_above", self.increase_above)?;
+        positive("relative_width_max", self.relative_width_max)?;
+        positive("headroom", self.headroom)?;
+        require(
+            self.decrease_below.is_finite() && self.decrease_below >= 0.0,
+            "decrease_below",
+            self.decrease_below,
+            "give a number of at least 0",
+        )?;
+        require(
+            self.decrease_below < self.increase_above,
+            "decrease_below",
+            self.decrease_below,
+            format!("keep it below increase_above ({})", self.increase_above),
+        )?;
+        require(
+            self.increase_above * self.headroom > 1.0,
+            "headroom",
+            self.headroom,
+            "increase_above × headroom has to be above 1, or an increase would take capacity away",
+        )?;
+        require(
+            self.decrease_below * self.headroom < 1.0,
+            "headroom",
+            self.headroom,
+            "decrease_below × headroom has to be below 1, or a decrease would add capacity",
+        )
+    }
+
+    fn propose(&self, rules: &Rules, facts: &Facts<'_>, base: &Capacity) -> Proposal {
+        propose::propose(self, &rules.forecast, facts.prediction, base)
+    }
+
+    fn judge_rate(
+        &self,
+        rules: &Rules,
+        facts: &Facts<'_>,
+        view: &RateView<'_>,
+        served: f64,
+    ) -> Result<Option<RateCall>, Reason> {
+        let chosen = rules.forecast.choose_of(view.kpi.as_str(), facts.prediction, served).map_err(|why| {
+            let text = format!("{}: no decision, {why}", view.kpi);
+            reason("threshold.undecided", text)
+        })?;
+        let (direction, rate) = match self.judge(&chosen.outlook) {
+            Call::Increase { to } => (Some(Direction::Out), to),
+            Call::Decrease { to } => (Some(Direction::In), to),
+            Call::TooUncertain | Call::Keep => (None, chosen.outlook.predicted),
+        };
+        Ok(Some(RateCall {
+            direction,
+            rate,
+            by: format!("by the {}", rules.forecast.words(chosen.horizon_s)),
+            evidence: Some(propose::evidence(view.kpi.as_str(), &chosen)),
+            scored: Some(chosen.interval.scored),
+        }))
+    }
+
+    fn needs_forecasts(&self) -> bool {
+        true
     }
 }
 

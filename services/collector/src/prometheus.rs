@@ -1,0 +1,219 @@
+//! KPIs that a Prometheus has, or what answers like it: its history first, then step by step what comes.
+//!
+//! What to ask, and what becomes of the answers, is a preset's. A piece's samples and the position behind it are
+//! written in one step, so a stop or a crash leaves nothing out and writes nothing twice. A server that is away, slow or
+//! answers in part is waited for.
+
+use crate::append::{Appended, Appender, PlacedSample};
+use crate::clock;
+use crate::config::PrometheusConfig;
+use crate::event::Event;
+use crate::inputs::{self, InputEntry};
+use crate::replay::pace::BackPressure;
+use crate::retry::BusRetry;
+use anyhow::{Result, bail};
+use api::{Api, Instants, QueryError};
+pub(crate) use course::Course;
+use course::{Next, Position};
+use prescale_bus::backoff::any_seed;
+use prescale_bus::{Backoff, Bus, cancelled_within};
+use prescale_chassis::{Context, Use};
+use prescale_contracts::{rfc3339, topics};
+use prescale_domain::sample::Sample;
+use prescale_domain::source::SourceName;
+use prescale_domain::time::EventTime;
+pub(crate) use preset::Preset;
+use std::time::Duration;
+use table::Table;
+use tokio_util::sync::CancellationToken;
+
+mod api;
+mod course;
+mod naming;
+mod preset;
+pub mod preview;
+mod table;
+
+/// As one of the inputs.
+pub(crate) const ENTRY: InputEntry = InputEntry {
+    name: "prometheus",
+    table: None,
+    check: |config| config.prometheus.check(),
+    is_on: |config| config.prometheus.is_enabled(),
+    uses: |_, graph| graph.reading(topics::RAW_KPIS).copied().map(Use::Watches).collect(),
+    run: |l| run(&l.config.prometheus, l.context, l.bus, l.stop, l.observe),
+};
+
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Reads until the shutdown.
+fn run(
+    config: &PrometheusConfig,
+    context: &Context,
+    bus: &dyn Bus,
+    shutdown: &CancellationToken,
+    observe: &dyn Fn(Event),
+) -> Result<()> {
+    let asked = Asked::new(config)?;
+    let retry = BusRetry::new(&asked.source, inputs::health(context, &ENTRY), shutdown);
+    let Some((appender, stored)) = Appender::open(bus, retry.clone())? else { return Ok(()) };
+    let leads_on = context.graph.reading(topics::RAW_KPIS).filter(|stage| !stage.outputs.is_empty());
+    let first = leads_on.map(|stage| (stage.stage, context.group(stage.stage))).collect();
+    let back_pressure = BackPressure { bus, first, lag_max_records: config.lag_max_records };
+    let course = config.course();
+    let position = match stored {
+        Some(bytes) => Position::decode(&bytes)?,
+        None => course.start(clock::now()),
+    };
+    let mut reading = Reading { asked, course, position, appender, retry, has_answered: false };
+    reading.skip();
+    loop {
+        let retry = &reading.retry;
+        match reading.course.next(reading.position, clock::now()) {
+            Next::GoLive => {
+                reading.position.is_live = true;
+                tracing::info!(source = retry.id(), "the history is read, going on live");
+                observe(Event::PrometheusLive);
+            }
+            Next::Wait(at) => {
+                retry.health().idle();
+                if !clock::wait_until(at, shutdown) {
+                    return Ok(());
+                }
+            }
+            Next::Read(piece) => {
+                if !back_pressure.wait(retry)? || !reading.read(piece)? {
+                    return Ok(());
+                }
+                if !reading.position.is_live {
+                    let at = EventTime::from_ms(reading.position.until_ms);
+                    observe(Event::PrometheusProgress { at, until: clock::now() });
+                }
+            }
+        }
+    }
+}
+
+/// A server and what it is asked.
+struct Asked {
+    api: Api,
+    preset: Preset,
+    rate_window_s: u32,
+    source: SourceName,
+}
+
+impl Asked {
+    fn new(config: &PrometheusConfig) -> Result<Self> {
+        Ok(Self {
+            api: Api::new(config)?,
+            preset: Preset::load(&config.preset)?,
+            rate_window_s: config.rate_window_s,
+            source: config.source()?,
+        })
+    }
+
+    /// The answers to all of the preset's queries at these instants.
+    fn table(&self, instants: Instants) -> Result<Table<'_>, QueryError> {
+        let mut table = Table::new(&self.preset, instants);
+        let window_s = self.rate_window_s.max(instants.step_s);
+        for (number, column) in self.preset.columns.iter().enumerate() {
+            let answer =
+                self.api.range(&column.query(window_s), instants).map_err(|error| named(column.name(), error))?;
+            table.take(number, answer);
+        }
+        Ok(table)
+    }
+}
+
+/// The error with what was asked for.
+fn named(column: &str, error: QueryError) -> QueryError {
+    match error {
+        QueryError::Unavailable(why) => QueryError::Unavailable(format!("{column}: {why}")),
+        QueryError::TooMuch(why) => QueryError::TooMuch(format!("{column}: {why}")),
+        QueryError::Refused(why) => QueryError::Refused(format!("{column}: {why}")),
+    }
+}
+
+struct Reading {
+    asked: Asked,
+    course: Course,
+    position: Position,
+    appender: Appender,
+    retry: BusRetry,
+    has_answered: bool,
+}
+
+impl Reading {
+    /// Leaves out what lies before the history.
+    fn skip(&mut self) {
+        let left_out_s = self.course.skip(&mut self.position, clock::now());
+        if left_out_s > 0 {
+            tracing::warn!(
+                source = self.retry.id(),
+                left_out_s,
+                "it was read until longer ago than [collector.prometheus] history_s: what lies between is left out"
+            );
+        }
+    }
+
+    /// Reads a piece, or as much of it as the server allows, and writes its samples; false when the shutdown came
+    /// first.
+    fn read(&mut self, piece: Instants) -> Result<bool> {
+        let Some((piece, samples)) = self.samples(piece)? else { return Ok(false) };
+        let written = samples.len();
+        let placed = |sample: Sample| PlacedSample { place: sample.at.as_ms().to_string(), sample };
+        let samples: Vec<PlacedSample> = samples.into_iter().map(placed).collect();
+        let position = Position { until_ms: piece.last_ms(), ..self.position };
+        if self.appender.append(&samples, &position.encode())? == Appended::Shutdown {
+            return Ok(false);
+        }
+        self.position = position;
+        self.course.adapt(piece, written);
+        Ok(true)
+    }
+
+    /// The samples of a piece, which is shorter than asked for where the server allows no more. `None` when the shutdown
+    /// comes first.
+    fn samples(&mut self, mut piece: Instants) -> Result<Option<(Instants, Vec<Sample>)>> {
+        let Self { asked, course, retry, has_answered, .. } = self;
+        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE, any_seed());
+        let mut has_failed = false;
+        loop {
+            retry.health().alive();
+            let error = match asked.table(piece) {
+                Ok(table) => {
+                    if has_failed {
+                        tracing::info!(source = retry.id(), "it answers again");
+                    }
+                    if has_failed || !std::mem::replace(has_answered, true) {
+                        retry.health().ready();
+                    }
+                    let left_out = table.left_out();
+                    if left_out.series > 0 {
+                        metrics::counter!("prescale_collector_series_left_out_total", "source" => retry.id().to_owned())
+                            .increment(left_out.series as u64);
+                        tracing::debug!(source = retry.id(), series = left_out.series, "left out: {}", left_out.why);
+                    }
+                    return Ok(Some((piece, table.samples(&asked.source))));
+                }
+                Err(QueryError::Refused(why)) => bail!("preset of [collector.prometheus]: {why}"),
+                Err(QueryError::TooMuch(why)) if course.shorten(piece) => {
+                    piece.count = course.instants;
+                    tracing::info!(source = retry.id(), instants = piece.count, "asking for less at a time: {why}");
+                    continue;
+                }
+                Err(error) => error,
+            };
+            has_failed = true;
+            let pause = backoff.pause();
+            tracing::warn!(source = retry.id(), "trying again in {} ms: {error}", pause.as_millis());
+            let until = rfc3339(EventTime::from_ms(piece.first_ms));
+            retry.health().failed(format!("what is from {until} on cannot be read: {error}"));
+            retry.health().idle();
+            if cancelled_within(retry.shutdown(), pause) {
+                return Ok(None);
+            }
+        }
+    }
+}

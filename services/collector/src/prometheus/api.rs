@@ -1,0 +1,289 @@
+//! Asking Prometheus, or what answers like it (Thanos, Mimir, VictoriaMetrics), over its HTTP API. Knows neither
+//! presets nor samples.
+
+use crate::config::PrometheusConfig;
+use anyhow::{Result, ensure};
+use prescale_chassis::{HttpAccessConfig, Secret};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use ureq::Agent;
+use ureq::http::HeaderValue;
+
+const SECTION: &str = "collector.prometheus.access";
+/// Names the tenant, as Cortex, Mimir and Thanos have it.
+const TENANT_HEADER: &str = "X-Scope-OrgID";
+/// An answer that is larger is asked for in smaller pieces.
+const ANSWER_BYTES_MAX: u64 = 256 << 20;
+/// So much of a server's words is repeated.
+const WORDS_MAX: usize = 300;
+const REDIRECTS_MAX: u32 = 3;
+/// Words by which servers say that a query takes more than they allow.
+const TOO_MUCH: [&str; 6] = ["too many", "exceed", "limit", "timed out", "timeout", "too large"];
+
+/// Evaluations at regular instants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Instants {
+    /// The first, in milliseconds.
+    pub first_ms: i64,
+    /// From one to the next, in seconds.
+    pub step_s: u32,
+    /// How many; at least one.
+    pub count: u32,
+}
+
+impl Instants {
+    /// The last, in milliseconds.
+    pub(crate) fn last_ms(&self) -> i64 {
+        self.first_ms + i64::from(self.count - 1) * self.step_ms()
+    }
+
+    /// From one to the next, in milliseconds.
+    pub(crate) fn step_ms(&self) -> i64 {
+        i64::from(self.step_s) * 1000
+    }
+}
+
+/// One series of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Series {
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Instants in milliseconds, ascending, and values; some may be no number.
+    pub points: Vec<(i64, f64)>,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum QueryError {
+    /// The server cannot now, or somebody has to do something first.
+    #[error("{0}")]
+    Unavailable(String),
+    /// It takes more than the server allows.
+    #[error("{0}")]
+    TooMuch(String),
+    /// It cannot be evaluated, however often it is asked.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// A server's API.
+pub(crate) struct Api {
+    url: String,
+    tenant: Option<HeaderValue>,
+    access: HttpAccessConfig,
+    agent: Agent,
+    authorization: Mutex<Option<Secret>>,
+}
+
+impl Api {
+    /// Of the server that the section names.
+    ///
+    /// # Errors
+    /// When the access cannot be used, with the key.
+    pub(crate) fn new(config: &PrometheusConfig) -> Result<Self> {
+        let access = config.access.clone();
+        let agent = access.agent(SECTION, REDIRECTS_MAX)?;
+        let authorization = Mutex::new(access.credentials(SECTION)?.authorization("Bearer"));
+        let url = format!("{}/api/v1/query_range", config.url.trim_end_matches('/'));
+        Ok(Self { url, tenant: tenant(&config.tenant)?, access, agent, authorization })
+    }
+
+    /// The series of a query at these instants.
+    ///
+    /// # Errors
+    /// When there is no answer, or one that is not whole.
+    pub(crate) fn range(&self, query: &str, instants: Instants) -> Result<Vec<Series>, QueryError> {
+        let seconds = |ms: i64| format!("{}.{:03}", ms.div_euclid(1000), ms.rem_euclid(1000));
+        let form = [
+            ("query", query.to_owned()),
+            ("start", seconds(instants.first_ms)),
+            ("end", seconds(instants.last_ms())),
+            ("step", instants.step_s.to_string()),
+            // Thanos would leave out what a store does not answer; others do not know it.
+            ("partial_response", "false".to_owned()),
+        ];
+        let authorization = self.authorization.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut request = self.agent.post(&self.url);
+        if let Some(tenant) = &self.tenant {
+            request = request.header(TENANT_HEADER, tenant);
+        }
+        if let Some(value) = &authorization {
+            request = request.header("Authorization", value.expose());
+        }
+        let mut response = request.send_form(form).map_err(|error| self.unanswered(&error))?;
+        let status = response.status().as_u16();
+        if matches!(status, 401 | 403) {
+            self.read_credentials_again();
+        }
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
+        let body = match body {
+            Ok(body) => body,
+            Err(ureq::Error::BodyExceedsLimit(bytes)) => {
+                return Err(QueryError::TooMuch(format!("{} answered with more than {bytes} bytes", self.url)));
+            }
+            Err(error) => return Err(self.unanswered(&error)),
+        };
+        meaning(&self.url, status, &body)
+    }
+
+    fn unanswered(&self, error: &ureq::Error) -> QueryError {
+        let why = format!("{}: {error}", self.url);
+        match error {
+            ureq::Error::Timeout(_) => {
+                QueryError::TooMuch(format!("{why} ([{SECTION}] timeout_s = {})", self.access.timeout_s))
+            }
+            _ => QueryError::Unavailable(why),
+        }
+    }
+
+    /// A token file may have been renewed.
+    fn read_credentials_again(&self) {
+        match self.access.credentials(SECTION) {
+            Ok(credentials) => {
+                *self.authorization.lock().unwrap_or_else(PoisonError::into_inner) =
+                    credentials.authorization("Bearer");
+            }
+            Err(error) => tracing::warn!("credentials cannot be read again: {error:#}"),
+        }
+    }
+}
+
+/// The tenant as the header's value; `None` without one.
+fn tenant(tenant: &str) -> Result<Option<HeaderValue>> {
+    let value = HeaderValue::from_str(tenant);
+    ensure!(
+        value.is_ok(),
+        "[collector.prometheus] tenant = {tenant:?}: only visible ASCII can be sent as {TENANT_HEADER}"
+    );
+    Ok(value.ok().filter(|value| !value.is_empty()))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    #[serde(default)]
+    data: Option<Data>,
+    #[serde(default)]
+    error: String,
+    #[serde(default)]
+    error_type: String,
+    #[serde(default)]
+    warnings: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Data {
+    result_type: String,
+    result: Vec<Row>,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    metric: BTreeMap<String, String>,
+    /// Seconds, and the value as a text. A series of histograms alone has none.
+    #[serde(default)]
+    values: Vec<(f64, String)>,
+}
+
+/// What a status and a body mean.
+fn meaning(url: &str, status: u16, body: &[u8]) -> Result<Vec<Series>, QueryError> {
+    let answer: Result<Answer, _> = serde_json::from_slice(body);
+    let words = match &answer {
+        Ok(answer) if !answer.error.is_empty() => format!("{}: {}", answer.error_type, answer.error),
+        _ => String::from_utf8_lossy(body).trim().to_owned(),
+    };
+    let words: String = words.chars().take(WORDS_MAX).collect();
+    let said = |remedy: &str| format!("{url} answered {status}{remedy}: {words}");
+    match (status, answer) {
+        (200..300, Ok(answer)) => whole(url, answer),
+        (200..300, Err(error)) => Err(QueryError::Unavailable(format!(
+            "{url} answered {status} with what is no answer of Prometheus (does the url end before /api/v1?): {error}"
+        ))),
+        (400, Ok(answer)) if answer.error_type == "bad_data" && !is_too_much(&answer.error) => {
+            Err(QueryError::Refused(said("")))
+        }
+        (400 | 413 | 422 | 503, _) if is_too_much(&words) => Err(QueryError::TooMuch(said(""))),
+        (401 | 403, _) => Err(QueryError::Unavailable(said(" (give it a token, or user and password, that may read)"))),
+        (300..400 | 404 | 405, _) => {
+            Err(QueryError::Unavailable(said(" (the url is where the API begins, without /api/v1)")))
+        }
+        _ => Err(QueryError::Unavailable(said(""))),
+    }
+}
+
+fn is_too_much(words: &str) -> bool {
+    let words = words.to_lowercase();
+    TOO_MUCH.iter().any(|text| words.contains(text))
+}
+
+/// The series of an answer. What a server warns of, other than about the query itself, is missing from it.
+fn whole(url: &str, answer: Answer) -> Result<Vec<Series>, QueryError> {
+    if let Some(warning) = answer.warnings.iter().find(|warning| !warning.starts_with("PromQL")) {
+        return Err(QueryError::Unavailable(format!("{url} answered in part: {warning}")));
+    }
+    let Some(data) = answer.data else {
+        return Err(QueryError::Unavailable(format!("{url} answered without data: {}", answer.error)));
+    };
+    if data.result_type != "matrix" {
+        let kind = data.result_type;
+        return Err(QueryError::Refused(format!("{url} answered with a {kind}: a query must give series of numbers")));
+    }
+    let series = |row: Row| {
+        let point = |(s, value): (f64, String)| ((s * 1000.0).round() as i64, value.parse().unwrap_or(f64::NAN));
+        Series { labels: row.metric, points: row.values.into_iter().map(point).collect() }
+    };
+    Ok(data.result.into_iter().map(series).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(status: u16, body: &str) -> Result<Vec<Series>, QueryError> {
+        meaning("http://p", status, body.as_bytes())
+    }
+
+    #[test]
+    fn a_matrix_is_read_with_what_is_no_number() {
+        let body = r#"{"status":"success","data":{"resultType":"matrix","result":[
+            {"metric":{"instance":"a"},"values":[[60,"1.5"],[120.5,"NaN"],[180,"+Inf"]]},{"metric":{},"histograms":[]}]},
+            "warnings":["PromQL warning: it may be no counter"]}"#;
+        let series = read(200, body).unwrap();
+        assert_eq!((series.len(), series[0].labels["instance"].as_str()), (2, "a"));
+        assert_eq!(series[0].points[0], (60_000, 1.5));
+        assert!(series[0].points[1].0 == 120_500 && series[0].points[1].1.is_nan());
+        assert_eq!(series[0].points[2].1, f64::INFINITY);
+    }
+
+    #[test]
+    fn what_cannot_be_had_says_whether_asking_again_helps() {
+        let error = |error_type: &str, error: &str| format!(r#"{{"errorType":{error_type:?},"error":{error:?}}}"#);
+        assert!(
+            matches!(read(400, &error("bad_data", "parse error at char 3")), Err(QueryError::Refused(w)) if w.contains("char 3"))
+        );
+        let too_much = [
+            (422, error("execution", "query processing would load too many samples into memory")),
+            (503, error("timeout", "query timed out in expression evaluation")),
+            (422, "the query time range exceeds the limit".to_owned()),
+            (400, error("bad_data", "exceeded maximum resolution of 11,000 points per timeseries")),
+        ];
+        for (status, body) in too_much {
+            assert!(matches!(read(status, &body), Err(QueryError::TooMuch(_))), "{body}");
+        }
+        let partial = r#"{"data":{"resultType":"matrix","result":[]},"warnings":["no store answered for 10.0.0.1"]}"#;
+        for (status, body) in [(500, ""), (401, "who?"), (404, "no page"), (200, "<html>"), (200, partial)] {
+            assert!(matches!(read(status, body), Err(QueryError::Unavailable(_))), "{status} {body}");
+        }
+        let scalar = r#"{"data":{"resultType":"vector","result":[]}}"#;
+        assert!(matches!(read(200, scalar), Err(QueryError::Refused(_))));
+    }
+
+    #[test]
+    fn a_tenant_is_what_a_header_can_hold() {
+        assert_eq!(tenant("").unwrap(), None);
+        assert_eq!(tenant("team-a").unwrap().unwrap(), "team-a");
+        assert!(tenant("a\nb").is_err());
+    }
+}

@@ -1,0 +1,89 @@
+//! What a workload is called, by the labels of its series.
+
+use anyhow::{Result, bail, ensure};
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+/// A text with labels in braces, as in `{namespace}/{owner_name}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Template(Vec<Part>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Label(String),
+}
+
+impl Template {
+    /// The text with the labels' values in it.
+    ///
+    /// # Errors
+    /// With the name of a label that is missing or empty.
+    pub(crate) fn filled(&self, labels: &BTreeMap<String, String>) -> Result<String, String> {
+        let mut text = String::new();
+        for part in &self.0 {
+            match part {
+                Part::Text(fixed) => text += fixed,
+                Part::Label(label) => {
+                    text += labels.get(label).filter(|value| !value.is_empty()).ok_or_else(|| label.clone())?;
+                }
+            }
+        }
+        Ok(text)
+    }
+}
+
+impl FromStr for Template {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((fixed, behind)) = rest.split_once('{') {
+            let Some((label, behind)) = behind.split_once('}') else { bail!("{text:?}: a brace is not closed") };
+            let is_label = label.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+                && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            ensure!(is_label, "{text:?}: {label:?} is no label");
+            if !fixed.is_empty() {
+                parts.push(Part::Text(fixed.to_owned()));
+            }
+            parts.push(Part::Label(label.to_owned()));
+            rest = behind;
+        }
+        ensure!(!parts.is_empty(), "{text:?} names no label: all series would be one workload");
+        if !rest.is_empty() {
+            parts.push(Part::Text(rest.to_owned()));
+        }
+        Ok(Self(parts))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn labels_stand_in_for_their_names() {
+        let template: Template = "{namespace}/x/{owner_name}!".parse().unwrap();
+        let mut labels =
+            BTreeMap::from([("namespace", "shop"), ("owner_name", "web")].map(|(l, v)| (l.to_owned(), v.to_owned())));
+        assert_eq!(template.filled(&labels).unwrap(), "shop/x/web!");
+        labels.insert("owner_name".to_owned(), String::new());
+        assert_eq!(template.filled(&labels), Err("owner_name".to_owned()));
+    }
+
+    #[test]
+    fn what_is_no_template_is_refused() {
+        for (text, why) in [("{a", "not closed"), ("{1a}", "no label"), ("web", "names no label"), ("{}", "no label")] {
+            assert!(text.parse::<Template>().unwrap_err().to_string().contains(why), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "[a-z{}/]{0,12}") {
+            let _ = text.parse::<Template>();
+        }
+    }
+}

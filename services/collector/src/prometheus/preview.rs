@@ -1,0 +1,324 @@
+//! What would be read, before anything is: workloads and KPIs found and missing, capacities, the length of the
+//! history, and what looks wrong, each with what to do.
+
+use super::Asked;
+use super::api::{Instants, QueryError};
+use super::preset::{Column, Purpose};
+use super::table::{Cells, Table};
+use crate::clock;
+use crate::config::PrometheusConfig;
+use anyhow::Result;
+use prescale_contracts::rfc3339;
+use prescale_domain::kpi::{self, KpiKind};
+use prescale_domain::source::SourceName;
+use prescale_domain::time::EventTime;
+use prescale_domain::workload::WorkloadId;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What is looked at: so many seconds until now.
+const LOOKED_AT_S: u32 = 3600;
+/// How closely the beginning of the history is looked for, in seconds.
+const HISTORY_LOOK_S: u32 = 3600;
+/// Workloads shown by name.
+const SHOWN_MAX: usize = 5;
+/// Use above so many times the capacity is likelier to be an error of unit.
+const EXCESS: f64 = 10.0;
+/// Values of so many instants that only ever grow are likelier to be a counter's.
+const COUNTER_VALUES_MIN: usize = 20;
+
+/// What a server would be read as.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Preview {
+    /// Name of the source.
+    pub source: String,
+    /// Preset that says what is asked.
+    pub preset: String,
+    /// How many workloads reported within the last hour.
+    pub workloads: usize,
+    /// Some of them by name.
+    pub examples: Vec<String>,
+    /// How many of them have a capacity.
+    pub workloads_with_capacity: usize,
+    /// The oldest instant within the history that is to be read at which there is something (RFC 3339).
+    pub history_from: Option<String>,
+    /// KPIs in the preset's order.
+    pub kpis: Vec<KpiPreview>,
+    /// What looks wrong.
+    pub findings: Vec<Finding>,
+}
+
+/// One KPI of a preview.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct KpiPreview {
+    /// Its name.
+    pub name: String,
+    /// Its unit.
+    pub unit: String,
+    /// How many workloads have it.
+    pub workloads: usize,
+    /// Most series that became one, over the workloads.
+    pub series_max: u32,
+    /// Share of the instants that have a value, over the workloads that have it, 0 to 1.
+    pub present_share: f64,
+    /// Least, mean and greatest value; `None` where there is none.
+    pub values: Option<[f64; 3]>,
+}
+
+/// What looks wrong, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What was seen.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+/// Asks the server for the last hour, and how far back it goes.
+///
+/// # Errors
+/// When the configuration cannot be used, or the server does not answer all of it.
+pub fn preview(config: &PrometheusConfig) -> Result<Preview> {
+    let asked = Asked::new(config)?;
+    let now = clock::now().plus_s(-i64::from(config.delay_s));
+    let until = EventTime::of_bin(now.bin(config.step_s), config.step_s);
+    let count = (LOOKED_AT_S / config.step_s).max(2);
+    let back_ms = i64::from(count - 1) * i64::from(config.step_s) * 1000;
+    let last_hour = Instants { first_ms: until.as_ms() - back_ms, step_s: config.step_s, count };
+    let table = asked.table(last_hour)?;
+    let history_from = history_from(&asked, config, until)?.map(rfc3339);
+    Ok(told((&asked.source, config), &asked.preset.columns, &table, history_from))
+}
+
+/// The oldest instant of the history that has a value of the first column, to the hour.
+fn history_from(asked: &Asked, config: &PrometheusConfig, until: EventTime) -> Result<Option<EventTime>, QueryError> {
+    let Some(column) = asked.preset.columns.first() else { return Ok(None) };
+    let count = config.history_s / HISTORY_LOOK_S + 1;
+    let back_ms = i64::from(count - 1) * i64::from(HISTORY_LOOK_S) * 1000;
+    let instants = Instants { first_ms: until.as_ms() - back_ms, step_s: HISTORY_LOOK_S, count };
+    let counted = format!("count({})", column.query(config.rate_window_s.max(config.history_step_s)));
+    let series = asked.api.range(&counted, instants)?;
+    Ok(series.iter().filter_map(|s| s.points.first()).map(|(at_ms, _)| EventTime::from_ms(*at_ms)).min())
+}
+
+fn told(
+    (source, config): (&SourceName, &PrometheusConfig),
+    columns: &[Column],
+    table: &Table<'_>,
+    history_from: Option<String>,
+) -> Preview {
+    let workloads = table.workloads().len();
+    let workloads_with_capacity = table.capacities().filter(Option::is_some).count();
+    let mut preview = Preview {
+        source: source.to_string(),
+        preset: config.preset.clone(),
+        workloads,
+        examples: table.workloads().take(SHOWN_MAX).map(ToString::to_string).collect(),
+        workloads_with_capacity,
+        history_from,
+        kpis: Vec::new(),
+        findings: Vec::new(),
+    };
+    for (number, column) in columns.iter().enumerate() {
+        if let Purpose::Kpi { name, kind, unit } = &column.purpose {
+            let kpi = kpi_preview((name.as_str(), *unit), table, number);
+            preview.findings.extend(findings(column, *kind, &kpi, table, number));
+            preview.kpis.push(kpi);
+        }
+    }
+    preview.findings.extend(of_the_whole(config, &preview, table));
+    preview.findings.extend(excess(columns, table));
+    preview
+}
+
+fn kpi_preview((name, unit): (&str, &str), table: &Table<'_>, number: usize) -> KpiPreview {
+    let (mut workloads, mut series_max, mut present, mut places) = (0, 0, 0, 0);
+    let (mut least, mut sum, mut greatest) = (f64::INFINITY, 0.0, f64::NEG_INFINITY);
+    for (_, cells) in table.column(number) {
+        workloads += 1;
+        series_max = series_max.max(cells.series);
+        places += cells.places();
+        for value in table.values(number, cells) {
+            present += 1;
+            (least, sum, greatest) = (least.min(value), sum + value, greatest.max(value));
+        }
+    }
+    let share = |part: usize, of: usize| if of == 0 { 0.0 } else { part as f64 / of as f64 };
+    KpiPreview {
+        name: name.to_owned(),
+        unit: unit.to_owned(),
+        workloads,
+        series_max,
+        present_share: share(present, places),
+        values: (present > 0).then(|| [least, sum / present as f64, greatest]),
+    }
+}
+
+fn findings(column: &Column, kind: KpiKind, kpi: &KpiPreview, table: &Table<'_>, number: usize) -> Vec<Finding> {
+    let name = &kpi.name;
+    let mut found = Vec::new();
+    if kpi.workloads == 0 {
+        found.push(finding(
+            format!("{name}: no series"),
+            format!("is what exports it scraped? The preset asks for: {}", one_line(&column.query(LOOKED_AT_S))),
+        ));
+        return found;
+    }
+    if kpi.present_share < 0.5 {
+        let percent = kpi.present_share * 100.0;
+        found.push(finding(
+            format!("{name}: {percent:.0} % of the instants have a value"),
+            "raise step_s, or rate_window_s to at least twice the scrape interval".to_owned(),
+        ));
+    }
+    let only_grows = |values: Vec<f64>| {
+        values.len() >= COUNTER_VALUES_MIN
+            && values.windows(2).all(|pair| pair[0] <= pair[1])
+            && values.first() < values.last()
+    };
+    let growing = table.column(number).filter(|(_, cells)| only_grows(table.values(number, cells).collect())).count();
+    if kind != KpiKind::Counter && 10 * growing >= 9 * kpi.workloads {
+        found.push(finding(
+            format!("{name}: the values of {growing} of {} workloads only ever grow: a counter?", kpi.workloads),
+            "ask for its rate: rate(...[$window])".to_owned(),
+        ));
+    }
+    found
+}
+
+/// What is wrong with all of it.
+fn of_the_whole(config: &PrometheusConfig, preview: &Preview, table: &Table<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let left_out = table.left_out();
+    if left_out.series > 0 {
+        found.push(finding(
+            format!("{} series belong to no workload: {}", left_out.series, left_out.why),
+            "give a preset of your own whose workload names labels that they have".to_owned(),
+        ));
+    }
+    let without = preview.workloads - preview.workloads_with_capacity;
+    if without > 0 {
+        found.push(finding(
+            format!("the capacity of {without} of {} workloads is not known", preview.workloads),
+            "they are forecast and not sized: see [capacity] of the preset, or give them limits or requests".to_owned(),
+        ));
+    }
+    if preview.history_from.is_none() {
+        found.push(finding(
+            format!("nothing in the last {} days", config.history_s / 86_400),
+            "is the url that of the server which scrapes, and the tenant right?".to_owned(),
+        ));
+    }
+    found
+}
+
+/// Use far above what there is.
+fn excess(columns: &[Column], table: &Table<'_>) -> Vec<Finding> {
+    let greatest = |number: usize, cells: &Cells| table.values(number, cells).fold(0.0, f64::max);
+    let number_of = |wanted: &dyn Fn(&Purpose) -> bool| columns.iter().position(|column| wanted(&column.purpose));
+    let pairs = [(kpi::CPU_CORES_USED, Purpose::CpuCores), (kpi::MEMORY_BYTES, Purpose::MemoryBytes)];
+    let mut found = Vec::new();
+    for (name, capacity) in pairs {
+        let used = number_of(&|purpose| matches!(purpose, Purpose::Kpi { name: kpi, .. } if kpi == name));
+        let had = number_of(&|purpose| *purpose == capacity);
+        let (Some(used), Some(had)) = (used, had) else { continue };
+        let capacities: BTreeMap<_, _> =
+            table.column(had).map(|(workload, cells)| (workload, greatest(had, cells))).collect();
+        let times = |(workload, cells): (&WorkloadId, &Cells)| {
+            let capacity = capacities.get(workload).filter(|capacity| **capacity > 0.0)?;
+            Some(greatest(used, cells) / capacity)
+        };
+        let beyond: Vec<f64> = table.column(used).filter_map(times).filter(|times| *times > EXCESS).collect();
+        if let Some(most) = beyond.iter().copied().reduce(f64::max) {
+            found.push(finding(
+                format!("{name}: {} workloads use up to {most:.0} times their capacity: another unit?", beyond.len()),
+                "say in the preset what unit the query gives (unit = \"millicores\", \"KiBy\", ...)".to_owned(),
+            ));
+        }
+    }
+    found
+}
+
+fn finding(what: String, remedy: String) -> Finding {
+    Finding { what, remedy }
+}
+
+fn one_line(query: &str) -> String {
+    query.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::api::Series;
+    use super::super::preset;
+    use super::*;
+
+    const PRESET: &str = r#"
+about = "for tests"
+workload = "{vm}"
+platform = "observed-only"
+[kpis.cpu_cores_used]
+query = "cpu"
+[kpis.memory_bytes]
+query = "memory"
+[kpis.run_queue]
+query = "queue"
+[capacity]
+cpu_cores = "cores"
+memory_bytes = "bytes"
+"#;
+
+    fn series(vm: &str, value: impl Fn(i64) -> f64) -> Series {
+        let labels = BTreeMap::from([("vm".to_owned(), vm.to_owned())]);
+        Series { labels, points: (0..60).map(|minute| (60_000 * minute, value(minute))).collect() }
+    }
+
+    #[test]
+    fn what_looks_wrong_is_said_with_what_to_do() {
+        let preset = preset::parsed(PRESET);
+        let instants = Instants { first_ms: 0, step_s: 60, count: 60 };
+        let mut table = Table::new(&preset, instants);
+        table.take(0, vec![series("a", |minute| 400.0 + (minute % 3) as f64), series("b", |_| f64::NAN)]);
+        table.take(
+            1,
+            vec![series("a", |minute| 1e9 + minute as f64), Series { labels: BTreeMap::new(), points: Vec::new() }],
+        );
+        table.take(3, vec![series("a", |_| 4.0)]);
+        table.take(4, vec![series("a", |_| 8e9)]);
+        let config = PrometheusConfig::default();
+        let preview = told((&config.source().unwrap(), &config), &preset.columns, &table, None);
+        assert_eq!((preview.workloads, preview.workloads_with_capacity), (2, 1));
+        assert_eq!(preview.kpis[0].values, Some([400.0, 401.0, 402.0]));
+        assert_eq!(preview.kpis[0].present_share, 0.5);
+        let whats: Vec<&str> = preview.findings.iter().map(|finding| finding.what.as_str()).collect();
+        assert_eq!(
+            whats,
+            [
+                "memory_bytes: the values of 1 of 1 workloads only ever grow: a counter?",
+                "run_queue: no series",
+                "1 series belong to no workload: a series has no label \"vm\"",
+                "the capacity of 1 of 2 workloads is not known",
+                "nothing in the last 14 days",
+                "cpu_cores_used: 1 workloads use up to 100 times their capacity: another unit?",
+            ]
+        );
+    }
+
+    #[test]
+    fn nothing_is_found_where_all_is_well() {
+        let preset = preset::parsed(PRESET);
+        let instants = Instants { first_ms: 0, step_s: 60, count: 60 };
+        let mut table = Table::new(&preset, instants);
+        for (number, level) in [1.0, 1e9, 0.5, 4.0, 8e9].into_iter().enumerate() {
+            table.take(number, vec![series("a", |minute| level * (1.0 + (minute % 5) as f64 / 10.0))]);
+        }
+        let config = PrometheusConfig::default();
+        let preview = told(
+            (&config.source().unwrap(), &config),
+            &preset.columns,
+            &table,
+            Some("2026-03-02T00:00:00Z".to_owned()),
+        );
+        assert_eq!(preview.findings, []);
+    }
+}
