@@ -1,4 +1,4 @@
-//! Rows of an ordered trace to samples. Each row becomes one, or is dropped with a reason.
+//! Rows of an ordered trace to samples. Each row becomes one or a part of one, or is dropped with a reason.
 
 use super::trace::{AT, FIRST_KPI, Trace, WORKLOAD, text_column};
 use anyhow::{Context as _, Result};
@@ -26,12 +26,14 @@ pub(crate) enum DropReason {
     BadWorkload,
     /// None of its KPIs has a value.
     NoKpis,
+    /// A row before it has the same workload, instant and KPIs.
+    Doubled,
 }
 
 impl DropReason {
     /// All of them.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::NoInstant, Self::InstantOutOfRange, Self::NoWorkload, Self::BadWorkload, Self::NoKpis];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::NoInstant, Self::InstantOutOfRange, Self::NoWorkload, Self::BadWorkload, Self::NoKpis, Self::Doubled];
 
     /// Short stable name for counting.
     pub(crate) const fn code(self) -> &'static str {
@@ -41,6 +43,7 @@ impl DropReason {
             Self::NoWorkload => "no_workload",
             Self::BadWorkload => "bad_workload",
             Self::NoKpis => "no_kpis",
+            Self::Doubled => "doubled",
         }
     }
 }
