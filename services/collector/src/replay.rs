@@ -12,6 +12,7 @@ use crate::retry::BusRetry;
 use anyhow::{Context as _, Result, bail};
 use datafusion::error::DataFusionError;
 use futures::StreamExt;
+use grid::{Grid, jitters};
 use join::{Joiner, Outcome};
 use pace::{BackPressure, Pace};
 use position::{Identity, Progress};
@@ -21,12 +22,14 @@ use prescale_contracts::{rfc3339, topics};
 use prescale_domain::time::EventTime;
 use rows::SampleMaker;
 use std::time::Duration;
+use step::most_frequent_step_s;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use trace::{Range, Trace};
 
 mod at;
 pub mod form;
+mod grid;
 mod join;
 pub mod known;
 pub mod mapping;
@@ -134,6 +137,7 @@ struct Plan {
     trace: Trace,
     range: Range,
     step_s: u32,
+    grid: Grid,
     rows_without_instant: u64,
     rows_in_range: u64,
     identity: Identity,
@@ -157,17 +161,27 @@ impl Plan {
         let range = Range { from_ms: from.map_or(0, EventTime::as_ms), to_ms: to.map(EventTime::as_ms) };
         let is_whole = to.is_none() && from == first;
         let rows_in_range = if is_whole { extent.rows_with_instant } else { trace.count(range).await? };
-        let step_s = match (config.step_s, rows_in_range) {
-            (0, 0) => 1,
-            (0, _) => trace.step_s(range).await?.context(
-                "[collector.replay] step_s = 0: the step cannot be found, no workload has two instants in the range; set it",
-            )?,
-            (step_s, _) => step_s,
+        let (step_s, grid) = match rows_in_range {
+            0 => (config.step_s.max(1), Grid::default()),
+            _ => step_and_grid(&trace, range, config.step_s).await?,
         };
         let identity = Identity::of(&config.file, &mapping, range, step_s)?;
         let rows_without_instant = extent.rows_without_instant;
-        Ok(Self { trace, range, step_s, rows_without_instant, rows_in_range, identity })
+        Ok(Self { trace, range, step_s, grid, rows_without_instant, rows_in_range, identity })
     }
+}
+
+/// The step, which is found where none is set, and the grids of workloads whose instants jitter about it.
+async fn step_and_grid(trace: &Trace, range: Range, set_step_s: u32) -> Result<(u32, Grid)> {
+    let instants = trace.first_instants(range).await?;
+    let step_s = match set_step_s {
+        0 => most_frequent_step_s(&instants).context(
+            "[collector.replay] step_s = 0: the step cannot be found, no workload has two instants in the range; set it",
+        )?,
+        step_s => step_s,
+    };
+    let grid = if jitters(&instants, step_s) { trace.grid(range, step_s).await? } else { Grid::default() };
+    Ok((step_s, grid))
 }
 
 fn cannot_order(error: DataFusionError) -> anyhow::Error {
@@ -204,7 +218,7 @@ impl Replay<'_> {
             "replaying at speed {}",
             config.speed
         );
-        let maker = SampleMaker::new(&self.plan.trace, self.retry.id(), self.plan.step_s);
+        let maker = SampleMaker::new(&self.plan.trace, self.retry.id(), self.plan.step_s, self.plan.grid.clone());
         let (mut pace, mut joiner) = (Pace::new(config.speed), Joiner::default());
         loop {
             self.retry.health().idle();

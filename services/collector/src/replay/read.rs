@@ -40,7 +40,7 @@ pub fn read_samples(
         let Range { from_ms, to_ms } = plan.range;
         opened(TraceExtent { rows: plan.rows_in_range, step_s: plan.step_s, from: EventTime::from_ms(from_ms) });
         let mut stream = plan.trace.ordered(Range { from_ms, to_ms }).await?;
-        let maker = SampleMaker::new(&plan.trace, "replay:trace", plan.step_s);
+        let maker = SampleMaker::new(&plan.trace, "replay:trace", plan.step_s, plan.grid.clone());
         let mut progress = Progress::starting(plan.rows_without_instant);
         let mut joiner = Joiner::default();
         loop {

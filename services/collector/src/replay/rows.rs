@@ -1,5 +1,6 @@
 //! Rows of an ordered trace to samples. Each row becomes one or a part of one, or is dropped with a reason.
 
+use super::grid::Grid;
 use super::trace::{AT, FIRST_KPI, Trace, WORKLOAD, text_column};
 use anyhow::{Context as _, Result};
 use arrow::array::{Array, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
@@ -52,6 +53,7 @@ impl DropReason {
 pub(crate) struct SampleMaker {
     source: Arc<str>,
     step_s: u32,
+    grid: Grid,
     kpis: Vec<(KpiName, KpiKind, Arc<str>)>,
     has_capacity: bool,
 }
@@ -66,10 +68,10 @@ pub(crate) struct Rows<'a> {
 }
 
 impl SampleMaker {
-    /// Of a trace, under the name of its source.
-    pub(crate) fn new(trace: &Trace, source: &str, step_s: u32) -> Self {
+    /// Of a trace, under the name of its source; its samples lie on the grid where their workload has one.
+    pub(crate) fn new(trace: &Trace, source: &str, step_s: u32, grid: Grid) -> Self {
         let kpis = trace.kpis().map(|k| (KpiName::new(&k.name), k.kind, Arc::from(k.unit))).collect();
-        Self { source: source.into(), step_s, kpis, has_capacity: trace.has_capacity() }
+        Self { source: source.into(), step_s, grid, kpis, has_capacity: trace.has_capacity() }
     }
 
     /// Looks at a batch of [`Trace::ordered`].
@@ -142,10 +144,11 @@ impl Rows<'_> {
                 instance_type: None,
             })
         });
+        let at_ms = self.maker.grid.nearest(workload.as_str(), self.at_ms(row));
         Ok(Sample {
             workload,
             source: Arc::clone(&self.maker.source),
-            at: EventTime::from_ms(self.at_ms(row)),
+            at: EventTime::from_ms(at_ms.max(0)),
             step_s: self.maker.step_s,
             kpis,
             capacity,

@@ -9,9 +9,10 @@ const STEP_S_MAX: i64 = 86_400;
 
 /// The most frequent difference between neighbouring instants of a workload, in whole seconds from
 /// 1 to a day; of several, the smallest. `None` when no workload has two instants.
-pub(crate) fn most_frequent_step_s(instants: WorkloadInstants) -> Option<u32> {
+pub(crate) fn most_frequent_step_s(instants: &WorkloadInstants) -> Option<u32> {
     let mut counts: BTreeMap<i64, u64> = BTreeMap::new();
-    for mut of_workload in instants.into_values() {
+    for of_workload in instants.values() {
+        let mut of_workload = of_workload.clone();
         of_workload.sort_unstable();
         of_workload.dedup();
         for pair in of_workload.windows(2) {
@@ -28,7 +29,7 @@ mod tests {
     use super::*;
 
     fn of(instants: &[(&str, &[i64])]) -> Option<u32> {
-        most_frequent_step_s(instants.iter().map(|(w, at)| ((*w).to_owned(), at.to_vec())).collect())
+        most_frequent_step_s(&instants.iter().map(|(w, at)| ((*w).to_owned(), at.to_vec())).collect())
     }
 
     #[test]

@@ -281,6 +281,11 @@ impl Table {
             table.kept.push((place, Column::new(name, role, of)));
         }
         if is_melted {
+            ensure!(
+                !table.melted.is_empty(),
+                "[collector.replay.mapping.text] layout = \"columns\": the mapping names every column, so none is left to \
+                 be a workload's"
+            );
             let role = Role { is_instant: false, is_name: false, is_number: true };
             let of = match melted.column_type(VALUE, role, of_file, mapping, instants)? {
                 ColumnType::Real(sign) => sign,

@@ -2,20 +2,23 @@
 //! workload, with what the mapping says computed.
 
 use super::at::Instant;
+use super::grid::Grid;
 use super::mapping::{Mapping, kind_and_unit};
 use super::numbers::{Survey, is_text, survey, with_numbers};
 use super::source::Source;
-use super::step::{WorkloadInstants, most_frequent_step_s};
+use super::step::WorkloadInstants;
 use super::text::LINE;
 use anyhow::{Context as _, Result, bail};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::functions_aggregate::expr_fn::{count, min};
+use datafusion::functions::math::expr_fn::{cos, sin};
+use datafusion::functions_aggregate::expr_fn::{avg, count, min};
 use datafusion::logical_expr::SortExpr;
 use datafusion::prelude::{DataFrame, Expr, SessionContext, cast, ident, lit, try_cast};
 use prescale_domain::kpi::KpiKind;
+use std::f64::consts::TAU;
 use std::path::Path;
 
 /// Rows from which the step is found.
@@ -163,12 +166,11 @@ impl Trace {
         Ok(rows.count().await.context("cannot read the trace")? as u64)
     }
 
-    /// The sampling step within a range, in seconds: the most frequent difference within a
-    /// workload over the file's first rows in it. `None` when no workload has two instants.
+    /// Instants by workload, of the file's first rows in a range.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub(crate) async fn step_s(&self, range: Range) -> Result<Option<u32>> {
+    pub(crate) async fn first_instants(&self, range: Range) -> Result<WorkloadInstants> {
         let rows = self
             .rows_in_file_order
             .clone()
@@ -182,7 +184,29 @@ impl Trace {
                 instants.entry(workload.value(row).to_owned()).or_default().push(at.value(row));
             }
         }
-        Ok(most_frequent_step_s(instants))
+        Ok(instants)
+    }
+
+    /// The grids of the workloads in a range, by one thread, so that they are the same each time.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(crate) async fn grid(&self, range: Range, step_s: u32) -> Result<Grid> {
+        let step_ms = 1000 * i64::from(step_s);
+        let angle = cast(self.at.at_ms.clone() % lit(step_ms), DataType::Float64) * lit(TAU / step_ms as f64);
+        let columns = vec![self.workload.clone().alias("workload"), angle.alias("angle")];
+        let rows = self.rows_in_file_order.clone().filter(self.at.within(range))?.select(columns)?;
+        let means = vec![avg(sin(ident("angle"))), avg(cos(ident("angle")))];
+        let mut all = Vec::new();
+        for batch in rows.aggregate(vec![ident("workload")], means)?.collect().await.context("cannot read the trace")? {
+            let workload = text_column(&batch, 0)?;
+            let (sine, cosine) =
+                (batch.column(1).as_primitive::<Float64Type>(), batch.column(2).as_primitive::<Float64Type>());
+            let is_valid = |row: &usize| workload.is_valid(*row) && sine.is_valid(*row) && cosine.is_valid(*row);
+            let of = |row: usize| (workload.value(row).to_owned(), sine.value(row), cosine.value(row));
+            all.extend((0..batch.num_rows()).filter(is_valid).map(of));
+        }
+        Ok(Grid::of(step_s, all.into_iter()))
     }
 
     /// The rows in a range, by instant, then workload, then their line where they were text, then all else, so that
