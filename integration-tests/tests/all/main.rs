@@ -10,6 +10,7 @@ mod governor;
 mod input_faults;
 mod models;
 mod outcomes;
+mod reading;
 mod rules;
 mod scenario;
 mod services;
