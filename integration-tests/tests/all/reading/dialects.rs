@@ -41,7 +41,9 @@ fn encodings_are_found() {
     assert_plain(&read(utf16(u16::to_le_bytes), MAPPING), "UTF-16, little end first");
     assert_plain(&read(utf16(u16::to_be_bytes), MAPPING), "UTF-16, big end first");
     let latin: Vec<u8> = text.chars().map(|c| u8::try_from(u32::from(c)).expect("it is Latin-1")).collect();
-    assert_plain(&read(latin, MAPPING), "Latin-1");
+    let read = read(latin, MAPPING);
+    assert_plain(&read, "Latin-1");
+    assert!(read.note("Windows-1252").contains("20 lines"));
 }
 
 #[test]

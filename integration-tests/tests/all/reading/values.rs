@@ -84,6 +84,12 @@ fn differences_below_zero_are_numbers_that_the_stages_judge() {
 }
 
 #[test]
+fn whole_percents_divide_to_shares() {
+    let text = lines("ts,vm,pct,cores", 20, |i| format!("{},a,{},4", START_S + 60 * i, 50 + i));
+    assert_eq!(read(text, "entity=vm,time=ts,cpu=pct / 100 * cores").cpu()[0].2, 2.0);
+}
+
+#[test]
 fn a_column_of_words_is_no_kpi() {
     let text = lines("ts,vm,size", 20, |i| format!("{},a,{}", START_S + 60 * i, if i == 3 { "2" } else { "small" }));
     let why = refused(text, "entity=vm,time=ts,cpu=size");

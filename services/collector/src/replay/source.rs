@@ -79,7 +79,7 @@ impl Source {
 
     /// What the account has to say of the files.
     pub(super) fn notes(&self) -> &[String] {
-        self.converted.as_ref().map_or(&[], |converted| &converted.notes)
+        self.converted.as_ref().map_or(&[], |converted| converted.notes.as_slice())
     }
 
     /// Its mapping: the one that was found, or the one for these columns.

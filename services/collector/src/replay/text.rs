@@ -128,7 +128,7 @@ impl TextFiles {
         let is_melted = mapping.text.layout == Layout::Columns;
         let mut lines_short = 0u64;
         let mut first_short = None;
-        self.walk(stop, |line| {
+        let not_utf8 = self.walk(stop, |line| {
             for (column, survey) in surveys.iter_mut().enumerate().filter(|(column, _)| is_melted || is_kept[*column]) {
                 let text = line.text(column);
                 survey.take(&text, roles[column].is_instant.then_some(&instants), || line.found(&text));
@@ -148,6 +148,9 @@ impl TextFiles {
                  with {first})",
                 columns.len()
             ));
+        }
+        if not_utf8 > 0 {
+            notes.push(format!("{not_utf8} lines are not UTF-8 and are read as Windows-1252"));
         }
         notes.extend(table.kept.iter().map(|(_, column)| column).chain(&table.value).flat_map(Column::notes));
         if instants.takes_for_utc() {
@@ -174,9 +177,9 @@ impl TextFiles {
         headerless.then(note)
     }
 
-    /// Goes through all lines of values.
-    fn walk(&self, stop: &CancellationToken, mut take: impl FnMut(&Line<'_>) -> Result<()>) -> Result<()> {
-        let mut nth = 0;
+    /// Goes through all lines of values; gives how many of them are not UTF-8.
+    fn walk(&self, stop: &CancellationToken, mut take: impl FnMut(&Line<'_>) -> Result<()>) -> Result<u64> {
+        let (mut nth, mut not_utf8) = (0u64, 0u64);
         for (path, dialect) in self.paths.iter().zip(&self.dialects) {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             let stem = name.split('.').next().unwrap_or_default();
@@ -197,7 +200,8 @@ impl TextFiles {
                     continue;
                 }
                 nth += 1;
-                if nth % STOP_LINES == 0 {
+                not_utf8 += u64::from(std::str::from_utf8(fields.as_slice()).is_err());
+                if nth.is_multiple_of(STOP_LINES) {
                     ensure!(!stop.is_cancelled(), "the trace was not read to its end");
                 }
                 let line = fields.position().map_or(nth, csv::Position::line);
@@ -207,7 +211,7 @@ impl TextFiles {
                 take(&Line { fields: &fields, nth, shown_file, line, stem, places: &places })?;
             }
         }
-        Ok(())
+        Ok(not_utf8)
     }
 }
 

@@ -154,8 +154,9 @@ fn names_of(header: &ByteRecord) -> Vec<String> {
     for (place, field) in header.iter().enumerate() {
         let name = text_of(field).into_owned();
         let name = if name.is_empty() { format!("column_{}", place + 1) } else { name };
-        let unique = (1..).map(|nth| if nth == 1 { name.clone() } else { format!("{name}_{nth}") });
-        names.extend(unique.into_iter().find(|name| !names.contains(name)));
+        let mut unique = (1..).map(|nth| if nth == 1 { name.clone() } else { format!("{name}_{nth}") });
+        let unique = unique.find(|name| !names.contains(name));
+        names.extend(unique);
     }
     names
 }

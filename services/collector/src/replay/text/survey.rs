@@ -197,7 +197,9 @@ impl ColumnSurvey {
                 return Ok(ColumnType::Instant);
             }
         }
-        if self.filled > 0 && self.whole == self.filled {
+        // What is computed with is real, since whole numbers divide to whole ones: 50 / 100 would be 0.
+        let is_whole = self.filled > 0 && self.whole == self.filled;
+        if is_whole && (role.is_name || !role.is_number) {
             return Ok(ColumnType::Whole);
         }
         let sign = self.sign(name, role, of_file, &mapping.text)?;
@@ -291,7 +293,7 @@ mod tests {
     fn types_follow_from_all_values_and_from_what_they_are_for() {
         let number = "entity=vm,time=t,cpu=x / 100.0";
         let typed = |values: &[&str], mapping: &str| surveyed(values, mapping).unwrap();
-        assert_eq!(typed(&["1", "", "2", "NaN"], number), ColumnType::Whole);
+        assert_eq!(typed(&["1", "", "2", "NaN"], number), ColumnType::Real(Sign::Point), "50 / 100 is no 0");
         assert_eq!(typed(&["1", "2.5"], number), ColumnType::Real(Sign::Point));
         assert_eq!(typed(&["1,5", "1.234,5"], number), ColumnType::Real(Sign::Comma));
         assert_eq!(typed(&["381m", "1", "what"], number), ColumnType::Real(Sign::Point));
