@@ -92,7 +92,7 @@ fn run(
     } else if !replay.all(config, &runtime, observe)? {
         return Ok(());
     }
-    let report = replay.progress.report(replay.plan.trace.notes());
+    let report = replay.progress.report(&replay.plan.trace);
     tracing::info!(
         source = replay.retry.id(),
         rows_read = report.rows_read,

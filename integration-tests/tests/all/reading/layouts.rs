@@ -15,6 +15,15 @@ fn rows_of_one_metric_each_become_one_sample() {
     assert_eq!(counts(&read.cpu()), BTreeMap::from([("db-0", 20), ("db-1", 20)]));
     assert_eq!(read.values(MEMORY_BYTES).len(), 40);
     assert_eq!((read.report.samples_written, read.report.rows_joined, read.dropped("no_kpis")), (40, 40, 40));
+    assert_eq!(read.report.notes, Vec::<String>::new(), "nothing was left out");
+}
+
+#[test]
+fn a_kpi_that_no_row_has_is_told() {
+    let text = lines("name,host,time,value", 20, |i| format!("cpu_cores,db-1,{},1.25", START_S + 60 * i));
+    let mapping = "entity=host,time=time,cpu=case when name = 'cpu_cores' then value end,\
+                   memory=case when name = 'mem_byte' then value end";
+    assert!(read(text, mapping).note("memory_bytes").contains("no row has a value"));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::join::Outcome;
 use super::mapping::Mapping;
 use super::rows::DropReason;
 use super::source::files_of;
-use super::trace::Range;
+use super::trace::{Range, Trace};
 use crate::event::ReplayReport;
 use anyhow::{Context as _, Result, bail};
 use bitcode::{Decode, Encode};
@@ -42,6 +42,8 @@ pub(crate) struct Progress {
     samples_written: u64,
     rows_joined: u64,
     rows_differing: u64,
+    /// Values of each KPI, in the order of the trace's.
+    values: Vec<u64>,
     dropped: [u64; DropReason::ALL.len()],
     first_sample_ms: Option<i64>,
     last_sample_ms: Option<i64>,
@@ -106,7 +108,9 @@ impl Progress {
     /// Takes note of what became of some rows.
     pub(crate) fn took(&mut self, outcome: &Outcome) {
         let at_ms = outcome.at_ms;
-        if outcome.sample.is_some() {
+        if let Some(sample) = &outcome.sample {
+            self.values.resize(sample.kpis.len(), 0);
+            self.values.iter_mut().zip(&sample.kpis).for_each(|(n, kpi)| *n += u64::from(kpi.value.is_some()));
             self.samples_written += 1;
             self.first_sample_ms.get_or_insert(at_ms);
             self.last_sample_ms = Some(at_ms);
@@ -130,15 +134,19 @@ impl Progress {
         counts.map(|((now, then), reason)| (reason.code(), now - then)).filter(|(_, n)| *n > 0)
     }
 
-    /// What became of the trace so far; `notes` is what there is to say of its files.
-    pub(crate) fn report(&self, notes: &[String]) -> ReplayReport {
+    /// What became of the trace so far.
+    pub(crate) fn report(&self, trace: &Trace) -> ReplayReport {
+        let empty = trace.kpis().zip(&self.values).filter(|(_, values)| **values == 0);
+        let empty = empty.map(|(kpi, _)| {
+            format!("{}: no row has a value of it, so look at its column or expression in the mapping", kpi.name)
+        });
         let reasons = DropReason::ALL.iter().zip(self.dropped).filter(|(_, n)| *n > 0);
         ReplayReport {
             rows_read: self.samples_written + self.rows_joined + self.dropped.iter().sum::<u64>(),
             samples_written: self.samples_written,
             rows_joined: self.rows_joined,
             rows_differing: self.rows_differing,
-            notes: notes.to_vec(),
+            notes: trace.notes().iter().cloned().chain(empty).collect(),
             rows_dropped: reasons.map(|(reason, n)| (reason.code(), n)).collect(),
             first_at: self.first_sample_ms.map(EventTime::from_ms),
             last_at: self.last_sample_ms.map(EventTime::from_ms),

@@ -60,6 +60,6 @@ pub fn read_samples(
                 break;
             }
         }
-        Ok(progress.report(plan.trace.notes()))
+        Ok(progress.report(&plan.trace))
     })
 }

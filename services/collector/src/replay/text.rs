@@ -12,7 +12,7 @@ use columns::Column;
 use csv::ByteRecord;
 use dialect::Dialect;
 use instant::InstantReader;
-use open::text_of;
+use open::{Lines, text_of};
 use parquet::arrow::ArrowWriter;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -185,14 +185,16 @@ impl TextFiles {
             let stem = name.split('.').next().unwrap_or_default();
             let place = |column: &String| dialect.columns.iter().position(|own| own == column).unwrap_or(usize::MAX);
             let places: Vec<usize> = self.own_columns().iter().map(place).collect();
-            let mut reader = dialect::records(open::open(path)?, dialect.separator);
+            let mut reader = dialect::records(Lines::of(open::open(path)?), dialect.separator);
             let mut fields = ByteRecord::new();
             let mut skipped = 0;
             loop {
+                reader.get_mut().begin();
                 let more = reader.read_byte_record(&mut fields);
-                if !more
-                    .with_context(|| format!("[collector.replay] file = \"{}\": it is broken off", path.display()))?
-                {
+                let after = reader.position().line();
+                if !more.with_context(|| {
+                    format!("[collector.replay] file = \"{}\" cannot be read after line {after}", path.display())
+                })? {
                     break;
                 }
                 if skipped < dialect.skipped {

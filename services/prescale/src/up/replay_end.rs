@@ -74,7 +74,8 @@ fn of_rows(report: &ReplayReport) -> String {
     if report.rows_differing > 0 {
         text += &format!(
             "{} rows held other values than a row before of the same workload and instant, which was used: if two \
-             monitoring servers wrote them, filter one; if they are parts of the workload, add them up first\n",
+             monitoring servers wrote them, filter one; if they are parts of the workload, add them up first; if they \
+             are other KPIs, map each, as in cpu=case when name = 'cpu_cores' then value end\n",
             report.rows_differing
         );
     }

@@ -78,6 +78,39 @@ fn head_of(mut from: impl Read + 'static) -> Result<(Vec<u8>, Box<dyn Read>)> {
     Ok((head, Box::new(BufReader::with_capacity(READ_BYTES, all))))
 }
 
+/// A text of which a line can only be so long: a quote that is never closed would take the rest of the file into memory.
+pub(super) struct Lines {
+    text: Box<dyn Read>,
+    /// Bytes that the line may still take.
+    left: usize,
+}
+
+const LINE_BYTES_MAX: usize = 16 << 20;
+
+impl Lines {
+    /// Of a text.
+    pub(super) fn of(text: Box<dyn Read>) -> Self {
+        Self { text, left: LINE_BYTES_MAX }
+    }
+
+    /// The next line begins.
+    pub(super) fn begin(&mut self) {
+        self.left = LINE_BYTES_MAX;
+    }
+}
+
+impl Read for Lines {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 {
+            return Err(io::Error::other("the line has more than 16 MiB, so a quote is not closed there"));
+        }
+        let most = into.len().min(self.left);
+        let read = self.text.read(&mut into[..most])?;
+        self.left -= read;
+        Ok(read)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
     LittleEndian,
@@ -195,6 +228,17 @@ mod tests {
         let long = format!("{}😀{TEXT}", "x".repeat(2047));
         assert_eq!(read(&utf16(&long, u16::to_le_bytes)).unwrap(), long, "a character that two reads share");
         assert_eq!(text_of(b"gr\xf6\xdfe \x80"), "größe €");
+    }
+
+    #[test]
+    fn a_line_that_never_ends_takes_no_more_memory() {
+        let mut lines = Lines::of(Box::new(io::repeat(b'x')));
+        for _ in 0..3 {
+            lines.begin();
+            assert_eq!(lines.read(&mut [0; 1000]).unwrap(), 1000);
+        }
+        let read = io::copy(&mut lines, &mut io::sink()).unwrap_err();
+        assert!(read.to_string().contains("a quote is not closed"));
     }
 
     #[test]
