@@ -103,6 +103,8 @@ pub(super) struct ColumnSurvey {
     /// Numbers, if the decimal sign is a point, and if it is a comma.
     point: u64,
     comma: u64,
+    /// Those of either.
+    numbers: u64,
     /// The first number that must have a decimal point, must have a comma, and may be either.
     with_point: Option<Found>,
     with_comma: Option<Found>,
@@ -129,6 +131,7 @@ impl ColumnSurvey {
         self.point += u64::from(point);
         self.comma += u64::from(comma);
         if point || comma {
+            self.numbers += 1;
             let first = match number::evidence(text) {
                 Evidence::None => None,
                 Evidence::Ambiguous => Some(&mut self.ambiguous),
@@ -159,6 +162,7 @@ impl ColumnSurvey {
             whole: self.whole + other.whole,
             point: self.point + other.point,
             comma: self.comma + other.comma,
+            numbers: self.numbers + other.numbers,
             with_point: self.with_point.or(other.with_point),
             with_comma: self.with_comma.or(other.with_comma),
             ambiguous: self.ambiguous.or(other.ambiguous),
@@ -214,7 +218,7 @@ impl ColumnSurvey {
             Decimal::Comma => return Ok(Sign::Comma),
             Decimal::Auto => {}
         }
-        let matters = role.is_number && !role.is_name && 2 * self.point.max(self.comma) > self.filled;
+        let matters = role.is_number && !role.is_name && 2 * self.numbers > self.filled;
         if let (Some(point), Some(comma), true) = (&self.with_point, &self.with_comma, matters) {
             bail!(
                 "column {name:?} has decimal points ({point}) and decimal commas ({comma}): set [collector.replay.mapping.\
@@ -307,7 +311,7 @@ mod tests {
         assert_eq!(typed(&["7", "8"], "entity='vm-' || x,time=t,cpu=c"), ColumnType::Whole);
         let instant = "entity=vm,time=x,cpu=c";
         assert_eq!(typed(&["2024-03-04T00:00:00Z", "2024-03-04 01:00"], instant), ColumnType::Instant);
-        assert_eq!(typed(&["1561012200", "soon"], instant), ColumnType::Real(Sign::Point));
+        assert_eq!(typed(&["1561012200", "1561012260", "soon"], instant), ColumnType::Real(Sign::Point));
     }
 
     #[test]
