@@ -92,6 +92,9 @@ const MISSING: [&str; 16] = [
 
 /// Whether a field says that there is no value, in a word.
 pub(super) fn is_missing(text: &str) -> bool {
+    if text.starts_with(|c: char| c.is_ascii_digit()) {
+        return false;
+    }
     let word = text.trim_start_matches(['+', '-']);
     let is = |text: &str| MISSING.iter().any(|missing| missing.eq_ignore_ascii_case(text));
     is(text) || is(word)

@@ -123,11 +123,12 @@ impl ColumnSurvey {
             return;
         }
         self.filled += 1;
-        if let Ok(whole) = text.parse::<i64>() {
-            // `007` and `+7` are the same number and not the same name.
-            self.whole += u64::from(whole.to_string() == text);
-        }
-        let [point, comma] = [Sign::Point, Sign::Comma].map(|sign| number::parse(text, sign).is_some());
+        // `007` and `+7` are the same number as `7` and not the same name.
+        let is_as_written = text == "0" || !text.strip_prefix('-').unwrap_or(text).starts_with(['0', '+']);
+        self.whole += u64::from(is_as_written && text.parse::<i64>().is_ok());
+        let point = number::parse(text, Sign::Point).is_some();
+        let has_sign = text.contains([',', '.']);
+        let comma = if has_sign { number::parse(text, Sign::Comma).is_some() } else { point };
         self.point += u64::from(point);
         self.comma += u64::from(comma);
         if point || comma {
