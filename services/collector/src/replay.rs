@@ -230,7 +230,7 @@ impl Replay<'_> {
             let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(rows.len());
             skip -= skipped as u64;
             for row in skipped..rows.len() {
-                let done = joiner.take(rows.at_ms(row), rows.sample(row));
+                let done = joiner.take(rows.at_ms(row), rows.sample(row), rows.place(row));
                 if let Some(done) = done
                     && !self.take(done, &mut pace, config, observe)?
                 {

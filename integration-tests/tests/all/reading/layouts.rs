@@ -15,7 +15,8 @@ fn rows_of_one_metric_each_become_one_sample() {
     assert_eq!(counts(&read.cpu()), BTreeMap::from([("db-0", 20), ("db-1", 20)]));
     assert_eq!(read.values(MEMORY_BYTES).len(), 40);
     assert_eq!((read.report.samples_written, read.report.rows_joined, read.dropped("no_kpis")), (40, 40, 40));
-    assert_eq!(read.report.notes, Vec::<String>::new(), "nothing was left out");
+    let note = "40 rows no_kpis: the first is line 4, none of the KPIs of the mapping has a value there";
+    assert_eq!(read.report.notes, [note], "and nothing else was left out");
 }
 
 #[test]

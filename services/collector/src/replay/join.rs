@@ -15,13 +15,22 @@ pub(crate) struct Outcome {
     pub joined: u64,
     /// Rows that make no sample, by reason.
     pub dropped: [u64; DropReason::ALL.len()],
+    /// Places of the first of them, by reason, where rows were lines of text.
+    pub dropped_at: [Option<i64>; DropReason::ALL.len()],
     /// Rows that held another value for a KPI that the sample had.
     pub differing: u64,
 }
 
 impl Outcome {
     fn new(at_ms: i64) -> Self {
-        Self { at_ms, sample: None, joined: 0, dropped: [0; DropReason::ALL.len()], differing: 0 }
+        Self {
+            at_ms,
+            sample: None,
+            joined: 0,
+            dropped: [0; DropReason::ALL.len()],
+            dropped_at: [None; DropReason::ALL.len()],
+            differing: 0,
+        }
     }
 
     /// Rows in it.
@@ -37,13 +46,16 @@ impl Outcome {
         self.at_ms == at_ms && same_workload
     }
 
-    fn take(&mut self, row: Result<Sample, DropReason>) {
+    fn drop_row(&mut self, reason: DropReason, place: Option<i64>) {
+        self.dropped[reason as usize] += 1;
+        let first = &mut self.dropped_at[reason as usize];
+        *first = first.or(place);
+    }
+
+    fn take(&mut self, row: Result<Sample, DropReason>, place: Option<i64>) {
         let row = match row {
             Ok(row) => row,
-            Err(reason) => {
-                self.dropped[reason as usize] += 1;
-                return;
-            }
+            Err(reason) => return self.drop_row(reason, place),
         };
         let Some(sample) = &mut self.sample else {
             self.sample = Some(row);
@@ -67,7 +79,7 @@ impl Outcome {
         if adds {
             self.joined += 1;
         } else {
-            self.dropped[DropReason::Doubled as usize] += 1;
+            self.drop_row(DropReason::Doubled, place);
         }
     }
 }
@@ -79,10 +91,11 @@ pub(crate) struct Joiner {
 }
 
 impl Joiner {
-    /// Takes the next row; gives what came before, where this row does not belong to it.
-    pub(crate) fn take(&mut self, at_ms: i64, row: Result<Sample, DropReason>) -> Option<Outcome> {
+    /// Takes the next row, which was at a place of the text if it was text; gives what came before, where this row does
+    /// not belong to it.
+    pub(crate) fn take(&mut self, at_ms: i64, row: Result<Sample, DropReason>, place: Option<i64>) -> Option<Outcome> {
         let done = self.open.take_if(|open| !open.is_of(at_ms, &row));
-        self.open.get_or_insert_with(|| Outcome::new(at_ms)).take(row);
+        self.open.get_or_insert_with(|| Outcome::new(at_ms)).take(row, place);
         done
     }
 
@@ -122,7 +135,8 @@ mod tests {
 
     fn joined(rows: Vec<(i64, Result<Sample, DropReason>)>) -> Vec<Outcome> {
         let mut joiner = Joiner::default();
-        let mut outcomes: Vec<Outcome> = rows.into_iter().filter_map(|(at, row)| joiner.take(at, row)).collect();
+        let mut outcomes: Vec<Outcome> =
+            rows.into_iter().zip(2..).filter_map(|((at, row), place)| joiner.take(at, row, Some(place))).collect();
         outcomes.extend(joiner.finish());
         outcomes
     }
@@ -144,6 +158,7 @@ mod tests {
         assert_eq!(outcomes[0].sample, Some(row("a", 0, [Some(1.0), Some(2.0)])));
         assert_eq!((outcomes[0].rows(), outcomes[0].joined, outcomes[0].differing), (6, 1, 1));
         assert_eq!(outcomes[0].dropped[DropReason::Doubled as usize], 2);
+        assert_eq!(outcomes[0].dropped_at[DropReason::Doubled as usize], Some(6), "the first of them");
         assert_eq!((outcomes[1].rows(), outcomes[2].rows()), (1, 1));
     }
 

@@ -45,6 +45,8 @@ pub(crate) struct Progress {
     /// Values of each KPI, in the order of the trace's.
     values: Vec<u64>,
     dropped: [u64; DropReason::ALL.len()],
+    /// Places of the first of them, by reason, where rows were lines of text.
+    dropped_at: [Option<i64>; DropReason::ALL.len()],
     first_sample_ms: Option<i64>,
     last_sample_ms: Option<i64>,
     /// Whether the end was reached.
@@ -118,6 +120,7 @@ impl Progress {
         self.rows_joined += outcome.joined;
         self.rows_differing += outcome.differing;
         self.dropped.iter_mut().zip(outcome.dropped).for_each(|(all, new)| *all += new);
+        self.dropped_at.iter_mut().zip(outcome.dropped_at).for_each(|(first, new)| *first = first.or(new));
         self.rows_done += outcome.rows();
         let same = self.last_row_ms.replace(at_ms) == Some(at_ms);
         self.rows_at_last = if same { self.rows_at_last + outcome.rows() } else { outcome.rows() };
@@ -140,13 +143,16 @@ impl Progress {
         let empty = empty.map(|(kpi, _)| {
             format!("{}: no row has a value of it, so look at its column or expression in the mapping", kpi.name)
         });
+        let dropped = DropReason::ALL.iter().zip(self.dropped_at).zip(self.dropped).filter_map(|((reason, at), n)| {
+            Some(format!("{n} rows {}: the first is {}, {}", reason.code(), trace.place(at?), reason.meaning()))
+        });
         let reasons = DropReason::ALL.iter().zip(self.dropped).filter(|(_, n)| *n > 0);
         ReplayReport {
             rows_read: self.samples_written + self.rows_joined + self.dropped.iter().sum::<u64>(),
             samples_written: self.samples_written,
             rows_joined: self.rows_joined,
             rows_differing: self.rows_differing,
-            notes: trace.notes().iter().cloned().chain(empty).collect(),
+            notes: trace.notes().iter().cloned().chain(empty).chain(dropped).collect(),
             rows_dropped: reasons.map(|(reason, n)| (reason.code(), n)).collect(),
             first_at: self.first_sample_ms.map(EventTime::from_ms),
             last_at: self.last_sample_ms.map(EventTime::from_ms),

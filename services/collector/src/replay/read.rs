@@ -50,7 +50,8 @@ pub fn read_samples(
             match batch {
                 Some(batch) => {
                     let rows = maker.rows(&batch)?;
-                    outcomes.extend((0..rows.len()).filter_map(|row| joiner.take(rows.at_ms(row), rows.sample(row))));
+                    let mut take = |row| joiner.take(rows.at_ms(row), rows.sample(row), rows.place(row));
+                    outcomes.extend((0..rows.len()).filter_map(&mut take));
                 }
                 None => outcomes.extend(joiner.finish()),
             }

@@ -36,6 +36,18 @@ impl DropReason {
     pub(crate) const ALL: [Self; 6] =
         [Self::NoInstant, Self::InstantOutOfRange, Self::NoWorkload, Self::BadWorkload, Self::NoKpis, Self::Doubled];
 
+    /// What is so at a row, and what to look at.
+    pub(crate) const fn meaning(self) -> &'static str {
+        match self {
+            Self::NoInstant => "it has no instant that can be read",
+            Self::InstantOutOfRange => "its instant is before 1970 or after 9999, so look at its unit",
+            Self::NoWorkload => "the workload's column or expression has no value there",
+            Self::BadWorkload => "the workload's name has more than 253 bytes or a control character",
+            Self::NoKpis => "none of the KPIs of the mapping has a value there",
+            Self::Doubled => "a row before it has the same workload, instant and KPIs",
+        }
+    }
+
     /// Short stable name for counting.
     pub(crate) const fn code(self) -> &'static str {
         match self {
@@ -65,6 +77,7 @@ pub(crate) struct Rows<'a> {
     workload: StringArray,
     values: Vec<Float64Array>,
     capacity: Option<[Float64Array; 2]>,
+    places: Option<Int64Array>,
 }
 
 impl SampleMaker {
@@ -87,7 +100,10 @@ impl SampleMaker {
         let values = (FIRST_KPI..after_kpis).map(number).collect::<Result<_>>()?;
         let capacity = if self.has_capacity { Some([number(after_kpis)?, number(after_kpis + 1)?]) } else { None };
         let at = batch.column(AT).as_primitive_opt::<Int64Type>().context("the instants are no whole numbers")?;
-        Ok(Rows { maker: self, at: at.clone(), workload: text_column(batch, WORKLOAD)?.clone(), values, capacity })
+        let after_all = after_kpis + if self.has_capacity { 2 } else { 0 };
+        let places = batch.columns().get(after_all).and_then(|places| places.as_primitive_opt::<Int64Type>().cloned());
+        let workload = text_column(batch, WORKLOAD)?.clone();
+        Ok(Rows { maker: self, at: at.clone(), workload, values, capacity, places })
     }
 }
 
@@ -100,6 +116,11 @@ impl Rows<'_> {
     /// Instant of a row, in milliseconds.
     pub(crate) fn at_ms(&self, row: usize) -> i64 {
         self.at.value(row)
+    }
+
+    /// Where a row was in the text, if it was text.
+    pub(crate) fn place(&self, row: usize) -> Option<i64> {
+        self.places.as_ref().filter(|places| places.is_valid(row)).map(|places| places.value(row))
     }
 
     /// The row as a sample. A value that is null or no finite number is missing. There is a

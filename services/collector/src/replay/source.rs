@@ -82,6 +82,11 @@ impl Source {
         self.converted.as_ref().map_or(&[], |converted| converted.notes.as_slice())
     }
 
+    /// In words, a place in the text.
+    pub(super) fn place(&self, place: i64) -> String {
+        self.converted.as_ref().map_or_else(String::new, |converted| converted.place(place))
+    }
+
     /// Its mapping: the one that was found, or the one for these columns.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ pub(super) use open::is_parquet;
 
 /// The column with the name of each line's file, up to its first point.
 pub(super) const FILE: &str = "file";
-/// The column with the number of each line, through all files.
+/// The column with the place of each line: the number of its file, then that of the line in it.
 pub(super) const LINE: &str = "_line";
 /// The columns that those of workloads become.
 const NAME: &str = "column";
@@ -53,13 +53,29 @@ pub(super) struct Converted {
     pub(super) file: NamedTempFile,
     /// What the account has to say of the files.
     pub(super) notes: Vec<String>,
+    /// The files' names.
+    names: Vec<String>,
+}
+
+/// Lines of a file that places can tell apart.
+const FILE_LINES: i64 = 1 << 40;
+
+impl Converted {
+    /// A place in words.
+    pub(super) fn place(&self, place: i64) -> String {
+        let (file, line) = (usize::try_from(place / FILE_LINES), place % FILE_LINES);
+        match file.ok().and_then(|file| self.names.get(file)).filter(|_| self.names.len() > 1) {
+            Some(name) => format!("{name} line {line}"),
+            None => format!("line {line}"),
+        }
+    }
 }
 
 /// A line of values.
 struct Line<'a> {
     fields: &'a ByteRecord,
-    /// Its number through all files.
-    nth: u64,
+    /// Its file's number.
+    file: usize,
     /// Its file's name where there are several, and its number in it.
     shown_file: Option<&'a str>,
     line: u64,
@@ -160,7 +176,9 @@ impl TextFiles {
                 instants.without_zone
             ));
         }
-        Ok(Converted { file, notes })
+        let name =
+            |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        Ok(Converted { file, notes, names: self.paths.iter().map(name).collect() })
     }
 
     fn headerless_note(&self) -> Option<String> {
@@ -180,7 +198,7 @@ impl TextFiles {
     /// Goes through all lines of values; gives how many of them are not UTF-8.
     fn walk(&self, stop: &CancellationToken, mut take: impl FnMut(&Line<'_>) -> Result<()>) -> Result<u64> {
         let (mut nth, mut not_utf8) = (0u64, 0u64);
-        for (path, dialect) in self.paths.iter().zip(&self.dialects) {
+        for (file, (path, dialect)) in self.paths.iter().zip(&self.dialects).enumerate() {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             let stem = name.split('.').next().unwrap_or_default();
             let place = |column: &String| dialect.columns.iter().position(|own| own == column).unwrap_or(usize::MAX);
@@ -210,7 +228,7 @@ impl TextFiles {
                 check_fields(&fields, dialect, line)
                     .with_context(|| format!("[collector.replay] file = \"{}\"", path.display()))?;
                 let shown_file = (self.paths.len() > 1).then_some(name.as_str());
-                take(&Line { fields: &fields, nth, shown_file, line, stem, places: &places })?;
+                take(&Line { fields: &fields, file, shown_file, line, stem, places: &places })?;
             }
         }
         Ok(not_utf8)
@@ -344,7 +362,7 @@ impl Table {
 
     /// Takes a line: as a row, or as one of each workload's column.
     fn push(&mut self, line: &Line<'_>, instants: &mut InstantReader) {
-        let nth = i64::try_from(line.nth).unwrap_or(i64::MAX);
+        let place = FILE_LINES * line.file as i64 + i64::try_from(line.line).unwrap_or(0).min(FILE_LINES - 1);
         let workload = self.workload.map(|column| line.text(column)).unwrap_or_default();
         let rows = if self.value.is_some() { self.melted.len() } else { 1 };
         for (place, column) in &mut self.kept {
@@ -361,7 +379,7 @@ impl Table {
         }
         for _ in 0..rows {
             self.files.append_value(line.stem);
-            self.line.append_value(nth);
+            self.line.append_value(place);
         }
         self.rows += rows;
     }

@@ -112,6 +112,11 @@ impl Trace {
         self.source.notes()
     }
 
+    /// In words, where a row was in the text.
+    pub(crate) fn place(&self, place: i64) -> String {
+        self.source.place(place)
+    }
+
     /// Its KPIs, in the order of their columns.
     pub(crate) fn kpis(&self) -> impl Iterator<Item = &TraceKpi> {
         self.kpis.iter().map(|(kpi, _)| kpi)
