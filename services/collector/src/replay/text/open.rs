@@ -48,7 +48,7 @@ fn opened(path: &Path) -> Result<Box<dyn Read>> {
     } else if head.starts_with(b"\x28\xb5\x2f\xfd") {
         Box::new(zstd::Decoder::new(packed).context("it cannot be unpacked")?)
     } else {
-        Box::new(packed)
+        packed
     };
     let (head, mut text) = head_of(unpacked)?;
     let mark = |bytes: &[u8]| head.starts_with(bytes).then_some(bytes.len());
