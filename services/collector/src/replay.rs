@@ -219,7 +219,12 @@ impl Replay<'_> {
             "replaying at speed {}",
             config.speed
         );
-        let maker = SampleMaker::new(&self.plan.trace, SourceName::new(self.retry.id())?, self.plan.step_s, self.plan.grid.clone());
+        let maker = SampleMaker::new(
+            &self.plan.trace,
+            SourceName::new(self.retry.id())?,
+            self.plan.step_s,
+            self.plan.grid.clone(),
+        );
         let (mut pace, mut joiner) = (Pace::new(config.speed), Joiner::default());
         loop {
             self.retry.health().idle();
