@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn a_clock_that_is_broken_cannot_fill_memory() {
         let mut lane = Lane::default();
-        let ahead = |i| Place { bin: 1000 + i, watermark_bin: 0, is_ahead: true };
+        let ahead = |i: i64| Place { bin: 1000 + i, watermark_bin: 0, is_ahead: true };
         let verdicts: Vec<_> = (0..6).map(|i| lane.offer(ahead(i), "a")).collect();
         assert_eq!(verdicts[3], Verdict::Accepted);
         assert_eq!(verdicts[4], Verdict::FromTheFuture);
