@@ -9,6 +9,7 @@ mod fleet;
 mod group;
 mod interval;
 mod outcome;
+mod point;
 mod prediction;
 pub(crate) mod sample;
 
@@ -54,6 +55,7 @@ macro_rules! contract {
     };
 }
 
+contract!(point::Point, prescale_domain::point::Point, topics::RAW_POINTS, "Point", |point| &point.workload, at);
 contract!(sample::Sample, prescale_domain::sample::Sample, topics::RAW_KPIS, "Sample", |sample| &sample.workload, at);
 contract!(
     fingerprint::Fingerprint,

@@ -175,16 +175,9 @@ impl<'a> Table<'a> {
         let columns = || self.preset.columns.iter().zip(row);
         let value = |wanted: &Purpose| {
             let (column, cells) = columns().find(|(column, _)| column.purpose == *wanted)?;
-            cells.as_ref()?.get(place, column.add_up).filter(|value| *value > 0.0)
+            cells.as_ref()?.get(place, column.add_up)
         };
-        let (cpu_cores, memory_bytes) = (value(&Purpose::CpuCores)?, value(&Purpose::MemoryBytes)?);
-        let replicas = value(&Purpose::Replicas).unwrap_or(1.0).round().max(1.0);
-        Some(Capacity {
-            replicas: replicas as u32,
-            cpu_cores_per_replica: cpu_cores / replicas,
-            memory_bytes_per_replica: memory_bytes / replicas,
-            instance_type: None,
-        })
+        Capacity::of_totals(value(&Purpose::Replicas), value(&Purpose::CpuCores), value(&Purpose::MemoryBytes))
     }
 }
 
