@@ -86,29 +86,27 @@ impl Source {
         let granted_s = i64::from(settings.lateness_s) + i64::from(point.step_s);
         let ahead_s = i64::from(settings.ahead_s).max(granted_s);
         let standing = self.clock.observe(&point.workload, point.at, ahead_s);
-        let watermark = self.clock.newest().plus_s(-i64::from(settings.lateness_s));
+        let newest = self.clock.newest();
+        let ahead_of = (standing != Standing::Current).then_some(newest);
+        let watermark = newest.plus_s(-i64::from(settings.lateness_s));
         let end = EventTime::of_bin(point.at.bin(point.step_s) + 1, point.step_s);
-        let taken = if end <= watermark {
-            Taken::Late
-        } else {
-            self.take(settings, point, standing != Standing::Current, made)
-        };
-        self.close(settings, &point.source, watermark, made);
+        let taken = if end <= watermark { Taken::Late } else { self.take(settings.carried_s, point, ahead_of, made) };
+        self.close(settings.carried_s, &point.source, watermark, made);
         self.forget_silent();
         taken
     }
 
-    fn take(&mut self, settings: &AssemblySettings, point: &Point, is_ahead: bool, made: &mut Vec<Sample>) -> Taken {
+    fn take(&mut self, carried_s: u32, point: &Point, ahead_of: Option<EventTime>, made: &mut Vec<Sample>) -> Taken {
         let lane = self.lanes.get_or_insert_with(&point.workload, || Lane::new(point.step_s));
         let ends_before = lane.first_end();
         if lane.step_s() != point.step_s {
             // What waits goes out by the grid that it came for.
             while let Some(end) = lane.first_end() {
-                made.extend(lane.close(settings.carried_s, &point.workload, &point.source, end));
+                made.extend(lane.close(carried_s, &point.workload, &point.source, end));
             }
             lane.change_step(point.step_s);
         }
-        let taken = lane.take(point, is_ahead);
+        let taken = lane.take(point, ahead_of);
         let ends_now = lane.first_end();
         self.wait(&point.workload, ends_before, ends_now);
         taken
@@ -127,18 +125,12 @@ impl Source {
         }
     }
 
-    fn close(
-        &mut self,
-        settings: &AssemblySettings,
-        source: &SourceName,
-        watermark: EventTime,
-        made: &mut Vec<Sample>,
-    ) {
+    fn close(&mut self, carried_s: u32, source: &SourceName, watermark: EventTime, made: &mut Vec<Sample>) {
         while self.waiting.first().is_some_and(|(end, _)| *end <= watermark)
             && let Some((end, workload)) = self.waiting.pop_first()
         {
             let Some(lane) = self.lanes.get_mut(&workload) else { continue };
-            made.extend(lane.close(settings.carried_s, &workload, source, end));
+            made.extend(lane.close(carried_s, &workload, source, end));
             let next = lane.first_end();
             self.wait(&workload, None, next);
         }

@@ -73,13 +73,14 @@ impl Lane {
         self.closed_until.unwrap_or(EventTime::from_ms(i64::MIN))
     }
 
-    /// Takes a point. What its KPI is, and what runs the workload, is as its newest points say.
-    pub(super) fn take(&mut self, point: &Point, is_ahead: bool) -> Taken {
+    /// Takes a point, which may be far ahead of its source's clock. What its KPI is, and what runs the workload, is as the
+    /// last points say.
+    pub(super) fn take(&mut self, point: &Point, ahead_of: Option<EventTime>) -> Taken {
         if point.at < self.closed_until() {
             return Taken::Late;
         }
         let series = self.column(point).series.entry(Arc::clone(&point.series)).or_insert_with(Series::new);
-        if is_ahead && series.is_full_ahead() {
+        if ahead_of.is_some_and(|newest| series.is_full_ahead_of(newest)) {
             return Taken::FromTheFuture;
         }
         if !series.hold(point.at, point.value, point.is_total) {

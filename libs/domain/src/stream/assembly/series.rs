@@ -50,9 +50,9 @@ impl Series {
         }
     }
 
-    /// Whether so many points wait that no more are held that are ahead.
-    pub(super) fn is_full_ahead(&self) -> bool {
-        self.held.len() >= HELD_AHEAD_MAX
+    /// Whether so many points behind an instant wait that no more are held.
+    pub(super) fn is_full_ahead_of(&self, newest: EventTime) -> bool {
+        self.held.len() - self.held.partition_point(|(at, _)| *at <= newest) >= HELD_AHEAD_MAX
     }
 
     /// Instant of the first point that waits.
