@@ -88,7 +88,10 @@ pub static SERVICES: [ServiceEntry; 11] = [
     ServiceEntry {
         name: "assembler",
         section: section::of!(assembler, |s| s.assembler.settings().map(drop)),
-        stages: |s| if s.assembler.enabled { vec![prescale_assembler::STAGE] } else { Vec::new() },
+        stages: |s| {
+            let is_on = s.assembler.enabled || s.collector.remote_write.is_enabled();
+            if is_on { vec![prescale_assembler::STAGE] } else { Vec::new() }
+        },
         factories: |s| Ok(vec![prescale_assembler::factory(&s.assembler)?]),
         uses: nothing_else,
         run: |l| prescale_assembler::run(&l.settings.assembler, l.context, l.bus(), l.stop),
