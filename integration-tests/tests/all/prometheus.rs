@@ -1,4 +1,4 @@
-//! A real Prometheus: its history, read through the whole pipeline, over a stop and while it is away; and what it pushes.
+//! A real Prometheus: its history through the whole pipeline, over a stop and while it is away; and what it pushes.
 
 use bus_tests::conformance::fixture::until;
 use integration_tests::pipeline::{Pipeline, said};

@@ -90,6 +90,8 @@ fn run(launch: &Launch<'_>) -> Result<()> {
     let mut writer = Writer { log, number: number_of(stored)?, retry };
     scope(|threads| {
         let stop = &stop;
+        // Also when this thread panics.
+        let ends = stop.clone().drop_guard();
         let serving = move || {
             let served = serve(listener, tls, receiver, stop);
             stop.cancel();
@@ -101,7 +103,7 @@ fn run(launch: &Launch<'_>) -> Result<()> {
         tracing::info!(source = writer.retry.id(), "receiving at {url}");
         (launch.observe)(Event::RemoteWriteListens { url });
         let written = writer.write_all(queue);
-        stop.cancel();
+        drop(ends);
         let served = serving.join().unwrap_or_else(|_| Err(anyhow!("the receiver of remote write panicked")));
         written.and(served)
     })
