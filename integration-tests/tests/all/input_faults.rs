@@ -124,17 +124,35 @@ fn record_of(stream: &str, sample: &Sample) -> OutputRecord {
     output_record(&envelope, topics::RAW_KPIS, sample).expect("the sample keeps its contract")
 }
 
-/// The samples in an order in which each comes up to the lateness bound after its time.
-fn shuffled(ticks: &[Vec<Sample>], copies: usize) -> Vec<OutputRecord> {
-    let (mut chance, mut placed) = (Chance::seeded(1), Vec::new());
-    for (tick, samples) in ticks.iter().enumerate() {
-        for sample in samples.iter().flat_map(|sample| iter::repeat_n(sample, copies)) {
-            let arrives = tick + chance.among(0..LATENESS_STEPS + 1);
-            placed.push(((arrives, chance.among(0..1 << 20)), record(sample)));
-        }
-    }
+/// The records, each with its tick, in an order in which each comes up to the lateness bound after that.
+fn delayed(records: impl Iterator<Item = (usize, OutputRecord)>) -> Vec<OutputRecord> {
+    let mut chance = Chance::seeded(1);
+    let mut place = |tick| (tick + chance.among(0..LATENESS_STEPS + 1), chance.among(0..1 << 20));
+    let mut placed: Vec<_> = records.map(|(tick, record)| (place(tick), record)).collect();
     placed.sort_by_key(|(at, _)| *at);
     placed.into_iter().map(|(_, record)| record).collect()
+}
+
+/// The samples, each so many times, in such an order.
+fn shuffled(ticks: &[Vec<Sample>], copies: usize) -> Vec<OutputRecord> {
+    let of_tick = |(tick, samples): (usize, &Vec<Sample>)| {
+        let records = samples.iter().flat_map(|sample| iter::repeat_n(record(sample), copies));
+        records.map(|record| (tick, record)).collect::<Vec<_>>()
+    };
+    delayed(ticks.iter().enumerate().flat_map(of_tick))
+}
+
+/// As an ordinary producer sends them, in such an order: a record for each KPI, and no headers.
+fn in_foreign_parts(ticks: &[Vec<Sample>]) -> Vec<OutputRecord> {
+    let of_sample = |sample: &Sample| {
+        let part = |kpi: &Kpi| record(&Sample { kpis: vec![kpi.clone()], ..sample.clone() });
+        let parts = sample.kpis.iter().map(part);
+        parts.map(|part| OutputRecord { headers: Vec::new(), ..part }).collect::<Vec<_>>()
+    };
+    let of_tick = |(tick, samples): (usize, &Vec<Sample>)| {
+        samples.iter().flat_map(of_sample).map(|part| (tick, part)).collect::<Vec<_>>()
+    };
+    delayed(ticks.iter().enumerate().flat_map(of_tick))
 }
 
 fn in_order(ticks: &[Vec<Sample>]) -> Vec<OutputRecord> {
@@ -152,6 +170,25 @@ fn shuffled_and_repeated_samples_give_the_same_fingerprints() {
     assert_eq!(twice.fingerprinter().repeated_inputs, samples as u64);
     assert_eq!(twice.fingerprinter().followed, samples as u64);
     assert_eq!(twice.fingerprints(), clean.fingerprints());
+}
+
+#[test]
+fn samples_in_parts_without_headers_give_the_same_fingerprints() {
+    let ticks = ticks(20);
+    let clean = Run::over(&in_order(&ticks));
+    let parts = in_foreign_parts(&ticks);
+    let run = Run::over(&parts);
+    run.assert_all_ended();
+    assert_eq!(run.dead_by_reason(), BTreeMap::new());
+    let (read, samples) = (parts.len() as u64, ticks.iter().map(Vec::len).sum::<usize>() as u64);
+    let fingerprinter = run.fingerprinter();
+    assert_eq!((fingerprinter.read, fingerprinter.followed, fingerprinter.repeated_inputs), (read, samples, 0));
+    assert_eq!(fingerprinter.reasons, BTreeMap::from([("merged", read - samples)]));
+    let values = |run: &Run| -> BTreeMap<Vec<u8>, Vec<Option<Vec<u8>>>> {
+        let of = |said: Vec<&Said>| said.into_iter().map(|said| said.value.clone()).collect();
+        run.fingerprints().into_iter().map(|(workload, said)| (workload.to_vec(), of(said))).collect()
+    };
+    assert_eq!(values(&run), values(&clean));
 }
 
 /// A value that no sample has, to find its place among the bytes.
@@ -198,6 +235,8 @@ fn unusable(sample: &Sample) -> Vec<(OutputRecord, &'static str)> {
         let record = record_of(&format!("garbled-{i}"), sample);
         (OutputRecord { value, ..record }, "undecodable")
     });
+    let mut nameless = record(sample);
+    nameless.headers.retain(|header| header.name != "ce_id");
     let impossible = [
         (with_kpi("nan", sample, KpiKind::Gauge, f64::NAN), "undecodable"),
         (with_kpi("infinite", sample, KpiKind::Gauge, f64::NEG_INFINITY), "undecodable"),
@@ -206,7 +245,7 @@ fn unusable(sample: &Sample) -> Vec<(OutputRecord, &'static str)> {
         (with_kpi_twice("twice", sample), "undecodable"),
         (with("ahead", &|s| s.at = sample.at.plus_s(30 * 86_400)), "from_the_future"),
         (with("behind", &|s| s.at = sample.at.plus_s(-3 * 3600)), "late"),
-        (OutputRecord { headers: vec![], ..record(sample) }, "undecodable"),
+        (nameless, "undecodable"),
     ];
     impossible.into_iter().chain(garbled).collect()
 }
@@ -246,7 +285,7 @@ fn a_flood_of_new_workloads_is_accounted_for() {
     run.assert_all_ended();
     assert_eq!((run.fingerprinter().read, run.fingerprinter().rejected), (NEW as u64, 0));
     let named: BTreeSet<_> = run.outputs[topics::PREDICTIONS].iter().map(|said| &said.key).collect();
-    // A workload's first sample waits for earlier ones as long as they may come.
-    let waiting = (0..NEW).filter(|i| i * TICKS / NEW >= TICKS - LATENESS_STEPS).count();
+    // A workload's first sample waits for earlier ones and its parts as long as they may come.
+    let waiting = (0..NEW).filter(|i| i * TICKS / NEW >= TICKS - 1 - LATENESS_STEPS).count();
     assert_eq!(named.len(), NEW - waiting, "each has its forecast");
 }

@@ -39,6 +39,13 @@ pub struct StageOptions {
     pub snapshot_every_records: u64,
 }
 
+impl StageOptions {
+    /// So many records since the last snapshot make the next one due.
+    pub(crate) fn snapshot_due_records(&self) -> u64 {
+        self.snapshot_every_records.max(1)
+    }
+}
+
 /// Where a reader starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadFrom {

@@ -136,6 +136,33 @@ fn parse(mut body: &[u8]) -> Option<(&[u8], &[u8], Head)> {
     body.is_empty().then_some((identity, schema, Head { offset, state_bytes, checksum }))
 }
 
+/// What became of the stored snapshot when a partition was restored.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Loaded<T> {
+    /// There was none.
+    Missing,
+    /// It was put aside.
+    Rejected,
+    /// What was made of it, and its offset.
+    Sound(T, i64),
+}
+
+impl<T> Loaded<T> {
+    pub(crate) fn is_sound(&self) -> bool {
+        matches!(self, Self::Sound(..))
+    }
+
+    /// What was made of the snapshot or else is made by `create`, the offset that it is at, and how many records count as
+    /// applied since the last snapshot: where one was put aside, as many as make the next one due.
+    pub(crate) fn or_create(self, due_records: u64, create: impl FnOnce() -> T) -> (T, i64, u64) {
+        match self {
+            Self::Sound(made, offset) => (made, offset, 0),
+            Self::Missing => (create(), 0, 0),
+            Self::Rejected => (create(), 0, due_records),
+        }
+    }
+}
+
 /// A state that is put together again out of its slices.
 pub(crate) struct Assembly {
     head: Head,

@@ -5,7 +5,8 @@ use metrics::{gauge, histogram};
 use prescale_bus::{
     ConsumedRecord, Header, Outcome, OutputRecord, Reach, Rejection, Stage, StageFactory, StageFailure,
 };
-use prescale_contracts::{Contract, ContractError, Envelope};
+use prescale_contracts::envelope::{Position, is_foreign};
+use prescale_contracts::{Contract, ContractError, Envelope, topics};
 use prescale_domain::workload::WorkloadId;
 use std::sync::Arc;
 use std::time::Instant;
@@ -116,16 +117,47 @@ fn record<C: Contract>(envelope: &Envelope, topic: &str, value: &C, bytes: Vec<u
     }
 }
 
-/// Decodes a record of a contract's topic with its headers.
+/// Where a record lies, if it is one of a producer that sets no CloudEvents headers, on a topic that takes such.
+pub fn foreign_position(record: &ConsumedRecord) -> Option<Position<'_>> {
+    let is_taken = topics::takes_foreign(&record.topic) && is_foreign(record.headers.iter().map(|h| h.name.as_str()));
+    is_taken.then_some(Position { topic: &record.topic, partition: record.partition, offset: record.offset })
+}
+
+/// A record's own id and its trace's: those that its headers say, and of a foreign one what its place gives.
+///
+/// # Errors
+/// When a header is missing or wrong.
+pub fn ids_of(record: &ConsumedRecord) -> Result<(Arc<str>, Arc<str>), ContractError> {
+    if let Some(position) = foreign_position(record) {
+        let id: Arc<str> = position.id().into();
+        return Ok((Arc::clone(&id), id));
+    }
+    let envelope = from_headers(record)?;
+    let trace_id = envelope.trace_id().into();
+    Ok((envelope.id, trace_id))
+}
+
+fn from_headers(record: &ConsumedRecord) -> Result<Envelope, ContractError> {
+    Envelope::from_headers(record.headers.iter().map(|h| (h.name.as_str(), h.value.as_slice())))
+}
+
+fn envelope_of<C: Contract>(record: &ConsumedRecord, value: &C) -> Result<Envelope, ContractError> {
+    match (foreign_position(record), value.foreign_source()) {
+        (Some(position), Some(source)) => Ok(Envelope::foreign(position, source, value.event_type(), value.at())),
+        _ => from_headers(record),
+    }
+}
+
+/// Decodes a record of a contract's topic with its headers. What a foreign record's headers do not say follows from
+/// its value and its place.
 ///
 /// # Errors
 /// When the record has no value, a header is missing or wrong, the bytes cannot be decoded, or the
 /// key is not the workload's id.
 pub fn decode_record<C: Contract>(record: &ConsumedRecord) -> Result<Input<C>, String> {
     let bytes = record.value.as_deref().ok_or("the record has no value: tombstones have no meaning on this topic")?;
-    let envelope = Envelope::from_headers(record.headers.iter().map(|h| (h.name.as_str(), h.value.as_slice())))
-        .map_err(|e| e.to_string())?;
     let value = C::decode(bytes).map_err(|e| e.to_string())?;
+    let envelope = envelope_of(record, &value).map_err(|e| e.to_string())?;
     let workload = value.workload().as_str();
     if record.key.as_deref() != Some(workload.as_bytes()) {
         let key = record.key.as_deref().map(String::from_utf8_lossy);

@@ -1,6 +1,7 @@
 //! What a value needs to be a record of a topic.
 
 use crate::error::ContractError;
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 
@@ -21,6 +22,12 @@ pub trait Contract: Sized {
 
     /// Its instant in event time.
     fn at(&self) -> EventTime;
+
+    /// The stream that a record without CloudEvents headers came from; `None` where the topic takes none without
+    /// ([`crate::topics::takes_foreign`]).
+    fn foreign_source(&self) -> Option<&SourceName> {
+        None
+    }
 
     /// As Avro in Confluent framing, under the topic's newest schema.
     ///

@@ -2,7 +2,8 @@
 //!
 //! Ids are deterministic, so that a consumer can drop a duplicate whoever wrote it and however
 //! often: a root's id is a hash of its source and position there, every other one of the id of the
-//! record that it follows from.
+//! record that it follows from. A foreign record, of a producer that sets no CloudEvents headers, has no id of its own;
+//! it gets one of where it lies.
 
 use crate::error::ContractError;
 use crate::names::shared;
@@ -15,9 +16,34 @@ use std::sync::Arc;
 
 /// CloudEvents version of the headers.
 const SPEC_VERSION: &str = "1.0";
+/// What the names of CloudEvents headers begin with.
+const PREFIX: &str = "ce_";
 const CONTENT_TYPE: &str = "application/avro";
 const SPAN_ID_BYTES: usize = 8;
 const ID_BYTES: usize = 16;
+
+/// Where a foreign record lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position<'a> {
+    /// Topic, as it is named here.
+    pub topic: &'a str,
+    /// Partition.
+    pub partition: u32,
+    /// Offset in it.
+    pub offset: i64,
+}
+
+impl Position<'_> {
+    /// The id of the foreign record that lies there, which is also its trace's.
+    pub fn id(&self) -> String {
+        id_of(&[b"foreign", self.topic.as_bytes(), &self.partition.to_be_bytes(), &self.offset.to_be_bytes()])
+    }
+}
+
+/// Whether headers of these names are those of a foreign record: none is of CloudEvents.
+pub fn is_foreign<'a>(mut names: impl Iterator<Item = &'a str>) -> bool {
+    !names.any(|name| name.starts_with(PREFIX))
+}
 
 /// Who made a record, what it is, and what it follows from.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -52,6 +78,13 @@ impl Envelope {
         ]);
         let trace_parent = trace_parent(&id, &id);
         Self::of(id, producer, event_type, (at, at), trace_parent)
+    }
+
+    /// Of a foreign record of `source` at a position.
+    pub fn foreign(position: Position<'_>, source: &str, event_type: &str, at: EventTime) -> Self {
+        let id = position.id();
+        let trace_parent = trace_parent(&id, &id);
+        Self::of(id, source, event_type, (at, at), trace_parent)
     }
 
     /// Of the record number `ordinal` that `stage` makes of this one for `workload`.
@@ -312,6 +345,31 @@ mod tests {
             headers.iter_mut().find(|(n, _)| *n == name).unwrap().1 = value.into();
             assert!(read(&headers).unwrap_err().to_string().contains(name));
         }
+    }
+
+    #[test]
+    fn a_foreign_record_has_the_id_of_its_place() {
+        let at = EventTime::from_s(60);
+        let position = Position { topic: "raw-kpis", partition: 3, offset: 17 };
+        let of = |position| Envelope::foreign(position, "telegraf", "io.prescale.v1.Sample", at);
+        let foreign = of(position);
+        // Python: h=sha256(); for f in [b"foreign",b"raw-kpis",struct.pack(">I",3),struct.pack(">q",17)]:
+        // h.update(struct.pack(">Q",len(f))+f); h.hexdigest()[:32]
+        assert_eq!(&*foreign.id, "28f9f4f7ab87426edcd2efa03982cfbc");
+        assert_eq!((&*foreign.id, foreign.trace_id()), (&*position.id(), &*position.id()));
+        assert_eq!((&*foreign.source, foreign.time, foreign.as_of), ("/prescale/telegraf", at, at));
+        assert_eq!(read(&foreign.headers()), Ok(foreign.clone()));
+        for other in [Position { topic: "x", ..position }, Position { partition: 4, ..position }] {
+            assert_ne!(of(other).id, foreign.id);
+        }
+        assert_ne!(of(Position { offset: 18, ..position }).id, foreign.id);
+    }
+
+    #[test]
+    fn one_header_of_cloud_events_makes_a_record_one_of_ours() {
+        assert!(is_foreign(std::iter::empty()));
+        assert!(is_foreign(["traceparent", "content-type", "__connect.x"].into_iter()));
+        assert!(!is_foreign(["traceparent", "ce_id"].into_iter()));
     }
 
     #[test]

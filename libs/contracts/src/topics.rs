@@ -68,6 +68,12 @@ pub(crate) fn topic_of_dlq(topic: &str) -> &str {
     topic.strip_suffix(DLQ_SUFFIX).unwrap_or(topic)
 }
 
+/// Whether a topic also takes records of producers that set no CloudEvents headers. Everywhere else a record without
+/// them cannot be used.
+pub fn takes_foreign(topic: &str) -> bool {
+    topic == RAW_KPIS
+}
+
 /// Subject of a topic's values by TopicNameStrategy.
 pub fn subject_of(topic: &str) -> String {
     format!("{topic}-value")
@@ -134,6 +140,13 @@ mod tests {
             assert_eq!(topic.subject.as_deref(), Some(subject_of(&topic.name).as_str()));
         }
         assert_eq!(table.iter().filter(|t| t.retention == Retention::Compact).count(), 2);
+    }
+
+    #[test]
+    fn only_samples_are_taken_without_headers() {
+        let open: Vec<String> =
+            table().into_iter().map(|topic| topic.name).filter(|name| takes_foreign(name)).collect();
+        assert_eq!(open, [RAW_KPIS]);
     }
 
     #[test]

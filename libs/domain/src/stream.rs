@@ -8,10 +8,11 @@
 //! - [`impossible`]: values that cannot be, in samples of which the rest can.
 //! - [`source_clock`]: how far a source has come. One instant far ahead of the others does not
 //!   move the clock (it would make everybody else late): another sample must agree with it.
-//! - [`reassembly`]: one workload's samples in order. A sample that directly follows the last
+//! - [`parts`]: samples that come in several records, and whether one is whole.
+//! - [`reassembly`]: one workload's samples in order. A whole sample that directly follows the last
 //!   one goes out at once; one that leaves a gap waits until the gap is filled or can no longer
-//!   be. A workload's first sample waits until the watermark has passed it, since only then no
-//!   earlier one can come.
+//!   be. One that lacks a part waits until that has come, or until the watermark has passed it, since
+//!   only then no part of it can come; so does a workload's first one, of which nobody knows what it lacks.
 //! - [`admission`]: these for all sources and workloads of a partition.
 //! - [`silence`]: who has been silent for so long that a stage may forget it.
 //! - [`counter`]: running totals to rates.
@@ -21,6 +22,7 @@ pub mod admission;
 pub mod assembly;
 pub mod counter;
 pub mod impossible;
+pub mod parts;
 pub mod reassembly;
 pub mod silence;
 pub mod source_clock;

@@ -24,7 +24,7 @@ pub struct Config {
     /// Length of the long window, in seconds; a multiple of 168. 604800 is seven days.
     pub long_window_s: u32,
     /// A sample may come so many steps after a newer one of its source; later ones go to the dead
-    /// letter queue. A gap is waited for as long.
+    /// letter queue. A gap is waited for as long, and what is missing of a sample one step more.
     pub lateness_steps: u32,
     /// A sample so many seconds ahead of its source does not move its source's clock unless
     /// another one agrees.

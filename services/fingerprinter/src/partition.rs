@@ -8,13 +8,15 @@ use crate::plausibility::Plausibility;
 use crate::sql::query::{FeatureQuery, SeriesFeatures};
 use crate::sql::table::{Series, TableBuilder, Window};
 use bitcode::{Decode, Encode};
+use metrics::counter;
 use prescale_contracts::Envelope;
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, Season, WindowFeatures, Windows};
 use prescale_domain::forecast::GRID_STEP_S;
-use prescale_domain::kpi::KpiName;
+use prescale_domain::kpi::{Kpi, KpiName};
 use prescale_domain::sample::Sample;
 use prescale_domain::slots::Slots;
 use prescale_domain::stream::admission::{Admission, Arrival, Released};
+use prescale_domain::stream::parts::Part;
 use prescale_domain::stream::reassembly::Verdict;
 use prescale_domain::stream::validity;
 use prescale_domain::time::EventTime;
@@ -29,19 +31,56 @@ use std::sync::Arc;
 /// Series after which the window table is run; bounds its memory.
 const SERIES_PER_TABLE: u32 = 8192;
 
-/// A sample with the envelope that it came in.
+/// A sample, or a part of one, with the envelope that it came in.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct Enveloped {
-    /// Its envelope.
+    /// Its envelope; of several parts, that with the least id, so that it does not tell in what order they came.
     pub envelope: Envelope,
     /// The sample.
     pub sample: Sample,
 }
 
+impl Part for Enveloped {
+    fn kpis(&self) -> &[Kpi] {
+        &self.sample.kpis
+    }
+
+    fn merge(&mut self, other: Self) -> bool {
+        let Self { envelope, sample } = other;
+        let Sample { source, at, kpis, capacity, platform, .. } = sample;
+        let sent = kpis.len();
+        let fresh: Vec<Kpi> =
+            kpis.into_iter().filter(|kpi| self.sample.kpis.iter().all(|known| known.name != kpi.name)).collect();
+        if fresh.is_empty() {
+            return false;
+        }
+        counter!("prescale_fingerprinter_values_repeated_total").increment((sent - fresh.len()) as u64);
+        self.sample.kpis.extend(fresh);
+        self.sample.kpis.sort_by(|a, b| a.name.cmp(&b.name));
+        self.sample.at = self.sample.at.max(at);
+        let is_least = envelope.id < self.envelope.id;
+        let is_first_capacity = self.sample.capacity.is_none() && capacity.is_some();
+        // The platform is that of the part with the capacity, or of the first one.
+        if is_first_capacity || is_least && self.sample.capacity.is_none() {
+            self.sample.platform = platform;
+        }
+        if is_first_capacity {
+            self.sample.capacity = capacity;
+        }
+        let as_of = self.envelope.as_of.max(envelope.as_of);
+        if is_least {
+            self.sample.source = source;
+            self.envelope = envelope;
+        }
+        self.envelope.as_of = as_of;
+        true
+    }
+}
+
 /// What became of a sample.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fate {
-    /// It was used or is held. These follow from it: each a fingerprint with the envelope of the
+    /// It was used or is held, alone or as a part. These follow from it: each a fingerprint with the envelope of the
     /// sample that it ends with, which may have been held until now, as of when its turn had come.
     Used(Vec<(Envelope, Fingerprint)>),
     /// It was put aside for this reason.
@@ -163,7 +202,9 @@ impl Partition {
     pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
         let followed = self.state.workloads.get(workload)?;
         let windows = Slots::<Followed>::bytes_each() + workload.as_str().len() + followed.windows.heap_bytes();
-        Some(windows + Admission::<Enveloped>::bytes_each() + Plausibility::bytes_each())
+        // The copy of another one has no samples of its own yet.
+        let admission = self.state.admission.workload_bytes(workload).unwrap_or(0);
+        Some(windows + admission + Plausibility::bytes_each())
     }
 
     /// Applies samples in order; one fate each.
@@ -234,6 +275,12 @@ impl Partition {
         match verdict {
             Verdict::Accepted => Fate::Used(Vec::new()),
             Verdict::Duplicate => Fate::Dropped("duplicate"),
+            Verdict::Unexpected => Fate::Rejected {
+                code: "unexpected_part",
+                message: format!(
+                    "a part of the sample of {workload} at {at} came when that was out, whole by what the workload had before: its next samples wait for such a part; send the KPIs of an instant in one record where you can"
+                ),
+            },
             Verdict::Late => Fate::Rejected {
                 code: "late",
                 message: format!(

@@ -17,7 +17,7 @@ use crate::lineup::ModelId;
 use crate::registry::{Models, Registry};
 use crate::series::{Making, Offer, Rules, Series};
 use crate::wave::{self, Buffers};
-use crate::workload::Workload;
+use crate::workload::{Workload, count_untold};
 use bitcode::{Decode, Encode};
 use metrics::counter;
 use prescale_contracts::Envelope;
@@ -29,7 +29,7 @@ use prescale_domain::kpi::KpiName;
 use prescale_domain::prediction::{Prediction, Reading, ResourceForecast, Signal};
 use prescale_domain::resource::Resource;
 use prescale_domain::slots::Slots;
-use prescale_domain::stream::silence::Sources;
+use prescale_domain::stream::silence::{SourceNumber, Sources};
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use std::collections::HashSet;
@@ -335,13 +335,25 @@ impl Partition {
         let observed = self.state.sources.observe(&fingerprint.source, fingerprint.at);
         if let Some(before) = observed.forget_before {
             self.finish(fates)?;
-            self.state.workloads.retain(|_, known| known.source != observed.source || known.last_at >= before);
+            count_untold("silent", self.forget(observed.source, before));
         }
         let new = || Workload::new(observed.source, fingerprint.at, &self.settings);
         let workload = self.state.workloads.get_or_insert_with(&fingerprint.workload, new);
         (workload.source, workload.last_at) = (observed.source, fingerprint.at);
         self.state.newest_at = self.state.newest_at.max(Some(fingerprint.at));
         Ok(())
+    }
+
+    /// Forgets a source's workloads whose last record is before that instant; returns how many readings of theirs
+    /// waited for a prediction.
+    fn forget(&mut self, source: SourceNumber, before: EventTime) -> usize {
+        let mut untold = 0;
+        self.state.workloads.retain(|_, known| {
+            let stays = known.source != source || known.last_at >= before;
+            untold += if stays { 0 } else { known.held.len() };
+            stays
+        });
+        untold
     }
 
     /// Takes a record into its series and, where a forecast is due, lets it wait for the models.

@@ -4,6 +4,7 @@ use crate::config::Settings;
 use crate::held::{Held, rearranged};
 use crate::series::{Series, Surprise};
 use bitcode::{Decode, Encode};
+use metrics::counter;
 use prescale_domain::fingerprint::{Fingerprint, Windows};
 use prescale_domain::forecast::GRID_STEP_S;
 use prescale_domain::kpi::KpiName;
@@ -84,10 +85,11 @@ impl Workload {
         self.series = rearranged(&mut self.series, places);
     }
 
-    /// Keeps what was measured for the next prediction.
+    /// Keeps what was measured for the next prediction, in place of the oldest where there is too much.
     pub(crate) fn hold(&mut self, settings: &Settings, fingerprint: &Fingerprint) {
         if self.held.len() >= READINGS_MAX {
             self.held.remove(0);
+            count_untold("not_forecast", 1);
         }
         self.held.push(Held::of(settings, fingerprint));
     }
@@ -103,6 +105,11 @@ impl Workload {
 /// Readings that are kept for the next prediction: those of a bin at one a second. Only of a workload that nobody can
 /// forecast are there more.
 const READINGS_MAX: usize = GRID_STEP_S as usize;
+
+/// Counts readings that no prediction will tell of.
+pub(crate) fn count_untold(reason: &'static str, readings: usize) {
+    counter!("prescale_predictor_readings_untold_total", "reason" => reason).increment(readings as u64);
+}
 
 fn usual_of(fingerprint: &Fingerprint, name: &KpiName) -> (Option<f32>, Option<f32>) {
     let windows = fingerprint.kpi(name).and_then(|kpi| kpi.windows.as_deref());

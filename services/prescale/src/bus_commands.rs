@@ -3,6 +3,7 @@
 use crate::pretty_json;
 use anyhow::{Context, Result};
 use prescale_bus::{Bus, CaughtUp, ConsumedRecord, ReadFrom};
+use prescale_chassis::stage::foreign_position;
 use prescale_contracts::record_json;
 use serde_json::{Map, Value, json};
 use std::io::Write;
@@ -65,14 +66,19 @@ pub(crate) fn value_json(record: &ConsumedRecord) -> Value {
     }
 }
 
+/// A record; a foreign one with the id that what follows from it is made with.
 fn as_json(record: &ConsumedRecord) -> Value {
     let headers: Map<String, Value> = record
         .headers
         .iter()
         .map(|h| (h.name.to_string(), Value::String(String::from_utf8_lossy(&h.value).into_owned())))
         .collect();
-    json!({"topic": &*record.topic, "partition": record.partition, "offset": record.offset,
-           "key": key_text(record), "headers": headers, "value": value_json(record)})
+    let mut shown = json!({"topic": &*record.topic, "partition": record.partition, "offset": record.offset,
+                           "key": key_text(record), "headers": headers, "value": value_json(record)});
+    if let Some(position) = foreign_position(record) {
+        shown["id"] = position.id().into();
+    }
+    shown
 }
 
 fn as_text(record: &ConsumedRecord) -> String {
@@ -121,4 +127,34 @@ pub fn lag(bus: &dyn Bus, inputs: &[GroupInput], as_json: bool) -> Result<String
         );
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::toy::{Log, sample};
+    use prescale_bus::OutputRecord;
+    use prescale_contracts::envelope::Position;
+    use prescale_contracts::topics;
+
+    #[test]
+    fn a_record_without_headers_is_shown_with_its_id() {
+        let log = Log::of("", 1);
+        log.append(vec![OutputRecord { headers: Vec::new(), ..sample(1) }]);
+        let what = Tail {
+            topic: topics::RAW_KPIS.to_owned(),
+            from: ReadFrom::Earliest,
+            workload: None,
+            limit: None,
+            follow: false,
+            as_json: true,
+        };
+        let mut out = Vec::new();
+        tail(log.bus.as_ref(), &what, &mut out, &CancellationToken::new()).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let shown: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let partition = u32::try_from(shown[1]["partition"].as_u64().unwrap()).unwrap();
+        let position = Position { topic: topics::RAW_KPIS, partition, offset: 1 };
+        assert_eq!((shown[0].get("id"), shown[1]["id"].as_str()), (None, Some(position.id().as_str())));
+    }
 }

@@ -1,8 +1,9 @@
 //! The services, in one list: what each is called, what it reads of the configuration, which stages it has, what else
 //! it does on the bus, and how it runs. `up`, topics, rights, settings, lag and accounting follow from it.
 
+#[cfg(test)]
+mod deployment;
 mod section;
-
 #[cfg(test)]
 mod tests;
 

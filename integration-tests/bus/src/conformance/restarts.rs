@@ -87,6 +87,31 @@ pub fn a_snapshot_of_another_schema_is_put_aside(under_test: &dyn BusUnderTest) 
     assert!(under_test.rejected_snapshots(GROUP) > 0);
 }
 
+/// One that was put aside has a successor as soon as the state is rebuilt: without a further record, however many the
+/// next snapshot is due after.
+pub fn a_snapshot_put_aside_has_a_successor_at_once(under_test: &dyn BusUnderTest) {
+    let bus = under_test.open("a");
+    make_topics(bus.as_ref());
+    let mut source = bus.source("restarts").expect("the source opens");
+    write(source.as_mut(), inputs(0, RECORDS_A_ROUND));
+    let start = || RunningStage::start(&bus, plain(0), options(GROUP, u64::MAX));
+    let stage = start();
+    await_no_lag(bus.as_ref(), GROUP);
+    stage.stop().expect("the stage stops");
+    let damaged = under_test.damage_snapshots(GROUP, Damage::Truncated);
+    assert!(damaged > 0, "a clean stop leaves snapshots");
+
+    let stage = start();
+    until("the damaged ones to be put aside", || (under_test.rejected_snapshots(GROUP) == damaged).then_some(()));
+    let mut successors = 0;
+    until("a successor of each", || {
+        successors += under_test.damage_snapshots(GROUP, Damage::Removed);
+        (successors == damaged).then_some(())
+    });
+    stage.stop().expect("the stage stops");
+    assert_exactly(bus.as_ref(), &inputs(0, RECORDS_A_ROUND));
+}
+
 fn large(restored: &Arc<AtomicUsize>) -> impl Fn(usize) -> ChainingFactory {
     let restored = Arc::clone(restored);
     move |round| ChainingFactory { ballast_bytes: LARGE_STATE_BYTES, restored: Arc::clone(&restored), ..plain(round) }

@@ -16,6 +16,7 @@ macro_rules! conformance {
             restarts::a_restart_without_snapshot_changes_no_byte,
             restarts::a_truncated_snapshot_is_put_aside,
             restarts::a_snapshot_of_another_schema_is_put_aside,
+            restarts::a_snapshot_put_aside_has_a_successor_at_once,
             restarts::a_large_state_comes_back_from_its_snapshot,
             restarts::a_snapshot_with_a_damaged_slice_is_put_aside,
             restarts::a_stopped_stage_drains,

@@ -156,11 +156,31 @@ pub(super) struct DamagedBatch {
     reason: String,
 }
 
+impl DamagedBatch {
+    /// The damaged batch that an error speaks of, if it does of one.
+    pub(super) fn in_error(error: &rusqlite::Error) -> Option<&Self> {
+        match error {
+            rusqlite::Error::FromSqlConversionFailure(_, _, why) => why.downcast_ref(),
+            _ => None,
+        }
+    }
+}
+
 /// Offsets that a row holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) first: i64,
     pub(super) last: i64,
+}
+
+/// Offsets of a row of [`SELECT`].
+pub(super) fn span(row: &Row<'_>) -> rusqlite::Result<Span> {
+    Ok(Span { first: row.get(0)?, last: row.get(1)? })
+}
+
+/// Bytes of a row of [`SELECT`] before compression.
+pub(super) fn plain_bytes(row: &Row<'_>) -> rusqlite::Result<i64> {
+    row.get(4)
 }
 
 /// Adds the records of a row of [`SELECT`] to `records`, from offset `from` on.
@@ -173,8 +193,8 @@ pub(super) fn read(
     (topic, partition): (&Arc<str>, u32),
     from: i64,
     records: &mut VecDeque<ConsumedRecord>,
-) -> rusqlite::Result<Span> {
-    let span = Span { first: row.get(0)?, last: row.get(1)? };
+) -> rusqlite::Result<()> {
+    let span = span(row)?;
     let appended_at_ms: i64 = row.get(2)?;
     let damaged = |reason: String| {
         let file = connection.path().unwrap_or_default().to_owned();
@@ -187,8 +207,7 @@ pub(super) fn read(
         let topic = Arc::clone(topic);
         records.push_back(ConsumedRecord { topic, partition, offset, appended_at_ms, key, value, headers });
     })
-    .ok_or_else(|| damaged("its content cannot be read".to_owned()))?;
-    Ok(span)
+    .ok_or_else(|| damaged("its content cannot be read".to_owned()))
 }
 
 /// What a row holds, before it was compressed; else what is wrong with it.

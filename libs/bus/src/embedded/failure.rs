@@ -10,9 +10,6 @@ pub(super) fn backend(context: &str, error: &rusqlite::Error) -> BusError {
         error.sqlite_error_code(),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::DiskFull | ErrorCode::SystemIoFailure)
     );
-    let message = match error {
-        rusqlite::Error::FromSqlConversionFailure(_, _, why) if why.is::<DamagedBatch>() => why.to_string(),
-        other => other.to_string(),
-    };
+    let message = DamagedBatch::in_error(error).map_or_else(|| error.to_string(), DamagedBatch::to_string);
     BusError::Backend { context: context.to_owned(), message, retryable }
 }

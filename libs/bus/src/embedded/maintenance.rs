@@ -27,6 +27,8 @@ pub struct MaintenanceReport {
     pub expired: u64,
     /// Records of compacted topics with a newer one of the same key, and old tombstones.
     pub compacted: u64,
+    /// Damaged batches that compaction passed over; each is counted once.
+    pub damaged_batches: u64,
     /// Bytes given back to the file system.
     pub freed_bytes: u64,
 }
@@ -47,7 +49,9 @@ pub(super) fn maintain(store: &Store, now_ms: i64) -> Result<MaintenanceReport, 
         }
     }
     let before_ms = now_ms.saturating_sub(TOMBSTONE_KEPT_MS);
-    report.compacted += store.write("cannot clean up tombstones", |t| remove_tombstones(t, before_ms))?;
+    while let Some(removed) = store.write("cannot clean up tombstones", |t| remove_tombstones(t, before_ms))? {
+        report.compacted += removed;
+    }
     while let Some(pages) = store.write("cannot shrink the log's file", shrink)? {
         report.freed_bytes += u64::try_from(pages * PAGE_BYTES).unwrap_or(0);
     }
@@ -73,11 +77,20 @@ fn clean_up(
         }
         None => {
             while let Some(compacted) = store.write(&context, |transaction| compact(transaction, topic, partition))? {
-                report.compacted += compacted;
+                report.compacted += compacted.removed;
+                report.damaged_batches += compacted.damaged.len() as u64;
+                tell_damaged(topic, &compacted.damaged);
             }
         }
     }
     Ok(())
+}
+
+fn tell_damaged(topic: &Topic, damaged: &[String]) {
+    for damage in damaged {
+        tracing::error!(damage, "a damaged batch stays as it is; compaction of its topic goes on behind it");
+        metrics::counter!("prescale_bus_damaged_batches_total", "topic" => topic.name.to_string()).increment(1);
+    }
 }
 
 /// Gives some free pages back to the file system; `None` when there are not too many.
@@ -176,6 +189,18 @@ mod tests {
         assert_eq!(read(&bus), vec![]);
         write(&bus, &[("k", Some("new"))]);
         assert_eq!(read(&bus), vec![(b"k".to_vec(), Some(b"new".to_vec()), 5000)]);
+    }
+
+    #[test]
+    fn a_damaged_batch_expires_as_any_other() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bus = open(folder.path());
+        with_topic(&bus, Cleanup::Delete { retention_ms: 1000 });
+        write(&bus, &[("k", Some("v")); 3]);
+        let file = rusqlite::Connection::open(folder.path().join("log.db")).expect("it opens");
+        assert_eq!(file.execute("UPDATE batches SET bytes = x'00'", []).expect("it is damaged"), 1);
+        let expired = MaintenanceReport { expired: 3, ..MaintenanceReport::default() };
+        assert_eq!(bus.maintain(FAR_FUTURE_MS).expect("it runs"), expired);
     }
 
     /// The file gets smaller while others write to it.

@@ -3,11 +3,11 @@
 //! leaves the snapshot before as it was.
 
 use super::failure::backend;
+use super::log;
 use super::store::{Store, Topic};
-use super::{log, stored};
 use crate::crash_point::CrashPoint;
 use crate::error::BusError;
-use crate::snapshot::{Assembly, Head, Slice, Slices, SnapshotOf, stored_schema};
+use crate::snapshot::{Assembly, Head, Loaded, Slice, Slices, SnapshotOf, stored_schema};
 use crate::stage::StageFactory;
 use crate::state_schema::StateSchema;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
@@ -22,8 +22,24 @@ pub(super) struct PartitionSnapshots<'a> {
     stage: &'static str,
 }
 
-/// A snapshot's generation, and its offset and state or what is wrong with it.
-type Found = (i64, Result<(i64, Vec<u8>), String>);
+/// What there is of a partition to restore it from.
+pub(super) struct Restorable<T> {
+    /// The group's position.
+    pub(super) position: i64,
+    /// What the snapshot was made by, whether or not it can be used, or without one the last that was put aside; `None`
+    /// where none says so.
+    pub(super) made_by: Option<StateSchema>,
+    /// What became of the snapshot.
+    pub(super) loaded: Loaded<T>,
+}
+
+/// A snapshot as it was found.
+struct Found {
+    generation: i64,
+    made_by: Option<StateSchema>,
+    /// Its offset and state, or what is wrong with it.
+    state: Result<(i64, Vec<u8>), String>,
+}
 
 impl<'a> PartitionSnapshots<'a> {
     pub(super) fn new(
@@ -140,19 +156,22 @@ impl<'a> PartitionSnapshots<'a> {
         Ok(true)
     }
 
-    /// What `restore` makes of the snapshot, and its offset; `None` when there is no good one that is not ahead of
-    /// `committed`. A bad one is put aside.
+    /// What there is to restore, all of one moment, since a step of another instance between would give a snapshot ahead
+    /// of the position; with what `restore` makes of the snapshot. A bad one is put aside.
     pub(super) fn load<T>(
         &self,
         connection: &Connection,
-        committed: i64,
         restore: impl FnOnce(&[u8]) -> Result<T, String>,
-    ) -> Result<Option<(T, i64)>, BusError> {
-        let found = self.find(connection, committed);
-        let found = found.map_err(|e| backend(&format!("cannot read the snapshot of {}", self.of.identity), &e))?;
-        let Some((generation, loaded)) = found else { return Ok(None) };
-        let reason = match loaded.and_then(|(offset, state)| Ok((restore(&state)?, offset))) {
-            Ok(restored) => return Ok(Some(restored)),
+    ) -> Result<Restorable<T>, BusError> {
+        let found = self.find(connection);
+        let unreadable = |e: rusqlite::Error| backend(&format!("cannot read the snapshot of {}", self.of.identity), &e);
+        let (position, found) = found.map_err(unreadable)?;
+        let Some(Found { generation, made_by, state }) = found else {
+            let made_by = self.made_by_aside(connection).map_err(unreadable)?;
+            return Ok(Restorable { position, made_by, loaded: Loaded::Missing });
+        };
+        let reason = match state.and_then(|(offset, state)| Ok((restore(&state)?, offset))) {
+            Ok((made, offset)) => return Ok(Restorable { position, made_by, loaded: Loaded::Sound(made, offset) }),
             Err(reason) => reason,
         };
         tracing::warn!(
@@ -163,42 +182,40 @@ impl<'a> PartitionSnapshots<'a> {
             "snapshot put aside (table snapshots, state 'rejected'); the state is rebuilt from the log"
         );
         self.reject(generation)?;
-        Ok(None)
+        Ok(Restorable { position, made_by, loaded: Loaded::Rejected })
     }
 
-    /// What the snapshot was made by, whether or not it can be used; `None` without one that says so.
-    pub(super) fn made_by(&self, connection: &Connection) -> Result<Option<StateSchema>, BusError> {
-        let head = stored::head(connection, self.group, self.topic, self.partition)
-            .map_err(|e| backend(&format!("cannot read the snapshot of {}", self.of.identity), &e))?;
-        Ok(head.and_then(|head| stored_schema(&head).ok()))
-    }
-
-    fn find(&self, connection: &Connection, committed: i64) -> rusqlite::Result<Option<Found>> {
-        // One transaction, so that the slices are there that the row stands for.
+    /// The group's position, and the valid snapshot.
+    fn find(&self, connection: &Connection) -> rusqlite::Result<(i64, Option<Found>)> {
+        // One transaction, so that the position is that of the row's time, and the slices are there that it stands for.
         let transaction = connection.unchecked_transaction()?;
-        let found: Option<(i64, Vec<u8>)> = transaction
+        let position = log::position(&transaction, self.group, self.topic, self.partition)?;
+        let position = position.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        let row: Option<(i64, Vec<u8>)> = transaction
             .prepare_cached(
                 "SELECT generation, head FROM snapshots WHERE consumer_group = ?1 AND topic_id = ?2
                  AND partition = ?3 AND state = 'valid'",
             )?
             .query_row(params![self.group, self.topic.id, self.partition], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
-        let Some((generation, head)) = found else { return Ok(None) };
-        let head = match Head::decode(&self.of, committed, &head) {
-            Ok(head) => head,
-            Err(reason) => return Ok(Some((generation, Err(reason)))),
+        let Some((generation, head)) = row else { return Ok((position, None)) };
+        let state = match Head::decode(&self.of, position, &head) {
+            Ok(head) => assembled(&transaction, generation, head)?,
+            Err(reason) => Err(reason),
         };
-        let mut assembly = Assembly::of(head);
-        let mut select = transaction
-            .prepare_cached("SELECT checksum, bytes FROM snapshot_slices WHERE generation = ?1 ORDER BY nth")?;
-        let mut rows = select.query([generation])?;
-        while let Some(row) = rows.next()? {
-            let slice = Slice { checksum: row.get(0)?, bytes: row.get_ref(1)?.as_blob()? };
-            if let Err(reason) = assembly.add(slice) {
-                return Ok(Some((generation, Err(reason))));
-            }
-        }
-        Ok(Some((generation, assembly.finish())))
+        Ok((position, Some(Found { generation, made_by: stored_schema(&head).ok(), state })))
+    }
+
+    /// What the snapshot was made by that was put aside: where there is no other, nothing was stored since.
+    fn made_by_aside(&self, connection: &Connection) -> rusqlite::Result<Option<StateSchema>> {
+        let head: Option<Vec<u8>> = connection
+            .prepare_cached(
+                "SELECT head FROM snapshots WHERE consumer_group = ?1 AND topic_id = ?2
+                 AND partition = ?3 AND state = 'rejected'",
+            )?
+            .query_row(params![self.group, self.topic.id, self.partition], |row| row.get(0))
+            .optional()?;
+        Ok(head.and_then(|head| stored_schema(&head).ok()))
     }
 
     /// Puts a generation aside, in place of the one that was put aside before.
@@ -216,6 +233,25 @@ impl<'a> PartitionSnapshots<'a> {
                 .map(drop)
         })
     }
+}
+
+/// Offset and state of a generation, or what is wrong with its slices.
+fn assembled(
+    transaction: &Transaction<'_>,
+    generation: i64,
+    head: Head,
+) -> rusqlite::Result<Result<(i64, Vec<u8>), String>> {
+    let mut assembly = Assembly::of(head);
+    let mut select =
+        transaction.prepare_cached("SELECT checksum, bytes FROM snapshot_slices WHERE generation = ?1 ORDER BY nth")?;
+    let mut rows = select.query([generation])?;
+    while let Some(row) = rows.next()? {
+        let slice = Slice { checksum: row.get(0)?, bytes: row.get_ref(1)?.as_blob()? };
+        if let Err(reason) = assembly.add(slice) {
+            return Ok(Err(reason));
+        }
+    }
+    Ok(assembly.finish())
 }
 
 #[cfg(test)]
@@ -258,7 +294,7 @@ mod tests {
         }
     }
 
-    /// A log in which the group stands at this position of partition 1.
+    /// A log in which the group stands at this position of each partition.
     fn standing_at(folder: &std::path::Path, position: i64) -> (EmbeddedBus, Topic) {
         let bus = open(folder);
         with_topic(&bus, Cleanup::Delete { retention_ms: 1 << 40 });
@@ -266,7 +302,8 @@ mod tests {
         bus.store
             .write("test", |transaction| {
                 transaction.execute(
-                    "INSERT INTO positions (consumer_group, topic_id, partition, next_offset) VALUES (?1, ?2, 1, ?3)",
+                    "INSERT INTO positions (consumer_group, topic_id, partition, next_offset)
+                     VALUES (?1, ?2, 0, ?3), (?1, ?2, 1, ?3)",
                     params![GROUP, topic.id, position],
                 )
             })
@@ -274,9 +311,9 @@ mod tests {
         (bus, topic)
     }
 
-    fn loaded(bus: &EmbeddedBus, snapshots: &PartitionSnapshots<'_>) -> Option<(Vec<u8>, i64)> {
+    fn loaded(bus: &EmbeddedBus, snapshots: &PartitionSnapshots<'_>) -> Loaded<Vec<u8>> {
         let connection = bus.store.reader().expect("it opens");
-        snapshots.load(&connection, 9, |state| Ok(state.to_vec())).expect("the log is readable")
+        snapshots.load(&connection, |state| Ok(state.to_vec())).expect("the log is readable").loaded
     }
 
     /// Snapshots by state, and how many slices there are.
@@ -294,22 +331,22 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let (bus, topic) = standing_at(folder.path(), 7);
         let snapshots = PartitionSnapshots::new(&bus.store, &Stageless, GROUP, &topic, 1);
-        assert_eq!(loaded(&bus, &snapshots), None);
+        assert_eq!(loaded(&bus, &snapshots), Loaded::Missing);
         let first = vec![1_u8; 2 * SLICE_BYTES + 5];
         assert!(snapshots.store(7, &first).expect("it is stored"));
         assert_eq!(rows(&bus), (vec!["valid".to_owned()], 3));
-        assert!(loaded(&bus, &snapshots).is_some_and(|found| found == (first.clone(), 7)));
+        assert!(loaded(&bus, &snapshots) == Loaded::Sound(first.clone(), 7));
 
         let generation = snapshots.begin().expect("another begins");
         for (slice, nth) in Slices::of(&vec![2_u8; SLICE_BYTES + 1]).zip(0..) {
             assert!(snapshots.add(generation, nth, slice).expect("it is written"));
         }
         assert_eq!(rows(&bus), (vec!["valid".to_owned(), "writing".to_owned()], 5));
-        assert!(loaded(&bus, &snapshots).is_some_and(|found| found == (first, 7)), "the other is not finished");
+        assert!(loaded(&bus, &snapshots) == Loaded::Sound(first, 7), "the other is not finished");
 
         assert!(snapshots.store(7, b"third").expect("it is stored"));
         assert_eq!(rows(&bus), (vec!["valid".to_owned()], 1), "what was replaced or never finished is gone");
-        assert_eq!(loaded(&bus, &snapshots), Some((b"third".to_vec(), 7)));
+        assert_eq!(loaded(&bus, &snapshots), Loaded::Sound(b"third".to_vec(), 7));
         let late = Slices::of(b"late").next().expect("there is one");
         assert!(!snapshots.add(generation, 2, late).expect("it can be asked"), "whoever was writing finds out");
     }
@@ -323,10 +360,10 @@ mod tests {
         assert!(!snapshots.store(6, b"late").expect("it can be asked"));
         assert_eq!(
             (rows(&bus), loaded(&bus, &snapshots)),
-            ((vec!["valid".to_owned()], 1), Some((b"ours".to_vec(), 7)))
+            ((vec!["valid".to_owned()], 1), Loaded::Sound(b"ours".to_vec(), 7))
         );
         let others = PartitionSnapshots::new(&bus.store, &Stageless, GROUP, &topic, 0);
-        assert_eq!(loaded(&bus, &others), None, "another partition has its own");
+        assert_eq!(loaded(&bus, &others), Loaded::Missing, "another partition has its own");
     }
 
     #[test]
@@ -338,8 +375,8 @@ mod tests {
             assert!(snapshots.store(7, &vec![1_u8; 2 * SLICE_BYTES + 5]).expect("it is stored"));
             let damage = "DELETE FROM snapshot_slices WHERE nth = 2";
             bus.store.write("test", |transaction| transaction.execute(damage, [])).expect("a slice is gone");
-            assert_eq!(loaded(&bus, &snapshots), None);
-            assert_eq!(loaded(&bus, &snapshots), None, "it is not looked at again");
+            assert_eq!(loaded(&bus, &snapshots), Loaded::Rejected);
+            assert_eq!(loaded(&bus, &snapshots), Loaded::Missing, "it is not looked at again");
         }
         assert!(snapshots.store(7, b"sound").expect("it is stored"));
         let states = ["rejected", "valid"].map(str::to_owned).to_vec();

@@ -144,15 +144,11 @@ impl<'a> StageRunner<'a> {
             factory: self.factory,
             context: &self.context,
             topic: &self.topic,
-            group: &self.options.group,
-            batch_records_max: self.options.batch_records_max,
+            options: self.options,
         };
         if let Some(restored) = restoring.partition(partition, self.shutdown)? {
-            let is_to_be_stored = restored.is_to_be_stored;
             self.running.insert(partition, restored);
-            if is_to_be_stored {
-                self.snapshot(partition);
-            }
+            self.snapshot_if_due(partition);
         }
         Ok(())
     }
@@ -173,8 +169,7 @@ impl<'a> StageRunner<'a> {
         };
         let to = batch.last().map_or(end, |r| r.offset + 1);
         run.position = to;
-        run.since_snapshot += batch.len() as u64;
-        let is_snapshot_due = run.since_snapshot >= self.options.snapshot_every_records;
+        run.since_snapshot = run.since_snapshot.saturating_add(batch.len() as u64);
         let commit = Commit { partition, from, to, placed: self.store.place(&writes)? };
         if !self.committed(&commit)? {
             tracing::info!(
@@ -188,9 +183,7 @@ impl<'a> StageRunner<'a> {
         CrashPoint::EmbeddedCommitted.pass();
         tally.count(self.context.stage);
         self.store.announce(&commit.placed);
-        if is_snapshot_due {
-            self.snapshot(partition);
-        }
+        self.snapshot_if_due(partition);
         Ok(())
     }
 
@@ -229,6 +222,13 @@ impl<'a> StageRunner<'a> {
             CrashPoint::EmbeddedAppended.pass();
             Ok(true)
         })
+    }
+
+    fn snapshot_if_due(&mut self, partition: u32) {
+        let since = self.running.get(&partition).map(|run| run.since_snapshot);
+        if since.is_some_and(|since| since >= self.options.snapshot_due_records()) {
+            self.snapshot(partition);
+        }
     }
 
     /// Stores a partition's state unless nothing has changed since the last time. Failing to is no reason to stop: the

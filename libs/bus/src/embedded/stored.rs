@@ -47,12 +47,7 @@ fn read(connection: &Connection, group: &str, name: &str) -> rusqlite::Result<Op
 }
 
 /// The head of the snapshot that a partition's state is restored from, if there is one.
-pub(super) fn head(
-    connection: &Connection,
-    group: &str,
-    topic: &Topic,
-    partition: u32,
-) -> rusqlite::Result<Option<Vec<u8>>> {
+fn head(connection: &Connection, group: &str, topic: &Topic, partition: u32) -> rusqlite::Result<Option<Vec<u8>>> {
     connection
         .query_row(
             "SELECT head FROM snapshots WHERE consumer_group = ?1 AND topic_id = ?2 AND partition = ?3

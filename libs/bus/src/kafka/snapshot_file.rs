@@ -6,7 +6,7 @@ use super::protocol::port::Snapshots;
 use crate::crash_point::CrashPoint;
 use crate::error::BusError;
 use crate::framing::put_bytes;
-use crate::snapshot::{Assembly, Head, SLICE_BYTES, Slice, Slices, SnapshotOf, stored_schema};
+use crate::snapshot::{Assembly, Head, Loaded, SLICE_BYTES, Slice, Slices, SnapshotOf, stored_schema};
 use crate::state_schema::StateSchema;
 use crate::stored::StoredState;
 use std::ffi::OsString;
@@ -47,10 +47,9 @@ impl SnapshotFiles {
         SnapshotOf { identity: format!("{}/{partition}", self.identity), state_schema: self.state_schema.clone() }
     }
 
-    /// What a file says that its state was made by.
-    fn schema(&self, partition: u32) -> Result<StateSchema, String> {
-        let mut file = File::open(self.path(partition)).map_err(|e| e.to_string())?;
-        stored_schema(&head_of(&mut file)?)
+    /// Where a bad one is put aside.
+    fn path_aside(&self, partition: u32) -> PathBuf {
+        self.path(partition).with_extension("snapshot.rejected")
     }
 
     /// Offset and state of a file.
@@ -97,8 +96,14 @@ pub fn stored_states(options: &KafkaOptions, group: &str, topic: &str) -> Result
     };
     let mut partitions: Vec<u32> = names.iter().filter_map(partition).collect();
     partitions.sort_unstable();
-    let of = |partition: u32| StoredState { partition, schema: Some(files.schema(partition)), log: None };
+    let of = |partition: u32| StoredState { partition, schema: Some(schema_in(&files.path(partition))), log: None };
     Ok(Some(partitions.into_iter().map(of).collect()))
+}
+
+/// What a file says that its state was made by.
+fn schema_in(path: &Path) -> Result<StateSchema, String> {
+    let mut file = File::open(path).map_err(|e| e.to_string())?;
+    stored_schema(&head_of(&mut file)?)
 }
 
 fn head_of(file: &mut impl Read) -> Result<Vec<u8>, String> {
@@ -149,29 +154,24 @@ impl Snapshots for SnapshotFiles {
     }
 
     fn made_by(&self, partition: u32) -> Option<StateSchema> {
-        self.schema(partition).ok()
+        schema_in(&self.path(partition)).or_else(|_| schema_in(&self.path_aside(partition))).ok()
     }
 
     /// A bad one is renamed to `*.rejected`.
-    fn load<T>(
-        &self,
-        partition: u32,
-        committed: i64,
-        restore: impl FnOnce(&[u8]) -> Result<T, String>,
-    ) -> Option<(T, i64)> {
+    fn load<T>(&self, partition: u32, committed: i64, restore: impl FnOnce(&[u8]) -> Result<T, String>) -> Loaded<T> {
         let path = self.path(partition);
         let loaded = match File::open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Loaded::Missing,
             Err(error) => Err(error.to_string()),
             Ok(file) => {
                 self.read(partition, committed, file).and_then(|(offset, state)| Ok((restore(&state)?, offset)))
             }
         };
         let reason = match loaded {
-            Ok(loaded) => return Some(loaded),
+            Ok((made, offset)) => return Loaded::Sound(made, offset),
             Err(reason) => reason,
         };
-        let aside = path.with_extension("snapshot.rejected");
+        let aside = self.path_aside(partition);
         let moved = fs::rename(&path, &aside);
         tracing::warn!(
             snapshot = %path.display(),
@@ -180,7 +180,7 @@ impl Snapshots for SnapshotFiles {
             moved = moved.is_ok(),
             "snapshot put aside; the state is rebuilt from the log"
         );
-        None
+        Loaded::Rejected
     }
 }
 
@@ -197,21 +197,22 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let files = files(folder.path());
         let load = |committed| files.load(3, committed, |state| Ok(state.to_vec()));
-        assert_eq!(load(9), None);
+        assert_eq!(load(9), Loaded::Missing);
         files.store(3, 7, b"one").expect("it is stored");
         files.store(3, 8, b"two").expect("it is stored");
         assert_eq!((files.made_by(3), files.made_by(4)), (Some("schema-1".into()), None));
-        assert_eq!(load(9), Some((b"two".to_vec(), 8)));
-        assert_eq!(files.load(4, 9, |_| Ok(())), None, "another partition has its own");
+        assert_eq!(load(9), Loaded::Sound(b"two".to_vec(), 8));
+        assert_eq!(files.load(4, 9, |_| Ok(())), Loaded::Missing, "another partition has its own");
 
         let path = files.path(3);
         let bytes = fs::read(&path).expect("it is there");
         fs::write(&path, &bytes[..bytes.len() - 3]).expect("it is cut");
-        assert_eq!(load(9), None);
+        assert_eq!(load(9), Loaded::Rejected);
         assert!(!path.exists() && path.with_extension("snapshot.rejected").exists());
+        assert_eq!(files.made_by(3), Some("schema-1".into()), "what was put aside says it, too");
 
         files.store(3, 12, b"ahead").expect("it is stored");
-        assert_eq!(load(9), None, "ahead of the committed position");
+        assert_eq!(load(9), Loaded::Rejected, "ahead of the committed position");
     }
 
     #[test]
@@ -262,7 +263,7 @@ mod tests {
         let mut state = vec![0_u8; 2 * SLICE_BYTES + 5];
         fastrand::Rng::with_seed(14).fill(&mut state);
         files.store(3, 7, &state).expect("it is stored");
-        assert!(files.load(3, 9, |found| Ok(found == state)).is_some_and(|(same, offset)| same && offset == 7));
+        assert_eq!(files.load(3, 9, |found| Ok(found == state)), Loaded::Sound(true, 7));
         let path = files.path(3);
         let mut bytes = fs::read(&path).expect("it is there");
         bytes[SLICE_BYTES + 1000] ^= 1;

@@ -89,7 +89,7 @@ fn one_outcome_a_record_in_order_also_around_undecodable_ones() {
     let mut tombstone = consumed(6);
     tombstone.value = None;
     let mut bare = consumed(7);
-    bare.headers.clear();
+    bare.headers.retain(|header| header.name != "ce_time");
     let mut misplaced = consumed(8);
     misplaced.key = Some(b"web-2".to_vec());
     let batch = [torn, consumed(0), tombstone, consumed(1), bare, consumed(2), consumed(3), misplaced];
@@ -134,6 +134,34 @@ fn what_follows_carries_key_headers_and_bytes() {
     let headers = records[0].headers.iter().map(|h| (h.name.as_str(), h.value.as_slice()));
     let child = Envelope::from_headers(headers).unwrap();
     assert_eq!(child, parent.following("sorter", Sample::EVENT_TYPE, &sample(2).workload, sample(2).at, 0));
+}
+
+#[test]
+fn a_sample_without_headers_is_known_by_where_it_lies() {
+    let foreign = ConsumedRecord { headers: Vec::new(), partition: 2, ..consumed(7) };
+    let Input { envelope, value } = decode_record::<Sample>(&foreign).unwrap();
+    let position = Position { topic: Sample::TOPIC, partition: 2, offset: 7 };
+    assert_eq!(envelope, Envelope::foreign(position, "fleet:test", Sample::EVENT_TYPE, value.at));
+    assert_eq!((value, foreign_position(&foreign)), (sample(7), Some(position)));
+    let (id, trace) = ids_of(&foreign).unwrap();
+    assert_eq!((&id, &*trace), (&envelope.id, envelope.trace_id()));
+    let own = consumed(7);
+    let known = decode_record::<Sample>(&own).unwrap().envelope;
+    let (id, trace) = ids_of(&own).unwrap();
+    assert_eq!((&id, &*trace), (&known.id, known.trace_id()));
+    assert_eq!(foreign_position(&own), None);
+}
+
+#[test]
+fn headers_in_part_or_on_another_topic_are_refused_by_name() {
+    for name in ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time"] {
+        let mut record = consumed(7);
+        record.headers.retain(|header| header.name != name);
+        assert!(decode_record::<Sample>(&record).unwrap_err().contains(name));
+        assert!(ids_of(&record).is_err() && foreign_position(&record).is_none());
+    }
+    let elsewhere = ConsumedRecord { topic: topics::FINGERPRINTS.into(), headers: Vec::new(), ..consumed(7) };
+    assert!(decode_record::<Sample>(&elsewhere).unwrap_err().contains("ce_specversion"));
 }
 
 #[test]

@@ -18,6 +18,7 @@ use crate::contract::Contract;
 use crate::error::ContractError;
 use crate::event_types;
 use crate::topics;
+use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 
@@ -26,6 +27,9 @@ macro_rules! contract {
         contract!($wire, $domain, $topic, $name, $key, $at, |_| Self::EVENT_TYPE);
     };
     ($wire:ty, $domain:ty, $topic:expr, $name:literal, $key:expr, $at:ident, $event_type:expr) => {
+        contract!($wire, $domain, $topic, $name, $key, $at, $event_type, |_| None);
+    };
+    ($wire:ty, $domain:ty, $topic:expr, $name:literal, $key:expr, $at:ident, $event_type:expr, $source:expr) => {
         impl Contract for $domain {
             const TOPIC: &'static str = $topic;
             const EVENT_TYPE: &'static str = concat!("io.prescale.v1.", $name);
@@ -44,6 +48,11 @@ macro_rules! contract {
                 self.$at
             }
 
+            fn foreign_source(&self) -> Option<&SourceName> {
+                let source: fn(&Self) -> Option<&SourceName> = $source;
+                source(self)
+            }
+
             fn encode(&self) -> Result<Vec<u8>, ContractError> {
                 codec::encode::<$wire>($topic, self)
             }
@@ -56,7 +65,16 @@ macro_rules! contract {
 }
 
 contract!(point::Point, prescale_domain::point::Point, topics::RAW_POINTS, "Point", |point| &point.workload, at);
-contract!(sample::Sample, prescale_domain::sample::Sample, topics::RAW_KPIS, "Sample", |sample| &sample.workload, at);
+contract!(
+    sample::Sample,
+    prescale_domain::sample::Sample,
+    topics::RAW_KPIS,
+    "Sample",
+    |sample| &sample.workload,
+    at,
+    |_| <prescale_domain::sample::Sample as Contract>::EVENT_TYPE,
+    |sample| Some(&sample.source)
+);
 contract!(
     fingerprint::Fingerprint,
     prescale_domain::fingerprint::Fingerprint,

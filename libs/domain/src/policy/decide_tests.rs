@@ -139,6 +139,26 @@ fn a_plan_does_not_grow_for_a_start_that_has_passed_once_such_starts_are_known()
     }
 }
 
+/// It may be going on.
+#[test]
+fn a_start_after_which_nothing_is_measured_has_not_passed() {
+    let (starts, known_until): ([i64; 3], i64) = ([600, 1000, 1600], 1603);
+    let mut planning = Planning::default();
+    for minute in 0..known_until + 10 {
+        let is_start = starts.iter().any(|start| (*start..*start + 3).contains(&minute));
+        let mut p = prediction("w", minute * 60, 0.05, 2.0, 1);
+        p.platform = Platform::OBSERVED_ONLY;
+        p.resources[0].last = (minute < known_until).then_some(if is_start { 1.99 } else { 0.05 });
+        p.resources[1].last = Some(2.0 * GIB);
+        let reasons = match planning.step(&Rules::default(), &p, &"p".into()).expect("is new") {
+            Decision::Act(action) => action.reasons,
+            Decision::Hold(reasons) => reasons,
+        };
+        let is_left = reasons.iter().any(|r| &*r.rule == "surge.passed");
+        assert!(minute < known_until || !is_left, "minute {minute}: {reasons:#?}");
+    }
+}
+
 #[test]
 fn an_uncertain_forecast_does_not_scale_out() {
     let mut wide = prediction("w", 0, 10.0, 20.0, 4);

@@ -3,7 +3,8 @@
 //! The watermark of a source is its clock less `lateness_steps` steps of the workload's grid. A
 //! source that falls idle keeps its clock to itself, so it holds nobody else back.
 
-use super::reassembly::{Place, Reassembly, Verdict};
+use super::parts::{KpiNumbers, Part};
+use super::reassembly::{Due, Place, Reassembly, Verdict};
 use super::source_clock::{SourceClock, Standing};
 use crate::slots::Slots;
 use crate::source::SourceName;
@@ -27,7 +28,14 @@ pub struct AdmissionSettings {
     pub forget_after_s: u32,
 }
 
-/// A sample that arrived.
+impl AdmissionSettings {
+    /// A KPI that was missing in so many samples of its workload in a row is not waited for.
+    const fn given_up_after(&self) -> u32 {
+        self.lateness_steps.saturating_add(1)
+    }
+}
+
+/// A sample, or a part of one, that arrived.
 #[derive(Clone, Debug)]
 pub struct Arrival<'a, T> {
     /// Whose sample.
@@ -47,8 +55,9 @@ pub struct Arrival<'a, T> {
 pub struct Released<T> {
     /// Its bin on the grid of its workload's step.
     pub bin: i64,
-    /// When its turn had come by its source's clock: behind a gap, when the watermark had passed that. It follows from
-    /// what there is of its workload, not from the order in which that came.
+    /// When its turn had come by its source's clock: behind a gap, when the watermark had passed that; where it lacks
+    /// something, when the watermark had passed it. It follows from what there is of its workload, not from the order
+    /// in which that came.
     pub turn_at: EventTime,
     /// What was held.
     pub item: T,
@@ -59,6 +68,7 @@ pub struct Released<T> {
 pub struct Admission<T> {
     sources: BTreeMap<SourceName, Source>,
     lanes: Slots<Lane<T>>,
+    numbers: KpiNumbers,
     /// Samples that wait, over all lanes.
     held: usize,
 }
@@ -85,22 +95,37 @@ impl<T> Lane<T> {
     fn new(source: &SourceName, step_s: u32) -> Self {
         Self { source: source.clone(), step_s, waits_for: None, turn_bin: i64::MIN, reassembly: Reassembly::default() }
     }
+}
 
+impl<T: Part> Lane<T> {
     /// Gives out whose turn has come by a watermark.
-    fn release(&mut self, settings: &AdmissionSettings, watermark_bin: i64, released: &mut Vec<Released<T>>) {
-        let (mut last, mut turn_bin) = (self.reassembly.last_bin(), self.turn_bin);
-        self.reassembly.release(watermark_bin, |bin, item| {
-            let follows = last.replace(bin) == Some(bin - 1);
-            turn_bin = if follows { turn_bin.max(bin) } else { bin + i64::from(settings.lateness_steps) };
+    fn release(
+        &mut self,
+        settings: &AdmissionSettings,
+        numbers: &mut KpiNumbers,
+        watermark_bin: i64,
+        released: &mut Vec<Released<T>>,
+    ) {
+        let mut turn_bin = self.turn_bin;
+        self.reassembly.release(watermark_bin, numbers, settings.given_up_after(), |bin, due, item| {
+            turn_bin = turn_bin.max(clock_bin(settings, bin, due));
             released.push(Released { bin, turn_at: EventTime::of_bin(turn_bin, self.step_s), item });
         });
         self.turn_bin = turn_bin;
     }
 }
 
+/// Bin that the source's clock has to reach for the turn of a bin.
+fn clock_bin(settings: &AdmissionSettings, bin: i64, due: Due) -> i64 {
+    match due {
+        Due::AtOnce => bin,
+        Due::Watermark(watermark_bin) => watermark_bin + i64::from(settings.lateness_steps),
+    }
+}
+
 impl<T> Default for Admission<T> {
     fn default() -> Self {
-        Self { sources: BTreeMap::new(), lanes: Slots::default(), held: 0 }
+        Self { sources: BTreeMap::new(), lanes: Slots::default(), numbers: KpiNumbers::default(), held: 0 }
     }
 }
 
@@ -115,17 +140,32 @@ impl<T> Admission<T> {
         self.lanes.len()
     }
 
-    /// Bytes that a workload takes of which nothing waits.
-    pub const fn bytes_each() -> usize {
-        Slots::<Lane<T>>::bytes_each()
+    /// Bytes that a workload takes of which nothing waits, without what the allocator adds.
+    pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
+        Some(Slots::<Lane<T>>::bytes_each() + self.lanes.get(workload)?.reassembly.known_bytes())
     }
+}
 
+impl<T: Part> Admission<T> {
     /// Takes a sample and, when it is accepted, gives out in `released` all whose turn has come
     /// with it: each workload's in order, and those of other workloads of the source that waited
     /// for its clock.
     pub fn offer(
         &mut self,
         settings: &AdmissionSettings,
+        arrival: Arrival<'_, T>,
+        released: &mut Vec<Released<T>>,
+    ) -> Verdict {
+        let mut numbers = std::mem::take(&mut self.numbers);
+        let verdict = self.offer_numbered(settings, &mut numbers, arrival, released);
+        self.numbers = numbers;
+        verdict
+    }
+
+    fn offer_numbered(
+        &mut self,
+        settings: &AdmissionSettings,
+        numbers: &mut KpiNumbers,
         arrival: Arrival<'_, T>,
         released: &mut Vec<Released<T>>,
     ) -> Verdict {
@@ -140,15 +180,19 @@ impl<T> Admission<T> {
         let watermark_bin = newest.bin(step_s) - i64::from(settings.lateness_steps);
         let place = Place { bin: at.bin(step_s), watermark_bin, is_ahead: standing != Standing::Current };
         let released_before = released.len();
-        let Some(lane) = self.lane_for(settings, (workload, source), (at, step_s), place, released) else {
+        let Some(lane) = self.lane_for((settings, &mut *numbers), (workload, source), (at, step_s), place, released)
+        else {
             return Verdict::Late;
         };
-        let verdict = lane.reassembly.offer(place, item);
+        let held_before = lane.reassembly.held();
+        let verdict = lane.reassembly.offer(place, item, numbers);
+        // A part of what waits already makes no more that wait.
+        let came = lane.reassembly.held() - held_before;
         if verdict == Verdict::Accepted {
-            lane.release(settings, watermark_bin, released);
-            self.held += 1;
-            self.await_head(settings, workload);
-            self.release_waiting(settings, source, newest, released);
+            lane.release(settings, numbers, watermark_bin, released);
+            self.held += came;
+            self.await_head(settings, numbers, workload);
+            self.release_waiting(settings, numbers, (source, newest), released);
         }
         self.held -= released.len() - released_before;
         verdict
@@ -175,8 +219,8 @@ impl<T> Admission<T> {
     fn release_waiting(
         &mut self,
         settings: &AdmissionSettings,
-        source: &SourceName,
-        newest: EventTime,
+        numbers: &mut KpiNumbers,
+        (source, newest): (&SourceName, EventTime),
         released: &mut Vec<Released<T>>,
     ) {
         while let Some(known) = self.sources.get_mut(source)
@@ -186,8 +230,8 @@ impl<T> Admission<T> {
             let Some(lane) = self.lanes.get_mut(&workload) else { continue };
             lane.waits_for = None;
             let watermark_bin = newest.bin(lane.step_s) - i64::from(settings.lateness_steps);
-            lane.release(settings, watermark_bin, released);
-            self.await_head(settings, &workload);
+            lane.release(settings, numbers, watermark_bin, released);
+            self.await_head(settings, numbers, &workload);
         }
     }
 
@@ -195,7 +239,7 @@ impl<T> Admission<T> {
     /// sample of another step that is late, or not newer than the lane, has no lane.
     fn lane_for(
         &mut self,
-        settings: &AdmissionSettings,
+        (settings, numbers): (&AdmissionSettings, &mut KpiNumbers),
         (workload, source): (&WorkloadId, &SourceName),
         (at, step_s): (EventTime, u32),
         place: Place,
@@ -216,7 +260,7 @@ impl<T> Admission<T> {
             known.waiting.remove(&(instant, workload.clone()));
         }
         if lane.step_s != step_s {
-            lane.release(settings, i64::MAX, released);
+            lane.release(settings, numbers, i64::MAX, released);
             *lane = Lane::new(source, step_s);
         }
         lane.source = source.clone();
@@ -224,12 +268,10 @@ impl<T> Admission<T> {
     }
 
     /// Sets down for which instant of its source's clock the head of a workload waits.
-    fn await_head(&mut self, settings: &AdmissionSettings, workload: &WorkloadId) {
+    fn await_head(&mut self, settings: &AdmissionSettings, numbers: &KpiNumbers, workload: &WorkloadId) {
         let Some(lane) = self.lanes.get_mut(workload) else { return };
-        let wanted = lane
-            .reassembly
-            .head_bin()
-            .map(|bin| EventTime::of_bin(bin + i64::from(settings.lateness_steps), lane.step_s));
+        let head = lane.reassembly.head_due(numbers, settings.given_up_after());
+        let wanted = head.map(|(bin, due)| EventTime::of_bin(clock_bin(settings, bin, due), lane.step_s));
         if wanted == lane.waits_for {
             return;
         }
@@ -269,5 +311,7 @@ impl<T> Admission<T> {
     }
 }
 
+#[cfg(test)]
+mod parts_tests;
 #[cfg(test)]
 mod tests;

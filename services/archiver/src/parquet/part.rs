@@ -168,7 +168,9 @@ pub(super) fn write_part<C: Tabular>(
     let file = File::create(&partial).with_context(said)?;
     let mut writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties)).with_context(said)?;
     for batch in earlier.into_iter().flatten() {
-        writer.write(&with_columns(&batch.with_context(said)?, &schema)?).with_context(said)?;
+        let path = || folder.join(name(layout.partition, whole.first));
+        let batch = batch.with_context(|| format!("cannot read {}", path().display()))?;
+        writer.write(&with_columns(&batch, &schema)?).with_context(said)?;
     }
     each_entry(journal, |entry| {
         rows.append(&C::decode(&entry.value)?);

@@ -1,7 +1,7 @@
 //! An ear on a log that has markers, as Kafka's has.
 
 use super::*;
-use prescale_bus::{BusError, Header, Lag, Source, StageFactory, StageOptions, TopicSpec};
+use prescale_bus::{BusError, CaughtUp, Header, Lag, Source, StageFactory, StageOptions, TopicSpec};
 use prescale_chassis::{HealthRegistry, output_record};
 use prescale_contracts::{Contract, Envelope};
 use prescale_domain::action::ActionOutcome;

@@ -9,6 +9,7 @@ use crate::testing::TestBus;
 use anyhow::{Context as _, ensure};
 use prescale_domain::kpi::{CPU_CORES_USED, Kpi, KpiKind, KpiName};
 use prescale_domain::sample::{Platform, Sample};
+use prescale_domain::source::SourceName;
 use prescale_domain::stream::validity;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
@@ -63,7 +64,7 @@ fn sample(minute: u8) -> Result<Sample> {
     };
     Ok(Sample {
         workload: WorkloadId::new("toy-1")?,
-        source: "toy:a".into(),
+        source: SourceName::new("toy:a").unwrap(),
         at: EventTime::from_s(60 * i64::from(minute)),
         step_s: 60,
         kpis: vec![used],

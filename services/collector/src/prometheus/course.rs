@@ -13,8 +13,10 @@ const FIRST_INSTANTS: u32 = 12;
 const INSTANTS_MAX: u32 = 2000;
 /// Samples that a piece is to have at most.
 const SAMPLES_WANTED: u64 = 20_000;
-/// A piece is at most so many times as long as the one before.
+/// A piece is at most so many times as long as the one before, up to what a server has not refused yet.
 const GROWTH: u32 = 4;
+/// From there on it is longer by one in so many.
+const CAREFUL_GROWTH: u32 = 8;
 
 /// How far it was read; with the samples on the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -72,12 +74,14 @@ pub(crate) struct Course {
     pub delay_s: u32,
     /// Instants of the next piece.
     pub instants: u32,
+    /// From so many on pieces grow slowly: twice as many were too much for the server.
+    careful_from: u32,
 }
 
 impl Course {
     /// Of these lengths, all in seconds.
     pub(crate) fn new(step_s: u32, history_step_s: u32, history_s: u32, delay_s: u32) -> Self {
-        Self { step_s, history_step_s, history_s, delay_s, instants: FIRST_INSTANTS }
+        Self { step_s, history_step_s, history_s, delay_s, instants: FIRST_INSTANTS, careful_from: INSTANTS_MAX }
     }
 
     /// Where a source begins that has read nothing.
@@ -118,14 +122,19 @@ impl Course {
     /// A piece took more than the server allows: the next ones are shorter. Whether that is possible.
     pub(crate) fn shorten(&mut self, piece: Instants) -> bool {
         self.instants = (piece.count / 2).max(1);
+        self.careful_from = self.instants;
         piece.count > 1
     }
 
     /// A piece gave so many samples: the next ones are as long as gives what is wanted.
     pub(crate) fn adapt(&mut self, piece: Instants, samples: usize) {
         let wanted = (u64::from(piece.count) * SAMPLES_WANTED).checked_div(samples as u64).unwrap_or(u64::MAX);
-        let most = u64::from(self.instants.saturating_mul(GROWTH).min(INSTANTS_MAX));
-        self.instants = wanted.clamp(1, most) as u32;
+        let most = if self.instants < self.careful_from {
+            self.instants.saturating_mul(GROWTH).min(self.careful_from)
+        } else {
+            self.instants + self.instants / CAREFUL_GROWTH + 1
+        };
+        self.instants = wanted.clamp(1, u64::from(most.min(INSTANTS_MAX))) as u32;
     }
 }
 
@@ -156,6 +165,23 @@ mod tests {
         course.adapt(piece(5), 5 * 100_000);
         assert_eq!(course.instants, 1);
         assert!(!course.shorten(piece(1)));
+    }
+
+    #[test]
+    fn what_a_server_refused_is_not_asked_for_again_at_once() {
+        let mut course = Course::new(60, 300, DAY_S, 30);
+        let (mut read, mut refused) = (0, 0);
+        while read < 4000 {
+            let piece = Instants { first_ms: 0, step_s: 300, count: course.instants };
+            if piece.count > 100 {
+                refused += 1;
+                assert!(course.shorten(piece));
+            } else {
+                read += piece.count;
+                course.adapt(piece, 0);
+            }
+        }
+        assert!(course.instants > 50 && refused < 20, "{refused} pieces were refused");
     }
 
     #[test]

@@ -159,15 +159,12 @@ impl<'a> Table<'a> {
         samples
     }
 
+    /// All KPIs of the preset, also those without a value: what a sample does not name is waited for as a part of it.
     fn kpis(&self, row: &[Option<Cells>], place: usize) -> Vec<Kpi> {
-        let kpi = |(column, cells): (&Column, &Option<Cells>)| match (&column.purpose, cells) {
-            (Purpose::Kpi { name, kind, unit }, Some(cells)) => Some(Kpi {
-                name: KpiName::new(name),
-                kind: *kind,
-                unit: Arc::from(*unit),
-                value: cells.get(place, column.add_up),
-            }),
-            _ => None,
+        let kpi = |(column, cells): (&Column, &Option<Cells>)| {
+            let Purpose::Kpi { name, kind, unit } = &column.purpose else { return None };
+            let value = cells.as_ref().and_then(|cells| cells.get(place, column.add_up));
+            Some(Kpi { name: KpiName::new(name), kind: *kind, unit: Arc::from(*unit), value })
         };
         self.preset.columns.iter().zip(row).filter_map(kpi).collect()
     }

@@ -133,7 +133,8 @@ impl Workload {
     }
 
     fn take_kpi(&mut self, kpi: Kpi, at: EventTime, step_s: u32, points_max: usize) {
-        if self.kpis.len() >= KPIS_MAX && !self.kpis.contains_key(&kpi.name) {
+        let is_new = !self.kpis.contains_key(&kpi.name);
+        if is_new && (kpi.value.is_none() || self.kpis.len() >= KPIS_MAX) {
             return;
         }
         let Kpi { name, kind, unit, value } = kpi;

@@ -98,7 +98,7 @@ fn an_outcome_follows_from_the_prediction_that_ended_its_hour() {
     let (input, reply) = inputs.iter().zip(&replies).find(|(_, r)| matches!(r, Reply::Emit(_))).unwrap();
     let Reply::Emit(outgoing) = reply else { unreachable!() };
     let record = &outgoing[0].records()[0];
-    let header = |name: &str| record.headers.iter().find(|h| h.name == name).map(|h| h.value.clone()).unwrap();
+    let header = |name: &str| record.headers.iter().find(|h| h.name == name).map(|h| h.value.to_vec()).unwrap();
     let expected = input.envelope.following(NAME, "", &input.value.workload, input.value.made_at, 0);
     assert_eq!(header("ce_id"), expected.id.as_bytes());
     assert_eq!((&*record.topic, &*record.key), (topics::OUTCOMES, b"a".as_slice()));

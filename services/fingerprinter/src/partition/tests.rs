@@ -66,6 +66,23 @@ fn run(partition: &mut Partition, samples: Vec<Enveloped>, cut: usize) -> (Vec<F
     (fates, of)
 }
 
+/// Each KPI of a sample in a record of its own; one of them has the capacity.
+fn parts_of(whole: &Enveloped) -> Vec<Enveloped> {
+    let part = |(i, kpi): (usize, &Kpi)| {
+        let capacity = whole.sample.capacity.clone().filter(|_| i == 1);
+        let sample = Sample { kpis: vec![kpi.clone()], capacity, ..whole.sample.clone() };
+        let (kind, at) = ("io.prescale.v1.Sample", sample.at);
+        let envelope = Envelope::root("test", kind, &sample.workload, at, &format!("{} {at}", kpi.name));
+        Enveloped { envelope, sample }
+    };
+    whole.sample.kpis.iter().enumerate().map(part).collect()
+}
+
+/// What does not tell which record was followed.
+fn nameless(made: &ByWorkload) -> BTreeMap<&WorkloadId, Vec<(EventTime, &Fingerprint)>> {
+    made.iter().map(|(workload, made)| (workload, made.iter().map(|(e, f)| (e.as_of, f)).collect())).collect()
+}
+
 fn in_order() -> impl Strategy<Value = Vec<(usize, i64)>> {
     proptest::collection::vec(proptest::bool::weighted(0.9), 400).prop_map(|present| {
         present.iter().enumerate().filter(|(_, p)| **p).map(|(i, _)| (i % 2, i as i64 / 2)).collect()
@@ -98,6 +115,35 @@ proptest! {
         prop_assert_eq!(dropped, mixed.len() - order.len());
         prop_assert_eq!(shuffled.held(), whole.held());
         prop_assert_eq!(got, wanted);
+    }
+
+    #[test]
+    fn any_cut_into_parts_gives_the_same(
+        order in in_order(),
+        places in proptest::collection::vec((0i64..=2, any::<u32>(), proptest::bool::weighted(0.1)), 211),
+        cut in 1usize..50,
+    ) {
+        let samples: Vec<Enveloped> = order.iter().map(|(vm, minute)| sample(*vm, *minute)).collect();
+        let (mut whole, mut cut_up) = (partition(), partition());
+        let (_, wanted) = run(&mut whole, samples.clone(), 1000);
+        let mut placed: Vec<((i64, u32), bool, Enveloped)> = samples
+            .iter()
+            .flat_map(parts_of)
+            .zip(places.iter().cycle())
+            .map(|(part, (delay, chance, repeats))| ((part.sample.at.bin(60) + delay, *chance), *repeats, part))
+            .collect();
+        placed.sort_by_key(|(arrives, ..)| *arrives);
+        let repeated = placed.iter().filter(|(_, repeats, _)| *repeats).count();
+        let arrivals = placed
+            .into_iter()
+            .flat_map(|(_, repeats, part)| std::iter::repeat_n(part, 1 + usize::from(repeats)))
+            .collect();
+        let (fates, got) = run(&mut cut_up, arrivals, cut);
+        let aside: Vec<&Fate> = fates.iter().filter(|fate| !matches!(fate, Fate::Used(_))).collect();
+        prop_assert!(aside.iter().all(|fate| **fate == Fate::Dropped("duplicate")), "{:?}", aside);
+        prop_assert_eq!(aside.len(), repeated);
+        prop_assert_eq!(cut_up.held(), whole.held());
+        prop_assert_eq!(nameless(&got), nameless(&wanted));
     }
 
     #[test]
@@ -151,7 +197,7 @@ fn a_sample_in_order_goes_out_with_its_own_record() {
         Fate::Used(follow) => follow.into_iter().map(|(_, f)| f.at.as_ms() / 60_000 - 28_333_334).collect::<Vec<_>>(),
         other => panic!("{other:?}"),
     };
-    assert_eq!([follow(0), follow(1), follow(2), follow(3)], [vec![], vec![], vec![0, 1, 2], vec![3]]);
+    assert_eq!([follow(0), follow(1), follow(2), follow(3)], [vec![], vec![], vec![], vec![0, 1, 2, 3]]);
     assert_eq!([follow(5), follow(6), follow(7)], [vec![], vec![], vec![5, 6, 7]]);
 }
 
@@ -178,6 +224,57 @@ fn numbers_of_features_are_those_of_32_bits() {
     let (_, last) = fingerprints(partition().apply(samples).unwrap()).pop().unwrap();
     let mean = last.kpis[2].windows.as_ref().unwrap().short.mean.unwrap();
     assert_eq!(f64::from(mean as f32), mean);
+}
+
+#[test]
+fn parts_are_one_sample_whichever_came_first() {
+    let whole = sample(0, 0);
+    let mut parts = parts_of(&whole);
+    parts[2].sample.source = SourceName::new("agent").unwrap();
+    parts[0].envelope.as_of = whole.sample.at.plus_s(90);
+    parts[1].sample.platform = Platform::OPENSTACK;
+    let least = parts.iter().min_by(|a, b| a.envelope.id.cmp(&b.envelope.id)).unwrap().clone();
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let mut merged = parts[order[0]].clone();
+        assert!(merged.merge(parts[order[1]].clone()));
+        assert!(!merged.merge(parts[order[1]].clone()), "it is there already");
+        assert!(merged.merge(parts[order[2]].clone()));
+        let Enveloped { envelope, sample } = merged;
+        assert_eq!(envelope, Envelope { as_of: whole.sample.at.plus_s(90), ..least.envelope.clone() });
+        assert_eq!(sample.source, least.sample.source);
+        assert_eq!((sample.capacity.as_ref(), sample.platform), (whole.sample.capacity.as_ref(), Platform::OPENSTACK));
+        let named: Vec<(&str, Option<f64>)> = sample.kpis.iter().map(|kpi| (kpi.name.as_str(), kpi.value)).collect();
+        let value = |i: usize| whole.sample.kpis[i].value;
+        assert_eq!(named, [("sent", value(1)), ("total", value(2)), ("used", value(0))]);
+    }
+}
+
+#[test]
+fn of_a_value_that_is_there_twice_the_first_is_taken() {
+    let [mut one, other] = [sample(0, 0), sample(0, 0)];
+    one.sample.kpis.truncate(1);
+    one.sample.kpis[0].value = Some(77.0);
+    assert!(one.merge(other));
+    assert_eq!(one.sample.kpis[2].value, Some(77.0));
+    assert_eq!(one.sample.kpis.len(), 3);
+}
+
+#[test]
+fn a_part_that_comes_behind_its_sample_is_rejected_and_waited_for_then() {
+    let mut partition = partition();
+    let extra = |minute: i64| {
+        let mut part = sample(0, minute);
+        part.sample.kpis = vec![kpi("queue", KpiKind::Gauge, Some(1.0))];
+        part
+    };
+    partition.apply((0..4).map(|minute| sample(0, minute)).collect()).unwrap();
+    let fates = partition.apply(vec![extra(3), sample(0, 4), extra(4)]).unwrap();
+    let Fate::Rejected { code: "unexpected_part", message } = &fates[0] else { panic!("{:?}", fates[0]) };
+    assert!(message.contains("vm-0"), "{message}");
+    assert_eq!(fates[1], Fate::Used(Vec::new()));
+    let made = fingerprints(fates);
+    let named: Vec<&str> = made[0].1.kpis.iter().map(|kpi| kpi.name.as_str()).collect();
+    assert_eq!((made.len(), named), (1, vec!["queue", "sent", "total", "used"]));
 }
 
 #[test]

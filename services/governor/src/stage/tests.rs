@@ -91,7 +91,7 @@ fn each_proposal_gets_one_record_that_follows_from_it() {
     let inputs = inputs();
     let replies = factory().create(0).apply(inputs.clone()).unwrap();
     let made: Vec<OutputRecord> = replies.iter().flat_map(records).collect();
-    let id = |r: &OutputRecord| r.headers.iter().find(|h| h.name == "ce_id").map(|h| h.value.clone()).unwrap();
+    let id = |r: &OutputRecord| r.headers.iter().find(|h| h.name == "ce_id").map(|h| h.value.to_vec()).unwrap();
     let mut ids: Vec<_> = made.iter().map(id).collect();
     let proposals = inputs.iter().filter(|i| matches!(i.value.said, Said::Proposal(_)));
     let expected = |i: &Input<FleetRecord>| i.envelope.following(NAME, "", &name("demo"), i.envelope.time, 0);
@@ -127,7 +127,7 @@ fn an_order_withdraws_and_is_shown_by_the_partition_of_its_scope_alone() {
         let withdrawn = actions(&replies[1..2]);
         assert!(withdrawn[0].is_withdrawal() && withdrawn[0].decided_at == EventTime::from_s(400));
         let withdrawal = &records(&replies[1])[0];
-        assert!(withdrawal.headers.iter().any(|h| h.value == b"io.prescale.v1.Withdrawal"));
+        assert!(withdrawal.headers.iter().any(|h| &*h.value == b"io.prescale.v1.Withdrawal"));
         shown += records(&replies[1]).iter().filter(|r| &*r.topic == topics::CONTROL).count();
         assert_eq!(replies[2], Reply::Drop(REPEATED));
     }

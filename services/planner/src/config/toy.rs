@@ -34,7 +34,8 @@ impl Policy for Toy {
     }
 
     fn validate(&self, _sizing: &Sizing) -> Result<(), RulesError> {
-        let remedy = || RulesError { key: "cores", value: self.cores.to_string(), remedy: "give more".to_owned() };
+        let remedy =
+            || RulesError { key: "cores".into(), value: self.cores.to_string(), remedy: "give more".to_owned() };
         if self.cores > 0.0 { Ok(()) } else { Err(remedy()) }
     }
 

@@ -194,12 +194,12 @@ fn a_copied_workload_is_remembered_as_the_other() {
 #[test]
 fn other_rules_shape_no_state_and_what_was_decided_again_under_them_is_forgotten() {
     let mut config = Config { policy: PolicyName::Threshold, ..Config::default() };
-    config.guardrails.cooldown_out_s = 300;
+    config.guardrails.pace.cooldown_out_s = 300;
     let under = |config: &Config| {
         Factory::new(Arc::new(config.rules(&GroupsConfig::new()).unwrap()), Arc::default()).state_schema()
     };
     let before = under(&config);
-    config.guardrails.cooldown_out_s = 600;
+    config.guardrails.pace.cooldown_out_s = 600;
     let (before, now) = (StateSchema::from(before.as_str()), StateSchema::from(under(&config).as_str()));
     assert_eq!(before.changes_of_shape(&now), []);
     assert_eq!(before.changes_of_terms(&now).len(), 1);

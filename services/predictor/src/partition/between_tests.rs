@@ -20,6 +20,11 @@ fn steady(minute: i64, cores: f64) -> Enveloped {
     if minute % MINUTES_A_BIN == MINUTES_A_BIN - 1 { record } else { without_features(record) }
 }
 
+/// One of which nothing is urgent between closes.
+fn quiet(minute: i64) -> Enveloped {
+    steady(minute, 2.0 + (minute % 3) as f64 / 100.0)
+}
+
 fn minutes_of(predictions: &[Prediction]) -> Vec<i64> {
     predictions.iter().map(|made| (made.made_at.as_ms() / 1000 - START_S) / 60).collect()
 }
@@ -27,7 +32,7 @@ fn minutes_of(predictions: &[Prediction]) -> Vec<i64> {
 #[test]
 fn what_was_measured_between_goes_along_in_order() {
     let mut partition = partition_of(|c| c.models = vec!["last-value".to_owned()]);
-    let made = apply(&mut partition, (0..60).map(|at| steady(at, 2.0 + (at % 3) as f64 / 100.0)).collect());
+    let made = apply(&mut partition, (0..60).map(quiet).collect());
     let last = made.last().unwrap();
     assert_eq!(minutes_of(&made[made.len() - 2..]), [54, 59]);
     let (resources, at): (Vec<_>, Vec<_>) =
@@ -35,6 +40,28 @@ fn what_was_measured_between_goes_along_in_order() {
     let cores = [55, 56, 57, 58].map(|at| vec![Some(2.0 + (at % 3) as f64 / 100.0), Some(1e9)]);
     assert_eq!(resources, cores);
     assert_eq!(at, [55, 56, 57, 58].map(|minute| EventTime::from_s(START_S + 60 * minute)));
+}
+
+/// Others of its source go on meanwhile; the first sample behind the missed close has features.
+#[test]
+fn what_was_measured_before_a_silence_is_told_when_it_ends() {
+    let mut partition = partition_of(|c| c.models = vec!["last-value".to_owned()]);
+    apply(&mut partition, (0..57).map(quiet).collect());
+    apply(&mut partition, (57..69).map(|at| minute(0, at)).collect());
+    let made = apply(&mut partition, vec![quiet(69)]);
+    let told: Vec<EventTime> = made.iter().flat_map(|made| made.earlier.iter().map(|reading| reading.at)).collect();
+    assert_eq!(minutes_of(&made), [69]);
+    assert_eq!(told, [55, 56].map(|minute| EventTime::from_s(START_S + 60 * minute)));
+}
+
+#[test]
+fn readings_of_who_is_forgotten_are_counted() {
+    let mut partition = partition_of(|c| c.models = vec!["last-value".to_owned()]);
+    apply(&mut partition, (0..57).map(quiet).collect());
+    let known = partition.state.workloads.get(&WorkloadId::new("vm-steady").unwrap()).unwrap();
+    let (source, last_at) = (known.source, known.last_at);
+    assert_eq!((partition.forget(source, last_at), partition.workloads()), (0, 1));
+    assert_eq!((partition.forget(source, last_at.plus_s(1)), partition.workloads()), (2, 0));
 }
 
 #[test]

@@ -164,6 +164,18 @@ proptest! {
     }
 }
 
+#[test]
+fn a_snapshot_holds_the_state_as_it_was_encoded_and_refuses_to_be_cut_short() {
+    let mut partition = partition();
+    apply(&mut partition, (0..20).flat_map(|i| [record(0, 150 * i), record(1, 150 * i)]).collect());
+    let snapshot = partition.snapshot();
+    assert!(snapshot.starts_with(&bitcode::encode(&partition.state)));
+    for length in [0, 7, 8, 20, snapshot.len() - 1] {
+        let cut = Partition::restored(Arc::clone(&partition.registry), &snapshot[..length]);
+        assert!(cut.is_err(), "cut to {length} of {} bytes", snapshot.len());
+    }
+}
+
 /// Two days of two workloads, a sample in five minutes.
 fn two_days(partition: &mut Partition) -> Vec<Prediction> {
     let records = (0..2 * DAY_BINS as i64).flat_map(|bin| [record(0, 300 * bin), record(1, 300 * bin)]).collect();

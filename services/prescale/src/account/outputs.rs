@@ -2,8 +2,8 @@
 
 use prescale_bus::ConsumedRecord;
 use prescale_chassis::audit::{Found, Place, event_time};
+use prescale_chassis::stage::ids_of;
 use prescale_chassis::{Ids, StageEntry};
-use prescale_contracts::Envelope;
 use prescale_contracts::envelope::following_id;
 use prescale_contracts::topics::{Retention, table};
 use prescale_domain::time::EventTime;
@@ -160,19 +160,18 @@ impl<'a> Outputs<'a> {
             self.mark_joined(input, &mut found);
             return found;
         }
-        let headers = input.headers.iter().map(|h| (h.name.as_str(), h.value.as_slice()));
-        let Ok(envelope) = Envelope::from_headers(headers) else { return found };
+        let Ok((parent, trace)) = ids_of(input) else { return found };
         let key = input.key.as_deref().unwrap_or_default();
         if let Ok(key) = std::str::from_utf8(key) {
             let (mut ordinal, mut missing) = (0, 0);
             while missing < MISSING_ORDINALS_MAX {
-                let id = following_id(&envelope.id, self.entry.stage, key, ordinal);
+                let id = following_id(&parent, self.entry.stage, key, ordinal);
                 missing = if self.mark(id, ordinal, &mut found) { 0 } else { missing + 1 };
                 ordinal += 1;
             }
         }
-        if let Ok(trace) = Id::from_str_radix(envelope.trace_id(), 16) {
-            self.mark_of_trace(trace, &envelope.id, key, &mut found);
+        if let Ok(trace) = Id::from_str_radix(&trace, 16) {
+            self.mark_of_trace(trace, &parent, key, &mut found);
         }
         found
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::toy::{Log, NOTES, STAGE, again, sample};
-use prescale_bus::Header;
+use prescale_bus::{Header, OutputRecord};
 use prescale_chassis::audit::each;
 use prescale_chassis::{Ids, output_record};
 use prescale_contracts::{Contract, Envelope};
@@ -76,11 +76,22 @@ fn a_dead_letter_is_an_end() {
     let mut torn = sample(3);
     torn.value = Some(vec![0, 1, 2]);
     let mut nameless = sample(4);
-    nameless.headers.clear();
+    nameless.headers.retain(|header| header.name != "ce_id");
     log.append(vec![torn, nameless]);
     log.run();
     let account = accounted(&log);
     assert_eq!((account.read, account.followed, account.rejected, account.missing), (5, 3, 2, 0), "{account:?}");
+}
+
+#[test]
+fn what_follows_from_records_without_headers_is_found_by_where_they_lie() {
+    let log = Log::of("[toy]\nforgets_minute = 4\n", 3);
+    let foreign = [3, 4, 5, 5].map(|minute| OutputRecord { headers: Vec::new(), ..sample(minute) });
+    log.append(foreign.to_vec());
+    log.run();
+    let account = accounted(&log);
+    assert_eq!((account.read, account.followed, account.missing, account.strays), (7, 6, 1, 0), "{account:?}");
+    assert_eq!((account.repeated_inputs, account.repeated_outputs), (0, 0), "each has its own id");
 }
 
 /// A record as it was read.

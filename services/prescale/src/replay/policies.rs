@@ -203,17 +203,7 @@ impl Planning {
     /// # Errors
     /// When the section makes no sense.
     pub(super) fn rules(&self, ahead_s: u32) -> Result<RuleBook> {
-        let mut config = PlannerConfig { lead_time_s: ahead_s, learn_lead_time: false, ..self.config.clone() };
-        // What is configured is for another lead time: an action stays valid until it can serve.
-        let valid_for_s = &mut config.guardrails.pace.valid_for_s;
-        *valid_for_s = (*valid_for_s).max(ahead_s);
-        for section in config.sections.values_mut() {
-            let valid_for_s = section.overrides.get_mut("guardrails").and_then(|table| table.get_mut("valid_for_s"));
-            if let Some(Value::Integer(valid_for_s)) = valid_for_s {
-                *valid_for_s = (*valid_for_s).max(ahead_s.into());
-            }
-        }
-        config.rules(&self.groups)
+        rule_book(&self.config, &self.groups, ahead_s)
     }
 
     /// The first policy of which that holds, with where, as words behind its name: nothing more where it is the general
@@ -381,6 +371,21 @@ fn simple_knobs(simple: &Simple, given: &[(String, String)]) -> Result<Knobs> {
     Ok(knobs)
 }
 
+/// The rules of a section, where what is decided serves so long after a sample's instant, in seconds.
+fn rule_book(config: &PlannerConfig, groups: &GroupsConfig, ahead_s: u32) -> Result<RuleBook> {
+    let mut config = PlannerConfig { lead_time_s: ahead_s, learn_lead_time: false, ..config.clone() };
+    // What is configured is for another lead time: an action stays valid until it can serve.
+    let valid_for_s = &mut config.guardrails.pace.valid_for_s;
+    *valid_for_s = (*valid_for_s).max(ahead_s);
+    for section in config.sections.values_mut() {
+        let valid_for_s = section.overrides.get_mut("guardrails").and_then(|table| table.get_mut("valid_for_s"));
+        if let Some(Value::Integer(valid_for_s)) = valid_for_s {
+            *valid_for_s = (*valid_for_s).max(ahead_s.into());
+        }
+    }
+    config.rules(groups)
+}
+
 /// The planner by limits, with nothing called that is not carried out; over CPU alone, unless instance types are chosen.
 fn planning(name: &str, knobs: &[(String, String)], settings: &Settings, request: &Request) -> Result<Planning> {
     let (is_naive, policy) = name.strip_prefix(NAIVE).map_or((false, name), |policy| (true, policy));
@@ -417,11 +422,12 @@ fn planning(name: &str, knobs: &[(String, String)], settings: &Settings, request
         }
     }
     let groups = settings.grouper.groups.clone();
-    let mut planning = Planning { book: config.rules(&groups)?, config, groups, is_naive, sizes_memory: false };
+    let book = rule_book(&config, &groups, config.lead_time_s)?;
+    let mut planning = Planning { book, config, groups, is_naive, sizes_memory: false };
     if planning.first(|policy| policy.chooser().is_some()).is_some() {
         planning.sizes_memory = true;
         planning.config.resources.push(MEMORY_BYTES.to_owned());
-        planning.book = planning.config.rules(&planning.groups)?;
+        planning.book = planning.rules(planning.config.lead_time_s)?;
     }
     Ok(planning)
 }

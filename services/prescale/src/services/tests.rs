@@ -12,7 +12,7 @@ use prescale_chassis::Loader;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-fn with_toy() -> Vec<ServiceEntry> {
+pub(super) fn with_toy() -> Vec<ServiceEntry> {
     SERVICES.iter().copied().chain([TOY]).collect()
 }
 

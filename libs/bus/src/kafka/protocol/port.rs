@@ -7,6 +7,7 @@ use crate::bus::Lag;
 use crate::error::BusError;
 use crate::kafka::options::KafkaOptions;
 use crate::record::ConsumedRecord;
+use crate::snapshot::Loaded;
 use crate::state_schema::StateSchema;
 use crate::wait::Pauses;
 use crate::write::Write;
@@ -119,17 +120,12 @@ pub(crate) trait Snapshots {
     /// Stores the state after all records before `offset`, which must be committed.
     fn store(&self, partition: u32, offset: i64, state: &[u8]) -> std::io::Result<()>;
 
-    /// What the stored snapshot was made by, whether or not it can be used; `None` without one that says so.
+    /// What the stored snapshot was made by, whether or not it can be used, or without one the last that was put aside;
+    /// `None` where none says so.
     fn made_by(&self, partition: u32) -> Option<StateSchema>;
 
-    /// What `restore` makes of the stored snapshot, and its offset; `None` when there is no good one that is not
-    /// ahead of `committed`.
-    fn load<T>(
-        &self,
-        partition: u32,
-        committed: i64,
-        restore: impl FnOnce(&[u8]) -> Result<T, String>,
-    ) -> Option<(T, i64)>;
+    /// What `restore` makes of the stored snapshot. One that is ahead of `committed`, or bad otherwise, is put aside.
+    fn load<T>(&self, partition: u32, committed: i64, restore: impl FnOnce(&[u8]) -> Result<T, String>) -> Loaded<T>;
 }
 
 /// A cluster, with the clock and the disk of the instance that asks it.

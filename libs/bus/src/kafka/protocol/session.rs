@@ -278,11 +278,9 @@ impl<'a, K: Kafka> Session<'a, K> {
                 same_partitions(&self.context, self.input_partitions.max(partition + 1), self.input_partitions)?;
                 let (stage, from) = (self.context.stage, position.offset);
                 tracing::info!(stage, partition, from, "has the partition");
-                let (restored, is_to_be_stored) = self.restored(partition, position)?;
+                let restored = self.restored(partition, position)?;
                 self.partitions.insert(partition, restored);
-                if is_to_be_stored {
-                    self.snapshot(partition);
-                }
+                self.snapshot_if_due(partition);
                 self.last_progress = self.now();
             }
             MemberEvent::Revoked(partition) => {
@@ -330,22 +328,21 @@ impl<'a, K: Kafka> Session<'a, K> {
     }
 
     /// A partition's state at a committed position: its snapshot, then the log from there with the
-    /// outputs discarded. And whether it is to be stored at once.
-    fn restored(&self, partition: u32, at: Position) -> Result<(Partition, bool), BusError> {
+    /// outputs discarded.
+    fn restored(&self, partition: u32, at: Position) -> Result<Partition, BusError> {
         let Position { offset: position, provenance } = at;
         let Running { factory, options, .. } = self.running;
         if !factory.keeps_state() {
-            let stage = factory.create(partition);
-            return Ok((Partition { stage, position, provenance, since_snapshot: 0 }, false));
+            return Ok(Partition { stage: factory.create(partition), position, provenance, since_snapshot: 0 });
         }
         let before = self.snapshots.made_by(partition);
         let loaded = self.snapshots.load(partition, position, |state| factory.restore(partition, state));
-        let mut repetition = Repetition::new(loaded.is_none(), before);
-        let (mut stage, from) = loaded.unwrap_or_else(|| (factory.create(partition), 0));
-        let mut since_snapshot = 0_u64;
+        let mut repetition = Repetition::new(!loaded.is_sound(), before);
+        let due_records = options.snapshot_due_records();
+        let (mut stage, from, mut since_snapshot) = loaded.or_create(due_records, || factory.create(partition));
         let mut batch = Vec::new();
         let mut apply = |batch: &mut Vec<ConsumedRecord>| {
-            since_snapshot += batch.len() as u64;
+            since_snapshot = since_snapshot.saturating_add(batch.len() as u64);
             repetition.hear(batch);
             let applied = self.context.apply(stage.as_mut(), batch).map(drop);
             batch.clear();
@@ -358,9 +355,10 @@ impl<'a, K: Kafka> Session<'a, K> {
         if !batch.is_empty() {
             apply(&mut batch)?;
         }
-        let is_to_be_stored = repetition.end(*factory, partition, stage.as_mut());
-        let since_snapshot = since_snapshot.max(u64::from(is_to_be_stored));
-        Ok((Partition { stage, position, provenance, since_snapshot }, is_to_be_stored))
+        if repetition.end(*factory, partition, stage.as_mut()) {
+            since_snapshot = since_snapshot.max(due_records);
+        }
+        Ok(Partition { stage, position, provenance, since_snapshot })
     }
 
     /// Applies what was gathered.
@@ -370,7 +368,7 @@ impl<'a, K: Kafka> Session<'a, K> {
             let Some(state) = self.partitions.get_mut(&partition) else { continue };
             let Some(position) = batch.last().map(|r| r.offset + 1) else { continue };
             let (writes, tally) = self.context.apply(state.stage.as_mut(), &batch)?;
-            state.since_snapshot += batch.len() as u64;
+            state.since_snapshot = state.since_snapshot.saturating_add(batch.len() as u64);
             self.prepared.insert(partition, Prepared { writes, tally, position });
         }
         Ok(())
@@ -436,9 +434,7 @@ impl<'a, K: Kafka> Session<'a, K> {
             let Some(state) = self.partitions.get_mut(&partition) else { continue };
             state.position = work.position;
             state.provenance = state.provenance.moved(self.owner, work.position);
-            if state.since_snapshot >= self.running.options.snapshot_every_records {
-                self.snapshot(partition);
-            }
+            self.snapshot_if_due(partition);
         }
     }
 
@@ -502,6 +498,13 @@ impl<'a, K: Kafka> Session<'a, K> {
             kafka.share_out_again(group, &self.context.input)?;
         }
         Ok(())
+    }
+
+    fn snapshot_if_due(&mut self, partition: u32) {
+        let since = self.partitions.get(&partition).map(|state| state.since_snapshot);
+        if since.is_some_and(|since| since >= self.running.options.snapshot_due_records()) {
+            self.snapshot(partition);
+        }
     }
 
     /// Stores a partition's state, unless it is ahead of the committed position. Failing to is no reason to stop: the log has everything.

@@ -161,7 +161,7 @@ fn a_group_whose_members_are_gone_says_so() {
     let source = SourceName::new("fleet:test").unwrap();
     let mut hear = |source: &SourceName, at_s| members.hear(&group(), PARTITION, source, EventTime::from_s(at_s));
     assert_eq!(hear(&source, 1199), None);
-    assert_eq!(hear(&"fleet:other".into(), 1200), None);
+    assert_eq!(hear(&SourceName::new("fleet:other").unwrap(), 1200), None);
     let parts = hear(&source, 1200).unwrap();
     let parts: Vec<Told> = parts.iter().map(told).collect();
     assert_eq!(parts, [(0, 1, 0, 1.0, None), (1200, 0, 0, 0.0, None)]);

@@ -209,7 +209,8 @@ fn passed_reason(
     let recalls_s = RULES[asked.rule].recalls_s(settings.serves_until_s());
     let now = (prediction.made_at, prediction.step_s);
     let short = live.surges.passed(settings.lead_time_s, now, recalls_s)?;
-    let used = forecast_of(prediction, Resource::Cpu)?.last.filter(|used| used.is_finite()).unwrap_or(0.0);
+    // Of a use that is not known nobody can say that it has passed.
+    let used = forecast_of(prediction, Resource::Cpu)?.last.filter(|used| used.is_finite())?;
     let stands = Resource::Cpu.of(base);
     let afresh = track.asked_afresh(settings, asked.rule, used as f32, ahead);
     if afresh.and_then(|amount| asked.deadband.direction(amount, stands as f32)) == Some(Direction::Out) {

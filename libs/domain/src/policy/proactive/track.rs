@@ -278,7 +278,11 @@ impl Track {
         // What one that begins would have cost before is not known: as much as what was in use.
         let by_rule = self.trials.close(&closed, &orders, self.plan.worth());
         let reactive = self.reactive.close(&closed);
-        let Some(demand) = demand else { return };
+        let Some(demand) = demand else {
+            // What was asked for goes on; without a demand no rule asks for anything.
+            self.plan.close(&closed, &orders[usize::from(FIRST_RULE)]);
+            return;
+        };
         self.bins = self.bins.saturating_add(1);
         prices.take_in(&SeriesBin { demand, reactive, by_rule: &by_rule, selected: &self.selected });
         let chosen = usize::from(self.rule_in_use(settings, prices));
@@ -373,5 +377,30 @@ impl Track {
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
         self.ring.heap_bytes() + self.onsets.heap_bytes() + self.trials.heap_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_for_serves_behind_a_bin_without_a_demand() {
+        let aim = Aim::default();
+        let settings =
+            Settings { lead_time_s: 300, step_s: 300, hold_s: 300, aim, floor_utilisation: 0.95, surge_s: 0 };
+        let (mut track, mut prices) = (Track::default(), Prices::default());
+        let mut unmet_after = |bin: i64, demand: Option<f32>| {
+            let demand = (bin, demand.map(BinDemand::seen));
+            track.take_in(&settings, &mut prices, Measure::cores(0.0), demand, &Ahead::default());
+            track.plan.worth().unmet
+        };
+        for bin in 0..36 {
+            unmet_after(bin, Some(if bin < 30 { 1.0 } else { 3.0 }));
+        }
+        let before = unmet_after(36, None);
+        assert!(before > 0.0, "it grew late");
+        unmet_after(37, Some(3.0));
+        assert!(unmet_after(38, Some(3.0)) <= before, "what was asked for two hours ago served instead");
     }
 }

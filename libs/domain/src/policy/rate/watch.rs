@@ -189,7 +189,7 @@ impl Watched {
         let kpi = &rule.kpi;
         let by_replicas = rules.sizing.mechanism(prediction.platform) == Mechanism::Replicas;
         match rule.per_replica {
-            PerReplica::Stated(_) if !by_replicas && !rules.policy.chooser().is_some() => {
+            PerReplica::Stated(_) if !by_replicas && rules.policy.chooser().is_none() => {
                 let text = format!(
                     "{kpi}: what a replica serves is stated, and their number cannot be changed here: let it be learnt instead"
                 );

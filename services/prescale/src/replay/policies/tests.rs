@@ -124,7 +124,9 @@ fn a_share_is_stated_where_it_holds_for_all() {
 #[test]
 fn what_is_decided_stays_valid_until_it_serves() {
     let mut settings = Settings::default();
-    let section = "workloads = [\"web-*\"]\nguardrails.valid_for_s = 1000".parse::<Table>().unwrap();
+    // The section's own lead time is not the replay's.
+    let text = "workloads = [\"web-*\"]\nlead_time_s = 300\nguardrails.valid_for_s = 300";
+    let section = text.parse::<Table>().unwrap();
     settings.planner.sections.insert("web".to_owned(), section.try_into().unwrap());
     let policy = parsed("planner", &settings, &request(Path::new("trace.csv"))).unwrap();
     let Kind::Planner(planning) = policy.kind else { panic!("the planner") };

@@ -8,6 +8,7 @@ use crate::kafka::options::KafkaOptions;
 use crate::kafka::protocol::log::{CommittedLog, LogEvent};
 use crate::kafka::protocol::port::{CallFailed, Kafka, Member, MemberEvent, Place, Producer, Snapshots};
 use crate::kafka::protocol::provenance::Position;
+use crate::snapshot::Loaded;
 use crate::state_schema::StateSchema;
 use crate::wait::Pauses;
 use crate::write::Write;
@@ -543,14 +544,10 @@ impl Snapshots for ModelSnapshots<'_> {
         None
     }
 
-    fn load<T>(
-        &self,
-        partition: u32,
-        committed: i64,
-        restore: impl FnOnce(&[u8]) -> Result<T, String>,
-    ) -> Option<(T, i64)> {
+    fn load<T>(&self, partition: u32, committed: i64, restore: impl FnOnce(&[u8]) -> Result<T, String>) -> Loaded<T> {
         let key = (self.0.options.instance_id.clone(), partition);
-        let stored = self.0.world.borrow().disks.get(&key).filter(|(at, _)| *at <= committed).cloned();
-        stored.and_then(|(at, state)| Some((restore(&state).ok()?, at)))
+        let Some((at, state)) = self.0.world.borrow().disks.get(&key).cloned() else { return Loaded::Missing };
+        let restored = if at <= committed { restore(&state).ok() } else { None };
+        restored.map_or(Loaded::Rejected, |made| Loaded::Sound(made, at))
     }
 }
