@@ -12,6 +12,7 @@ mod input_faults;
 mod models;
 mod outcomes;
 mod prometheus;
+mod reading;
 mod rules;
 mod scenario;
 mod services;

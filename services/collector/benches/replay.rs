@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("rows read        {}", report.rows_read);
     println!("samples written  {}", report.samples_written);
     println!("rows dropped     {dropped} {:?}", report.rows_dropped);
-    println!("accounted for    {}", report.rows_read == report.samples_written + dropped);
+    println!("accounted for    {}", report.rows_read == report.samples_written + report.rows_joined + dropped);
     println!("first, last      {:?}, {:?}", report.first_at.map(rfc3339), report.last_at.map(rfc3339));
     println!("took             {took_s:.2} s, {:.0} rows/s", report.rows_read as f64 / took_s);
     println!("peak memory      {}", peak_memory().unwrap_or_else(|| "unknown".to_owned()));

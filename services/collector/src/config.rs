@@ -58,7 +58,8 @@ impl Default for HostConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ReplayConfig {
-    /// The trace: `.parquet`, `.csv` or `.csv.zst`; empty for none.
+    /// The trace: Parquet, or text such as CSV, plain or packed (gzip, zstd); a folder or a pattern such as
+    /// `vms/*.csv` for several files with the same columns. Empty for none.
     pub file: PathBuf,
     /// Names the replay for good: it goes on where the replay of this name stopped. Empty for the
     /// file's name. Another name replays the same file from its start.

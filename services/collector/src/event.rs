@@ -46,17 +46,23 @@ pub enum Event {
 }
 
 /// What became of a trace. Every row is accounted for:
-/// `rows_read == samples_written + rows_dropped.values().sum()`.
+/// `rows_read == samples_written + rows_joined + rows_dropped.values().sum()`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReplayReport {
     /// Rows within the range, and those that have no instant.
     pub rows_read: u64,
-    /// Samples written to `raw-kpis`, one a row.
+    /// Samples written to `raw-kpis`, one for each workload and instant.
     pub samples_written: u64,
+    /// Rows that added KPIs to the sample of another row.
+    pub rows_joined: u64,
+    /// Rows that held another value of a KPI than a row before it of the same workload and instant, which was used.
+    pub rows_differing: u64,
     /// Rows that could not become a sample, by reason.
     pub rows_dropped: BTreeMap<&'static str, u64>,
     /// Instant of the first sample.
     pub first_at: Option<EventTime>,
     /// Instant of the last sample.
     pub last_at: Option<EventTime>,
+    /// What was left out of the files and why, and what was taken for granted: a sentence each.
+    pub notes: Vec<String>,
 }

@@ -1,7 +1,7 @@
 //! A trace from a file, replayed at any speed in the order of its instants.
 //!
-//! A sample's place in its source is the number of its row in the ordered trace, and the stored
-//! position says how many rows are done: the rows and their order follow from the file, the mapping
+//! A sample's place in its source is the number of its first row in the ordered trace, and the stored
+//! position says how many rows are done: the rows and their order follow from the files, the mapping
 //! and the range, which the position names as well.
 
 use crate::append::{Appended, Appender, PlacedSample};
@@ -12,8 +12,8 @@ use crate::retry::BusRetry;
 use anyhow::{Context as _, Result, bail};
 use datafusion::error::DataFusionError;
 use futures::StreamExt;
-use known::KnownTrace;
-use mapping::Mapping;
+use grid::{Grid, jitters};
+use join::{Joiner, Outcome};
 use pace::{BackPressure, Pace};
 use position::{Identity, Progress};
 use prescale_bus::{Bus, cancelled_within};
@@ -23,10 +23,15 @@ use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use rows::SampleMaker;
 use std::time::Duration;
+use step::most_frequent_step_s;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
-use trace::{Range, Trace, listed};
+use trace::{Range, Trace};
 
+mod at;
+pub mod form;
+mod grid;
+mod join;
 pub mod known;
 pub mod mapping;
 mod numbers;
@@ -34,7 +39,9 @@ pub(crate) mod pace;
 mod position;
 pub mod read;
 mod rows;
+mod source;
 mod step;
+mod text;
 mod trace;
 
 #[cfg(test)]
@@ -86,7 +93,7 @@ fn run(
     } else if !replay.all(config, &runtime, observe)? {
         return Ok(());
     }
-    let report = replay.progress.report();
+    let report = replay.progress.report(&replay.plan.trace);
     tracing::info!(
         source = replay.retry.id(),
         rows_read = report.rows_read,
@@ -131,6 +138,7 @@ struct Plan {
     trace: Trace,
     range: Range,
     step_s: u32,
+    grid: Grid,
     rows_without_instant: u64,
     rows_in_range: u64,
     identity: Identity,
@@ -138,10 +146,10 @@ struct Plan {
 
 impl Plan {
     async fn make(config: &ReplayConfig) -> Result<Self> {
-        let (trace, mapping) = Trace::open(&config.file, config.sort_memory_bytes_max, |columns| {
-            if config.mapping.is_empty() { known_mapping(columns) } else { Ok(config.mapping.clone()) }
-        })
-        .await?;
+        let (trace, mapping) = Trace::open(&config.file, config.sort_memory_bytes_max, &config.mapping).await?;
+        for note in trace.notes() {
+            tracing::warn!("{}: {note}", config.file.display());
+        }
         let extent = trace.extent().await?;
         let first = extent.first_ms.map(EventTime::from_ms);
         let from = config.from.after(None).or(first);
@@ -154,29 +162,27 @@ impl Plan {
         let range = Range { from_ms: from.map_or(0, EventTime::as_ms), to_ms: to.map(EventTime::as_ms) };
         let is_whole = to.is_none() && from == first;
         let rows_in_range = if is_whole { extent.rows_with_instant } else { trace.count(range).await? };
-        let step_s = match (config.step_s, rows_in_range) {
-            (0, 0) => 1,
-            (0, _) => trace.step_s(range).await?.context(
-                "[collector.replay] step_s = 0: the step cannot be found, no workload has two instants in the range; set it",
-            )?,
-            (step_s, _) => step_s,
+        let (step_s, grid) = match rows_in_range {
+            0 => (config.step_s.max(1), Grid::default()),
+            _ => step_and_grid(&trace, range, config.step_s).await?,
         };
         let identity = Identity::of(&config.file, &mapping, range, step_s)?;
         let rows_without_instant = extent.rows_without_instant;
-        Ok(Self { trace, range, step_s, rows_without_instant, rows_in_range, identity })
+        Ok(Self { trace, range, step_s, grid, rows_without_instant, rows_in_range, identity })
     }
 }
 
-fn known_mapping(columns: &[&str]) -> Result<Mapping> {
-    let Some(known) = KnownTrace::with_columns(columns) else {
-        bail!(
-            "[collector.replay.mapping] is empty and the file is no trace that is known; its columns are: {}; say which \
-             hold what, such as workload = \"vm\", instant = \"ts\", kpis.cpu_cores_used = \"cpu\"",
-            listed(columns)
-        );
+/// The step, which is found where none is set, and the grids of workloads whose instants jitter about it.
+async fn step_and_grid(trace: &Trace, range: Range, set_step_s: u32) -> Result<(u32, Grid)> {
+    let instants = trace.first_instants(range).await?;
+    let step_s = match set_step_s {
+        0 => most_frequent_step_s(&instants).context(
+            "[collector.replay] step_s = 0: the step cannot be found, no workload has two instants in the range; set it",
+        )?,
+        step_s => step_s,
     };
-    tracing::info!("the trace is read as {}: {}", known.name, known.remark);
-    Ok(known.mapping())
+    let grid = if jitters(&instants, step_s) { trace.grid(range, step_s).await? } else { Grid::default() };
+    Ok((step_s, grid))
 }
 
 fn cannot_order(error: DataFusionError) -> anyhow::Error {
@@ -213,8 +219,13 @@ impl Replay<'_> {
             "replaying at speed {}",
             config.speed
         );
-        let maker = SampleMaker::new(&self.plan.trace, SourceName::new(self.retry.id())?, self.plan.step_s);
-        let mut pace = Pace::new(config.speed);
+        let maker = SampleMaker::new(
+            &self.plan.trace,
+            SourceName::new(self.retry.id())?,
+            self.plan.step_s,
+            self.plan.grid.clone(),
+        );
+        let (mut pace, mut joiner) = (Pace::new(config.speed), Joiner::default());
         loop {
             self.retry.health().idle();
             let next = async { stream.next().await.transpose().map_err(cannot_order) };
@@ -225,27 +236,39 @@ impl Replay<'_> {
             let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(rows.len());
             skip -= skipped as u64;
             for row in skipped..rows.len() {
-                let at_ms = rows.at_ms(row);
-                let wait = pace.wait(at_ms);
-                let must_wait = !wait.is_zero();
-                if must_wait && !(self.write(observe)? && self.pause(wait)) {
-                    return Ok(false);
-                }
-                let place = self.progress.rows_done.to_string();
-                match rows.sample(row) {
-                    Ok(sample) => {
-                        self.batch.push(PlacedSample { sample, place });
-                        self.progress.written(at_ms);
-                    }
-                    Err(reason) => self.progress.dropped(at_ms, reason),
-                }
-                if self.batch.len() >= config.batch_samples_max && !self.write(observe)? {
+                let done = joiner.take(rows.at_ms(row), rows.sample(row), rows.place(row));
+                if let Some(done) = done
+                    && !self.take(done, &mut pace, config, observe)?
+                {
                     return Ok(false);
                 }
             }
         }
+        if let Some(done) = joiner.finish()
+            && !self.take(done, &mut pace, config, observe)?
+        {
+            return Ok(false);
+        }
         self.progress.ended = true;
         self.write(observe)
+    }
+
+    /// Takes what became of some rows, when its time has come; false when the shutdown came first.
+    fn take(
+        &mut self,
+        outcome: Outcome,
+        pace: &mut Pace,
+        config: &ReplayConfig,
+        observe: &dyn Fn(Event),
+    ) -> Result<bool> {
+        let wait = pace.wait(outcome.at_ms);
+        if !wait.is_zero() && !(self.write(observe)? && self.pause(wait)) {
+            return Ok(false);
+        }
+        let place = self.progress.rows_done.to_string();
+        self.progress.took(&outcome);
+        self.batch.extend(outcome.sample.map(|sample| PlacedSample { sample, place }));
+        if self.batch.len() >= config.batch_samples_max { self.write(observe) } else { Ok(true) }
     }
 
     fn pause(&self, wait: Duration) -> bool {

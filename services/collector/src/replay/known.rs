@@ -1,6 +1,9 @@
 //! Public traces that are known by their columns, with what their columns mean.
 
+use super::form::TextForm;
 use super::mapping::{InstantUnit, Mapping};
+use super::trace::listed;
+use anyhow::{Result, bail};
 
 /// A trace that is known.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,7 +19,7 @@ pub struct KnownTrace {
     kpis: &'static [(&'static str, &'static str)],
 }
 
-const KNOWN: [KnownTrace; 5] = [
+const KNOWN: [KnownTrace; 6] = [
     KnownTrace {
         name: "Bitbrains GWA-T-12",
         remark: "CPU is the share of the VM's cores; 1 KB is 1000 bytes",
@@ -34,6 +37,31 @@ const KNOWN: [KnownTrace; 5] = [
             ("disk_write_bytes_per_s", "disk_write_kbps * 1000.0"),
             ("network_receive_bytes_per_s", "net_rx_kbps * 1000.0"),
             ("network_transmit_bytes_per_s", "net_tx_kbps * 1000.0"),
+        ],
+    },
+    KnownTrace {
+        name: "Bitbrains GWA-T-12, as published",
+        remark: "a file is a VM, and its name the VM's; instants are seconds though the header says ms; CPU is the share \
+                 of the VM's cores; 1 KB of throughput is 1000 bytes",
+        columns: &[
+            "Timestamp [ms]",
+            "CPU cores",
+            "CPU usage [%]",
+            "Memory capacity provisioned [KB]",
+            "Memory usage [KB]",
+            "Disk read throughput [KB/s]",
+            "file",
+        ],
+        workload: "'vm-' || file",
+        instant: "Timestamp [ms]",
+        capacity: Some(("\"CPU cores\"", "\"Memory capacity provisioned [KB]\" * 1024.0")),
+        kpis: &[
+            ("cpu_cores_used", "\"CPU usage [%]\" / 100.0 * \"CPU cores\""),
+            ("memory_bytes", "\"Memory usage [KB]\" * 1024.0"),
+            ("disk_read_bytes_per_s", "\"Disk read throughput [KB/s]\" * 1000.0"),
+            ("disk_write_bytes_per_s", "\"Disk write throughput [KB/s]\" * 1000.0"),
+            ("network_receive_bytes_per_s", "\"Network received throughput [KB/s]\" * 1000.0"),
+            ("network_transmit_bytes_per_s", "\"Network transmitted throughput [KB/s]\" * 1000.0"),
         ],
     },
     KnownTrace {
@@ -96,8 +124,29 @@ impl KnownTrace {
             cpu_capacity: cpu_capacity.to_owned(),
             memory_capacity: memory_capacity.to_owned(),
             kpis: self.kpis.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            text: TextForm::default(),
         }
     }
+}
+
+/// The mapping that was given, or where it is empty that of the trace with these columns.
+///
+/// # Errors
+/// When it is empty and the columns tell no trace that is known.
+pub(super) fn mapping_for(given: &Mapping, columns: &[&str]) -> Result<Mapping> {
+    if !given.is_empty() {
+        return Ok(given.clone());
+    }
+    let Some(known) = KnownTrace::with_columns(columns) else {
+        bail!(
+            "[collector.replay.mapping] is empty and the file is no trace that is known; its columns are: {}; say which \
+             hold what, such as workload = \"vm\", instant = \"ts\", kpis.cpu_cores_used = \"cpu\"; where each workload \
+             has a column of its own, they become rows with --map 'layout=columns,entity=column,time=ts,cpu=value'",
+            listed(columns)
+        );
+    };
+    tracing::info!("the trace is read as {}: {}", known.name, known.remark);
+    Ok(Mapping { text: given.text.clone(), ..known.mapping() })
 }
 
 #[cfg(test)]

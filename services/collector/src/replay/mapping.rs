@@ -1,5 +1,6 @@
 //! Which columns of a trace hold what. It must not know DataFusion: expressions are text here.
 
+use super::form::TextForm;
 use anyhow::{Context as _, Result, bail, ensure};
 use prescale_domain::kpi::{self, KpiKind};
 use serde::{Deserialize, Serialize};
@@ -17,8 +18,41 @@ pub enum InstantUnit {
     S,
     /// Milliseconds since 1970.
     Ms,
+    /// Microseconds since 1970.
+    Us,
+    /// Nanoseconds since 1970.
+    Ns,
+    /// Hundreds of nanoseconds since 1601, as Windows counts.
+    Filetime,
     /// RFC 3339 text.
     Rfc3339,
+}
+
+impl InstantUnit {
+    /// As it is written in the configuration.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::S => "s",
+            Self::Ms => "ms",
+            Self::Us => "us",
+            Self::Ns => "ns",
+            Self::Filetime => "filetime",
+            Self::Rfc3339 => "rfc3339",
+        }
+    }
+
+    /// How many make a second, and how many seconds before 1970 they begin; `None` where they are no numbers.
+    pub(crate) const fn scale(self) -> Option<(i64, i64)> {
+        match self {
+            Self::Auto | Self::S => Some((1, 0)),
+            Self::Ms => Some((1000, 0)),
+            Self::Us => Some((1_000_000, 0)),
+            Self::Ns => Some((1_000_000_000, 0)),
+            Self::Filetime => Some((10_000_000, 11_644_473_600)),
+            Self::Rfc3339 => None,
+        }
+    }
 }
 
 /// Section `[collector.replay.mapping]`. Each value is a column's name or an SQL expression over
@@ -31,7 +65,7 @@ pub struct Mapping {
     pub workload: String,
     /// Instant of the sample.
     pub instant: String,
-    /// Unit of the instant: `auto`, `s`, `ms` or `rfc3339`.
+    /// Unit of the instant: `auto`, `s`, `ms`, `us`, `ns`, `filetime` (100 ns since 1601) or `rfc3339`.
     pub instant_unit: InstantUnit,
     /// CPU that the workload has, in cores; needs `memory_capacity`.
     pub cpu_capacity: String,
@@ -40,6 +74,8 @@ pub struct Mapping {
     /// The KPIs, by name, such as `cpu_cores_used = "pct / 100.0 * cores"`. The name's end gives
     /// kind and unit: `_per_s` a rate, `_total` a counter, anything else a gauge.
     pub kpis: BTreeMap<String, String>,
+    /// Section `[collector.replay.mapping.text]`: how a text file is written.
+    pub text: TextForm,
 }
 
 /// Short names on the command line for the KPIs that the field has a name for.
@@ -55,13 +91,25 @@ const SHORT_NAMES: [(&str, &str); 6] = [
 impl Mapping {
     /// Whether nothing is mapped, so that the trace has to be known by its columns.
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        *self == Self { text: self.text.clone(), ..Self::default() }
+    }
+
+    /// Every expression over the file's columns.
+    pub(crate) fn expressions(&self) -> impl Iterator<Item = &str> {
+        self.numbers().chain([self.workload.as_str(), self.instant.as_str()])
+    }
+
+    /// The expressions that are numbers: KPIs and capacity.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = &str> {
+        let kpis = self.kpis.values().map(String::as_str);
+        kpis.chain([self.cpu_capacity.as_str(), self.memory_capacity.as_str()])
     }
 
     /// Reads `entity=vm_id,time=ts,cpu=cpu_usage_pct / 100.0`. Keys: `entity`, `time`, `time_unit`
-    /// (`s`, `ms`, `rfc3339`), `cpu_capacity`, `memory_capacity`, `cpu`, `memory`, `disk_read`,
-    /// `disk_write`, `net_rx`, `net_tx`, or the name of any KPI. Values: a column or an expression;
-    /// a comma within parentheses or quotes belongs to it.
+    /// (`s`, `ms`, `us`, `ns`, `filetime`, `rfc3339`), `cpu_capacity`, `memory_capacity`, `cpu`, `memory`,
+    /// `disk_read`, `disk_write`, `net_rx`, `net_tx`, or the name of any KPI; of a text file `separator`,
+    /// `header`, `decimal`, `zone`, `time_form`, `layout`. Values: a column or an expression; a comma within
+    /// parentheses or quotes belongs to it.
     ///
     /// # Errors
     /// When a part is no `key=value`, a key is there twice, or what is needed is missing.
@@ -79,6 +127,9 @@ impl Mapping {
 
     fn set(&mut self, key: &str, value: &str) -> Result<()> {
         ensure!(!value.is_empty(), "{key} has no column");
+        if self.text.set(key, value)? {
+            return Ok(());
+        }
         let place = match key {
             "entity" | "workload" => &mut self.workload,
             "time" | "instant" => &mut self.instant,
@@ -89,8 +140,11 @@ impl Mapping {
                     "auto" => InstantUnit::Auto,
                     "s" => InstantUnit::S,
                     "ms" => InstantUnit::Ms,
+                    "us" => InstantUnit::Us,
+                    "ns" => InstantUnit::Ns,
+                    "filetime" => InstantUnit::Filetime,
                     "rfc3339" => InstantUnit::Rfc3339,
-                    _ => bail!("{key}={value}: auto, s, ms or rfc3339 are possible"),
+                    _ => bail!("{key}={value}: auto, s, ms, us, ns, filetime or rfc3339 are possible"),
                 };
                 return Ok(());
             }
@@ -106,6 +160,7 @@ impl Mapping {
     /// # Errors
     /// With the key.
     pub fn check(&self) -> Result<()> {
+        self.text.separator_byte()?;
         if self.is_empty() {
             return Ok(());
         }
@@ -208,6 +263,10 @@ mod tests {
         assert_eq!(mapping.kpis["network_receive_bytes_per_s"], "\"in,KB\"");
         assert_eq!(mapping.kpis["queue_length"], "q");
         assert_eq!(mapping.memory_capacity, "mem * 1048576.0");
+        let form = Mapping::parse("entity=e,time=t,time_unit=filetime,cpu=c,separator=;,decimal=comma,layout=columns");
+        let form = form.unwrap();
+        assert_eq!((form.instant_unit, form.text.separator.as_str()), (InstantUnit::Filetime, ";"));
+        assert!(Mapping::parse("zone=Europe/Berlin").unwrap().is_empty(), "how it is written maps nothing");
         let equals = Mapping::parse("entity=e,time=t,cpu=case when a = 0 then 1 end").unwrap();
         assert_eq!(equals.kpis["cpu_cores_used"], "case when a = 0 then 1 end");
     }
@@ -222,6 +281,7 @@ mod tests {
         assert!(message("entity=e,time=t").contains("at least one KPI"));
         assert!(message("entity=e,time=t,cpu=a,cpu_cores_used=b").contains("twice"));
         assert!(message("entity=e,time=t,time_unit=h,cpu=a").contains("rfc3339"));
+        assert!(message("entity=e,time=t,cpu=a,header=maybe").contains("auto, yes or no"));
         assert!(message("entity=e,time=t,cpu=a,cpu_capacity=c").contains("both or neither"));
         assert!(message("entity=e,time=t,CPU=a").contains("CPU"));
     }

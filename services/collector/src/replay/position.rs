@@ -1,9 +1,11 @@
 //! Where a replay stands, and of what: so that it goes on with the same rows after a restart, and
 //! refuses to go on with others.
 
+use super::join::Outcome;
 use super::mapping::Mapping;
 use super::rows::DropReason;
-use super::trace::Range;
+use super::source::files_of;
+use super::trace::{Range, Trace};
 use crate::event::ReplayReport;
 use anyhow::{Context as _, Result, bail};
 use bitcode::{Decode, Encode};
@@ -14,7 +16,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// First byte of a position: how the rest is laid out.
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
 /// So much of a file's head and tail tells it from others of its length.
 const DIGESTED_BYTES: u64 = 1 << 20;
 
@@ -38,7 +40,13 @@ pub(crate) struct Progress {
     /// How many rows of that instant are done.
     rows_at_last: u64,
     samples_written: u64,
+    rows_joined: u64,
+    rows_differing: u64,
+    /// Values of each KPI, in the order of the trace's.
+    values: Vec<u64>,
     dropped: [u64; DropReason::ALL.len()],
+    /// Places of the first of them, by reason, where rows were lines of text.
+    dropped_at: [Option<i64>; DropReason::ALL.len()],
     first_sample_ms: Option<i64>,
     last_sample_ms: Option<i64>,
     /// Whether the end was reached.
@@ -46,13 +54,17 @@ pub(crate) struct Progress {
 }
 
 impl Identity {
-    /// Of a file, under a mapping, in a range.
+    /// Of the files that a path names, under a mapping, in a range.
     ///
     /// # Errors
-    /// When the file cannot be read.
+    /// When a file cannot be read.
     pub(crate) fn of(path: &Path, mapping: &Mapping, range: Range, step_s: u32) -> Result<Self> {
-        let file = digest(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let mapping = format!("{mapping} {:?}", mapping.instant_unit);
+        let mut hash = Sha256::new();
+        for path in files_of(path)? {
+            digest(&path, &mut hash).with_context(|| format!("cannot read {}", path.display()))?;
+        }
+        let file = hash.finalize().into();
+        let mapping = format!("{mapping} {:?} {}", mapping.instant_unit, mapping.text);
         Ok(Self { file, mapping, from_ms: range.from_ms, to_ms: range.to_ms, step_s })
     }
 
@@ -74,10 +86,9 @@ impl Identity {
     }
 }
 
-fn digest(path: &Path) -> std::io::Result<[u8; 32]> {
+fn digest(path: &Path, hash: &mut Sha256) -> std::io::Result<()> {
     let mut file = File::open(path)?;
     let bytes = file.metadata()?.len();
-    let mut hash = Sha256::new();
     hash.update(bytes.to_be_bytes());
     for from in [0, bytes.saturating_sub(DIGESTED_BYTES)] {
         file.seek(SeekFrom::Start(from))?;
@@ -85,7 +96,7 @@ fn digest(path: &Path) -> std::io::Result<[u8; 32]> {
         (&mut file).take(DIGESTED_BYTES).read_to_end(&mut part)?;
         hash.update(part);
     }
-    Ok(hash.finalize().into())
+    Ok(())
 }
 
 impl Progress {
@@ -96,24 +107,23 @@ impl Progress {
         progress
     }
 
-    /// Takes note of a row that became a sample.
-    pub(crate) fn written(&mut self, at_ms: i64) {
-        self.samples_written += 1;
-        self.first_sample_ms.get_or_insert(at_ms);
-        self.last_sample_ms = Some(at_ms);
-        self.row(at_ms);
-    }
-
-    /// Takes note of a row that did not.
-    pub(crate) fn dropped(&mut self, at_ms: i64, reason: DropReason) {
-        self.dropped[reason as usize] += 1;
-        self.row(at_ms);
-    }
-
-    fn row(&mut self, at_ms: i64) {
-        self.rows_done += 1;
+    /// Takes note of what became of some rows.
+    pub(crate) fn took(&mut self, outcome: &Outcome) {
+        let at_ms = outcome.at_ms;
+        if let Some(sample) = &outcome.sample {
+            self.values.resize(sample.kpis.len(), 0);
+            self.values.iter_mut().zip(&sample.kpis).for_each(|(n, kpi)| *n += u64::from(kpi.value.is_some()));
+            self.samples_written += 1;
+            self.first_sample_ms.get_or_insert(at_ms);
+            self.last_sample_ms = Some(at_ms);
+        }
+        self.rows_joined += outcome.joined;
+        self.rows_differing += outcome.differing;
+        self.dropped.iter_mut().zip(outcome.dropped).for_each(|(all, new)| *all += new);
+        self.dropped_at.iter_mut().zip(outcome.dropped_at).for_each(|(first, new)| *first = first.or(new));
+        self.rows_done += outcome.rows();
         let same = self.last_row_ms.replace(at_ms) == Some(at_ms);
-        self.rows_at_last = if same { self.rows_at_last + 1 } else { 1 };
+        self.rows_at_last = if same { self.rows_at_last + outcome.rows() } else { outcome.rows() };
     }
 
     /// From which instant to read on, and how many rows of it are done.
@@ -128,11 +138,21 @@ impl Progress {
     }
 
     /// What became of the trace so far.
-    pub(crate) fn report(&self) -> ReplayReport {
+    pub(crate) fn report(&self, trace: &Trace) -> ReplayReport {
+        let empty = trace.kpis().zip(&self.values).filter(|(_, values)| **values == 0);
+        let empty = empty.map(|(kpi, _)| {
+            format!("{}: no row has a value of it, so look at its column or expression in the mapping", kpi.name)
+        });
+        let dropped = DropReason::ALL.iter().zip(self.dropped_at).zip(self.dropped).filter_map(|((reason, at), n)| {
+            Some(format!("{n} rows {}: the first is {}, {}", reason.code(), trace.place(at?), reason.meaning()))
+        });
         let reasons = DropReason::ALL.iter().zip(self.dropped).filter(|(_, n)| *n > 0);
         ReplayReport {
-            rows_read: self.samples_written + self.dropped.iter().sum::<u64>(),
+            rows_read: self.samples_written + self.rows_joined + self.dropped.iter().sum::<u64>(),
             samples_written: self.samples_written,
+            rows_joined: self.rows_joined,
+            rows_differing: self.rows_differing,
+            notes: trace.notes().iter().cloned().chain(empty).chain(dropped).collect(),
             rows_dropped: reasons.map(|(reason, n)| (reason.code(), n)).collect(),
             first_at: self.first_sample_ms.map(EventTime::from_ms),
             last_at: self.last_sample_ms.map(EventTime::from_ms),

@@ -1,5 +1,6 @@
 //! A trace read without a bus: its samples in order, as a replay would write them.
 
+use super::join::{Joiner, Outcome};
 use super::position::Progress;
 use super::rows::SampleMaker;
 use super::trace::Range;
@@ -40,24 +41,27 @@ pub fn read_samples(
         let Range { from_ms, to_ms } = plan.range;
         opened(TraceExtent { rows: plan.rows_in_range, step_s: plan.step_s, from: EventTime::from_ms(from_ms) });
         let mut stream = plan.trace.ordered(Range { from_ms, to_ms }).await?;
-        let maker = SampleMaker::new(&plan.trace, SourceName::new("replay:trace")?, plan.step_s);
+        let maker = SampleMaker::new(&plan.trace, SourceName::new("replay:trace")?, plan.step_s, plan.grid.clone());
         let mut progress = Progress::starting(plan.rows_without_instant);
-        while let Some(batch) = stream.next().await.transpose().map_err(cannot_order)? {
-            let rows = maker.rows(&batch)?;
-            let mut samples = Vec::with_capacity(rows.len());
-            for row in 0..rows.len() {
-                match rows.sample(row) {
-                    Ok(sample) => {
-                        progress.written(rows.at_ms(row));
-                        samples.push(sample);
-                    }
-                    Err(reason) => progress.dropped(rows.at_ms(row), reason),
+        let mut joiner = Joiner::default();
+        loop {
+            let batch = stream.next().await.transpose().map_err(cannot_order)?;
+            let is_last = batch.is_none();
+            let mut outcomes: Vec<Outcome> = Vec::new();
+            match batch {
+                Some(batch) => {
+                    let rows = maker.rows(&batch)?;
+                    let mut take = |row| joiner.take(rows.at_ms(row), rows.sample(row), rows.place(row));
+                    outcomes.extend((0..rows.len()).filter_map(&mut take));
                 }
+                None => outcomes.extend(joiner.finish()),
             }
-            if take(samples).is_break() {
+            outcomes.iter().for_each(|outcome| progress.took(outcome));
+            let samples = outcomes.into_iter().filter_map(|outcome| outcome.sample).collect();
+            if take(samples).is_break() || is_last {
                 break;
             }
         }
-        Ok(progress.report())
+        Ok(progress.report(&plan.trace))
     })
 }

@@ -1,5 +1,6 @@
-//! Rows of an ordered trace to samples. Each row becomes one, or is dropped with a reason.
+//! Rows of an ordered trace to samples. Each row becomes one or a part of one, or is dropped with a reason.
 
+use super::grid::Grid;
 use super::numbers::text_column;
 use super::trace::{AT, FIRST_KPI, Trace, WORKLOAD};
 use anyhow::{Context as _, Result};
@@ -28,12 +29,26 @@ pub(crate) enum DropReason {
     BadWorkload,
     /// None of its KPIs has a value.
     NoKpis,
+    /// A row before it has the same workload, instant and KPIs.
+    Doubled,
 }
 
 impl DropReason {
     /// All of them.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::NoInstant, Self::InstantOutOfRange, Self::NoWorkload, Self::BadWorkload, Self::NoKpis];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::NoInstant, Self::InstantOutOfRange, Self::NoWorkload, Self::BadWorkload, Self::NoKpis, Self::Doubled];
+
+    /// What is so at a row, and what to look at.
+    pub(crate) const fn meaning(self) -> &'static str {
+        match self {
+            Self::NoInstant => "it has no instant that can be read",
+            Self::InstantOutOfRange => "its instant is before 1970 or after 9999, so look at its unit",
+            Self::NoWorkload => "the workload's column or expression has no value there",
+            Self::BadWorkload => "the workload's name has more than 253 bytes or a control character",
+            Self::NoKpis => "none of the KPIs of the mapping has a value there",
+            Self::Doubled => "a row before it has the same workload, instant and KPIs",
+        }
+    }
 
     /// Short stable name for counting.
     pub(crate) const fn code(self) -> &'static str {
@@ -43,6 +58,7 @@ impl DropReason {
             Self::NoWorkload => "no_workload",
             Self::BadWorkload => "bad_workload",
             Self::NoKpis => "no_kpis",
+            Self::Doubled => "doubled",
         }
     }
 }
@@ -51,6 +67,7 @@ impl DropReason {
 pub(crate) struct SampleMaker {
     source: SourceName,
     step_s: u32,
+    grid: Grid,
     kpis: Vec<(KpiName, KpiKind, Arc<str>)>,
     has_capacity: bool,
 }
@@ -62,13 +79,14 @@ pub(crate) struct Rows<'a> {
     workload: StringArray,
     values: Vec<Float64Array>,
     capacity: Option<[Float64Array; 2]>,
+    places: Option<Int64Array>,
 }
 
 impl SampleMaker {
-    /// Of a trace, under the name of its source.
-    pub(crate) fn new(trace: &Trace, source: SourceName, step_s: u32) -> Self {
+    /// Of a trace, under the name of its source; its samples lie on the grid where their workload has one.
+    pub(crate) fn new(trace: &Trace, source: SourceName, step_s: u32, grid: Grid) -> Self {
         let kpis = trace.kpis().map(|k| (KpiName::new(&k.name), k.kind, Arc::from(k.unit))).collect();
-        Self { source, step_s, kpis, has_capacity: trace.has_capacity() }
+        Self { source, step_s, grid, kpis, has_capacity: trace.has_capacity() }
     }
 
     /// Looks at a batch of [`Trace::ordered`].
@@ -84,7 +102,10 @@ impl SampleMaker {
         let values = (FIRST_KPI..after_kpis).map(number).collect::<Result<_>>()?;
         let capacity = if self.has_capacity { Some([number(after_kpis)?, number(after_kpis + 1)?]) } else { None };
         let at = batch.column(AT).as_primitive_opt::<Int64Type>().context("the instants are no whole numbers")?;
-        Ok(Rows { maker: self, at: at.clone(), workload: text_column(batch, WORKLOAD)?.clone(), values, capacity })
+        let after_all = after_kpis + if self.has_capacity { 2 } else { 0 };
+        let places = batch.columns().get(after_all).and_then(|places| places.as_primitive_opt::<Int64Type>().cloned());
+        let workload = text_column(batch, WORKLOAD)?.clone();
+        Ok(Rows { maker: self, at: at.clone(), workload, values, capacity, places })
     }
 }
 
@@ -97,6 +118,11 @@ impl Rows<'_> {
     /// Instant of a row, in milliseconds.
     pub(crate) fn at_ms(&self, row: usize) -> i64 {
         self.at.value(row)
+    }
+
+    /// Where a row was in the text, if it was text.
+    pub(crate) fn place(&self, row: usize) -> Option<i64> {
+        self.places.as_ref().filter(|places| places.is_valid(row)).map(|places| places.value(row))
     }
 
     /// The row as a sample. A value that is null or no finite number is missing. There is a
@@ -141,10 +167,11 @@ impl Rows<'_> {
                 instance_type: None,
             })
         });
+        let at_ms = self.maker.grid.nearest(workload.as_str(), self.at_ms(row));
         Ok(Sample {
             workload,
             source: self.maker.source.clone(),
-            at: EventTime::from_ms(self.at_ms(row)),
+            at: EventTime::from_ms(at_ms.max(0)),
             step_s: self.maker.step_s,
             kpis,
             capacity,

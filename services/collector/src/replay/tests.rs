@@ -1,5 +1,6 @@
 //! Replays of generated traces onto an embedded bus.
 
+use super::mapping::Mapping;
 use super::*;
 use crate::config::{Config, HostConfig, Moment, Speed};
 use crate::event::ReplayReport;
@@ -332,9 +333,9 @@ fn what_is_wrong_with_a_mapping_or_a_file_is_named() {
     unknown.replay.mapping = Mapping::default();
     assert!(refused(&unknown).contains("no trace that is known; its columns are: ts, vm"));
     assert!(refused(&config(folder.path().join("none.csv"))).contains("there is no such file"));
-    let other = folder.path().join("t.txt");
-    std::fs::copy(&file, &other).unwrap();
-    assert!(refused(&config(other)).contains(".parquet, .csv and .csv.zst"));
+    let other = folder.path().join("t.csv.zip");
+    std::fs::write(&other, b"PK\x03\x04and so on").unwrap();
+    assert!(refused(&config(other)).contains("unpack it"));
     let torn = folder.path().join("torn.parquet");
     std::fs::write(&torn, b"PAR1").unwrap();
     assert!(refused(&config(torn)).contains("torn.parquet"));

@@ -1,36 +1,28 @@
 //! A trace file as DataFusion reads it: its rows in a range of time, in the order of instant and
 //! workload, with what the mapping says computed.
 
-use super::mapping::{InstantUnit, Mapping, kind_and_unit};
+use super::at::Instant;
+use super::grid::Grid;
+use super::mapping::{Mapping, kind_and_unit};
 use super::numbers::{Survey, is_text, survey, text_column, with_numbers};
-use super::step::{WorkloadInstants, most_frequent_step_s};
-use anyhow::{Context as _, Result, bail, ensure};
+use super::source::Source;
+use super::step::WorkloadInstants;
+use super::text::LINE;
+use anyhow::{Context as _, Result, bail};
 use arrow::array::{Array, AsArray};
-use arrow::datatypes::{DataType, Int64Type, TimeUnit};
-use datafusion::config::ConfigOptions;
-use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
+use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::execution::memory_pool::GreedyMemoryPool;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::functions::math::expr_fn::round;
-use datafusion::functions_aggregate::expr_fn::{count, min};
-use datafusion::logical_expr::{ExprSchemable, SortExpr};
-use datafusion::prelude::{
-    CsvReadOptions, DataFrame, Expr, ParquetReadOptions, SessionConfig, SessionContext, cast, ident, lit, try_cast,
-};
-use datafusion::scalar::ScalarValue;
+use datafusion::functions::math::expr_fn::{cos, sin};
+use datafusion::functions_aggregate::expr_fn::{avg, count, min};
+use datafusion::logical_expr::SortExpr;
+use datafusion::prelude::{DataFrame, Expr, SessionContext, cast, ident, lit, try_cast};
 use prescale_domain::kpi::KpiKind;
+use std::f64::consts::TAU;
 use std::path::Path;
-use std::sync::Arc;
 
 /// Rows from which the step is found.
 const STEP_ROWS: usize = 200_000;
-/// Instants as numbers above this are no seconds: the year 9999 ends there.
-const SECONDS_MAX_MS: i64 = 253_402_300_799_999;
-
-/// What a timestamp of 64 bits can say in nanoseconds.
-const NANOSECONDS_RANGE_MS: std::ops::Range<i64> = i64::MIN / 1_000_000 + 1..i64::MAX / 1_000_000;
 
 /// Positions of the columns that [`Trace::ordered`] gives.
 pub(super) const AT: usize = 0;
@@ -57,23 +49,8 @@ pub(crate) struct Trace {
     workload: Expr,
     kpis: Vec<(TraceKpi, Expr)>,
     capacity: Option<[Expr; 2]>,
-}
-
-/// The instant as an expression.
-#[derive(Clone)]
-struct Instant {
-    /// Milliseconds since 1970.
-    at_ms: Expr,
-    /// As it is in the file, and so many of its units in a second, where it can be compared with
-    /// numbers or timestamps, so that DataFusion can leave out what is out of the range.
-    raw: Option<(Expr, RawInstant)>,
-}
-
-#[derive(Clone, Debug)]
-enum RawInstant {
-    Whole { per_s: i64 },
-    Real { per_s: f64 },
-    Timestamp { zone: Option<Arc<str>> },
+    /// What it is read from.
+    source: Source,
 }
 
 /// A range of instants, in milliseconds.
@@ -97,22 +74,18 @@ pub(crate) struct Extent {
 }
 
 impl Trace {
-    /// Opens a file with a mapping that is not empty, or with the one that `mapping_of` finds for
-    /// its columns.
+    /// Opens the files that a path names with a mapping; where it is empty, with the one of the trace that is known
+    /// by its columns.
     ///
     /// # Errors
-    /// When the file cannot be read, or an expression of the mapping cannot be computed, with its key.
-    pub(crate) async fn open(
-        path: &Path,
-        sort_memory_bytes_max: usize,
-        mapping_of: impl FnOnce(&[&str]) -> Result<Mapping>,
-    ) -> Result<(Self, Mapping)> {
-        let (context, rows) = read(path, sort_memory_bytes_max, None).await?;
-        let (_, rows_in_file_order) = read(path, sort_memory_bytes_max, Some(1)).await?;
-        let columns: Vec<&str> = rows.schema().fields().iter().map(|f| f.name().as_str()).collect();
-        let mapping = mapping_of(&columns)?;
+    /// When a file cannot be read, or an expression of the mapping cannot be computed, with its key.
+    pub(crate) async fn open(path: &Path, sort_memory_bytes_max: usize, given: &Mapping) -> Result<(Self, Mapping)> {
+        let source = Source::of(path, given).await?;
+        let (context, rows) = source.read(sort_memory_bytes_max, None).await?;
+        let (_, rows_in_file_order) = source.read(sort_memory_bytes_max, Some(1)).await?;
+        let mapping = source.mapping(given, &names_in(&rows))?;
         mapping.check()?;
-        let first_line = if path.extension().is_some_and(|e| e == "parquet") { 1 } else { 2 };
+        let first_line = if has_lines(&rows) { 2 } else { 1 };
         let resolve = Resolver { context: &context, rows: &rows, rows_in_file_order: &rows_in_file_order, first_line };
         let instant = resolve.expression("instant", &mapping.instant).await?;
         let mut kpis = Vec::with_capacity(mapping.kpis.len());
@@ -131,7 +104,17 @@ impl Trace {
         };
         let workload = cast(resolve.expression("workload", &mapping.workload).await?, DataType::Utf8);
         let at = Instant::of(instant, mapping.instant_unit, &rows)?;
-        Ok((Self { at, workload, kpis, capacity, rows, rows_in_file_order }, mapping))
+        Ok((Self { at, workload, kpis, capacity, rows, rows_in_file_order, source }, mapping))
+    }
+
+    /// What the account has to say of its files: what was left out of them and why.
+    pub(crate) fn notes(&self) -> &[String] {
+        self.source.notes()
+    }
+
+    /// In words, where a row was in the text.
+    pub(crate) fn place(&self, place: i64) -> String {
+        self.source.place(place)
     }
 
     /// Its KPIs, in the order of their columns.
@@ -150,26 +133,32 @@ impl Trace {
     /// When the file cannot be read to its end.
     pub(crate) async fn extent(&self) -> Result<Extent> {
         let at = self.at.at_ms.clone();
-        let all = vec![count(lit(1)), count(at.clone()), min(at)];
+        let mut all = vec![count(lit(1)), count(at.clone()), min(at)];
+        all.extend(self.at.number().map(min));
         let counted = self.rows.clone().aggregate(vec![], all)?.collect().await.context("cannot read the trace")?;
         let of = |column: usize| -> Option<i64> {
             let values = counted.first()?.column(column).as_primitive_opt::<Int64Type>()?;
             (!values.is_empty() && values.is_valid(0)).then(|| values.value(0))
         };
+        let first_number = || -> Option<f64> {
+            let values = counted.first()?.columns().get(3)?.as_primitive_opt::<Float64Type>()?;
+            (!values.is_empty() && values.is_valid(0)).then(|| values.value(0))
+        };
+        if let Some(first) = first_number() {
+            self.at.check_unit(first)?;
+        }
         let (rows, rows_with_instant) = (of(0).unwrap_or(0), of(1).unwrap_or(0));
-        let first_ms = of(2);
-        if let Some(first) = first_ms.filter(|ms| *ms > SECONDS_MAX_MS) {
+        if rows > 0 && rows_with_instant == 0 {
             bail!(
-                "[collector.replay.mapping] instant: the first one is {} s, after the year 9999: \
-                 set instant_unit = \"ms\" when it is in milliseconds",
-                first / 1000
+                "[collector.replay.mapping] instant: none of the {rows} rows has an instant that can be read{}",
+                self.notes().iter().map(|note| format!("; {note}")).collect::<String>()
             );
         }
         let count = |n: i64| u64::try_from(n).unwrap_or(0);
         Ok(Extent {
             rows_without_instant: count(rows - rows_with_instant),
             rows_with_instant: count(rows_with_instant),
-            first_ms,
+            first_ms: of(2),
         })
     }
 
@@ -182,12 +171,11 @@ impl Trace {
         Ok(rows.count().await.context("cannot read the trace")? as u64)
     }
 
-    /// The sampling step within a range, in seconds: the most frequent difference within a
-    /// workload over the file's first rows in it. `None` when no workload has two instants.
+    /// Instants by workload, of the file's first rows in a range.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub(crate) async fn step_s(&self, range: Range) -> Result<Option<u32>> {
+    pub(crate) async fn first_instants(&self, range: Range) -> Result<WorkloadInstants> {
         let rows = self
             .rows_in_file_order
             .clone()
@@ -201,11 +189,33 @@ impl Trace {
                 instants.entry(workload.value(row).to_owned()).or_default().push(at.value(row));
             }
         }
-        Ok(most_frequent_step_s(instants))
+        Ok(instants)
     }
 
-    /// The rows in a range, by instant, then workload, then all else, so that the order is the
-    /// same each time: instant (ms), workload, the KPIs, and the capacity where there is one.
+    /// The grids of the workloads in a range, by one thread, so that they are the same each time.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(crate) async fn grid(&self, range: Range, step_s: u32) -> Result<Grid> {
+        let step_ms = 1000 * i64::from(step_s);
+        let angle = cast(self.at.at_ms.clone() % lit(step_ms), DataType::Float64) * lit(TAU / step_ms as f64);
+        let columns = vec![self.workload.clone().alias("workload"), angle.alias("angle")];
+        let rows = self.rows_in_file_order.clone().filter(self.at.within(range))?.select(columns)?;
+        let means = vec![avg(sin(ident("angle"))), avg(cos(ident("angle")))];
+        let mut all = Vec::new();
+        for batch in rows.aggregate(vec![ident("workload")], means)?.collect().await.context("cannot read the trace")? {
+            let workload = text_column(&batch, 0)?;
+            let (sine, cosine) =
+                (batch.column(1).as_primitive::<Float64Type>(), batch.column(2).as_primitive::<Float64Type>());
+            let is_valid = |row: &usize| workload.is_valid(*row) && sine.is_valid(*row) && cosine.is_valid(*row);
+            let of = |row: usize| (workload.value(row).to_owned(), sine.value(row), cosine.value(row));
+            all.extend((0..batch.num_rows()).filter(is_valid).map(of));
+        }
+        Ok(Grid::of(step_s, all.into_iter()))
+    }
+
+    /// The rows in a range, by instant, then workload, then their line where they were text, then all else, so that
+    /// the order is the same each time: instant (ms), workload, the KPIs, the capacity where there is one, and the line.
     ///
     /// One sort has all the memory. Several side by side take it from each other just when one merges what it has,
     /// which can neither wait nor spill: then the trace fails, by how the threads happen to run.
@@ -214,80 +224,17 @@ impl Trace {
     /// When the plan cannot be made.
     pub(crate) async fn ordered(&self, range: Range) -> Result<SendableRecordBatchStream> {
         let values = self.kpis.iter().map(|(_, value)| value).chain(self.capacity.iter().flatten());
-        let columns: Vec<Expr> = [&self.at.at_ms, &self.workload]
-            .into_iter()
-            .chain(values)
-            .enumerate()
-            .map(|(i, value)| value.clone().alias(format!("c{i}")))
-            .collect();
-        let order: Vec<SortExpr> = (0..columns.len()).map(|i| ident(format!("c{i}")).sort(true, true)).collect();
+        let mut columns: Vec<Expr> = [&self.at.at_ms, &self.workload].into_iter().chain(values).cloned().collect();
+        let mut order: Vec<usize> = (0..columns.len()).collect();
+        if has_lines(&self.rows) {
+            order.insert(FIRST_KPI, columns.len());
+            columns.push(ident(LINE));
+        }
+        let columns: Vec<Expr> =
+            columns.into_iter().enumerate().map(|(i, value)| value.alias(format!("c{i}"))).collect();
+        let order: Vec<SortExpr> = order.into_iter().map(|i| ident(format!("c{i}")).sort(true, true)).collect();
         let rows = self.rows_in_file_order.clone().filter(self.at.within(range))?.select(columns)?.sort(order)?;
         rows.execute_stream().await.context("cannot order the trace")
-    }
-}
-
-impl Instant {
-    fn of(value: Expr, unit: InstantUnit, rows: &DataFrame) -> Result<Self> {
-        use InstantUnit::{Auto, Ms, Rfc3339, S};
-        let kind = value.get_type(rows.schema())?;
-        let to_whole = |value: Expr| try_cast(value, DataType::Int64);
-        let is_text = is_text(&kind);
-        let per_s = if unit == Ms { 1000 } else { 1 };
-        let scaled = || to_whole(round(vec![try_cast(value.clone(), DataType::Float64) * lit(1000.0 / per_s as f64)]));
-        Ok(match kind {
-            DataType::Timestamp(_, zone) => Self {
-                at_ms: to_whole(cast(value.clone(), DataType::Timestamp(TimeUnit::Millisecond, zone.clone()))),
-                raw: Some((value, RawInstant::Timestamp { zone })),
-            },
-            DataType::Date32 | DataType::Date64 => {
-                Self { at_ms: to_whole(cast(value, DataType::Timestamp(TimeUnit::Millisecond, None))), raw: None }
-            }
-            _ if is_text && matches!(unit, Auto | Rfc3339) => {
-                let utc = DataType::Timestamp(TimeUnit::Millisecond, Some("+00:00".into()));
-                Self { at_ms: to_whole(try_cast(value, utc)), raw: None }
-            }
-            _ if is_text => Self { at_ms: scaled(), raw: None },
-            kind if kind.is_integer() && matches!(unit, Auto | S | Ms) => {
-                Self { at_ms: scaled(), raw: Some((value, RawInstant::Whole { per_s })) }
-            }
-            kind if kind.is_numeric() && matches!(unit, Auto | S | Ms) => {
-                Self { at_ms: scaled(), raw: Some((value, RawInstant::Real { per_s: per_s as f64 })) }
-            }
-            kind => bail!(
-                "[collector.replay.mapping] instant is of type {kind}, which does not go with instant_unit = \
-                 \"{}\": a text, a number or a timestamp is needed",
-                format!("{unit:?}").to_lowercase()
-            ),
-        })
-    }
-
-    /// Whether it lies in a range.
-    fn within(&self, range: Range) -> Expr {
-        let from = self.at_ms.clone().gt_eq(lit(range.from_ms));
-        let exact = match range.to_ms {
-            Some(to_ms) => from.and(self.at_ms.clone().lt(lit(to_ms))),
-            None => from,
-        };
-        let Some((raw, kind)) = &self.raw else { return exact };
-        // A little wider than the exact bounds, which round.
-        let low = kind.bound(range.from_ms.saturating_sub(1), -1).map(|bound| raw.clone().gt_eq(bound));
-        let high = range.to_ms.and_then(|ms| kind.bound(ms.saturating_add(1), 1)).map(|bound| raw.clone().lt_eq(bound));
-        low.into_iter().chain(high).fold(exact, |all, bound| bound.and(all))
-    }
-}
-
-impl RawInstant {
-    /// The instant as the file has it, whole numbers moved by `slack`; `None` where it has none.
-    fn bound(&self, ms: i64, slack: i64) -> Option<Expr> {
-        match self {
-            Self::Whole { per_s } => {
-                let whole = (ms / 1000).saturating_mul(*per_s).saturating_add(ms % 1000 * *per_s / 1000);
-                Some(lit(whole.saturating_add(slack)))
-            }
-            Self::Real { per_s } => Some(lit(ms as f64 / 1000.0 * per_s)),
-            Self::Timestamp { zone } => (NANOSECONDS_RANGE_MS.contains(&ms))
-                .then(|| lit(ScalarValue::TimestampMillisecond(Some(ms), zone.clone()))),
-        }
     }
 }
 
@@ -311,7 +258,14 @@ impl Resolver<'_> {
         match self.checked(text, &[]).await {
             Ok(value) => {
                 if self.texts_in(text) == [text] {
-                    self.tell(key, &self.survey(&[text.to_owned()]).await?);
+                    let surveys = self.survey(&[text.to_owned()]).await?;
+                    if let Some(words) = surveys.iter().find(|survey| survey.is_mixed() && !survey.means_numbers()) {
+                        bail!(
+                            "[collector.replay.mapping] {key} = {text:?}: {words}: numbers are needed, such as 1.5, 250m \
+                             or 1.5Gi"
+                        );
+                    }
+                    self.tell(key, &surveys);
                 }
                 Ok(value)
             }
@@ -366,10 +320,19 @@ impl Resolver<'_> {
     }
 
     fn refusal(&self, key: &str, text: &str, why: &DataFusionError) -> anyhow::Error {
-        let columns: Vec<&str> = self.rows.schema().fields().iter().map(|f| f.name().as_str()).collect();
-        let (why, columns) = (why.strip_backtrace(), listed(&columns));
+        let (why, columns) = (why.strip_backtrace(), listed(&names_in(self.rows)));
         anyhow::anyhow!("[collector.replay.mapping] {key} = {text:?}: {why}; the file's columns are: {columns}")
     }
+}
+
+/// The columns that expressions can name.
+fn names_in(rows: &DataFrame) -> Vec<&str> {
+    rows.schema().fields().iter().map(|field| field.name().as_str()).filter(|name| *name != LINE).collect()
+}
+
+/// Whether rows were lines of text, and say which.
+fn has_lines(rows: &DataFrame) -> bool {
+    rows.schema().fields().iter().any(|field| field.name() == LINE)
 }
 
 /// Columns for an error to name, not more than can be read.
@@ -379,54 +342,6 @@ pub(super) fn listed(columns: &[&str]) -> String {
         Some((first, rest)) if !rest.is_empty() => format!("{} and {} more", first.join(", "), rest.len()),
         _ => columns.join(", "),
     }
-}
-
-/// A file's rows, by its name's end.
-async fn read(path: &Path, memory_bytes_max: usize, partitions: Option<usize>) -> Result<(SessionContext, DataFrame)> {
-    let shown = path.display();
-    ensure!(path.is_file(), "[collector.replay] file = \"{shown}\": there is no such file");
-    let path = path.canonicalize().with_context(|| format!("[collector.replay] file = \"{shown}\""))?;
-    let url = url::Url::from_file_path(&path)
-        .map_err(|()| anyhow::anyhow!("[collector.replay] file = \"{shown}\": its path cannot be used"))?;
-    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let context = session(memory_bytes_max, partitions)?;
-    let ending = |ending: &str| name.to_lowercase().ends_with(ending).then(|| &name[name.len() - ending.len()..]);
-    let opened = if let Some(extension) = ending(".parquet") {
-        context.read_parquet(url.as_str(), ParquetReadOptions::default().file_extension(extension)).await
-    } else if let Some(extension) = ending(".csv") {
-        context.read_csv(url.as_str(), csv(extension, FileCompressionType::UNCOMPRESSED)).await
-    } else if let Some(extension) = ending(".csv.zst") {
-        context.read_csv(url.as_str(), csv(extension, FileCompressionType::ZSTD)).await
-    } else {
-        bail!("[collector.replay] file = \"{shown}\": .parquet, .csv and .csv.zst can be read");
-    };
-    let rows = opened.map_err(|e| anyhow::anyhow!("[collector.replay] file = \"{shown}\": {}", e.strip_backtrace()))?;
-    Ok((context, rows))
-}
-
-/// The types of a CSV's columns are found from all of its rows: one that looks whole at first can
-/// have fractions later.
-fn csv(extension: &str, compression: FileCompressionType) -> CsvReadOptions<'_> {
-    CsvReadOptions::new()
-        .file_extension(extension)
-        .file_compression_type(compression)
-        .schema_infer_max_records(usize::MAX)
-        .truncated_rows(true)
-}
-
-fn session(memory_bytes_max: usize, partitions: Option<usize>) -> Result<SessionContext> {
-    let mut options = ConfigOptions::new();
-    options.sql_parser.enable_ident_normalization = false;
-    options.execution.parquet.pushdown_filters = true;
-    // Kept for merging what was sorted. A batch counts twice while it is gathered; when it is merged, once, and as long
-    // as its rows are in the form that they are compared in, which takes up to twice its size.
-    options.execution.sort_spill_reservation_bytes = memory_bytes_max / 2;
-    if let Some(partitions) = partitions {
-        options.execution.target_partitions = partitions;
-    }
-    let pool = Arc::new(GreedyMemoryPool::new(memory_bytes_max));
-    let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
-    Ok(SessionContext::new_with_config_rt(SessionConfig::from(options), runtime))
 }
 
 #[cfg(test)]

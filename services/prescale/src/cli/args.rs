@@ -130,10 +130,12 @@ pub(super) struct UpArgs {
     /// What to ask it: kubernetes, libvirt, node, or a file of one's own (.toml).
     #[arg(long, value_name = "PRESET", requires = "prometheus")]
     pub(super) preset: Option<String>,
-    /// Replay a trace (.parquet, .csv, .csv.zst) instead of the host and the fleet.
+    /// Replay a trace (Parquet, or text such as CSV, plain, gzip or zstd; a file, a folder or a pattern) instead of
+    /// the host and the fleet.
     #[arg(long, value_name = "FILE")]
     pub(super) replay: Option<PathBuf>,
-    /// The trace's columns: entity=COLUMN,time=COLUMN,cpu=EXPRESSION,... where the file is of no known layout.
+    /// The trace's columns: entity=COLUMN,time=COLUMN,cpu=EXPRESSION,... where the file is of no known layout. How it
+    /// is written: time_unit=, time_form=, zone=, separator=, header=, decimal=, layout=columns.
     #[arg(long, value_name = "MAPPING", requires = "replay")]
     pub(super) map: Option<String>,
     /// `max`, or how many times faster than it was recorded.

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
   prescale backtest --data trace.csv.zst --models gru,seasonal-naive,last-value --from 2013-08-01T00:00:00Z --to +7d
   prescale backtest --data trace.parquet --kpis cpu --every-bins 12 --format json")]
 pub(super) struct BacktestArgs {
-    /// The trace (.parquet, .csv, .csv.zst).
+    /// The trace (Parquet, or text such as CSV, plain, gzip or zstd; a file, a folder or a pattern).
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     /// The trace's columns: entity=COLUMN,time=COLUMN,cpu=EXPRESSION,... where the file is of no known layout.

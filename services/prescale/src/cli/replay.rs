@@ -26,7 +26,7 @@ Examples:
   prescale replay --data trace.parquet --policies planner,threshold+threshold.headroom=1.2+quantile=0.9"
 )]
 pub(super) struct ReplayArgs {
-    /// The trace (.parquet, .csv, .csv.zst).
+    /// The trace (Parquet, or text such as CSV, plain, gzip or zstd; a file, a folder or a pattern).
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     /// The trace's columns: entity=COLUMN,time=COLUMN,cpu=EXPRESSION,... where the file is of no known layout.

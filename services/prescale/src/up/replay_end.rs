@@ -31,16 +31,13 @@ pub(super) fn account(
 ) -> Result<String> {
     let accounts = read_account(bus, context, stop)?;
     let dropped: u64 = report.rows_dropped.values().sum();
-    let mut text = format!(
-        "\n{} rows read = {} samples written + {dropped} dropped{}\n{}",
-        report.rows_read,
-        report.samples_written,
-        reasons(report.rows_dropped.iter().map(|(reason, n)| (*reason, *n))),
-        table(&accounts)
-    );
+    let mut text = format!("\n{}{}", of_rows(report), table(&accounts));
     let mut gaps = Vec::new();
-    if report.rows_read != report.samples_written + dropped {
-        gaps.push("rows read are not samples written and rows dropped".to_owned());
+    if report.rows_read != report.samples_written + report.rows_joined + dropped {
+        gaps.push("rows read are not samples written, rows joined to them and rows dropped".to_owned());
+    }
+    if report.samples_written == 0 {
+        gaps.push("no row became a sample, so nothing was replayed".to_owned());
     }
     let (sinks, stages): (Vec<_>, Vec<_>) = accounts.iter().partition(|account| account.is_sink);
     for stage in stages {
@@ -59,6 +56,30 @@ pub(super) fn account(
         return Ok(text);
     }
     bail!("{text}not accounted for: {}", gaps.join("; "))
+}
+
+/// What became of the rows, and what was left out of them.
+fn of_rows(report: &ReplayReport) -> String {
+    let dropped: u64 = report.rows_dropped.values().sum();
+    let joined = match report.rows_joined {
+        0 => String::new(),
+        n => format!(" + {n} joined to samples of the same workload and instant"),
+    };
+    let mut text = format!(
+        "{} rows read = {} samples written{joined} + {dropped} dropped{}\n",
+        report.rows_read,
+        report.samples_written,
+        reasons(report.rows_dropped.iter().map(|(reason, n)| (*reason, *n)))
+    );
+    if report.rows_differing > 0 {
+        text += &format!(
+            "{} rows held other values than a row before of the same workload and instant, which was used: if two \
+             monitoring servers wrote them, filter one; if they are parts of the workload, add them up first; if they \
+             are other KPIs, map each, as in cpu=case when name = 'cpu_cores' then value end\n",
+            report.rows_differing
+        );
+    }
+    report.notes.iter().fold(text, |text, note| text + note + "\n")
 }
 
 /// How many records without output a stage has counted, under the reasons that the log knows as well.
@@ -180,6 +201,23 @@ fn reasons<T: Display>(by_reason: impl Iterator<Item = (T, u64)>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_that_were_joined_doubled_or_left_out_are_told() {
+        let report = ReplayReport {
+            rows_read: 7,
+            samples_written: 2,
+            rows_joined: 2,
+            rows_differing: 1,
+            rows_dropped: [("doubled", 3)].into(),
+            notes: vec!["column \"cpu\": 1 of 7 values left out".to_owned()],
+            ..ReplayReport::default()
+        };
+        let text = of_rows(&report);
+        assert!(text.starts_with("7 rows read = 2 samples written + 2 joined to samples"), "{text}");
+        assert!(text.contains("+ 3 dropped: 3 doubled\n1 rows held other values"), "{text}");
+        assert!(text.ends_with("column \"cpu\": 1 of 7 values left out\n"), "{text}");
+    }
 
     #[test]
     fn what_does_not_add_up_is_named() {

@@ -6,6 +6,7 @@ use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray}
 use futures::StreamExt as _;
 use parquet::arrow::ArrowWriter;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Less than the configuration allows, so that a small trace is enough.
 const MEMORY_BYTES_MAX: usize = 8 << 20;
@@ -33,8 +34,8 @@ fn trace(folder: &Path, digits: usize) -> PathBuf {
 
 /// Rows that come in their order, and whether some of them were on disk when the first came.
 async fn ordered(path: &Path) -> (i64, bool) {
-    let mapping = |_: &[&str]| Ok(Mapping::parse("entity=vm,time=ts,cpu=cpu").unwrap());
-    let (trace, _) = Trace::open(path, MEMORY_BYTES_MAX, mapping).await.unwrap();
+    let mapping = Mapping::parse("entity=vm,time=ts,cpu=cpu").unwrap();
+    let (trace, _) = Trace::open(path, MEMORY_BYTES_MAX, &mapping).await.unwrap();
     let mut stream = trace.ordered(Range { from_ms: 0, to_ms: None }).await.unwrap();
     let (mut rows, mut spilled, mut before) = (0, false, None);
     while let Some(batch) = stream.next().await {
