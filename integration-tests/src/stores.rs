@@ -108,6 +108,18 @@ impl Store {
         std::iter::once(program(self.kind)[0].to_owned()).chain(arguments).collect()
     }
 
+    /// Lets a Prometheus that does not run yet scrape itself each second, and write that to a URL.
+    ///
+    /// # Panics
+    /// When its folder is not writable.
+    pub fn scrape_itself_and_write_to(&self, url: &str) {
+        let text = format!(
+            "global:\n  scrape_interval: 1s\nscrape_configs:\n  - job_name: self\n    static_configs:\n      - targets: [\"127.0.0.1:{}\"]\nremote_write:\n  - url: {url}\n    queue_config:\n      batch_send_deadline: 1s\n",
+            self.ports[0]
+        );
+        fs::write(self.folder.path().join("store.conf"), text).expect("the folder is writable");
+    }
+
     /// Puts OpenMetrics text into the data of a Prometheus that does not run, as blocks.
     ///
     /// # Panics

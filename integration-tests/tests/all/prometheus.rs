@@ -1,7 +1,9 @@
-//! The history of a real Prometheus, read through the whole pipeline: over a stop, and while it is away.
+//! A real Prometheus: its history through the whole pipeline, over a stop and while it is away; and what it pushes.
 
+use bus_tests::conformance::fixture::until;
 use integration_tests::pipeline::{Pipeline, said};
 use integration_tests::stores::{Store, StoreKind};
+use prescale::account::account;
 use prescale::services::installation;
 use prescale::settings::Settings;
 use prescale::topics::specs;
@@ -11,13 +13,15 @@ use prescale_collector::Event;
 use prescale_collector::prometheus::preview::preview;
 use prescale_contracts::Contract;
 use prescale_domain::kpi::{CPU_CORES_USED, MEMORY_BYTES};
+use prescale_domain::point::Point;
 use prescale_domain::prediction::Prediction;
 use prescale_domain::sample::Sample;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
 
 const MACHINES: usize = 3;
@@ -159,4 +163,80 @@ fn a_prometheus_that_is_away_is_waited_for_and_said() {
     });
     assert!(context.health.not_ready().is_empty());
     assert_eq!(decoded::<Sample>(bus.as_ref()).len() % MACHINES, 0);
+}
+
+/// What a Prometheus says of itself.
+const OF_ITSELF: &str = r#"
+about = "A Prometheus, by what it says of itself."
+workload = "{job}"
+platform = "observed-only"
+[kpis.memory_bytes]
+query = "process_resident_memory_bytes"
+[[series.memory_bytes]]
+metric = "process_resident_memory_bytes"
+[[series.cpu_cores_used]]
+metric = "process_cpu_seconds_total"
+total = true
+"#;
+
+#[test]
+fn what_a_prometheus_pushes_is_what_its_own_store_has() {
+    let folder = tempfile::tempdir().expect("a folder for the log");
+    let preset = folder.path().join("itself.toml");
+    std::fs::write(&preset, OF_ITSELF).expect("the folder is writable");
+    let mut settings = Settings::default();
+    settings.collector.host.enabled = false;
+    settings.assembler.lateness_s = 5;
+    let receiver = &mut settings.collector.remote_write;
+    receiver.listen = "127.0.0.1:0".to_owned();
+    receiver.preset = preset.display().to_string();
+    receiver.step_s = 1;
+    let bus = embedded(folder.path());
+    let pipeline = Pipeline::start(&bus, &settings);
+    let (context, stop) = (installation(&settings), CancellationToken::new());
+    let mut store = Store::stopped(StoreKind::Prometheus);
+    let (tell, told) = sync_channel(1);
+    let observe = |event: Event| {
+        if let Event::RemoteWriteListens { url } = event {
+            let _ = tell.send(url);
+        }
+    };
+    std::thread::scope(|threads| {
+        let run = || prescale_collector::run_observed(&settings.collector, &context, Arc::clone(&bus), &stop, &observe);
+        let collector = threads.spawn(run);
+        let stops = stop.clone().drop_guard();
+        let url = told.recv_timeout(Duration::from_secs(60)).expect("it listens");
+        store.scrape_itself_and_write_to(&url);
+        store.run();
+        until("samples of what is pushed", || (decoded::<Sample>(bus.as_ref()).len() >= 4).then_some(()));
+        drop(stops);
+        collector.join().expect("it does not panic").expect("it ends well");
+    });
+    pipeline.settle();
+
+    let answer = store.json("/api/v1/query", &[("query", "process_resident_memory_bytes[1h]")]);
+    let values = answer["data"]["result"][0]["values"].as_array().expect("it has scraped itself");
+    let in_store: BTreeMap<i64, f64> = values
+        .iter()
+        .map(|pair| {
+            let at_s = pair[0].as_f64().expect("an instant");
+            let value = pair[1].as_str().and_then(|text| text.parse().ok()).expect("a value");
+            ((at_s * 1000.0).round() as i64, value)
+        })
+        .collect();
+    let points = decoded::<Point>(bus.as_ref());
+    let memory = points.iter().filter(|point| point.measured.name() == MEMORY_BYTES);
+    let pushed: BTreeMap<i64, f64> = memory.filter_map(|point| Some((point.at.as_ms(), point.value?))).collect();
+    let (first, last) = (pushed.keys().next().expect("a point"), pushed.keys().next_back().expect("a point"));
+    let between: BTreeMap<i64, f64> = in_store.range(*first..=*last).map(|(at, value)| (*at, *value)).collect();
+    assert_eq!(pushed, between, "none is lost");
+    for sample in decoded::<Sample>(bus.as_ref()) {
+        assert_eq!((sample.workload.as_str(), sample.source.as_str()), ("self", "remote-write:main"));
+        assert_eq!(of(&sample, MEMORY_BYTES), in_store.get(&sample.at.as_ms()).copied());
+        assert!(of(&sample, CPU_CORES_USED).is_none_or(|cores| (0.0..64.0).contains(&cores)), "{sample:?}");
+    }
+    let accounts = account(bus.as_ref(), &context, &CancellationToken::new()).expect("the log is readable");
+    let assembler = accounts.iter().find(|account| account.stage == "assembler").expect("it ran");
+    assert_eq!(assembler.faults(), [""; 0], "{assembler:?}");
+    pipeline.stop();
 }

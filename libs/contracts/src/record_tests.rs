@@ -10,6 +10,7 @@ use prescale_domain::governor::{Effect, FleetRecord, Held, Order, Proposal, Said
 use prescale_domain::group::sum::{QuantileSum, Rise};
 use prescale_domain::group::{GroupName, GroupPart, GroupPrediction, HorizonSum, MemberCount, ResourceSum};
 use prescale_domain::kpi::*;
+use prescale_domain::point::{AddUp, Measured, Point};
 use prescale_domain::prediction::*;
 use prescale_domain::quantiles::Quantiles;
 use prescale_domain::sample::*;
@@ -96,6 +97,28 @@ fn sample() -> impl Strategy<Value = Sample> {
                 .rev()
                 .collect(),
             capacity,
+            platform,
+        },
+    )
+}
+
+fn point() -> impl Strategy<Value = Point> {
+    let kind = prop::sample::select(vec![KpiKind::Gauge, KpiKind::Rate]);
+    let add_up = prop::sample::select(vec![AddUp::Sum, AddUp::Mean, AddUp::Max]);
+    let whose = (workload(), source(), instant(), seconds(), platform());
+    (whose, (text(), text(), text()), kind, any::<bool>(), add_up, maybe()).prop_map(
+        |((workload, source, at, step_s, platform), (series, name, unit), kind, is_total, add_up, value)| Point {
+            workload,
+            source,
+            at,
+            step_s,
+            series,
+            measured: Measured::of_name(name),
+            kind,
+            unit,
+            is_total,
+            add_up,
+            value: if is_total { value.map(f64::abs) } else { value },
             platform,
         },
     )
@@ -411,6 +434,11 @@ proptest! {
     }
 
     #[test]
+    fn points_round_trip(value in point()) {
+        round_trips(&value)?;
+    }
+
+    #[test]
     fn fingerprints_round_trip(value in fingerprint()) {
         round_trips(&value)?;
     }
@@ -451,7 +479,7 @@ proptest! {
     }
 
     #[test]
-    fn bytes_from_anywhere_are_read_or_refused(id in 0u8..14, datum in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn bytes_from_anywhere_are_read_or_refused(id in 0u8..16, datum in prop::collection::vec(any::<u8>(), 0..400)) {
         let mut framed = vec![0, 0, 0, 0, id];
         framed.extend(datum);
         decode_all(&framed);
@@ -467,6 +495,7 @@ proptest! {
 }
 
 fn decode_all(framed: &[u8]) {
+    let _ = Point::decode(framed);
     let _ = (Sample::decode(framed), Fingerprint::decode(framed), Prediction::decode(framed));
     let _ = (Action::decode(framed), ActionResult::decode(framed));
     let _ = (GroupPart::decode(framed), GroupPrediction::decode(framed));

@@ -8,6 +8,7 @@ use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, Season, WindowFeatures, Windows};
 use prescale_domain::group::{GroupName, GroupPrediction, MemberCount};
 use prescale_domain::kpi::{CPU_CORES_USED, Kpi, KpiKind, KpiName, MEMORY_BYTES};
+use prescale_domain::point::{AddUp, Measured, Point};
 use prescale_domain::prediction::{HorizonForecast, Interval, Prediction, Reading, ResourceForecast, Signal};
 use prescale_domain::quantiles::Quantiles;
 use prescale_domain::sample::{Capacity, Platform, Sample};
@@ -71,6 +72,31 @@ fn refused<C: Contract + std::fmt::Debug>(value: &C, named: &str) {
         }
         other => panic!("{named} must be refused: {other:?}"),
     }
+}
+
+#[test]
+fn a_point_is_finite_and_a_running_total_is_never_below_zero() {
+    let point = Point {
+        workload: WorkloadId::new("web-1").unwrap(),
+        source: SourceName::new("remote-write:test").unwrap(),
+        at: EventTime::from_s(60),
+        step_s: 60,
+        series: "a".into(),
+        measured: Measured::of_name(CPU_CORES_USED.into()),
+        kind: KpiKind::Gauge,
+        unit: "cores".into(),
+        is_total: true,
+        add_up: AddUp::Sum,
+        value: Some(1.0),
+        platform: Platform::KUBERNETES,
+    };
+    assert!(point.encode().is_ok());
+    refused(&Point { value: Some(-1.0), ..point.clone() }, "value");
+    refused(&Point { value: Some(f64::NAN), is_total: false, ..point.clone() }, "value");
+    refused(&Point { step_s: 0, ..point.clone() }, "step_s");
+    refused(&Point { measured: Measured::of_name("".into()), ..point.clone() }, "measured");
+    refused(&Point { kind: KpiKind::Counter, ..point.clone() }, "kind");
+    assert!(Point { value: Some(-1.0), is_total: false, ..point }.encode().is_ok());
 }
 
 #[test]

@@ -21,7 +21,8 @@ pub(crate) const UNUSABLE: u32 = 1 << 31;
 pub(crate) const IDS: &str = include_str!("../../../schemas/ids.json");
 
 /// The embedded files, by path below `schemas/`.
-pub(crate) const TEXTS: [(&str, &str); 12] = [
+pub(crate) const TEXTS: [(&str, &str); 13] = [
+    ("raw-points.avsc", include_str!("../../../schemas/raw-points.avsc")),
     ("raw-kpis.avsc", include_str!("../../../schemas/raw-kpis.avsc")),
     ("fingerprints.avsc", include_str!("../../../schemas/fingerprints.avsc")),
     ("predictions.avsc", include_str!("../../../schemas/predictions.avsc")),

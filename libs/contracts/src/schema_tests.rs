@@ -116,6 +116,7 @@ fn decodes_as_its_contract(topic: &str, framed: &[u8]) {
         assert_eq!(value.encode().unwrap(), framed, "{}", C::TOPIC);
     }
     match topic {
+        topics::RAW_POINTS => same::<prescale_domain::point::Point>(framed),
         topics::RAW_KPIS => same::<prescale_domain::sample::Sample>(framed),
         topics::FINGERPRINTS => same::<prescale_domain::fingerprint::Fingerprint>(framed),
         topics::PREDICTIONS => same::<prescale_domain::prediction::Prediction>(framed),

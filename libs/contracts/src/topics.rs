@@ -1,5 +1,7 @@
 //! The topic table: names, subjects and clean-up of every topic of Prescale.
 
+/// Values of series as they were pushed, of which samples are made.
+pub const RAW_POINTS: &str = "raw-points";
 /// KPIs of one workload at one instant.
 pub const RAW_KPIS: &str = "raw-kpis";
 /// Feature vectors over the short and the long window.
@@ -81,6 +83,7 @@ pub fn subject_of(topic: &str) -> String {
 pub fn table() -> Vec<TopicContract> {
     let days = |n: i64| Retention::Delete { retention_ms: n * DAY_MS };
     [
+        (RAW_POINTS, days(1), "the value of one series of a workload at an instant, or that the series has ended"),
         (RAW_KPIS, days(7), "the KPIs of one workload at one instant"),
         (
             FINGERPRINTS,
@@ -131,7 +134,7 @@ mod tests {
         let table = table();
         let names: BTreeSet<&str> = table.iter().map(|t| t.name.as_str()).collect();
         assert_eq!(names.len(), table.len());
-        assert_eq!(table.len(), 26);
+        assert_eq!(table.len(), 28);
         for topic in table.iter().filter(|t| t.subject.is_some()) {
             assert!(names.contains(dlq_of(&topic.name).as_str()), "{}", topic.name);
             assert_eq!(topic.subject.as_deref(), Some(subject_of(&topic.name).as_str()));

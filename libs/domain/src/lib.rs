@@ -18,6 +18,7 @@ pub mod knob;
 pub mod kpi;
 pub mod outcome;
 mod platform;
+pub mod point;
 pub mod policy;
 pub mod prediction;
 pub mod quantiles;

@@ -23,6 +23,20 @@ pub struct Capacity {
 }
 
 impl Capacity {
+    /// What so many replicas have together; one where it is not known how many. `None` where it has no cores or no
+    /// memory.
+    pub fn of_totals(replicas: Option<f64>, cpu_cores: Option<f64>, memory_bytes: Option<f64>) -> Option<Self> {
+        let above_zero = |value: &f64| *value > 0.0;
+        let (cpu_cores, memory_bytes) = (cpu_cores.filter(above_zero)?, memory_bytes.filter(above_zero)?);
+        let replicas = replicas.filter(above_zero).unwrap_or(1.0).round().max(1.0);
+        Some(Self {
+            replicas: replicas as u32,
+            cpu_cores_per_replica: cpu_cores / replicas,
+            memory_bytes_per_replica: memory_bytes / replicas,
+            instance_type: None,
+        })
+    }
+
     /// CPU of all replicas, in cores.
     pub fn cpu_cores(&self) -> f64 {
         f64::from(self.replicas) * self.cpu_cores_per_replica

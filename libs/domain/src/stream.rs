@@ -16,8 +16,10 @@
 //! - [`admission`]: these for all sources and workloads of a partition.
 //! - [`silence`]: who has been silent for so long that a stage may forget it.
 //! - [`counter`]: running totals to rates.
+//! - [`assembly`]: samples of points, each once its bin is over.
 
 pub mod admission;
+pub mod assembly;
 pub mod counter;
 pub mod impossible;
 pub mod parts;

@@ -42,13 +42,7 @@ impl Appender {
     /// # Errors
     /// When the bus refuses for good.
     pub(crate) fn open(bus: &dyn Bus, retry: BusRetry) -> Result<Option<(Self, Option<Vec<u8>>)>> {
-        let opened = retry.run(|| {
-            let mut source = bus.source(retry.id())?;
-            let position = source.position()?;
-            Ok((source, position))
-        });
-        let opened = opened.with_context(|| format!("cannot open source {}", retry.id()))?;
-        Ok(opened.map(|(source, position)| (Self { source, retry }, position)))
+        Ok(open(bus, &retry)?.map(|(source, position)| (Self { source, retry }, position)))
     }
 
     /// Writes the samples and the new position, or nothing. Positions must differ from each other:
@@ -78,6 +72,19 @@ impl Appender {
             }
         }
     }
+}
+
+/// Opens the source, whose name is `retry`'s, and reads its position; `None` when the shutdown comes before the bus.
+///
+/// # Errors
+/// When the bus refuses for good.
+pub(crate) fn open(bus: &dyn Bus, retry: &BusRetry) -> Result<Option<(Box<dyn Source>, Option<Vec<u8>>)>> {
+    let opened = retry.run(|| {
+        let mut source = bus.source(retry.id())?;
+        let position = source.position()?;
+        Ok((source, position))
+    });
+    opened.with_context(|| format!("cannot open source {}", retry.id()))
 }
 
 fn records_of(id: &str, samples: &[PlacedSample]) -> Result<Vec<OutputRecord>, ContractError> {

@@ -8,11 +8,13 @@ use std::path::PathBuf;
 
 mod moment;
 mod prometheus;
+mod remote_write;
 mod speed;
 mod text;
 
 pub use moment::Moment;
 pub use prometheus::PrometheusConfig;
+pub use remote_write::RemoteWriteConfig;
 pub use speed::Speed;
 
 /// Section `[collector]`.
@@ -23,6 +25,8 @@ pub struct Config {
     pub host: HostConfig,
     /// Section `[collector.prometheus]`: KPIs that a Prometheus has.
     pub prometheus: PrometheusConfig,
+    /// Section `[collector.remote_write]`: series that a Prometheus pushes.
+    pub remote_write: RemoteWriteConfig,
     /// Section `[collector.replay]`: a trace from a file.
     pub replay: ReplayConfig,
     /// Section `[collector.fleet]`: a generated fleet.

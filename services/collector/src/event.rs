@@ -24,6 +24,11 @@ pub enum Event {
     },
     /// The history of a Prometheus is read, and what comes is read live.
     PrometheusLive,
+    /// Remote write is received.
+    RemoteWriteListens {
+        /// Where.
+        url: String,
+    },
     /// The generated fleet's history has come so far.
     FleetProgress {
         /// Instant of the next sample.

@@ -1,4 +1,4 @@
-//! Samples from where they arise: this machine, a Prometheus, a trace from a file, a generated fleet.
+//! Samples from where they arise: this machine, a Prometheus that is asked or pushes, a trace from a file, a generated fleet.
 //!
 //! The inputs are one list ([`inputs::INPUTS`]). Each has a thread, a name for good and a position on the bus, written
 //! with its samples in one step: after a stop or a crash it goes on, and nothing is left out or written twice. This is
@@ -14,6 +14,7 @@ pub mod inputs;
 #[cfg(test)]
 mod kill_tests;
 pub mod prometheus;
+mod remote_write;
 pub mod replay;
 mod retry;
 mod run;

@@ -29,8 +29,9 @@ use tokio_util::sync::CancellationToken;
 mod api;
 mod course;
 mod naming;
-mod preset;
+pub(crate) mod preset;
 pub mod preview;
+pub(crate) mod pushed;
 mod table;
 
 /// As one of the inputs.
@@ -43,12 +44,13 @@ pub(crate) const ENTRY: InputEntry = InputEntry {
     run: |l| run(&l.config.prometheus, l.context, l.bus, l.stop, l.observe),
 };
 
+const SECTION: &str = "collector.prometheus";
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 fn check(config: &PrometheusConfig) -> Result<()> {
     config.check()?;
-    if config.is_enabled() { Preset::load(&config.preset).map(drop) } else { Ok(()) }
+    if config.is_enabled() { Preset::load(SECTION, &config.preset).map(drop) } else { Ok(()) }
 }
 
 /// Reads until the shutdown.
@@ -111,7 +113,7 @@ impl Asked {
     fn new(config: &PrometheusConfig) -> Result<Self> {
         Ok(Self {
             api: Api::new(config)?,
-            preset: Preset::load(&config.preset)?,
+            preset: Preset::load(SECTION, &config.preset)?,
             rate_window_s: config.rate_window_s,
             source: config.source()?,
         })

@@ -74,7 +74,7 @@ impl ServiceEntry {
 }
 
 /// The services that ship, in the order of the data.
-pub static SERVICES: [ServiceEntry; 10] = [
+pub static SERVICES: [ServiceEntry; 11] = [
     ServiceEntry {
         name: "collector",
         section: section::of!(collector, |s| s.collector.check()),
@@ -85,6 +85,17 @@ pub static SERVICES: [ServiceEntry; 10] = [
             let observe = |event| (l.tell)(Told::Collected(event));
             prescale_collector::run_observed(&l.settings.collector, l.context, l.bus(), l.stop, &observe)
         },
+    },
+    ServiceEntry {
+        name: "assembler",
+        section: section::of!(assembler, |s| s.assembler.settings().map(drop)),
+        stages: |s| {
+            let is_on = s.assembler.enabled || s.collector.remote_write.is_enabled();
+            if is_on { vec![prescale_assembler::STAGE] } else { Vec::new() }
+        },
+        factories: |s| Ok(vec![prescale_assembler::factory(&s.assembler)?]),
+        uses: nothing_else,
+        run: |l| prescale_assembler::run(&l.settings.assembler, l.context, l.bus(), l.stop),
     },
     ServiceEntry {
         name: "fingerprinter",

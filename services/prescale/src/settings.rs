@@ -22,6 +22,8 @@ pub struct Settings {
     pub telemetry: TelemetryConfig,
     /// `[collector]`.
     pub collector: prescale_collector::Config,
+    /// `[assembler]`.
+    pub assembler: prescale_assembler::Config,
     /// `[fingerprinter]`.
     pub fingerprinter: prescale_fingerprinter::Config,
     /// `[predictor]`.

@@ -20,6 +20,12 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// Whether it is what is given. Compares in a time that does not depend on where the texts differ.
+    pub fn is(&self, given: &str) -> bool {
+        let (own, given) = (self.0.as_bytes(), given.as_bytes());
+        own.len() == given.len() && own.iter().zip(given).fold(0, |differences, (x, y)| differences | (x ^ y)) == 0
+    }
 }
 
 /// Takes a text and nothing else. serde's own words for anything else would repeat it.
@@ -74,5 +80,17 @@ impl fmt::Debug for Secret {
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(if self.0.is_empty() { "" } else { SHOWN })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Secret;
+
+    #[test]
+    fn secrets_are_compared_whole() {
+        assert!(Secret::new("swordfish").is("swordfish"));
+        assert!(!Secret::new("swordfis").is("swordfish"));
+        assert!(!Secret::default().is("swordfish"));
     }
 }

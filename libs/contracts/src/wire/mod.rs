@@ -9,6 +9,7 @@ mod fleet;
 mod group;
 mod interval;
 mod outcome;
+mod point;
 mod prediction;
 pub(crate) mod sample;
 
@@ -63,6 +64,7 @@ macro_rules! contract {
     };
 }
 
+contract!(point::Point, prescale_domain::point::Point, topics::RAW_POINTS, "Point", |point| &point.workload, at);
 contract!(
     sample::Sample,
     prescale_domain::sample::Sample,

@@ -10,18 +10,30 @@ pub struct CounterReading {
     at: EventTime,
 }
 
-/// The rate per second since the reading in `last`, which becomes this one. A total below the
-/// last one means that the counter was reset: it then counted from zero, so the rate is what it
-/// shows over the time since the last reading, a lower bound and never negative (Prometheus
-/// reads its counters the same way). `None` for the first reading.
-pub fn rate_per_s(last: &mut Option<CounterReading>, total: f64, at: EventTime) -> Option<f64> {
+/// What a counter has grown by between readings.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Growth {
+    /// So much.
+    pub by: f64,
+    /// In so many seconds.
+    pub over_s: f64,
+}
+
+/// The growth since the reading in `last`, which becomes this one. A total below the last one means
+/// that the counter was reset: it then counted from zero, so the growth is what it shows, a lower
+/// bound and never negative (Prometheus reads its counters the same way). `None` for the first reading.
+pub fn growth(last: &mut Option<CounterReading>, total: f64, at: EventTime) -> Option<Growth> {
     let before = last.replace(CounterReading { total, at })?;
-    let elapsed_s = (at.as_ms() - before.at.as_ms()) as f64 / 1000.0;
-    if elapsed_s <= 0.0 {
+    let over_s = (at.as_ms() - before.at.as_ms()) as f64 / 1000.0;
+    if over_s <= 0.0 {
         return None;
     }
-    let grown = if total < before.total { total } else { total - before.total };
-    Some(grown / elapsed_s)
+    Some(Growth { by: if total < before.total { total } else { total - before.total }, over_s })
+}
+
+/// The rate per second since the reading in `last`, as [`growth`] takes it.
+pub fn rate_per_s(last: &mut Option<CounterReading>, total: f64, at: EventTime) -> Option<f64> {
+    growth(last, total, at).map(|Growth { by, over_s }| by / over_s)
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! What a workload is called, by the labels of its series.
 
 use anyhow::{Result, bail, ensure};
-use std::collections::BTreeMap;
 use std::str::FromStr;
 
 /// A text with labels in braces, as in `{namespace}/{owner_name}`.
@@ -15,17 +14,17 @@ enum Part {
 }
 
 impl Template {
-    /// The text with the labels' values in it.
+    /// The text with the labels' values in it, which `value` gives.
     ///
     /// # Errors
     /// With the name of a label that is missing or empty.
-    pub(crate) fn filled(&self, labels: &BTreeMap<String, String>) -> Result<String, String> {
+    pub(crate) fn filled<'l>(&self, value: impl Fn(&str) -> Option<&'l str>) -> Result<String, String> {
         let mut text = String::new();
         for part in &self.0 {
             match part {
                 Part::Text(fixed) => text += fixed,
                 Part::Label(label) => {
-                    text += labels.get(label).filter(|value| !value.is_empty()).ok_or_else(|| label.clone())?;
+                    text += value(label).filter(|value| !value.is_empty()).ok_or_else(|| label.clone())?;
                 }
             }
         }
@@ -66,11 +65,15 @@ mod tests {
     #[test]
     fn labels_stand_in_for_their_names() {
         let template: Template = "{namespace}/x/{owner_name}!".parse().unwrap();
-        let mut labels =
-            BTreeMap::from([("namespace", "shop"), ("owner_name", "web")].map(|(l, v)| (l.to_owned(), v.to_owned())));
-        assert_eq!(template.filled(&labels).unwrap(), "shop/x/web!");
-        labels.insert("owner_name".to_owned(), String::new());
-        assert_eq!(template.filled(&labels), Err("owner_name".to_owned()));
+        let filled = |owner: &'static str| {
+            template.filled(|label| match label {
+                "namespace" => Some("shop"),
+                "owner_name" => Some(owner),
+                _ => None,
+            })
+        };
+        assert_eq!(filled("web").unwrap(), "shop/x/web!");
+        assert_eq!(filled(""), Err("owner_name".to_owned()));
     }
 
     #[test]

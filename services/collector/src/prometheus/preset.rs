@@ -2,9 +2,11 @@
 //! file; those that ship are such files, too.
 
 use super::naming::Template;
+use super::pushed::{Rule, WrittenRule};
 use crate::replay::mapping::kind_and_unit;
 use anyhow::{Context as _, Result, bail, ensure};
 use prescale_domain::kpi::KpiKind;
+use prescale_domain::point::Measured;
 use prescale_domain::sample::Platform;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -94,6 +96,8 @@ pub(crate) struct Preset {
     pub platform: Platform,
     /// KPIs by name, then what the capacity follows from.
     pub columns: Vec<Column>,
+    /// What of pushed series is measured; empty where it says nothing of those.
+    pub pushed: Vec<Rule>,
 }
 
 /// A preset as it is written.
@@ -109,6 +113,9 @@ struct Written {
     definitions: BTreeMap<String, String>,
     kpis: BTreeMap<String, WrittenKpi>,
     capacity: Option<WrittenCapacity>,
+    /// By KPI, or what of the capacity.
+    #[serde(default)]
+    series: BTreeMap<String, Vec<WrittenRule>>,
 }
 
 #[derive(Deserialize)]
@@ -129,21 +136,20 @@ struct WrittenCapacity {
 }
 
 impl Preset {
-    /// The preset of this name, or of this file.
+    /// The preset of this name, or of this file, which `section` names.
     ///
     /// # Errors
     /// When there is none, or it cannot be used, with the place in it.
-    pub(crate) fn load(name: &str) -> Result<Self> {
+    pub(crate) fn load(section: &str, name: &str) -> Result<Self> {
         if let Some((_, text)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) {
             return Self::parse(text).with_context(|| format!("preset {name}"));
         }
         let path = Path::new(name);
         if path.extension().is_none_or(|extension| extension != "toml") {
             let names = SHIPPED.map(|(name, _)| name).join(", ");
-            bail!("[collector.prometheus] preset = {name:?}: there are {names}, or give a file that ends in .toml");
+            bail!("[{section}] preset = {name:?}: there are {names}, or give a file that ends in .toml");
         }
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("[collector.prometheus] preset: cannot read {name}"))?;
+        let text = std::fs::read_to_string(path).with_context(|| format!("[{section}] preset: cannot read {name}"))?;
         Self::parse(&text).with_context(|| format!("preset {name}"))
     }
 
@@ -179,7 +185,26 @@ impl Preset {
                 columns.push(column);
             }
         }
-        Ok(Self { workload, platform, columns })
+        let mut pushed = Vec::new();
+        for (name, rules) in written.series {
+            let (kind, unit) = of_measured(&name);
+            for rule in rules {
+                let place = || format!("series.{name}");
+                let times = factor(unit, rule.unit.as_deref().unwrap_or(unit)).with_context(place)?;
+                pushed.push(Rule::new(&name, (kind, unit), rule, times).with_context(place)?);
+            }
+        }
+        Ok(Self { workload, platform, columns, pushed })
+    }
+}
+
+/// How a KPI's values are to be read, or those of a capacity, and their unit.
+fn of_measured(name: &str) -> (KpiKind, &'static str) {
+    match Measured::of_name(name.into()) {
+        Measured::Kpi(_) => kind_and_unit(name),
+        Measured::Replicas => (KpiKind::Gauge, "1"),
+        Measured::CpuCores => (KpiKind::Gauge, CORES),
+        Measured::MemoryBytes => (KpiKind::Gauge, BYTES),
     }
 }
 
@@ -245,7 +270,7 @@ fn factor(own: &str, given: &str) -> Result<f64> {
 
 /// A preset for tests.
 #[cfg(test)]
-pub(super) fn parsed(text: &str) -> Preset {
+pub(crate) fn parsed(text: &str) -> Preset {
     Preset::parse(text).unwrap()
 }
 
@@ -256,7 +281,7 @@ mod tests {
     #[test]
     fn those_that_ship_can_be_used() {
         for (name, _) in SHIPPED {
-            let preset = Preset::load(name).unwrap();
+            let preset = Preset::load("collector.prometheus", name).unwrap();
             let has = |wanted: &str| preset.columns.iter().any(|column| column.name() == wanted);
             for column in ["cpu_cores_used", "memory_bytes", "capacity.cpu_cores", "capacity.memory_bytes"] {
                 assert!(has(column), "{name} has no {column}");
@@ -299,7 +324,24 @@ mod tests {
         let circle = "[definitions]\na = \"$b\"\nb = \"$a\"\n[kpis.memory_bytes]\nquery = \"$a\"\n";
         assert!(refused(circle).contains("circle"));
         assert!(refused("[kpis.memory_bytes]\nqueri = \"m\"\n").contains("queri"));
-        assert!(format!("{:#}", Preset::load("kubernets").unwrap_err()).contains("kubernetes, libvirt, node"));
+        assert!(
+            format!("{:#}", Preset::load("collector.prometheus", "kubernets").unwrap_err())
+                .contains("kubernetes, libvirt, node")
+        );
+    }
+
+    #[test]
+    fn what_of_pushed_series_is_measured_can_be_said() {
+        let with = |rule: &str| format!("{BARE}[kpis.memory_bytes]\nquery = \"m\"\n{rule}");
+        let text = with("[[series.memory_bytes]]\nmetric = \"m_mib\"\nunit = \"MiBy\"\n");
+        assert_eq!(Preset::parse(&text).unwrap().pushed.len(), 1);
+        let refused = |rule: &str| format!("{:#}", Preset::parse(&with(rule)).unwrap_err());
+        let unit = refused("[[series.memory_bytes]]\nmetric = \"m\"\nunit = \"MB\"\n");
+        assert!(unit.contains("series.memory_bytes: unit = \"MB\""), "{unit}");
+        let counter = refused("[[series.requests_total]]\nmetric = \"m\"\n");
+        assert!(counter.contains("series.requests_total: "), "{counter}");
+        let pattern = refused("[[series.memory_bytes]]\nmetric = \"m\"\nonly = { mode = [\"[\"] }\n");
+        assert!(pattern.contains("only.mode: \"[\""), "{pattern}");
     }
 
     #[test]

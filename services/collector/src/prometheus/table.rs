@@ -93,7 +93,8 @@ impl<'a> Table<'a> {
     }
 
     fn workload(&mut self, labels: &BTreeMap<String, String>) -> Option<WorkloadId> {
-        let named = self.preset.workload.filled(labels).map_err(|label| format!("a series has no label {label:?}"));
+        let named = self.preset.workload.filled(|label| labels.get(label).map(String::as_str));
+        let named = named.map_err(|label| format!("a series has no label {label:?}"));
         match named.and_then(|name| WorkloadId::new(&name).map_err(|error| error.to_string())) {
             Ok(workload) => Some(workload),
             Err(why) => {
@@ -172,16 +173,9 @@ impl<'a> Table<'a> {
         let columns = || self.preset.columns.iter().zip(row);
         let value = |wanted: &Purpose| {
             let (column, cells) = columns().find(|(column, _)| column.purpose == *wanted)?;
-            cells.as_ref()?.get(place, column.add_up).filter(|value| *value > 0.0)
+            cells.as_ref()?.get(place, column.add_up)
         };
-        let (cpu_cores, memory_bytes) = (value(&Purpose::CpuCores)?, value(&Purpose::MemoryBytes)?);
-        let replicas = value(&Purpose::Replicas).unwrap_or(1.0).round().max(1.0);
-        Some(Capacity {
-            replicas: replicas as u32,
-            cpu_cores_per_replica: cpu_cores / replicas,
-            memory_bytes_per_replica: memory_bytes / replicas,
-            instance_type: None,
-        })
+        Capacity::of_totals(value(&Purpose::Replicas), value(&Purpose::CpuCores), value(&Purpose::MemoryBytes))
     }
 }
 

@@ -24,6 +24,7 @@ impl Progress {
             Event::ReplayProgress { rows_done, rows_total } => self.at("replay", *rows_done, *rows_total),
             Event::FleetProgress { at, until } => self.until("fleet's history", *at, *until),
             Event::PrometheusProgress { at, until } => self.until("history of the Prometheus", *at, *until),
+            Event::RemoteWriteListens { url } => self.0.suspend(|| println!("remote write: {url}")),
             Event::ReplayEnded(_) | Event::FleetLive | Event::PrometheusLive | Event::FleetEnded { .. } => {
                 self.0.finish_and_clear();
             }
