@@ -10,6 +10,7 @@ use crate::event::Event;
 use crate::inputs::{self, InputEntry};
 use crate::retry::BusRetry;
 use anyhow::{Context as _, Result, bail};
+use at::Range;
 use datafusion::error::DataFusionError;
 use futures::StreamExt;
 use grid::{Grid, jitters};
@@ -26,7 +27,7 @@ use std::time::Duration;
 use step::most_frequent_step_s;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
-use trace::{Range, Trace};
+use trace::Trace;
 
 mod at;
 pub mod form;

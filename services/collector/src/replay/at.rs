@@ -2,7 +2,6 @@
 
 use super::mapping::InstantUnit;
 use super::numbers::is_text;
-use super::trace::Range;
 use anyhow::{Result, bail};
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::functions::math::expr_fn::round;
@@ -12,6 +11,15 @@ use datafusion::scalar::ScalarValue;
 use prescale_contracts::rfc3339;
 use prescale_domain::time::EventTime;
 use std::sync::Arc;
+
+/// A range of instants, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Range {
+    /// The first.
+    pub from_ms: i64,
+    /// The end, itself left out; `None` for the file's.
+    pub to_ms: Option<i64>,
+}
 
 /// The year 9999 ends there, in seconds.
 const SECONDS_MAX: f64 = 253_402_300_799.0;

@@ -1,8 +1,7 @@
 //! Public traces that are known by their columns, with what their columns mean.
 
 use super::form::TextForm;
-use super::mapping::{InstantUnit, Mapping};
-use super::trace::listed;
+use super::mapping::{InstantUnit, Mapping, listed};
 use anyhow::{Result, bail};
 
 /// A trace that is known.

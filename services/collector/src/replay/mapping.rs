@@ -247,6 +247,15 @@ fn parts(text: &str) -> Vec<&str> {
     parts.into_iter().filter(|part| !part.trim().is_empty()).collect()
 }
 
+/// Columns for an error to name, not more than can be read.
+pub(super) fn listed(columns: &[&str]) -> String {
+    const LISTED_MAX: usize = 40;
+    match columns.split_at_checked(LISTED_MAX) {
+        Some((first, rest)) if !rest.is_empty() => format!("{} and {} more", first.join(", "), rest.len()),
+        _ => columns.join(", "),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

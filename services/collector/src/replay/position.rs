@@ -1,11 +1,12 @@
 //! Where a replay stands, and of what: so that it goes on with the same rows after a restart, and
 //! refuses to go on with others.
 
+use super::at::Range;
 use super::join::Outcome;
 use super::mapping::Mapping;
 use super::rows::DropReason;
 use super::source::files_of;
-use super::trace::{Range, Trace};
+use super::trace::Trace;
 use crate::event::ReplayReport;
 use anyhow::{Context as _, Result, bail};
 use bitcode::{Decode, Encode};

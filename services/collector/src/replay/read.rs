@@ -1,9 +1,9 @@
 //! A trace read without a bus: its samples in order, as a replay would write them.
 
+use super::at::Range;
 use super::join::{Joiner, Outcome};
 use super::position::Progress;
 use super::rows::SampleMaker;
-use super::trace::Range;
 use super::{Plan, cannot_order, readers};
 use crate::config::ReplayConfig;
 use crate::event::ReplayReport;

@@ -1,9 +1,9 @@
 //! A trace file as DataFusion reads it: its rows in a range of time, in the order of instant and
 //! workload, with what the mapping says computed.
 
-use super::at::Instant;
+use super::at::{Instant, Range};
 use super::grid::Grid;
-use super::mapping::{Mapping, kind_and_unit};
+use super::mapping::{Mapping, kind_and_unit, listed};
 use super::numbers::{Survey, is_text, survey, text_column, with_numbers};
 use super::source::Source;
 use super::step::WorkloadInstants;
@@ -51,15 +51,6 @@ pub(crate) struct Trace {
     capacity: Option<[Expr; 2]>,
     /// What it is read from.
     source: Source,
-}
-
-/// A range of instants, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Range {
-    /// The first.
-    pub from_ms: i64,
-    /// The end, itself left out; `None` for the file's.
-    pub to_ms: Option<i64>,
 }
 
 /// Rows of a file, and their first instant.
@@ -333,15 +324,6 @@ fn names_in(rows: &DataFrame) -> Vec<&str> {
 /// Whether rows were lines of text, and say which.
 fn has_lines(rows: &DataFrame) -> bool {
     rows.schema().fields().iter().any(|field| field.name() == LINE)
-}
-
-/// Columns for an error to name, not more than can be read.
-pub(super) fn listed(columns: &[&str]) -> String {
-    const LISTED_MAX: usize = 40;
-    match columns.split_at_checked(LISTED_MAX) {
-        Some((first, rest)) if !rest.is_empty() => format!("{} and {} more", first.join(", "), rest.len()),
-        _ => columns.join(", "),
-    }
 }
 
 #[cfg(test)]
