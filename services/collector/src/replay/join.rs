@@ -124,7 +124,7 @@ mod tests {
         };
         Sample {
             workload: WorkloadId::new(workload).unwrap(),
-            source: "replay:t".into(),
+            source: prescale_domain::source::SourceName::new("replay:t").unwrap(),
             at: EventTime::from_ms(at_ms),
             step_s: 60,
             kpis: names.into_iter().zip(values).map(kpi).collect(),
