@@ -129,7 +129,7 @@ impl Lane {
         let at = all.filter_map(|series| series.close(end, carried_s)).max();
         let sample = at.and_then(|at| self.sample(workload, source, at));
         for column in &mut self.columns {
-            column.series.retain(|_, series| !series.is_over(end, carried_s));
+            column.series.retain(|_, series| series.goes_on(end, carried_s));
         }
         self.columns.retain(|column| !column.series.is_empty());
         let held = self.columns.iter().flat_map(|column| column.series.values()).filter_map(Series::first_held);
@@ -160,8 +160,12 @@ impl Column {
         can_be.then_some(number)
     }
 
+    /// As the sample has it; `None` where nothing was heard of it yet.
     fn kpi(&self) -> Option<Kpi> {
         let Measured::Kpi(name) = &self.measured else { return None };
+        if !self.series.values().any(Series::is_heard) {
+            return None;
+        }
         Some(Kpi { name: name.clone(), kind: self.kind, unit: Arc::clone(&self.unit), value: self.number() })
     }
 }

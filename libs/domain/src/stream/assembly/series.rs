@@ -62,7 +62,6 @@ impl Series {
 
     /// Takes what waits of the time before `end` in; the instant of the newest number among it.
     pub(super) fn close(&mut self, end: EventTime, carried_s: u32) -> Option<EventTime> {
-        self.leave_ended();
         let ready = self.held.partition_point(|(at, _)| *at < end);
         let (mut newest, mut grown) = (None, Growth::default());
         for (at, value) in self.held.drain(..ready) {
@@ -101,16 +100,18 @@ impl Series {
         self.counts
     }
 
-    /// Whether nothing is left of it once its last bin went out.
-    pub(super) fn is_over(&self, end: EventTime, carried_s: u32) -> bool {
-        self.held.is_empty() && (self.has_ended || is_over(self.heard_at, end, carried_s))
+    /// Whether any of its points was of the bin that was closed last or before; what waits tells nothing yet.
+    pub(super) fn is_heard(&self) -> bool {
+        self.heard_at.is_some()
     }
 
-    /// What ended in the bin before counts no more.
-    fn leave_ended(&mut self) {
-        if self.has_ended {
-            (self.reading, self.counts) = (None, None);
+    /// Once its last bin went out: one that is over begins anew with what waits. Whether anything is left of it.
+    pub(super) fn goes_on(&mut self, end: EventTime, carried_s: u32) -> bool {
+        if !self.has_ended && !is_over(self.heard_at, end, carried_s) {
+            return true;
         }
+        *self = Self { is_total: self.is_total, held: std::mem::take(&mut self.held), ..Self::new() };
+        !self.held.is_empty()
     }
 }
 
