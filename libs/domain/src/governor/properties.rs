@@ -33,7 +33,7 @@ impl Event {
         as_of.bin(300)
     }
 
-    fn as_of_bin(self, bin: i64) -> Self {
+    fn coming_in(self, bin: i64) -> Self {
         let as_of = EventTime::from_s(300 * bin);
         match self {
             Self::Proposal(proposal, _) => Self::Proposal(proposal, as_of),
@@ -82,7 +82,7 @@ fn waiting(events: Vec<Event>, picks: &mut impl Iterator<Item = bool>) -> Vec<Ev
         if bin > newest {
             newest = bin;
             held.sort_by_key(|event| matches!(event, Event::Proposal(..)));
-            all.extend(held.drain(..).map(|event| event.as_of_bin(bin)));
+            all.extend(held.drain(..).map(|event| event.coming_in(bin)));
         }
         if picks.next() == Some(true) { held.push(event) } else { all.push(event) }
     }
