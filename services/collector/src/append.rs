@@ -74,11 +74,14 @@ impl Appender {
     }
 }
 
+/// A source, and the position that it stored last, if it stored any.
+pub(crate) type Opened = (Box<dyn Source>, Option<Vec<u8>>);
+
 /// Opens the source, whose name is `retry`'s, and reads its position; `None` when the shutdown comes before the bus.
 ///
 /// # Errors
 /// When the bus refuses for good.
-pub(crate) fn open(bus: &dyn Bus, retry: &BusRetry) -> Result<Option<(Box<dyn Source>, Option<Vec<u8>>)>> {
+pub(crate) fn open(bus: &dyn Bus, retry: &BusRetry) -> Result<Option<Opened>> {
     let opened = retry.run(|| {
         let mut source = bus.source(retry.id())?;
         let position = source.position()?;

@@ -263,7 +263,8 @@ impl Replay<'_> {
         observe: &dyn Fn(Event),
     ) -> Result<bool> {
         let wait = pace.wait(outcome.at_ms);
-        if !wait.is_zero() && !(self.write(observe)? && self.pause(wait)) {
+        let is_due = wait.is_zero() || self.write(observe)? && self.pause(wait);
+        if !is_due {
             return Ok(false);
         }
         let place = self.progress.rows_done.to_string();

@@ -20,6 +20,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
+/// Stages as the bus runs them.
+pub type Factories = Vec<Arc<dyn StageFactory>>;
+
 /// A service.
 #[derive(Clone, Copy)]
 pub struct ServiceEntry {
@@ -30,7 +33,7 @@ pub struct ServiceEntry {
     /// The stages that it runs; none where the configuration asks for none.
     pub stages: fn(&Settings) -> Vec<StageEntry>,
     /// How the bus makes those that keep a state.
-    pub factories: fn(&Settings) -> Result<Vec<Arc<dyn StageFactory>>>,
+    pub factories: fn(&Settings) -> Result<Factories>,
     /// What else it does on the bus, among these stages. A service without a stage and without any of it is off.
     pub uses: fn(&Settings, &Graph) -> Vec<Use>,
     /// Runs it until the shutdown.
@@ -197,7 +200,7 @@ pub fn nothing_else(_settings: &Settings, _graph: &Graph) -> Vec<Use> {
 }
 
 /// For services without a stage, and for those whose stages keep no state.
-pub fn no_state(_settings: &Settings) -> Result<Vec<Arc<dyn StageFactory>>> {
+pub fn no_state(_settings: &Settings) -> Result<Factories> {
     Ok(Vec::new())
 }
 

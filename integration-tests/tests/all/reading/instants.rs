@@ -11,10 +11,13 @@ fn advised(why: &str) -> &str {
     rest.split_whitespace().next().unwrap_or_default()
 }
 
+/// Seconds since 1970 in another unit.
+type FromS = fn(i64) -> i64;
+
 #[test]
 fn a_wrong_unit_is_refused_with_the_right_one() {
     let filetime = |s: i64| (s + 11_644_473_600) * 10_000_000;
-    let units: [(&str, fn(i64) -> i64); 4] =
+    let units: [(&str, FromS); 4] =
         [("ms", |s| s * 1000), ("us", |s| s * 1_000_000), ("ns", |s| s * 1_000_000_000), ("filetime", filetime)];
     for (unit, of) in units {
         let text = lines("tags,time,value", 60, |i| format!("h{},{},0.8{i:02}", i % 2, of(JUNE_S + 60 * i)));

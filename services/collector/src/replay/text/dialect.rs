@@ -164,7 +164,7 @@ fn names_of(header: &ByteRecord) -> Vec<String> {
 /// As [`names_of`]; a separator at the end of the line is no column.
 fn names_in_header(header: &ByteRecord) -> Vec<String> {
     let mut names = names_of(header);
-    if names.len() > 1 && header.iter().last().is_some_and(<[u8]>::is_empty) {
+    if names.len() > 1 && header.iter().next_back().is_some_and(<[u8]>::is_empty) {
         names.pop();
     }
     names
