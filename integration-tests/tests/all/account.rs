@@ -16,6 +16,7 @@ use prescale_contracts::envelope::following_id;
 use prescale_contracts::{Contract, topics};
 use prescale_domain::action::{Action, Verdict};
 use prescale_domain::fingerprint::Fingerprint;
+use prescale_domain::forecast::GRID_STEP_S;
 use prescale_domain::time::EventTime;
 use prescale_planner::config::PolicyName;
 use std::collections::{BTreeMap, BTreeSet};
@@ -258,7 +259,14 @@ fn loss_of(stage: &str) -> Loss {
             Loss::of(topics::GROUP_PARTS, "group-forecaster", move |record| forecast.contains(&place(record)))
         }
         // Of a group with members in several partitions a part may come late, and its bin is then not judged.
-        "group-forecaster" => Loss::of(topics::GROUP_PREDICTIONS, "group-forecaster", |record| is_of(record, ALONE)),
+        "group-forecaster" => {
+            let bin = |record: &ConsumedRecord| event_time(record).map(|at| at.bin(GRID_STEP_S));
+            let made: BTreeSet<_> =
+                written()[topics::GROUP_PREDICTIONS].iter().filter(|record| is_of(record, ALONE)).map(bin).collect();
+            Loss::of(topics::GROUP_PREDICTIONS, "group-forecaster", move |record| {
+                is_of(record, ALONE) && made.contains(&bin(record).map(|bin| bin - 1))
+            })
+        }
         other => panic!("say which output of {other:?} is missed when it is lost, and who tells"),
     }
 }

@@ -77,7 +77,8 @@ impl Proposals {
         let is_stale = *newest >= action.decided_at;
         *newest = action.decided_at.max(*newest);
         let rulings = read.found.iter().filter(|found| found.ordinal == 0).count();
-        let takes_away = !demanded && action.verdict != Verdict::ScaleOut;
+        // One that live use demands below what serves goes out at once where less is out, and may wait where it is not.
+        let takes_away = action.verdict == Verdict::ScaleIn || !demanded && action.verdict != Verdict::ScaleOut;
         let part = self.parts.entry((fleet, *partition)).or_default();
         match rulings {
             0 if is_stale => Judged::Without(STALE),
@@ -87,7 +88,7 @@ impl Proposals {
             }
             0 => Judged::Wrong(NO_OUTPUT),
             1 => {
-                if takes_away {
+                if takes_away && !demanded {
                     part.batch().is_ruled_on = true;
                 }
                 Judged::Ended

@@ -132,6 +132,14 @@ impl<T: Clone> Fleet<T> {
         if !proposal.demanded && action.verdict != Verdict::ScaleOut {
             return None;
         }
+        if action.verdict != Verdict::ScaleOut && !self.adds(action) {
+            // Its planner raised a decrease of its own that is not out. What waits of that is overtaken, and this waits
+            // as any decrease.
+            if let Some(known) = self.workloads.get_mut(&action.workload) {
+                known.at_once = Some(action.decided_at);
+            }
+            return None;
+        }
         if let Some(order) = bench.orders.holding(bench.fleet, &action.workload, false) {
             return Some(Err(by_order(order)));
         }
@@ -245,7 +253,7 @@ impl<T: Clone> Fleet<T> {
         for Pending { tag, proposal, is_out } in pending {
             let action = &proposal.action;
             let newest = newest.get(&action.workload).copied();
-            let change = self.change(&proposal);
+            let change = self.change(&proposal, is_out);
             let noted = if is_out { Ok(None) } else { self.ruling(&hearing, newest, action).map(Some) };
             match noted {
                 Ok(why) => {
@@ -312,8 +320,20 @@ impl<T: Clone> Fleet<T> {
         is_said.then(|| reason("governor.stands", "it was asked for before and still stands".to_owned()))
     }
 
-    fn change(&self, proposal: &Proposal) -> Change {
-        if proposal.demanded {
+    /// Whether an action adds something to what its workload has or is to have by what went out last.
+    fn adds(&self, action: &Action) -> bool {
+        let out = if action.dry_run {
+            self.workloads.get(&action.workload).and_then(|known| known.standing.as_ref())
+        } else {
+            let still_valid = |out: &&Action| action.decided_at < out.valid_until;
+            self.valid.get(&action.workload).filter(still_valid).map(|out| &out.desired)
+        };
+        let (out, desired) = (out.unwrap_or(&action.current), &action.desired);
+        desired.cpu_cores() > out.cpu_cores() || desired.memory_bytes() > out.memory_bytes()
+    }
+
+    fn change(&self, proposal: &Proposal, is_out: bool) -> Change {
+        if proposal.demanded && is_out {
             Change::Demanded
         } else if self.shrinks(&proposal.action) {
             Change::Shrinks

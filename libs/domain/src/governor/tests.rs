@@ -6,6 +6,7 @@ use super::orders::Effect;
 use super::ruling::Ruling;
 use super::{Proposal, View};
 use crate::action::{Mechanism, Verdict};
+use crate::policy::fixtures::action;
 use crate::sample::Capacity;
 use crate::time::EventTime;
 
@@ -185,6 +186,37 @@ fn where_decreases_are_paused_a_demanded_reshape_takes_nothing_away() {
     court.order(&order("all", Effect::PauseScaleIn, 320));
     let kept = Capacity { memory_bytes_per_replica: current.memory_bytes_per_replica, ..wanted };
     assert_eq!(admitted(&mut court, 30), kept);
+}
+
+/// A planner raises a decrease that it had proposed and that is not out: it asks for less than what serves.
+#[test]
+fn what_live_use_demands_below_what_serves_is_a_decrease_unless_less_is_out() {
+    let raised = |name: &str, (bin, second): (i64, i64), to: u32| {
+        let action = action(name, bin * 300 + second, 4, to);
+        Proposal { action, demanded: true, partition: 0 }
+    };
+    let mut court = Court::new();
+    court.close(0, 30, 30);
+    assert!(court.propose(raised("web", (1, 10), 3)).is_empty());
+    assert_eq!(words(&court.close(1, 30, 30)), ["web governor.admitted"], "it counts as a scale-in");
+    assert!(court.propose(raised("web", (2, 10), 2)).is_empty());
+    assert_eq!(words(&court.close(2, 30, 30)), ["web governor.admitted"]);
+    assert_eq!(words(&court.propose(raised("web", (3, 10), 3))), ["web governor.urgent"], "2 are out");
+    court.close(3, 30, 30);
+    court.order(&order("all", Effect::PauseScaleIn, 1300));
+    assert!(court.propose(raised("idle", (4, 110), 3)).is_empty());
+    assert_eq!(words(&court.close(4, 30, 30)), ["idle governor.paused"]);
+}
+
+#[test]
+fn a_decrease_that_a_raised_one_overtook_is_held() {
+    let mut court = Court::new();
+    court.close(0, 30, 30);
+    court.propose(proposal(0, "web", (1, 10), false));
+    assert!(court.view(view(0, 1, 15, 15)).is_empty());
+    let raised = Proposal { demanded: true, ..proposal(0, "web", (1, 250), false) };
+    assert!(court.propose(raised).is_empty());
+    assert_eq!(words(&court.close(1, 30, 30)), ["web governor.overtaken"]);
 }
 
 #[test]
