@@ -6,6 +6,7 @@ use crate::action::{Action, Evidence, Mechanism, Verdict};
 use crate::calibration::drift::DriftState;
 use crate::kpi::{CPU_CORES_USED, MEMORY_BYTES};
 use crate::prediction::Prediction;
+use crate::resource::Resource;
 use crate::sample::{Capacity, Platform};
 
 fn decide_first(rules: &Rules, prediction: &Prediction) -> Decision {
@@ -222,6 +223,15 @@ fn a_decrease_leaves_what_is_in_use() {
     let action = acted(decide_first(&threshold_rules(), &busy));
     assert_eq!(action.desired.replicas, 7, "11.5 cores are in use, of 95 %");
     assert!(action.reasons.iter().any(|r| &*r.rule == "floor.leaves"));
+}
+
+#[test]
+fn a_replica_that_goes_leaves_the_memory_that_nobody_sizes() {
+    let mut rules = threshold_rules();
+    rules.forecast.resources = vec![Resource::Cpu];
+    let mut full = prediction("w", 0, 2.0, 4.0, 8);
+    full.resources[1].last = Some(6.5 * capacity(1).memory_bytes());
+    assert_eq!(acted(decide_first(&rules, &full)).desired.replicas, 7, "6.5 of 8 replicas' memory are in use");
 }
 
 #[test]

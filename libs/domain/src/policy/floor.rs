@@ -6,7 +6,7 @@ use super::proactive::propose::{MEMORY_PEAK_DAYS, forecast_of};
 use super::proposal::{Need, Proposal};
 use super::rate::judge;
 use super::rules::Rules;
-use crate::action::Reason;
+use crate::action::{Mechanism, Reason};
 use crate::guardrail::strain::strained;
 use crate::guardrail::{Guardrails, Room};
 use crate::resource::{Direction, Resource};
@@ -117,8 +117,10 @@ pub(super) fn proven_room(rules: &Rules, facts: &Facts<'_>, current: &Capacity, 
 
 /// Raises what a decrease leaves to what is in use, and memory to its recent peak.
 pub(super) fn leave(rules: &Rules, facts: &Facts<'_>, mut need: Need, reasons: &mut Vec<Reason>) -> Need {
+    let takes_of_all = rules.sizing.mechanism(facts.prediction.platform) != Mechanism::Limits;
     for resource in Resource::ALL {
-        let Some(wanted) = need.of(resource) else { continue };
+        // A replica that goes takes what nobody asked about with it.
+        let Some(wanted) = need.of(resource).or(takes_of_all.then_some(0.0)) else { continue };
         let peaks = match resource {
             Resource::Cpu => &facts.live.cpu,
             Resource::Memory => &facts.live.memory,
