@@ -144,6 +144,7 @@ fn told(
             preview.findings.extend(findings(column, *kind, &kpi, table, number));
             preview.kpis.push(kpi);
         }
+        preview.findings.extend(added_up(column, table, number));
     }
     preview.findings.extend(of_the_whole(config, &preview, table));
     preview.findings.extend(excess(columns, table));
@@ -203,6 +204,18 @@ fn findings(column: &Column, kind: KpiKind, kpi: &KpiPreview, table: &Table<'_>,
         ));
     }
     found
+}
+
+/// Series that are added up although nobody said that they are parts of one thing.
+fn added_up(column: &Column, table: &Table<'_>, number: usize) -> Option<Finding> {
+    let most = table.column(number).map(|(_, cells)| cells.series_at_once()).max().unwrap_or(0);
+    (most > 1 && !column.says_add_up).then(|| {
+        finding(
+            format!("{}: up to {most} series of one workload are added up", column.name()),
+            "put sum by (...) around the query if they are its parts, max by (...) if one thing is scraped twice"
+                .to_owned(),
+        )
+    })
 }
 
 /// What is wrong with all of it.
@@ -302,7 +315,7 @@ memory_bytes = "bytes"
             1,
             vec![series("a", |minute| 1e9 + minute as f64), Series { labels: BTreeMap::new(), points: Vec::new() }],
         );
-        table.take(3, vec![series("a", |_| 4.0)]);
+        table.take(3, vec![series("a", |_| 2.0), series("a", |_| 2.0)]);
         table.take(4, vec![series("a", |_| 8e9)]);
         let config = PrometheusConfig::default();
         let preview = told((&config.source().unwrap(), &config), &preset.columns, &table, None);
@@ -315,6 +328,7 @@ memory_bytes = "bytes"
             [
                 "memory_bytes: the values of 1 of 1 workloads only ever grow: a counter?",
                 "run_queue: no series",
+                "capacity.cpu_cores: up to 2 series of one workload are added up",
                 "1 series belong to no workload: a series has no label \"vm\"",
                 "the capacity of 1 of 2 workloads is not known",
                 "nothing in the last 14 days",
