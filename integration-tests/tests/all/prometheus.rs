@@ -132,6 +132,88 @@ fn a_prometheus_history_is_read_once_over_a_stop_and_forecast() {
     assert!(seen.findings.iter().all(|finding| finding.what.ends_with("no series")), "{:?}", seen.findings);
 }
 
+/// What is scraped of a shop in Kubernetes, once a minute for two hours: all by two servers, and the kubelets' numbers from
+/// two of their pages. Deployment `web` has two pods of 0.5 cores and one that is done, `db-0` two owners, `bare` none.
+fn kubernetes_metrics() -> String {
+    let owners = [
+        ("web-1", "ReplicaSet", "web-5f", "true"),
+        ("web-2", "ReplicaSet", "web-5f", "true"),
+        ("web-3", "ReplicaSet", "web-5f", "true"),
+        ("db-0", "StatefulSet", "db", "true"),
+        ("db-0", "Backup", "nightly", "false"),
+        ("alone-1", "ReplicaSet", "alone", "true"),
+        ("report-1", "Job", "report-29", "true"),
+        ("bare", "", "", ""),
+    ];
+    let owner = |kind: &str, name: &str, is: &str| {
+        format!("owner_kind=\"{kind}\",owner_name=\"{name}\",owner_is_controller=\"{is}\"")
+    };
+    let running = ["web-1", "web-2", "db-0", "alone-1", "report-1", "bare"];
+    let mut gauges = Vec::new();
+    for (pod, kind, name, is) in owners {
+        gauges.push(("kube_pod_owner", format!("pod=\"{pod}\",{}", owner(kind, name, is)), 1.0));
+    }
+    let web = owner("Deployment", "web", "true");
+    gauges.push(("kube_replicaset_owner", format!("replicaset=\"web-5f\",{web}"), 1.0));
+    gauges.push(("kube_replicaset_owner", format!("replicaset=\"alone\",{}", owner("", "", "")), 1.0));
+    let report = owner("CronJob", "report", "true");
+    gauges.push(("kube_job_owner", format!("job_name=\"report-29\",{report}"), 1.0));
+    for pod in running.into_iter().chain(["web-3"]) {
+        let value = if pod == "web-3" { 0.0 } else { 1.0 };
+        gauges.push(("kube_pod_status_phase", format!("pod=\"{pod}\",phase=\"Running\""), value));
+    }
+    for pod in ["web-1", "web-2", "web-3"] {
+        for (resource, value) in [("cpu", 2.0), ("memory", 4e9)] {
+            let labels = format!("pod=\"{pod}\",container=\"app\",resource=\"{resource}\"");
+            gauges.push(("kube_pod_container_resource_limits", labels, value));
+        }
+    }
+    for pod in running {
+        gauges.push(("container_memory_working_set_bytes", format!("pod=\"{pod}\",container=\"app\""), 1e9));
+    }
+    gauges.sort_by_key(|(name, ..)| *name);
+    let until = now_s() / 60;
+    let twice = ["a", "b"];
+    let mut text = String::new();
+    for family in gauges.chunk_by(|a, b| a.0 == b.0) {
+        let _ = writeln!(text, "# TYPE {} gauge", family[0].0);
+        for minute in until - 120..=until {
+            for (name, labels, value) in family {
+                for instance in twice {
+                    let labels = format!("instance=\"{instance}\",namespace=\"shop\",{labels}");
+                    let _ = writeln!(text, "{name}{{{labels}}} {value} {}", minute * 60);
+                }
+            }
+        }
+    }
+    text += "# TYPE container_cpu_usage_seconds counter\n";
+    for minute in until - 120..=until {
+        for (pod, instance) in running.iter().flat_map(|pod| twice.map(|instance| (pod, instance))) {
+            let labels = format!("instance=\"{instance}\",namespace=\"shop\",pod=\"{pod}\",container=\"app\"");
+            let _ = writeln!(text, "container_cpu_usage_seconds_total{{{labels}}} {} {}", minute * 30, minute * 60);
+        }
+    }
+    text + "# EOF\n"
+}
+
+#[test]
+fn workloads_of_kubernetes_count_once_however_often_they_are_scraped() {
+    let mut store = Store::stopped(StoreKind::Prometheus);
+    store.backfill(&kubernetes_metrics());
+    store.run();
+    let mut settings = settings(&store.url());
+    settings.collector.prometheus.preset = "kubernetes".to_owned();
+    let seen = preview(&settings.collector.prometheus).expect("it answers");
+    let workloads = ["shop/CronJob/report", "shop/Deployment/web", "shop/ReplicaSet/alone", "shop/StatefulSet/db"];
+    assert_eq!((seen.examples, seen.workloads_with_capacity), (workloads.map(str::to_owned).to_vec(), 1));
+    let of = |name: &str| seen.kpis.iter().find(|kpi| kpi.name == name).and_then(|kpi| kpi.values);
+    let [least, _, greatest] = of(CPU_CORES_USED).expect("CPU was measured");
+    assert!((least - 0.5).abs() < 1e-6 && (greatest - 1.0).abs() < 1e-6, "{least} to {greatest} cores");
+    let [least, _, greatest] = of(MEMORY_BYTES).expect("memory was measured");
+    assert_eq!((least, greatest), (1e9, 2e9));
+    assert!(seen.findings.iter().all(|finding| !finding.what.contains("belong to no workload")), "{:?}", seen.findings);
+}
+
 #[test]
 fn a_prometheus_that_is_away_is_waited_for_and_said() {
     let mut store = Store::stopped(StoreKind::Prometheus);

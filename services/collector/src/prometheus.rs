@@ -72,7 +72,16 @@ fn run(
         Some(bytes) => Position::decode(&bytes)?,
         None => course.start(clock::now()),
     };
-    let mut reading = Reading { asked, course, position, appender, retry, has_answered: false };
+    let mut reading = Reading {
+        asked,
+        course,
+        position,
+        appender,
+        retry,
+        has_answered: false,
+        has_told_left_out: false,
+        found: None,
+    };
     reading.skip();
     loop {
         let retry = &reading.retry;
@@ -80,6 +89,12 @@ fn run(
             Next::GoLive => {
                 reading.position.is_live = true;
                 tracing::info!(source = retry.id(), "the history is read, going on live");
+                if reading.found == Some(false) {
+                    tracing::warn!(
+                        source = retry.id(),
+                        "nothing was found in it: `prescale preview` says which series are missing"
+                    );
+                }
                 observe(Event::PrometheusLive);
             }
             Next::Wait(at) => {
@@ -148,6 +163,10 @@ struct Reading {
     appender: Appender,
     retry: BusRetry,
     has_answered: bool,
+    /// Whether it was told that series belong to no workload.
+    has_told_left_out: bool,
+    /// Whether any piece since the start had a sample; `None` where none was read.
+    found: Option<bool>,
 }
 
 impl Reading {
@@ -175,6 +194,7 @@ impl Reading {
             return Ok(false);
         }
         self.position = position;
+        self.found = Some(self.found == Some(true) || written > 0);
         self.course.adapt(piece, written);
         Ok(true)
     }
@@ -182,7 +202,7 @@ impl Reading {
     /// The samples of a piece, which is shorter than asked for where the server allows no more. `None` when the shutdown
     /// comes first.
     fn samples(&mut self, mut piece: Instants) -> Result<Option<(Instants, Vec<Sample>)>> {
-        let Self { asked, course, retry, has_answered, .. } = self;
+        let Self { asked, course, retry, has_answered, has_told_left_out, .. } = self;
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE, any_seed());
         let mut has_failed = false;
         loop {
@@ -199,7 +219,14 @@ impl Reading {
                     if left_out.series > 0 {
                         metrics::counter!("prescale_collector_series_left_out_total", "source" => retry.id().to_owned())
                             .increment(left_out.series as u64);
-                        tracing::debug!(source = retry.id(), series = left_out.series, "left out: {}", left_out.why);
+                        if !std::mem::replace(has_told_left_out, true) {
+                            tracing::warn!(
+                                source = retry.id(),
+                                series = left_out.series,
+                                "series of no workload are left out, here and from now on: {}",
+                                left_out.why
+                            );
+                        }
                     }
                     return Ok(Some((piece, table.samples(&asked.source))));
                 }

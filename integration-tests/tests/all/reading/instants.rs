@@ -100,7 +100,9 @@ fn a_few_instants_that_are_none_cost_their_rows_and_are_told() {
         7 => "soon,a,1.5".to_owned(),
         _ => format!("{},a,1.5", START_S + 60 * i),
     });
-    let read = read(text, "entity=vm,time=ts,cpu=cpu");
-    assert_eq!((read.report.samples_written, read.dropped("no_instant")), (39, 1));
-    assert!(read.note("column \"ts\"").contains("\"soon\", line 9"));
+    for (text, line) in [(text.clone(), 9), (text.replace('\n', "\r\n"), 9), (text.replace("soon", "\n\nsoon"), 11)] {
+        let read = read(text, "entity=vm,time=ts,cpu=cpu");
+        assert_eq!((read.report.samples_written, read.dropped("no_instant")), (39, 1));
+        assert!(read.note("column \"ts\"").contains(&format!("\"soon\", line {line}")));
+    }
 }

@@ -71,7 +71,7 @@ pub(crate) enum QueryError {
 pub(crate) struct Api {
     url: String,
     tenant: Option<HeaderValue>,
-    access: HttpAccessConfig,
+    access: HttpAccessConfig<60>,
     agent: Agent,
     authorization: Mutex<Option<Secret>>,
 }
@@ -133,6 +133,9 @@ impl Api {
             ureq::Error::Timeout(_) => {
                 QueryError::TooMuch(format!("{why} ([{SECTION}] timeout_s = {})", self.access.timeout_s))
             }
+            ureq::Error::Io(_) | ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => {
+                QueryError::Unavailable(format!("{why} (is it running, and can it be reached from here?)"))
+            }
             _ => QueryError::Unavailable(why),
         }
     }
@@ -170,6 +173,9 @@ struct Answer {
     error_type: String,
     #[serde(default)]
     warnings: Vec<String>,
+    /// A cluster of VictoriaMetrics says so that a part of its storage did not answer.
+    #[serde(default)]
+    is_partial: bool,
 }
 
 #[derive(Deserialize)]
@@ -223,6 +229,9 @@ fn whole(url: &str, answer: Answer) -> Result<Vec<Series>, QueryError> {
     if let Some(warning) = answer.warnings.iter().find(|warning| !warning.starts_with("PromQL")) {
         return Err(QueryError::Unavailable(format!("{url} answered in part: {warning}")));
     }
+    if answer.is_partial {
+        return Err(QueryError::Unavailable(format!("{url} answered in part: some of its storage does not answer")));
+    }
     let Some(data) = answer.data else {
         return Err(QueryError::Unavailable(format!("{url} answered without data: {}", answer.error)));
     };
@@ -273,7 +282,9 @@ mod tests {
             assert!(matches!(read(status, &body), Err(QueryError::TooMuch(_))), "{body}");
         }
         let partial = r#"{"data":{"resultType":"matrix","result":[]},"warnings":["no store answered for 10.0.0.1"]}"#;
-        for (status, body) in [(500, ""), (401, "who?"), (404, "no page"), (200, "<html>"), (200, partial)] {
+        let of_a_cluster = r#"{"status":"success","isPartial":true,"data":{"resultType":"matrix","result":[]}}"#;
+        let all = [(500, ""), (401, "who?"), (404, "no page"), (200, "<html>"), (200, partial), (200, of_a_cluster)];
+        for (status, body) in all {
             assert!(matches!(read(status, body), Err(QueryError::Unavailable(_))), "{status} {body}");
         }
         let scalar = r#"{"data":{"resultType":"vector","result":[]}}"#;

@@ -66,6 +66,8 @@ pub(crate) struct Column {
     query: String,
     /// How series of one workload become one.
     pub add_up: AddUp,
+    /// Whether the preset says so, or it is for want of a word.
+    pub says_add_up: bool,
     /// From the query's unit to the column's.
     pub factor: f64,
 }
@@ -122,8 +124,7 @@ struct Written {
 #[serde(deny_unknown_fields)]
 struct WrittenKpi {
     query: String,
-    #[serde(default)]
-    add_up: AddUp,
+    add_up: Option<AddUp>,
     unit: Option<String>,
 }
 
@@ -168,7 +169,8 @@ impl Preset {
             columns.push(Column {
                 purpose: Purpose::Kpi { name: name.clone(), kind, unit },
                 query,
-                add_up: kpi.add_up,
+                add_up: kpi.add_up.unwrap_or_default(),
+                says_add_up: kpi.add_up.is_some(),
                 factor,
             });
         }
@@ -180,7 +182,8 @@ impl Preset {
             ];
             for (purpose, query) in parts {
                 let Some(query) = query else { continue };
-                let mut column = Column { purpose, query: String::new(), add_up: AddUp::Sum, factor: 1.0 };
+                let add_up = AddUp::Sum;
+                let mut column = Column { purpose, query: String::new(), add_up, says_add_up: false, factor: 1.0 };
                 column.query = defined(&query).with_context(|| column.name().to_owned())?;
                 columns.push(column);
             }

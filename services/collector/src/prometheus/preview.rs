@@ -20,6 +20,8 @@ use std::collections::BTreeMap;
 const LOOKED_AT_S: u32 = 3600;
 /// How closely the beginning of the history is looked for, in seconds.
 const HISTORY_LOOK_S: u32 = 3600;
+/// So much less closely where that is more than the server allows.
+const HISTORY_LOOK_GROWTH: u32 = 4;
 /// Workloads shown by name.
 const SHOWN_MAX: usize = 5;
 /// Use above so many times the capacity is likelier to be an error of unit.
@@ -86,19 +88,36 @@ pub fn preview(config: &PrometheusConfig) -> Result<Preview> {
     let back_ms = i64::from(count - 1) * i64::from(config.step_s) * 1000;
     let last_hour = Instants { first_ms: until.as_ms() - back_ms, step_s: config.step_s, count };
     let table = asked.table(last_hour)?;
-    let history_from = history_from(&asked, config, until)?.map(rfc3339);
-    Ok(told((&asked.source, config), &asked.preset.columns, &table, history_from))
+    let columns = &asked.preset.columns;
+    let measured = columns.iter().enumerate().find(|(number, _)| table.column(*number).next().is_some());
+    let history_from = match measured.map(|(_, column)| column).or(columns.first()) {
+        Some(column) => history_from(&asked, column, config, until)?.map(rfc3339),
+        None => None,
+    };
+    Ok(told((&asked.source, config), columns, &table, history_from))
 }
 
-/// The oldest instant of the history that has a value of the first column, to the hour.
-fn history_from(asked: &Asked, config: &PrometheusConfig, until: EventTime) -> Result<Option<EventTime>, QueryError> {
-    let Some(column) = asked.preset.columns.first() else { return Ok(None) };
-    let count = config.history_s / HISTORY_LOOK_S + 1;
-    let back_ms = i64::from(count - 1) * i64::from(HISTORY_LOOK_S) * 1000;
-    let instants = Instants { first_ms: until.as_ms() - back_ms, step_s: HISTORY_LOOK_S, count };
+/// The oldest instant of the history that has a value of a column: to the hour, or as closely as the server allows.
+fn history_from(
+    asked: &Asked,
+    column: &Column,
+    config: &PrometheusConfig,
+    until: EventTime,
+) -> Result<Option<EventTime>, QueryError> {
     let counted = format!("count({})", column.query(config.rate_window_s.max(config.history_step_s)));
-    let series = asked.api.range(&counted, instants)?;
-    Ok(series.iter().filter_map(|s| s.points.first()).map(|(at_ms, _)| EventTime::from_ms(*at_ms)).min())
+    let mut step_s = HISTORY_LOOK_S;
+    loop {
+        let count = config.history_s / step_s + 1;
+        let back_ms = i64::from(count - 1) * i64::from(step_s) * 1000;
+        let series = match asked.api.range(&counted, Instants { first_ms: until.as_ms() - back_ms, step_s, count }) {
+            Err(QueryError::TooMuch(_)) if count > 2 => {
+                step_s *= HISTORY_LOOK_GROWTH;
+                continue;
+            }
+            answer => answer?,
+        };
+        return Ok(series.iter().filter_map(|s| s.points.first()).map(|(at_ms, _)| EventTime::from_ms(*at_ms)).min());
+    }
 }
 
 fn told(
@@ -125,6 +144,7 @@ fn told(
             preview.findings.extend(findings(column, *kind, &kpi, table, number));
             preview.kpis.push(kpi);
         }
+        preview.findings.extend(added_up(column, table, number));
     }
     preview.findings.extend(of_the_whole(config, &preview, table));
     preview.findings.extend(excess(columns, table));
@@ -184,6 +204,18 @@ fn findings(column: &Column, kind: KpiKind, kpi: &KpiPreview, table: &Table<'_>,
         ));
     }
     found
+}
+
+/// Series that are added up although nobody said that they are parts of one thing.
+fn added_up(column: &Column, table: &Table<'_>, number: usize) -> Option<Finding> {
+    let most = table.column(number).map(|(_, cells)| cells.series_at_once()).max().unwrap_or(0);
+    (most > 1 && !column.says_add_up).then(|| {
+        finding(
+            format!("{}: up to {most} series of one workload are added up", column.name()),
+            "put sum by (...) around the query if they are its parts, max by (...) if one thing is scraped twice"
+                .to_owned(),
+        )
+    })
 }
 
 /// What is wrong with all of it.
@@ -283,7 +315,7 @@ memory_bytes = "bytes"
             1,
             vec![series("a", |minute| 1e9 + minute as f64), Series { labels: BTreeMap::new(), points: Vec::new() }],
         );
-        table.take(3, vec![series("a", |_| 4.0)]);
+        table.take(3, vec![series("a", |_| 2.0), series("a", |_| 2.0)]);
         table.take(4, vec![series("a", |_| 8e9)]);
         let config = PrometheusConfig::default();
         let preview = told((&config.source().unwrap(), &config), &preset.columns, &table, None);
@@ -296,6 +328,7 @@ memory_bytes = "bytes"
             [
                 "memory_bytes: the values of 1 of 1 workloads only ever grow: a counter?",
                 "run_queue: no series",
+                "capacity.cpu_cores: up to 2 series of one workload are added up",
                 "1 series belong to no workload: a series has no label \"vm\"",
                 "the capacity of 1 of 2 workloads is not known",
                 "nothing in the last 14 days",

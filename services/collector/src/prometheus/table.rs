@@ -47,6 +47,11 @@ impl Cells {
         self.values.len()
     }
 
+    /// Most series that had a value at one instant.
+    pub(crate) fn series_at_once(&self) -> u32 {
+        self.values.iter().map(|(_, of)| *of).max().unwrap_or(0)
+    }
+
     fn take(&mut self, place: usize, value: f64, add_up: AddUp) {
         if let Some((held, of)) = self.values.get_mut(place) {
             *held = match add_up {

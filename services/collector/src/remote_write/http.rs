@@ -211,7 +211,9 @@ impl Receiver {
             Unusable::Malformed(Malformed(why)) => bad(format!("the body is no message of its version: {why}\n")),
             Unusable::TooMany => too_large(),
         })?;
-        let points = std::mem::take(&mut read.points);
+        let mut points = std::mem::take(&mut read.points);
+        // A request may have minutes of one series before the next one: those of that would come too late.
+        points.sort_by_key(|point| point.at);
         let records = points.iter().map(|point| self.record(point)).collect::<Result<Vec<_>, _>>();
         records.map(|records| (read, records)).map_err(|error| bad(error.to_string()))
     }

@@ -140,6 +140,21 @@ fn what_cannot_be_taken_is_refused_by_status_and_the_rest_is_written() {
 }
 
 #[test]
+fn points_of_a_request_come_by_their_instants() {
+    let test = TestBus::new();
+    let cpu = |cpu: &str| {
+        let labels = [("__name__", "node_cpu_seconds_total"), ("cpu", cpu), ("instance", "a"), ("mode", "user")];
+        let samples = vec![(AT_MS, 1.0), (AT_MS + 600_000, 2.0)];
+        (labels.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(), samples)
+    };
+    receiving(test.bus.as_ref(), RemoteWriteConfig::default(), |url| {
+        assert_eq!(pushed(url, Version::One, &[cpu("0"), cpu("1")]), said(204, 4, false));
+    });
+    let instants: Vec<i64> = points(&test.records(topics::RAW_POINTS)).iter().map(|p| p.at.as_ms() - AT_MS).collect();
+    assert_eq!(instants, [0, 0, 600_000, 600_000]);
+}
+
+#[test]
 fn only_those_with_the_token_get_in() {
     let test = TestBus::new();
     let config = RemoteWriteConfig { token: Secret::new("swordfish"), ..RemoteWriteConfig::default() };

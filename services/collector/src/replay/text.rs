@@ -224,7 +224,7 @@ impl TextFiles {
                 if nth.is_multiple_of(STOP_LINES) {
                     ensure!(!stop.is_cancelled(), "the trace was not read to its end");
                 }
-                let line = fields.position().map_or(nth, csv::Position::line);
+                let line = first_line(&fields, after);
                 check_fields(&fields, dialect, line)
                     .with_context(|| format!("[collector.replay] file = \"{}\"", path.display()))?;
                 let shown_file = (self.paths.len() > 1).then_some(name.as_str());
@@ -233,6 +233,13 @@ impl TextFiles {
         }
         Ok(not_utf8)
     }
+}
+
+/// The number of the line that a record begins on, by that of the line `after` it. Its position is that of the blank lines
+/// before it, where there are some.
+fn first_line(fields: &ByteRecord, after: u64) -> u64 {
+    let lines = fields.as_slice().split(|byte| *byte == b'\n').count() as u64;
+    fields.position().map_or(0, csv::Position::line).max(after.saturating_sub(lines))
 }
 
 /// Refuses a line that cannot be of the table: no value may go to another column than its own.

@@ -312,6 +312,8 @@ impl Resolver<'_> {
 
     fn refusal(&self, key: &str, text: &str, why: &DataFusionError) -> anyhow::Error {
         let (why, columns) = (why.strip_backtrace(), listed(&names_in(self.rows)));
+        // The columns are said once, without the name that DataFusion has for a table that has none.
+        let why = why.split("\nValid fields are").next().unwrap_or_default().replace("\"?table?\".", "");
         anyhow::anyhow!("[collector.replay.mapping] {key} = {text:?}: {why}; the file's columns are: {columns}")
     }
 }

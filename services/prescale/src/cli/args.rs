@@ -172,6 +172,7 @@ pub(super) struct PreviewArgs {
 impl UpArgs {
     /// Puts the arguments over the configuration.
     pub(super) fn apply(&self, settings: &mut Settings) -> Result<()> {
+        let was_fed = is_fed(settings);
         let collector = &mut settings.collector;
         if let Some(file) = &self.replay {
             collector.replay.file = file.clone();
@@ -181,7 +182,7 @@ impl UpArgs {
             collector.prometheus.url.clone_from(url);
             collector.host.enabled = false;
             collector.fleet.enabled = false;
-        } else if !collector.replay.is_enabled() && !collector.prometheus.is_enabled() {
+        } else if !was_fed {
             // What `up` shows when nobody said what to show.
             collector.fleet.enabled = true;
         }
@@ -207,10 +208,9 @@ impl UpArgs {
             settings.console.listen.clone_from(listen);
         }
         let shown = &settings.collector;
-        let is_fed = shown.replay.is_enabled() || shown.prometheus.is_enabled();
-        if !shown.host.enabled && !shown.fleet.enabled && !is_fed {
+        if !shown.host.enabled && !shown.fleet.enabled && !is_fed(settings) {
             bail!(
-                "there is nothing to collect: leave --no-host out, or give --prometheus URL, --replay FILE or --fleet N"
+                "there is nothing to collect: leave --no-host out, or give --prometheus URL, --replay FILE, --fleet N or [collector.remote_write] listen"
             );
         }
         Ok(())
@@ -223,6 +223,15 @@ impl UpArgs {
         }
         Ok(())
     }
+}
+
+/// Whether the KPIs of others come in.
+fn is_fed(settings: &Settings) -> bool {
+    let collector = &settings.collector;
+    collector.replay.is_enabled()
+        || collector.prometheus.is_enabled()
+        || collector.remote_write.is_enabled()
+        || settings.assembler.enabled
 }
 
 #[derive(Debug, Subcommand)]
@@ -495,6 +504,14 @@ mod tests {
         let (args, mut settings) = up(&["--replay", "a.parquet", "--fleet", "7"]);
         args.apply(&mut settings).unwrap();
         assert_eq!((settings.collector.fleet.enabled, settings.collector.fleet.workloads), (true, 7));
+    }
+
+    #[test]
+    fn what_is_pushed_is_enough() {
+        let (args, mut settings) = up(&["--no-host"]);
+        settings.collector.remote_write.listen = "127.0.0.1:0".to_owned();
+        args.apply(&mut settings).unwrap();
+        assert!(!settings.collector.host.enabled && !settings.collector.fleet.enabled);
     }
 
     #[test]

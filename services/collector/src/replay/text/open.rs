@@ -78,11 +78,14 @@ fn head_of(mut from: impl Read + 'static) -> Result<(Vec<u8>, Box<dyn Read>)> {
     Ok((head, Box::new(BufReader::with_capacity(READ_BYTES, all))))
 }
 
-/// A text of which a line can only be so long: a quote that is never closed would take the rest of the file into memory.
+/// A text whose lines end with a line feed, whatever they end with in the file, so that they can be counted. A line can
+/// only be so long: a quote that is never closed would take the rest of the file into memory.
 pub(super) struct Lines {
     text: Box<dyn Read>,
     /// Bytes that the line may still take.
     left: usize,
+    /// Whether the last byte was a carriage return, which a line feed may belong to.
+    is_after_return: bool,
 }
 
 const LINE_BYTES_MAX: usize = 16 << 20;
@@ -90,12 +93,31 @@ const LINE_BYTES_MAX: usize = 16 << 20;
 impl Lines {
     /// Of a text.
     pub(super) fn of(text: Box<dyn Read>) -> Self {
-        Self { text, left: LINE_BYTES_MAX }
+        Self { text, left: LINE_BYTES_MAX, is_after_return: false }
     }
 
     /// The next line begins.
     pub(super) fn begin(&mut self) {
         self.left = LINE_BYTES_MAX;
+    }
+
+    /// Puts a line feed in place of each carriage return, with the line feed behind it where there is one; gives how
+    /// many bytes remain.
+    fn end_with_line_feeds(&mut self, bytes: &mut [u8]) -> usize {
+        if !self.is_after_return && !bytes.contains(&b'\r') {
+            return bytes.len();
+        }
+        let mut remaining = 0;
+        for place in 0..bytes.len() {
+            let byte = bytes[place];
+            let is_of_return = byte == b'\n' && self.is_after_return;
+            self.is_after_return = byte == b'\r';
+            if !is_of_return {
+                bytes[remaining] = if byte == b'\r' { b'\n' } else { byte };
+                remaining += 1;
+            }
+        }
+        remaining
     }
 }
 
@@ -105,9 +127,15 @@ impl Read for Lines {
             return Err(io::Error::other("the line has more than 16 MiB, so a quote is not closed there"));
         }
         let most = into.len().min(self.left);
-        let read = self.text.read(&mut into[..most])?;
-        self.left -= read;
-        Ok(read)
+        loop {
+            let read = self.text.read(&mut into[..most])?;
+            let remaining = self.end_with_line_feeds(&mut into[..read]);
+            // Nothing remains of a lone line feed, and that would be taken for the end.
+            if remaining > 0 || read == 0 {
+                self.left -= remaining;
+                return Ok(remaining);
+            }
+        }
     }
 }
 
@@ -239,6 +267,22 @@ mod tests {
         }
         let read = io::copy(&mut lines, &mut io::sink()).unwrap_err();
         assert!(read.to_string().contains("a quote is not closed"));
+    }
+
+    #[test]
+    fn lines_end_with_a_line_feed_whatever_they_end_with() {
+        for bytes_at_once in [1, 2, 3, 100] {
+            let mut lines = Lines::of(Box::new(io::Cursor::new(b"a\r\nb\rc\n\nd\r\r\n".to_vec())));
+            let (mut text, mut some) = (Vec::new(), vec![0; bytes_at_once]);
+            loop {
+                let read = lines.read(&mut some).unwrap();
+                if read == 0 {
+                    break;
+                }
+                text.extend_from_slice(&some[..read]);
+            }
+            assert_eq!(text, b"a\nb\nc\n\nd\n\n", "{bytes_at_once} at once");
+        }
     }
 
     #[test]
