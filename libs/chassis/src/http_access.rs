@@ -11,10 +11,10 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
-/// Keys of a section that say how to reach an HTTP service; it is waited for so long where `timeout_s` is not set.
+/// Keys of a section that say how to reach an HTTP service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct HttpAccessConfig<const TIMEOUT_S: u64 = 10> {
+pub struct HttpAccessConfig {
     /// Bearer token.
     pub token: Secret,
     /// File with the bearer token.
@@ -31,7 +31,7 @@ pub struct HttpAccessConfig<const TIMEOUT_S: u64 = 10> {
     pub timeout_s: u64,
 }
 
-impl<const TIMEOUT_S: u64> Default for HttpAccessConfig<TIMEOUT_S> {
+impl Default for HttpAccessConfig {
     fn default() -> Self {
         Self {
             token: Secret::default(),
@@ -40,7 +40,7 @@ impl<const TIMEOUT_S: u64> Default for HttpAccessConfig<TIMEOUT_S> {
             password: Secret::default(),
             password_file: PathBuf::new(),
             ca_file: PathBuf::new(),
-            timeout_s: TIMEOUT_S,
+            timeout_s: 10,
         }
     }
 }
@@ -88,7 +88,7 @@ pub fn check_url(section: &str, url: &str) -> Result<()> {
     Ok(())
 }
 
-impl<const TIMEOUT_S: u64> HttpAccessConfig<TIMEOUT_S> {
+impl HttpAccessConfig {
     /// Refuses keys that contradict each other, and files that are named and cannot be read.
     ///
     /// # Errors
@@ -196,8 +196,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("password");
         std::fs::write(&file, "swordfish\n").unwrap();
-        let config: HttpAccessConfig =
-            HttpAccessConfig { user: "u".to_owned(), password_file: file, ..Default::default() };
+        let config = HttpAccessConfig { user: "u".to_owned(), password_file: file, ..Default::default() };
         let basic = config.credentials("store").unwrap();
         assert!(!format!("{basic:?}").contains("swordfish"));
         assert_eq!(basic.authorization("Bearer").unwrap().expose(), "Basic dTpzd29yZGZpc2g=");

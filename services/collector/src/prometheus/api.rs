@@ -71,7 +71,7 @@ pub(crate) enum QueryError {
 pub(crate) struct Api {
     url: String,
     tenant: Option<HeaderValue>,
-    access: HttpAccessConfig<60>,
+    access: HttpAccessConfig,
     agent: Agent,
     authorization: Mutex<Option<Secret>>,
 }
