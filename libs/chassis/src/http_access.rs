@@ -40,7 +40,7 @@ impl Default for HttpAccessConfig {
             password: Secret::default(),
             password_file: PathBuf::new(),
             ca_file: PathBuf::new(),
-            timeout_s: 10,
+            timeout_s: 30,
         }
     }
 }

@@ -53,7 +53,7 @@ impl Default for PrometheusConfig {
             rate_window_s: 120,
             lag_max_records: 50_000,
             tenant: String::new(),
-            access: HttpAccessConfig { timeout_s: 60, ..HttpAccessConfig::default() },
+            access: HttpAccessConfig::default(),
         }
     }
 }
