@@ -320,16 +320,18 @@ impl<T: Clone> Fleet<T> {
         is_said.then(|| reason("governor.stands", "it was asked for before and still stands".to_owned()))
     }
 
-    /// Whether an action adds something to what its workload has or is to have by what went out last.
+    /// Whether an action adds something to what its workload has, or to what it is to have by what went out last.
     fn adds(&self, action: &Action) -> bool {
+        let still_valid = |out: &&Action| action.decided_at < out.valid_until;
         let out = if action.dry_run {
             self.workloads.get(&action.workload).and_then(|known| known.standing.as_ref())
         } else {
-            let still_valid = |out: &&Action| action.decided_at < out.valid_until;
             self.valid.get(&action.workload).filter(still_valid).map(|out| &out.desired)
         };
-        let (out, desired) = (out.unwrap_or(&action.current), &action.desired);
-        desired.cpu_cores() > out.cpu_cores() || desired.memory_bytes() > out.memory_bytes()
+        let desired = &action.desired;
+        let exceeds =
+            |other: &Capacity| desired.cpu_cores() > other.cpu_cores() || desired.memory_bytes() > other.memory_bytes();
+        exceeds(&action.current) || out.is_some_and(exceeds)
     }
 
     fn change(&self, proposal: &Proposal, is_out: bool) -> Change {

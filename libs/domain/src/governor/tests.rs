@@ -208,6 +208,20 @@ fn what_live_use_demands_below_what_serves_is_a_decrease_unless_less_is_out() {
     assert_eq!(words(&court.close(4, 30, 30)), ["idle governor.paused"]);
 }
 
+/// More of one and less of the other, as a dry run asks for again until it comes.
+#[test]
+fn a_demanded_reshape_goes_out_at_once_each_time() {
+    let mut court = Court::new();
+    court.close(0, 30, 30);
+    for bin in 1..4 {
+        let mut reshape = urgent(0, "busy", (bin, 10));
+        (reshape.action.verdict, reshape.action.dry_run) = (Verdict::Reshape, true);
+        reshape.action.desired.memory_bytes_per_replica *= 0.5;
+        assert_eq!(words(&court.propose(reshape)), ["busy governor.urgent"], "the {bin}th time");
+        court.close(bin, 30, 30);
+    }
+}
+
 #[test]
 fn a_decrease_that_a_raised_one_overtook_is_held() {
     let mut court = Court::new();
