@@ -64,9 +64,7 @@ fn run(
     let asked = Asked::new(config)?;
     let retry = BusRetry::new(&asked.source, inputs::health(context, &ENTRY), shutdown);
     let Some((appender, stored)) = Appender::open(bus, retry.clone())? else { return Ok(()) };
-    let leads_on = context.graph.reading(topics::RAW_KPIS).filter(|stage| !stage.outputs.is_empty());
-    let first = leads_on.map(|stage| (stage.stage, context.group(stage.stage))).collect();
-    let back_pressure = BackPressure { bus, first, lag_max_records: config.lag_max_records };
+    let back_pressure = BackPressure::of(context, bus, config.lag_max_records);
     let course = Course::new(config.step_s, config.history_step_s, config.history_s, config.delay_s);
     let position = match stored {
         Some(bytes) => Position::decode(&bytes)?,

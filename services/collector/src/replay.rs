@@ -76,9 +76,7 @@ fn run(
     let retry = BusRetry::new(&format!("replay:{name}"), inputs::health(context, &ENTRY), shutdown);
     let runtime = readers()?;
     let Some((appender, stored)) = Appender::open(bus, retry.clone())? else { return Ok(()) };
-    let leads_on = context.graph.reading(topics::RAW_KPIS).filter(|stage| !stage.outputs.is_empty());
-    let first = leads_on.map(|stage| (stage.stage, context.group(stage.stage))).collect();
-    let back_pressure = BackPressure { bus, first, lag_max_records: config.lag_max_records };
+    let back_pressure = BackPressure::of(context, bus, config.lag_max_records);
     let Some(plan) = interruptible(&runtime, shutdown, Plan::make(config))? else { return Ok(()) };
     let (written, progress) = match stored {
         Some(bytes) => {

@@ -2,11 +2,11 @@
 //! file; those that ship are such files, too.
 
 use super::naming::Template;
-use super::pushed::{Rule, WrittenRule};
+use super::pushed::{Rule, WrittenAddUp, WrittenRule};
 use crate::replay::mapping::kind_and_unit;
 use anyhow::{Context as _, Result, bail, ensure};
 use prescale_domain::kpi::KpiKind;
-use prescale_domain::point::Measured;
+use prescale_domain::point::{AddUp, Measured};
 use prescale_domain::sample::Platform;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -24,19 +24,6 @@ const WINDOW: &str = "window";
 const DEPTH_MAX: usize = 8;
 const CORES: &str = "cores";
 const BYTES: &str = "By";
-
-/// How series of one workload become one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum AddUp {
-    /// Their sum.
-    #[default]
-    Sum,
-    /// Their mean.
-    Mean,
-    /// The greatest.
-    Max,
-}
 
 /// What a column of numbers is for.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,7 +111,7 @@ struct Written {
 #[serde(deny_unknown_fields)]
 struct WrittenKpi {
     query: String,
-    add_up: Option<AddUp>,
+    add_up: Option<WrittenAddUp>,
     unit: Option<String>,
 }
 
@@ -169,7 +156,7 @@ impl Preset {
             columns.push(Column {
                 purpose: Purpose::Kpi { name: name.clone(), kind, unit },
                 query,
-                add_up: kpi.add_up.unwrap_or_default(),
+                add_up: kpi.add_up.unwrap_or_default().into(),
                 says_add_up: kpi.add_up.is_some(),
                 factor,
             });

@@ -31,13 +31,24 @@ pub(crate) struct WrittenRule {
     counts_as: Option<f64>,
 }
 
+/// How series of one workload become one, as it is written.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum WrittenAddUp {
+pub(super) enum WrittenAddUp {
     #[default]
     Sum,
     Mean,
     Max,
+}
+
+impl From<WrittenAddUp> for AddUp {
+    fn from(written: WrittenAddUp) -> Self {
+        match written {
+            WrittenAddUp::Sum => Self::Sum,
+            WrittenAddUp::Mean => Self::Mean,
+            WrittenAddUp::Max => Self::Max,
+        }
+    }
 }
 
 /// Which series measure something, and how their values are read.
@@ -84,11 +95,7 @@ impl Rule {
             kind,
             unit: unit.into(),
             is_total: written.total,
-            add_up: match written.add_up {
-                WrittenAddUp::Sum => AddUp::Sum,
-                WrittenAddUp::Mean => AddUp::Mean,
-                WrittenAddUp::Max => AddUp::Max,
-            },
+            add_up: written.add_up.into(),
             only: patterns("only", &written.only)?,
             without: patterns("without", &written.without)?,
             times: factor * times,

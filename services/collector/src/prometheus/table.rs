@@ -1,8 +1,9 @@
 //! Series into samples: the answers to a preset's queries at the same instants, by workload. Pure.
 
 use super::api::{Instants, Series};
-use super::preset::{AddUp, Column, Preset, Purpose};
+use super::preset::{Column, Preset, Purpose};
 use prescale_domain::kpi::{Kpi, KpiKind, KpiName};
+use prescale_domain::point::AddUp;
 use prescale_domain::sample::{Capacity, Sample};
 use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;

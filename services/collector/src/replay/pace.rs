@@ -5,6 +5,7 @@ use crate::config::Speed;
 use crate::retry::BusRetry;
 use anyhow::{Context as _, Result};
 use prescale_bus::{Bus, cancelled_within};
+use prescale_chassis::Context;
 use prescale_contracts::topics;
 use std::time::{Duration, Instant};
 
@@ -37,11 +38,20 @@ impl Pace {
 /// Holds a source back while one of the first stages is too far behind.
 pub(crate) struct BackPressure<'a> {
     /// The bus.
-    pub bus: &'a dyn Bus,
+    bus: &'a dyn Bus,
     /// Names and consumer groups of the stages that read samples and lead on.
-    pub first: Vec<(&'static str, String)>,
+    first: Vec<(&'static str, String)>,
     /// Most records that it may be behind; 0 for no bound.
-    pub lag_max_records: u64,
+    lag_max_records: u64,
+}
+
+impl<'a> BackPressure<'a> {
+    /// By the stages of an installation that read samples and lead on.
+    pub(crate) fn of(context: &Context, bus: &'a dyn Bus, lag_max_records: u64) -> Self {
+        let leads_on = context.graph.reading(topics::RAW_KPIS).filter(|stage| !stage.outputs.is_empty());
+        let first = leads_on.map(|stage| (stage.stage, context.group(stage.stage))).collect();
+        Self { bus, first, lag_max_records }
+    }
 }
 
 impl BackPressure<'_> {
