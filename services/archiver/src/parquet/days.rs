@@ -117,7 +117,7 @@ impl<C: Tabular> Days<C> {
         if let Some(part) = self.closed.get(&day) {
             return Ok(*part);
         }
-        let part = newest(&self.layout.day(day), self.layout.partition)?;
+        let part = newest(&self.layout, day)?;
         if self.closed.len() >= REMEMBERED_MAX {
             self.closed.clear();
         }
@@ -128,6 +128,11 @@ impl<C: Tabular> Days<C> {
     /// The last position that a day's files hold; -1 for none.
     fn closed_to(&mut self, day: i64) -> Result<i64> {
         Ok(self.newest(day)?.map_or(-1, |part| part.last))
+    }
+
+    /// The last position that a day's files and its journal hold; -1 for none.
+    fn archived_to(&mut self, day: i64) -> Result<i64> {
+        Ok(self.open.get(&day).map_or(-1, |open| open.last_offset).max(self.closed_to(day)?))
     }
 
     /// The file that so many rows more of a day go into, when there is one that has room.
@@ -161,9 +166,12 @@ impl<C: Tabular> Days<C> {
     fn take_one(&mut self, Taken { record, value }: &Taken<'_, C>) -> Result<()> {
         let Some(bytes) = record.value.as_deref() else { return Ok(()) };
         let day = date::of_ms(value.at().as_ms());
-        let archived_to = self.open.get(&day).map_or(-1, |open| open.last_offset).max(self.closed_to(day)?);
-        if record.offset <= archived_to {
-            return self.compare(day, record.offset, value);
+        if record.offset <= self.archived_to(day)? {
+            self.compare(day, record.offset, value)?;
+            // The file that held it may have turned out to be damaged.
+            if record.offset <= self.archived_to(day)? {
+                return Ok(());
+            }
         }
         if self.newest_ms.len() >= REMEMBERED_MAX {
             self.newest_ms.clear();
@@ -201,7 +209,7 @@ impl<C: Tabular> Days<C> {
     }
 
     /// A record at an archived position is there already, unless the log is another than the one that
-    /// was archived. The first of a day is looked up.
+    /// was archived. The first of a day is looked up, unless the file that holds it is damaged.
     fn compare(&mut self, day: i64, offset: i64, value: &C) -> Result<()> {
         if self.compared.contains(&day) {
             return Ok(());
@@ -217,13 +225,20 @@ impl<C: Tabular> Days<C> {
                 Ok(())
             })?;
         }
-        let (folder, partition) = (self.layout.day(day), self.layout.partition);
-        if !(is_there || has_row::<C>(&folder, partition, offset, value)?) {
-            bail!(
-                "position {offset} of {}/{partition} is archived in {} and holds another record: the archive is of another log; give [archiver.parquet] a new folder, or move this one away",
-                self.layout.topic,
-                self.layout.folder.display()
-            );
+        if !is_there {
+            match has_row::<C>(&self.layout, day, offset, value)? {
+                Some(true) => {}
+                Some(false) => bail!(
+                    "position {offset} of {}/{} is archived in {} and holds another record: the archive is of another log; give [archiver.parquet] a new folder, or move this one away",
+                    self.layout.topic,
+                    self.layout.partition,
+                    self.layout.folder.display()
+                ),
+                None => {
+                    self.closed.remove(&day);
+                    return Ok(());
+                }
+            }
         }
         self.compared.insert(day);
         Ok(())
@@ -333,6 +348,69 @@ mod tests {
         for other in [record(1, "another", 60), record(1, "web", 61), record(4, "another", 240)] {
             let error = taken(folder.path(), &[other]).unwrap_err().to_string();
             assert!(error.contains("the archive is of another log"), "{error}");
+        }
+    }
+
+    /// The names under which files of the first day were put aside.
+    fn put_aside(folder: &Path) -> Vec<String> {
+        let day = folder.join(".damaged").join(DAY);
+        let entries = fs::read_dir(day).into_iter().flatten();
+        let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_that_is_damaged_is_put_aside_and_the_archive_goes_on() {
+        let pages_are_lost = |path: &Path| {
+            let mut bytes = fs::read(path).unwrap();
+            let end = bytes.len() / 4;
+            bytes[4..end].fill(0xff);
+            fs::write(path, bytes).unwrap();
+        };
+        let the_end_is_lost = |path: &Path| {
+            let bytes = fs::read(path).unwrap();
+            fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+        };
+        let all_is_lost = |path: &Path| fs::write(path, b"").unwrap();
+        let damages: [&dyn Fn(&Path); 3] = [&pages_are_lost, &the_end_is_lost, &all_is_lost];
+        for damage in damages {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join(DAY).join("part-0-0.parquet");
+            let archive = |from: i64, to: i64| {
+                let mut days = Days::open(layout(folder.path()), Rules { rows_max: 1000, ..RULES }).unwrap();
+                let log: Vec<_> = (from..to).map(|i| record(i, "web", i * 60)).collect();
+                take(&mut days, &log).unwrap();
+                days.close_all().unwrap();
+            };
+            archive(0, 3);
+            damage(&file);
+            let damaged = fs::read(&file).unwrap();
+            archive(3, 5);
+            assert_eq!(instants(folder.path()), [[180, 180, 240, 240]], "what comes is archived");
+            assert_eq!(put_aside(folder.path()), ["part-0-0.parquet"]);
+            assert_eq!(fs::read(folder.path().join(".damaged").join(DAY).join("part-0-0.parquet")).unwrap(), damaged);
+            archive(1, 6);
+            assert_eq!(instants(folder.path()), [[180, 180, 240, 240, 300, 300]], "and the file that was begun grows");
+        }
+    }
+
+    #[test]
+    fn what_comes_again_of_a_damaged_file_is_archived_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(DAY).join("part-0-0.parquet");
+        let log: Vec<_> = (0..4).map(|i| record(i, "web", i * 60)).collect();
+        let archived = || {
+            let mut days = Days::open(layout(folder.path()), Rules { rows_max: 1000, ..RULES }).unwrap();
+            take(&mut days, &log).unwrap();
+            days.close_all().unwrap();
+            instants(folder.path())
+        };
+        for aside in [&["part-0-0.parquet"][..], &["part-0-0.parquet", "part-0-0.parquet.1"]] {
+            assert_eq!(archived(), [[0, 0, 60, 60, 120, 120, 180, 180]]);
+            fs::write(&file, b"PAR1 is how it begins, and no more").unwrap();
+            assert_eq!(archived(), [[0, 0, 60, 60, 120, 120, 180, 180]]);
+            assert_eq!(put_aside(folder.path()), aside);
         }
     }
 

@@ -4,7 +4,8 @@
 //! Until a file is due its records stand in a journal ([`journal`]), on disk before the position moves.
 //! A file ([`part`]) becomes visible whole, and says up to which position it goes; so whatever was
 //! archived before a crash is known, and a record that comes again is left out ([`days`]). Where there is room the
-//! day's newest file goes into the next one, which takes its place, so that a day has few. Tables are in [`table`].
+//! day's newest file goes into the next one, which takes its place, so that a day has few. A file that turns out to be
+//! damaged is moved below `<folder>/.damaged`. Tables are in [`table`].
 
 mod date;
 mod days;
@@ -35,6 +36,11 @@ impl Layout {
 
     fn day(&self, day: i64) -> PathBuf {
         self.folder.join(self.topic).join(format!("day={}", date::text(day)))
+    }
+
+    /// Where a day's files go that cannot be read.
+    fn damaged(&self, day: i64) -> PathBuf {
+        self.folder.join(".damaged").join(self.topic).join(format!("day={}", date::text(day)))
     }
 }
 
