@@ -16,7 +16,9 @@ use std::sync::Arc;
 
 /// A journal that got none of so many records of its partition is closed.
 const IDLE_RECORDS: u64 = 20_000;
-/// Days that are remembered as closed, and streams; what is forgotten is looked up again.
+/// A journal that got nothing for so long is closed, by the log's clock: what it waits for may never come.
+const IDLE_MS: i64 = 3_600_000;
+/// Days that are remembered as closed; what is forgotten is looked up again.
 const REMEMBERED_MAX: usize = 1000;
 
 /// When a file is due.
@@ -33,20 +35,26 @@ struct Open {
     first: Option<(i64, EventTime)>,
     last_offset: i64,
     rows: usize,
+    /// Streams that have records in it and are not past its day.
     streams: BTreeSet<Arc<str>>,
     /// Records of the partition that came when the last one of this day came.
-    appended_at: u64,
+    came: u64,
+    /// The log's clock then; `None` until something came after a start.
+    came_at_ms: Option<i64>,
 }
 
 impl Open {
-    fn note<C: Tabular>(&mut self, offset: i64, value: &C, came: u64) {
+    fn new(journal: Journal) -> Self {
+        Self { journal, first: None, last_offset: -1, rows: 0, streams: BTreeSet::new(), came: 0, came_at_ms: None }
+    }
+
+    fn note<C: Tabular>(&mut self, offset: i64, value: &C) {
         self.first.get_or_insert((offset, value.at()));
         self.last_offset = offset;
         self.rows += value.rows();
         if !self.streams.contains(value.stream()) {
             self.streams.insert(value.stream().into());
         }
-        self.appended_at = came;
     }
 }
 
@@ -57,10 +65,11 @@ pub(super) struct Days<C> {
     open: BTreeMap<i64, Open>,
     /// By day, its newest file.
     closed: BTreeMap<i64, Option<Part>>,
-    newest_ms: BTreeMap<Arc<str>, i64>,
     /// Days of which a record that came again was compared with what is archived.
     compared: BTreeSet<i64>,
+    /// Records that came, and the newest instant at which the log had one.
     came: u64,
+    came_at_ms: i64,
     _lock: File,
     _of: PhantomData<fn(C)>,
 }
@@ -77,9 +86,9 @@ impl<C: Tabular> Days<C> {
             rules,
             open: BTreeMap::new(),
             closed: BTreeMap::new(),
-            newest_ms: BTreeMap::new(),
             compared: BTreeSet::new(),
             came: 0,
+            came_at_ms: i64::MIN,
             _lock: lock,
             _of: PhantomData,
         };
@@ -108,7 +117,7 @@ impl<C: Tabular> Days<C> {
             drop(journal);
             return remove(path);
         }
-        self.open.insert(day, Open { journal, first, last_offset, rows, streams, appended_at: 0 });
+        self.open.insert(day, Open { first, last_offset, rows, streams, ..Open::new(journal) });
         Ok(())
     }
 
@@ -154,6 +163,7 @@ impl<C: Tabular> Days<C> {
     pub(super) fn take(&mut self, records: &[Taken<'_, C>]) -> Result<()> {
         for taken in records {
             self.came += 1;
+            self.came_at_ms = self.came_at_ms.max(taken.record.appended_at_ms);
             self.take_one(taken)?;
         }
         for open in self.open.values_mut() {
@@ -173,27 +183,29 @@ impl<C: Tabular> Days<C> {
                 return Ok(());
             }
         }
-        if self.newest_ms.len() >= REMEMBERED_MAX {
-            self.newest_ms.clear();
-        }
-        let at_ms = value.at().as_ms();
-        match self.newest_ms.get_mut(value.stream()) {
-            Some(newest) => *newest = at_ms.max(*newest),
-            None => {
-                self.newest_ms.insert(value.stream().into(), at_ms);
-            }
-        }
         if self.is_due(day, value.at())? {
             self.close(day)?;
         }
-        let came = self.came;
+        self.pass(value);
+        let (came, came_at_ms) = (self.came, self.came_at_ms);
         let open = self.opened(day)?;
         open.journal.append(record.offset, bytes)?;
-        open.note(record.offset, value, came);
+        open.note(record.offset, value);
+        (open.came, open.came_at_ms) = (came, Some(came_at_ms));
         if open.rows >= self.rules.rows_max {
             self.close(day)?;
         }
         Ok(())
+    }
+
+    /// Hears how far the record's stream has come.
+    fn pass(&mut self, value: &C) {
+        let idle_ms = self.rules.idle_ms;
+        for (day, open) in &mut self.open {
+            if value.at().as_ms() >= date::end_ms(*day).saturating_add(idle_ms) {
+                open.streams.remove(value.stream());
+            }
+        }
     }
 
     fn opened(&mut self, day: i64) -> Result<&mut Open> {
@@ -201,9 +213,7 @@ impl<C: Tabular> Days<C> {
             let path = self.layout.journals().join(format!("{day}.journal"));
             let journal = Journal::open(&path, |_| bail!("{} appeared from elsewhere", path.display()))?;
             File::open(self.layout.journals()).and_then(|folder| folder.sync_all())?;
-            let open =
-                Open { journal, first: None, last_offset: -1, rows: 0, streams: BTreeSet::new(), appended_at: 0 };
-            self.open.insert(day, open);
+            self.open.insert(day, Open::new(journal));
         }
         self.open.get_mut(&day).context("the journal was just opened")
     }
@@ -245,12 +255,12 @@ impl<C: Tabular> Days<C> {
     }
 
     fn close_idle(&mut self) -> Result<()> {
-        let is_idle = |(day, open): (&i64, &Open)| {
-            let end_ms = date::end_ms(*day).saturating_add(self.rules.idle_ms);
-            let is_past = |stream| self.newest_ms.get(stream).is_some_and(|newest| *newest >= end_ms);
-            open.streams.iter().all(is_past) || self.came - open.appended_at >= IDLE_RECORDS
+        let (came, came_at_ms) = (self.came, self.came_at_ms);
+        let is_idle = |open: &mut Open| {
+            let silent_ms = came_at_ms.saturating_sub(*open.came_at_ms.get_or_insert(came_at_ms));
+            open.streams.is_empty() || came - open.came >= IDLE_RECORDS || silent_ms >= IDLE_MS
         };
-        let idle: Vec<i64> = self.open.iter().filter(|o| is_idle(*o)).map(|(day, _)| *day).collect();
+        let idle: Vec<i64> = self.open.iter_mut().filter_map(|(day, open)| is_idle(open).then_some(*day)).collect();
         idle.into_iter().try_for_each(|day| self.close(day))
     }
 
@@ -283,241 +293,4 @@ fn remove(path: &Path) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::part::each_row;
-    use super::*;
-    use crate::examples::{fingerprint, newest_values};
-    use arrow::array::{Array as _, AsArray as _};
-    use arrow::datatypes::Float64Type;
-    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-    use prescale_bus::ConsumedRecord;
-    use prescale_contracts::Contract as _;
-    use prescale_domain::fingerprint::Fingerprint;
-    use proptest::prelude::*;
-
-    const DAY: &str = "fingerprints/day=1970-01-01";
-    const RULES: Rules = Rules { rows_max: 4, span_ms_max: 3_600_000, idle_ms: 600_000 };
-
-    fn record(offset: i64, workload: &str, at_s: i64) -> (ConsumedRecord, Fingerprint) {
-        of_value(offset, fingerprint(workload, at_s))
-    }
-
-    fn of_value(offset: i64, value: Fingerprint) -> (ConsumedRecord, Fingerprint) {
-        let record = ConsumedRecord {
-            topic: Fingerprint::TOPIC.into(),
-            partition: 0,
-            offset,
-            appended_at_ms: 0,
-            key: Some(value.workload.as_str().as_bytes().to_vec()),
-            value: Some(value.encode().unwrap()),
-            headers: Vec::new(),
-        };
-        (record, value)
-    }
-
-    fn layout(folder: &Path) -> Layout {
-        Layout { folder: folder.to_owned(), topic: Fingerprint::TOPIC, partition: 0 }
-    }
-
-    fn take(days: &mut Days<Fingerprint>, records: &[(ConsumedRecord, Fingerprint)]) -> Result<()> {
-        let taken: Vec<_> = records.iter().map(|(record, value)| Taken { record, value: value.clone() }).collect();
-        days.take(&taken)
-    }
-
-    /// Takes records as a process that begins anew; what then lies in the day's folder.
-    fn taken(folder: &Path, records: &[(ConsumedRecord, Fingerprint)]) -> Result<Vec<String>> {
-        let layout = layout(folder);
-        let mut days = Days::<Fingerprint>::open(layout.clone(), RULES)?;
-        let other = Days::<Fingerprint>::open(layout, RULES).err().map(|e| e.to_string());
-        assert!(other.is_some_and(|e| e.contains("another instance")), "one process at a time");
-        take(&mut days, records)?;
-        let entries = fs::read_dir(folder.join(DAY)).into_iter().flatten();
-        let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        Ok(names)
-    }
-
-    #[test]
-    fn what_comes_again_is_left_out_and_another_log_is_an_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let log: Vec<_> = (0..5).map(|i| record(i, "web", i * 60)).collect();
-        assert_eq!(taken(folder.path(), &log[..3]).unwrap(), ["part-0-0.parquet"]);
-        let all = ["part-0-0.parquet", "part-0-2.parquet"];
-        assert_eq!(taken(folder.path(), &log[1..]).unwrap(), all);
-        assert_eq!(taken(folder.path(), &log).unwrap(), all, "nothing of it is new");
-        for other in [record(1, "another", 60), record(1, "web", 61), record(4, "another", 240)] {
-            let error = taken(folder.path(), &[other]).unwrap_err().to_string();
-            assert!(error.contains("the archive is of another log"), "{error}");
-        }
-    }
-
-    /// The names under which files of the first day were put aside.
-    fn put_aside(folder: &Path) -> Vec<String> {
-        let day = folder.join(".damaged").join(DAY);
-        let entries = fs::read_dir(day).into_iter().flatten();
-        let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-
-    #[test]
-    fn a_file_that_is_damaged_is_put_aside_and_the_archive_goes_on() {
-        let pages_are_lost = |path: &Path| {
-            let mut bytes = fs::read(path).unwrap();
-            let end = bytes.len() / 4;
-            bytes[4..end].fill(0xff);
-            fs::write(path, bytes).unwrap();
-        };
-        let the_end_is_lost = |path: &Path| {
-            let bytes = fs::read(path).unwrap();
-            fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
-        };
-        let all_is_lost = |path: &Path| fs::write(path, b"").unwrap();
-        let damages: [&dyn Fn(&Path); 3] = [&pages_are_lost, &the_end_is_lost, &all_is_lost];
-        for damage in damages {
-            let folder = tempfile::tempdir().unwrap();
-            let file = folder.path().join(DAY).join("part-0-0.parquet");
-            let archive = |from: i64, to: i64| {
-                let mut days = Days::open(layout(folder.path()), Rules { rows_max: 1000, ..RULES }).unwrap();
-                let log: Vec<_> = (from..to).map(|i| record(i, "web", i * 60)).collect();
-                take(&mut days, &log).unwrap();
-                days.close_all().unwrap();
-            };
-            archive(0, 3);
-            damage(&file);
-            let damaged = fs::read(&file).unwrap();
-            archive(3, 5);
-            assert_eq!(instants(folder.path()), [[180, 180, 240, 240]], "what comes is archived");
-            assert_eq!(put_aside(folder.path()), ["part-0-0.parquet"]);
-            assert_eq!(fs::read(folder.path().join(".damaged").join(DAY).join("part-0-0.parquet")).unwrap(), damaged);
-            archive(1, 6);
-            assert_eq!(instants(folder.path()), [[180, 180, 240, 240, 300, 300]], "and the file that was begun grows");
-        }
-    }
-
-    #[test]
-    fn what_comes_again_of_a_damaged_file_is_archived_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join(DAY).join("part-0-0.parquet");
-        let log: Vec<_> = (0..4).map(|i| record(i, "web", i * 60)).collect();
-        let archived = || {
-            let mut days = Days::open(layout(folder.path()), Rules { rows_max: 1000, ..RULES }).unwrap();
-            take(&mut days, &log).unwrap();
-            days.close_all().unwrap();
-            instants(folder.path())
-        };
-        for aside in [&["part-0-0.parquet"][..], &["part-0-0.parquet", "part-0-0.parquet.1"]] {
-            assert_eq!(archived(), [[0, 0, 60, 60, 120, 120, 180, 180]]);
-            fs::write(&file, b"PAR1 is how it begins, and no more").unwrap();
-            assert_eq!(archived(), [[0, 0, 60, 60, 120, 120, 180, 180]]);
-            assert_eq!(put_aside(folder.path()), aside);
-        }
-    }
-
-    #[test]
-    fn a_day_is_closed_when_its_sources_are_past_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let day_s = 86_400;
-        let log = [record(0, "web", day_s - 60), record(1, "web", day_s + 540)];
-        assert_eq!(taken(folder.path(), &log).unwrap(), Vec::<String>::new());
-        assert_eq!(taken(folder.path(), &[record(2, "web", day_s + 600)]).unwrap(), ["part-0-0.parquet"]);
-    }
-
-    /// The instants of the first day's rows, in seconds, by file, in the order of time.
-    fn instants(folder: &Path) -> Vec<Vec<i64>> {
-        let entries = fs::read_dir(folder.join(DAY)).into_iter().flatten();
-        let of_file = |path: &Path| {
-            let mut of_file = Vec::new();
-            each_row::<Fingerprint>(path, |_, at_ms| of_file.push(at_ms / 1000)).unwrap();
-            of_file
-        };
-        let mut files: Vec<Vec<i64>> = entries.map(|entry| of_file(&entry.unwrap().path())).collect();
-        files.sort();
-        files
-    }
-
-    #[test]
-    fn the_file_of_a_day_is_made_anew_once_as_much_has_come_as_it_holds() {
-        let folder = tempfile::tempdir().unwrap();
-        let rules = Rules { rows_max: 1000, ..RULES };
-        let mut days = Days::open(layout(folder.path()), rules).unwrap();
-        let mut grown_at = Vec::new();
-        for minute in 0..300 {
-            let before = instants(folder.path());
-            take(&mut days, &[record(minute, "web", minute * 60)]).unwrap();
-            let after = instants(folder.path());
-            if after != before {
-                assert_eq!((after.len(), after[0].len() as i64), (1, 2 * minute), "one file, of all that came before");
-                grown_at.push(minute);
-            }
-        }
-        assert_eq!(grown_at, [60, 120, 240]);
-    }
-
-    #[test]
-    fn files_of_different_features_grow_into_one_with_all_columns() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut newer = fingerprint("web", 120);
-        newer.feature_schema_hash = "newer".into();
-        for kpi in &mut newer.kpis {
-            let windows = kpi.windows.as_deref_mut().unwrap();
-            windows.short.extra = [("spread".to_owned(), Some(2.5))].into();
-            windows.long.extra.clear();
-        }
-        let log = [newest_values("web", 0), fingerprint("web", 60), newer];
-        for (offset, value) in (0..).zip(log) {
-            let mut days = Days::open(layout(folder.path()), Rules { rows_max: 1000, ..RULES }).unwrap();
-            take(&mut days, &[of_value(offset, value)]).unwrap();
-            days.close_all().unwrap();
-        }
-        assert_eq!(instants(folder.path()), [[0, 0, 60, 60, 120, 120]]);
-        let file = File::open(folder.path().join(DAY).join("part-0-0.parquet")).unwrap();
-        let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
-        let says = reader.metadata().file_metadata().key_value_metadata().unwrap();
-        let hashes = says.iter().find(|pair| pair.key == "prescale.feature_schema_hashes").unwrap();
-        assert_eq!(hashes.value.as_deref(), Some("0123456789abcdef,newer"));
-        let batch = reader.build().unwrap().next().unwrap().unwrap();
-        let column = |name: &str| -> Vec<Option<f64>> {
-            batch.column_by_name(name).unwrap().as_primitive::<Float64Type>().iter().collect()
-        };
-        let (none, old, new) = (None, Some(1.5), Some(2.5));
-        assert_eq!(column("long_extra_peak_to_mean"), [none, none, old, old, none, none]);
-        assert_eq!(column("short_extra_spread"), [none, none, none, none, new, new]);
-        assert_eq!(batch.column_by_name("short_p95").unwrap().null_count(), 2);
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
-
-        /// Each run gets some records that are new behind some that come again, and ends in good order or not.
-        #[test]
-        fn a_day_has_few_files_with_each_row_once(
-            runs in prop::collection::vec((1_i64..15, 0_i64..4, any::<bool>()), 1..10),
-            rows_max in 2_usize..50,
-            span_minutes in 1_i64..20,
-        ) {
-            let folder = tempfile::tempdir().unwrap();
-            let rules = Rules { rows_max, span_ms_max: span_minutes * 60_000, ..RULES };
-            let at_minute = |minute: i64| match minute % 5 {
-                0 => record(minute, "web", minute * 60),
-                _ => of_value(minute, newest_values("web", minute * 60)),
-            };
-            let mut next = 0;
-            for (new, again, is_drained) in runs {
-                let mut days = Days::open(layout(folder.path()), rules).unwrap();
-                for minute in (next - again).max(0)..next + new {
-                    take(&mut days, &[at_minute(minute)]).unwrap();
-                    let files = instants(folder.path());
-                    let rows: Vec<i64> = files.concat();
-                    prop_assert!(rows.iter().copied().eq((0_i64..).flat_map(|m| [m * 60; 2]).take(rows.len())), "{rows:?}");
-                    prop_assert!(files.windows(2).all(|pair| pair[0].len() + pair[1].len() > rows_max), "{files:?}");
-                }
-                next += new;
-                if is_drained {
-                    days.close_all().unwrap();
-                    prop_assert_eq!(instants(folder.path()).concat().len() as i64, 2 * next);
-                }
-            }
-        }
-    }
-}
+mod tests;
