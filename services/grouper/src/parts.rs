@@ -20,7 +20,7 @@ pub const NAME: &str = "grouper";
 pub const NO_GROUP: &str = "no_group";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 1;
+const STATE_LAYOUT: u32 = 2;
 
 /// Makes the stage's instances.
 ///

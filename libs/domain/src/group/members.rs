@@ -33,6 +33,21 @@ struct Open {
     /// Source of the newest record.
     source: SourceName,
     is_told: bool,
+    /// Members that have reported in the bin before and not in this one.
+    awaited: u32,
+    /// Members that have reported in the bin before and in this one.
+    arrived: u32,
+}
+
+/// What a member is to a bin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It has reported in the bin before and in none since.
+    Awaited,
+    /// It has reported in the bin before and since.
+    Arrived,
+    /// It had not reported in the bin before.
+    Other,
 }
 
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -65,18 +80,23 @@ impl Members {
         let mut parts = Vec::new();
         if self.open.as_ref().is_none_or(|open| bin > open.bin) {
             parts.extend(self.tell(group, partition));
-            self.open = Some(Open { bin, newest_at: at, source: prediction.source.clone(), is_told: false });
+            self.open = Some(Open::new(bin, prediction, self.members.values()));
         }
+        let Some(open) = &mut self.open else { return parts };
         match self.members.get_mut(&prediction.workload) {
-            Some(member) if member.made_at < at => member.take(prediction),
+            Some(member) if member.made_at < at => {
+                let before = member.standing(open.bin);
+                member.take(prediction);
+                open.recount(before, member.standing(open.bin));
+            }
             Some(_) => {}
             None => {
-                self.members.insert(prediction.workload.clone(), Member::of(prediction));
+                let member = Member::of(prediction);
+                open.recount(Standing::Other, member.standing(open.bin));
+                self.members.insert(prediction.workload.clone(), member);
             }
         }
-        if let Some(open) = &mut self.open
-            && bin == open.bin
-        {
+        if bin == open.bin {
             (open.newest_at, open.source) = (open.newest_at.max(at), prediction.source.clone());
         }
         if self.is_complete() {
@@ -109,10 +129,7 @@ impl Members {
     }
 
     fn is_complete(&self) -> bool {
-        let Some(open) = self.open.as_ref().filter(|open| !open.is_told) else { return false };
-        let before = open.bin - 1;
-        let is_waited_for = self.members.values().any(|member| bin_of(member.made_at) == before);
-        !is_waited_for && self.members.values().any(|member| member.bin_before == Some(before))
+        self.open.as_ref().is_some_and(|open| !open.is_told && open.awaited == 0 && open.arrived > 0)
     }
 
     /// The part of the open bin, if it is not told yet.
@@ -139,7 +156,42 @@ impl Members {
     }
 }
 
+impl Open {
+    /// A bin that begins with a prediction of it, later than all that the members have reported.
+    fn new<'a>(bin: i64, first: &Prediction, members: impl Iterator<Item = &'a Member>) -> Self {
+        let (newest_at, source) = (first.made_at, first.source.clone());
+        let mut open = Self { bin, newest_at, source, is_told: false, awaited: 0, arrived: 0 };
+        members.for_each(|member| open.recount(Standing::Other, member.standing(bin)));
+        open
+    }
+
+    /// Counts a member no more as what it was, but as what it is.
+    fn recount(&mut self, was: Standing, is: Standing) {
+        match was {
+            Standing::Awaited => self.awaited -= 1,
+            Standing::Arrived => self.arrived -= 1,
+            Standing::Other => {}
+        }
+        match is {
+            Standing::Awaited => self.awaited += 1,
+            Standing::Arrived => self.arrived += 1,
+            Standing::Other => {}
+        }
+    }
+}
+
 impl Member {
+    /// What it is to a bin.
+    fn standing(&self, bin: i64) -> Standing {
+        if bin_of(self.made_at) == bin - 1 {
+            Standing::Awaited
+        } else if self.bin_before == Some(bin - 1) {
+            Standing::Arrived
+        } else {
+            Standing::Other
+        }
+    }
+
     fn of(prediction: &Prediction) -> Self {
         let begins_at = prediction.moments().next().map_or(prediction.made_at, |first| first.at());
         let mut member = Self { made_at: begins_at, bin_before: None, resources: BTreeMap::new() };

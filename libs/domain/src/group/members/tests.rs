@@ -5,6 +5,7 @@ use crate::calibration::NOMINAL_COVERAGE;
 use crate::prediction::{HorizonForecast, Interval, Reading};
 use crate::quantiles::QUANTILE_LEVELS;
 use crate::sample::Platform;
+use proptest::prelude::*;
 
 const PARTITION: u32 = 3;
 
@@ -177,4 +178,28 @@ fn what_is_measured_in_other_units_is_not_added() {
     assert_eq!(take(&mut members, "a", 300, 1.0), [(0, 2, 0, 1.0, None)]);
     let restored: Members = bitcode::decode(&bitcode::encode(&members)).unwrap();
     assert_eq!(restored, members);
+}
+
+proptest! {
+    /// Members report in bins and between, come late, leave out bins and are forgotten.
+    #[test]
+    fn a_bin_is_complete_when_a_walk_through_all_members_says_so(
+        steps in prop::collection::vec((0_usize..5, -2_i64..8, 0_usize..8), 1..120),
+    ) {
+        let mut members = Members::default();
+        let mut minute = 0;
+        for (workload, minutes, earlier) in steps {
+            minute += minutes;
+            let workload = ["a", "b", "c", "d", "e"][workload];
+            let was_told = members.open.as_ref().map(|open| (open.bin, open.is_told));
+            members.take(&group(), PARTITION, &after_readings(workload, 60 * minute, &vec![1.0; earlier], 1.0));
+            let open = members.open.as_ref().unwrap();
+            let before = open.bin - 1;
+            let is_awaited = members.members.values().any(|member| bin_of(member.made_at) == before);
+            let is_complete = !is_awaited && members.members.values().any(|member| member.bin_before == Some(before));
+            prop_assert_eq!(open.is_told, is_complete || was_told == Some((open.bin, true)));
+            let restored: Members = bitcode::decode(&bitcode::encode(&members)).unwrap();
+            prop_assert_eq!(&restored, &members);
+        }
+    }
 }
