@@ -2,8 +2,8 @@
 //!
 //! [`partition`] holds the work of one partition, [`held`] what waits for its next prediction, [`series`],
 //! [`scatter`], [`fitted`] and [`joined`] what is known of one demand;
-//! [`registry`] says which models there are, [`weights`] loads them, [`lineup`] says which is in use when, [`wave`]
-//! runs them; [`stage`] puts all on the bus, `audit` says what must follow. The statistical families and the
+//! [`registry`] says which models there are, [`weights`] loads them, [`lineup`] says which is in use when, [`parted`]
+//! which were before their family had gone, [`wave`] runs them; [`stage`] puts all on the bus, `audit` says what must follow. The statistical families and the
 //! calibration are `prescale_domain`'s.
 
 mod audit;
@@ -14,6 +14,7 @@ pub mod job;
 pub mod joined;
 pub mod lineup;
 pub mod network;
+pub mod parted;
 pub mod partition;
 pub mod registry;
 pub mod scatter;

@@ -14,6 +14,7 @@ use crate::config::Settings;
 use crate::held::{readings, rearranged};
 use crate::job::Job;
 use crate::lineup::ModelId;
+use crate::parted::{Identity, Parted};
 use crate::registry::{Models, Registry};
 use crate::series::{Making, Offer, Rules, Series};
 use crate::wave::{self, Buffers};
@@ -77,10 +78,8 @@ struct State {
     horizons_s: Vec<u32>,
     /// The signals that workloads keep something of, in their order.
     signals: Vec<KpiName>,
+    parted: Parted,
 }
-
-/// Models whose terms had begun, with the SHA-256 of each.
-type Begun = Vec<(ModelId, String)>;
 
 /// Reason under which fingerprints are counted that have no KPI that is forecast.
 const NO_RESOURCE: &str = "no_resource";
@@ -132,6 +131,7 @@ impl Partition {
             resources: settings.resources.clone(),
             horizons_s: settings.horizons_s.clone(),
             signals: settings.signals.clone(),
+            parted: Parted::default(),
         };
         Self {
             settings,
@@ -151,13 +151,16 @@ impl Partition {
     /// When the bytes are no snapshot, or a family that goes on had other models until then than it has now.
     pub fn restored(registry: Arc<Registry>, snapshot: &[u8]) -> anyhow::Result<Self> {
         let (state, begun) = parts_of(snapshot).ok_or_else(|| anyhow::anyhow!("it is cut off"))?;
-        let begun: Begun = bitcode::decode(begun)?;
+        let begun: Vec<Identity> = bitcode::decode(begun)?;
         let mut restored = Self { state: bitcode::decode(state)?, ..Self::new(registry) };
         let now = restored.begun();
         anyhow::ensure!(
             of_families_in(&begun, &now) == of_families_in(&now, &begun),
             "other models had been in use until then than the configuration and the store name now"
         );
+        for back in restored.state.parted.change(&begun, &now) {
+            restored.state.pools.begin_anew(back.family, back.from_bin);
+        }
         restored.keep_to_resources_and_horizons();
         restored.keep_to_signals();
         let series = restored.state.workloads.values_mut().flat_map(|workload| &mut workload.series);
@@ -204,7 +207,7 @@ impl Partition {
     }
 
     /// The models whose terms had begun by the newest record.
-    fn begun(&self) -> Begun {
+    fn begun(&self) -> Vec<Identity> {
         let newest_bin = self.state.newest_at.map_or(i64::MIN, |at| at.bin(GRID_STEP_S));
         let begun = self.models.networks().iter().filter(|(model, _)| model.from_bin <= newest_bin);
         begun.map(|(model, network)| (*model, network.sha256().to_owned())).collect()
@@ -481,7 +484,7 @@ fn places<T: PartialEq>(before: &[T], now: &[T]) -> Vec<Option<usize>> {
 }
 
 /// The models of those families that have one in `other` too.
-fn of_families_in<'a>(begun: &'a [(ModelId, String)], other: &[(ModelId, String)]) -> Vec<&'a (ModelId, String)> {
+fn of_families_in<'a>(begun: &'a [Identity], other: &[Identity]) -> Vec<&'a Identity> {
     let is_in_other = |family: Family| other.iter().any(|(model, _)| model.family == family);
     begun.iter().filter(|(model, _)| is_in_other(model.family)).collect()
 }
@@ -536,5 +539,7 @@ fn predicted(record: Enveloped, resources: Vec<ResourceForecast>, signals: Vec<S
 
 #[cfg(test)]
 mod between_tests;
+#[cfg(test)]
+mod parted_tests;
 #[cfg(test)]
 pub(crate) mod tests;

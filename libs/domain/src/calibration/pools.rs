@@ -58,10 +58,12 @@ impl Factors {
 
     /// The factors for a version.
     fn of(self, version: i64) -> Spread {
-        if version <= self.version || self.spread == Spread::NONE {
-            return self.spread;
-        }
-        self.spread.by(DriftState::Widened.spread())
+        if version <= self.version { self.spread } else { self.drawn_out() }
+    }
+
+    /// What holds for a version that nothing is known of; where nothing is learnt there is nothing to draw out.
+    fn drawn_out(self) -> Spread {
+        if self.spread == Spread::NONE { self.spread } else { self.spread.by(DriftState::Widened.spread()) }
     }
 }
 
@@ -107,6 +109,20 @@ impl Pools {
         }
         if let Some(renewed) = self.pools[place].push(scores) {
             Arc::make_mut(&mut self.factors)[place].spread = renewed;
+        }
+    }
+
+    /// Takes what a family's pools hold for that of an earlier version than `version`, with which the family begins
+    /// anew: of another model, whatever its number was.
+    pub fn begin_anew(&mut self, family: Family, version: i64) {
+        let factors = Arc::make_mut(&mut self.factors);
+        for resource in 0..self.resources {
+            for (horizon, statistic) in (0..self.horizons).flat_map(|h| Statistic::ALL.map(|s| (h, s))) {
+                let key = PoolKey { family, version, resource, horizon, statistic };
+                let place = place(key, self.resources, self.horizons);
+                self.pools[place] = ScorePool::default();
+                factors[place] = Factors { version, spread: factors[place].drawn_out() };
+            }
         }
     }
 
@@ -192,5 +208,24 @@ mod tests {
             assert_eq!(pools.spreads().of(next), Spread { lower: 0.5, upper: 2.0 });
         }
         assert_eq!(pools, restored);
+    }
+
+    #[test]
+    fn another_model_under_the_same_number_has_no_scores_of_the_one_before() {
+        let of = |family| PoolKey { family, version: i64::MIN, resource: 0, horizon: 1, statistic: Statistic::Maximum };
+        let (key, other) = (of(Family::Lstm), of(Family::Svr));
+        let mut pools = Pools::new(1, 2);
+        let learnt = Scores { lower: 4.0, upper: 0.8 };
+        (0..POOL_SCORES_MIN + 31).for_each(|_| [key, other].into_iter().for_each(|key| pools.push(key, learnt)));
+        pools.begin_anew(Family::Lstm, i64::MIN);
+        let drawn_out = Spread { lower: 6.0, upper: 0.8 * 1.5 };
+        assert_eq!(pools.spreads().of(key), drawn_out);
+        assert_eq!(pools.spreads().of(other), Spread { lower: 4.0, upper: 0.8 }, "another family's");
+        assert_eq!(pools.spreads().of(PoolKey { horizon: 0, ..key }), Spread::NONE);
+        let own = Scores { lower: 0.5, upper: 2.0 };
+        (0..POOL_SCORES_MIN - 1).for_each(|_| pools.push(key, own));
+        assert_eq!(pools.spreads().of(key), drawn_out, "it has too few scores of its own");
+        (0..32).for_each(|_| pools.push(key, own));
+        assert_eq!(pools.spreads().of(key), Spread { lower: 0.5, upper: 2.0 });
     }
 }
