@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use ureq::Agent;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
@@ -71,6 +72,46 @@ impl Credentials {
                 let pair = BASE64_STANDARD.encode(format!("{user}:{}", password.expose()));
                 Some(Secret::new(format!("Basic {pair}")))
             }
+        }
+    }
+}
+
+/// The `Authorization` header of a section's requests. What it is made of is read again when a server lets nobody in,
+/// since a token file may have been renewed.
+#[derive(Debug)]
+pub struct Authorization {
+    access: HttpAccessConfig,
+    section: &'static str,
+    token_scheme: &'static str,
+    value: Mutex<Option<Secret>>,
+}
+
+impl Authorization {
+    /// As the section's keys say; a token goes under `token_scheme`, mostly `Bearer`.
+    ///
+    /// # Errors
+    /// As [`HttpAccessConfig::credentials`].
+    pub fn new(access: &HttpAccessConfig, section: &'static str, token_scheme: &'static str) -> Result<Self> {
+        let value = access.credentials(section)?.authorization(token_scheme);
+        Ok(Self { access: access.clone(), section, token_scheme, value: Mutex::new(value) })
+    }
+
+    /// The header's value; `None` where it is to be left out.
+    pub fn value(&self) -> Option<Secret> {
+        self.value.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Hears with which status a request was answered: behind one that was not let in the next may have another value.
+    pub fn heed(&self, status: u16) {
+        if !matches!(status, 401 | 403) {
+            return;
+        }
+        match self.access.credentials(self.section) {
+            Ok(credentials) => {
+                let value = credentials.authorization(self.token_scheme);
+                *self.value.lock().unwrap_or_else(PoisonError::into_inner) = value;
+            }
+            Err(error) => tracing::warn!("credentials cannot be read again: {error:#}"),
         }
     }
 }
@@ -203,5 +244,23 @@ mod tests {
         let token = Credentials::Bearer(Secret::new("t")).authorization("Token").unwrap();
         assert_eq!(token.expose(), "Token t");
         assert_eq!(Credentials::None.authorization("Bearer"), None);
+    }
+
+    #[test]
+    fn a_token_file_is_read_again_when_a_server_lets_nobody_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        std::fs::write(&file, "old").unwrap();
+        let config = HttpAccessConfig { token_file: file.clone(), ..Default::default() };
+        let authorization = Authorization::new(&config, "store", "Bearer").unwrap();
+        let after = |status| {
+            authorization.heed(status);
+            authorization.value().unwrap().expose().to_owned()
+        };
+        std::fs::write(&file, "new").unwrap();
+        assert_eq!([200, 404, 500].map(after), ["Bearer old"; 3]);
+        assert_eq!(after(401), "Bearer new");
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(after(403), "Bearer new", "what cannot be read changes nothing");
     }
 }

@@ -1,8 +1,8 @@
 //! Sends a request to a store, and says what its answer means.
 
 use anyhow::Result;
-use prescale_chassis::{HttpAccessConfig, Secret};
-use std::sync::{Mutex, PoisonError};
+use prescale_chassis::HttpAccessConfig;
+use prescale_chassis::http_access::Authorization;
 use std::time::Duration;
 use ureq::Agent;
 
@@ -44,28 +44,25 @@ pub(crate) enum Answer {
 /// A store's address, and how to be let in.
 pub(crate) struct Endpoint {
     protocol: Protocol,
-    section: &'static str,
-    access: HttpAccessConfig,
     agent: Agent,
-    authorization: Mutex<Option<Secret>>,
+    authorization: Authorization,
 }
 
 impl Endpoint {
     /// Of a store whose access is configured in `section`.
     pub(crate) fn new(protocol: Protocol, section: &'static str, access: &HttpAccessConfig) -> Result<Self> {
         let agent = access.agent(section, 0)?;
-        let authorization = Mutex::new(access.credentials(section)?.authorization(protocol.token_scheme));
-        Ok(Self { protocol, section, access: access.clone(), agent, authorization })
+        let authorization = Authorization::new(access, section, protocol.token_scheme)?;
+        Ok(Self { protocol, agent, authorization })
     }
 
     /// Sends a body.
     pub(crate) fn post(&self, body: &[u8]) -> Answer {
-        let authorization = self.authorization.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut request = self.agent.post(&self.protocol.url);
         for (name, value) in self.protocol.headers {
             request = request.header(*name, *value);
         }
-        if let Some(value) = &authorization {
+        if let Some(value) = self.authorization.value() {
             request = request.header("Authorization", value.expose());
         }
         let unanswered = |error: ureq::Error| Answer::Unavailable {
@@ -77,9 +74,7 @@ impl Endpoint {
             Err(error) => return unanswered(error),
         };
         let status = response.status().as_u16();
-        if matches!(status, 401 | 403) {
-            self.read_credentials_again();
-        }
+        self.authorization.heed(status);
         let retry_after = response.headers().get("Retry-After").and_then(|v| v.to_str().ok()?.trim().parse().ok());
         match response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec() {
             // What a refusal is about may stand in the words alone.
@@ -91,17 +86,6 @@ impl Endpoint {
     /// The address without its query.
     pub(crate) fn shown_url(&self) -> &str {
         self.protocol.url.split('?').next().unwrap_or_default()
-    }
-
-    /// A token file may have been renewed.
-    fn read_credentials_again(&self) {
-        match self.access.credentials(self.section) {
-            Ok(credentials) => {
-                *self.authorization.lock().unwrap_or_else(PoisonError::into_inner) =
-                    credentials.authorization(self.protocol.token_scheme);
-            }
-            Err(error) => tracing::warn!("credentials cannot be read again: {error:#}"),
-        }
     }
 }
 

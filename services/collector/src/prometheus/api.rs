@@ -3,10 +3,9 @@
 
 use crate::config::PrometheusConfig;
 use anyhow::{Result, ensure};
-use prescale_chassis::{HttpAccessConfig, Secret};
+use prescale_chassis::http_access::Authorization;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 use ureq::Agent;
 use ureq::http::HeaderValue;
 
@@ -71,9 +70,9 @@ pub(crate) enum QueryError {
 pub(crate) struct Api {
     url: String,
     tenant: Option<HeaderValue>,
-    access: HttpAccessConfig,
+    timeout_s: u64,
     agent: Agent,
-    authorization: Mutex<Option<Secret>>,
+    authorization: Authorization,
 }
 
 impl Api {
@@ -82,11 +81,11 @@ impl Api {
     /// # Errors
     /// When the access cannot be used, with the key.
     pub(crate) fn new(config: &PrometheusConfig) -> Result<Self> {
-        let access = config.access.clone();
+        let access = &config.access;
         let agent = access.agent(SECTION, REDIRECTS_MAX)?;
-        let authorization = Mutex::new(access.credentials(SECTION)?.authorization("Bearer"));
+        let authorization = Authorization::new(access, SECTION, "Bearer")?;
         let url = format!("{}/api/v1/query_range", config.url.trim_end_matches('/'));
-        Ok(Self { url, tenant: tenant(&config.tenant)?, access, agent, authorization })
+        Ok(Self { url, tenant: tenant(&config.tenant)?, timeout_s: access.timeout_s, agent, authorization })
     }
 
     /// The series of a query at these instants.
@@ -103,19 +102,16 @@ impl Api {
             // Thanos would leave out what a store does not answer; others do not know it.
             ("partial_response", "false".to_owned()),
         ];
-        let authorization = self.authorization.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut request = self.agent.post(&self.url);
         if let Some(tenant) = &self.tenant {
             request = request.header(TENANT_HEADER, tenant);
         }
-        if let Some(value) = &authorization {
+        if let Some(value) = self.authorization.value() {
             request = request.header("Authorization", value.expose());
         }
         let mut response = request.send_form(form).map_err(|error| self.unanswered(&error))?;
         let status = response.status().as_u16();
-        if matches!(status, 401 | 403) {
-            self.read_credentials_again();
-        }
+        self.authorization.heed(status);
         let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
         let body = match body {
             Ok(body) => body,
@@ -131,23 +127,12 @@ impl Api {
         let why = format!("{}: {error}", self.url);
         match error {
             ureq::Error::Timeout(_) => {
-                QueryError::TooMuch(format!("{why} ([{SECTION}] timeout_s = {})", self.access.timeout_s))
+                QueryError::TooMuch(format!("{why} ([{SECTION}] timeout_s = {})", self.timeout_s))
             }
             ureq::Error::Io(_) | ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => {
                 QueryError::Unavailable(format!("{why} (is it running, and can it be reached from here?)"))
             }
             _ => QueryError::Unavailable(why),
-        }
-    }
-
-    /// A token file may have been renewed.
-    fn read_credentials_again(&self) {
-        match self.access.credentials(SECTION) {
-            Ok(credentials) => {
-                *self.authorization.lock().unwrap_or_else(PoisonError::into_inner) =
-                    credentials.authorization("Bearer");
-            }
-            Err(error) => tracing::warn!("credentials cannot be read again: {error:#}"),
         }
     }
 }
