@@ -2,8 +2,9 @@
 
 import { Spark } from "./chart.js";
 import { h, reconcile, setAttr, setText } from "./dom.js";
-import { duration, kpiName, number, percent, quantity, setTime, timeNode } from "./format.js";
-import { KINDS, LEGEND, RANGES, ResourcePanel, fact, hoursKept, modelText, segmented } from "./workload.js";
+import { duration, kpiName, number, quantity, setTime, timeNode } from "./format.js";
+import { LEGEND, SubjectView, fact, heldText } from "./subject.js";
+import { ResourcePanel, modelText } from "./workload.js";
 
 const linkTo = (id) => `#/group/${encodeURIComponent(id)}`;
 const membersText = ({ reported, known }) => `${number(reported)} of ${number(known)}`;
@@ -45,46 +46,21 @@ function updateRow(node, row, newest_ms) {
   setTime(node.children[7].firstChild, row.group.made_at_ms, newest_ms);
 }
 
-export class GroupView {
+export class GroupView extends SubjectView {
   constructor() {
-    this.kind = "value";
-    this.picked = null;
-    this.title = h("h1");
+    super({ href: "#/groups", name: "Groups", see: "See the groups" }, LEGEND.filter(([key]) => key !== "capacity" && key !== "envelope"));
     this.facts = { members: h("span", { title: SILENT }), made: timeNode(), model: h("span"), coverage: h("span") };
-    this.kinds = segmented("Forecast shown", KINDS, (v) => { this.kind = v; this.render(); });
-    this.ranges = segmented("History shown", RANGES, (v) => { this.picked = v; this.render(); });
-    this.resources = h("div", { class: "resources" });
-    this.missing = h("div", { class: "panel empty", hidden: true });
     const f = this.facts;
-    const legend = LEGEND.filter(([key]) => key !== "capacity" && key !== "envelope");
-    this.content = h("div", { class: "stack" },
+    this.fill(
       h("section", { class: "panel workload-head", "aria-label": "State" }, h("div", { class: "workload-title" }, this.title),
         h("dl", { class: "facts" }, fact("Members reported", f.members), fact("Forecast made", f.made), fact("Model", f.model), fact("90 % band held (15 min)", f.coverage))),
-      h("div", { class: "controls" }, this.kinds.node, this.ranges.node, h("ul", { class: "legend", "aria-label": "Legend" }, ...legend.map(([key, text]) => h("li", {}, h("span", { class: `swatch ${key}`, "aria-hidden": "true" }), text)))),
-      this.resources);
-    this.node = h("div", {}, h("p", { class: "crumbs" }, h("a", { href: "#/groups", text: "← Groups" }), h("kbd", { text: "Esc", "aria-hidden": "true" })), this.missing, this.content);
-  }
-
-  /** Shows that `id` is unknown, with the server's words. */
-  showMissing(id, why) {
-    this.content.hidden = true;
-    this.missing.hidden = false;
-    this.missing.replaceChildren(h("h1", { text: id }), h("p", { text: why }), h("p", {}, h("a", { href: "#/groups", text: "See the groups" })));
-  }
-
-  update(data) {
-    this.data = data;
-    this.content.hidden = false;
-    this.missing.hidden = true;
-    this.render();
+      this.controls, this.resources);
   }
 
   render() {
     const data = this.data;
     if (!data) return;
-    this.kinds.set(this.kind);
-    this.hours = this.picked ?? hoursKept(data);
-    this.ranges.set(this.hours);
+    this.choose(data);
     setText(this.title, data.id);
     const { members, made, model, coverage } = this.facts;
     setText(members, membersText(data));
@@ -92,7 +68,7 @@ export class GroupView {
     const [first] = data.prediction.resources;
     setText(model, modelText(first));
     const interval = first.horizons.find((x) => x.horizon_s === 900)?.value_interval;
-    setText(coverage, interval?.trailing_coverage == null ? "not scored yet" : `${percent(interval.trailing_coverage, 1)} of ${number(interval.scored)}`);
+    setText(coverage, heldText(interval));
     setAttr(this.content, "data-group", data.id);
     const byKpi = new Map(data.series.map((series) => [series.kpi, series]));
     reconcile(this.resources, data.prediction.resources, (r) => r.resource, (r) => new ResourcePanel(r.resource).node, (node, r) => node.panel.update(this, data, byKpi.get(r.resource)));

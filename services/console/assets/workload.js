@@ -3,69 +3,35 @@
 
 import { actionCard } from "./actions.js";
 import { TimeChart } from "./chart.js";
-import { h, reconcile, setAttr, setText } from "./dom.js";
+import { h, reconcile, setText } from "./dom.js";
 import { ExplanationPanel } from "./explanation.js";
 import { FeatureTable } from "./features.js";
-import { CAPACITY_OF, capacityText, changeText, clock, duration, kpiName, number, percent, platformName, quantity, setTime, timeNode, worthText } from "./format.js";
+import { CAPACITY_OF, capacityText, changeText, clock, duration, kpiName, percent, platformName, quantity, setTime, timeNode, worthText } from "./format.js";
 import { LEVELS, VERDICTS, badge, setBadge } from "./status.js";
+import { HOUR, KINDS, LEGEND, SubjectView, fact, heldText } from "./subject.js";
 
-const HOUR = 3_600_000;
-export const RANGES = [[1, "1 h"], [3, "3 h"], [6, "6 h"], [24, "24 h"]];
-export const LEGEND = [["line", "Demand (mean)"], ["envelope", "least to most"], ["band90", "90 % band"], ["band50", "50 % band"], ["median", "Forecast median"], ["trail", "What was forecast"], ["capacity", "Capacity"]];
-export const KINDS = [["value", "Demand at"], ["maximum", "Peak within"]];
-
-/** Buttons of which one is pressed. */
-export function segmented(label, options, onpick) {
-  const buttons = options.map(([value, text]) => h("button", { type: "button", "data-value": value, text, onclick: () => onpick(value) }));
-  const node = h("div", { class: "segmented", role: "group", "aria-label": label }, ...buttons);
-  return { node, set: (value) => buttons.forEach((b) => setAttr(b, "aria-pressed", String(b.dataset.value === String(value)))) };
-}
-
-/** The least range that shows all history, up to six hours. */
-export function hoursKept(data) {
-  const first = Math.min(...data.series.flatMap((series) => (series.points.length ? [series.points[0][0]] : [])));
-  return RANGES.map(([hours]) => hours).find((hours) => hours >= 6 || data.at_ms - first <= hours * HOUR * 1.05) ?? 6;
-}
-
-export const fact = (name, node) => h("div", {}, h("dt", { text: name }), h("dd", {}, node));
-
-export class WorkloadView {
+export class WorkloadView extends SubjectView {
   constructor() {
-    this.kind = "value";
-    this.picked = null;
+    super({ href: "#/fleet", name: "Fleet", see: "See the fleet" }, LEGEND);
     this.badge = badge();
-    this.title = h("h1");
     this.sub = h("span", { class: "muted" });
     this.facts = { at: timeNode(), capacity: h("span"), model: h("span"), made: timeNode(), coverage: h("span") };
     this.worth = h("p", { class: "worth muted", hidden: true });
-    this.kinds = segmented("Forecast shown", KINDS, (v) => { this.kind = v; this.render(); });
-    this.ranges = segmented("History shown", RANGES, (v) => { this.picked = v; this.render(); });
-    this.resources = h("div", { class: "resources" });
     this.others = h("div", { class: "small-charts" });
     this.othersPanel = h("section", { class: "panel", "aria-labelledby": "others-title" }, h("h2", { id: "others-title", text: "Other KPIs" }), this.others);
     this.cards = h("div", { class: "cards" });
     this.cardsEmpty = h("p", { class: "muted pad", text: "No action for this workload yet. Explain, above, says what the planner makes of it." });
     this.explanation = new ExplanationPanel();
     this.features = new FeatureTable();
-    this.missing = h("div", { class: "panel empty", hidden: true });
     const f = this.facts;
-    this.content = h("div", { class: "stack" },
+    this.fill(
       h("section", { class: "panel workload-head", "aria-label": "State" },
         h("div", { class: "workload-title" }, this.title, this.badge, this.sub),
         h("dl", { class: "facts" }, fact("Capacity", f.capacity), fact("Last sample", f.at), fact("Forecast made", f.made), fact("Model", f.model), fact("90 % band held (CPU, 15 min)", f.coverage)), this.worth),
       this.explanation.node,
-      h("div", { class: "controls" }, this.kinds.node, this.ranges.node, h("ul", { class: "legend", "aria-label": "Legend" }, ...LEGEND.map(([key, text]) => h("li", {}, h("span", { class: `swatch ${key}`, "aria-hidden": "true" }), text)))),
-      this.resources, this.othersPanel,
+      this.controls, this.resources, this.othersPanel,
       h("section", { class: "panel", "aria-labelledby": "why-title" }, h("h2", { id: "why-title", text: "Actions and why" }), this.cards, this.cardsEmpty),
       this.features.node);
-    this.node = h("div", {}, h("p", { class: "crumbs" }, h("a", { href: "#/fleet", text: "← Fleet" }), h("kbd", { text: "Esc", "aria-hidden": "true" })), this.missing, this.content);
-  }
-
-  /** Shows that `id` is unknown, with the server's words. */
-  showMissing(id, why) {
-    this.content.hidden = true;
-    this.missing.hidden = false;
-    this.missing.replaceChildren(h("h1", { text: id }), h("p", { text: why }), h("p", {}, h("a", { href: "#/fleet", text: "See the fleet" })));
   }
 
   /** Shows why the capacity was what it was `at` an instant, or no longer does where that is `null`. */
@@ -74,19 +40,14 @@ export class WorkloadView {
   }
 
   update(data) {
-    this.data = data;
     if (data.at_ms != null) this.explanation.suggest(data.at_ms);
-    this.content.hidden = false;
-    this.missing.hidden = true;
-    this.render();
+    super.update(data);
   }
 
   render() {
     const data = this.data;
     if (!data) return;
-    this.kinds.set(this.kind);
-    this.hours = this.picked ?? hoursKept(data);
-    this.ranges.set(this.hours);
+    this.choose(data);
     setText(this.title, data.id);
     setBadge(this.badge, LEVELS, data.status, data.status_why);
     setText(this.sub, `${platformName(data.platform)} · from ${data.source} · ${data.status_why}`);
@@ -119,7 +80,7 @@ export class WorkloadView {
     if (data.prediction) setTime(made, data.prediction.made_at_ms);
     else setText(made, "–");
     const interval = cpu?.horizons.find((x) => x.horizon_s === 900)?.value_interval;
-    setText(coverage, interval?.trailing_coverage == null ? "not scored yet" : `${percent(interval.trailing_coverage, 1)} of ${number(interval.scored)}`);
+    setText(coverage, heldText(interval));
   }
 }
 
@@ -204,7 +165,8 @@ export class ResourcePanel {
     const rows = KINDS.flatMap(([kind, words]) => forecast.horizons.map((x) => ({ key: `${kind}${x.horizon_s}`, name: `${words} ${kind === "value" ? "+" : ""}${duration(x.horizon_s)}`, q: x[kind], interval: x[`${kind}_interval`] })));
     reconcile(this.table, rows, (r) => r.key, () => h("tr", {}, h("th", { scope: "row" }), ...Array.from({ length: 7 }, () => h("td", { class: "num" }))), (node, r) => {
       const { interval } = r;
-      const held = interval.trailing_coverage == null ? "not scored yet" : `${percent(interval.trailing_coverage, 1)} of ${number(interval.scored)}, nominal ${percent(interval.nominal_coverage)}`;
+      const nominal = interval.trailing_coverage == null ? "" : `, nominal ${percent(interval.nominal_coverage)}`;
+      const held = `${heldText(interval)}${nominal}`;
       const texts = [r.name, ...[0, 2, 3, 4, 6].map((i) => quantity(r.q[i], unit)), `${quantity(interval.lower, unit)} – ${quantity(interval.upper, unit)}`, held];
       texts.forEach((text, i) => setText(node.children[i], text));
     });

@@ -12,7 +12,7 @@ macro_rules! asset {
     };
 }
 
-const ASSETS: [(&str, &str, &str); 18] = [
+const ASSETS: [(&str, &str, &str); 19] = [
     ("/", "text/html; charset=utf-8", include_str!("../../assets/index.html")),
     asset!("style.css", "text/css; charset=utf-8"),
     asset!("icon.svg", "image/svg+xml"),
@@ -30,6 +30,7 @@ const ASSETS: [(&str, &str, &str); 18] = [
     asset!("orders.js", JAVASCRIPT),
     asset!("pipeline.js", JAVASCRIPT),
     asset!("status.js", JAVASCRIPT),
+    asset!("subject.js", JAVASCRIPT),
     asset!("workload.js", JAVASCRIPT),
 ];
 
