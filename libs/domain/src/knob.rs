@@ -26,6 +26,8 @@ pub enum Knob<'a> {
     Count(&'a mut u32),
     /// As a whole number; 0 for none.
     CountBound(&'a mut Option<u32>),
+    /// A whole number that only chooses among what is equally likely.
+    Seed(&'a mut u64),
     /// Yes or no.
     Flag(&'a mut bool),
     /// One of some words.

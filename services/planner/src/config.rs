@@ -1,15 +1,14 @@
 //! Configuration of the planner: section `[planner]`, and the rules that it makes.
 //!
-//! The keys of a policy and of the guardrails are their own knobs ([`Part`]); here stand those that are about a policy's
-//! choice, forecasts and mechanisms.
+//! The keys of a policy and of the guardrails are their own knobs ([`KnobSection`]); here stand those that are about a
+//! policy's choice, forecasts and mechanisms.
 
-mod part;
 mod rates;
 mod sections;
 #[cfg(test)]
 mod toy;
 
-pub use part::{OneOf, Part};
+pub use prescale_chassis::config::{KnobSection, OneOf};
 pub use rates::{PerReplicaConfig, RateConfig, RatesConfig};
 pub use sections::{SectionConfig, SectionsConfig};
 
@@ -78,14 +77,14 @@ macro_rules! policies {
             $(
                 $(#[$attr])*
                 #[doc = concat!("Section `[planner.", stringify!($name), "]`.")]
-                pub $name: Part<$Policy>,
+                pub $name: KnobSection<$Policy>,
             )+
             /// Sections `[planner.rates.NAME]`: rates that workloads are sized by as well.
             pub rates: RatesConfig,
             /// Section `[planner.guardrails]`. A bound of 0 at the upper end is none.
-            pub guardrails: Part<Guardrails>,
+            pub guardrails: KnobSection<Guardrails>,
             /// Section `[planner.dry_run]`: where actions are published and nothing is called.
-            pub dry_run: Part<DryRun>,
+            pub dry_run: KnobSection<DryRun>,
             /// Section `[planner.prices]`.
             pub prices: PricesConfig,
             /// Sections `[planner.for.NAME]`: rules for some workloads.
@@ -106,10 +105,10 @@ macro_rules! policies {
                     mechanism: OneOf(sizing.mechanism),
                     cpu_cores_grain: sizing.cpu_cores_grain,
                     memory_mib_grain: sizing.memory_bytes_grain / MIB,
-                    $($(#[$attr])* $name: Part::default(),)+
+                    $($(#[$attr])* $name: KnobSection::default(),)+
                     rates: RatesConfig::new(),
-                    guardrails: Part::default(),
-                    dry_run: Part::default(),
+                    guardrails: KnobSection::default(),
+                    dry_run: KnobSection::default(),
                     prices: PricesConfig::default(),
                     sections: SectionsConfig::new(),
                 }

@@ -2,6 +2,7 @@
 
 use super::{CapacitySchedule, PriceList};
 use crate::action::{Action, ActionOutcome, ActionResult, Mechanism};
+use crate::knob::{Knob, Knobs};
 use crate::sample::Capacity;
 use crate::time::EventTime;
 use crate::wording::{bytes, cores};
@@ -29,7 +30,7 @@ pub struct CloudRules {
     pub failure_probability: f64,
     /// Chooses which.
     pub seed: u64,
-    /// Most cores of all workloads that were ever changed, together; `None` for no quota.
+    /// Most cores of all workloads of a partition that were ever changed, together; `None` for no quota.
     pub cpu_cores_quota: Option<f64>,
     /// Instance types and prices.
     pub prices: PriceList,
@@ -47,6 +48,29 @@ impl Default for CloudRules {
             cpu_cores_quota: None,
             prices: PriceList::default(),
         }
+    }
+}
+
+impl Knobs for CloudRules {
+    fn knobs(&mut self, see: &mut dyn FnMut(&'static str, Knob<'_>)) {
+        let Self {
+            vm_boot_s,
+            limits_s,
+            instance_type_s,
+            drain_s,
+            failure_probability,
+            seed,
+            cpu_cores_quota,
+            // It has keys of its own.
+            prices: _,
+        } = self;
+        see("vm_boot_s", Knob::Count(vm_boot_s));
+        see("limits_s", Knob::Count(limits_s));
+        see("instance_type_s", Knob::Count(instance_type_s));
+        see("drain_s", Knob::Count(drain_s));
+        see("failure_probability", Knob::number(failure_probability));
+        see("seed", Knob::Seed(seed));
+        see("cpu_cores_quota_per_partition", Knob::Bound { value: cpu_cores_quota, unit: 1.0 });
     }
 }
 

@@ -1,15 +1,17 @@
 //! The simulated cloud, which is pure: its state is part of the stage's.
 
 use super::{Cloud, CloudEntry, CloudFactory};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, ensure};
 use prescale_chassis::PricesConfig;
-use prescale_chassis::config::{PartKind, Parts};
+use prescale_chassis::config::{KnobSection, PartKind, Parts};
 use prescale_domain::action::{Action, ActionResult, Mechanism};
 use prescale_domain::cloud::{CloudRules, SimulatedCloud};
 use prescale_domain::sample::{Capacity, Platform};
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
-use serde::{Deserialize, Serialize};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
 use std::sync::Arc;
 
 /// Its entry in the list of clouds.
@@ -22,47 +24,45 @@ pub(super) const ENTRY: CloudEntry = CloudEntry {
 
 const NAME: &str = "simulated";
 
-fn make(tables: &Parts) -> Result<Arc<dyn CloudFactory>> {
+fn make(tables: &Parts) -> anyhow::Result<Arc<dyn CloudFactory>> {
     let config: &SimulatedConfig = tables.get(NAME).context("[actuator.simulated] was not read")?;
     Ok(Arc::new(Factory { rules: Arc::new(config.rules()?) }))
 }
 
-/// Section `[actuator.simulated]`: how the simulated cloud behaves.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+/// Section `[actuator.simulated]`: how the simulated cloud behaves. The keys are the rules' own knobs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct SimulatedConfig {
-    /// Time until an added VM or replica serves, in seconds.
-    pub vm_boot_s: u32,
-    /// Time until limits changed in place hold, in seconds.
-    pub limits_s: u32,
-    /// Time that a change of the instance type takes, in seconds.
-    pub instance_type_s: u32,
-    /// Removed VMs leave service at once and give their cores back to the quota after this, in
-    /// seconds.
-    pub drain_s: u32,
-    /// Share of the requests that fail, from 0 to 1.
-    pub failure_probability: f64,
-    /// Chooses which.
-    pub seed: u64,
-    /// Most cores of the workloads of one partition, together; 0 for no quota.
-    pub cpu_cores_quota_per_partition: f64,
+    /// All but the prices.
+    #[serde(flatten)]
+    pub rules: KnobSection<CloudRules>,
     /// Section `[actuator.simulated.prices]`.
     pub prices: PricesConfig,
 }
 
-impl Default for SimulatedConfig {
-    fn default() -> Self {
-        let rules = CloudRules::default();
-        Self {
-            vm_boot_s: rules.vm_boot_s,
-            limits_s: rules.limits_s,
-            instance_type_s: rules.instance_type_s,
-            drain_s: rules.drain_s,
-            failure_probability: rules.failure_probability,
-            seed: rules.seed,
-            cpu_cores_quota_per_partition: rules.cpu_cores_quota.unwrap_or(0.0),
-            prices: PricesConfig::default(),
+impl<'de> Deserialize<'de> for SimulatedConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ConfigVisitor)
+    }
+}
+
+struct ConfigVisitor;
+
+impl<'de> Visitor<'de> for ConfigVisitor {
+    type Value = SimulatedConfig;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a section")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SimulatedConfig, A::Error> {
+        let mut config = SimulatedConfig::default();
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "prices" => config.prices = map.next_value()?,
+                key => config.rules.take(key, &mut map)?,
+            }
         }
+        Ok(config)
     }
 }
 
@@ -71,27 +71,21 @@ impl SimulatedConfig {
     ///
     /// # Errors
     /// With the key that is out of range.
-    fn rules(&self) -> Result<CloudRules> {
+    fn rules(&self) -> anyhow::Result<CloudRules> {
+        let prices = self.prices.price_list().context("[actuator.simulated.prices]")?;
+        let rules = CloudRules { prices, ..self.rules.0.clone() };
         ensure!(
-            (0.0..=1.0).contains(&self.failure_probability),
+            (0.0..=1.0).contains(&rules.failure_probability),
             "[actuator.simulated] failure_probability = {}: give a share from 0 to 1",
-            self.failure_probability
+            rules.failure_probability
         );
-        ensure!(
-            self.cpu_cores_quota_per_partition.is_finite() && self.cpu_cores_quota_per_partition >= 0.0,
-            "[actuator.simulated] cpu_cores_quota_per_partition = {}: give a number of cores, or 0 for no quota",
-            self.cpu_cores_quota_per_partition
-        );
-        Ok(CloudRules {
-            vm_boot_s: self.vm_boot_s,
-            limits_s: self.limits_s,
-            instance_type_s: self.instance_type_s,
-            drain_s: self.drain_s,
-            failure_probability: self.failure_probability,
-            seed: self.seed,
-            cpu_cores_quota: (self.cpu_cores_quota_per_partition > 0.0).then_some(self.cpu_cores_quota_per_partition),
-            prices: self.prices.price_list().context("[actuator.simulated.prices]")?,
-        })
+        if let Some(quota) = rules.cpu_cores_quota {
+            ensure!(
+                quota.is_finite() && quota > 0.0,
+                "[actuator.simulated] cpu_cores_quota_per_partition = {quota}: give a number of cores, or 0 for no quota"
+            );
+        }
+        Ok(rules)
     }
 }
 
@@ -144,10 +138,25 @@ impl Cloud for Simulated {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use prescale_chassis::read_strictly;
 
     #[test]
     fn the_defaults_are_the_domains() {
         assert_eq!(SimulatedConfig::default().rules().unwrap(), CloudRules::default());
+    }
+
+    #[test]
+    fn what_is_written_is_read_again_and_what_nobody_knows_is_told() {
+        let text = "vm_boot_s = 5\nseed = 7\ncpu_cores_quota_per_partition = 0\n[prices]\ncore_price_per_h = 0.5\n";
+        let read: SimulatedConfig = toml::from_str(text).unwrap();
+        let rules = read.rules().unwrap();
+        assert_eq!((rules.vm_boot_s, rules.seed, rules.cpu_cores_quota), (5, 7, None));
+        assert_eq!((rules.limits_s, read.prices.core_price_per_h), (CloudRules::default().limits_s, 0.5));
+        assert_eq!(toml::from_str::<SimulatedConfig>(&toml::to_string(&read).unwrap()).unwrap(), read);
+        let refused = |text: &str| read_strictly::<SimulatedConfig>(&text.parse().unwrap()).unwrap_err();
+        assert!(refused("vm_boot = 5").starts_with("vm_boot: unknown key, did you mean \"vm_boot_s\"?"));
+        assert!(refused("[prices]\ncore_price = 5").starts_with("prices.core_price: unknown key"));
+        assert!(refused("drain_s = -1").starts_with("drain_s: invalid value"));
     }
 
     #[test]
@@ -157,8 +166,9 @@ mod tests {
             change(&mut config);
             format!("{:#}", config.rules().unwrap_err())
         };
-        assert!(message(|s| s.failure_probability = 2.0).contains("failure_probability = 2"));
-        assert!(message(|s| s.cpu_cores_quota_per_partition = f64::NAN).contains("cpu_cores_quota_per_partition"));
+        assert!(message(|s| s.rules.failure_probability = 2.0).contains("failure_probability = 2"));
+        assert!(message(|s| s.rules.cpu_cores_quota = Some(f64::NAN)).contains("cpu_cores_quota_per_partition"));
+        assert!(message(|s| s.rules.cpu_cores_quota = Some(-1.0)).contains("cpu_cores_quota_per_partition = -1"));
         assert!(message(|s| s.prices.gib_price_per_h = -1.0).contains("gib_price_per_h"));
     }
 }

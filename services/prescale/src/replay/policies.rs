@@ -23,7 +23,7 @@ use prescale_domain::outcome::rules::window_max::WindowMax;
 use prescale_domain::policy::proactive::Budget;
 use prescale_domain::policy::{DryRun, Policy as Decider, RuleBook};
 use prescale_planner::Config as PlannerConfig;
-use prescale_planner::config::{OneOf, Part, PolicyName};
+use prescale_planner::config::{KnobSection, OneOf, PolicyName};
 use std::collections::BTreeMap;
 use toml::{Table, Value};
 
@@ -404,7 +404,7 @@ fn planning(name: &str, knobs: &[(String, String)], settings: &Settings, request
         resources: vec![CPU_CORES_USED.to_owned()],
         mechanism: OneOf(Some(Mechanism::Limits)),
         cpu_cores_grain: request.grain_cores,
-        dry_run: Part(DryRun { simulated: false, elsewhere: false }),
+        dry_run: KnobSection(DryRun { simulated: false, elsewhere: false }),
         ..config
     };
     if request.shown == ShownDemand::Measured {
