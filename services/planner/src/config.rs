@@ -1,27 +1,29 @@
 //! Configuration of the planner: section `[planner]`, and the rules that it makes.
 //!
-//! The keys of a policy and of the guardrails are their own knobs ([`KnobSection`]); here stand those that are about a
-//! policy's choice, forecasts and mechanisms.
+//! The keys of a policy and of the guardrails are their own knobs ([`KnobSection`]), and so are those of `[planner]`
+//! itself ([`General`]) but for the policy's name and the resources.
 
+mod general;
 mod rates;
 mod sections;
 #[cfg(test)]
 mod toy;
 
-pub use prescale_chassis::config::{KnobSection, OneOf};
+pub use general::General;
+pub use prescale_chassis::config::KnobSection;
 pub use rates::{PerReplicaConfig, RateConfig, RatesConfig};
 pub use sections::{SectionConfig, SectionsConfig};
 
 use anyhow::Context as _;
 use prescale_chassis::{GroupsConfig, PricesConfig};
-use prescale_domain::action::Mechanism;
 use prescale_domain::guardrail::Guardrails;
-use prescale_domain::knob::MIB;
 use prescale_domain::policy::{
-    AnyPolicy, Cost, DryRun, ForecastChoice, Policy as _, Proactive, RuleBook, Rules, Sizing, Target, Threshold,
+    AnyPolicy, Cost, DryRun, ForecastChoice, Policy as _, Proactive, RuleBook, Rules, Sizing, Threshold,
 };
 use prescale_domain::resource::Resource;
-use serde::{Deserialize, Serialize};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
 #[cfg(test)]
 use toy::Toy;
 
@@ -53,27 +55,15 @@ macro_rules! policies {
         }
 
         /// Section `[planner]`.
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-        #[serde(default)]
+        #[derive(Clone, Debug, PartialEq, Serialize)]
         pub struct Config {
             /// Which policy decides.
             pub policy: PolicyName,
             /// KPIs whose demand is sized: `cpu_cores_used`, `memory_bytes`.
             pub resources: Vec<String>,
-            /// What of a forecast counts: `maximum` over the horizon, or `value` at its end.
-            pub target: OneOf<Target>,
-            /// Quantile level of the forecast that counts as the predicted demand; 0.5 is the median.
-            pub quantile: f64,
-            /// Time until a change serves, in seconds: the smallest forecast horizon not below it is used.
-            pub lead_time_s: u32,
-            /// Whether that is only what holds until it is learnt, from when the capacity changes after an increase.
-            pub learn_lead_time: bool,
-            /// How capacity is changed; `auto` is replicas, and limits for what can only be observed.
-            pub mechanism: OneOf<Option<Mechanism>>,
-            /// Smallest step of a replica's CPU limit, in cores.
-            pub cpu_cores_grain: f64,
-            /// Smallest step of a replica's memory limit, in MiB.
-            pub memory_mib_grain: f64,
+            /// The keys that the rules have in several parts.
+            #[serde(flatten)]
+            pub general: KnobSection<General>,
             $(
                 $(#[$attr])*
                 #[doc = concat!("Section `[planner.", stringify!($name), "]`.")]
@@ -94,17 +84,10 @@ macro_rules! policies {
 
         impl Default for Config {
             fn default() -> Self {
-                let (forecast, sizing) = (ForecastChoice::default(), Sizing::default());
                 Self {
                     policy: PolicyName::Proactive,
-                    resources: forecast.resources.iter().map(|r| r.kpi().to_owned()).collect(),
-                    target: OneOf(forecast.target),
-                    quantile: forecast.quantile,
-                    lead_time_s: forecast.lead_time_s,
-                    learn_lead_time: true,
-                    mechanism: OneOf(sizing.mechanism),
-                    cpu_cores_grain: sizing.cpu_cores_grain,
-                    memory_mib_grain: sizing.memory_bytes_grain / MIB,
+                    resources: ForecastChoice::default().resources.iter().map(|r| r.kpi().to_owned()).collect(),
+                    general: KnobSection::default(),
                     $($(#[$attr])* $name: KnobSection::default(),)+
                     rates: RatesConfig::new(),
                     guardrails: KnobSection::default(),
@@ -112,6 +95,32 @@ macro_rules! policies {
                     prices: PricesConfig::default(),
                     sections: SectionsConfig::new(),
                 }
+            }
+        }
+
+        impl<'de> Visitor<'de> for ConfigVisitor {
+            type Value = Config;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a section")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Config, A::Error> {
+                let mut config = Config::default();
+                while let Some(key) = map.next_key::<String>()? {
+                    match key.as_str() {
+                        "policy" => config.policy = map.next_value()?,
+                        "resources" => config.resources = map.next_value()?,
+                        $($(#[$attr])* stringify!($name) => config.$name = map.next_value()?,)+
+                        "rates" => config.rates = map.next_value()?,
+                        "guardrails" => config.guardrails = map.next_value()?,
+                        "dry_run" => config.dry_run = map.next_value()?,
+                        "prices" => config.prices = map.next_value()?,
+                        "for" => config.sections = map.next_value()?,
+                        key => config.general.take(key, &mut map)?,
+                    }
+                }
+                Ok(config)
             }
         }
 
@@ -142,6 +151,14 @@ policies! {
     toy: Toy,
 }
 
+struct ConfigVisitor;
+
+impl<'de> Deserialize<'de> for Config {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ConfigVisitor)
+    }
+}
+
 impl Config {
     /// The rules that the configuration makes, checked. `groups` are those that sections may name.
     ///
@@ -169,22 +186,16 @@ impl Config {
                 )
             })
         };
+        let General { forecast, learns_lead_time, sizing } = self.general.0.clone();
         let rules = Rules {
             policy: self.chosen_policy(),
             forecast: ForecastChoice {
-                target: self.target.0,
-                quantile: self.quantile,
-                lead_time_s: self.lead_time_s,
                 resources: self.resources.iter().map(resource).collect::<Result<_, _>>()?,
+                ..forecast
             },
-            learns_lead_time: self.learn_lead_time,
+            learns_lead_time,
             rates: self.rates.iter().map(|(name, rate)| rate.rule(name)).collect(),
-            sizing: Sizing {
-                mechanism: self.mechanism.0,
-                cpu_cores_grain: self.cpu_cores_grain,
-                memory_bytes_grain: self.memory_mib_grain * MIB,
-                prices: self.prices.price_list().with_context(|| format!("{key} prices"))?,
-            },
+            sizing: Sizing { prices: self.prices.price_list().with_context(|| format!("{key} prices"))?, ..sizing },
             guardrails: self.guardrails.0.clone(),
             dry_run: self.dry_run.0,
         };
@@ -196,6 +207,8 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use prescale_domain::action::Mechanism;
+    use prescale_domain::policy::Target;
 
     #[test]
     fn the_defaults_are_the_domains() {
@@ -214,7 +227,8 @@ mod tests {
     fn words_are_read_and_shown() {
         let text = "target = \"value\"\nmechanism = \"instance-type\"\n";
         let config: Config = toml::from_str(text).unwrap();
-        assert_eq!((config.target.0, config.mechanism.0), (Target::Value, Some(Mechanism::InstanceType)));
+        let General { forecast, sizing, .. } = &config.general.0;
+        assert_eq!((forecast.target, sizing.mechanism), (Target::Value, Some(Mechanism::InstanceType)));
         let shown = toml::Table::try_from(&config).unwrap();
         assert_eq!((shown["target"].as_str(), shown["mechanism"].as_str()), (Some("value"), Some("instance-type")));
         let error = toml::from_str::<Config>("mechanism = \"limit\"").unwrap_err();

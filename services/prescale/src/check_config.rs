@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn what_is_in_force_can_be_read_back_and_tells_no_secret() {
         let mut settings = Settings::default();
-        settings.planner.lead_time_s = 1234;
+        settings.planner.general.forecast.lead_time_s = 1234;
         settings.console.token = Secret::new("swordfish");
         let kafka = &mut settings.bus.kafka;
         kafka.security.username = "planner".to_owned();

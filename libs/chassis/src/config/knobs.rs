@@ -1,6 +1,6 @@
 //! A part of the rules as a section of the configuration: its keys are the part's own knobs, with their defaults.
 
-use prescale_domain::knob::{Knob, Knobs, Words};
+use prescale_domain::knob::{Knob, Knobs};
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -128,25 +128,6 @@ impl<'de> DeserializeSeed<'de> for PlaceIn {
         let word = String::deserialize(deserializer)?;
         let place = self.0.iter().position(|known| *known == word);
         place.ok_or_else(|| D::Error::unknown_variant(&word, self.0))
-    }
-}
-
-/// A value that is written as its word.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct OneOf<T>(pub T);
-
-impl<T: Words> Serialize for OneOf<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let place = T::VALUES.iter().position(|value| *value == self.0);
-        place.and_then(|place| T::WORDS.get(place)).serialize(serializer)
-    }
-}
-
-impl<'de, T: Words> Deserialize<'de> for OneOf<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let place = PlaceIn(T::WORDS).deserialize(deserializer)?;
-        let value = T::VALUES.get(place).ok_or_else(|| D::Error::custom("the word has no value"))?;
-        Ok(Self(*value))
     }
 }
 

@@ -17,7 +17,7 @@ mod secret;
 
 pub use fleets::{FleetConfig, FleetsConfig, FleetsSection, fleets};
 pub use groups::{GroupConfig, GroupsConfig, GroupsSection, selector};
-pub use knobs::{KnobSection, OneOf};
+pub use knobs::KnobSection;
 pub use loader::{Loader, defaults_toml, read_strictly};
 pub use nearest::{hint, nearest_name};
 pub use parts::{PartKind, PartType, Parts};

@@ -23,7 +23,7 @@ use prescale_domain::outcome::rules::window_max::WindowMax;
 use prescale_domain::policy::proactive::Budget;
 use prescale_domain::policy::{DryRun, Policy as Decider, RuleBook};
 use prescale_planner::Config as PlannerConfig;
-use prescale_planner::config::{KnobSection, OneOf, PolicyName};
+use prescale_planner::config::{KnobSection, PolicyName};
 use std::collections::BTreeMap;
 use toml::{Table, Value};
 
@@ -373,7 +373,9 @@ fn simple_knobs(simple: &Simple, given: &[(String, String)]) -> Result<Knobs> {
 
 /// The rules of a section, where what is decided serves so long after a sample's instant, in seconds.
 fn rule_book(config: &PlannerConfig, groups: &GroupsConfig, ahead_s: u32) -> Result<RuleBook> {
-    let mut config = PlannerConfig { lead_time_s: ahead_s, learn_lead_time: false, ..config.clone() };
+    let mut config = config.clone();
+    config.general.forecast.lead_time_s = ahead_s;
+    config.general.learns_lead_time = false;
     // What is configured is for another lead time: an action stays valid until it can serve.
     let valid_for_s = &mut config.guardrails.pace.valid_for_s;
     *valid_for_s = (*valid_for_s).max(ahead_s);
@@ -402,11 +404,11 @@ fn planning(name: &str, knobs: &[(String, String)], settings: &Settings, request
     let config: PlannerConfig = table.try_into().context("[planner] cannot be read with these knobs")?;
     let mut config = PlannerConfig {
         resources: vec![CPU_CORES_USED.to_owned()],
-        mechanism: OneOf(Some(Mechanism::Limits)),
-        cpu_cores_grain: request.grain_cores,
         dry_run: KnobSection(DryRun { simulated: false, elsewhere: false }),
         ..config
     };
+    config.general.sizing.mechanism = Some(Mechanism::Limits);
+    config.general.sizing.cpu_cores_grain = request.grain_cores;
     if request.shown == ShownDemand::Measured {
         config.guardrails.capped_from = 0.0;
     }
@@ -422,12 +424,12 @@ fn planning(name: &str, knobs: &[(String, String)], settings: &Settings, request
         }
     }
     let groups = settings.grouper.groups.clone();
-    let book = rule_book(&config, &groups, config.lead_time_s)?;
+    let book = rule_book(&config, &groups, config.general.forecast.lead_time_s)?;
     let mut planning = Planning { book, config, groups, is_naive, sizes_memory: false };
     if planning.first(|policy| policy.chooser().is_some()).is_some() {
         planning.sizes_memory = true;
         planning.config.resources.push(MEMORY_BYTES.to_owned());
-        planning.book = planning.rules(planning.config.lead_time_s)?;
+        planning.book = planning.rules(planning.config.general.forecast.lead_time_s)?;
     }
     Ok(planning)
 }

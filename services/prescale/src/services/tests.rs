@@ -21,7 +21,7 @@ fn its_section_is_read_shown_and_checked() {
     let (services, text) = (with_toy(), "[toy]\nforgets_minute = 7\n[planner]\nlead_time_s = 600\n");
     let read = settings(&services, text).unwrap();
     assert_eq!(read.own.get("toy"), Some(&Config { forgets_minute: 7, repeats_minute: -1 }));
-    assert_eq!(read.planner.lead_time_s, 600);
+    assert_eq!(read.planner.general.forecast.lead_time_s, 600);
     read.check(&services).unwrap();
     assert!(in_force(&services, &read).unwrap().contains("[toy]\nforgets_minute = 7\n"));
     let misspelt = settings(&services, "[toy]\nforget_minute = 7\n").unwrap_err().to_string();
