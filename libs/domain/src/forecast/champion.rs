@@ -13,7 +13,7 @@ use super::demand::DemandSeries;
 use super::{Family, HorizonQuantiles};
 use crate::calibration::Statistic;
 use crate::calibration::conformal::Scores;
-use crate::calibration::series::Made;
+use crate::calibration::series::MadeOfBoth;
 use bitcode::{Decode, Encode};
 
 /// Half-life of a round's weight, in rounds.
@@ -42,7 +42,7 @@ pub type Both = (HorizonQuantiles, HorizonQuantiles);
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 struct Entry {
     family: Family,
-    forecasts: Vec<[Made; 2]>,
+    forecasts: Vec<MadeOfBoth>,
     loss: f64,
     scored: u32,
 }
@@ -100,7 +100,7 @@ impl Contest {
     pub fn begin(&mut self, bin: i64, scale: f64, forecasts: &[(Family, Vec<Both>)]) {
         let entry = |(family, both): &(Family, Vec<Both>)| Entry {
             family: *family,
-            forecasts: both.iter().map(|(raw, published)| Made::both(raw, published)).collect(),
+            forecasts: both.iter().map(|(raw, published)| MadeOfBoth::new(raw, published)).collect(),
             loss: 0.0,
             scored: 0,
         };
@@ -127,7 +127,7 @@ impl Contest {
                 let Some(forecasts) = entry.forecasts.get(horizon) else { continue };
                 for (statistic, truth) in Statistic::ALL.into_iter().zip(truths) {
                     let Some(truth) = truth else { continue };
-                    let made = &forecasts[statistic as usize];
+                    let made = forecasts.of(statistic);
                     entry.loss += made.loss(truth) / round.scale;
                     entry.scored += 1;
                     if Some(entry.family) != reigning
@@ -228,7 +228,7 @@ impl Contest {
 
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
-        let entry = |entry: &Entry| size_of::<Entry>() + entry.forecasts.capacity() * size_of::<[Made; 2]>();
+        let entry = |entry: &Entry| size_of::<Entry>() + entry.forecasts.capacity() * size_of::<MadeOfBoth>();
         let round = self.round.as_ref().map_or(0, |round| round.entries.iter().map(entry).sum());
         round + self.records.capacity() * size_of::<Record>()
     }
