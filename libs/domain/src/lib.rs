@@ -24,7 +24,7 @@ pub mod prediction;
 pub mod quantiles;
 pub mod resource;
 pub mod sample;
-mod scaled;
+pub mod scaled;
 pub mod score;
 pub mod selector;
 pub mod slots;

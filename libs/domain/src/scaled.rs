@@ -12,9 +12,6 @@ pub(crate) const NONE: u16 = u16::MAX;
 /// Of the greatest number of a grid.
 const CODE_MAX: u16 = NONE - 1;
 
-/// Steps from the least to the greatest number that a grid is made for. Rounding takes one more.
-const STEPS_MAX: f64 = 65_533.0;
-
 /// By how many bits a 32-bit float tells apart what is of its size.
 const MANTISSA_BITS: i16 = 23;
 
@@ -39,9 +36,13 @@ impl Grid {
         let (least, greatest) = (f64::from(least), f64::from(greatest));
         let range = greatest - least;
         let finest = exponent(least.abs().max(greatest.abs())) - MANTISSA_BITS;
-        let fitting = finest.max(exponent(range) - 15).max(STEP_LOG2_MIN) as i8;
-        let step_log2 = if range > STEPS_MAX * power_of_two(fitting) { fitting + 1 } else { fitting };
-        let [from, to] = [least, greatest].map(|end| (end / power_of_two(step_log2)).round() as i32);
+        let mut step_log2 = finest.max(exponent(range) - 15).max(STEP_LOG2_MIN) as i8;
+        let ends = |step_log2: i8| [least, greatest].map(|end| (end / power_of_two(step_log2)).round() as i32);
+        let [mut from, mut to] = ends(step_log2);
+        if to - from > i32::from(CODE_MAX) {
+            step_log2 += 1;
+            [from, to] = ends(step_log2);
+        }
         // Of the codes that are left over, half lie below and half above.
         Self { first: from - (i32::from(CODE_MAX) - (to - from)) / 2, step_log2 }
     }
@@ -66,6 +67,36 @@ fn exponent(value: f64) -> i16 {
 
 fn power_of_two(exponent: i8) -> f64 {
     f64::from_bits(((1023 + i64::from(exponent)) as u64) << 52)
+}
+
+/// Numbers that are kept and come back all together.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub struct Block {
+    grid: Grid,
+    codes: Box<[u16]>,
+}
+
+impl Block {
+    /// Of finite numbers. What comes back of it makes the same block.
+    pub fn of(numbers: &[f32]) -> Self {
+        let numbers = numbers.iter().map(|number| number.clamp(f32::MIN, f32::MAX));
+        let (least, greatest) = (numbers.clone().fold(f32::MAX, f32::min), numbers.clone().fold(f32::MIN, f32::max));
+        if least > greatest {
+            return Self::default();
+        }
+        let grid = Grid::over(least, greatest);
+        Self { grid, codes: numbers.map(|number| grid.code(number).unwrap_or(NONE)).collect() }
+    }
+
+    /// As they came, or off by a step.
+    pub fn numbers(&self) -> Vec<f32> {
+        self.codes.iter().map(|code| self.grid.value(*code)).collect()
+    }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        size_of_val(&*self.codes)
+    }
 }
 
 /// Numbers in their order on a grid of their own.
@@ -216,6 +247,17 @@ mod tests {
             let restored: Scaled = bitcode::decode(&bitcode::encode(&ring)).unwrap();
             prop_assert_eq!(&restored, &ring);
             prop_assert_eq!((ring.get(room), ring.heap_bytes()), (None, 2 * ring.capacity()));
+        }
+
+        #[test]
+        fn a_block_comes_back_and_changes_no_more(numbers in prop::collection::vec(-1.0f32..1.0, 0..100), unit in 1e-9f32..1e9) {
+            let numbers: Vec<f32> = numbers.iter().map(|number| number * unit).collect();
+            let back = Block::of(&numbers).numbers();
+            prop_assert_eq!(back.len(), numbers.len());
+            for (got, wanted) in back.iter().zip(&numbers) {
+                prop_assert!(f64::from(got - wanted).abs() <= step_of(&numbers), "{} for {}", got, wanted);
+            }
+            prop_assert_eq!(Block::of(&back).numbers(), back);
         }
 
         /// Another unit that is a power of two changes no digit.
