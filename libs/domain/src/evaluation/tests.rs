@@ -220,5 +220,5 @@ fn a_workload_takes_at_most_12_kib() {
     assert_eq!(outcomes(&mut evaluation, &terms, &of(&demands, 4.0)).len(), 9 * 24 - 1);
     let bytes = evaluation.workload_bytes(&workload("a")).expect("it is known");
     println!("{bytes} bytes a workload");
-    assert!(bytes <= 12 * 1024, "{bytes}");
+    assert!(bytes <= 9 * 1024, "{bytes}");
 }
