@@ -213,7 +213,7 @@ fn a_decision_serves_after_the_lead_time_that_it_was_made_with() {
 }
 
 #[test]
-fn a_workload_takes_at_most_12_kib() {
+fn a_workload_takes_at_most_9_kib() {
     let (mut evaluation, terms) = (Evaluation::default(), terms());
     let demand = |bin: u32| Some(2.0 + (std::f64::consts::TAU * f64::from(bin) / 288.0).sin());
     let demands: Vec<Option<f64>> = (0..9 * 288).map(demand).collect();

@@ -6,7 +6,7 @@ use crate::policy::proactive::demand::DAY_BINS;
 
 /// Demand by day for more than a week, with a little that does not recur.
 #[test]
-fn a_workload_takes_at_most_10_kib() {
+fn a_workload_takes_at_most_8_kib() {
     let (mut planning, rules) = (Planning::default(), Rules::default());
     for bin in 0..9 * DAY_BINS {
         let turn = (bin % DAY_BINS) as f64 / DAY_BINS as f64;
