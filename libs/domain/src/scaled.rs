@@ -169,8 +169,10 @@ impl Scaled {
         self.codes.capacity() * size_of::<u16>()
     }
 
+    /// Of a place that there is, in [`Self::codes`].
     fn index(&self, place: usize) -> usize {
-        (usize::from(self.head) + place) % self.codes.len()
+        let index = usize::from(self.head) + place;
+        if index < self.codes.len() { index } else { index - self.codes.len() }
     }
 
     fn grid(&self) -> Grid {
