@@ -1,7 +1,7 @@
 //! A fleet that sends a sample a minute, by the clock.
 
 use crate::Args;
-use crate::machine::{folder_bytes, resident_kib};
+use crate::machine::{allocated_kib, folder_bytes};
 use crate::readback::{Found, quantile};
 use crate::warm::{Prepared, open, words};
 use crate::writer::Writer;
@@ -19,14 +19,14 @@ const LOOK_EVERY_PARTS: usize = 20;
 const SETTLING_STEPS: i64 = 3;
 
 pub(crate) fn run(args: &Args, minutes: u32) {
-    let Prepared { settings, crowd, progress, stages, resident_before_kib } = Prepared::of(args, 0);
+    let Prepared { settings, crowd, progress, stages, allocated_before_kib } = Prepared::of(args, 0);
     let folder = tempfile::tempdir().expect("a folder for the log");
     let bus = open(folder.path());
     let pipeline = Pipeline::start_with(&bus, &settings, stages.factories());
     let mut writer = Writer::new(&crowd, progress, bus.as_ref());
     let step = Duration::from_secs(u64::from(STEP_S));
     let began = Instant::now();
-    println!("{:>6} {:>14} {:>12}   most records behind", "minute", "writer late s", "memory MiB");
+    println!("{:>6} {:>14} {:>12}   most records behind", "minute", "writer late s", "KiB/workload");
     for minute in 0..minutes {
         let came = writer.step();
         let (mut from, mut late, mut most) = (0, Duration::ZERO, Vec::new());
@@ -40,8 +40,8 @@ pub(crate) fn run(args: &Args, minutes: u32) {
                 most = greater(most, pipeline.behind());
             }
         }
-        let memory_mib = (resident_kib() - resident_before_kib) / 1024.0;
-        println!("{:>6} {:>14.2} {memory_mib:>12.0}   {}", minute + 1, late.as_secs_f64(), words(&most));
+        let each_kib = (allocated_kib() - allocated_before_kib) / crowd.len() as f64;
+        println!("{:>6} {:>14.2} {each_kib:>12.1}   {}", minute + 1, late.as_secs_f64(), words(&most));
     }
     let samples = writer.samples;
     drop(writer);

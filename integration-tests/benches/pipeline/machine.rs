@@ -17,6 +17,16 @@ pub(crate) fn resident_kib() -> f64 {
     status_kb("VmRSS:")
 }
 
+/// As much of it as is no page of a file: what is allocated, and what the allocator has not given back.
+pub(crate) fn allocated_kib() -> f64 {
+    status_kb("RssAnon:")
+}
+
+/// As much of it as is pages of files: the program, and the index of the log's journal.
+pub(crate) fn of_files_kib() -> f64 {
+    status_kb("RssFile:") + status_kb("RssShmem:")
+}
+
 fn status_kb(key: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|l| l.strip_prefix(key));

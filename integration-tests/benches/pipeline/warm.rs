@@ -1,7 +1,7 @@
 //! The whole pipeline with a history behind every workload, as fast as it goes.
 
 use crate::Args;
-use crate::machine::{cores, folder_bytes, resident_kib};
+use crate::machine::{allocated_kib, cores, folder_bytes, of_files_kib};
 use crate::readback::{Found, quantile};
 use crate::writer::Writer;
 use integration_tests::pipeline::Pipeline;
@@ -29,17 +29,17 @@ pub(crate) struct Prepared {
     pub(crate) crowd: Crowd,
     pub(crate) progress: Progress,
     pub(crate) stages: WarmStages,
-    /// Resident memory before there was any of it, in KiB.
-    pub(crate) resident_before_kib: f64,
+    /// What was allocated before there were stages, the crowd included, in KiB.
+    pub(crate) allocated_before_kib: f64,
 }
 
 impl Prepared {
     /// With the days that the command line asks for and some steps more.
     pub(crate) fn of(args: &Args, steps_more: u32) -> Self {
-        let resident_before_kib = resident_kib();
         let settings = Settings::default();
         let crowd = Crowd::new(args.workloads(), args.distinct, settings.bus.partitions);
         let (mut progress, began) = (crowd.start(), Instant::now());
+        let allocated_before_kib = allocated_kib();
         let stages = WarmStages::after(&settings, &crowd, args.days * STEPS_A_DAY + steps_more, &mut progress);
         println!(
             "{} workloads, {} of which differ, with {} days behind them (made in {:.0} s), {} cores",
@@ -49,13 +49,16 @@ impl Prepared {
             began.elapsed().as_secs_f64(),
             cores()
         );
-        for (stage, bytes) in stages.workload_bytes(&crowd) {
+        let counted = stages.workload_bytes(&crowd);
+        for (stage, bytes) in &counted {
             let what = format!("{stage} counts, KiB/workload");
             println!("{what:<38} {:.1}", bytes / 1024.0);
         }
-        let resident_each_kib = (resident_kib() - resident_before_kib) / crowd.len() as f64;
-        println!("{:<38} {resident_each_kib:.1}", "resident before it runs, KiB/workload");
-        Self { settings, crowd, progress, stages, resident_before_kib }
+        let counted_kib = counted.iter().map(|(_, bytes)| bytes / 1024.0).sum::<f64>();
+        println!("{:<38} {counted_kib:.1}", "all of them count, KiB/workload");
+        let allocated_each_kib = (allocated_kib() - allocated_before_kib) / crowd.len() as f64;
+        println!("{:<38} {allocated_each_kib:.1}", "allocated before it runs, KiB/workload");
+        Self { settings, crowd, progress, stages, allocated_before_kib }
     }
 }
 
@@ -88,7 +91,7 @@ pub(crate) fn words(behind: &[(&str, u64)]) -> String {
 }
 
 pub(crate) fn run(args: &Args) {
-    let Prepared { settings, crowd, progress, stages, resident_before_kib } = Prepared::of(args, 0);
+    let Prepared { settings, crowd, progress, stages, allocated_before_kib } = Prepared::of(args, 0);
     let folder = tempfile::tempdir().expect("a folder for the log");
     let bus = open(folder.path());
     let own = stages.factories().into_iter().map(without_snapshots).collect();
@@ -99,7 +102,7 @@ pub(crate) fn run(args: &Args) {
     let behind = pipeline.behind();
     pipeline.settle();
     let took_s = began.elapsed().as_secs_f64();
-    let resident_kib = resident_kib() - resident_before_kib;
+    let (allocated_kib, of_files_kib) = (allocated_kib() - allocated_before_kib, of_files_kib());
     let samples = writer.samples;
     drop(writer);
     let found = Found::on(bus.as_ref());
@@ -109,7 +112,8 @@ pub(crate) fn run(args: &Args) {
     print(&found, samples, took_s);
     let row = |what: &str, value: String| println!("{what:<38} {value}");
     row("disk with indices, B/sample", format!("{:.0}", disk_bytes as f64 / samples as f64));
-    row("resident memory, KiB/workload", format!("{:.1}", resident_kib / crowd.len() as f64));
+    row("allocated as it runs, KiB/workload", format!("{:.1}", allocated_kib / crowd.len() as f64));
+    row("pages of files beside that, MiB", format!("{:.0}", of_files_kib / 1024.0));
     row("behind when the last was written", words(&behind));
     found.print_topics(samples);
 }

@@ -24,6 +24,7 @@ pub mod prediction;
 pub mod quantiles;
 pub mod resource;
 pub mod sample;
+pub mod scaled;
 pub mod score;
 pub mod selector;
 pub mod slots;

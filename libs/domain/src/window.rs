@@ -7,7 +7,9 @@
 //! 1/168 of the long window (an hour of seven days) serve seasons and autocorrelation, which are
 //! made anew when one is complete; 1/12 of the short window does for that one.
 //!
-//! Values are kept as `f32`: 24 bits are more than any KPI is measured with.
+//! Values are kept as `f32`: 24 bits are more than any KPI is measured with. Means of cells have 16 bits, within a
+//! 30,000th of what lies between the least and the greatest of them: seasons and autocorrelation, which are made of
+//! nothing else, differ in the fifth digit.
 
 pub mod cells;
 pub mod co_moments;
@@ -24,7 +26,7 @@ use crate::window::fourier::{Point, Workspace};
 use crate::window::grid::{Grid, LONG_CELLS, SHORT_BLOCKS};
 use crate::window::panes::{Aggregate, Instant, LongPanes};
 use crate::window::rhythm::{PackedRhythm, Rhythm};
-use crate::window::ring::Ring;
+use crate::window::ring::{Exact, Ring, Values};
 use bitcode::{Decode, Encode};
 
 pub use crate::window::grid::{SHORT_SLOTS_MAX, WindowSettings};
@@ -37,7 +39,7 @@ const WEEK_S: i64 = 7 * DAY_S;
 /// Both windows of one KPI of one workload.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 pub struct KpiWindows {
-    slots: Ring,
+    slots: Ring<Exact>,
     /// Values averaged into the newest slot.
     slot_values: u32,
     blocks: CellMeans,
@@ -166,7 +168,7 @@ impl KpiWindows {
     }
 }
 
-fn points_of(ring: &Ring, width_s: i64, offset_s: f64) -> Vec<Point> {
+fn points_of<V: Values>(ring: &Ring<V>, width_s: i64, offset_s: f64) -> Vec<Point> {
     ring.places().map(|(index, value)| ((index * width_s) as f64 + offset_s, f64::from(value))).collect()
 }
 

@@ -3,6 +3,7 @@
 use crate::lineup::ModelId;
 use bitcode::{Decode, Encode};
 use prescale_domain::forecast::features::FEATURES;
+use prescale_domain::scaled::Block;
 
 /// What the models are given: one step a row, the open bin's last.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,14 +36,24 @@ pub struct Run {
     pub quantiles: Option<Vec<f32>>,
 }
 
-/// A model's state of one series, carried from bin to bin.
-#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+/// A model's state of one series, as a model is given it.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Carried {
     /// After all closed bins; empty stands for zeros.
     pub closed: Vec<f32>,
     /// After the open bin as it is now.
     pub open: Vec<f32>,
     /// Bins that it has seen, the open one included.
+    pub bins: u64,
+}
+
+/// A model's state of one series, carried from bin to bin: as [`Carried`], in 16 bits a number.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Kept {
+    closed: Block,
+    /// Nothing while the model has not gone through the open bin.
+    open: Block,
+    /// As of [`Carried`].
     pub bins: u64,
 }
 
@@ -53,18 +64,36 @@ impl Default for Carried {
     }
 }
 
-impl Carried {
+/// A state as it would be after it was kept. What a model goes through at once gives so what it gives bin by bin.
+pub fn as_kept(state: &[f32]) -> Vec<f32> {
+    Block::of(state).numbers()
+}
+
+impl Kept {
     /// Goes on by so many bins. Where the model `has_run` over the open bin to its end, what was after that one is
     /// now before the next; else it has still to go through it.
     pub fn close(&mut self, bins: u32, has_run: bool) {
+        let open = std::mem::take(&mut self.open);
         if has_run {
-            std::mem::swap(&mut self.closed, &mut self.open);
+            self.closed = open;
         }
         self.bins += u64::from(bins);
     }
 
+    /// As a model is given it.
+    pub fn carried(&self) -> Carried {
+        Carried { closed: self.closed.numbers(), open: self.open.numbers(), bins: self.bins }
+    }
+
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
-        (self.closed.capacity() + self.open.capacity()) * size_of::<f32>()
+        self.closed.heap_bytes() + self.open.heap_bytes()
+    }
+}
+
+impl From<&Carried> for Kept {
+    fn from(carried: &Carried) -> Self {
+        let Carried { closed, open, bins } = carried;
+        Self { closed: Block::of(closed), open: Block::of(open), bins: *bins }
     }
 }

@@ -12,7 +12,7 @@
 
 use crate::config::{Choice, Settings};
 use crate::fitted::Fitted;
-use crate::job::{Carried, Job, Run};
+use crate::job::{Carried, Job, Kept, Run};
 use crate::joined::{Joined, begin};
 use crate::lineup::{FROM_THE_BEGINNING, Lineup, ModelId};
 use crate::scatter::Scatter;
@@ -45,7 +45,7 @@ use prescale_inference::Kind;
 pub struct Series {
     demand: DemandSeries,
     /// What the stateful models carry: of a family the one that serves, and the one that is to take over.
-    networks: Vec<(ModelId, Carried)>,
+    networks: Vec<(ModelId, Kept)>,
     smoothed: Option<Box<Smoothed>>,
     day_before: Option<Box<DayBefore>>,
     fitted: Fitted,
@@ -240,7 +240,7 @@ impl Series {
         let mut made = Vec::new();
         self.networks.reserve_exact(runs.iter().filter(|run| run.carried.is_some()).count());
         for run in runs {
-            self.networks.extend(run.carried.map(|carried| (run.model, carried)));
+            self.networks.extend(run.carried.map(|carried| (run.model, Kept::from(&carried))));
             if run.serves {
                 made.push((run.model, run.quantiles));
             }
@@ -344,14 +344,15 @@ impl Series {
 
     /// What the newest model of a family carries.
     #[cfg(test)]
-    pub(crate) fn carried(&self, family: Family) -> Option<&Carried> {
-        self.networks.iter().filter(|(model, _)| model.family == family).max_by_key(|(model, _)| *model).map(|(_, c)| c)
+    pub(crate) fn carried(&self, family: Family) -> Option<Carried> {
+        let of_family = self.networks.iter().filter(|(model, _)| model.family == family);
+        of_family.max_by_key(|(model, _)| *model).map(|(_, kept)| kept.carried())
     }
 
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
         let carried: usize = self.networks.iter().map(|(_, carried)| carried.heap_bytes()).sum();
-        let networks = self.networks.capacity() * size_of::<(ModelId, Carried)>() + carried;
+        let networks = self.networks.capacity() * size_of::<(ModelId, Kept)>() + carried;
         let smoothed = self.smoothed.as_ref().map_or(0, |s| size_of::<Smoothed>() + s.heap_bytes());
         let day_before = self.day_before.as_ref().map_or(0, |d| size_of::<DayBefore>() + d.heap_bytes());
         let neighbours: usize = self.neighbours.iter().map(|n| size_of::<WorkloadId>() + n.as_str().len()).sum();
@@ -465,7 +466,7 @@ impl Series {
             return Some(term.model);
         }
         let carried = self.networks.iter().filter(|(model, _)| model.family == family);
-        let is_ready = |(model, carried): &&(ModelId, Carried)| {
+        let is_ready = |(model, carried): &&(ModelId, Kept)| {
             rules.lineup.term(*model).is_some_and(|term| carried.bins >= term.bins_needed)
         };
         carried.filter(is_ready).map(|(model, _)| *model).max()
@@ -524,7 +525,7 @@ impl Series {
         let Some(term) = rules.lineup.at(family, bin) else { return };
         if term.is_stateful() && self.networks.iter().all(|(model, _)| *model != term.model) {
             self.networks.reserve_exact(1);
-            self.networks.push((term.model, Carried::default()));
+            self.networks.push((term.model, Kept::from(&Carried::default())));
         }
         let serving = self.serving(rules, family);
         let is_of_use = |model: ModelId| model == term.model || Some(model) == serving;
@@ -541,7 +542,7 @@ impl Series {
         let run =
             |model, carried| Run { model, serves: serving.contains(&model), first_row: 0, carried, quantiles: None };
         let carry = std::mem::take(&mut self.networks);
-        let mut runs: Vec<Run> = carry.into_iter().map(|(model, carried)| run(model, Some(carried))).collect();
+        let mut runs: Vec<Run> = carry.iter().map(|(model, kept)| run(*model, Some(kept.carried()))).collect();
         for model in &serving {
             let is_of_use = all || Some(model.family) == first;
             if is_of_use && runs.iter().all(|run| run.model != *model) {

@@ -1,7 +1,7 @@
 //! The models over many series at once: each with as many steps one after another as it has bins to
 //! go through, those of different series side by side. A series' result does not depend on the others.
 
-use crate::job::{Job, Run};
+use crate::job::{Job, Run, as_kept};
 use crate::lineup::ModelId;
 use crate::network::Network;
 use metrics::counter;
@@ -63,7 +63,7 @@ fn run_stateful(
                 carried.open = state;
                 run.quantiles = is_finite.then(|| q.to_vec());
             } else {
-                carried.closed = state;
+                carried.closed = as_kept(&state);
             }
         }
     }

@@ -213,12 +213,12 @@ fn a_decision_serves_after_the_lead_time_that_it_was_made_with() {
 }
 
 #[test]
-fn a_workload_takes_at_most_12_kib() {
+fn a_workload_takes_at_most_9_kib() {
     let (mut evaluation, terms) = (Evaluation::default(), terms());
     let demand = |bin: u32| Some(2.0 + (std::f64::consts::TAU * f64::from(bin) / 288.0).sin());
     let demands: Vec<Option<f64>> = (0..9 * 288).map(demand).collect();
     assert_eq!(outcomes(&mut evaluation, &terms, &of(&demands, 4.0)).len(), 9 * 24 - 1);
     let bytes = evaluation.workload_bytes(&workload("a")).expect("it is known");
     println!("{bytes} bytes a workload");
-    assert!(bytes <= 12 * 1024, "{bytes}");
+    assert!(bytes <= 9 * 1024, "{bytes}");
 }

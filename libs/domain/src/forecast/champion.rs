@@ -13,7 +13,7 @@ use super::demand::DemandSeries;
 use super::{Family, HorizonQuantiles};
 use crate::calibration::Statistic;
 use crate::calibration::conformal::Scores;
-use crate::calibration::series::Made;
+use crate::calibration::series::MadeOfBoth;
 use bitcode::{Decode, Encode};
 
 /// Half-life of a round's weight, in rounds.
@@ -38,11 +38,12 @@ pub const ADVANTAGE_KEPT_MIN: f64 = 0.02;
 /// A family's forecast of one horizon, raw and as it would be published.
 pub type Both = (HorizonQuantiles, HorizonQuantiles);
 
-/// The forecasts of one family, per horizon value and maximum.
+/// The forecasts of one family whose truth is to come.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 struct Entry {
     family: Family,
-    forecasts: Vec<[Made; 2]>,
+    /// One a horizon, the longest first.
+    forecasts: Vec<MadeOfBoth>,
     loss: f64,
     scored: u32,
 }
@@ -100,7 +101,7 @@ impl Contest {
     pub fn begin(&mut self, bin: i64, scale: f64, forecasts: &[(Family, Vec<Both>)]) {
         let entry = |(family, both): &(Family, Vec<Both>)| Entry {
             family: *family,
-            forecasts: both.iter().map(|(raw, published)| Made::both(raw, published)).collect(),
+            forecasts: both.iter().rev().map(|(raw, published)| MadeOfBoth::new(raw, published)).collect(),
             loss: 0.0,
             scored: 0,
         };
@@ -124,10 +125,10 @@ impl Contest {
         if let (Some(horizon), Some(truth)) = (due, demand.truth()) {
             let truths = [Some(truth), demand.greatest_truth(horizons_bins[horizon])];
             for entry in &mut round.entries {
-                let Some(forecasts) = entry.forecasts.get(horizon) else { continue };
+                let Some(forecasts) = entry.of_horizon(horizon, horizons_bins.len()) else { continue };
                 for (statistic, truth) in Statistic::ALL.into_iter().zip(truths) {
                     let Some(truth) = truth else { continue };
-                    let made = &forecasts[statistic as usize];
+                    let made = forecasts.of(statistic);
                     entry.loss += made.loss(truth) / round.scale;
                     entry.scored += 1;
                     if Some(entry.family) != reigning
@@ -138,6 +139,8 @@ impl Contest {
                 }
             }
         }
+        let to_come = horizons_bins.iter().filter(|bins| **bins as i64 > ahead).count();
+        round.entries.iter_mut().for_each(|entry| entry.keep(to_come));
         if horizons_bins.last().is_none_or(|longest| ahead >= *longest as i64)
             && let (Some(round), Some(reigning)) = (self.round.take(), reigning)
         {
@@ -228,13 +231,26 @@ impl Contest {
 
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
-        let entry = |entry: &Entry| size_of::<Entry>() + entry.forecasts.capacity() * size_of::<[Made; 2]>();
+        let entry = |entry: &Entry| size_of::<Entry>() + entry.forecasts.capacity() * size_of::<MadeOfBoth>();
         let round = self.round.as_ref().map_or(0, |round| round.entries.iter().map(entry).sum());
         round + self.records.capacity() * size_of::<Record>()
     }
 }
 
 impl Entry {
+    /// Of a horizon (its index) of so many, ascending.
+    fn of_horizon(&self, horizon: usize, horizons: usize) -> Option<MadeOfBoth> {
+        self.forecasts.get(horizons.checked_sub(horizon + 1)?).copied()
+    }
+
+    /// Keeps the forecasts of so many horizons, the longest ones, in no more memory than they need.
+    fn keep(&mut self, horizons: usize) {
+        if self.forecasts.len() > horizons {
+            self.forecasts.truncate(horizons);
+            self.forecasts.shrink_to_fit();
+        }
+    }
+
     fn mean_loss(&self) -> Option<f64> {
         let mean = self.loss / f64::from(self.scored);
         mean.is_finite().then_some(mean)

@@ -1,6 +1,7 @@
 //! A day of numbers on the grid, the oldest giving way to the newest. Knows nothing of what they are.
 
 use crate::forecast::DAY_BINS;
+use crate::scaled::Scaled;
 use bitcode::{Decode, Encode};
 
 const MASK_WORDS: usize = DAY_BINS.div_ceil(64);
@@ -8,10 +9,11 @@ const MASK_WORDS: usize = DAY_BINS.div_ceil(64);
 /// Places by which the ring grows until it holds a day: a short-lived series never needs them all.
 const GROWTH: usize = DAY_BINS / 6;
 
-/// The last [`DAY_BINS`] numbers that were pushed (as f32), and whether each was measured or filled in.
+/// The last [`DAY_BINS`] numbers that were pushed, and whether each was measured or filled in. They have 16 bits: each is
+/// off by less than a 30,000th of what lies between the least and the greatest of them.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 pub struct DayRing {
-    values: Vec<f32>,
+    values: Scaled,
     /// One bit a place of `values`.
     measured: [u64; MASK_WORDS],
     /// Place of the next push.
@@ -23,7 +25,7 @@ impl DayRing {
     pub fn push(&mut self, value: f64, is_measured: bool) {
         let place = usize::from(self.next);
         if self.is_full() {
-            self.values[place] = value as f32;
+            self.values.set(place, value as f32);
         } else {
             if self.values.len() == self.values.capacity() {
                 self.values.reserve_exact(GROWTH.min(DAY_BINS - self.values.len()));
@@ -45,7 +47,7 @@ impl DayRing {
 
     /// Whether it holds none.
     pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
+        self.values.len() == 0
     }
 
     /// Whether it holds a day.
@@ -60,16 +62,15 @@ impl DayRing {
             return None;
         }
         let place = (usize::from(self.next) + ahead) % DAY_BINS;
-        Some((f64::from(self.values[place]), self.was_measured(place)))
+        Some((self.value_at(place), self.was_measured(place)))
     }
 
     /// The newest numbers, oldest first, as many as there are or fit into `into`; returns how many.
     pub fn newest(&self, into: &mut [f64]) -> usize {
         let count = self.len().min(into.len());
-        let (before, after) = self.values.split_at(if self.is_full() { usize::from(self.next) } else { 0 });
-        let newest = after.iter().chain(before).skip(self.len() - count);
-        for (place, value) in into.iter_mut().zip(newest) {
-            *place = f64::from(*value);
+        let first = if self.is_full() { usize::from(self.next) } else { 0 };
+        for (i, place) in into.iter_mut().take(count).enumerate() {
+            *place = self.value_at((first + self.len() - count + i) % DAY_BINS);
         }
         count
     }
@@ -93,12 +94,16 @@ impl DayRing {
     /// The number pushed `back` pushes before the newest (0: the newest).
     pub fn value_back(&self, back: usize) -> Option<f64> {
         let place = (usize::from(self.next) + 2 * DAY_BINS - 1 - back) % DAY_BINS;
-        (back < self.len()).then(|| f64::from(self.values[place]))
+        (back < self.len()).then(|| self.value_at(place))
     }
 
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
-        self.values.capacity() * size_of::<f32>()
+        self.values.heap_bytes()
+    }
+
+    fn value_at(&self, place: usize) -> f64 {
+        self.values.get(place).map_or(0.0, f64::from)
     }
 
     fn was_measured(&self, place: usize) -> bool {
@@ -141,7 +146,7 @@ mod tests {
                 prop_assert_eq!(ring.day_before(ahead), wanted);
             }
             prop_assert_eq!(ring.day_before(DAY_BINS), None);
-            prop_assert!(ring.heap_bytes() <= DAY_BINS * 4);
+            prop_assert!(ring.heap_bytes() <= DAY_BINS * 2);
         }
     }
 }

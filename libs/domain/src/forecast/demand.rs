@@ -116,7 +116,8 @@ impl DemandSeries {
             (self.magnitude, self.magnitude_weight) = self.magnitude_with(value);
         }
         self.day.push(filled, self.open.count > 0);
-        self.last_closed = filled;
+        // In the ring's precision, so that a bin that is missing equals the one that it repeats.
+        self.last_closed = self.day.value_back(0).unwrap_or(filled);
         self.capped.close();
         self.open = OpenBin { bin: self.open.bin + 1, sum: 0.0, count: 0 };
         self.bins += 1;

@@ -61,7 +61,13 @@ fn are_ordered_and_finite<F: Forecaster>(family: &F, bins: &[Option<f64>]) -> Re
     Ok(())
 }
 
-fn follow_the_unit<F: Forecaster>(family: &F, bins: &[Option<f64>], unit: f64) -> Result<(), TestCaseError> {
+/// `tolerance` is in the units of the plain series.
+fn follow_the_unit<F: Forecaster>(
+    family: &F,
+    bins: &[Option<f64>],
+    unit: f64,
+    tolerance: f64,
+) -> Result<(), TestCaseError> {
     let forecast = |unit: f64| {
         let (demand, state) = run(family, bins.iter().map(|v| v.map(|v| v * unit)));
         family.forecast(&state, &demand, &HORIZONS)
@@ -70,7 +76,7 @@ fn follow_the_unit<F: Forecaster>(family: &F, bins: &[Option<f64>], unit: f64) -
     prop_assert_eq!(plain.is_some(), scaled.is_some());
     for (plain, scaled) in plain.iter().zip(&scaled).flat_map(|(p, s)| all(p).zip(all(s))) {
         for (plain, scaled) in plain.values().iter().zip(scaled.values()) {
-            prop_assert!((plain * unit - scaled).abs() <= 1e-5 * unit, "{plain} {scaled} {unit}");
+            prop_assert!((plain * unit - scaled).abs() <= tolerance * unit, "{plain} {scaled} {unit}");
         }
     }
     Ok(())
@@ -112,16 +118,17 @@ proptest! {
 
     #[test]
     fn quantiles_are_in_the_unit_of_the_demand(bins in bins(), unit in units()) {
-        follow_the_unit(&LastValue, &bins, unit)?;
-        follow_the_unit(&SeasonalNaive, &bins, unit)?;
+        // Bins are rounded to a power of two that follows from all of a day, and errors are differences of two.
+        follow_the_unit(&LastValue, &bins, unit, 1e-3)?;
+        follow_the_unit(&SeasonalNaive, &bins, unit, 1e-3)?;
     }
 
     #[test]
     fn quantiles_by_choice_are_in_the_unit_of_the_demand(bins in bins(), unit in exact_units()) {
-        follow_the_unit(&ExponentialSmoothing, &bins, unit)?;
-        follow_the_unit(&Mstl, &bins, unit)?;
-        follow_the_unit(&Arima, &bins, unit)?;
-        follow_the_unit(&Prophet, &bins, unit)?;
+        follow_the_unit(&ExponentialSmoothing, &bins, unit, 1e-5)?;
+        follow_the_unit(&Mstl, &bins, unit, 1e-5)?;
+        follow_the_unit(&Arima, &bins, unit, 1e-5)?;
+        follow_the_unit(&Prophet, &bins, unit, 1e-5)?;
     }
 
     #[test]

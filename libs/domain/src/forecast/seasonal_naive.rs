@@ -10,7 +10,7 @@ use crate::forecast::{DAY_BINS, Family, Forecaster, HorizonQuantiles, maxima_of}
 use bitcode::{Decode, Encode};
 
 /// Most bytes that the state of one series takes on the heap.
-pub const STATE_HEAP_BYTES_MAX: usize = DAY_BINS * size_of::<f32>();
+pub const STATE_HEAP_BYTES_MAX: usize = DAY_BINS * size_of::<u16>();
 
 /// The family `seasonal-naive`, its season being a day. Of use once there are
 /// [`ERRORS_MIN`] errors to tell how far it is off.
@@ -110,14 +110,14 @@ mod tests {
         let values: Vec<f64> = (0..1000).map(|t| wave(t, 0.0).unwrap()).collect();
         let (demand, state) = run(&SeasonalNaive, values.iter().copied().map(Some));
         let got = SeasonalNaive.forecast(&state, &demand, &[1, 12]).unwrap();
-        // A wave of exactly a day: a day ago tells all.
+        // A wave of exactly a day: a day ago tells all, as far as bins of 16 bits do.
         for (i, bins) in [1, 12].into_iter().enumerate() {
             let wanted = values[999 + bins - DAY_BINS];
             let greatest = values[1000 - DAY_BINS..][..bins].iter().copied().fold(f64::MIN, f64::max);
             for q in got[i].value.values() {
-                assert!((q - wanted).abs() < 1e-6, "{q} {wanted}");
+                assert!((q - wanted).abs() < 2e-4, "{q} {wanted}");
             }
-            assert!((got[i].maximum.median() - greatest).abs() < 1e-6);
+            assert!((got[i].maximum.median() - greatest).abs() < 2e-4);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Means over equal cells of time, newest first to go out of use last, and how they recur.
 
 use super::co_moments::CoMoments;
-use super::ring::Ring;
+use super::ring::{Ring, Rounded};
 use bitcode::{Decode, Encode};
 
 /// A correlation needs so many pairs.
@@ -10,10 +10,10 @@ const PAIRS_MIN: u64 = 8;
 /// Cells older than the ring's length are kept this much coarser, for lags of that length.
 const COARSENING: i64 = 3;
 
-/// Means of the closed cells, and the sum over the open one.
+/// Means of the closed cells, rounded, and the sum over the open one.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 pub struct CellMeans {
-    closed: Ring,
+    closed: Ring<Rounded>,
     sum: f64,
     /// The open cell, once there is one.
     open: i64,
@@ -58,7 +58,7 @@ impl CellMeans {
     }
 
     /// The closed cells.
-    pub fn closed(&self) -> &Ring {
+    pub fn closed(&self) -> &Ring<Rounded> {
         &self.closed
     }
 

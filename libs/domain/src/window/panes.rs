@@ -76,8 +76,8 @@ struct OpenPane {
 
 #[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
 struct ClosedPane {
-    mean: f64,
-    index: i32,
+    /// Bits of a 64-bit float, in two halves so that a pane takes a multiple of four bytes and no more.
+    mean: [u32; 2],
     count: u32,
     hours_past_start: f32,
     hours_deviation: f32,
@@ -87,6 +87,8 @@ struct ClosedPane {
     max: f32,
     cos_1h: f32,
     sin_1h: f32,
+    /// Lower bits of its index; the others follow from the open pane's.
+    index: u16,
     histogram_bytes: u16,
 }
 
@@ -133,9 +135,9 @@ impl ClosedPane {
     fn pack(open: &OpenPane, pane_s: i64) -> Option<Self> {
         let Aggregate { moments, cos_1h, sin_1h, .. } = open.aggregate();
         let n = moments.count as f64;
+        let mean = moments.y_mean.to_bits();
         Some(Self {
-            mean: moments.y_mean,
-            index: i32::try_from(open.index).ok()?,
+            mean: [mean as u32, (mean >> 32) as u32],
             count: u32::try_from(moments.count).ok().filter(|count| *count > 0)?,
             hours_past_start: (moments.x_mean - start_h(open.index, pane_s)) as f32,
             hours_deviation: (moments.x_m2 / n).sqrt() as f32,
@@ -145,17 +147,24 @@ impl ClosedPane {
             max: open.max,
             cos_1h: (cos_1h / n) as f32,
             sin_1h: (sin_1h / n) as f32,
+            index: open.index as u16,
             histogram_bytes: u16::try_from(open.histogram.as_bytes().len()).ok()?,
         })
     }
 
-    fn aggregate(&self, pane_s: i64) -> Aggregate {
+    /// Its index, at most some ten thousand before that of the open pane.
+    fn index(&self, open: i64) -> i64 {
+        open - i64::from((open as u16).wrapping_sub(self.index))
+    }
+
+    fn aggregate(&self, open: i64, pane_s: i64) -> Aggregate {
+        let [low, high] = self.mean.map(u64::from);
         let n = f64::from(self.count);
         let x_m2 = n * f64::from(self.hours_deviation).powi(2);
         let moments = CoMoments {
             count: u64::from(self.count),
-            x_mean: start_h(self.index.into(), pane_s) + f64::from(self.hours_past_start),
-            y_mean: self.mean,
+            x_mean: start_h(self.index(open), pane_s) + f64::from(self.hours_past_start),
+            y_mean: f64::from_bits(high << 32 | low),
             x_m2,
             y_m2: n * f64::from(self.deviation).powi(2),
             xy: f64::from(self.slope) * x_m2,
@@ -190,10 +199,14 @@ impl LongPanes {
         let closing = std::mem::replace(&mut self.open, OpenPane { index: next, ..OpenPane::default() });
         let mut histograms = std::mem::take(&mut self.histograms).into_vec();
         let first = next - LONG_PANES;
-        let expired = self.closed.partition_point(|pane| i64::from(pane.index) < first);
+        let expired = if closing.index < first {
+            self.closed.len()
+        } else {
+            self.closed.partition_point(|pane| pane.index(next) < first)
+        };
         let expired_bytes: usize = self.closed.drain(..expired).map(|p| usize::from(p.histogram_bytes)).sum();
         histograms.drain(..expired_bytes);
-        if let Some(pane) = ClosedPane::pack(&closing, pane_s).filter(|pane| i64::from(pane.index) >= first) {
+        if let Some(pane) = ClosedPane::pack(&closing, pane_s).filter(|_| closing.index >= first) {
             self.closed.reserve_exact(1);
             self.closed.push(pane);
             histograms.extend_from_slice(closing.histogram.as_bytes());
@@ -215,7 +228,7 @@ impl LongPanes {
     pub fn closed(&self, pane_s: i64) -> (Aggregate, &[u8]) {
         let mut merged = Aggregate::default();
         for pane in &self.closed {
-            merged.merge(&pane.aggregate(pane_s));
+            merged.merge(&pane.aggregate(self.open.index, pane_s));
         }
         (merged, self.closed_histogram.as_bytes())
     }
@@ -271,6 +284,27 @@ mod tests {
         ] {
             assert!((got - wanted).abs() <= 1e-7 * scale, "{got} for {wanted}");
         }
+    }
+
+    #[test]
+    fn a_closed_pane_takes_48_bytes() {
+        assert_eq!(size_of::<ClosedPane>(), 48);
+    }
+
+    /// Of panes that are told apart by their lower bits as well as of others.
+    #[test]
+    fn a_silence_of_any_length_empties_the_window() {
+        for silence in [8, 100, 65_535, 65_536, 65_540, 3 << 16] {
+            let mut panes = LongPanes::default();
+            (0..3).for_each(|day| panes.record(&Instant::at(86_400 * day), Some(1.0), 86_400));
+            panes.record(&Instant::at(86_400 * (3 + silence)), None, 86_400);
+            assert!(panes.is_empty(), "{silence} days");
+        }
+        let mut panes = LongPanes::default();
+        (-3..=1).for_each(|day| panes.record(&Instant::at(86_400 * (65_536 + day)), Some(day as f32), 86_400));
+        let (closed, _) = panes.closed(86_400);
+        assert_eq!((closed.moments.count, closed.min, closed.max), (4, -3.0, 0.0));
+        assert!((closed.moments.x_mean - 24.0 * (65_536.0 - 1.5)).abs() < 1e-6);
     }
 
     #[test]

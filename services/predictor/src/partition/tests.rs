@@ -301,7 +301,7 @@ fn the_networks_state_is_that_of_a_plain_run_over_the_closed_bins() {
     };
     apply(&mut partition, at.iter().enumerate().map(of).collect());
     let workload = WorkloadId::new("vm-3").unwrap();
-    let got = partition.state.workloads.get(&workload).unwrap().series[0].carried(Family::Gru).unwrap().clone();
+    let got = partition.state.workloads.get(&workload).unwrap().series[0].carried(Family::Gru).unwrap();
 
     let network = &partition.registry.bases()[&Family::Gru];
     let (mut series, mut state) = (DemandSeries::default(), vec![0.0; network.kind().past_size()]);
@@ -325,7 +325,11 @@ fn the_networks_state_is_that_of_a_plain_run_over_the_closed_bins() {
         network.step(&row, &before, &mut out).unwrap();
         state = out.h_out.clone();
     }
-    assert!(got.closed == before && got.open == state);
+    // Kept in 16 bits from bin to bin.
+    let is_near = |(got, wanted): (&f32, &f32)| (got - wanted).abs() < 5e-3;
+    assert_eq!((got.closed.len(), got.open.len()), (before.len(), state.len()));
+    assert!(got.closed.iter().zip(&before).all(is_near) && got.open.iter().zip(&state).all(is_near));
+    assert!(before.iter().zip(&state).any(|(before, after)| (before - after).abs() > 0.01), "they differ by a bin");
 }
 
 #[test]
@@ -400,13 +404,13 @@ fn a_workload_that_is_silent_for_eight_days_is_forgotten() {
 }
 
 #[test]
-fn a_workload_takes_at_most_11_kib_and_18_with_challengers() {
+fn a_workload_takes_at_most_8_kib_and_12_with_challengers() {
     let all = ["gru", "exponential-smoothing", "seasonal-naive", "last-value"];
     for (choice, models, bytes_max) in [
-        (Choice::Loss, &all[..], 18 * 1024),
-        (Choice::Order, &all, 10 * 1024),
-        (Choice::Order, &["exponential-smoothing"], 11 * 1024),
-        (Choice::Order, &["seasonal-naive", "last-value"], 11 * 1024),
+        (Choice::Loss, &all[..], 12 * 1024),
+        (Choice::Order, &all, 7 * 1024),
+        (Choice::Order, &["exponential-smoothing"], 8 * 1024),
+        (Choice::Order, &["seasonal-naive", "last-value"], 8 * 1024),
     ] {
         let mut partition = partition_of(|c| {
             c.models = models.iter().map(|m| (*m).to_owned()).collect();

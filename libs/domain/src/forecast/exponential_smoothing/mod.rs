@@ -22,7 +22,7 @@ use crate::forecast::{DAY_BINS, Family, Forecaster, HorizonQuantiles};
 use bitcode::{Decode, Encode};
 
 /// Most bytes that the state of one series takes on the heap.
-pub const STATE_HEAP_BYTES_MAX: usize = DAY_BINS * size_of::<f32>();
+pub const STATE_HEAP_BYTES_MAX: usize = DAY_BINS * size_of::<u16>();
 
 /// α of the candidates with a season, and their γ.
 const LEVELS_SEASONAL: [f64; 3] = [0.1, 0.3, 0.6];

@@ -6,11 +6,13 @@ use crate::time::EventTime;
 use bitcode::{Decode, Encode};
 
 const HOUR_S: i64 = 3600;
-const DAY_HOURS: i64 = 24;
-const WEEK_DAYS: i64 = 7;
+const DAY_HOURS: i32 = 24;
+/// Hours before and after 1970 that are told apart.
+const HOURS_MAX: i64 = 1_000_000_000;
+const WEEK_DAYS: i32 = 7;
 
 /// Hours that a fall of use is not yet believed to be the new normal.
-const NOVEL_HOURS: i64 = 3;
+const NOVEL_HOURS: i32 = 3;
 
 /// Fewest uses that the open hour's mean is of.
 const MEAN_OF_MIN: u32 = 6;
@@ -18,12 +20,13 @@ const MEAN_OF_MIN: u32 = 6;
 /// What use was over a stretch of time.
 #[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
 struct Extremes {
-    /// Hour or day since 1970.
-    number: i64,
     /// Greatest use.
     greatest: f64,
-    /// Least of the maxima over two bins in a row; infinite where there are none yet.
-    least: f64,
+    /// Hour or day since 1970.
+    number: i32,
+    /// Least of the maxima over two bins in a row; infinite where there are none yet. Half of it is compared with, so 32
+    /// bits do.
+    least: f32,
 }
 
 impl Extremes {
@@ -48,7 +51,7 @@ impl OpenHour {
 }
 
 /// Adds a stretch behind those that are kept, of which those before `first` go. As much room as there are.
-fn keep(kept: &mut Vec<Extremes>, newest: Extremes, first: i64) {
+fn keep(kept: &mut Vec<Extremes>, newest: Extremes, first: i32) {
     kept.retain(|earlier| earlier.number >= first);
     kept.reserve_exact(1);
     kept.push(newest);
@@ -86,7 +89,8 @@ impl Peaks {
             Reached::Below => {}
         }
         self.observe_bin(at.bin(BIN_S as u32), used);
-        let now = Extremes { number: at.bin(HOUR_S as u32), greatest: used, least: f64::INFINITY };
+        let number = at.bin(HOUR_S as u32).clamp(-HOURS_MAX, HOURS_MAX) as i32;
+        let now = Extremes { number, greatest: used, least: f32::INFINITY };
         match &mut self.hour {
             Some(open) if open.extremes.number == now.number => {
                 open.extremes.merge(&now);
@@ -107,7 +111,7 @@ impl Peaks {
                 if let (Some((_, greatest)), Some(hour)) = (closed, &mut self.hour)
                     && let Some((_, before)) = self.bin_before
                 {
-                    hour.extremes.least = hour.extremes.least.min(greatest.max(before));
+                    hour.extremes.least = hour.extremes.least.min(greatest.max(before) as f32);
                 }
                 (self.bin_before, self.bin) = (closed, Some((bin, used)));
             }
@@ -128,9 +132,10 @@ impl Peaks {
     /// Greatest use of the last `days` days, at most 7, today's included; `None` before the first.
     pub fn greatest(&self, days: i64) -> Option<f64> {
         let open = self.hour?.extremes;
-        let first_hour = open.number - DAY_HOURS * days;
-        let hours = self.hours.iter().filter(|hour| hour.number > first_hour);
-        let of_days = self.days.iter().filter(|day| days > 1 && day.number > first_hour.div_euclid(DAY_HOURS));
+        let first_hour = i64::from(open.number) - i64::from(DAY_HOURS) * days;
+        let hours = self.hours.iter().filter(|hour| i64::from(hour.number) > first_hour);
+        let first_day = first_hour.div_euclid(i64::from(DAY_HOURS));
+        let of_days = self.days.iter().filter(|day| days > 1 && i64::from(day.number) > first_day);
         Some(hours.chain(of_days).map(|e| e.greatest).fold(open.greatest, f64::max))
     }
 
@@ -164,13 +169,13 @@ impl Peaks {
     /// each as the greatest of two bins): such a fall says that the workload is cut off rather than idle.
     pub fn fell_as_never_before(&self) -> bool {
         let (Some(used), Some(OpenHour { extremes: open, .. })) = (self.recent(), self.hour) else { return false };
-        if self.watched_s() < HOUR_S * DAY_HOURS {
+        if self.watched_s() < HOUR_S * i64::from(DAY_HOURS) {
             return false;
         }
         let settled = open.number - NOVEL_HOURS;
         let hours = self.hours.iter().filter(|hour| hour.number < settled);
         let days = self.days.iter().filter(|day| day.number < open.number.div_euclid(DAY_HOURS));
-        hours.chain(days).map(|e| e.least).reduce(f64::min).is_some_and(|least| used < least * 0.5)
+        hours.chain(days).map(|e| f64::from(e.least)).reduce(f64::min).is_some_and(|least| used < least * 0.5)
     }
 
     /// Whether use was seen at the capacity, which then caps it, within `within_s`.
@@ -209,7 +214,7 @@ mod tests {
         assert_eq!((peaks.greatest(1), peaks.greatest(7)), (Some(1.0), Some(9.0)));
         let later = watched(24 * 14, |minute| if minute == 24 * 60 * 5 { 9.0 } else { 1.0 });
         assert_eq!(later.greatest(7), Some(1.0));
-        assert!(later.heap_bytes() <= (24 + 7) * 24, "{} bytes", later.heap_bytes());
+        assert!(later.heap_bytes() <= (24 + 7) * 16, "{} bytes", later.heap_bytes());
     }
 
     #[test]

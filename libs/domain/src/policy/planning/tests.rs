@@ -6,7 +6,7 @@ use crate::policy::proactive::demand::DAY_BINS;
 
 /// Demand by day for more than a week, with a little that does not recur.
 #[test]
-fn a_workload_takes_at_most_10_kib() {
+fn a_workload_takes_at_most_8_kib() {
     let (mut planning, rules) = (Planning::default(), Rules::default());
     for bin in 0..9 * DAY_BINS {
         let turn = (bin % DAY_BINS) as f64 / DAY_BINS as f64;
@@ -17,7 +17,7 @@ fn a_workload_takes_at_most_10_kib() {
     }
     let bytes = planning.workload_bytes(&workload("web")).unwrap();
     println!("{bytes} bytes a workload, {} of them in its slot", Slots::<Known>::bytes_each());
-    assert!(bytes <= 10 * 1024, "{bytes}");
+    assert!(bytes <= 8 * 1024, "{bytes}");
     // The allocator gives the next size up, which is a quarter more.
     assert!(size_of::<(WorkloadId, Known)>() <= 2048);
     assert_eq!(planning.workload_bytes(&workload("other")), None);
