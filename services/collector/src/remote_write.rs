@@ -5,9 +5,11 @@ use crate::event::Event;
 use crate::inputs::{self, InputEntry, Launch};
 use crate::receiver::{self, Protocol};
 use anyhow::Result;
+use replicas::Chooser;
 
 mod http;
 mod points;
+mod replicas;
 mod wire;
 
 #[cfg(test)]
@@ -24,18 +26,20 @@ pub(crate) const ENTRY: InputEntry = InputEntry {
 };
 
 fn check(config: &RemoteWriteConfig) -> Result<()> {
+    config.replicas.check()?;
     receiver::check(&config.keys())
 }
 
 /// Receives until the shutdown.
 fn run(launch: &Launch<'_>) -> Result<()> {
+    let config = &launch.config.remote_write;
+    let chooser = Chooser::new(config.replicas.clone());
     let protocol = Protocol {
         name: "remote write",
         health: inputs::health(launch.context, &ENTRY),
-        keys: launch.config.remote_write.keys(),
+        keys: config.keys(),
         path: http::PATH,
-        speaks_http2: false,
-        router: http::router,
+        router: |intake| http::router(intake, chooser),
         listens: |url| Event::RemoteWriteListens { url },
     };
     receiver::run(launch, protocol)
