@@ -16,6 +16,7 @@ pub mod inputs;
 mod kill_tests;
 mod otlp;
 pub mod prometheus;
+pub mod received;
 mod receiver;
 mod remote_write;
 pub mod replay;

@@ -3,6 +3,7 @@
 use crate::config::RemoteWriteConfig;
 use crate::event::Event;
 use crate::inputs::{self, InputEntry, Launch};
+use crate::receiver::series::SeriesOf;
 use crate::receiver::{self, Protocol};
 use anyhow::Result;
 use replicas::Chooser;
@@ -28,6 +29,15 @@ pub(crate) const ENTRY: InputEntry = InputEntry {
 fn check(config: &RemoteWriteConfig) -> Result<()> {
     config.replicas.check()?;
     receiver::check(&config.keys())
+}
+
+/// Gives each series of a message of version 1.0 to `take`; `None` where it is no such message.
+pub(crate) fn each_series_of_1<'a>(message: &'a [u8], mut take: impl FnMut(&SeriesOf<'a>)) -> Option<()> {
+    let decoded = wire::each_series(wire::Version::One, message, |series| {
+        take(&*series);
+        true
+    });
+    decoded.ok()
 }
 
 /// Receives until the shutdown.
