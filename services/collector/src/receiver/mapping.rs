@@ -275,10 +275,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused_and_the_rest_is_read() {
-        let cpu = |labels: &[(&str, &str)], samples: &[(i64, f64)]| {
+        fn cpu<'a>(labels: &[(&'a str, &'a str)], samples: &[(i64, f64)]) -> SeriesOf<'a> {
             let all: Vec<_> = [("__name__", "cpu")].into_iter().chain(labels.iter().copied()).collect();
             series(&all, samples)
-        };
+        }
         let all = [
             cpu(&[("vm", "a")], &[(1000, 1.0), (-1, 1.0), (1_601_000, 1.0), (1000, -1.0)]),
             cpu(&[("other", "a")], &[(1000, 1.0)]),
@@ -292,7 +292,9 @@ mod tests {
 
     #[test]
     fn series_beyond_the_bound_are_told_and_those_known_go_on() {
-        let of = |vm: &str, at_ms| series(&[("__name__", "cpu"), ("vm", vm)], &[(at_ms, 1.0)]);
+        fn of(vm: &str, at_ms: i64) -> SeriesOf<'_> {
+            series(&[("__name__", "cpu"), ("vm", vm)], &[(at_ms, 1.0)])
+        }
         let read = read(&[of("a", 1000), of("b", 1000), of("c", 1000), of("a", 2000)], 2);
         assert_eq!((read.samples, read.beyond), (3, 1));
     }
@@ -326,17 +328,15 @@ mod tests {
             every_s in 5..60_i64,
             begin_s in 0..60_i64,
         ) {
-            let instants = |n: usize| (1_000 * (6_000 + begin_s + every_s * n as i64), 1_000 * (6_000 + begin_s + every_s * (n as i64 + 1)));
-            let deltas: Vec<_> = grown
-                .iter()
-                .enumerate()
-                .map(|(n, by)| since(instants(n).1, *by, Since::Delta { start_ms: instants(n).0 }))
-                .collect();
-            let mut total = 0.0;
-            let mut totals = vec![since(instants(0).0, total, Since::Total { start_ms: 1 })];
-            for (n, by) in grown.iter().enumerate() {
+            let every_ms = 1_000 * every_s;
+            let (mut at_ms, mut total) = (1_000 * (6_000 + begin_s), 0.0);
+            let mut deltas = Vec::new();
+            let mut totals = vec![since(at_ms, total, Since::Total { start_ms: 1 })];
+            for by in grown {
                 total += by;
-                totals.push(since(instants(n).1, total, Since::Total { start_ms: 1 }));
+                deltas.push(since(at_ms + every_ms, by, Since::Delta { start_ms: at_ms }));
+                totals.push(since(at_ms + every_ms, total, Since::Total { start_ms: 1 }));
+                at_ms += every_ms;
             }
             let (deltas, totals) = (rates(&deltas), rates(&totals));
             let compared = deltas.len().min(totals.len());
