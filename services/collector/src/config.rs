@@ -7,14 +7,18 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 mod moment;
+mod otlp;
 mod prometheus;
+mod receiver;
 mod remote_write;
 mod speed;
 mod text;
 
 pub use moment::Moment;
+pub use otlp::OtlpConfig;
 pub use prometheus::PrometheusConfig;
-pub use remote_write::RemoteWriteConfig;
+pub(crate) use receiver::ReceiverKeys;
+pub use remote_write::{RemoteWriteConfig, ReplicasConfig};
 pub use speed::Speed;
 
 /// Section `[collector]`.
@@ -27,6 +31,8 @@ pub struct Config {
     pub prometheus: PrometheusConfig,
     /// Section `[collector.remote_write]`: series that a Prometheus pushes.
     pub remote_write: RemoteWriteConfig,
+    /// Section `[collector.otlp]`: metrics that an OpenTelemetry Collector pushes.
+    pub otlp: OtlpConfig,
     /// Section `[collector.replay]`: a trace from a file.
     pub replay: ReplayConfig,
     /// Section `[collector.fleet]`: a generated fleet.
@@ -173,6 +179,11 @@ impl Config {
     /// When a value is out of its range, with the key.
     pub fn check(&self) -> anyhow::Result<()> {
         INPUTS.iter().try_for_each(|input| (input.check)(self))
+    }
+
+    /// Whether an input writes points, of which samples are made.
+    pub fn writes_points(&self) -> bool {
+        self.remote_write.is_enabled() || self.otlp.is_enabled()
     }
 }
 

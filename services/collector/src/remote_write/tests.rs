@@ -6,33 +6,19 @@ use super::*;
 use crate::config::Config;
 use crate::testing::{Mishap, Mishappen, TestBus};
 use prescale_bus::{Bus, ConsumedRecord};
+use prescale_chassis::Secret;
 use prescale_chassis::stage::decode_record;
-use prescale_chassis::{Context, Secret};
+use prescale_contracts::topics;
 use prescale_domain::point::Point;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
+use tokio_util::sync::CancellationToken;
 
 const AT_MS: i64 = 1_700_000_000_000;
 
 /// Lets `ask` ask a receiver with this configuration at its URL.
 fn receiving(bus: &dyn Bus, config: RemoteWriteConfig, ask: impl FnOnce(&str)) {
-    let (stop, context) = (CancellationToken::new(), Context::default());
     let remote_write = RemoteWriteConfig { listen: "127.0.0.1:0".to_owned(), ..config };
-    let config = Config { remote_write, ..Config::default() };
-    let (tell, told) = sync_channel(1);
-    let observe = |event: Event| {
-        if let Event::RemoteWriteListens { url } = event {
-            let _ = tell.send(url);
-        }
-    };
-    std::thread::scope(|threads| {
-        let launch = Launch { config: &config, context: &context, bus, stop: &stop, observe: &observe };
-        let running = threads.spawn(move || run(&launch));
-        let stops = stop.clone().drop_guard();
-        ask(&told.recv_timeout(Duration::from_secs(60)).unwrap());
-        drop(stops);
-        running.join().unwrap().unwrap();
-    });
+    receiver::testing::receiving(bus, &Config { remote_write, ..Config::default() }, run, ask);
 }
 
 /// What was said to a request.
@@ -152,6 +138,23 @@ fn points_of_a_request_come_by_their_instants() {
     });
     let instants: Vec<i64> = points(&test.records(topics::RAW_POINTS)).iter().map(|p| p.at.as_ms() - AT_MS).collect();
     assert_eq!(instants, [0, 0, 600_000, 600_000]);
+}
+
+#[test]
+fn a_replica_that_is_not_taken_is_told_that_nothing_is_wrong_and_nothing_was_written() {
+    let test = TestBus::new();
+    receiving(test.bus.as_ref(), RemoteWriteConfig::default(), |url| {
+        let of = |replica: &str| {
+            let mut all = memory(&["a"], &[(AT_MS, 5.0)]);
+            let labels = [("cluster", "eu"), ("__replica__", replica)];
+            all[0].0.extend(labels.map(|(name, value)| (name.to_owned(), value.to_owned())));
+            all
+        };
+        assert_eq!(pushed(url, Version::Two, &of("one")), said(204, 1, false));
+        assert_eq!(pushed(url, Version::Two, &of("two")), said(202, 0, false));
+        assert_eq!(pushed(url, Version::Two, &of("one")), said(204, 1, false));
+    });
+    assert_eq!(test.records(topics::RAW_POINTS).len(), 2);
 }
 
 #[test]
