@@ -9,6 +9,7 @@ mod clock;
 pub mod config;
 pub mod event;
 mod fleet;
+pub mod formats;
 mod host;
 pub mod inputs;
 #[cfg(test)]
