@@ -1,14 +1,10 @@
 //! InfluxDB line protocol, as Telegraf writes it: `measurement,tag=a field=1.5,other=2i 1700000000000000000`. Pure; read
 //! where it lies. A line that cannot be read says why, and those around it are read.
 
-use super::SeriesValue;
+use super::{METRIC, SeriesValue, metric_of};
 use std::borrow::Cow;
 use std::fmt;
 
-/// Label that holds a metric's name.
-const METRIC: &str = super::METRIC;
-/// A measurement that stands for none: its fields are the metrics' names.
-const NO_MEASUREMENT: &str = "prometheus";
 /// Tags, and fields, of one line.
 const PARTS_MAX: usize = 10_000;
 
@@ -355,16 +351,13 @@ fn text<'a>(bytes: &'a [u8], escaped: &[u8]) -> Result<Cow<'a, str>, &'static st
     Ok(Cow::Owned(plain))
 }
 
-/// Gives each field that is a number to `take` as a value of a series: its metric is called `MEASUREMENT_FIELD`, its labels are
-/// the tags. The field alone where the measurement is `prometheus`. A line without a timestamp is of `now_ms`.
+/// Gives each field that is a number to `take` as a value of a series: its metric is called `MEASUREMENT_FIELD` (the field
+/// alone where the measurement is `prometheus`), its labels are the tags. A line without a timestamp is of `now_ms`.
 pub fn each_value(line: &Line<'_>, precision: Precision, now_ms: i64, mut take: impl FnMut(&SeriesValue<'_>)) {
     let at_ms = line.timestamp.map_or(now_ms, |timestamp| precision.as_ms(timestamp));
     for (field, value) in &line.fields {
         let Some(value) = value.number() else { continue };
-        let metric = match &*line.measurement {
-            NO_MEASUREMENT => Cow::Borrowed(&**field),
-            measurement => Cow::Owned(format!("{measurement}_{field}")),
-        };
+        let metric = metric_of(&line.measurement, field);
         let tags = line.tags.iter().map(|(name, value)| (&**name, &**value));
         let labels = [(METRIC, &*metric)].into_iter().chain(tags).collect();
         take(&SeriesValue { labels, at_ms, value });
