@@ -8,12 +8,14 @@ use std::path::PathBuf;
 
 mod moment;
 mod prometheus;
+mod receiver;
 mod remote_write;
 mod speed;
 mod text;
 
 pub use moment::Moment;
 pub use prometheus::PrometheusConfig;
+pub(crate) use receiver::ReceiverKeys;
 pub use remote_write::RemoteWriteConfig;
 pub use speed::Speed;
 

@@ -15,6 +15,7 @@ pub mod inputs;
 #[cfg(test)]
 mod kill_tests;
 pub mod prometheus;
+mod receiver;
 mod remote_write;
 pub mod replay;
 mod retry;

@@ -6,33 +6,19 @@ use super::*;
 use crate::config::Config;
 use crate::testing::{Mishap, Mishappen, TestBus};
 use prescale_bus::{Bus, ConsumedRecord};
+use prescale_chassis::Secret;
 use prescale_chassis::stage::decode_record;
-use prescale_chassis::{Context, Secret};
+use prescale_contracts::topics;
 use prescale_domain::point::Point;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
+use tokio_util::sync::CancellationToken;
 
 const AT_MS: i64 = 1_700_000_000_000;
 
 /// Lets `ask` ask a receiver with this configuration at its URL.
 fn receiving(bus: &dyn Bus, config: RemoteWriteConfig, ask: impl FnOnce(&str)) {
-    let (stop, context) = (CancellationToken::new(), Context::default());
     let remote_write = RemoteWriteConfig { listen: "127.0.0.1:0".to_owned(), ..config };
-    let config = Config { remote_write, ..Config::default() };
-    let (tell, told) = sync_channel(1);
-    let observe = |event: Event| {
-        if let Event::RemoteWriteListens { url } = event {
-            let _ = tell.send(url);
-        }
-    };
-    std::thread::scope(|threads| {
-        let launch = Launch { config: &config, context: &context, bus, stop: &stop, observe: &observe };
-        let running = threads.spawn(move || run(&launch));
-        let stops = stop.clone().drop_guard();
-        ask(&told.recv_timeout(Duration::from_secs(60)).unwrap());
-        drop(stops);
-        running.join().unwrap().unwrap();
-    });
+    receiver::testing::receiving(bus, &Config { remote_write, ..Config::default() }, run, ask);
 }
 
 /// What was said to a request.

@@ -1,6 +1,8 @@
 //! Remote write on the wire: protobuf messages `prometheus.WriteRequest` (1.0) and `io.prometheus.write.v2.Request`
 //! (2.0), read where they lie. Nothing is made of what is not a sample of a float, so memory has a bound.
 
+use crate::receiver::series::{FloatSample, SeriesOf};
+
 /// Which message a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Version {
@@ -13,24 +15,6 @@ pub(crate) enum Version {
 /// Bytes that are no such message, with what is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed(pub(crate) &'static str);
-
-/// One sample of a series.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct FloatSample {
-    /// Instant in milliseconds since 1970.
-    pub(crate) at_ms: i64,
-    /// Its value; bits are kept, since one NaN says that the series has ended.
-    pub(crate) value: f64,
-}
-
-/// One series of a request. What it holds is used again for the next.
-#[derive(Debug, Default)]
-pub(crate) struct SeriesOf<'a> {
-    /// Names and values, as they came.
-    pub(crate) labels: Vec<(&'a str, &'a str)>,
-    /// Its samples.
-    pub(crate) samples: Vec<FloatSample>,
-}
 
 /// Texts of a request of 2.0.
 const SYMBOLS_MAX: usize = 1_000_000;
@@ -139,7 +123,7 @@ fn read_two<'a>(bytes: &'a [u8], symbols: &[&'a str], series: &mut SeriesOf<'a>)
 
 /// The same in both versions.
 fn sample_of(bytes: &[u8]) -> Result<FloatSample, Malformed> {
-    let mut sample = FloatSample { at_ms: 0, value: 0.0 };
+    let mut sample = FloatSample::new(0, 0.0);
     for field in Fields(bytes) {
         match field? {
             (1, Field::Fixed64(bits)) => sample.value = f64::from_bits(bits),
