@@ -6,6 +6,7 @@ use anyhow::ensure;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
+mod influx;
 mod moment;
 mod prometheus;
 mod receiver;
@@ -13,6 +14,7 @@ mod remote_write;
 mod speed;
 mod text;
 
+pub use influx::InfluxConfig;
 pub use moment::Moment;
 pub use prometheus::PrometheusConfig;
 pub(crate) use receiver::ReceiverKeys;
@@ -29,6 +31,8 @@ pub struct Config {
     pub prometheus: PrometheusConfig,
     /// Section `[collector.remote_write]`: series that a Prometheus pushes.
     pub remote_write: RemoteWriteConfig,
+    /// Section `[collector.influx]`: line protocol that Telegraf pushes.
+    pub influx: InfluxConfig,
     /// Section `[collector.replay]`: a trace from a file.
     pub replay: ReplayConfig,
     /// Section `[collector.fleet]`: a generated fleet.

@@ -29,6 +29,11 @@ pub enum Event {
         /// Where.
         url: String,
     },
+    /// Line protocol is received.
+    InfluxListens {
+        /// Where.
+        url: String,
+    },
     /// The generated fleet's history has come so far.
     FleetProgress {
         /// Instant of the next sample.

@@ -11,6 +11,7 @@ pub mod event;
 mod fleet;
 pub mod formats;
 mod host;
+mod influx;
 pub mod inputs;
 #[cfg(test)]
 mod kill_tests;

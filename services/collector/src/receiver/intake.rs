@@ -122,10 +122,18 @@ impl Intake {
         let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let given = authorization.and_then(|value| value.split_once(' '));
         let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer")).map(|(_, given)| given);
+        self.admits(given, "Authorization: Bearer TOKEN")
+    }
+
+    /// Lets those in who have given the token, where there is one; others are told the `way` to give it.
+    ///
+    /// # Errors
+    /// When it is not what was given.
+    pub(crate) fn admits(&self, given: Option<&str>, way: &str) -> Result<(), Refusal> {
         if self.token.expose().is_empty() || given.is_some_and(|given| self.token.is(given)) {
             return Ok(());
         }
-        let message = format!("send the token of [{}] token as `Authorization: Bearer TOKEN`\n", self.section);
+        let message = format!("send the token of [{}] token as `{way}`\n", self.section);
         Err(Refusal::new(StatusCode::UNAUTHORIZED, message))
     }
 
