@@ -4,9 +4,11 @@ use crate::inputs::{INPUTS, OwnTables};
 use crate::replay::mapping::Mapping;
 use anyhow::ensure;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 mod influx;
+mod kafka_topics;
 mod moment;
 mod prometheus;
 mod receiver;
@@ -15,6 +17,7 @@ mod speed;
 mod text;
 
 pub use influx::InfluxConfig;
+pub use kafka_topics::{KafkaFormat, KafkaStart, KafkaTopicConfig};
 pub use moment::Moment;
 pub use prometheus::PrometheusConfig;
 pub(crate) use receiver::ReceiverKeys;
@@ -33,6 +36,8 @@ pub struct Config {
     pub remote_write: RemoteWriteConfig,
     /// Section `[collector.influx]`: line protocol that Telegraf pushes.
     pub influx: InfluxConfig,
+    /// Sections `[collector.kafka_topics.NAME]`: topics of others.
+    pub kafka_topics: BTreeMap<String, KafkaTopicConfig>,
     /// Section `[collector.replay]`: a trace from a file.
     pub replay: ReplayConfig,
     /// Section `[collector.fleet]`: a generated fleet.

@@ -13,6 +13,7 @@ pub mod formats;
 mod host;
 mod influx;
 pub mod inputs;
+mod kafka_topics;
 #[cfg(test)]
 mod kill_tests;
 pub mod prometheus;

@@ -178,15 +178,8 @@ impl Intake {
         let mut points = std::mem::take(&mut read.points);
         // A request may have minutes of one series before the next one: those of that would come too late.
         points.sort_by_key(|point| point.at);
-        let records = points.iter().map(|point| self.record(point)).collect::<Result<Vec<_>, _>>();
+        let records = points.iter().map(|point| point_record(&self.source, point)).collect::<Result<Vec<_>, _>>();
         records.map(|records| (read, records)).map_err(|error| Refusal::bad(format!("{error}\n")))
-    }
-
-    /// A point that comes again is the same record.
-    fn record(&self, point: &Point) -> Result<OutputRecord, ContractError> {
-        let place = format!("{}/{}", point.measured.name(), point.series);
-        let envelope = Envelope::root(&self.source, Point::EVENT_TYPE, &point.workload, point.at, &place);
-        output_record(&envelope, topics::RAW_POINTS, point)
     }
 
     /// Counts what samples that are on the log, and the others, came to.
@@ -205,4 +198,14 @@ impl Intake {
         metrics::counter!("prescale_collector_received_requests_total", "by" => self.kind, "status" => status)
             .increment(1);
     }
+}
+
+/// A point of a source as a record. One that comes again is the same.
+///
+/// # Errors
+/// When it breaks its contract.
+pub(crate) fn point_record(source: &str, point: &Point) -> Result<OutputRecord, ContractError> {
+    let place = format!("{}/{}", point.measured.name(), point.series);
+    let envelope = Envelope::root(source, Point::EVENT_TYPE, &point.workload, point.at, &place);
+    output_record(&envelope, topics::RAW_POINTS, point)
 }
