@@ -38,6 +38,7 @@ pub struct ListenTls {
     config: ListenTlsConfig,
     pem: Pem,
     server: Arc<ServerConfig>,
+    speaks_http2: bool,
 }
 
 impl ListenTlsConfig {
@@ -68,7 +69,7 @@ impl ListenTlsConfig {
         }
         let pem = self.pem(section)?;
         let server = pem.server(section, self)?;
-        Ok(Some(ListenTls { section, config: self.clone(), pem, server }))
+        Ok(Some(ListenTls { section, config: self.clone(), pem, server, speaks_http2: false }))
     }
 
     fn pem(&self, section: &str) -> Result<Pem> {
@@ -121,6 +122,21 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
 }
 
 impl ListenTls {
+    /// Lets clients choose HTTP/2 as well.
+    #[must_use]
+    pub fn with_http2(mut self) -> Self {
+        self.speaks_http2 = true;
+        self.take(Arc::clone(&self.server));
+        self
+    }
+
+    fn take(&mut self, mut server: Arc<ServerConfig>) {
+        if self.speaks_http2 {
+            Arc::make_mut(&mut server).alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        }
+        self.server = server;
+    }
+
     /// What connections are made with.
     pub fn server(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.server)
@@ -134,7 +150,7 @@ impl ListenTls {
         match self.pem.server(self.section, &self.config) {
             Ok(server) => {
                 tracing::info!(section = self.section, "the renewed certificate is in use");
-                self.server = server;
+                self.take(server);
                 Some(self.server())
             }
             Err(error) => {
@@ -226,6 +242,16 @@ pub(crate) mod tests {
         std::fs::write(folder.path().join("tls.crt"), "half a certif").unwrap();
         assert!(tls.renewed().is_none());
         authority.serves(folder.path());
-        assert!(tls.renewed().is_some());
+        assert_eq!(tls.renewed().expect("they are new").alpn_protocols, [b"http/1.1".to_vec()]);
+    }
+
+    #[test]
+    fn http2_can_be_chosen_where_it_is_spoken_also_after_a_renewal() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::new();
+        let mut tls = authority.serves(folder.path()).read("console.tls").unwrap().unwrap().with_http2();
+        assert_eq!(tls.server().alpn_protocols[0], b"h2");
+        authority.serves(folder.path());
+        assert_eq!(tls.renewed().expect("they are new").alpn_protocols[0], b"h2");
     }
 }

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 mod influx;
 mod kafka_topics;
 mod moment;
+mod otlp;
 mod prometheus;
 mod receiver;
 mod remote_write;
@@ -19,6 +20,7 @@ mod text;
 pub use influx::InfluxConfig;
 pub use kafka_topics::{KafkaFormat, KafkaStart, KafkaTopicConfig};
 pub use moment::Moment;
+pub use otlp::OtlpConfig;
 pub use prometheus::PrometheusConfig;
 pub(crate) use receiver::ReceiverKeys;
 pub use remote_write::RemoteWriteConfig;
@@ -34,6 +36,8 @@ pub struct Config {
     pub prometheus: PrometheusConfig,
     /// Section `[collector.remote_write]`: series that a Prometheus pushes.
     pub remote_write: RemoteWriteConfig,
+    /// Section `[collector.otlp]`: metrics that an OpenTelemetry Collector pushes.
+    pub otlp: OtlpConfig,
     /// Section `[collector.influx]`: line protocol that Telegraf pushes.
     pub influx: InfluxConfig,
     /// Sections `[collector.kafka_topics.NAME]`: topics of others.
@@ -184,6 +188,14 @@ impl Config {
     /// When a value is out of its range, with the key.
     pub fn check(&self) -> anyhow::Result<()> {
         INPUTS.iter().try_for_each(|input| (input.check)(self))
+    }
+
+    /// Whether an input writes points, of which samples are made.
+    pub fn writes_points(&self) -> bool {
+        self.remote_write.is_enabled()
+            || self.otlp.is_enabled()
+            || self.influx.is_enabled()
+            || self.kafka_topics.values().any(KafkaTopicConfig::is_of_series)
     }
 }
 

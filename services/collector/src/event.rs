@@ -34,6 +34,11 @@ pub enum Event {
         /// Where.
         url: String,
     },
+    /// OTLP is received, over gRPC and HTTP.
+    OtlpListens {
+        /// Where.
+        url: String,
+    },
     /// The generated fleet's history has come so far.
     FleetProgress {
         /// Instant of the next sample.

@@ -3,7 +3,7 @@
 
 use crate::config::Config;
 use crate::event::Event;
-use crate::{fleet, host, influx, kafka_topics, prometheus, remote_write, replay};
+use crate::{fleet, host, influx, kafka_topics, otlp, prometheus, remote_write, replay};
 use anyhow::Result;
 use prescale_bus::Bus;
 use prescale_chassis::config::{PartKind, Parts};
@@ -48,10 +48,11 @@ pub struct Launch<'a> {
 }
 
 /// The inputs that ship.
-pub static INPUTS: [InputEntry; 7] = [
+pub static INPUTS: [InputEntry; 8] = [
     host::ENTRY,
     prometheus::ENTRY,
     remote_write::ENTRY,
+    otlp::ENTRY,
     influx::ENTRY,
     kafka_topics::ENTRY,
     replay::ENTRY,
@@ -73,12 +74,6 @@ pub fn uses(config: &Config, graph: &Graph) -> Vec<Use> {
 fn uses_of(inputs: &[InputEntry], config: &Config, graph: &Graph) -> Vec<Use> {
     let on = inputs.iter().filter(|input| (input.is_on)(config));
     [Use::Writes(SAMPLES)].into_iter().chain(on.flat_map(|input| (input.uses)(config, graph))).collect()
-}
-
-/// Whether any of the inputs that are on writes points, of which samples are to be made.
-pub fn write_points(config: &Config) -> bool {
-    let writes = |used: &Use| matches!(used, Use::Writes(source) if source.topics.contains(&topics::RAW_POINTS));
-    uses(config, &Graph::default()).iter().any(writes)
 }
 
 /// The tables of the inputs for which [`Config`] has no field.

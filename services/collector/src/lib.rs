@@ -1,4 +1,5 @@
-//! Samples from where they arise: this machine, a Prometheus that is asked or pushes, a trace from a file, a generated fleet.
+//! Samples from where they arise: this machine, a Prometheus that is asked or pushes, an OpenTelemetry Collector that
+//! pushes, a trace from a file, a generated fleet.
 //!
 //! The inputs are one list ([`inputs::INPUTS`]). Each has a thread, a name for good and a position on the bus, written
 //! with its samples in one step: after a stop or a crash it goes on, and nothing is left out or written twice. This is
@@ -16,6 +17,7 @@ pub mod inputs;
 mod kafka_topics;
 #[cfg(test)]
 mod kill_tests;
+mod otlp;
 pub mod prometheus;
 mod receiver;
 mod remote_write;

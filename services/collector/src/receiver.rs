@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use writer::Writer;
 
+pub(crate) mod gzip;
 pub(crate) mod intake;
 pub(crate) mod known;
 pub(crate) mod mapping;
@@ -52,6 +53,8 @@ pub(crate) struct Protocol<'a> {
     pub(crate) keys: ReceiverKeys<'a>,
     /// Below the address, where senders write to; empty where that differs.
     pub(crate) path: &'static str,
+    /// Whether it speaks HTTP/2 over TLS, too.
+    pub(crate) speaks_http2: bool,
     /// The application that answers requests.
     pub(crate) router: fn(Arc<Intake>) -> Router,
     /// That it listens, and where.
@@ -89,10 +92,10 @@ pub(crate) fn pushed_preset(section: &str, name: &str) -> Result<Preset> {
 /// # Errors
 /// When the address or the preset cannot be used, or the bus refuses for good.
 pub(crate) fn run(launch: &Launch<'_>, protocol: Protocol<'_>) -> Result<()> {
-    let Protocol { name, health, keys, path, router, listens } = protocol;
+    let Protocol { name, health, keys, path, speaks_http2, router, listens } = protocol;
     let source = keys.source()?;
     let mapping = Mapping::new(preset(&keys)?, source.clone(), keys.step_s);
-    let tls = keys.tls()?;
+    let tls = keys.tls()?.map(|tls| if speaks_http2 { tls.with_http2() } else { tls });
     let retry = BusRetry::new(&source, health, launch.stop);
     let Some((log, stored)) = append::open(launch.bus, &retry)? else { return Ok(()) };
     let (address, section) = (keys.address()?, keys.section);

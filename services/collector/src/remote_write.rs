@@ -34,6 +34,7 @@ fn run(launch: &Launch<'_>) -> Result<()> {
         health: inputs::health(launch.context, &ENTRY),
         keys: launch.config.remote_write.keys(),
         path: http::PATH,
+        speaks_http2: false,
         router: http::router,
         listens: |url| Event::RemoteWriteListens { url },
     };

@@ -93,7 +93,7 @@ pub static SERVICES: [ServiceEntry; 11] = [
         name: "assembler",
         section: section::of!(assembler, |s| s.assembler.settings().map(drop)),
         stages: |s| {
-            let is_on = s.assembler.enabled || prescale_collector::inputs::write_points(&s.collector);
+            let is_on = s.assembler.enabled || s.collector.writes_points();
             if is_on { vec![prescale_assembler::STAGE] } else { Vec::new() }
         },
         factories: |s| Ok(vec![prescale_assembler::factory(&s.assembler)?]),

@@ -25,6 +25,10 @@ pub enum KafkaFormat {
     TelegrafJson,
     /// What `prometheus-kafka-adapter` makes of remote write (`SERIALIZATION_FORMAT=json`).
     PrometheusKafkaAdapter,
+    /// OTLP as protobuf, as the Kafka exporter of the OpenTelemetry Collector writes it (`otlp_proto`).
+    OtlpProto,
+    /// OTLP as JSON (`otlp_json`).
+    OtlpJson,
     /// Any JSON, by a mapping.
     Json,
 }
@@ -46,8 +50,8 @@ pub enum KafkaStart {
 pub struct KafkaTopicConfig {
     /// The topic, by its whole name.
     pub topic: String,
-    /// How its messages are written: `line-protocol`, `telegraf-json`, `prometheus-kafka-adapter`, or `json` with a table
-    /// `mapping`.
+    /// How its messages are written: `line-protocol`, `telegraf-json`, `prometheus-kafka-adapter`, `otlp-proto`,
+    /// `otlp-json`, or `json` with a table `mapping`.
     pub format: KafkaFormat,
     /// Unit of Telegraf's timestamps: `ns`, `us`, `ms` or `s`; empty for `ns` of line protocol, and `s` of JSON, as
     /// Telegraf has them by default.
@@ -198,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_topic_of_each_format_can_be_asked_for() {
-        for format in ["line-protocol", "telegraf-json", "prometheus-kafka-adapter"] {
+        for format in ["line-protocol", "telegraf-json", "prometheus-kafka-adapter", "otlp-proto", "otlp-json"] {
             assert!(read(&format!("topic = \"t\"\nformat = \"{format}\"\n")).check("theirs").is_ok(), "{format}");
         }
         let mapped =

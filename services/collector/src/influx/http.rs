@@ -3,7 +3,7 @@
 use super::points;
 use crate::formats::line_protocol::Precision;
 use crate::receiver::mapping::Read;
-use crate::receiver::{Intake, Refusal, intake};
+use crate::receiver::{Intake, Refusal, gzip, intake};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Query, State};
@@ -15,7 +15,6 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::borrow::Cow;
-use std::io::Read as _;
 use std::sync::Arc;
 
 const INFLUXDB_VERSION: HeaderName = HeaderName::from_static("x-influxdb-version");
@@ -158,15 +157,11 @@ fn is_packed(headers: &HeaderMap) -> Result<bool, Refusal> {
     }
 }
 
-/// The text of a packed body; `None` where it is larger than allowed. No more than that is decompressed.
+/// The text of a packed body; `None` where it is larger than allowed.
 fn unpacked(body: &[u8], bytes_max: usize) -> Result<Option<Cow<'static, [u8]>>, Refusal> {
-    let mut text = Vec::new();
-    let most = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
-    flate2::read::MultiGzDecoder::new(body)
-        .take(most)
-        .read_to_end(&mut text)
-        .map_err(|error| Refusal::bad(format!("the body is not packed with gzip: {error}")))?;
-    Ok((text.len() <= bytes_max).then_some(Cow::Owned(text)))
+    let text = gzip::unpacked(body, bytes_max);
+    let text = text.map_err(|error| Refusal::bad(format!("the body is not packed with gzip: {error}")))?;
+    Ok(text.map(Cow::Owned))
 }
 
 /// Telegraf asks for its database to be made before it writes; there is nothing to be made.

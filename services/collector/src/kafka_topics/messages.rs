@@ -5,6 +5,7 @@ use crate::formats::SeriesValue;
 use crate::formats::json::{InstantScale, each_of_adapter, each_of_telegraf};
 use crate::formats::line_protocol::{Precision, each_value, lines};
 use crate::formats::mapped::{Mapped, Row};
+use crate::otlp;
 use crate::receiver;
 use crate::receiver::known::Known;
 use crate::receiver::mapping::{Mapping, Read};
@@ -37,6 +38,7 @@ pub(crate) struct Messages {
 
 enum Reads {
     Series { form: Form, mapping: Mapping, known: Known },
+    Otlp { is_json: bool, mapping: Mapping, known: Known },
     Workloads(Mapped),
 }
 
@@ -75,15 +77,18 @@ impl Messages {
     /// With the key that makes no sense, or the preset that cannot be used.
     pub(crate) fn new(name: &str, config: &KafkaTopicConfig) -> Result<Self> {
         let source = config.source(name)?;
-        let series = |form: Form| -> Result<Reads> {
+        let series = || -> Result<(Mapping, Known)> {
             let preset = receiver::pushed_preset(&format!("collector.kafka_topics.{name}"), &config.preset)?;
-            let mapping = Mapping::new(preset, source.clone(), config.step_s);
-            Ok(Reads::Series { form, mapping, known: Known::new(config.series_max) })
+            Ok((Mapping::new(preset, source.clone(), config.step_s), Known::new(config.series_max)))
         };
+        let of_form = |form: Form| series().map(|(mapping, known)| Reads::Series { form, mapping, known });
+        let of_otlp = |is_json: bool| series().map(|(mapping, known)| Reads::Otlp { is_json, mapping, known });
         let reads = match config.format {
-            KafkaFormat::LineProtocol => series(Form::Lines(config.precision(name)?))?,
-            KafkaFormat::TelegrafJson => series(Form::Telegraf(scale_of(config.precision(name)?)))?,
-            KafkaFormat::PrometheusKafkaAdapter => series(Form::Adapter)?,
+            KafkaFormat::LineProtocol => of_form(Form::Lines(config.precision(name)?))?,
+            KafkaFormat::TelegrafJson => of_form(Form::Telegraf(scale_of(config.precision(name)?)))?,
+            KafkaFormat::PrometheusKafkaAdapter => of_form(Form::Adapter)?,
+            KafkaFormat::OtlpProto => of_otlp(false)?,
+            KafkaFormat::OtlpJson => of_otlp(true)?,
             KafkaFormat::Json => Reads::Workloads(config.mapping(name)?),
         };
         Ok(Self { reads, source, step_s: config.step_s })
@@ -92,7 +97,7 @@ impl Messages {
     /// The topic that it writes to.
     pub(crate) fn output(&self) -> &'static str {
         match self.reads {
-            Reads::Series { .. } => topics::RAW_POINTS,
+            Reads::Series { .. } | Reads::Otlp { .. } => topics::RAW_POINTS,
             Reads::Workloads(_) => topics::RAW_KPIS,
         }
     }
@@ -127,6 +132,10 @@ impl Messages {
         let Self { reads, source, step_s } = self;
         let (source, step_s) = (&*source, *step_s);
         match reads {
+            Reads::Otlp { is_json, mapping, known } => match otlp::read(value, *is_json, mapping, known, now) {
+                Ok(read) => of_series(source, read, None),
+                Err(why) => One { why: Some(why), ..One::default() },
+            },
             Reads::Series { form, mapping, known } => {
                 let mut read = Read::default();
                 let mut take = |value: &SeriesValue<'_>| {
@@ -257,9 +266,11 @@ fn placed(
 mod tests {
     use super::*;
     use crate::formats::mapped::JsonMapping;
+    use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
     use prescale_bus::dlq::DeadLetter;
     use prescale_chassis::stage::decode_record;
     use prescale_domain::point::Point;
+    use prost::Message as _;
 
     const PRESET: &str = "about = \"\"\nworkload = \"{host}\"\nplatform = \"openstack\"\n[kpis.memory_bytes]\nquery = \"q\"\n\
                           [[series.memory_bytes]]\nmetric = \"mem_used\"\n";
@@ -320,6 +331,20 @@ mod tests {
         let adapted = "{\"timestamp\":\"1970-01-01T00:13:20Z\",\"value\":\"5\",\"name\":\"mem_used\",\
                        \"labels\":{\"__name__\":\"mem_used\",\"host\":\"a\"}}";
         assert_eq!(points(&made(of(KafkaFormat::PrometheusKafkaAdapter), &[message(0, adapted)])), wanted[..1]);
+    }
+
+    #[test]
+    fn what_the_kafka_exporter_of_an_opentelemetry_collector_writes_becomes_points() {
+        let message_of = |value: Vec<u8>| ConsumedRecord { value: Some(value), ..message(0, "") };
+        let json = "{\"resourceMetrics\":[{\"resource\":{\"attributes\":[{\"key\":\"host\",\"value\":{\"stringValue\":\"a\"}}]},\
+                    \"scopeMetrics\":[{\"metrics\":[{\"name\":\"mem_used\",\"gauge\":{\"dataPoints\":[\
+                    {\"timeUnixNano\":\"800000000000\",\"asDouble\":5.0}]}}]}]}]}";
+        let request: ExportMetricsServiceRequest = serde_json::from_str(json).unwrap();
+        let wanted = [("a".to_owned(), 800_000, Some(5.0))];
+        assert_eq!(points(&made(of(KafkaFormat::OtlpJson), &[message_of(json.as_bytes().to_vec())])), wanted);
+        assert_eq!(points(&made(of(KafkaFormat::OtlpProto), &[message_of(request.encode_to_vec())])), wanted);
+        let made = made(of(KafkaFormat::OtlpProto), &[message_of(vec![10, 200])]);
+        assert!(letters(&made)[0].1.contains("no ExportMetricsServiceRequest"));
     }
 
     #[test]

@@ -210,7 +210,7 @@ impl UpArgs {
         let shown = &settings.collector;
         if !shown.host.enabled && !shown.fleet.enabled && !is_fed(settings) {
             bail!(
-                "there is nothing to collect: leave --no-host out, or give --prometheus URL, --replay FILE, --fleet N, [collector.remote_write] listen or [collector.influx] listen"
+                "there is nothing to collect: leave --no-host out, or give --prometheus URL, --replay FILE, --fleet N, or set `listen` of [collector.remote_write], [collector.otlp] or [collector.influx]"
             );
         }
         Ok(())
@@ -230,7 +230,8 @@ fn is_fed(settings: &Settings) -> bool {
     let collector = &settings.collector;
     collector.replay.is_enabled()
         || collector.prometheus.is_enabled()
-        || prescale_collector::inputs::write_points(collector)
+        || collector.writes_points()
+        || !collector.kafka_topics.is_empty()
         || settings.assembler.enabled
 }
 
