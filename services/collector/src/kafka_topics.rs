@@ -49,7 +49,7 @@ const INPUTS: [&str; 2] = [topics::RAW_POINTS, topics::RAW_KPIS];
 /// So long it waits for messages at a time.
 const POLL: Duration = Duration::from_millis(200);
 /// How often it looks whether a topic has got partitions.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
