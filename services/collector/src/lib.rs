@@ -26,6 +26,7 @@ mod retry;
 mod run;
 #[cfg(test)]
 mod testing;
+pub mod untrusted;
 
 pub use config::Config;
 pub use event::{Event, ReplayReport};

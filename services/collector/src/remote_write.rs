@@ -3,8 +3,12 @@
 use crate::config::RemoteWriteConfig;
 use crate::event::Event;
 use crate::inputs::{self, InputEntry, Launch};
+use crate::receiver::known::Known;
+use crate::receiver::mapping::{Mapping, Read};
 use crate::receiver::{self, Protocol};
 use anyhow::Result;
+use prescale_domain::time::EventTime;
+use wire::Version;
 
 mod http;
 mod points;
@@ -25,6 +29,18 @@ pub(crate) const ENTRY: InputEntry = InputEntry {
 
 fn check(config: &RemoteWriteConfig) -> Result<()> {
     receiver::check(&config.keys())
+}
+
+/// What a message comes to that is not compressed; `None` where it is none of its version, or too large a one.
+pub(crate) fn read(
+    is_version_two: bool,
+    message: &[u8],
+    mapping: &Mapping,
+    known: &mut Known,
+    now: EventTime,
+) -> Option<Read> {
+    let version = if is_version_two { Version::Two } else { Version::One };
+    points::read(mapping, version, message, known, now).ok()
 }
 
 /// Receives until the shutdown.
