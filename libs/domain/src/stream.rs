@@ -17,6 +17,8 @@
 //! - [`silence`]: who has been silent for so long that a stage may forget it.
 //! - [`counter`]: running totals to rates.
 //! - [`assembly`]: samples of points, each once its bin is over.
+//!
+//! [`replicas`] is for the edge: of several senders of the same series, who is taken, by when they sent.
 
 pub mod admission;
 pub mod assembly;
@@ -24,6 +26,7 @@ pub mod counter;
 pub mod impossible;
 pub mod parts;
 pub mod reassembly;
+pub mod replicas;
 pub mod silence;
 pub mod source_clock;
 pub mod validity;

@@ -23,7 +23,7 @@ pub use moment::Moment;
 pub use otlp::OtlpConfig;
 pub use prometheus::PrometheusConfig;
 pub(crate) use receiver::ReceiverKeys;
-pub use remote_write::RemoteWriteConfig;
+pub use remote_write::{RemoteWriteConfig, ReplicasConfig};
 pub use speed::Speed;
 
 /// Section `[collector]`.

@@ -33,7 +33,6 @@ fn run(launch: &Launch<'_>) -> Result<()> {
         health: inputs::health(launch.context, &ENTRY),
         keys: launch.config.influx.keys(),
         path: "",
-        speaks_http2: false,
         router: http::router,
         listens: |url| Event::InfluxListens { url },
     };

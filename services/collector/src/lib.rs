@@ -19,6 +19,7 @@ mod kafka_topics;
 mod kill_tests;
 mod otlp;
 pub mod prometheus;
+pub mod received;
 mod receiver;
 mod remote_write;
 pub mod replay;

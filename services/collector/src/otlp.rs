@@ -46,7 +46,6 @@ fn run(launch: &Launch<'_>) -> Result<()> {
         health: inputs::health(launch.context, &ENTRY),
         keys: launch.config.otlp.keys(),
         path: "",
-        speaks_http2: true,
         router,
         listens: |url| Event::OtlpListens { url },
     };

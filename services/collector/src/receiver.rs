@@ -44,7 +44,7 @@ const JOBS_MAX: usize = 16;
 const DRAIN: Duration = Duration::from_secs(2);
 
 /// What one receiver has of its own.
-pub(crate) struct Protocol<'a> {
+pub(crate) struct Protocol<'a, R> {
     /// For threads and messages, such as `remote write`.
     pub(crate) name: &'static str,
     /// Its input's health.
@@ -53,10 +53,8 @@ pub(crate) struct Protocol<'a> {
     pub(crate) keys: ReceiverKeys<'a>,
     /// Below the address, where senders write to; empty where that differs.
     pub(crate) path: &'static str,
-    /// Whether it speaks HTTP/2 over TLS, too.
-    pub(crate) speaks_http2: bool,
     /// The application that answers requests.
-    pub(crate) router: fn(Arc<Intake>) -> Router,
+    pub(crate) router: R,
     /// That it listens, and where.
     pub(crate) listens: fn(String) -> Event,
 }
@@ -91,11 +89,11 @@ pub(crate) fn pushed_preset(section: &str, name: &str) -> Result<Preset> {
 ///
 /// # Errors
 /// When the address or the preset cannot be used, or the bus refuses for good.
-pub(crate) fn run(launch: &Launch<'_>, protocol: Protocol<'_>) -> Result<()> {
-    let Protocol { name, health, keys, path, speaks_http2, router, listens } = protocol;
+pub(crate) fn run<R: FnOnce(Arc<Intake>) -> Router>(launch: &Launch<'_>, protocol: Protocol<'_, R>) -> Result<()> {
+    let Protocol { name, health, keys, path, router, listens } = protocol;
     let source = keys.source()?;
     let mapping = Mapping::new(preset(&keys)?, source.clone(), keys.step_s);
-    let tls = keys.tls()?.map(|tls| if speaks_http2 { tls.with_http2() } else { tls });
+    let tls = keys.tls()?.map(ListenTls::with_http2);
     let retry = BusRetry::new(&source, health, launch.stop);
     let Some((log, stored)) = append::open(launch.bus, &retry)? else { return Ok(()) };
     let (address, section) = (keys.address()?, keys.section);

@@ -1,8 +1,11 @@
 //! Section `[collector.remote_write]`.
 
 use super::ReceiverKeys;
+use anyhow::ensure;
 use prescale_chassis::{ListenTlsConfig, Secret};
 use serde::{Deserialize, Serialize};
+
+const SILENCE_S_MAX: u32 = 3_600;
 
 /// Section `[collector.remote_write]`: series that a Prometheus pushes, or what writes as it does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +31,41 @@ pub struct RemoteWriteConfig {
     pub request_bytes_max: usize,
     /// Section `[collector.remote_write.tls]`: TLS, and who gets in by a certificate.
     pub tls: ListenTlsConfig,
+    /// Section `[collector.remote_write.replicas]`: several Prometheus servers that scrape the same.
+    pub replicas: ReplicasConfig,
+}
+
+/// Section `[collector.remote_write.replicas]`: of several Prometheus servers that scrape the same, one is taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ReplicasConfig {
+    /// Label whose value is the same for all replicas of one Prometheus.
+    pub cluster_label: String,
+    /// Label that tells them apart, and is dropped; empty where all that is pushed is taken. Series without it are.
+    pub replica_label: String,
+    /// The replica that is taken keeps its place until it is silent for so many seconds.
+    pub silence_s: u32,
+}
+
+impl Default for ReplicasConfig {
+    fn default() -> Self {
+        Self { cluster_label: "cluster".to_owned(), replica_label: "__replica__".to_owned(), silence_s: 30 }
+    }
+}
+
+impl ReplicasConfig {
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        let Self { cluster_label, replica_label, silence_s } = self;
+        ensure!(
+            (1..=SILENCE_S_MAX).contains(silence_s),
+            "[collector.remote_write.replicas] silence_s = {silence_s}: 1 to {SILENCE_S_MAX} are possible"
+        );
+        ensure!(
+            replica_label.is_empty() || cluster_label != replica_label,
+            "[collector.remote_write.replicas] cluster_label = {cluster_label:?}: that is the replica's label"
+        );
+        Ok(())
+    }
 }
 
 impl Default for RemoteWriteConfig {
@@ -42,6 +80,7 @@ impl Default for RemoteWriteConfig {
             series_max: 1_000_000,
             request_bytes_max: 16 << 20,
             tls: ListenTlsConfig::default(),
+            replicas: ReplicasConfig::default(),
         }
     }
 }
@@ -95,5 +134,13 @@ mod tests {
         let tenant = RemoteWriteConfig { tenant: "shop".to_owned(), ..RemoteWriteConfig::default() };
         assert_eq!(tenant.keys().source().unwrap().as_str(), "remote-write:main/shop");
         assert_eq!(RemoteWriteConfig::default().keys().source().unwrap().as_str(), "remote-write:main");
+    }
+    #[test]
+    fn replicas_need_two_labels_and_a_time() {
+        assert!(ReplicasConfig::default().check().is_ok());
+        let same = ReplicasConfig { cluster_label: "__replica__".to_owned(), ..ReplicasConfig::default() };
+        assert!(same.check().unwrap_err().to_string().contains("cluster_label"));
+        let never = ReplicasConfig { silence_s: 0, ..ReplicasConfig::default() };
+        assert!(never.check().unwrap_err().to_string().contains("silence_s = 0"));
     }
 }

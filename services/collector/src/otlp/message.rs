@@ -106,7 +106,7 @@ pub(super) fn status_of(refusal: &Refusal) -> Vec<u8> {
     int32::encode(1, &i32::from(code_of(refusal.status)), &mut status);
     string::encode(2, &refusal.message, &mut status);
     if intake::can_come_again(refusal.status) {
-        let (mut delay, mut retry, mut any) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut delay, mut retry, mut any) = (Vec::<u8>::new(), Vec::<u8>::new(), Vec::<u8>::new());
         int64::encode(1, &i64::from(intake::RETRY_AFTER_S), &mut delay);
         bytes::encode(1, &delay, &mut retry);
         string::encode(1, &"type.googleapis.com/google.rpc.RetryInfo".to_owned(), &mut any);
@@ -119,6 +119,24 @@ pub(super) fn status_of(refusal: &Refusal) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prometheus::preset::parsed;
+    use prescale_domain::source::SourceName;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn bytes_from_anywhere_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200), is_packed in any::<bool>()) {
+            let preset = parsed(
+                "about = \"\"\nworkload = \"{vm}\"\nplatform = \"openstack\"\n[kpis.memory_bytes]\nquery = \"q\"\n\
+                 [[series.memory_bytes]]\nmetric = \"m\"\n",
+            );
+            let mapping = Mapping::new(preset, SourceName::new("otlp:test").unwrap(), 60);
+            for form in [Form::Protobuf, Form::Json] {
+                let sent = Sent { bytes: &bytes, form, is_packed };
+                let _ = read(sent, 100, &mapping, &mut Known::new(9), EventTime::from_s(0));
+            }
+        }
+    }
 
     #[test]
     fn a_status_says_when_to_try_again_only_where_that_can_help() {

@@ -112,6 +112,11 @@ impl Rule {
         self.only.iter().all(matches) && !self.without.iter().any(matches)
     }
 
+    /// Whether a series counts, whatever its value is.
+    pub(crate) fn counts_series(&self) -> bool {
+        self.counts_as.is_some()
+    }
+
     /// A value in the rule's unit; `None` where it is no number.
     pub(crate) fn number(&self, value: f64) -> Option<f64> {
         let number = self.counts_as.unwrap_or(value) * self.times;

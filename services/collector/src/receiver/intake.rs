@@ -184,8 +184,14 @@ impl Intake {
 
     /// Counts what samples that are on the log, and the others, came to.
     fn count(&self, read: &Read) {
-        let Read { samples, left_out, refused, beyond, .. } = *read;
-        let counted = [("written", samples), ("left_out", left_out), ("refused", refused), ("beyond", beyond)];
+        let Read { samples, left_out, refused, beyond, spare, .. } = *read;
+        let counted = [
+            ("written", samples),
+            ("left_out", left_out),
+            ("refused", refused),
+            ("beyond", beyond),
+            ("spare_replica", spare),
+        ];
         for (what, samples) in counted {
             metrics::counter!("prescale_collector_received_samples_total", "by" => self.kind, "what" => what)
                 .increment(samples);

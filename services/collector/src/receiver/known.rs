@@ -60,6 +60,11 @@ impl Known {
         true
     }
 
+    /// Whether this series is known.
+    pub(super) fn has(&self, id: u128) -> bool {
+        self.by_id.contains_key(&id)
+    }
+
     /// Whether a sample of that instant is the first one since the total of its series began anew at `start_ms`; it also
     /// is when it comes again.
     pub(super) fn is_first_since_restart(&self, id: u128, at_ms: i64, start_ms: i64) -> bool {

@@ -39,10 +39,28 @@ pub(crate) struct Read {
     pub(crate) left_out: u64,
     /// Samples of series beyond the bound.
     pub(crate) beyond: u64,
+    /// Samples of replicas of which another is taken.
+    pub(crate) spare: u64,
+    /// Series of theirs that the other does not send.
+    pub(crate) differing: u64,
     /// Samples that cannot be.
     pub(crate) refused: u64,
     /// Why the first of them, or its series, was refused.
     pub(crate) why: Option<String>,
+}
+
+/// A series that rules mean.
+struct Identified<'m, 'a> {
+    metric: &'a str,
+    rules: Vec<&'m Rule>,
+    workload: WorkloadId,
+    id: u128,
+}
+
+/// Why nothing becomes of a series.
+enum Unmeant {
+    ByNoRule,
+    Refused(String),
 }
 
 impl Mapping {
@@ -64,28 +82,14 @@ impl Mapping {
     pub(crate) fn take(&self, series: &SeriesOf<'_>, known: &mut Known, now: EventTime, read: &mut Read) {
         let latest_ms = now.plus_s(AHEAD_S_MAX).as_ms();
         let count = series.samples.len() as u64;
-        let mut labels = series.labels.clone();
-        labels.sort_unstable();
-        let value = |name: &str| labels.iter().find(|(label, _)| *label == name).map(|(_, value)| *value);
-        let Some(metric) = value(METRIC).filter(|metric| !metric.is_empty()) else {
-            return read.refuse(count, || format!("a series has no {METRIC}"));
+        let Identified { metric, rules, workload, id } = match self.identified(series) {
+            Ok(identified) => identified,
+            Err(Unmeant::ByNoRule) => {
+                read.left_out += count;
+                return;
+            }
+            Err(Unmeant::Refused(why)) => return read.refuse(count, || why),
         };
-        if let Some(twice) = labels.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            return read.refuse(count, || format!("a series of {metric} has label {:?} twice", twice[0].0));
-        }
-        let numbers = self.by_metric.get(metric).map(Vec::as_slice).unwrap_or_default();
-        let rules = numbers.iter().filter_map(|number| self.preset.pushed.get(*number));
-        let rules: Vec<&Rule> = rules.filter(|rule| rule.holds(value)).collect();
-        if rules.is_empty() {
-            read.left_out += count;
-            return;
-        }
-        let named = self.preset.workload.filled(value).map_err(|label| format!("has no label {label:?}"));
-        let workload = match named.and_then(|name| WorkloadId::new(&name).map_err(|error| error.to_string())) {
-            Ok(workload) => workload,
-            Err(why) => return read.refuse(count, || format!("a series of {metric} names no workload: {why}")),
-        };
-        let id = id_of(&labels);
         if !known.admit(id, &series.samples) {
             read.beyond += count;
             return;
@@ -115,6 +119,35 @@ impl Mapping {
                 read.points.extend(samples.map(|sample| self.point(rule, &workload, &series_id, sample)));
             }
         }
+    }
+
+    /// Whether a series would be taken, and is none of those that are known.
+    pub(crate) fn is_new(&self, series: &SeriesOf<'_>, known: &Known) -> bool {
+        self.identified(series).is_ok_and(|identified| !known.has(identified.id))
+    }
+
+    /// What a series is, by its labels.
+    fn identified<'a>(&self, series: &SeriesOf<'a>) -> Result<Identified<'_, 'a>, Unmeant> {
+        let mut labels = series.labels.clone();
+        labels.sort_unstable();
+        let value = |name: &str| labels.iter().find(|(label, _)| *label == name).map(|(_, value)| *value);
+        let Some(metric) = value(METRIC).filter(|metric| !metric.is_empty()) else {
+            return Err(Unmeant::Refused(format!("a series has no {METRIC}")));
+        };
+        if let Some(twice) = labels.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(Unmeant::Refused(format!("a series of {metric} has label {:?} twice", twice[0].0)));
+        }
+        let numbers = self.by_metric.get(metric).map(Vec::as_slice).unwrap_or_default();
+        let rules = numbers.iter().filter_map(|number| self.preset.pushed.get(*number));
+        let rules: Vec<&Rule> = rules.filter(|rule| rule.holds(value)).collect();
+        if rules.is_empty() {
+            return Err(Unmeant::ByNoRule);
+        }
+        let named = self.preset.workload.filled(value).map_err(|label| format!("has no label {label:?}"));
+        let workload = named.and_then(|name| WorkloadId::new(&name).map_err(|error| error.to_string()));
+        let workload =
+            workload.map_err(|why| Unmeant::Refused(format!("a series of {metric} names no workload: {why}")))?;
+        Ok(Identified { metric, rules, workload, id: id_of(&labels) })
     }
 
     /// Where a running total must be read as zero, so that its growth is what the sender says: a total grows by what is
@@ -162,7 +195,7 @@ impl Mapping {
 
 /// Why a delta cannot be used, if it cannot.
 fn of_delta(rules: &[&Rule], at_ms: i64, start_ms: i64) -> Option<&'static str> {
-    if rules.iter().any(|rule| !rule.is_total) {
+    if rules.iter().any(|rule| !rule.is_total && !rule.counts_series()) {
         return Some("is a delta, and its level is wanted: send it with cumulative temporality");
     }
     (start_ms <= 0 || at_ms - start_ms < 2).then_some("is a delta and does not begin before it ends")
@@ -206,7 +239,8 @@ mod tests {
         let preset = parsed(
             "about = \"\"\nworkload = \"{vm}\"\nplatform = \"openstack\"\n[kpis.cpu_cores_used]\nquery = \"q\"\n\
              [[series.cpu_cores_used]]\nmetric = \"cpu\"\nwithout = { mode = [\"idle\"] }\ntotal = true\n\
-             [[series.\"capacity.cpu_cores\"]]\nmetric = \"cpu\"\nonly = { mode = [\"idle\"] }\ncounts_as = 1.0\n",
+             [[series.\"capacity.cpu_cores\"]]\nmetric = \"cpu\"\nonly = { mode = [\"idle\"] }\ncounts_as = 1.0\n\
+             [[series.memory_bytes]]\nmetric = \"memory\"\n",
         );
         Mapping::new(preset, SourceName::new("remote-write:test").unwrap(), 60)
     }
@@ -241,10 +275,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused_and_the_rest_is_read() {
-        let cpu = |labels: &[(&str, &str)], samples: &[(i64, f64)]| {
+        fn cpu<'a>(labels: &[(&'a str, &'a str)], samples: &[(i64, f64)]) -> SeriesOf<'a> {
             let all: Vec<_> = [("__name__", "cpu")].into_iter().chain(labels.iter().copied()).collect();
             series(&all, samples)
-        };
+        }
         let all = [
             cpu(&[("vm", "a")], &[(1000, 1.0), (-1, 1.0), (1_601_000, 1.0), (1000, -1.0)]),
             cpu(&[("other", "a")], &[(1000, 1.0)]),
@@ -258,7 +292,9 @@ mod tests {
 
     #[test]
     fn series_beyond_the_bound_are_told_and_those_known_go_on() {
-        let of = |vm: &str, at_ms| series(&[("__name__", "cpu"), ("vm", vm)], &[(at_ms, 1.0)]);
+        fn of(vm: &str, at_ms: i64) -> SeriesOf<'_> {
+            series(&[("__name__", "cpu"), ("vm", vm)], &[(at_ms, 1.0)])
+        }
         let read = read(&[of("a", 1000), of("b", 1000), of("c", 1000), of("a", 2000)], 2);
         assert_eq!((read.samples, read.beyond), (3, 1));
     }
@@ -292,17 +328,15 @@ mod tests {
             every_s in 5..60_i64,
             begin_s in 0..60_i64,
         ) {
-            let instants = |n: usize| (1_000 * (6_000 + begin_s + every_s * n as i64), 1_000 * (6_000 + begin_s + every_s * (n as i64 + 1)));
-            let deltas: Vec<_> = grown
-                .iter()
-                .enumerate()
-                .map(|(n, by)| since(instants(n).1, *by, Since::Delta { start_ms: instants(n).0 }))
-                .collect();
-            let mut total = 0.0;
-            let mut totals = vec![since(instants(0).0, total, Since::Total { start_ms: 1 })];
-            for (n, by) in grown.iter().enumerate() {
+            let every_ms = 1_000 * every_s;
+            let (mut at_ms, mut total) = (1_000 * (6_000 + begin_s), 0.0);
+            let mut deltas = Vec::new();
+            let mut totals = vec![since(at_ms, total, Since::Total { start_ms: 1 })];
+            for by in grown {
                 total += by;
-                totals.push(since(instants(n).1, total, Since::Total { start_ms: 1 }));
+                deltas.push(since(at_ms + every_ms, by, Since::Delta { start_ms: at_ms }));
+                totals.push(since(at_ms + every_ms, total, Since::Total { start_ms: 1 }));
+                at_ms += every_ms;
             }
             let (deltas, totals) = (rates(&deltas), rates(&totals));
             let compared = deltas.len().min(totals.len());
@@ -328,9 +362,15 @@ mod tests {
     fn deltas_that_cannot_be_are_refused() {
         let delta = |value: f64, at_ms: i64, start_ms: i64| since(at_ms, value, Since::Delta { start_ms });
         let mut level = delta(1.0, 2000, 1000);
-        level.labels[2].1 = "idle";
-        let read = read(&[delta(1.0, 2000, 0), delta(1.0, 2000, 2000), delta(-1.0, 2000, 1000), level], 9);
-        assert_eq!((read.samples, read.refused), (0, 4));
-        assert!(read.points.is_empty());
+        level.labels[0].1 = "memory";
+        let mut counted = delta(1.0, 2000, 1000);
+        counted.labels[2].1 = "idle";
+        let all = [delta(1.0, 2000, 0), delta(1.0, 2000, 2000), delta(-1.0, 2000, 1000), level, counted];
+        let read = read(&all, 9);
+        assert_eq!(
+            (read.samples, read.refused, read.points.len()),
+            (1, 4, 1),
+            "where series are counted it makes no difference"
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Requests of remote write over HTTP: what is taken, and what is said to it.
 
 use super::points::{self, Unusable};
+use super::replicas::Chooser;
 use super::wire::{Malformed, Version};
 use crate::receiver::known::Known;
 use crate::receiver::mapping::{Mapping, Read};
@@ -12,7 +13,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use prescale_domain::time::EventTime;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where senders write to.
 pub(super) const PATH: &str = "/api/v1/write";
@@ -22,8 +23,15 @@ const HISTOGRAMS_WRITTEN: HeaderName = HeaderName::from_static("x-prometheus-rem
 const EXEMPLARS_WRITTEN: HeaderName = HeaderName::from_static("x-prometheus-remote-write-exemplars-written");
 
 /// The whole application.
-pub(super) fn router(intake: Arc<Intake>) -> Router {
-    Router::new().route(PATH, post(write)).with_state(intake)
+pub(super) fn router(intake: Arc<Intake>, chooser: Chooser) -> Router {
+    let shared = Shared { intake, chooser: Arc::new(Mutex::new(chooser)) };
+    Router::new().route(PATH, post(write)).with_state(shared)
+}
+
+#[derive(Clone)]
+struct Shared {
+    intake: Arc<Intake>,
+    chooser: Arc<Mutex<Chooser>>,
 }
 
 /// What is said to a request.
@@ -53,20 +61,23 @@ impl IntoResponse for Answer {
     }
 }
 
-async fn write(State(intake): State<Arc<Intake>>, headers: HeaderMap, body: Body) -> Response {
-    let answer = taken(&intake, &headers, body).await.unwrap_or_else(Answer::from);
-    intake.answered(answer.status);
+async fn write(State(shared): State<Shared>, headers: HeaderMap, body: Body) -> Response {
+    let answer = taken(&shared, &headers, body).await.unwrap_or_else(Answer::from);
+    shared.intake.answered(answer.status);
     answer.into_response()
 }
 
-async fn taken(intake: &Arc<Intake>, headers: &HeaderMap, body: Body) -> Result<Answer, Refusal> {
+async fn taken(shared: &Shared, headers: &HeaderMap, body: Body) -> Result<Answer, Refusal> {
+    let intake = &shared.intake;
     intake.lets_in(headers)?;
     let version = version_of(headers)?;
     let message_bytes_max = intake.request_bytes_max();
     let (body_bytes_max, too_large) = (snap::raw::max_compress_len(message_bytes_max), intake.too_large());
+    let chooser = Arc::clone(&shared.chooser);
     let read = intake.take(body, body_bytes_max, move |body, mapping, known, now| {
         let Some(message) = unpacked(body, message_bytes_max)? else { return Err(too_large) };
-        points_of(version, &message, mapping, known, now)?.ok_or(too_large)
+        let mut chooser = chooser.lock().unwrap_or_else(PoisonError::into_inner);
+        points_of(version, &message, mapping, known, &mut chooser, now)?.ok_or(too_large)
     });
     Ok(told(intake, read.await?))
 }
@@ -78,6 +89,10 @@ fn told(intake: &Intake, read: Read) -> Answer {
         None if read.beyond > 0 => {
             let Refusal { status, message } = intake.too_many_series(read.beyond);
             (status, message)
+        }
+        // Nothing is wrong, and nothing was written.
+        None if read.spare > 0 && read.samples == 0 => {
+            (StatusCode::ACCEPTED, "another replica of the same cluster is taken\n".to_owned())
         }
         None => (StatusCode::NO_CONTENT, String::new()),
     };
@@ -104,9 +119,10 @@ fn points_of(
     message: &[u8],
     mapping: &Mapping,
     known: &mut Known,
+    chooser: &mut Chooser,
     now: EventTime,
 ) -> Result<Option<Read>, Refusal> {
-    match points::read(mapping, version, message, known, now) {
+    match points::read(mapping, version, message, known, chooser, now) {
         Ok(read) => Ok(Some(read)),
         Err(Unusable::TooMany) => Ok(None),
         Err(Unusable::Malformed(Malformed(why))) => {

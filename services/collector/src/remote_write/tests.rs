@@ -141,6 +141,23 @@ fn points_of_a_request_come_by_their_instants() {
 }
 
 #[test]
+fn a_replica_that_is_not_taken_is_told_that_nothing_is_wrong_and_nothing_was_written() {
+    let test = TestBus::new();
+    receiving(test.bus.as_ref(), RemoteWriteConfig::default(), |url| {
+        let of = |replica: &str| {
+            let mut all = memory(&["a"], &[(AT_MS, 5.0)]);
+            let labels = [("cluster", "eu"), ("__replica__", replica)];
+            all[0].0.extend(labels.map(|(name, value)| (name.to_owned(), value.to_owned())));
+            all
+        };
+        assert_eq!(pushed(url, Version::Two, &of("one")), said(204, 1, false));
+        assert_eq!(pushed(url, Version::Two, &of("two")), said(202, 0, false));
+        assert_eq!(pushed(url, Version::Two, &of("one")), said(204, 1, false));
+    });
+    assert_eq!(test.records(topics::RAW_POINTS).len(), 2);
+}
+
+#[test]
 fn only_those_with_the_token_get_in() {
     let test = TestBus::new();
     let config = RemoteWriteConfig { token: Secret::new("swordfish"), ..RemoteWriteConfig::default() };

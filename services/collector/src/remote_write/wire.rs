@@ -39,7 +39,7 @@ fn push<T>(list: &mut Vec<T>, item: T, max: usize) -> Result<(), Malformed> {
 pub(crate) fn each_series<'a>(
     version: Version,
     message: &'a [u8],
-    mut take: impl FnMut(&SeriesOf<'a>) -> bool,
+    mut take: impl FnMut(&mut SeriesOf<'a>) -> bool,
 ) -> Result<(), Malformed> {
     let mut symbols = Vec::new();
     let of_series = match version {
@@ -65,7 +65,7 @@ pub(crate) fn each_series<'a>(
             Version::One => read_one(bytes, &mut series)?,
             Version::Two => read_two(bytes, &symbols, &mut series)?,
         }
-        if !take(&series) {
+        if !take(&mut series) {
             break;
         }
     }
