@@ -7,6 +7,7 @@ use prescale_collector::formats::mapped::JsonMapping;
 use prescale_collector::untrusted::Untrusted;
 use prescale_domain::time::EventTime;
 use prescale_fuzz::{Numbers, changed};
+use std::sync::Mutex;
 
 const LINES: &[u8] = b"# a comment\ncpu,cpu=cpu-total,host=vm\\ 1 usage_idle=98.5,n=3i,big=5u,up=t,say=\"a \\\"b\\\"\nc\" 1700000000000000000\n\
                        mem,host=b used=1e3 1700000000000000000\n";
@@ -106,18 +107,18 @@ const WRITTEN: &[u8] =
 
 #[test]
 fn any_remote_write() {
-    let mut untrusted = Untrusted::new("node", EventTime::from_s(1000)).expect("the preset ships");
+    let untrusted = Mutex::new(Untrusted::new("node", EventTime::from_s(1000)).expect("the preset ships"));
     check!().with_type::<(bool, bool, Vec<u8>, Vec<Numbers>)>().for_each(|(is_two, is_any, bytes, changes)| {
         let message = if *is_any { bytes.clone() } else { changed(WRITTEN, changes) };
-        let points = untrusted.remote_write(*is_two, &message);
+        let points = untrusted.lock().expect("nobody panicked").remote_write(*is_two, &message);
         assert!(points.is_none_or(|points| points <= message.len()), "{points:?}");
     });
 }
 
 #[test]
 fn any_otlp() {
-    let mut untrusted = Untrusted::new("node", EventTime::from_s(1000)).expect("the preset ships");
+    let untrusted = Mutex::new(Untrusted::new("node", EventTime::from_s(1000)).expect("the preset ships"));
     check!().with_type::<(bool, Vec<u8>)>().for_each(|(is_json, message)| {
-        let _ = untrusted.otlp(*is_json, message);
+        let _ = untrusted.lock().expect("nobody panicked").otlp(*is_json, message);
     });
 }

@@ -124,7 +124,7 @@ mod tests {
         let rejection = Rejection { code: "unreadable", message: "no JSON".to_owned() };
         let message = ConsumedRecord { topic: "metrics".into(), key: None, ..rejected() };
         let written = foreign_letter("kafka-topic:theirs", "raw-points", &message, &rejection).read_at(0, 0);
-        assert_eq!(written.topic.as_ref(), "raw-points.dlq");
+        assert_eq!(&*written.topic, "raw-points.dlq");
         let header = |name: &str| written.header(&format!("{HEADER_PREFIX}{name}")).map(<[u8]>::to_vec);
         assert_eq!(header("topic"), Some(b"metrics".to_vec()));
         assert_eq!((header("partition"), header("offset")), (Some(b"2".to_vec()), Some(b"7".to_vec())));
