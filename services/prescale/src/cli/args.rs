@@ -210,7 +210,7 @@ impl UpArgs {
         let shown = &settings.collector;
         if !shown.host.enabled && !shown.fleet.enabled && !is_fed(settings) {
             bail!(
-                "there is nothing to collect: leave --no-host out, or give --prometheus URL, --replay FILE, --fleet N, or set `listen` of [collector.remote_write], [collector.otlp] or [collector.influx]"
+                "there is nothing to collect: leave --no-host out, or give --prometheus URL, --replay FILE, --fleet N, set `listen` of [collector.remote_write], [collector.otlp] or [collector.influx], or name topics in [collector.kafka_topics]"
             );
         }
         Ok(())
