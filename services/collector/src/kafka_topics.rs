@@ -216,7 +216,11 @@ impl<'a> Reading<'a> {
 
     /// Writes what becomes of messages, and the position behind them; false when the shutdown came first.
     fn take(&mut self, messages: &[ConsumedRecord]) -> Result<bool, Trouble> {
-        let Made { records, written, left_out, letters } = self.messages.read(messages, clock::now());
+        let Made { records, written, left_out, left_out_metrics, letters } = self.messages.read(messages, clock::now());
+        if !left_out_metrics.is_empty() {
+            let metrics = left_out_metrics.join(", ");
+            tracing::info!(source = self.retry.id(), "left out, since no rule of the preset names them: {metrics}");
+        }
         let mut position = self.position.clone();
         for message in messages {
             position.next.insert(message.partition, message.offset + 1);

@@ -57,6 +57,8 @@ pub(crate) struct Made {
     pub(crate) written: u64,
     /// Values that nothing in the preset or the mapping means.
     pub(crate) left_out: u64,
+    /// Metrics that no rule of the preset names and that came for the first time.
+    pub(crate) left_out_metrics: Vec<String>,
     /// Messages that are, in whole or in part, letters.
     pub(crate) letters: u64,
 }
@@ -67,6 +69,7 @@ struct One {
     records: Vec<(EventTime, OutputRecord)>,
     written: u64,
     left_out: u64,
+    left_out_metrics: Vec<String>,
     why: Option<String>,
 }
 
@@ -116,6 +119,7 @@ impl Messages {
             placed.extend(one.records);
             made.written += one.written;
             made.left_out += one.left_out;
+            made.left_out_metrics.extend(one.left_out_metrics);
             if let Some(why) = one.why {
                 let rejection = Rejection { code: UNREADABLE, message: why };
                 letters.push(foreign_letter(&self.source, self.output(), message, &rejection));
@@ -202,7 +206,8 @@ fn scale_of(precision: Precision) -> InstantScale {
 }
 
 fn of_series(source: &SourceName, read: Read, unreadable: Option<String>) -> One {
-    let mut one = One { written: read.samples, left_out: read.left_out, why: unreadable, ..One::default() };
+    let (written, left_out, left_out_metrics) = (read.samples, read.left_out, read.left_out_metrics);
+    let mut one = One { written, left_out, left_out_metrics, why: unreadable, ..One::default() };
     if let Some(why) = read.why {
         one.why.get_or_insert_with(|| format!("{} samples were refused: {why}", read.refused));
     }

@@ -113,7 +113,7 @@ impl Reader<'_> {
         since: impl Fn(&NumberDataPoint) -> Since,
     ) -> Option<()> {
         if !metric.is_empty() && !self.mapping.asks_for(metric) {
-            self.read.left_out += points.len() as u64;
+            self.read.leave_out(metric, points.len() as u64, self.known);
             return Some(());
         }
         for point in points {
@@ -138,7 +138,7 @@ impl Reader<'_> {
         let [of_count, of_sum] = ["count", "sum"].map(|what| format!("{metric}_{what}"));
         let (asks_for_count, asks_for_sum) = (self.mapping.asks_for(&of_count), self.mapping.asks_for(&of_sum));
         if !asks_for_count && !asks_for_sum {
-            self.read.left_out += points.len() as u64;
+            self.read.leave_out(metric, points.len() as u64, self.known);
             return Some(());
         }
         for (place, count, sum) in points {

@@ -142,7 +142,7 @@ fn called(url: &str, headers: &[(&str, &str)], is_packed: bool, message: &[u8]) 
     framed.extend(message);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (headers, body) = runtime.block_on(exchanged(url, headers, framed.into()));
-    let status = headers["grpc-status"].to_str().unwrap().parse().unwrap();
+    let status: u16 = headers["grpc-status"].to_str().unwrap().parse().unwrap();
     if status == 0 {
         assert_eq!((body[0], u32::from_be_bytes(body[1..5].try_into().unwrap()) as usize), (0, body.len() - 5));
         return Said { refused: partial(&body[5..]), ..taken() };

@@ -182,8 +182,12 @@ impl Intake {
         records.map(|records| (read, records)).map_err(|error| Refusal::bad(format!("{error}\n")))
     }
 
-    /// Counts what samples that are on the log, and the others, came to.
+    /// Counts what samples that are on the log, and the others, came to, and names metrics that are left out.
     fn count(&self, read: &Read) {
+        if !read.left_out_metrics.is_empty() {
+            let metrics = read.left_out_metrics.join(", ");
+            tracing::info!(source = &*self.source, "left out, since no rule of the preset names them: {metrics}");
+        }
         let Read { samples, left_out, refused, beyond, spare, .. } = *read;
         let counted = [
             ("written", samples),

@@ -1,12 +1,14 @@
-//! The series that a sender has, of which there may be so many.
+//! The series that a sender has, of which there may be so many, and what of it was left out.
 
 use super::series::{FloatSample, Since};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A series that is silent for so long, in milliseconds, does not count any more.
 const SILENT_MS: i64 = 3_600_000;
 /// Silent ones are looked for once in so long, in milliseconds of the newest sample.
 const LOOK_EVERY_MS: i64 = 60_000;
+/// So many metrics that are left out are told apart.
+const LEFT_OUT_MAX: usize = 1_000;
 
 /// The series of one sender.
 #[derive(Debug)]
@@ -15,6 +17,8 @@ pub(crate) struct Known {
     by_id: HashMap<u128, Seen>,
     latest_ms: i64,
     looked_ms: i64,
+    /// Metrics.
+    left_out: HashSet<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +34,7 @@ struct Seen {
 impl Known {
     /// None yet, and so many at most.
     pub(crate) fn new(max: usize) -> Self {
-        Self { max, by_id: HashMap::new(), latest_ms: i64::MIN, looked_ms: i64::MIN }
+        Self { max, by_id: HashMap::new(), latest_ms: i64::MIN, looked_ms: i64::MIN, left_out: HashSet::new() }
     }
 
     /// Whether samples of this series are taken: it is known, or there is room for one more.
@@ -58,6 +62,12 @@ impl Known {
         }
         self.by_id.insert(id, seen);
         true
+    }
+
+    /// Whether a metric is left out for the first time; of very many only the first are told apart.
+    pub(super) fn is_first_left_out(&mut self, metric: &str) -> bool {
+        let is_new = self.left_out.len() < LEFT_OUT_MAX && !self.left_out.contains(metric);
+        is_new && self.left_out.insert(metric.to_owned())
     }
 
     /// Whether this series is known.

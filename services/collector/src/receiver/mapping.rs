@@ -37,6 +37,8 @@ pub(crate) struct Read {
     pub(crate) samples: u64,
     /// Samples of series that no rule means.
     pub(crate) left_out: u64,
+    /// Metrics that no rule names and that came for the first time.
+    pub(crate) left_out_metrics: Vec<String>,
     /// Samples of series beyond the bound.
     pub(crate) beyond: u64,
     /// Samples of replicas of which another is taken.
@@ -58,8 +60,8 @@ struct Identified<'m, 'a> {
 }
 
 /// Why nothing becomes of a series.
-enum Unmeant {
-    ByNoRule,
+enum Unmeant<'a> {
+    ByNoRule { metric: &'a str },
     Refused(String),
 }
 
@@ -84,10 +86,11 @@ impl Mapping {
         let count = series.samples.len() as u64;
         let Identified { metric, rules, workload, id } = match self.identified(series) {
             Ok(identified) => identified,
-            Err(Unmeant::ByNoRule) => {
+            Err(Unmeant::ByNoRule { metric }) if self.asks_for(metric) => {
                 read.left_out += count;
                 return;
             }
+            Err(Unmeant::ByNoRule { metric }) => return read.leave_out(metric, count, known),
             Err(Unmeant::Refused(why)) => return read.refuse(count, || why),
         };
         if !known.admit(id, &series.samples) {
@@ -127,7 +130,7 @@ impl Mapping {
     }
 
     /// What a series is, by its labels.
-    fn identified<'a>(&self, series: &SeriesOf<'a>) -> Result<Identified<'_, 'a>, Unmeant> {
+    fn identified<'a>(&self, series: &SeriesOf<'a>) -> Result<Identified<'_, 'a>, Unmeant<'a>> {
         let mut labels = series.labels.clone();
         labels.sort_unstable();
         let value = |name: &str| labels.iter().find(|(label, _)| *label == name).map(|(_, value)| *value);
@@ -141,7 +144,7 @@ impl Mapping {
         let rules = numbers.iter().filter_map(|number| self.preset.pushed.get(*number));
         let rules: Vec<&Rule> = rules.filter(|rule| rule.holds(value)).collect();
         if rules.is_empty() {
-            return Err(Unmeant::ByNoRule);
+            return Err(Unmeant::ByNoRule { metric });
         }
         let named = self.preset.workload.filled(value).map_err(|label| format!("has no label {label:?}"));
         let workload = named.and_then(|name| WorkloadId::new(&name).map_err(|error| error.to_string()));
@@ -205,6 +208,14 @@ impl Read {
     /// Whether so many samples more are no more than one request may have.
     pub(crate) fn has_room_for(&self, samples: usize) -> bool {
         self.points.len() + samples <= POINTS_MAX
+    }
+
+    /// Counts samples of a metric that no rule names.
+    pub(crate) fn leave_out(&mut self, metric: &str, samples: u64, known: &mut Known) {
+        self.left_out += samples;
+        if samples > 0 && known.is_first_left_out(metric) {
+            self.left_out_metrics.push(metric.to_owned());
+        }
     }
 
     /// Counts samples that cannot be.
@@ -271,6 +282,20 @@ mod tests {
         assert!(read.points.iter().all(|p| p.workload.as_str() == "a" && p.step_s == 60));
         assert_eq!(read.points[0].series, read.points[1].series);
         assert_ne!(read.points[0].series, read.points[2].series);
+    }
+
+    #[test]
+    fn metrics_that_no_rule_names_are_told_once() {
+        let (mapping, mut known) = (mapping(), Known::new(9));
+        let mut told = |labels: &[(&str, &str)]| {
+            let mut read = Read::default();
+            mapping.take(&series(labels, &[(1000, 1.0)]), &mut known, EventTime::from_s(1000), &mut read);
+            assert_eq!(read.left_out, 1);
+            read.left_out_metrics
+        };
+        assert_eq!(told(&[("__name__", "other"), ("vm", "a")]), ["other"]);
+        assert_eq!(told(&[("__name__", "other"), ("vm", "b")]), [""; 0]);
+        assert_eq!(told(&[("__name__", "more")]), ["more"]);
     }
 
     #[test]
