@@ -11,6 +11,7 @@ pub mod kafka_broker;
 pub mod kafka_cluster;
 mod kafka_libraries;
 pub mod kafka_listeners;
+pub mod plain_topic;
 pub mod signals;
 pub mod toxiproxy;
 

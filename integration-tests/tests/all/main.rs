@@ -9,6 +9,7 @@ mod console;
 mod edges;
 mod governor;
 mod input_faults;
+mod kafka_topics;
 mod models;
 mod outcomes;
 mod prometheus;

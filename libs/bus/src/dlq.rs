@@ -10,7 +10,7 @@ pub use letter::{DeadLetter, LetterFilter};
 pub use replay::{ReplayReport, ReplayRequest, Unreplayable, replay};
 pub use walk::each_letter;
 
-use crate::record::{ConsumedRecord, Header};
+use crate::record::{ConsumedRecord, Header, OutputRecord};
 use crate::stage::Rejection;
 use crate::write::{Placement, Write};
 
@@ -30,6 +30,26 @@ pub fn topic_of_dlq(dlq: &str) -> Option<&str> {
 
 /// The dead letter of a rejected record. It keeps its partition, so that order is kept.
 pub(crate) fn dead_letter(stage: &str, record: &ConsumedRecord, rejection: &Rejection) -> Write {
+    Write {
+        topic: dlq_topic(&record.topic).into(),
+        placement: Placement::LikeInput(record.partition),
+        key: record.key.clone(),
+        value: record.value.clone(),
+        headers: headers_of(stage, record, rejection),
+    }
+}
+
+/// The dead letter of a message of others that a source cannot use, in the queue of the topic that it writes to.
+pub fn foreign_letter(source: &str, topic: &str, message: &ConsumedRecord, rejection: &Rejection) -> OutputRecord {
+    OutputRecord {
+        topic: dlq_topic(topic).into(),
+        key: message.key.clone().unwrap_or_default(),
+        value: message.value.clone(),
+        headers: headers_of(source, message, rejection),
+    }
+}
+
+fn headers_of(stage: &str, record: &ConsumedRecord, rejection: &Rejection) -> Vec<Header> {
     let mut headers = record.headers.clone();
     let mut add = |name: &str, value: String| {
         headers.push(Header { name: format!("{HEADER_PREFIX}{name}").into(), value: value.into_bytes().into() });
@@ -40,11 +60,5 @@ pub(crate) fn dead_letter(stage: &str, record: &ConsumedRecord, rejection: &Reje
     add("stage", stage.to_owned());
     add("class.name", rejection.code.to_owned());
     add("exception.message", rejection.message.clone());
-    Write {
-        topic: dlq_topic(&record.topic).into(),
-        placement: Placement::LikeInput(record.partition),
-        key: record.key.clone(),
-        value: record.value.clone(),
-        headers,
-    }
+    headers
 }

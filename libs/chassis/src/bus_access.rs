@@ -136,7 +136,11 @@ impl Default for KafkaConfig {
 }
 
 impl KafkaConfig {
-    fn options(&self) -> Result<KafkaOptions> {
+    /// What the section says, with the secrets read from their files.
+    ///
+    /// # Errors
+    /// With the key that does not fit, or the file that cannot be read.
+    pub fn options(&self) -> Result<KafkaOptions> {
         let security = self.security.security()?;
         let secured = self.security != KafkaSecurityConfig::default();
         let is_of_security = |name: &&String| ["security.", "sasl.", "ssl."].iter().any(|p| name.starts_with(p));

@@ -1,6 +1,6 @@
 //! What a service's `run` gets beside its own configuration.
 
-use crate::bus_access::BusConfig;
+use crate::bus_access::{BusConfig, KafkaConfig};
 use crate::graph::Graph;
 use crate::health::HealthRegistry;
 use prescale_bus::StageOptions;
@@ -13,6 +13,8 @@ pub struct Context {
     pub health: HealthRegistry,
     /// The stages of the installation, for those who look at others; none where nobody has handed them over.
     pub graph: Arc<Graph>,
+    /// Access to the Kafka of the installation, also where its bus is another.
+    pub kafka: KafkaConfig,
     /// Prefix of consumer groups.
     pub group_prefix: String,
     /// Most records given to a stage at a time.
@@ -27,6 +29,7 @@ impl Context {
         Self {
             health: HealthRegistry::default(),
             graph: Arc::default(),
+            kafka: bus.kafka.clone(),
             group_prefix: bus.group_prefix.clone(),
             batch_records_max: bus.batch_records_max,
             snapshot_every_records: bus.snapshot_every_records,

@@ -4,8 +4,11 @@ use crate::inputs::{INPUTS, OwnTables};
 use crate::replay::mapping::Mapping;
 use anyhow::ensure;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+mod influx;
+mod kafka_topics;
 mod moment;
 mod otlp;
 mod prometheus;
@@ -14,6 +17,8 @@ mod remote_write;
 mod speed;
 mod text;
 
+pub use influx::InfluxConfig;
+pub use kafka_topics::{KafkaFormat, KafkaStart, KafkaTopicConfig};
 pub use moment::Moment;
 pub use otlp::OtlpConfig;
 pub use prometheus::PrometheusConfig;
@@ -33,6 +38,10 @@ pub struct Config {
     pub remote_write: RemoteWriteConfig,
     /// Section `[collector.otlp]`: metrics that an OpenTelemetry Collector pushes.
     pub otlp: OtlpConfig,
+    /// Section `[collector.influx]`: line protocol that Telegraf pushes.
+    pub influx: InfluxConfig,
+    /// Sections `[collector.kafka_topics.NAME]`: topics of others.
+    pub kafka_topics: BTreeMap<String, KafkaTopicConfig>,
     /// Section `[collector.replay]`: a trace from a file.
     pub replay: ReplayConfig,
     /// Section `[collector.fleet]`: a generated fleet.
@@ -183,7 +192,10 @@ impl Config {
 
     /// Whether an input writes points, of which samples are made.
     pub fn writes_points(&self) -> bool {
-        self.remote_write.is_enabled() || self.otlp.is_enabled()
+        self.remote_write.is_enabled()
+            || self.otlp.is_enabled()
+            || self.influx.is_enabled()
+            || self.kafka_topics.values().any(KafkaTopicConfig::is_of_series)
     }
 }
 

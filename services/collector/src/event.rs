@@ -29,6 +29,11 @@ pub enum Event {
         /// Where.
         url: String,
     },
+    /// Line protocol is received.
+    InfluxListens {
+        /// Where.
+        url: String,
+    },
     /// OTLP is received, over gRPC and HTTP.
     OtlpListens {
         /// Where.

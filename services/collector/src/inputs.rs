@@ -3,7 +3,7 @@
 
 use crate::config::Config;
 use crate::event::Event;
-use crate::{fleet, host, otlp, prometheus, remote_write, replay};
+use crate::{fleet, host, influx, kafka_topics, otlp, prometheus, remote_write, replay};
 use anyhow::Result;
 use prescale_bus::Bus;
 use prescale_chassis::config::{PartKind, Parts};
@@ -48,8 +48,16 @@ pub struct Launch<'a> {
 }
 
 /// The inputs that ship.
-pub static INPUTS: [InputEntry; 6] =
-    [host::ENTRY, prometheus::ENTRY, remote_write::ENTRY, otlp::ENTRY, replay::ENTRY, fleet::ENTRY];
+pub static INPUTS: [InputEntry; 8] = [
+    host::ENTRY,
+    prometheus::ENTRY,
+    remote_write::ENTRY,
+    otlp::ENTRY,
+    influx::ENTRY,
+    kafka_topics::ENTRY,
+    replay::ENTRY,
+    fleet::ENTRY,
+];
 
 const SAMPLES: SourceEntry = SourceEntry { id: None, topics: &[topics::RAW_KPIS] };
 

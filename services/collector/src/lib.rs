@@ -1,5 +1,5 @@
-//! Samples from where they arise: this machine, a Prometheus that is asked or pushes, an OpenTelemetry Collector that
-//! pushes, a trace from a file, a generated fleet.
+//! Samples from where they arise: this machine, a Prometheus that is asked or pushes, an OpenTelemetry Collector or a
+//! Telegraf that pushes, topics of others on a Kafka, a trace from a file, a generated fleet.
 //!
 //! The inputs are one list ([`inputs::INPUTS`]). Each has a thread, a name for good and a position on the bus, written
 //! with its samples in one step: after a stop or a crash it goes on, and nothing is left out or written twice. This is
@@ -10,8 +10,11 @@ mod clock;
 pub mod config;
 pub mod event;
 mod fleet;
+pub mod formats;
 mod host;
+mod influx;
 pub mod inputs;
+mod kafka_topics;
 #[cfg(test)]
 mod kill_tests;
 mod otlp;
@@ -24,6 +27,7 @@ mod retry;
 mod run;
 #[cfg(test)]
 mod testing;
+pub mod untrusted;
 
 pub use config::Config;
 pub use event::{Event, ReplayReport};

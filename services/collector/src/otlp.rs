@@ -7,10 +7,14 @@
 use crate::config::OtlpConfig;
 use crate::event::Event;
 use crate::inputs::{self, InputEntry, Launch};
+use crate::receiver::known::Known;
+use crate::receiver::mapping::{Mapping, Read};
 use crate::receiver::{self, Intake, Protocol};
 use anyhow::Result;
 use axum::Router;
 use axum::routing::post;
+use message::{Form, Sent};
+use prescale_domain::time::EventTime;
 use std::sync::Arc;
 
 mod grpc;
@@ -46,6 +50,26 @@ fn run(launch: &Launch<'_>) -> Result<()> {
         listens: |url| Event::OtlpListens { url },
     };
     receiver::run(launch, protocol)
+}
+
+/// What a message comes to that did not come as a request, be it protobuf or JSON.
+///
+/// # Errors
+/// With why it cannot be read.
+pub(crate) fn read(
+    bytes: &[u8],
+    is_json: bool,
+    mapping: &Mapping,
+    known: &mut Known,
+    now: EventTime,
+) -> Result<Read, String> {
+    let form = if is_json { Form::Json } else { Form::Protobuf };
+    let sent = Sent { bytes, form, is_packed: false };
+    match message::read(sent, usize::MAX, mapping, known, now) {
+        Ok(Some(read)) => Ok(read),
+        Ok(None) => Err("it has more data points than are read at a time".to_owned()),
+        Err(refusal) => Err(refusal.message.trim_end().to_owned()),
+    }
 }
 
 /// The whole application.

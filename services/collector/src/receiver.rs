@@ -34,7 +34,7 @@ pub(crate) mod series;
 pub(crate) mod testing;
 mod writer;
 
-pub(crate) use intake::{Intake, Refusal};
+pub(crate) use intake::{Intake, Refusal, point_record};
 
 /// What a receiver does on the bus beside writing samples.
 pub(crate) const POINTS: Use = Use::Writes(SourceEntry { id: None, topics: &[topics::RAW_POINTS] });
@@ -68,14 +68,19 @@ pub(crate) fn check(keys: &ReceiverKeys<'_>) -> Result<()> {
     if keys.is_enabled() { preset(keys).map(drop) } else { Ok(()) }
 }
 
-/// The preset, which must say something of pushed series.
 fn preset(keys: &ReceiverKeys<'_>) -> Result<Preset> {
-    let preset = Preset::load(keys.section, keys.preset)?;
+    pushed_preset(keys.section, keys.preset)
+}
+
+/// The preset that `section` names, which must say something of pushed series.
+///
+/// # Errors
+/// When there is none, or it does not.
+pub(crate) fn pushed_preset(section: &str, name: &str) -> Result<Preset> {
+    let preset = Preset::load(section, name)?;
     ensure!(
         !preset.pushed.is_empty(),
-        "[{}] preset = {:?}: it says nothing of pushed series: give one with a table `series`",
-        keys.section,
-        keys.preset
+        "[{section}] preset = {name:?}: it says nothing of pushed series: give one with a table `series`"
     );
     Ok(preset)
 }

@@ -44,8 +44,14 @@ impl DeadLetter {
         Self { record, stage, code, message }
     }
 
-    /// Partition and offset that the record had in the topic that it came from, where its headers say so.
+    /// Partition and offset that the record had in the topic that it came from, where its headers say so; `None` of a
+    /// message of others, which came from another topic than the queue's.
     pub fn place(&self) -> Option<(u32, i64)> {
+        let came_from = self.record.header(&format!("{HEADER_PREFIX}topic"));
+        let own = topic_of_dlq(&self.record.topic);
+        if came_from.is_some_and(|topic| Some(topic) != own.map(str::as_bytes)) {
+            return None;
+        }
         let number = |name: &str| -> Option<i64> {
             std::str::from_utf8(self.record.header(&format!("{HEADER_PREFIX}{name}"))?).ok()?.parse().ok()
         };
@@ -73,7 +79,7 @@ impl DeadLetter {
 
 #[cfg(test)]
 mod tests {
-    use super::super::dead_letter;
+    use super::super::{dead_letter, foreign_letter};
     use super::*;
     use crate::record::Header;
     use crate::stage::Rejection;
@@ -111,6 +117,22 @@ mod tests {
         let original =
             OutputRecord { topic: was.topic, key: b"web-1".to_vec(), value: was.value, headers: was.headers };
         assert_eq!(letter.original(), Ok(original));
+    }
+
+    #[test]
+    fn a_message_of_others_says_where_it_lay_and_is_no_record_of_the_queues_topic() {
+        let rejection = Rejection { code: "unreadable", message: "no JSON".to_owned() };
+        let message = ConsumedRecord { topic: "metrics".into(), key: None, ..rejected() };
+        let written = foreign_letter("kafka-topic:theirs", "raw-points", &message, &rejection).read_at(0, 0);
+        assert_eq!(&*written.topic, "raw-points.dlq");
+        let header = |name: &str| written.header(&format!("{HEADER_PREFIX}{name}")).map(<[u8]>::to_vec);
+        assert_eq!(header("topic"), Some(b"metrics".to_vec()));
+        assert_eq!((header("partition"), header("offset")), (Some(b"2".to_vec()), Some(b"7".to_vec())));
+        let letter = DeadLetter::of(written.clone());
+        assert_eq!((letter.stage.as_str(), letter.code.as_str()), ("kafka-topic:theirs", "unreadable"));
+        assert_eq!(letter.place(), None, "it hides no record of raw-points");
+        assert!(letter.original().is_err());
+        assert_eq!(self::letter().place(), Some((2, 7)));
     }
 
     #[test]

@@ -52,6 +52,14 @@ impl ClientLog {
         Ok(Self { consumer, topic, name, needed, request_timeout: options.request_timeout })
     }
 
+    /// Stops reading one of the partitions, or goes on with it where it stopped.
+    pub(super) fn hold(&self, partition: u32, is_held: bool) -> Result<(), BusError> {
+        let mut partitions = TopicPartitionList::new();
+        partitions.add_partition(&self.name, raw(partition));
+        let held = if is_held { self.consumer.pause(&partitions) } else { self.consumer.resume(&partitions) };
+        held.map_err(|e| self.error(&e))
+    }
+
     fn error(&self, error: &KafkaError) -> BusError {
         let error = backend_needing(format!("cannot read topic {:?}", self.topic), error, &self.needed);
         self.consumer.context().access.explain(error)

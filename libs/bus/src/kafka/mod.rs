@@ -12,6 +12,8 @@ mod cluster;
 mod cluster_port;
 mod ends;
 mod failure;
+mod foreign;
+mod in_turn;
 mod log;
 mod member;
 mod messages;
@@ -26,6 +28,7 @@ pub mod security;
 mod snapshot_file;
 mod token;
 
+pub use foreign::ForeignTopic;
 pub use options::KafkaOptions;
 pub use snapshot_file::stored_states;
 

@@ -92,7 +92,10 @@ fn its_table_is_read_shown_and_checked() {
     assert_eq!(config("[toy]\nsample = 3\n").unwrap_err(), "toy.sample: unknown key, did you mean \"samples\"?");
     assert_eq!(config("[toi]\n").unwrap_err(), "toi: unknown key, did you mean \"toy\"?");
     let nobodys = OwnTables::read(&INPUTS, &"[toy]\n".parse::<Table>().unwrap()).unwrap_err();
-    assert_eq!(nobodys, "toy: unknown key, known are: fleet, host, otlp, prometheus, remote_write, replay");
+    assert_eq!(
+        nobodys,
+        "toy: unknown key, known are: fleet, host, influx, kafka_topics, otlp, prometheus, remote_write, replay"
+    );
     let (test, unsound) = (TestBus::new(), config("[toy]\nsamples = 101\n").unwrap());
     let stop = CancellationToken::new();
     let error = run_inputs(&with_toy(), &unsound, &Context::default(), &*test.bus, &stop, &|_| ()).unwrap_err();

@@ -122,10 +122,18 @@ impl Intake {
         let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let given = authorization.and_then(|value| value.split_once(' '));
         let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer")).map(|(_, given)| given);
+        self.admits(given, "Authorization: Bearer TOKEN")
+    }
+
+    /// Lets those in who have given the token, where there is one; others are told the `way` to give it.
+    ///
+    /// # Errors
+    /// When it is not what was given.
+    pub(crate) fn admits(&self, given: Option<&str>, way: &str) -> Result<(), Refusal> {
         if self.token.expose().is_empty() || given.is_some_and(|given| self.token.is(given)) {
             return Ok(());
         }
-        let message = format!("send the token of [{}] token as `Authorization: Bearer TOKEN`\n", self.section);
+        let message = format!("send the token of [{}] token as `{way}`\n", self.section);
         Err(Refusal::new(StatusCode::UNAUTHORIZED, message))
     }
 
@@ -170,15 +178,8 @@ impl Intake {
         let mut points = std::mem::take(&mut read.points);
         // A request may have minutes of one series before the next one: those of that would come too late.
         points.sort_by_key(|point| point.at);
-        let records = points.iter().map(|point| self.record(point)).collect::<Result<Vec<_>, _>>();
+        let records = points.iter().map(|point| point_record(&self.source, point)).collect::<Result<Vec<_>, _>>();
         records.map(|records| (read, records)).map_err(|error| Refusal::bad(format!("{error}\n")))
-    }
-
-    /// A point that comes again is the same record.
-    fn record(&self, point: &Point) -> Result<OutputRecord, ContractError> {
-        let place = format!("{}/{}", point.measured.name(), point.series);
-        let envelope = Envelope::root(&self.source, Point::EVENT_TYPE, &point.workload, point.at, &place);
-        output_record(&envelope, topics::RAW_POINTS, point)
     }
 
     /// Counts what samples that are on the log, and the others, came to, and names metrics that are left out.
@@ -207,4 +208,14 @@ impl Intake {
         metrics::counter!("prescale_collector_received_requests_total", "by" => self.kind, "status" => status)
             .increment(1);
     }
+}
+
+/// A point of a source as a record. One that comes again is the same.
+///
+/// # Errors
+/// When it breaks its contract.
+pub(crate) fn point_record(source: &str, point: &Point) -> Result<OutputRecord, ContractError> {
+    let place = format!("{}/{}", point.measured.name(), point.series);
+    let envelope = Envelope::root(source, Point::EVENT_TYPE, &point.workload, point.at, &place);
+    output_record(&envelope, topics::RAW_POINTS, point)
 }

@@ -15,7 +15,7 @@ pub(crate) fn receiving(bus: &dyn Bus, config: &Config, run: fn(&Launch<'_>) -> 
     let (stop, context) = (CancellationToken::new(), Context::default());
     let (tell, told) = sync_channel(1);
     let observe = |event: Event| {
-        if let Event::RemoteWriteListens { url } | Event::OtlpListens { url } = event {
+        if let Event::RemoteWriteListens { url } | Event::OtlpListens { url } | Event::InfluxListens { url } = event {
             let _ = tell.send(url);
         }
     };

@@ -5,7 +5,7 @@ use crate::config::Speed;
 use crate::retry::BusRetry;
 use anyhow::{Context as _, Result};
 use prescale_bus::{Bus, cancelled_within};
-use prescale_chassis::Context;
+use prescale_chassis::{Context, StageEntry};
 use prescale_contracts::topics;
 use std::time::{Duration, Instant};
 
@@ -39,8 +39,8 @@ impl Pace {
 pub(crate) struct BackPressure<'a> {
     /// The bus.
     bus: &'a dyn Bus,
-    /// Names and consumer groups of the stages that read samples and lead on.
-    first: Vec<(&'static str, String)>,
+    /// The stages that read what it writes and lead on, with their consumer groups.
+    first: Vec<(StageEntry, String)>,
     /// Most records that it may be behind; 0 for no bound.
     lag_max_records: u64,
 }
@@ -48,8 +48,14 @@ pub(crate) struct BackPressure<'a> {
 impl<'a> BackPressure<'a> {
     /// By the stages of an installation that read samples and lead on.
     pub(crate) fn of(context: &Context, bus: &'a dyn Bus, lag_max_records: u64) -> Self {
-        let leads_on = context.graph.reading(topics::RAW_KPIS).filter(|stage| !stage.outputs.is_empty());
-        let first = leads_on.map(|stage| (stage.stage, context.group(stage.stage))).collect();
+        Self::on(&[topics::RAW_KPIS], context, bus, lag_max_records)
+    }
+
+    /// By the stages of an installation that read one of these topics and lead on.
+    pub(crate) fn on(inputs: &[&str], context: &Context, bus: &'a dyn Bus, lag_max_records: u64) -> Self {
+        let leads_on = |stage: &&StageEntry| inputs.contains(&stage.input) && !stage.outputs.is_empty();
+        let stages = context.graph.stages().iter().filter(leads_on);
+        let first = stages.map(|stage| (*stage, context.group(stage.stage))).collect();
         Self { bus, first, lag_max_records }
     }
 }
@@ -86,11 +92,11 @@ impl BackPressure<'_> {
     fn slowest(&self, retry: &BusRetry) -> Result<Option<(&'static str, u64)>> {
         let mut slowest = ("nobody", 0);
         for (stage, group) in &self.first {
-            let lags = retry.run(|| self.bus.lag(group, topics::RAW_KPIS)).context("cannot see the lag")?;
+            let lags = retry.run(|| self.bus.lag(group, stage.input)).context("cannot see the lag")?;
             let Some(lags) = lags else { return Ok(None) };
             let behind: u64 = lags.iter().map(prescale_bus::Lag::behind).sum();
             if behind > slowest.1 {
-                slowest = (*stage, behind);
+                slowest = (stage.stage, behind);
             }
         }
         Ok(Some(slowest))

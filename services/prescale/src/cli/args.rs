@@ -210,7 +210,7 @@ impl UpArgs {
         let shown = &settings.collector;
         if !shown.host.enabled && !shown.fleet.enabled && !is_fed(settings) {
             bail!(
-                "there is nothing to collect: leave --no-host out, or give --prometheus URL, --replay FILE, --fleet N, or set `listen` of [collector.remote_write] or [collector.otlp]"
+                "there is nothing to collect: leave --no-host out, or give --prometheus URL, --replay FILE, --fleet N, set `listen` of [collector.remote_write], [collector.otlp] or [collector.influx], or name topics in [collector.kafka_topics]"
             );
         }
         Ok(())
@@ -231,6 +231,7 @@ fn is_fed(settings: &Settings) -> bool {
     collector.replay.is_enabled()
         || collector.prometheus.is_enabled()
         || collector.writes_points()
+        || !collector.kafka_topics.is_empty()
         || settings.assembler.enabled
 }
 

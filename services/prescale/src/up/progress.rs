@@ -25,6 +25,7 @@ impl Progress {
             Event::FleetProgress { at, until } => self.until("fleet's history", *at, *until),
             Event::PrometheusProgress { at, until } => self.until("history of the Prometheus", *at, *until),
             Event::RemoteWriteListens { url } => self.0.suspend(|| println!("remote write: {url}")),
+            Event::InfluxListens { url } => self.0.suspend(|| println!("line protocol: {url}")),
             Event::OtlpListens { url } => self.0.suspend(|| println!("OTLP, gRPC and HTTP: {url}")),
             Event::ReplayEnded(_) | Event::FleetLive | Event::PrometheusLive | Event::FleetEnded { .. } => {
                 self.0.finish_and_clear();
