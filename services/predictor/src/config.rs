@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use prescale_domain::calibration::cold_start::NEIGHBOURS;
+use prescale_domain::forecast::champion::Terms;
 use prescale_domain::forecast::{Family, GRID_STEP_S, HORIZON_BINS_MAX};
 use prescale_domain::kpi::{self, KpiName};
 use serde::{Deserialize, Serialize};
@@ -43,8 +44,8 @@ pub struct Config {
     /// "prophet" keep up to two weeks of history a series; "lstm", "svr" and "random-forest" need a model in
     /// `model_folders` or `models_dir`.
     pub models: Vec<String>,
-    /// How a series' family is chosen among `models`: `loss`, the one whose forecasts lately lost clearly
-    /// least, or `order`, the first with enough history, which takes half the memory.
+    /// How a series' family is chosen among `models`: `loss`, the first with enough history unless another's forecasts
+    /// lose clearly less, or `order`, the first in any case, which takes half the memory.
     pub choice: Choice,
     /// How many workloads with the nearest fingerprints a new one's corrections and choice start from, once it is
     /// an hour old; 0 for none, 50 at most.
@@ -100,6 +101,8 @@ pub struct Settings {
     pub models: Vec<Family>,
     /// How one of them is chosen for a series.
     pub choice: Choice,
+    /// What it takes to be chosen, where that goes by loss.
+    pub contest: Terms,
     /// How many neighbours a young series starts from.
     pub neighbours: usize,
     /// Folder of the models by family and version; `None` where there is none.
@@ -129,6 +132,7 @@ impl Config {
             horizons_bins: self.horizons_bins()?,
             models: self.families()?,
             choice: self.choice,
+            contest: Terms::default(),
             neighbours: self.checked_neighbours()?,
             models_dir: (!self.models_dir.as_os_str().is_empty()).then(|| self.models_dir.clone()),
             model_folders: self.checked_folders()?,
