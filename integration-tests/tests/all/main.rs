@@ -10,6 +10,7 @@ mod edges;
 mod governor;
 mod input_faults;
 mod models;
+mod orders;
 mod outcomes;
 mod prometheus;
 mod reading;
