@@ -11,6 +11,7 @@ mod governor;
 mod input_faults;
 mod kafka_topics;
 mod models;
+mod orders;
 mod outcomes;
 mod prometheus;
 mod reading;

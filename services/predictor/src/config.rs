@@ -2,6 +2,7 @@
 
 use anyhow::Context as _;
 use prescale_domain::calibration::cold_start::NEIGHBOURS;
+use prescale_domain::forecast::champion::Terms;
 use prescale_domain::forecast::{Family, GRID_STEP_S, HORIZON_BINS_MAX};
 use prescale_domain::kpi::{self, KpiName};
 use serde::{Deserialize, Serialize};
@@ -43,8 +44,8 @@ pub struct Config {
     /// "prophet" keep up to two weeks of history a series; "lstm", "svr" and "random-forest" need a model in
     /// `model_folders` or `models_dir`.
     pub models: Vec<String>,
-    /// How a series' family is chosen among `models`: `loss`, the one whose forecasts lately lost clearly
-    /// least, or `order`, the first with enough history, which takes half the memory.
+    /// How a series' family is chosen among `models`: `loss`, the first with enough history unless another's forecasts
+    /// lose clearly less, or `order`, the first in any case, which takes half the memory.
     pub choice: Choice,
     /// How many workloads with the nearest fingerprints a new one's corrections and choice start from, once it is
     /// an hour old; 0 for none, 50 at most.
@@ -55,6 +56,60 @@ pub struct Config {
     /// Where the models of trained families are: folder by family, such as `lstm = "models/lstm"`. They are
     /// checked at the start, which one that fails the checks stops. A GRU is built in.
     pub model_folders: BTreeMap<String, PathBuf>,
+    /// Not for users: [`Terms`] to compare in backtests, before they are fixed.
+    #[serde(skip_serializing)]
+    pub contest: ContestTerms,
+}
+
+/// [`Terms`] as keys.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs, reason = "as in Terms")]
+pub struct ContestTerms {
+    pub half_life_rounds: f32,
+    pub late_half_life_rounds: f32,
+    pub rounds_min: u32,
+    pub lead_min: f32,
+    pub luck_max: f32,
+    pub lead_kept_min: f32,
+    pub stand_in_lead_min: f32,
+}
+
+impl Default for ContestTerms {
+    fn default() -> Self {
+        let Terms {
+            half_life_rounds,
+            late_half_life_rounds,
+            rounds_min,
+            lead_min,
+            luck_max,
+            lead_kept_min,
+            stand_in_lead_min,
+        } = Terms::default();
+        Self {
+            half_life_rounds,
+            late_half_life_rounds,
+            rounds_min,
+            lead_min,
+            luck_max,
+            lead_kept_min,
+            stand_in_lead_min,
+        }
+    }
+}
+
+impl ContestTerms {
+    fn terms(&self) -> Terms {
+        Terms {
+            half_life_rounds: self.half_life_rounds,
+            late_half_life_rounds: self.late_half_life_rounds,
+            rounds_min: self.rounds_min,
+            lead_min: self.lead_min,
+            luck_max: self.luck_max,
+            lead_kept_min: self.lead_kept_min,
+            stand_in_lead_min: self.stand_in_lead_min,
+        }
+    }
 }
 
 /// The families of the default, in order of preference.
@@ -79,6 +134,7 @@ impl Default for Config {
             neighbours: NEIGHBOURS,
             models_dir: PathBuf::new(),
             model_folders: BTreeMap::new(),
+            contest: ContestTerms::default(),
         }
     }
 }
@@ -100,6 +156,8 @@ pub struct Settings {
     pub models: Vec<Family>,
     /// How one of them is chosen for a series.
     pub choice: Choice,
+    /// What it takes to be chosen, where that goes by loss.
+    pub contest: Terms,
     /// How many neighbours a young series starts from.
     pub neighbours: usize,
     /// Folder of the models by family and version; `None` where there is none.
@@ -129,6 +187,7 @@ impl Config {
             horizons_bins: self.horizons_bins()?,
             models: self.families()?,
             choice: self.choice,
+            contest: self.contest.terms(),
             neighbours: self.checked_neighbours()?,
             models_dir: (!self.models_dir.as_os_str().is_empty()).then(|| self.models_dir.clone()),
             model_folders: self.checked_folders()?,

@@ -10,6 +10,8 @@
 //! (that one has enough history, and history only grows) is not kept up any more: its state is dropped. So
 //! such a series holds the state of one family in the long run.
 
+mod turn;
+
 use crate::config::{Choice, Settings};
 use crate::fitted::Fitted;
 use crate::job::{Carried, Job, Kept, Run};
@@ -23,14 +25,11 @@ use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::calibration::pools::{PoolKey, Spreads};
 use prescale_domain::calibration::series::SeriesCalibration;
 use prescale_domain::calibration::{LOWER, Statistic, UPPER, conformal::Scores};
-use prescale_domain::forecast::arima::Arima;
 use prescale_domain::forecast::champion::{Both, Contest};
 use prescale_domain::forecast::demand::{DemandSeries, Due, usable};
 use prescale_domain::forecast::exponential_smoothing::{ExponentialSmoothing, Smoothed};
 use prescale_domain::forecast::features::{FEATURES, features, window};
 use prescale_domain::forecast::last_value::LastValue;
-use prescale_domain::forecast::mstl::Mstl;
-use prescale_domain::forecast::prophet::Prophet;
 use prescale_domain::forecast::residuals::at_least_uncertain;
 use prescale_domain::forecast::seasonal_naive::{DayBefore, SeasonalNaive};
 use prescale_domain::forecast::{DAY_BINS, Family, Forecaster, HorizonQuantiles};
@@ -270,7 +269,7 @@ impl Series {
             let others = families.into_iter().filter(|other| *other != family && !failed.contains(other));
             entries.extend(others.filter_map(|other| self.both(other, &making)));
             if entries.len() > 1 {
-                self.contest.begin(open.bin, making.scale, &entries);
+                self.contest.begin(open.bin, &entries);
             }
         }
         self.calibration.made(open.bin, family, &both);
@@ -386,15 +385,13 @@ impl Series {
         };
         let reigning = self.by_preference(rules).next();
         let preferred = self.by_turn(rules, None).next();
-        let can_fall_back = self.day_before.is_some()
-            && self.is_ready(rules, Family::SeasonalNaive)
-            && self.contest.lately_lost_less(Family::SeasonalNaive) == Some(true);
         let has_fallen_back = self.calibration.drift() == DriftState::FallenBack;
-        let last_state = if can_fall_back || has_fallen_back { DriftState::FallenBack } else { DriftState::Reset };
+        let last_state = self.last_drift_state(rules);
         if let Some(state) = self.calibration.close(horizons_bins, &self.demand, last_state, &mut scored) {
             counter!("prescale_predictor_drift_alarms_total", "led_to" => state.name()).increment(1);
         }
-        self.contest.close(horizons_bins, &self.demand, (reigning, preferred), &mut scored);
+        let who = (reigning, preferred);
+        self.contest.close(&rules.settings.contest, horizons_bins, &self.demand, who, &mut scored);
         if has_fallen_back {
             self.end_fallback(rules);
         }
@@ -410,80 +407,6 @@ impl Series {
         if self.demand.bins() > DAY_BINS as u64 {
             self.neighbours = Box::default();
         }
-    }
-
-    /// Seasonal naive makes the forecasts until it is the worse again; a day later, for good if it is not.
-    fn end_fallback(&mut self, rules: Rules<'_>) {
-        let next = self.by_turn(rules, self.champion(rules)).next();
-        let Some(next) = next.filter(|next| *next != Family::SeasonalNaive) else { return };
-        if self.calibration.drift() != DriftState::FallenBack {
-            self.contest.end_stand_in(Family::SeasonalNaive, next);
-        } else if self.contest.lately_lost_less(next) == Some(true) {
-            self.calibration.end_drift();
-        }
-    }
-
-    /// The families that have enough history: the champion, then the others in the order of the list. Seasonal
-    /// naive comes before them where drift has led to it.
-    fn by_preference<'a>(&self, rules: Rules<'a>) -> impl Iterator<Item = Family> + use<'a, '_> {
-        let fallback = (self.calibration.drift() == DriftState::FallenBack).then_some(Family::SeasonalNaive);
-        self.by_turn(rules, fallback.or(self.champion(rules)))
-    }
-
-    /// The champion, where one is chosen at all.
-    fn champion(&self, rules: Rules<'_>) -> Option<Family> {
-        self.contest.champion().filter(|_| rules.settings.choice == Choice::Loss)
-    }
-
-    fn by_turn<'a>(&self, rules: Rules<'a>, first: Option<Family>) -> impl Iterator<Item = Family> + use<'a, '_> {
-        let listed = &rules.settings.models;
-        let first = first.filter(|first| listed.contains(first));
-        let others = listed.iter().copied().filter(move |family| Some(*family) != first);
-        first.into_iter().chain(others).filter(move |family| self.is_ready(rules, *family))
-    }
-
-    fn is_ready(&self, rules: Rules<'_>, family: Family) -> bool {
-        let bins_needed = match family {
-            Family::Gru | Family::Lstm | Family::Svr | Family::RandomForest => {
-                return self.serving(rules, family).is_some();
-            }
-            Family::ExponentialSmoothing => ExponentialSmoothing.bins_needed(),
-            Family::SeasonalNaive => SeasonalNaive.bins_needed(),
-            Family::LastValue => LastValue.bins_needed(),
-            Family::Mstl => Mstl.bins_needed(),
-            Family::Arima => Arima.bins_needed(),
-            Family::Prophet => Prophet.bins_needed(),
-        };
-        bins_needed + self.joined.bins_before(family) <= self.demand.bins()
-    }
-
-    /// The model that makes a trained family's forecasts: that of the term which holds the open bin, or while
-    /// it has not seen enough of the series, the one before.
-    fn serving(&self, rules: Rules<'_>, family: Family) -> Option<ModelId> {
-        let bin = self.demand.open()?.bin;
-        let term = rules.lineup.at(family, bin)?;
-        if !term.is_stateful() && self.demand.bins() >= term.bins_needed {
-            return Some(term.model);
-        }
-        let carried = self.networks.iter().filter(|(model, _)| model.family == family);
-        let is_ready = |(model, carried): &&(ModelId, Kept)| {
-            rules.lineup.term(*model).is_some_and(|term| carried.bins >= term.bins_needed)
-        };
-        carried.filter(is_ready).map(|(model, _)| *model).max()
-    }
-
-    /// The model that makes a family's forecasts as of `bin`, which is open, and the bin since which it does. A family
-    /// that is not trained has been one and the same from the beginning.
-    fn maker(&self, rules: Rules<'_>, family: Family, bin: i64) -> (ModelId, i64) {
-        let in_turn = || rules.lineup.at(family, bin).map(|term| term.model);
-        let Some(model) = self.serving(rules, family).or_else(in_turn) else {
-            return (ModelId { family, from_bin: FROM_THE_BEGINNING }, FROM_THE_BEGINNING);
-        };
-        let carried = self.networks.iter().find(|(known, _)| *known == model).map(|(_, carried)| carried);
-        let since = carried.zip(rules.lineup.term(model)).map_or(model.from_bin, |(carried, term)| {
-            bin.saturating_add_unsigned(term.bins_needed).saturating_sub_unsigned(carried.bins)
-        });
-        (model, since)
     }
 
     /// Begins the states that the open bin asks for, and drops those that nobody will ask for any more.

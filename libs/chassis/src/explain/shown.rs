@@ -6,6 +6,7 @@ use super::compared::{Compared, Differing};
 use super::log::Begin;
 use prescale_contracts::rfc3339;
 use prescale_domain::action::{Action, Reason, Verdict};
+use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::governor::{Effect, Held, Order, follows_from_live_use};
 use prescale_domain::kpi::CPU_CORES_USED;
 use prescale_domain::policy::explain::amount;
@@ -19,28 +20,52 @@ use serde_json::{Value, json};
 
 /// What was forecast and how well such forecasts did, a line a resource and horizon.
 pub(super) fn forecast_text(prediction: &Prediction) -> String {
-    let mut text = format!("forecast as of {}\n", rfc3339(prediction.made_at));
+    let mut text = format!("forecast as of {}, of the greatest demand within each time\n", rfc3339(prediction.made_at));
     for forecast in &prediction.resources {
         let words = |x: f64| amount(forecast.resource.as_str(), &forecast.unit, x);
         let last = forecast.last.map_or_else(|| "missing".to_owned(), words);
-        text += &format!("  {}: last {last}, model {}\n", forecast.resource, forecast.model);
+        let model = format!("model {} {}", forecast.model, forecast.model_version);
+        text += &format!("  {}: last {last}, {model}{}\n", forecast.resource, drift_words(forecast.drift));
         for horizon in &forecast.horizons {
             let (most, interval) = (&horizon.maximum, &horizon.maximum_interval);
             let covered = interval.trailing_coverage.map_or_else(
-                || "not scored yet".to_owned(),
-                |covered| format!("such intervals held {:.0} % of {} times", covered * 100.0, interval.scored),
+                || "no such range has met what came yet".to_owned(),
+                |covered| {
+                    format!("of the last {} such ranges {:.0} % held what came", interval.scored, covered * 100.0)
+                },
             );
             text += &format!(
-                "    maximum within {} s: median {}, {:.0} % interval {} to {}; {covered}\n",
-                horizon.horizon_s,
+                "    {}: {} or less in half of the cases, {} to {} in {:.0} % of them; {covered}\n",
+                within_words(horizon.horizon_s),
                 words(most.median()),
-                interval.nominal_coverage * 100.0,
                 words(interval.lower),
                 words(interval.upper),
+                interval.nominal_coverage * 100.0,
             );
         }
     }
     text
+}
+
+/// What drift has led to, as words behind the model that forecasts; nothing where there is none.
+fn drift_words(drift: Option<DriftState>) -> &'static str {
+    match drift {
+        None | Some(DriftState::Stable) => "",
+        Some(DriftState::Widened) => "; of late it was further off than it used to be, so its ranges are drawn out",
+        Some(DriftState::Reset) => {
+            "; of late it was further off than it used to be, so its ranges are drawn out and its correction began anew"
+        }
+        Some(DriftState::FallenBack) => "; it stands in for one that of late was further off than it used to be",
+    }
+}
+
+/// How far ahead, in the largest unit that is whole.
+fn within_words(horizon_s: u32) -> String {
+    match horizon_s {
+        s if s.is_multiple_of(3600) => format!("{} h", s / 3600),
+        s if s.is_multiple_of(60) => format!("{} min", s / 60),
+        s => format!("{s} s"),
+    }
 }
 
 pub(super) fn held_text(held: &Held) -> String {
@@ -194,6 +219,8 @@ fn forecast_json(forecast: &ResourceForecast) -> Value {
         "unit": &*forecast.unit,
         "last": forecast.last,
         "model": &*forecast.model,
+        "model_version": &*forecast.model_version,
+        "drift": forecast.drift.map(DriftState::name),
         "horizons": forecast.horizons.iter().map(horizon).collect::<Vec<_>>(),
     })
 }

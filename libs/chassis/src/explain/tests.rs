@@ -5,6 +5,7 @@ use crate::stage::output_record;
 use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
 use prescale_bus::{Cleanup, OutputRecord, TopicSpec};
 use prescale_contracts::{Contract, Envelope};
+use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::governor::{Effect, FleetRecord, Proposer, Said, Scope, StandingOrder};
 use prescale_domain::kpi::{CPU_CORES_USED, KpiName, MEMORY_BYTES};
 use prescale_domain::policy::{Cost, Rules, Threshold};
@@ -316,12 +317,39 @@ fn a_dry_runs_capacities_are_told_apart() {
 fn memory_is_told_in_units_for_people_and_raw_in_json() {
     let (text, json) = predicted(usual(), &[0]).ask(usual(), None);
     assert!(
-        text.contains("  memory_bytes: last 20 GiB, model gru\n    maximum within 300 s: median 20 GiB, "),
+        text.contains("  memory_bytes: last 20 GiB, model gru 1\n    5 min: 20 GiB or less in half of the cases, "),
         "{text}"
     );
-    assert!(text.contains("  cpu_cores_used: last 1 core, model gru\n"), "{text}");
+    assert!(text.contains("  cpu_cores_used: last 1 core, model gru 1\n"), "{text}");
     assert!(!text.contains("21474836480"), "{text}");
     assert_eq!(json["newest_decision"]["forecasts"][1]["last"], 20.0 * GIB);
+}
+
+/// What is forecast reads as sentences: how often it is to hold, how often it did, and why it is wide.
+#[test]
+fn a_forecast_says_what_it_promises_and_what_became_of_such_promises() {
+    let (text, json) = predicted(usual(), &[0]).ask(usual(), None);
+    let at_0 = rfc3339(at(0));
+    let wanted = format!(
+        "forecast as of {at_0}, of the greatest demand within each time\n  cpu_cores_used: last 1 core, model gru 1\n    5 min: \
+         10 cores or less in half of the cases, 10 cores to "
+    );
+    assert!(text.contains(&wanted) && text.contains("\n    1 h: 10 cores or less"), "{text}");
+    assert!(text.contains(" in 90 % of them; no such range has met what came yet\n"), "{text}");
+    let of_cpu = &json["newest_decision"]["forecasts"][0];
+    assert_eq!((&of_cpu["model_version"], &of_cpu["drift"]), (&json!("1"), &Value::Null));
+
+    let mut scored = prediction(0);
+    scored.resources[0].drift = Some(DriftState::Widened);
+    for horizon in &mut scored.resources[0].horizons {
+        (horizon.maximum_interval.trailing_coverage, horizon.maximum_interval.scored) = (Some(0.875), 128);
+    }
+    let mut story = Story::by(usual());
+    story.write(&scored);
+    let (text, json) = story.log().ask(usual(), None);
+    let drifted = "model gru 1; of late it was further off than it used to be, so its ranges are drawn out\n";
+    assert!(text.contains(drifted) && text.contains("; of the last 128 such ranges 88 % held what came\n"), "{text}");
+    assert_eq!(json["newest_decision"]["forecasts"][0]["drift"], "widened");
 }
 
 #[test]
@@ -344,6 +372,10 @@ fn every_alternative_is_listed_once_with_its_cost() {
     let parts = ["short", "unmet", "spare", "changes"].map(|part| cost[part].as_f64().expect(part));
     assert!((parts.iter().sum::<f64>() - cost["total"].as_f64().unwrap()).abs() < 1e-9, "{cost:#}");
     assert!(cost["worth"]["spare_core_h"].as_f64().is_some_and(|spare| spare > 0.0), "{cost:#}");
+    let reasons = json["newest_decision"]["reasons"].as_array().unwrap();
+    let why = reasons.iter().find(|of| of["rule"] == "proactive.rule").unwrap()["text"].as_str().unwrap();
+    assert!(why.contains("% of the least: short for ") && why.contains(" min, "), "{why}");
+    assert!(why.contains("; the next best are ") && why.contains("% of that cost)"), "{why}");
 
     let by_price = Rules { policy: Cost::default().into(), ..Rules::default() };
     let (_, json) = predicted(by_price.clone(), &[0]).ask(by_price, None);

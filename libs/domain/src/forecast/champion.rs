@@ -1,13 +1,19 @@
-//! Which family makes a series' forecasts: the champion, with the others as challengers beside it.
+//! Which family makes a series' forecasts: the one that the order of preference puts first, or a champion that beats it.
 //!
 //! Once in a round, as long as the longest horizon, every family forecasts as of the same bin. Each
-//! forecast is scored when its truth is known, by the mean pinball loss over the levels of value and maximum in
-//! units of the demand's scale. A challenger wins by its lead, the difference of its loss and the champion's in the
-//! same rounds, averaged with exponentially falling weights: it must be a good part of the champion's
-//! loss, and several standard errors away from none (Diebold and Mariano 1995, "Comparing Predictive Accuracy").
-//! The smaller of many noisy means is smaller by luck; without the second condition the choice loses more than
-//! it gains. A champion has to keep an advantage over the family that the order of preference puts first; else that one
-//! forecasts again. Rounds are few, so challengers cost a small part of what the champion does.
+//! forecast is scored when its truth is known, by the mean pinball loss over the levels of value and maximum. A challenger
+//! is held against the preferred family, whoever's forecasts are published, by its lead: the difference of their losses
+//! in the same rounds, averaged with exponentially falling weights (Diebold and Mariano 1995, "Comparing Predictive
+//! Accuracy"; round by round Choe and Ramdas 2024, "Comparing Sequential Forecasters"). Losses are in the unit of the
+//! demand: in units of its size of the time, the quiet days would count as much as those in which most is lost.
+//!
+//! The preferred family has the benefit of the doubt, for the smallest of many noisy means is small by luck:
+//! - A challenger wins with a lead that is a good part of the preferred one's loss, lately too, and more than chance
+//!   explains. All challengers share that chance (Bonferroni), and rounds that are like those before them count for less
+//!   (Bayley and Hammersley 1946, "The 'Effective' Number of Independent Observations in an Autocorrelated Time Series").
+//! - A champion goes as soon as the lead that it lately had is gone.
+//!
+//! Rounds are few, so challengers cost a small part of what the champion does.
 
 use super::demand::DemandSeries;
 use super::{Family, HorizonQuantiles};
@@ -16,24 +22,48 @@ use crate::calibration::conformal::Scores;
 use crate::calibration::series::MadeOfBoth;
 use bitcode::{Decode, Encode};
 
-/// Half-life of a round's weight, in rounds.
-pub const HALF_LIFE_ROUNDS: f64 = 48.0;
+/// The half-life of what was lost lately, where drift asks, in rounds.
+pub const RECENT_HALF_LIFE_ROUNDS: f32 = 3.0;
 
-/// The same for what was lately, in rounds.
-pub const RECENT_HALF_LIFE_ROUNDS: f64 = 3.0;
+/// Rounds that a champion which others handed on has before it is judged by its own.
+pub const ROUNDS_GRANTED: u32 = 12;
 
-/// Rounds under the same champion that a challenger must have been scored in before it can win.
-pub const ROUNDS_MIN: u32 = 24;
+/// How alike neighbouring rounds are taken to be at most.
+pub const LIKENESS_MAX: f32 = 0.9;
 
-/// A challenger wins when its mean lead is at least so much of the champion's mean loss,
-pub const LEAD_MIN: f64 = 0.05;
+/// What it takes to become champion and to stay it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Terms {
+    /// Half-life of a round's weight, in rounds.
+    pub half_life_rounds: f32,
+    /// The same for what was lately.
+    pub late_half_life_rounds: f32,
+    /// Rounds that a challenger must have been scored in beside the preferred family before it can win.
+    pub rounds_min: u32,
+    /// A challenger wins when its mean lead is more than so much of the preferred family's mean loss, in the long run and
+    /// lately,
+    pub lead_min: f32,
+    /// and could be by chance with at most this probability, all challengers of a round together.
+    pub luck_max: f32,
+    /// A champion stays while it lately led by more than so much of the preferred family's loss.
+    pub lead_kept_min: f32,
+    /// Drift lets seasonal naive stand in where it very lately led by more than so much of the loss of who forecasts.
+    pub stand_in_lead_min: f32,
+}
 
-/// and at least so many standard errors.
-pub const LEAD_STANDARD_ERRORS_MIN: f64 = 3.0;
-
-/// A champion stays while the preferred family loses at least so much more than it, as a share of the champion's
-/// loss.
-pub const ADVANTAGE_KEPT_MIN: f64 = 0.02;
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            half_life_rounds: 96.0,
+            late_half_life_rounds: 24.0,
+            rounds_min: 48,
+            lead_min: 0.05,
+            luck_max: 0.05,
+            lead_kept_min: 0.02,
+            stand_in_lead_min: 0.1,
+        }
+    }
+}
 
 /// A family's forecast of one horizon, raw and as it would be published.
 pub type Both = (HorizonQuantiles, HorizonQuantiles);
@@ -51,20 +81,22 @@ struct Entry {
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 struct Round {
     bin: i64,
-    scale: f64,
     entries: Vec<Entry>,
 }
 
-/// Loss of one family and its lead on the champion, discounted.
+/// The lead of one family on the preferred one, discounted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Encode, Decode)]
 struct Record {
-    loss: f64,
-    weight: f64,
-    /// Sums of the lead, of its square, of the weights and of their squares, since the same one reigns.
-    lead: [f64; 4],
-    /// Rounds since then.
+    /// Sums of the lead, its square, its product with the one before, the weights and their squares.
+    lead: [f32; 5],
+    /// Sum of the preferred family's loss in the same rounds.
+    loss: f32,
+    newest: f32,
+    /// Rounds that these are of.
     rounds: u32,
-    /// Sums of the lead and of the weights, likewise, with the short half-life.
+    /// Sums of the lead and of the preferred family's loss of lately.
+    late: [f32; 2],
+    /// Of what was very lately, since the same one reigns: sums of the lead on that one and of its loss.
     recent: [f32; 2],
 }
 
@@ -75,20 +107,16 @@ pub struct Contest {
     /// By [`Family`], those that were never scored at the end left out.
     records: Vec<Record>,
     champion: Option<Family>,
-    /// Who made the series' forecasts in the rounds that the leads are of.
+    /// Who made the series' forecasts in the newest rounds.
     reigning: Option<Family>,
+    /// Whom the leads are on.
+    preferred: Option<Family>,
 }
 
 impl Contest {
-    /// The family that won; `None` while none did or the preferred one has, so that the order of preference holds.
+    /// The family that won; `None` while none did or its lead is gone, so that the order of preference holds.
     pub fn champion(&self) -> Option<Family> {
         self.champion
-    }
-
-    /// Mean loss of a family, in units of the demand's scale.
-    pub fn loss(&self, family: Family) -> Option<f64> {
-        let record = self.records.get(family as usize)?;
-        (record.weight > 0.0).then(|| record.loss / record.weight)
     }
 
     /// Whether a round begins with the bin: no other is under way.
@@ -97,15 +125,15 @@ impl Contest {
         self.round.as_ref().is_none_or(|round| bin > round.bin + longest)
     }
 
-    /// Begins a round as of `bin` with every family's forecasts, one a horizon; `scale` is the demand's.
-    pub fn begin(&mut self, bin: i64, scale: f64, forecasts: &[(Family, Vec<Both>)]) {
+    /// Begins a round as of `bin` with every family's forecasts, one a horizon.
+    pub fn begin(&mut self, bin: i64, forecasts: &[(Family, Vec<Both>)]) {
         let entry = |(family, both): &(Family, Vec<Both>)| Entry {
             family: *family,
             forecasts: both.iter().rev().map(|(raw, published)| MadeOfBoth::new(raw, published)).collect(),
             loss: 0.0,
             scored: 0,
         };
-        self.round = Some(Round { bin, scale, entries: forecasts.iter().map(entry).collect() });
+        self.round = Some(Round { bin, entries: forecasts.iter().map(entry).collect() });
     }
 
     /// Closes a bin, which is still the open one of `demand`: scores what was forecast for it, and at the
@@ -114,6 +142,7 @@ impl Contest {
     /// Hands out the other families' calibration scores with horizon (its index) and statistic.
     pub fn close(
         &mut self,
+        terms: &Terms,
         horizons_bins: &[usize],
         demand: &DemandSeries,
         (reigning, preferred): (Option<Family>, Option<Family>),
@@ -129,7 +158,7 @@ impl Contest {
                 for (statistic, truth) in Statistic::ALL.into_iter().zip(truths) {
                     let Some(truth) = truth else { continue };
                     let made = forecasts.of(statistic);
-                    entry.loss += made.loss(truth) / round.scale;
+                    entry.loss += made.loss(truth);
                     entry.scored += 1;
                     if Some(entry.family) != reigning
                         && let Some(scores) = Scores::of(&made.raw, truth)
@@ -144,15 +173,16 @@ impl Contest {
         if horizons_bins.last().is_none_or(|longest| ahead >= *longest as i64)
             && let (Some(round), Some(reigning)) = (self.round.take(), reigning)
         {
-            self.settle(&round, reigning);
-            self.crown(reigning, preferred);
+            self.settle(terms, &round, (reigning, preferred));
+            self.crown(terms);
         }
     }
 
-    /// Whether a family lately lost less than the one whose forecasts are published. `None` before both were scored.
-    pub fn lately_lost_less(&self, family: Family) -> Option<bool> {
-        let [sum, weight] = self.records.get(family as usize)?.recent;
-        (weight > 0.0).then_some(sum > 0.0)
+    /// By how much a family very lately lost less than the one whose forecasts are published, as a share of what that one
+    /// lost; below 0 where it lost more. `None` before both were scored, and where nothing was lost.
+    pub fn recent_lead(&self, family: Family) -> Option<f32> {
+        let [lead, loss] = self.record(family)?.recent;
+        (loss > 0.0).then(|| lead / loss)
     }
 
     /// Begins with a champion that others have, while there is none yet.
@@ -160,11 +190,13 @@ impl Contest {
         self.champion = self.champion.or(champion);
     }
 
-    /// Ends a time in which `stand_in` made the forecasts: it goes on as the champion if `next`, whose turn it
-    /// would be, lost more than it did.
-    pub fn end_stand_in(&mut self, stand_in: Family, next: Family) {
-        let lead = self.records.get(next as usize).and_then(Record::lead);
-        if self.reigning == Some(stand_in) && lead.is_some_and(|(mean, _)| mean < 0.0) {
+    /// Ends a time in which `stand_in` made the forecasts: it goes on as the champion if lately it led on `next`, whose
+    /// turn it would be, by as much as a challenger must.
+    pub fn end_stand_in(&mut self, terms: &Terms, stand_in: Family, next: Family) {
+        let lately = |family: Family| self.record(family).map_or([0.0; 2], |record| record.late);
+        let [lead, loss] = lately(stand_in);
+        let is_better = lead - lately(next)[0] > terms.lead_min * loss;
+        if self.reigning == Some(stand_in) && self.recent_lead(next).is_some_and(|lead| lead < 0.0) && is_better {
             self.champion = Some(stand_in);
         }
     }
@@ -190,43 +222,54 @@ impl Contest {
     }
 
     /// Books a round that is through.
-    fn settle(&mut self, round: &Round, reigning: Family) {
+    fn settle(&mut self, terms: &Terms, round: &Round, (reigning, preferred): (Family, Option<Family>)) {
         if self.reigning.replace(reigning) != Some(reigning) {
-            let anew = |record: &mut Record| {
-                *record = Record { loss: record.loss, weight: record.weight, ..Record::default() }
-            };
+            self.records.iter_mut().for_each(|record| record.recent = [0.0; 2]);
+        }
+        if self.preferred != preferred {
+            self.preferred = preferred;
+            let anew = |record: &mut Record| *record = Record { recent: record.recent, ..Record::default() };
             self.records.iter_mut().for_each(anew);
         }
-        let held = round.entries.iter().find(|entry| entry.family == reigning).and_then(Entry::mean_loss);
+        let loss_of = |family: Family| round.entries.iter().find(|e| e.family == family).and_then(Entry::mean_loss);
+        let (held, expected) = (loss_of(reigning), preferred.and_then(loss_of));
         for entry in &round.entries {
             let Some(loss) = entry.mean_loss() else { continue };
             let place = entry.family as usize;
             self.records.resize(self.records.len().max(place + 1), Record::default());
-            self.records[place].push(loss, held.map(|held| held - loss));
+            let record = &mut self.records[place];
+            if let Some(held) = held {
+                record.push_recent(held - loss, held);
+            }
+            if let Some(expected) = expected.filter(|_| Some(entry.family) != preferred) {
+                record.push(terms, expected - loss, expected);
+            }
         }
     }
 
-    fn crown(&mut self, reigning: Family, preferred: Option<Family>) {
-        let Some(held) = self.loss(reigning) else { return };
-        let leads = self.records.iter().enumerate().filter_map(|(place, record)| {
-            let (mean, standard_error) = record.lead()?;
-            let wins = mean > LEAD_MIN * held && mean > LEAD_STANDARD_ERRORS_MIN * standard_error;
-            (wins && record.rounds >= ROUNDS_MIN).then_some((place, mean))
-        });
-        let winner = leads.max_by(|a, b| a.1.total_cmp(&b.1)).and_then(|(place, _)| Family::ALL.get(place));
-        if let Some(winner) = winner.filter(|winner| **winner != reigning) {
-            self.champion = Some(*winner).filter(|winner| Some(*winner) != preferred);
-        } else if preferred.is_some_and(|preferred| preferred != reigning && self.is_back(preferred, held)) {
-            self.champion = None;
-        }
-    }
-
-    /// Whether the champion, which lost `held`, has lately had next to no advantage over a family.
-    fn is_back(&self, family: Family, held: f64) -> bool {
-        let Some(record) = self.records.get(family as usize).filter(|record| record.rounds >= ROUNDS_MIN) else {
-            return false;
+    fn crown(&mut self, terms: &Terms) {
+        let Some(preferred) = self.preferred else { return };
+        let is_gone = |champion: Family| {
+            champion == preferred || self.record(champion).is_some_and(|record| record.is_gone(terms))
         };
-        record.lead().is_some_and(|(mean, _)| mean > -ADVANTAGE_KEPT_MIN * held)
+        self.champion = self.champion.filter(|champion| !is_gone(*champion));
+        let challengers = self.records.iter().filter(|record| record.rounds > 0).count();
+        let surprise = libm::logf(challengers as f32 / terms.luck_max);
+        let winners = Family::ALL.into_iter().zip(&self.records).filter_map(|(family, record)| {
+            let least = record.mean()? - record.by_chance(surprise)?;
+            (family != preferred && least > 0.0 && record.wins(terms)).then_some((family, record.mean()?, least))
+        });
+        let Some((winner, _, least)) = winners.max_by(|a, b| a.1.total_cmp(&b.1)) else { return };
+        let held = self.champion.and_then(|champion| self.record(champion));
+        let is_ahead =
+            held.is_none_or(|held| held.mean().is_none_or(|mean| least > mean + terms.lead_min * held.mean_loss()));
+        if is_ahead {
+            self.champion = Some(winner);
+        }
+    }
+
+    fn record(&self, family: Family) -> Option<&Record> {
+        self.records.get(family as usize)
     }
 
     /// Bytes on the heap.
@@ -251,192 +294,83 @@ impl Entry {
         }
     }
 
-    fn mean_loss(&self) -> Option<f64> {
-        let mean = self.loss / f64::from(self.scored);
+    fn mean_loss(&self) -> Option<f32> {
+        let mean = (self.loss / f64::from(self.scored)) as f32;
         mean.is_finite().then_some(mean)
     }
 }
 
 impl Record {
-    fn push(&mut self, loss: f64, lead: Option<f64>) {
-        let keep = 0.5f64.powf(1.0 / HALF_LIFE_ROUNDS);
-        (self.loss, self.weight) = (keep * self.loss + loss, keep * self.weight + 1.0);
-        if let Some(lead) = lead {
-            let [sum, squares, weight, weight_squares] = self.lead;
-            self.lead = [
-                keep * sum + lead,
-                keep * squares + lead * lead,
-                keep * weight + 1.0,
-                keep * keep * weight_squares + 1.0,
-            ];
-            self.rounds = self.rounds.saturating_add(1);
-            let [sum, weight] = self.recent;
-            let keep = 0.5f32.powf(1.0 / RECENT_HALF_LIFE_ROUNDS as f32);
-            self.recent = [keep * sum + lead as f32, keep * weight + 1.0];
-        }
+    /// Takes in a round's lead on the preferred family, and what that one lost.
+    fn push(&mut self, terms: &Terms, lead: f32, loss: f32) {
+        let before = if self.rounds > 0 { self.newest } else { lead };
+        let keep = kept(terms.half_life_rounds);
+        let [sum, squares, products, weight, weight_squares] = self.lead;
+        self.lead = [
+            keep * sum + lead,
+            keep * squares + lead * lead,
+            keep * products + lead * before,
+            keep * weight + 1.0,
+            keep * keep * weight_squares + 1.0,
+        ];
+        self.loss = keep * self.loss + loss;
+        self.newest = lead;
+        self.rounds = self.rounds.saturating_add(1);
+        add(&mut self.late, kept(terms.late_half_life_rounds), [lead, loss]);
     }
 
-    /// The mean lead and its standard error, with the effective number of rounds (Kish).
-    fn lead(&self) -> Option<(f64, f64)> {
-        let [sum, squares, weight, weight_squares] = self.lead;
-        let (mean, rounds) = (sum / weight, weight * weight / weight_squares);
-        let variance = (squares / weight - mean * mean).max(0.0);
-        let standard_error = (variance / (rounds - 1.0)).sqrt();
-        (rounds > 1.0 && standard_error.is_finite()).then_some((mean, standard_error))
+    fn push_recent(&mut self, lead: f32, loss: f32) {
+        add(&mut self.recent, kept(RECENT_HALF_LIFE_ROUNDS), [lead, loss]);
     }
+
+    /// Whether the lead is a good part of the loss, in the long run and lately, over enough rounds.
+    fn wins(&self, terms: &Terms) -> bool {
+        let [late, late_loss] = self.late;
+        self.rounds >= terms.rounds_min
+            && self.lead[0] > terms.lead_min * self.loss
+            && late > terms.lead_min * late_loss
+    }
+
+    /// Whether the lead that there lately was is gone.
+    fn is_gone(&self, terms: &Terms) -> bool {
+        let [late, late_loss] = self.late;
+        self.rounds >= ROUNDS_GRANTED && late <= terms.lead_kept_min * late_loss
+    }
+
+    /// The mean lead. `None` before there is any.
+    fn mean(&self) -> Option<f32> {
+        let [sum, _, _, weight, _] = self.lead;
+        (self.rounds > 0).then(|| sum / weight)
+    }
+
+    /// The preferred family's mean loss in the rounds of the mean lead.
+    fn mean_loss(&self) -> f32 {
+        self.loss / self.lead[3]
+    }
+
+    /// What the mean lead may be where there is none, by a chance of at most exp(-`surprise`): Chernoff's bound of a
+    /// normal distribution. `None` while that cannot be told.
+    fn by_chance(&self, surprise: f32) -> Option<f32> {
+        let mean = self.mean()?;
+        let [_, squares, products, weight, weight_squares] = self.lead;
+        let rounds = weight * weight / weight_squares;
+        let variance = (squares / weight - mean * mean).max(0.0);
+        let likeness = ((products / weight - mean * mean) / variance).clamp(0.0, LIKENESS_MAX);
+        let inflation = if variance > 0.0 { (1.0 + likeness) / (1.0 - likeness) } else { 1.0 };
+        let of_mean = variance * inflation / (rounds - 1.0);
+        let bound = (2.0 * surprise * of_mean).sqrt();
+        (rounds > 1.0 && bound.is_finite()).then_some(bound)
+    }
+}
+
+/// What is left of a weight after a round.
+fn kept(half_life_rounds: f32) -> f32 {
+    libm::exp2f(-1.0 / half_life_rounds)
+}
+
+fn add(sums: &mut [f32; 2], keep: f32, these: [f32; 2]) {
+    sums.iter_mut().zip(these).for_each(|(sum, this)| *sum = keep * *sum + this);
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::forecast::GRID_STEP_S;
-    use crate::quantiles::{QUANTILE_LEVELS, Quantiles};
-    use crate::time::EventTime;
-
-    const HORIZONS: [usize; 2] = [1, 4];
-
-    fn around(median: f64) -> Both {
-        let quantiles = Quantiles::rearranged(QUANTILE_LEVELS.map(|level| median + level - 0.5)).unwrap();
-        let both = HorizonQuantiles { value: quantiles, maximum: quantiles };
-        (both, both)
-    }
-
-    /// A series of zeros; in each round the families miss by so much.
-    fn run(contest: &mut Contest, rounds: usize, misses: impl Fn(usize) -> Vec<(Family, f64)>) -> Vec<(Family, usize)> {
-        let (mut demand, mut round, mut scored) = (DemandSeries::default(), 0, Vec::new());
-        demand.start(EventTime::of_bin(0, GRID_STEP_S), 0.0);
-        for bin in 0..(rounds * 5) as i64 {
-            if contest.is_due(bin, &HORIZONS) {
-                let forecasts: Vec<_> =
-                    misses(round).into_iter().map(|(family, miss)| (family, vec![around(miss); 2])).collect();
-                contest.begin(bin, 1.0, &forecasts);
-                round += 1;
-            }
-            let reigning = contest.champion().or(Some(Family::Gru));
-            contest.close(&HORIZONS, &demand, (reigning, Some(Family::Gru)), |(family, horizon, _), _| {
-                scored.push((family, horizon))
-            });
-            demand.close();
-            demand.add(0.0);
-        }
-        scored
-    }
-
-    #[test]
-    fn a_challenger_that_is_clearly_better_becomes_champion_after_a_day() {
-        let mut contest = Contest::default();
-        let misses = |_| vec![(Family::Gru, 2.0), (Family::LastValue, 1.0)];
-        run(&mut contest, ROUNDS_MIN as usize - 1, misses);
-        assert_eq!(contest.champion(), None);
-        let scored = run(&mut contest, 2, misses);
-        assert_eq!(contest.champion(), Some(Family::LastValue));
-        assert!(scored.contains(&(Family::LastValue, 1)));
-    }
-
-    #[test]
-    fn a_champion_without_an_advantage_gives_way_to_the_preferred() {
-        for (miss, stays) in [(1.5, true), (1.005, false), (0.8, false)] {
-            let mut contest = Contest::default();
-            run(&mut contest, ROUNDS_MIN as usize + 1, |_| vec![(Family::Gru, 2.0), (Family::LastValue, 1.0)]);
-            assert_eq!(contest.champion(), Some(Family::LastValue));
-            run(&mut contest, 4 * ROUNDS_MIN as usize, |_| vec![(Family::Gru, miss), (Family::LastValue, 1.0)]);
-            assert_eq!(contest.champion().is_some(), stays, "{miss}");
-        }
-    }
-
-    #[test]
-    fn a_champion_that_is_forgotten_is_none_and_another_can_win() {
-        let mut contest = Contest::default();
-        let misses = |_| vec![(Family::Gru, 2.0), (Family::LastValue, 1.0)];
-        run(&mut contest, ROUNDS_MIN as usize + 1, misses);
-        let before = contest.clone();
-        contest.keep(|_| true);
-        assert_eq!(contest, before);
-        contest.keep(|family| family != Family::LastValue);
-        assert_eq!((contest.champion(), contest.loss(Family::LastValue)), (None, None));
-        assert_eq!(contest.loss(Family::Gru), before.loss(Family::Gru));
-        run(&mut contest, ROUNDS_MIN as usize + 2, |_| vec![(Family::Gru, 2.0), (Family::Arima, 1.5)]);
-        assert_eq!(contest.champion(), Some(Family::Arima));
-        contest.keep(|_| false);
-        assert_eq!(contest.champion(), None);
-    }
-
-    #[test]
-    fn one_that_is_hardly_better_does_not() {
-        let mut contest = Contest::default();
-        run(&mut contest, 200, |_| vec![(Family::Gru, 2.0), (Family::LastValue, 1.97)]);
-        assert_eq!(contest.champion(), None);
-        assert!(contest.loss(Family::LastValue).unwrap() < contest.loss(Family::Gru).unwrap());
-    }
-
-    /// Better by a quarter on the mean, but by luck: one round in twelve makes it.
-    #[test]
-    fn one_that_is_better_by_a_few_rounds_does_not() {
-        let mut contest = Contest::default();
-        run(&mut contest, 60, |round| {
-            let gru = if round % 12 == 5 { 9.0 } else { 1.0 };
-            vec![(Family::Gru, gru), (Family::LastValue, 1.25)]
-        });
-        assert!(contest.loss(Family::LastValue).unwrap() < 0.8 * contest.loss(Family::Gru).unwrap());
-        assert_eq!(contest.champion(), None);
-    }
-
-    #[test]
-    fn families_that_take_turns_do_not_make_it_flap() {
-        let mut contest = Contest::default();
-        let (mut changes, mut last) = (0, None);
-        for _ in 0..400 {
-            let turn = |round: usize| if round.is_multiple_of(2) { (2.0, 1.0) } else { (1.0, 2.0) };
-            run(&mut contest, 2, |round| {
-                let (gru, naive) = turn(round);
-                vec![(Family::Gru, gru), (Family::SeasonalNaive, naive)]
-            });
-            changes += usize::from(contest.champion() != last);
-            last = contest.champion();
-        }
-        assert_eq!(changes, 0);
-    }
-
-    #[test]
-    fn a_stand_in_goes_on_where_the_other_lost_more() {
-        for (miss, wanted) in [(3.0, Some(Family::SeasonalNaive)), (1.0, None)] {
-            let mut contest = Contest::default();
-            let (mut demand, horizons) = (DemandSeries::default(), [1]);
-            demand.start(EventTime::of_bin(0, GRID_STEP_S), 0.0);
-            for bin in 0..40 {
-                if contest.is_due(bin, &horizons) {
-                    let entry = |(family, miss)| (family, vec![around(miss)]);
-                    contest.begin(bin, 1.0, &[(Family::SeasonalNaive, 2.0), (Family::Gru, miss)].map(entry));
-                }
-                contest.close(&horizons, &demand, (Some(Family::SeasonalNaive), None), |_, _| ());
-                demand.close();
-                demand.add(0.0);
-            }
-            assert_eq!(contest.lately_lost_less(Family::Gru), Some(wanted.is_none()));
-            assert_eq!(contest.lately_lost_less(Family::Arima), None);
-            contest.end_stand_in(Family::LastValue, Family::Gru);
-            assert_eq!(contest.champion(), None, "somebody else stood in");
-            contest.end_stand_in(Family::SeasonalNaive, Family::Gru);
-            assert_eq!(contest.champion(), wanted);
-        }
-    }
-
-    #[test]
-    fn who_is_right_later_wins_later() {
-        let mut contest = Contest::default();
-        run(&mut contest, 100, |_| vec![(Family::Gru, 2.0), (Family::LastValue, 1.0)]);
-        run(&mut contest, 200, |_| vec![(Family::Gru, 2.0), (Family::LastValue, 1.0), (Family::Arima, 0.5)]);
-        assert_eq!(contest.champion(), Some(Family::Arima));
-    }
-
-    #[test]
-    fn only_challengers_hand_out_calibration_scores_and_a_restart_changes_nothing() {
-        let mut contest = Contest::default();
-        let scored = run(&mut contest, 3, |_| vec![(Family::Gru, 2.0), (Family::LastValue, 1.0)]);
-        assert!(!scored.is_empty() && scored.iter().all(|(family, _)| *family == Family::LastValue));
-        let restored: Contest = bitcode::decode(&bitcode::encode(&contest)).unwrap();
-        assert_eq!(restored, contest);
-        contest.start();
-        assert!(contest.is_due(0, &HORIZONS));
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 use super::{Server, answer, problem};
 use axum::Json;
 use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use axum::response::Response;
 use prescale_bus::Bus;
@@ -42,13 +43,17 @@ pub(super) async fn list(State(server): State<Server>) -> Response {
     answer(&json!({ "orders": orders }))
 }
 
-pub(super) async fn give(State(server): State<Server>, Json(given): Json<Given>) -> Response {
-    let Some(Desk { bus, stop }) = server.orders.clone() else {
-        return problem(StatusCode::SERVICE_UNAVAILABLE, "this console has no bus to write to");
+pub(super) async fn give(State(server): State<Server>, given: Result<Json<Given>, JsonRejection>) -> Response {
+    let given = match given {
+        Ok(Json(given)) => given,
+        Err(rejection) => return problem(rejection.status(), rejection.body_text()),
     };
     let scope = match Scope::parse(&given.scope) {
         Ok(scope) => scope,
         Err(error) => return problem(StatusCode::BAD_REQUEST, error.to_string()),
+    };
+    let Some(Desk { bus, stop }) = server.orders.clone() else {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "this console has no bus to write to");
     };
     let effect = match given.effect {
         EffectName::Pause => Effect::Pause,

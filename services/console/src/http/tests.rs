@@ -25,8 +25,21 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 fn get(address: SocketAddr, path: &str, headers: &str) -> (u16, String, String) {
+    ask(address, &format!("GET {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n"))
+}
+
+/// Sends an order; the status and what the error says.
+fn order(address: SocketAddr, headers: &str, body: &str) -> (u16, String) {
+    let length = body.len();
+    let head = format!("POST /api/orders HTTP/1.1\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n");
+    let (status, _, answer) = ask(address, &(head + body));
+    let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{status} {answer:?}: {error}"));
+    (status, answer["error"].as_str().unwrap().to_owned())
+}
+
+fn ask(address: SocketAddr, request: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n").unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
@@ -34,6 +47,8 @@ fn get(address: SocketAddr, path: &str, headers: &str) -> (u16, String, String) 
 }
 
 const LOCAL: &str = "Host: 127.0.0.1:8080\r\n";
+const JSON: &str = "Content-Type: application/json\r\n";
+const PAUSE: &str = r#"{"scope":"all","effect":"pause","why":"a release"}"#;
 
 #[test]
 fn every_answer_has_the_policy_and_the_page_is_whole() {
@@ -131,5 +146,57 @@ fn with_a_token_the_json_and_metrics_ask_for_it() {
         assert_eq!(get(address, path, host).0, 401, "{path}");
         assert_eq!(get(address, path, &format!("{host}Authorization: Bearer swordfisk\r\n")).0, 401);
         assert_eq!(get(address, path, &format!("{host}Authorization: Bearer swordfish\r\n")).0, 200);
+    }
+}
+
+#[test]
+fn an_order_of_a_page_elsewhere_is_refused() {
+    let runtime = runtime();
+    let (address, _) = serve(&runtime, "");
+    for origin in ["http://evil.example", "null", "http://127.0.0.1:9", "http://127.0.0.1:8080.evil.example"] {
+        let (status, error) = order(address, &format!("{LOCAL}{JSON}Origin: {origin}\r\n"), PAUSE);
+        assert_eq!(status, 403, "{origin}: {error}");
+        assert!(error.contains("this console's own page"), "{error}");
+    }
+    // A page elsewhere whose name leads to this machine.
+    let rebound = "Host: evil.example:8080\r\nOrigin: http://evil.example:8080\r\n";
+    assert_eq!(order(address, &format!("{rebound}{JSON}"), PAUSE).0, 421);
+    // What a page may send elsewhere without being asked for leave.
+    for sent in ["", "Content-Type: text/plain\r\n", "Content-Type: application/x-www-form-urlencoded\r\n"] {
+        let (status, error) = order(address, &format!("{LOCAL}{sent}"), PAUSE);
+        assert_eq!(status, 415, "{sent:?}: {error}");
+    }
+    let own = format!("{LOCAL}{JSON}Origin: http://127.0.0.1:8080\r\n");
+    assert_eq!(order(address, &own, PAUSE).0, 503, "it gets as far as the bus, which is not there");
+}
+
+#[test]
+fn an_order_needs_the_token_where_there_is_one() {
+    let runtime = runtime();
+    let (address, _) = serve(&runtime, "swordfish");
+    let headers = |token: &str| format!("Host: console.example\r\n{JSON}{token}");
+    assert_eq!(order(address, &headers(""), PAUSE).0, 401);
+    assert_eq!(order(address, &headers("Authorization: Bearer swordfisk\r\n"), PAUSE).0, 401);
+    assert_eq!(order(address, &headers("Authorization: Bearer swordfish\r\n"), PAUSE).0, 503);
+}
+
+#[test]
+fn what_is_no_order_is_refused_and_says_why() {
+    let runtime = runtime();
+    let (address, _) = serve(&runtime, "");
+    for (body, wanted, remedy) in [
+        ("pause everything", 400, "JSON"),
+        (r#"{"effect":"pause"}"#, 422, "missing field `scope`"),
+        (r#"{"scope":"all"}"#, 422, "missing field `effect`"),
+        (r#"{"scope":"all","effect":"stop"}"#, 422, "expected one of `pause`, `pause-scale-in`, `resume`"),
+        (r#"{"scope":"all","effect":"pause","why":7}"#, 422, "why"),
+        (r#"{"scope":"web-1","effect":"pause"}"#, 400, "give all, fleet:NAME or workload:NAME"),
+        (r#"{"scope":"fleet:","effect":"resume"}"#, 400, "give all, fleet:NAME or workload:NAME"),
+        (r#"{"scope":"","effect":"pause"}"#, 400, "give all, fleet:NAME or workload:NAME"),
+        // Why may be left out.
+        (r#"{"scope":"workload:web-1","effect":"pause-scale-in"}"#, 503, "no bus"),
+    ] {
+        let (status, error) = order(address, &format!("{LOCAL}{JSON}"), body);
+        assert!(status == wanted && error.contains(remedy), "{body}: {status} {error}");
     }
 }

@@ -4,6 +4,9 @@ use super::*;
 use crate::config::{Choice, Config};
 use crate::lineup::{FROM_THE_BEGINNING, Term};
 use prescale_domain::calibration::pools::Pools;
+use prescale_domain::forecast::arima::Arima;
+use prescale_domain::forecast::mstl::Mstl;
+use prescale_domain::forecast::prophet::Prophet;
 use prescale_domain::quantiles::{LEVELS, QUANTILE_LEVELS};
 
 fn settings(models: &[&str]) -> Settings {
@@ -87,14 +90,14 @@ fn a_family_that_is_overtaken_keeps_no_state() {
     assert!(old.carried(Family::Gru).is_some() && old.smoothed.is_none());
 }
 
-/// The GRU says ten times the demand: another family makes the forecast after a day or two, and it is kept
+/// The GRU says ten times the demand: another family makes the forecast after two days, and it is kept
 /// up for that.
 #[test]
 fn a_family_that_loses_less_takes_over() {
     let settings = Settings { choice: Choice::Loss, ..settings(&["gru", "last-value"]) };
     let spreads = Pools::new(2, 3).spreads();
     let (mut series, mut families) = (Series::default(), Vec::new());
-    for bin in 0..600 {
+    for bin in 0..800 {
         let offer =
             Offer { at: EventTime::from_s(300 * bin), value: Some(3.0 + (bin % 5) as f64), capacity: None, cap: None };
         let scale = through(&mut series, &settings, &lineup(&[]), &offer).unwrap().scale;

@@ -2,9 +2,9 @@
 
 use super::front::Role;
 use super::plots;
-use super::relative::{Named, Ratio};
+use super::relative::{NAMED_MAX, Ratio};
 use super::report::{Budget, Line, Report, Stated};
-use super::table::{minutes, words};
+use super::table::{minutes, named, words};
 use crate::report_page::STYLE;
 use anyhow::Result;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -60,7 +60,7 @@ fn section(report: &Report, lead_s: u32) -> Result<Markup> {
         table {
             thead { tr { th { "policy" } th { "win most, core-h of loss" } th { "lose most" } } }
             tbody { @for line in own().filter(|line| line.policy != report.baseline && line.policy == line.name || line.role == Role::Planner) {
-                tr { td { (line.policy) } td { (named(&line.relative.winners)) } td { (named(&line.relative.losers)) } }
+                tr { td { (line.policy) } td { (named(&line.relative.winners, NAMED_MAX)) } td { (named(&line.relative.losers, NAMED_MAX)) } }
             } }
         }
     })
@@ -102,9 +102,4 @@ fn budget(budget: Option<&Budget>) -> Markup {
 fn ratio(ratio: &Ratio) -> Markup {
     let is_good = ratio.fleet_95.is_some_and(|(_, high)| high < 1.0);
     html! { td class=[is_good.then_some("good")] { (words(ratio)) } }
-}
-
-fn named(workloads: &[Named]) -> String {
-    let each = workloads.iter().map(|named| format!("{} {:+.1}", named.workload, named.loss_core_h));
-    each.collect::<Vec<_>>().join(", ")
 }

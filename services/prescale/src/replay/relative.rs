@@ -24,7 +24,7 @@ const SAME_WITHIN: f64 = 0.01;
 const RATIO_STEPS: usize = 20;
 
 /// Most winners and losers that are named.
-const NAMED_MAX: usize = 10;
+pub(super) const NAMED_MAX: usize = 10;
 
 /// What a contender came to by what the baseline came to; below 1 is better.
 #[derive(Clone, Debug, Serialize)]

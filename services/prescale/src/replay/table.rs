@@ -1,21 +1,25 @@
 //! The report as a table, for reading.
 
 use super::front::Role;
-use super::relative::Ratio;
+use super::relative::{Named, Ratio};
 use super::report::{Budget, Line, Report, Stated};
 use std::fmt::Write as _;
 
 /// Of a baseline that none of the planner's beats.
 const NONE: &str = "none of the planner's";
 
+/// Most winners and losers that the table names; the page has more.
+const NAMED_SHOWN: usize = 3;
+
 impl Report {
     /// A policy a line, for each lead time.
     pub fn table(&self) -> String {
         let mut text = format!(
             "{} workloads. Ratios are to {} with the same lead time; below 1 is better. In brackets the 95 % interval \
-             over blocks of {} days; m is the mean of the workloads' own ratios. A * \
-             marks those that no other policy but a bound beats in every way.\n",
-            self.workloads, self.baseline, self.block_days
+             over blocks of {} days; m is the mean of the workloads' own ratios, over those where {} has any. Win/lose: \
+             share of the workloads with a loss more than 1 % below and above its own, where a loss is the spare core-hours \
+             and {} times the unmet ones. A * marks those that no other policy but a bound beats in every way.\n",
+            self.workloads, self.baseline, self.block_days, self.baseline, self.unmet_weight
         );
         if let Some(note) = self.note_of_memory() {
             text += note;
@@ -49,6 +53,9 @@ impl Report {
             own().for_each(|line| text += &row(line, width));
             for line in own() {
                 text += &budget(line);
+                if line.role == Role::Planner && line.policy == line.name {
+                    text += &fares(line, self.baseline);
+                }
                 let beaten_by = self.beaten_by(line);
                 if !beaten_by.is_empty() {
                     let _ = writeln!(text, "{} is beaten in every way by {beaten_by}", line.policy);
@@ -97,6 +104,29 @@ fn budget(line: &Line) -> String {
     };
     let kept = if *kept { "kept" } else { "not kept" };
     format!("{} {what} that it states, {above:.1} % of the workloads more than three times it: {kept}\n", line.policy)
+}
+
+/// How the workloads fare, each for itself, as sentences.
+fn fares(line: &Line, baseline: &str) -> String {
+    let relative = &line.relative;
+    let measures = [("time short", &relative.time_short), ("unmet", &relative.unmet), ("over", &relative.over)];
+    let each = measures.map(|(name, ratio)| {
+        format!("{name} {:.0} and {:.0} %", 100.0 * ratio.workloads_less, 100.0 * ratio.workloads_more)
+    });
+    format!(
+        "{} has less and more than {baseline} in so many of the workloads: {}. Of the loss, in core-hours, it wins most \
+         with {}; it loses most with {}\n",
+        line.policy,
+        each.join(", "),
+        named(&relative.winners, NAMED_SHOWN),
+        named(&relative.losers, NAMED_SHOWN)
+    )
+}
+
+/// Workloads, each with what it gains or loses.
+pub(super) fn named(workloads: &[Named], most: usize) -> String {
+    let each = workloads.iter().take(most).map(|named| format!("{} {:+.1}", named.workload, named.loss_core_h));
+    if workloads.is_empty() { "none".to_owned() } else { each.collect::<Vec<_>>().join(", ") }
 }
 
 /// A ratio as text, with its interval and the workloads' mean.

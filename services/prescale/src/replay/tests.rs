@@ -146,6 +146,42 @@ fn the_report_holds_every_policy_and_says_the_same_again() {
     assert_eq!(serde_json::to_string(&again).unwrap(), serde_json::to_string(&report).unwrap());
 }
 
+/// What rules do to a workload does not hang on the others: the mean is that of replays of each alone.
+#[test]
+fn beside_the_fleets_ratios_stand_those_of_each_workload() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = trace(folder.path());
+    let policies = ["window-max", "vpa", "planner"].map(str::to_owned).to_vec();
+    let replayed = |workloads: Option<&str>| {
+        let workloads = workloads.map(|pattern| Pattern::new(pattern).unwrap());
+        replay(&Settings::default(), &Request { policies: policies.clone(), workloads, ..request(&file) }).unwrap()
+    };
+    let (all, alone) = (replayed(None), ["steady", "daily"].map(|name| replayed(Some(name))));
+    for (policy, lead_s) in [("window-max", 300), ("vpa", 900)] {
+        let together = &line(&all, policy, lead_s).relative;
+        let each = alone.each_ref().map(|report| line(report, policy, lead_s).relative.over.fleet.unwrap());
+        near(together.over.workloads_mean.unwrap(), (each[0] + each[1]) / 2.0);
+        near(together.over.workloads_less, each.iter().filter(|ratio| **ratio < 1.0).count() as f64 / 2.0);
+        let more = together.winners.iter().chain(&together.losers).count();
+        assert_eq!(more, 2, "each of them wins or loses: {together:?}");
+    }
+    let json = serde_json::to_value(&all).unwrap();
+    let of_planner = json["lines"].as_array().unwrap().iter().find(|line| line["policy"] == "planner").unwrap();
+    for measure in ["time_short", "unmet", "over"] {
+        let ratio = &of_planner["relative"][measure];
+        for key in ["fleet", "fleet_95", "workloads_mean", "workloads_median", "workloads_less", "workloads_more"] {
+            assert!(ratio.get(key).is_some(), "{measure} {key}");
+        }
+    }
+    let table = all.table();
+    let said: Vec<&str> = table.lines().filter(|line| line.starts_with("planner has less and more")).collect();
+    assert_eq!(said.len(), 2, "once a lead time: {table}");
+    let ratio = &line(&all, "planner", 300).relative.over;
+    let wanted = format!("over {:.0} and {:.0} %", 100.0 * ratio.workloads_less, 100.0 * ratio.workloads_more);
+    assert!(said[0].contains(&wanted) && said[0].contains("than reactive-1h"), "{}", said[0]);
+    assert!(said[0].contains("steady") || said[0].contains("daily"), "{}", said[0]);
+}
+
 #[test]
 fn instance_types_are_chosen_for_cpu_and_memory_and_cost_their_price() {
     let folder = tempfile::tempdir().unwrap();

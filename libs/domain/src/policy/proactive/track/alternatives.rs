@@ -105,13 +105,13 @@ impl Track {
         others.sort_by(|a, b| a.0.total_cmp(&b.0));
         let named = others.iter().take(NAMED);
         let named: Vec<String> =
-            named.map(|(cost, i)| format!("{} ({cost:.1} %)", RULES[*i].words(OF_CORES))).collect();
+            named.map(|(cost, i)| format!("{} ({cost:.1} % of that cost)", RULES[*i].words(OF_CORES))).collect();
         let next = if named.is_empty() { String::new() } else { format!("; the next best are {}", named.join("; ")) };
         let worth = self.trials.worth(rule);
         format!(
-            "of late it cost least, or within {:.0} % of that (100 %: short in {:.1} bins, {:.2} unmet and {:.1} spare core-hours, {:.1} changes){next}",
+            "of late, where older days count less, it would have cost least, or within {:.0} % of the least: short for {:.0} min, {:.2} unmet and {:.1} spare core-hours, {:.1} changes{next}",
             SWITCH_SHARE * 100.0,
-            worth.short,
+            worth.short * BIN_S as f32 / 60.0,
             worth.unmet * BIN_S as f32 / 3600.0,
             worth.spare * BIN_S as f32 / 3600.0,
             worth.changes,
