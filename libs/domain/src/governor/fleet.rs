@@ -59,6 +59,8 @@ pub(super) struct Fleet<T> {
     workloads: BTreeMap<WorkloadId, Known>,
     /// What went out to be carried out and is still valid.
     valid: BTreeMap<WorkloadId, Action>,
+    /// The newest of a workload, where live use demands it and an order holds it.
+    paused: BTreeMap<WorkloadId, Pending<T>>,
 }
 
 impl<T> Default for Fleet<T> {
@@ -74,6 +76,7 @@ impl<T> Default for Fleet<T> {
             books: <[Books; 2]>::default(),
             workloads: BTreeMap::new(),
             valid: BTreeMap::new(),
+            paused: BTreeMap::new(),
         }
     }
 }
@@ -108,6 +111,7 @@ impl<T: Clone> Fleet<T> {
             return None;
         }
         self.newest_at = self.newest_at.max(Some(at));
+        self.paused.remove(&workload);
         let mut rulings = self.pass(bench, as_of);
         let known = self.workloads.entry(workload).or_insert(Known { newest: at, at_once: None, standing: None });
         known.newest = at;
@@ -117,7 +121,12 @@ impl<T: Clone> Fleet<T> {
         match ruling {
             Some(Ok(why)) => rulings.push(self.admit(tag.clone(), &proposal.action, why)),
             Some(Err(why)) => {
-                rulings.push(Ruling::held(tag, &proposal.action, why));
+                rulings.push(Ruling::held(tag.clone(), &proposal.action, why));
+                if proposal.demanded {
+                    // Nothing but an order holds it.
+                    let workload = proposal.action.workload.clone();
+                    self.paused.insert(workload, Pending { tag, proposal, is_out: true });
+                }
                 return Some(rulings);
             }
             None => {}
@@ -221,6 +230,30 @@ impl<T: Clone> Fleet<T> {
         self.valid = valid;
         let withdrawn = |action: &Action| Ruling::Withdrawn(Box::new(action.withdrawn(by_order(order))));
         BTreeMap::values(&held).map(withdrawn).collect()
+    }
+
+    /// Lets out what live use demands and no order holds any more, since the one given last, while it is valid: whoever
+    /// asked for it does not ask again before it is void. Each was held before, so it follows from the order.
+    pub(super) fn release(&mut self, fleet: &WorkloadId, orders: &Orders, last: &Order) -> Vec<Ruling<T>> {
+        let is_free = |workload: &WorkloadId| orders.holding(fleet, workload, false).is_none();
+        let (free, paused): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.paused).into_iter().partition(|(workload, _)| is_free(workload));
+        self.paused = paused;
+        let now = self.newest_at;
+        let mut released = Vec::new();
+        for pending in free.into_values() {
+            let Proposal { action, partition, .. } = &pending.proposal;
+            if now.is_some_and(|now| now >= action.valid_until) {
+                continue;
+            }
+            let text = format!("live use demands it, and no order holds it any more; {}", by_order(last).text);
+            released.push(Ruling::Released(Box::new(self.let_out(action, reason("governor.urgent", text)))));
+            if let Some(known) = self.workloads.get_mut(&action.workload) {
+                known.at_once = known.at_once.max(Some(action.decided_at));
+            }
+            self.open.entry(*partition).or_default().push(pending);
+        }
+        released
     }
 
     /// Proposals that were not ruled on yet.
@@ -357,6 +390,11 @@ impl<T: Clone> Fleet<T> {
     }
 
     fn admit(&mut self, tag: T, action: &Action, why: Reason) -> Ruling<T> {
+        Ruling::Admitted { tag, action: Box::new(self.let_out(action, why)) }
+    }
+
+    /// The action as it goes out, which is remembered.
+    fn let_out(&mut self, action: &Action, why: Reason) -> Action {
         let mut admitted = action.clone();
         admitted.reasons.push(why);
         if admitted.dry_run {
@@ -366,7 +404,7 @@ impl<T: Clone> Fleet<T> {
         } else {
             self.valid.insert(admitted.workload.clone(), admitted.clone());
         }
-        Ruling::Admitted { tag, action: Box::new(admitted) }
+        admitted
     }
 
     fn forget(&mut self, bin: i64, books_s: i64) {
@@ -375,6 +413,7 @@ impl<T: Clone> Fleet<T> {
         self.books.iter_mut().for_each(|books| books.forget_before(now.plus_s(-books_s - REMEMBERED_S / 24)));
         let newest = self.newest_at.unwrap_or(now);
         self.valid.retain(|_, action| newest < action.valid_until);
+        self.paused.retain(|_, pending| newest < pending.proposal.action.valid_until);
         self.workloads.retain(|_, known| known.newest >= now.plus_s(-REMEMBERED_S));
     }
 }

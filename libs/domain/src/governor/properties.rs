@@ -120,7 +120,7 @@ fn key(ruling: &Ruling<String>) -> (String, EventTime) {
     match ruling {
         Ruling::Admitted { tag, action } => (tag.clone(), action.decided_at),
         Ruling::Held { tag, decided_at, .. } => (tag.clone(), *decided_at),
-        Ruling::Withdrawn(action) => (action.workload.to_string(), action.decided_at),
+        Ruling::Released(action) | Ruling::Withdrawn(action) => (action.workload.to_string(), action.decided_at),
     }
 }
 

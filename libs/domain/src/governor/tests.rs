@@ -164,6 +164,64 @@ fn an_order_holds_all_that_comes_and_withdraws_what_is_out() {
     assert_eq!(court.governor.standing().count(), 1);
 }
 
+/// Its planner does not ask again for it before it is void.
+#[test]
+fn what_live_use_demands_under_a_pause_goes_out_once_no_order_holds_it() {
+    let mut court = Court::new();
+    court.close(0, 30, 30);
+    court.order(&order("all", Effect::Pause, 310));
+    for name in ["busy", "short"] {
+        assert_eq!(words(&court.propose(urgent(0, name, (1, 20)))), [format!("{name} governor.paused")]);
+    }
+    assert_eq!(words(&court.propose(proposal(0, "wanted", (1, 30), true))), ["wanted governor.paused"]);
+    court.propose(proposal(0, "idle", (1, 40), false));
+    assert_eq!(words(&court.close(1, 30, 30)), ["idle governor.paused"]);
+    let mut newer = urgent(0, "busy", (2, 10));
+    newer.action.desired.replicas = 7;
+    assert_eq!(words(&court.propose(newer)), ["busy governor.paused"]);
+    court.order(&order("fleet:demo", Effect::Pause, 620));
+    assert!(court.order(&order("all", Effect::Resume, 630)).is_empty(), "the fleet's own order stands");
+
+    let released = court.order(&order("fleet:demo", Effect::PauseScaleIn, 640));
+    assert_eq!(words(&released), ["busy released", "short released"]);
+    let Ruling::Released(busy) = &released[0] else { panic!("{released:?}") };
+    assert_eq!((busy.desired.replicas, busy.decided_at), (7, EventTime::from_s(610)), "the newest");
+    assert_eq!(busy.reasons.last().map(|reason| &*reason.rule), Some("governor.urgent"));
+    assert!(court.order(&order("fleet:demo", Effect::Resume, 650)).is_empty(), "it is out");
+
+    let withdrawn = court.order(&order("all", Effect::Pause, 660));
+    assert_eq!(words(&withdrawn), ["busy withdrawn", "short withdrawn"]);
+    assert!(court.order(&order("all", Effect::Resume, 670)).is_empty(), "what was withdrawn stays so");
+}
+
+#[test]
+fn what_goes_out_with_a_resume_counts_in_the_share_that_changes() {
+    let mut court = Court::new();
+    court.close(0, 30, 30);
+    court.order(&order("all", Effect::Pause, 310));
+    for name in ["a", "b", "c"] {
+        court.propose(urgent(0, name, (1, 20)));
+    }
+    court.order(&order("all", Effect::Resume, 330));
+    court.propose(proposal(0, "idle", (1, 40), false));
+    assert_eq!(words(&court.close(1, 30, 30)), ["idle governor.changed_share"]);
+}
+
+#[test]
+fn what_is_void_by_the_resume_or_was_decided_otherwise_is_not_let_out() {
+    let mut court = Court::new();
+    court.close(0, 30, 30);
+    court.order(&order("all", Effect::Pause, 310));
+    for name in ["void", "over"] {
+        court.propose(urgent(0, name, (1, 20)));
+    }
+    court.propose(proposal(0, "over", (1, 30), false));
+    court.propose(urgent(0, "busy", (3, 30)));
+    court.propose(urgent(0, "late", (4, 20)));
+    let released = court.order(&order("all", Effect::Resume, 1230));
+    assert_eq!(words(&released), ["busy released", "late released"], "void since 1220 s, of all that was heard of");
+}
+
 /// More CPU and less memory, which live use of CPU demands.
 #[test]
 fn where_decreases_are_paused_a_demanded_reshape_takes_nothing_away() {
