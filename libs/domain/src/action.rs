@@ -103,6 +103,11 @@ impl Action {
         kept
     }
 
+    /// Whether it follows from live use, by its reasons.
+    pub fn follows_from_live_use(&self) -> bool {
+        self.reasons.iter().any(|reason| &*reason.rule == "floor.live")
+    }
+
     /// Whether this record withdraws the action that was decided at its instant.
     pub fn is_withdrawal(&self) -> bool {
         self.valid_until <= self.decided_at

@@ -6,7 +6,7 @@ use super::compared::{Compared, Differing};
 use super::log::Begin;
 use prescale_contracts::rfc3339;
 use prescale_domain::action::{Action, Reason, Verdict};
-use prescale_domain::governor::{Effect, Held, Order, follows_from_live_use};
+use prescale_domain::governor::{Effect, Held, Order};
 use prescale_domain::kpi::CPU_CORES_USED;
 use prescale_domain::policy::explain::amount;
 use prescale_domain::policy::grounds::PricedAlternative;
@@ -64,7 +64,7 @@ pub(super) fn order_text(order: &Order) -> String {
 pub(super) fn withholds(order: &Order, action: &Action) -> bool {
     match order.effect {
         Effect::Pause => true,
-        Effect::PauseScaleIn => action.verdict != Verdict::ScaleOut && !follows_from_live_use(action),
+        Effect::PauseScaleIn => action.verdict != Verdict::ScaleOut && !action.follows_from_live_use(),
         Effect::Resume => false,
     }
 }

@@ -122,9 +122,8 @@ impl<T: Clone> Fleet<T> {
             Some(Ok(why)) => rulings.push(self.admit(tag.clone(), &proposal.action, why)),
             Some(Err(why)) => {
                 rulings.push(Ruling::held(tag.clone(), &proposal.action, why));
-                if proposal.demanded {
-                    // Nothing but an order holds it.
-                    let workload = proposal.action.workload.clone();
+                let workload = proposal.action.workload.clone();
+                if proposal.demanded && bench.orders.holding(bench.fleet, &workload, false).is_some() {
                     self.paused.insert(workload, Pending { tag, proposal, is_out: true });
                 }
                 return Some(rulings);
@@ -135,7 +134,8 @@ impl<T: Clone> Fleet<T> {
         Some(rulings)
     }
 
-    /// The ruling on an increase, which waits for nobody; `None` on what takes something away.
+    /// The ruling on an increase, which waits for nobody; `None` on what takes something away. What live use demands is held
+    /// by an order alone, or where the same is out already.
     fn at_once(&mut self, bench: &Bench<'_>, proposal: &Proposal) -> Option<Result<Reason, Reason>> {
         let action = &proposal.action;
         if !proposal.demanded && action.verdict != Verdict::ScaleOut {
@@ -156,6 +156,9 @@ impl<T: Clone> Fleet<T> {
             && let Some(why) = self.stands(action).or_else(|| self.grows_as_one(bench.rules, action))
         {
             return Some(Err(why));
+        }
+        if !action.dry_run && self.out(action).is_some_and(|out| *out == action.desired) {
+            return Some(Err(reason("governor.stands", "it is out already, and still valid".to_owned())));
         }
         if let Some(known) = self.workloads.get_mut(&action.workload) {
             known.at_once = Some(action.decided_at);
@@ -297,7 +300,7 @@ impl<T: Clone> Fleet<T> {
                 Err(why) => rulings.push(Ruling::held(tag, action, why)),
             }
         }
-        self.forget(bin, i64::from(rules.changed_window_s).max(HOUR_S));
+        self.forget(rules, bin);
     }
 
     /// Why what takes something away may go out, or why it may not. `newest` is the instant of its workload's newest in the bin.
@@ -355,16 +358,19 @@ impl<T: Clone> Fleet<T> {
 
     /// Whether an action adds something to what its workload has, or to what it is to have by what went out last.
     fn adds(&self, action: &Action) -> bool {
-        let still_valid = |out: &&Action| action.decided_at < out.valid_until;
-        let out = if action.dry_run {
-            self.workloads.get(&action.workload).and_then(|known| known.standing.as_ref())
-        } else {
-            self.valid.get(&action.workload).filter(still_valid).map(|out| &out.desired)
-        };
         let desired = &action.desired;
         let exceeds =
             |other: &Capacity| desired.cpu_cores() > other.cpu_cores() || desired.memory_bytes() > other.memory_bytes();
-        exceeds(&action.current) || out.is_some_and(exceeds)
+        exceeds(&action.current) || self.out(action).is_some_and(exceeds)
+    }
+
+    /// What the workload of an action is to have by what went out last, if that still counts.
+    fn out(&self, action: &Action) -> Option<&Capacity> {
+        if action.dry_run {
+            return self.workloads.get(&action.workload)?.standing.as_ref();
+        }
+        let out = self.valid.get(&action.workload)?;
+        (action.decided_at < out.valid_until).then_some(&out.desired)
     }
 
     fn change(&self, proposal: &Proposal, is_out: bool) -> Change {
@@ -407,12 +413,15 @@ impl<T: Clone> Fleet<T> {
         admitted
     }
 
-    fn forget(&mut self, bin: i64, books_s: i64) {
+    fn forget(&mut self, rules: &GovernorRules, bin: i64) {
+        let books_s = i64::from(rules.changed_window_s).max(HOUR_S);
         let now = EventTime::of_bin(bin, GRID_STEP_S);
         // What comes late is held against the books of its own time.
         self.books.iter_mut().for_each(|books| books.forget_before(now.plus_s(-books_s - REMEMBERED_S / 24)));
         let newest = self.newest_at.unwrap_or(now);
-        self.valid.retain(|_, action| newest < action.valid_until);
+        // Others may be behind by a patience.
+        let patience_s = i64::from(rules.patience_s);
+        self.valid.retain(|_, action| newest < action.valid_until.plus_s(patience_s));
         self.paused.retain(|_, pending| newest < pending.proposal.action.valid_until);
         self.workloads.retain(|_, known| known.newest >= now.plus_s(-REMEMBERED_S));
     }

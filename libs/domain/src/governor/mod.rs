@@ -127,8 +127,3 @@ pub struct StandingOrder {
     /// The order; its scope is the record's key. One that resumes says that nothing stands.
     pub order: Order,
 }
-
-/// Whether an action follows from live use, by its reasons.
-pub fn follows_from_live_use(action: &Action) -> bool {
-    action.reasons.iter().any(|reason| &*reason.rule == "floor.live")
-}

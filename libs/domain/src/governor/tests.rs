@@ -151,13 +151,18 @@ fn an_order_holds_all_that_comes_and_withdraws_what_is_out() {
     court.close(1, 30, 30);
     let withdrawn = court.order(&order("fleet:demo", Effect::PauseScaleIn, 700));
     assert_eq!(words(&withdrawn), ["idle withdrawn"]);
-    assert_eq!(words(&court.propose(urgent(0, "busy", (2, 10)))), ["busy governor.urgent"]);
+    let more = |second: i64, replicas: u32| {
+        let mut more = urgent(0, "busy", (2, second));
+        more.action.desired.replicas = replicas;
+        more
+    };
+    assert_eq!(words(&court.propose(more(10, 6))), ["busy governor.urgent"]);
     let withdrawn = court.order(&order("all", Effect::Pause, 710));
     assert_eq!(words(&withdrawn), ["busy withdrawn"]);
-    assert_eq!(words(&court.propose(urgent(0, "busy", (2, 20)))), ["busy governor.paused"]);
+    assert_eq!(words(&court.propose(more(20, 7))), ["busy governor.paused"]);
     court.propose(proposal(0, "idle", (2, 20), false));
     assert_eq!(words(&court.close(2, 30, 30)), ["idle governor.paused"]);
-    court.order(&order("all", Effect::Resume, 720));
+    assert_eq!(words(&court.order(&order("all", Effect::Resume, 720))), ["busy released"]);
     assert_eq!(words(&court.propose(urgent(0, "busy", (3, 20)))), ["busy governor.urgent"]);
     court.propose(proposal(0, "idle", (3, 20), false));
     assert_eq!(words(&court.close(3, 30, 30)), ["idle governor.paused"], "the fleet's own order stands");
@@ -311,6 +316,18 @@ fn a_dry_run_that_stands_is_told_of_once_unless_live_use_demands_it() {
     assert_eq!(word(&mut court, proposal(0, "web", (1, 10), true)), "web governor.admitted");
     assert_eq!(word(&mut court, proposal(0, "web", (1, 20), true)), "web governor.stands");
     assert_eq!(word(&mut court, urgent(0, "web", (1, 30))), "web governor.urgent");
+}
+
+/// A planner asks for what a forecast wanted once more when live use demands it.
+#[test]
+fn an_increase_that_is_out_is_not_told_of_again_while_it_is_valid() {
+    let mut court = Court::new();
+    assert_eq!(words(&court.propose(proposal(0, "web", (1, 10), true))), ["web governor.admitted"]);
+    assert_eq!(words(&court.propose(urgent(0, "web", (2, 10)))), ["web governor.stands"]);
+    assert!(court.order(&order("all", Effect::PauseScaleIn, 900)).is_empty(), "no order holds it");
+    assert_eq!(words(&court.propose(urgent(0, "web", (4, 10)))), ["web governor.urgent"], "it is void");
+    court.order(&order("all", Effect::Pause, 1300));
+    assert_eq!(words(&court.propose(urgent(0, "web", (4, 120)))), ["web governor.paused"], "and withdrawn");
 }
 
 #[test]

@@ -153,12 +153,18 @@ pub(super) fn verdict(current: &Capacity, desired: &Capacity) -> Verdict {
     }
 }
 
-/// What was asked for, again, once its validity is over and it has not come: where live use demands it, and of a dry
-/// run, which whoever rules on the fleet may have held.
+/// What was asked for and has not come, again: where live use demands it, once its validity is over, or at once where it
+/// did not demand it before, since whoever rules on the fleet may have held it for that. A dry run that stands may have been
+/// held as well, and is told of ever less often.
 fn again(facts: &Facts<'_>, proposal: &Proposal, current: &Capacity, dry_run: bool) -> Option<Capacity> {
     let published = facts.history.published.as_ref()?;
     let stands = published.dry_run == dry_run && published.from == *current && published.desired != *current;
-    let is_due = facts.prediction.made_at >= published.valid_until && (dry_run || proposal.demanded);
+    let now = facts.prediction.made_at;
+    let is_due = if proposal.demanded {
+        !published.demanded || now >= published.valid_until
+    } else {
+        dry_run && now >= published.told_again_from(&facts.prediction.workload)
+    };
     (stands && is_due).then(|| published.desired.clone())
 }
 
