@@ -33,10 +33,21 @@ struct Pending<T> {
 struct Known {
     /// When its newest proposal was decided.
     newest: EventTime,
-    /// When its newest one was decided that went out as it came.
-    at_once: Option<EventTime>,
-    /// What it is to have by its newest dry run that went out.
-    standing: Option<Capacity>,
+    /// When its newest one was decided that asked for more than one before it, or than what serves: what waits from before
+    /// that is overtaken, since its planner goes on from the newest.
+    raised: Option<EventTime>,
+    /// What its newest one asks for.
+    asked: Option<Capacity>,
+    /// Its newest dry run that went out.
+    standing: Option<Standing>,
+}
+
+/// A dry run that went out.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+struct Standing {
+    /// What served then.
+    from: Capacity,
+    desired: Capacity,
 }
 
 /// What is remembered of one fleet.
@@ -113,9 +124,14 @@ impl<T: Clone> Fleet<T> {
         self.newest_at = self.newest_at.max(Some(at));
         self.paused.remove(&workload);
         let mut rulings = self.pass(bench, as_of);
-        let known = self.workloads.entry(workload).or_insert(Known { newest: at, at_once: None, standing: None });
-        known.newest = at;
         let proposal = without_what_an_order_holds(bench, proposal);
+        let new = || Known { newest: at, raised: None, asked: None, standing: None };
+        let known = self.workloads.entry(workload).or_insert_with(new);
+        known.newest = at;
+        let desired = &proposal.action.desired;
+        if known.asked.replace(desired.clone()).is_some_and(|asked| exceeds(desired, &asked)) {
+            known.raised = Some(at);
+        }
         let ruling = self.at_once(bench, &proposal);
         let is_out = matches!(ruling, Some(Ok(_)));
         match ruling {
@@ -138,15 +154,16 @@ impl<T: Clone> Fleet<T> {
     /// by an order alone, or where the same is out already.
     fn at_once(&mut self, bench: &Bench<'_>, proposal: &Proposal) -> Option<Result<Reason, Reason>> {
         let action = &proposal.action;
-        if !proposal.demanded && action.verdict != Verdict::ScaleOut {
-            return None;
+        let adds = if proposal.demanded { self.adds(action) } else { self.adds_to_what_is_out(action) };
+        let is_increase = action.verdict == Verdict::ScaleOut || adds;
+        if (is_increase || proposal.demanded)
+            && let Some(known) = self.workloads.get_mut(&action.workload)
+        {
+            known.raised = Some(action.decided_at);
         }
-        if action.verdict != Verdict::ScaleOut && !self.adds(action) {
-            // Its planner raised a decrease of its own that is not out. What waits of that is overtaken, and this waits
-            // as any decrease.
-            if let Some(known) = self.workloads.get_mut(&action.workload) {
-                known.at_once = Some(action.decided_at);
-            }
+        if !is_increase {
+            // It takes something away, or its planner raised a decrease of its own that is not out: that waits as any
+            // decrease.
             return None;
         }
         if let Some(order) = bench.orders.holding(bench.fleet, &action.workload, false) {
@@ -160,9 +177,6 @@ impl<T: Clone> Fleet<T> {
         if !action.dry_run && self.out(action).is_some_and(|out| *out == action.desired) {
             return Some(Err(reason("governor.stands", "it is out already, and still valid".to_owned())));
         }
-        if let Some(known) = self.workloads.get_mut(&action.workload) {
-            known.at_once = Some(action.decided_at);
-        }
         Some(Ok(if proposal.demanded {
             reason("governor.urgent", "live use demands it: neither share nor budget holds it".to_owned())
         } else {
@@ -173,6 +187,9 @@ impl<T: Clone> Fleet<T> {
     /// Why growth that nothing but a forecast wants is held: too much of the fleet has grown so, by the bins that are
     /// over.
     fn grows_as_one(&self, rules: &GovernorRules, action: &Action) -> Option<Reason> {
+        if action.verdict != Verdict::ScaleOut {
+            return None;
+        }
         let (known, window_s) = (self.known, rules.changed_window_s);
         let most = rules.wanted_max(known);
         let wanted = self.books[usize::from(action.dry_run)].wanted(action.decided_at, i64::from(window_s));
@@ -251,9 +268,6 @@ impl<T: Clone> Fleet<T> {
             }
             let text = format!("live use demands it, and no order holds it any more; {}", by_order(last).text);
             released.push(Ruling::Released(Box::new(self.let_out(action, reason("governor.urgent", text)))));
-            if let Some(known) = self.workloads.get_mut(&action.workload) {
-                known.at_once = known.at_once.max(Some(action.decided_at));
-            }
             self.open.entry(*partition).or_default().push(pending);
         }
         released
@@ -309,8 +323,8 @@ impl<T: Clone> Fleet<T> {
         if let Some(order) = bench.orders.holding(bench.fleet, &action.workload, true) {
             return Err(by_order(order));
         }
-        let at_once = self.workloads.get(&action.workload).and_then(|known| known.at_once);
-        if let Some(newer) = at_once.max(newest).filter(|newer| *newer > action.decided_at) {
+        let raised = self.workloads.get(&action.workload).and_then(|known| known.raised);
+        if let Some(newer) = raised.max(newest).filter(|newer| *newer > action.decided_at) {
             let text = format!("another decision was made about it at {}, while this waited", instant(newer));
             return Err(reason("governor.overtaken", text));
         }
@@ -352,22 +366,27 @@ impl<T: Clone> Fleet<T> {
     /// Why a dry run need not be told of again.
     fn stands(&self, action: &Action) -> Option<Reason> {
         let standing = self.workloads.get(&action.workload)?.standing.as_ref()?;
-        let is_said = action.dry_run && *standing == action.desired;
+        let is_said = action.dry_run && standing.desired == action.desired;
         is_said.then(|| reason("governor.stands", "it was asked for before and still stands".to_owned()))
     }
 
     /// Whether an action adds something to what its workload has, or to what it is to have by what went out last.
     fn adds(&self, action: &Action) -> bool {
-        let desired = &action.desired;
-        let exceeds =
-            |other: &Capacity| desired.cpu_cores() > other.cpu_cores() || desired.memory_bytes() > other.memory_bytes();
-        exceeds(&action.current) || self.out(action).is_some_and(exceeds)
+        let is_above = |other: &Capacity| exceeds(&action.desired, other);
+        is_above(&action.current) || self.out(action).is_some_and(is_above)
+    }
+
+    /// Whether an action adds to what its workload is to have by what went out last, and takes nothing of that away.
+    fn adds_to_what_is_out(&self, action: &Action) -> bool {
+        self.out(action).is_some_and(|out| exceeds(&action.desired, out) && !exceeds(out, &action.desired))
     }
 
     /// What the workload of an action is to have by what went out last, if that still counts.
     fn out(&self, action: &Action) -> Option<&Capacity> {
         if action.dry_run {
-            return self.workloads.get(&action.workload)?.standing.as_ref();
+            // Of one that was made from another capacity its planner goes on no more.
+            let standing = self.workloads.get(&action.workload)?.standing.as_ref();
+            return standing.filter(|standing| standing.from == action.current).map(|standing| &standing.desired);
         }
         let out = self.valid.get(&action.workload)?;
         (action.decided_at < out.valid_until).then_some(&out.desired)
@@ -376,7 +395,7 @@ impl<T: Clone> Fleet<T> {
     fn change(&self, proposal: &Proposal, is_out: bool) -> Change {
         if proposal.demanded && is_out {
             Change::Demanded
-        } else if self.shrinks(&proposal.action) {
+        } else if !is_out && self.shrinks(&proposal.action) {
             Change::Shrinks
         } else {
             Change::Wanted
@@ -387,10 +406,7 @@ impl<T: Clone> Fleet<T> {
     fn shrinks(&self, action: &Action) -> bool {
         let standing = self.workloads.get(&action.workload).and_then(|known| known.standing.as_ref());
         match standing.filter(|_| action.dry_run) {
-            Some(standing) => {
-                action.desired.cpu_cores() < standing.cpu_cores()
-                    || action.desired.memory_bytes() < standing.memory_bytes()
-            }
+            Some(standing) => exceeds(&standing.desired, &action.desired),
             None => action.verdict != Verdict::ScaleOut,
         }
     }
@@ -405,7 +421,7 @@ impl<T: Clone> Fleet<T> {
         admitted.reasons.push(why);
         if admitted.dry_run {
             if let Some(known) = self.workloads.get_mut(&admitted.workload) {
-                known.standing = Some(admitted.desired.clone());
+                known.standing = Some(Standing { from: admitted.current.clone(), desired: admitted.desired.clone() });
             }
         } else {
             self.valid.insert(admitted.workload.clone(), admitted.clone());
@@ -425,6 +441,11 @@ impl<T: Clone> Fleet<T> {
         self.paused.retain(|_, pending| newest < pending.proposal.action.valid_until);
         self.workloads.retain(|_, known| known.newest >= now.plus_s(-REMEMBERED_S));
     }
+}
+
+/// Whether a capacity has more of anything than another.
+fn exceeds(a: &Capacity, b: &Capacity) -> bool {
+    a.cpu_cores() > b.cpu_cores() || a.memory_bytes() > b.memory_bytes()
 }
 
 /// What blocks every scale-in of a fleet.

@@ -20,6 +20,8 @@ pub mod sightings;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod loop_properties;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod tests;

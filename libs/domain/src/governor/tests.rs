@@ -296,6 +296,41 @@ fn a_decrease_that_a_raised_one_overtook_is_held() {
     assert_eq!(words(&court.close(1, 30, 30)), ["web governor.overtaken"]);
 }
 
+/// A forecast alone may raise it.
+#[test]
+fn a_decrease_is_overtaken_by_whatever_asks_for_more_and_that_goes_out_at_once_where_less_is_out() {
+    let planned = |(bin, second): (i64, i64), to: u32| {
+        let action = action("web", bin * 300 + second, 6, to);
+        Proposal { action, demanded: false, partition: 0 }
+    };
+    let mut court = Court::new();
+    court.close(0, 30, 30);
+    court.propose(planned((1, 10), 3));
+    assert!(court.view(view(0, 1, 15, 15)).is_empty());
+    assert!(court.propose(planned((1, 250), 4)).is_empty(), "nothing less is out");
+    assert_eq!(words(&court.close(1, 30, 30)), ["web governor.overtaken"]);
+    assert_eq!(words(&court.close(2, 30, 30)), ["web governor.admitted"]);
+    assert_eq!(words(&court.propose(planned((3, 10), 5))), ["web governor.admitted"], "4 are out");
+    assert!(court.propose(planned((3, 20), 4)).is_empty());
+    assert_eq!(words(&court.close(3, 30, 30)), ["web governor.admitted"]);
+}
+
+/// The planner's dry run goes on from what it asked for, also where that stood already.
+#[test]
+fn what_is_held_since_it_stands_overtakes_as_well() {
+    let dry = |(bin, second): (i64, i64), from: u32, to: u32| {
+        let action = crate::action::Action { dry_run: true, ..action("web", bin * 300 + second, from, to) };
+        Proposal { action, demanded: false, partition: 0 }
+    };
+    let mut court = Court::new();
+    court.close(0, 30, 30);
+    assert_eq!(words(&court.propose(dry((1, 10), 4, 6))), ["web governor.admitted"]);
+    court.close(1, 30, 30);
+    assert!(court.propose(dry((2, 10), 6, 4)).is_empty());
+    assert_eq!(words(&court.propose(dry((2, 20), 5, 6))), ["web governor.stands"]);
+    assert_eq!(words(&court.close(2, 30, 30)), ["web governor.overtaken"]);
+}
+
 #[test]
 fn a_decrease_that_an_increase_overtook_is_held() {
     let mut court = Court::new();

@@ -158,13 +158,14 @@ pub(super) fn verdict(current: &Capacity, desired: &Capacity) -> Verdict {
 /// held as well, and is told of ever less often.
 fn again(facts: &Facts<'_>, proposal: &Proposal, current: &Capacity, dry_run: bool) -> Option<Capacity> {
     let published = facts.history.published.as_ref()?;
-    let stands = published.dry_run == dry_run && published.from == *current && published.desired != *current;
     let now = facts.prediction.made_at;
-    let is_due = if proposal.demanded {
-        !published.demanded || now >= published.valid_until
-    } else {
-        dry_run && now >= published.told_again_from(&facts.prediction.workload)
+    let is_from_here = published.from == *current;
+    let is_due = match (proposal.demanded, now < published.valid_until) {
+        (true, true) => !published.demanded,
+        (true, false) => is_from_here,
+        (false, _) => dry_run && is_from_here && now >= published.told_again_from(&facts.prediction.workload),
     };
+    let stands = published.dry_run == dry_run && published.desired != *current;
     (stands && is_due).then(|| published.desired.clone())
 }
 
