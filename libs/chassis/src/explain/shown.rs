@@ -5,7 +5,7 @@ use super::Newest;
 use super::compared::{Compared, Differing};
 use super::log::Begin;
 use prescale_contracts::rfc3339;
-use prescale_domain::action::{Action, Reason, Verdict};
+use prescale_domain::action::{Action, PlanChange, Reason, Verdict};
 use prescale_domain::governor::{Effect, Held, Order};
 use prescale_domain::kpi::CPU_CORES_USED;
 use prescale_domain::policy::explain::amount;
@@ -221,6 +221,10 @@ fn change_json(action: &Action) -> Value {
     };
     json!({
         "verdict": verdict,
+        "plan": action.plan_change().map(|change| match change {
+            PlanChange::Raised => "raised",
+            PlanChange::Lowered => "lowered",
+        }),
         "policy": &*action.policy,
         "dry_run": action.dry_run,
         "proposed": capacity_json(&action.desired),

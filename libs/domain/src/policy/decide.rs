@@ -8,7 +8,7 @@ use super::proactive::{Ahead, Prices, Settings, Track};
 use super::proposal::{Need, Proposal};
 use super::rate::{RateView, judge};
 use super::rules::Rules;
-use crate::action::{Action, Mechanism, Reason, Verdict};
+use crate::action::{Action, Mechanism, PlanChange, Reason, Verdict};
 use crate::guardrail::history::DAY_S;
 use crate::guardrail::{History, Room};
 use crate::prediction::Prediction;
@@ -115,6 +115,8 @@ pub(super) fn decided(
     if facts.history.published.as_ref().is_some_and(|p| p.desired == desired && p.dry_run == dry_run) {
         proposal.reasons.push(reason("plan.renewal", "the same as before, which has not come".to_owned()));
     }
+    let planned = facts.history.base(current, dry_run, now);
+    proposal.reasons.extend(plan_change(current, planned, &desired));
     if dry_run {
         proposal.reasons.push(reason("plan.dry_run", "published only: nothing is called".to_owned()));
     }
@@ -137,6 +139,20 @@ pub(super) fn decided(
         reasons: proposal.reasons,
         platform: prediction.platform,
     }))
+}
+
+/// Tells of a plan that goes the other way than the verdict says, which is about what serves.
+fn plan_change(serves: &Capacity, planned: &Capacity, desired: &Capacity) -> Option<Reason> {
+    if planned == desired {
+        return None;
+    }
+    let (change, words) = match (verdict(planned, desired), verdict(serves, desired)) {
+        (Verdict::ScaleOut, Verdict::ScaleIn) => (PlanChange::Raised, "it is raised, and still less than what serves"),
+        (Verdict::ScaleIn, Verdict::ScaleOut) => (PlanChange::Lowered, "it is lowered, to no less than what serves"),
+        _ => return None,
+    };
+    let text = format!("the plan was {}: {words}, {}", capacity_words(planned), capacity_words(serves));
+    Some(reason(change.rule(), text))
 }
 
 /// What it is to go from one capacity to another.

@@ -2,7 +2,7 @@
 
 use super::fixtures::{GIB, capacity, forecast, prediction, threshold_rules};
 use super::*;
-use crate::action::{Action, Evidence, Mechanism, Verdict};
+use crate::action::{Action, Evidence, Mechanism, PlanChange, Verdict};
 use crate::calibration::drift::DriftState;
 use crate::kpi::{CPU_CORES_USED, MEMORY_BYTES};
 use crate::prediction::Prediction;
@@ -476,6 +476,28 @@ fn what_an_action_does_to_the_plan_heads_it_where_the_plan_is_not_what_serves() 
     }
     let changed = explain_change(&action(4, 3.0));
     assert!(changed.starts_with("scale out what is planned to 4 replicas of 2 cores and 8 GiB by"), "{changed}");
+}
+
+/// Its verdict is about what serves, and would tell of a decrease alone.
+#[test]
+fn a_plan_that_is_raised_and_still_less_than_what_serves_says_so() {
+    let mut rules = threshold_rules();
+    rules.dry_run.simulated = true;
+    let mut planning = Planning::default();
+    let mut at = |s: i64, cores: f64| {
+        acted(planning.step(&rules, &prediction("w", s, cores, 10.0, 8), &"p".into()).expect("is new"))
+    };
+    let lowered = at(0, 3.5);
+    assert_eq!((lowered.desired.replicas, lowered.plan_change()), (4, None));
+    let mut raised = at(2000, 10.0);
+    assert_eq!((raised.desired.replicas, raised.verdict), (6, Verdict::ScaleIn));
+    assert_eq!(raised.plan_change(), Some(PlanChange::Raised));
+    let four = "the plan was 4 replicas of 2 cores and 8 GiB: it is raised, and still less than what serves, 8 replicas";
+    assert!(raised.reasons.iter().any(|r| r.text.starts_with(four)), "{:#?}", raised.reasons);
+    raised.evidence.clear();
+    for words in [explain(&raised, None), explain_change(&raised)] {
+        assert!(words.contains("scale out what is planned"), "{words}");
+    }
 }
 
 #[test]
