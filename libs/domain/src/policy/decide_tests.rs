@@ -492,7 +492,8 @@ fn a_plan_that_is_raised_and_still_less_than_what_serves_says_so() {
     let mut raised = at(2000, 10.0);
     assert_eq!((raised.desired.replicas, raised.verdict), (6, Verdict::ScaleIn));
     assert_eq!(raised.plan_change(), Some(PlanChange::Raised));
-    let four = "the plan was 4 replicas of 2 cores and 8 GiB: it is raised, and still less than what serves, 8 replicas";
+    let four =
+        "the plan was 4 replicas of 2 cores and 8 GiB: it is raised, and still less than what serves, 8 replicas";
     assert!(raised.reasons.iter().any(|r| r.text.starts_with(four)), "{:#?}", raised.reasons);
     raised.evidence.clear();
     for words in [explain(&raised, None), explain_change(&raised)] {
