@@ -109,8 +109,8 @@ impl<'a> ClosedLoop<'a> {
 
     /// Whether nothing may change of a member.
     fn is_paused(&self, member: usize) -> bool {
-        let mut covering = self.orders.covering(&workload(FLEET), &self.members[member].name);
-        covering.any(|order| order.effect == Effect::Pause)
+        let fleet = workload(FLEET);
+        self.orders.covering(&fleet, &self.members[member].name).any(|order| order.effect == Effect::Pause)
     }
 
     fn hear(&mut self, now_s: i64, heard: Heard<usize>) {
