@@ -26,7 +26,7 @@ struct Member {
     orders: Vec<(i64, Action)>,
     /// What was asked for by what was let out last, and not withdrawn.
     out: Option<Capacity>,
-    /// Until then its planner counts on an increase that an operator withdrew, in seconds.
+    /// Until then its planner counts on something that an operator withdrew, in seconds.
     misled_until_s: i64,
 }
 
@@ -148,10 +148,9 @@ impl<'a> ClosedLoop<'a> {
         *out = None;
         let is_it = |(from_s, action): &(i64, Action)| *from_s > now_s && action.decided_at == withdrawn.decided_at;
         if let Some(place) = orders.iter().position(is_it) {
+            // Also of a decrease that was raised: what it overtook may be on its way.
             let (_, action) = orders.remove(place);
-            if action.verdict != Verdict::ScaleIn {
-                *misled_until_s = seconds(action.valid_until);
-            }
+            *misled_until_s = seconds(action.valid_until);
         }
     }
 }
@@ -288,10 +287,10 @@ proptest! {
         }
 
         let decreases: Vec<&LetOut> = run.let_out.iter().filter(|out| out.takes_away).collect();
-        // Who is silent is there no more at the latest after three steps, and for a bin and a step.
+        // Who is silent is gone after three steps or a bin and a step, and what is decided may be ruled on with the next bin.
         let gone = silence.map(|(from, steps)| {
             let [from_s, until_s] = [from, from + steps].map(|step| step as i64 * i64::from(step_s));
-            (from_s + 1500, until_s)
+            (from_s + 1500, until_s - 900)
         });
         for LetOut { action, is_paused, .. } in &decreases {
             prop_assert_eq!(action.reasons.last().map(|why| &*why.rule), Some("governor.admitted"));
