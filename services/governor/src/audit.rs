@@ -207,6 +207,18 @@ mod tests {
     }
 
     #[test]
+    fn what_adds_to_less_that_is_out_says_nothing_of_those_that_wait() {
+        let mut audit = audit();
+        let audit = audit.as_mut();
+        assert_eq!(judged(audit, &proposal("a", 310, 2), &[topics::ACTIONS]), Judged::Ended);
+        assert_eq!(judged(audit, &view(599), &[]), Judged::Aside);
+        assert_eq!(judged(audit, &proposal("b", 610, 3), &[]), Judged::Open);
+        assert_eq!(judged(audit, &proposal("a", 620, 3), &[topics::ACTIONS]), Judged::Ended);
+        assert_eq!(judged(audit, &view(899), &[]), Judged::Aside);
+        assert_eq!(closed(audit), [(610, Judged::Without(WAITING))]);
+    }
+
+    #[test]
     fn nothing_waits_longer_than_any_patience() {
         let mut audit = audit();
         let audit = audit.as_mut();

@@ -355,3 +355,24 @@ fn dry_runs_that_budgets_held_together_come_out_one_after_another() {
     assert_eq!((of.len(), out.len()), (workloads, workloads), "each once");
     assert!(proposed <= 9 * workloads, "{proposed} proposals");
 }
+
+/// Whether live use demanded it from the beginning, or what a forecast had wanted.
+#[test]
+fn a_workload_that_came_short_under_a_pause_gets_more_with_the_resume() {
+    let out_with_the_resume = |used: &[f64]| -> Vec<(i64, u32)> {
+        let (rules, governor_rules) = (threshold_rules(), GovernorRules::default());
+        let mut run = ClosedLoop::new(&rules, &governor_rules, 1);
+        run.give(0, &order("all", Effect::Pause, 0));
+        for (step, used) in (0i64..).zip(used) {
+            let mut made = predicted("w0", (120 * step, 120), (10.0, 10.0), Gap::None);
+            made.resources[0].last = Some(*used);
+            run.predict(0, &made);
+        }
+        assert!(run.let_out.is_empty(), "nothing changes under a pause");
+        run.give(120 * used.len() as i64, &order("all", Effect::Resume, 1));
+        run.let_out.iter().map(|out| (seconds(out.action.decided_at), out.action.desired.replicas)).collect()
+    };
+    assert_eq!(out_with_the_resume(&[7.7; 4]), [(0, 6)]);
+    assert_eq!(out_with_the_resume(&[4.0, 4.0, 7.7, 7.7]), [(240, 6)], "the forecast alone was not kept");
+    assert_eq!(out_with_the_resume(&[4.0; 4]), [], "its planner asks for it again when it is void");
+}
