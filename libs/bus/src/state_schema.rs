@@ -66,6 +66,15 @@ impl StateSchema {
         layout.into_iter().chain(changes(&self.shape, &now.shape)).collect()
     }
 
+    /// A checksum of the settings that led to the state without shaping it.
+    pub(crate) fn terms_checksum(&self) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        for (name, value) in &self.terms {
+            hasher.update(format!("{name} = {value}\n").as_bytes());
+        }
+        hasher.finalize()
+    }
+
     /// Under which other settings a state of this schema was made than `now` has, though it can be used.
     pub fn changes_of_terms(&self, now: &Self) -> Vec<SettingChange> {
         changes(&self.terms, &now.terms).collect()
@@ -164,6 +173,9 @@ mod tests {
         assert_eq!(other.changes_of_shape(&schema()), []);
         assert_eq!(names(&schema().changes_of_terms(&other)), ["rules"]);
         assert_eq!(schema().changes_of_terms(&schema()), []);
+        let reshaped = StateSchema::of("counter", 4).made_under("rules", "r1");
+        assert_eq!(schema().terms_checksum(), reshaped.terms_checksum());
+        assert_ne!(schema().terms_checksum(), other.terms_checksum());
         let under = |rules: &[f64]| StateSchema::of("counter", 3).made_under_all_of("rules", &rules);
         assert_eq!(under(&[1.0, 2.0]), under(&[1.0, 2.0]));
         assert_eq!(names(&under(&[1.0, 2.0]).changes_of_terms(&under(&[1.0, 2.5]))), ["rules"]);

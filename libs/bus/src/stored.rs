@@ -54,19 +54,37 @@ impl KeptLog {
     }
 }
 
+/// Under which settings the newest records of a partition were applied the first time, of those that lead to a state
+/// without shaping it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// [`StateSchema::terms_checksum`].
+    pub(crate) checksum: u32,
+    /// All records from this offset on were applied under them.
+    pub(crate) since: i64,
+}
+
 /// Records that are applied a second time to restore a state.
 pub(crate) struct Repetition {
     /// Whether there was no snapshot to begin with, so that the whole state is made again.
     is_whole: bool,
     /// What the snapshot was made by, also one that cannot be used, as far as that can be read.
     before: Option<StateSchema>,
+    /// What is known of the first time, whoever that was.
+    first: Option<Terms>,
     /// The records that were applied.
     log: Option<KeptLog>,
 }
 
 impl Repetition {
     pub(crate) fn new(is_whole: bool, before: Option<StateSchema>) -> Self {
-        Self { is_whole, before, log: None }
+        Self { is_whole, before, first: None, log: None }
+    }
+
+    /// With what the group's position tells of the first time. Where instances keep snapshots of their own, the snapshot
+    /// does not tell of what others applied after it.
+    pub(crate) fn of_first(self, first: Option<Terms>) -> Self {
+        Self { first, ..self }
     }
 
     /// Takes note of records that are applied, in their order.
@@ -89,6 +107,8 @@ impl Repetition {
         let now = StateSchema::from(factory.state_schema().as_str());
         let other = self.before.map(|before| before.changes_of_terms(&now)).unwrap_or_default();
         let Some(log) = self.log else { return !other.is_empty() };
+        let is_other = |first: Terms| first.checksum != now.terms_checksum() || first.since > log.oldest;
+        let is_other_elsewhere = self.first.is_some_and(is_other);
         if self.is_whole {
             let lacks: Vec<&str> = log.cannot_give(&factory.reach()).iter().map(|reach| reach.what).collect();
             tracing::warn!(
@@ -100,10 +120,13 @@ impl Repetition {
                 "the state was made again from the log; what it lacks reaches further back than the log"
             );
         }
-        if other.is_empty() {
+        if other.is_empty() && !is_other_elsewhere {
             return false;
         }
-        let other: Vec<String> = other.iter().map(ToString::to_string).collect();
+        let mut other: Vec<String> = other.iter().map(ToString::to_string).collect();
+        if other.is_empty() {
+            other.push("another instance had others".to_owned());
+        }
         tracing::warn!(
             stage = factory.name(),
             partition,
@@ -195,6 +218,25 @@ pub(crate) mod tests {
         assert_eq!(heard(true, before("now"), &batch), (false, false), "they are the same");
         assert_eq!(heard(true, None, &batch), (false, false), "they are not known");
         assert_eq!(heard(false, before("then"), &[]), (false, true), "nothing was applied again");
+    }
+
+    #[test]
+    fn a_stage_hears_of_records_that_another_instance_applied_under_other_terms() {
+        let schema = |rules| StateSchema::from(Ruled(rules).state_schema().as_str());
+        let under = |rules, since| Some(Terms { checksum: schema(rules).terms_checksum(), since });
+        let heard = |first: Option<Terms>, batch: &[ConsumedRecord]| {
+            let mut stage = Hearing::default();
+            let mut repetition = Repetition::new(false, Some(schema("now"))).of_first(first);
+            repetition.hear(batch);
+            let is_to_be_stored = repetition.end(&Ruled("now"), 0, &mut stage);
+            (stage.0.load(Ordering::Relaxed), is_to_be_stored)
+        };
+        let batch = [record(7, 1000), record(8, 3000)];
+        assert_eq!([heard(under("now", 3), &batch), heard(under("now", 7), &batch)], [(false, false); 2]);
+        assert_eq!(heard(under("now", 8), &batch), (true, true), "the first of them was applied under others");
+        assert_eq!(heard(under("then", 3), &batch), (true, true));
+        assert_eq!(heard(None, &batch), (false, false), "they are not known");
+        assert_eq!(heard(under("then", 3), &[]), (false, false), "nothing was applied again");
     }
 
     #[test]

@@ -103,9 +103,39 @@ impl Action {
         kept
     }
 
+    /// Whether it follows from live use, by its reasons.
+    pub fn follows_from_live_use(&self) -> bool {
+        self.reasons.iter().any(|reason| &*reason.rule == "floor.live")
+    }
+
+    /// What it does to what was planned before, where that is the other way than to what serves; by its reasons.
+    pub fn plan_change(&self) -> Option<PlanChange> {
+        let is_said = |change: &PlanChange| self.reasons.iter().any(|reason| &*reason.rule == change.rule());
+        [PlanChange::Raised, PlanChange::Lowered].into_iter().find(is_said)
+    }
+
     /// Whether this record withdraws the action that was decided at its instant.
     pub fn is_withdrawal(&self) -> bool {
         self.valid_until <= self.decided_at
+    }
+}
+
+/// What an action does to what was planned before, where that is not what serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlanChange {
+    /// The plan grows, and stays below what serves.
+    Raised,
+    /// The plan shrinks, and to no less than what serves.
+    Lowered,
+}
+
+impl PlanChange {
+    /// The rule of the reason that tells of it.
+    pub fn rule(self) -> &'static str {
+        match self {
+            Self::Raised => "plan.raised",
+            Self::Lowered => "plan.lowered",
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod action;
 pub mod calibration;
 pub mod cloud;
+mod draw;
 pub mod evaluation;
 pub mod fingerprint;
 pub mod fleet;

@@ -5,6 +5,9 @@ import { CAPACITY_OF, capacityText, changeText, duration, kpiName, number, perce
 import { OUTCOMES, VERDICTS, badge, setBadge } from "./status.js";
 
 const POLL_LIMIT = 200;
+/** A plan may grow and stay below what serves, and the other way round. */
+const PLAN = { raised: ", the plan raised", lowered: ", the plan lowered" };
+const changed = (action) => changeText(action.current, action.desired) + (PLAN[action.plan] ?? "");
 const outcomeOf = (action) => action.result?.outcome ?? "waiting";
 
 function outcomeTitle(action) {
@@ -22,7 +25,7 @@ export const actionLine = {
     setBadge(verdict, VERDICTS, action.verdict);
     setText(link, action.workload);
     setAttr(link, "href", `#/workload/${encodeURIComponent(action.workload)}`);
-    setText(change, changeText(action.current, action.desired));
+    setText(change, changed(action));
     setTime(time, action.decided_at_ms, newest_ms);
     setBadge(outcome, OUTCOMES, outcomeOf(action), outcomeTitle(action));
   },
@@ -46,7 +49,7 @@ export const actionCard = {
     const { summary, reasons, evidence, table, facts } = node.parts;
     const [verdict, change, whose, time, outcome] = summary.children;
     setBadge(verdict, VERDICTS, action.verdict);
-    setText(change, changeText(action.current, action.desired));
+    setText(change, changed(action));
     setText(whose, node.withWorkload ? action.workload : `policy ${action.policy}`);
     if (node.withWorkload) setAttr(whose, "href", `#/workload/${encodeURIComponent(action.workload)}`);
     setTime(time, action.decided_at_ms, newest_ms);

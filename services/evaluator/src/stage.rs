@@ -20,7 +20,8 @@ const STATE_LAYOUT: u32 = 5;
 
 /// Makes the stage's instances.
 ///
-/// The terms do not shape the state: what was decided under earlier rules stays decided, as it does for the planner.
+/// The terms do not shape the state: what was decided under earlier rules stays decided, as it does for the planner, and
+/// what had to be decided again under other rules is forgotten, as there.
 pub struct Factory {
     terms: Arc<Terms>,
 }
@@ -78,6 +79,10 @@ impl TypedStage for EvaluatorStage {
 
     fn snapshot(&self) -> Vec<u8> {
         bitcode::encode(&self.evaluation)
+    }
+
+    fn repeated_under_other_terms(&mut self) {
+        self.evaluation.forget_published();
     }
 }
 

@@ -18,9 +18,16 @@ const PATIENCE_BINS_MAX: i64 = 86_400 / GRID_STEP_S as i64;
 #[derive(Default)]
 struct Proposals {
     /// By fleet and workload.
-    newest: HashMap<(WorkloadId, WorkloadId), EventTime>,
+    workloads: HashMap<(WorkloadId, WorkloadId), Asked>,
     /// By fleet and partition of the predictions.
     parts: HashMap<(WorkloadId, u32), Part>,
+}
+
+/// What was proposed of a workload.
+struct Asked {
+    newest: EventTime,
+    /// The fewest cores and bytes of memory.
+    least: (f64, f64),
 }
 
 /// What one partition of the predictions proposed in one fleet.
@@ -72,12 +79,16 @@ impl Audit for Proposals {
 impl Proposals {
     fn proposed(&mut self, read: &Read<'_>, fleet: WorkloadId, proposal: &Proposal) -> Judged {
         let Proposal { action, demanded, partition } = proposal;
-        let newest =
-            self.newest.entry((fleet.clone(), action.workload.clone())).or_insert(EventTime::from_ms(i64::MIN));
-        let is_stale = *newest >= action.decided_at;
-        *newest = action.decided_at.max(*newest);
+        let (cores, bytes) = (action.desired.cpu_cores(), action.desired.memory_bytes());
+        let new = || Asked { newest: EventTime::from_ms(i64::MIN), least: (cores, bytes) };
+        let asked = self.workloads.entry((fleet.clone(), action.workload.clone())).or_insert_with(new);
+        let is_stale = asked.newest >= action.decided_at;
+        asked.newest = action.decided_at.max(asked.newest);
+        // What adds to less that is out goes out as it comes.
+        let may_be_at_once = *demanded || cores > asked.least.0 || bytes > asked.least.1;
+        asked.least = (cores.min(asked.least.0), bytes.min(asked.least.1));
         let rulings = read.found.iter().filter(|found| found.ordinal == 0).count();
-        // One that live use demands below what serves goes out at once where less is out, and may wait where it is not.
+        // One below what serves goes out at once where less is out, and may wait where it is not.
         let takes_away = action.verdict == Verdict::ScaleIn || !demanded && action.verdict != Verdict::ScaleOut;
         let part = self.parts.entry((fleet, *partition)).or_default();
         match rulings {
@@ -88,7 +99,7 @@ impl Proposals {
             }
             0 => Judged::Wrong(NO_OUTPUT),
             1 => {
-                if takes_away && !demanded {
+                if takes_away && !may_be_at_once {
                     part.batch().is_ruled_on = true;
                 }
                 Judged::Ended
@@ -193,6 +204,18 @@ mod tests {
         assert_eq!(judged(audit, &proposal("d", 910, 3), &[]), Judged::Open);
         let waits = Judged::Without(WAITING);
         assert_eq!(closed(audit), [(310, waits), (610, Judged::Wrong(NO_OUTPUT)), (910, waits)]);
+    }
+
+    #[test]
+    fn what_adds_to_less_that_is_out_says_nothing_of_those_that_wait() {
+        let mut audit = audit();
+        let audit = audit.as_mut();
+        assert_eq!(judged(audit, &proposal("a", 310, 2), &[topics::ACTIONS]), Judged::Ended);
+        assert_eq!(judged(audit, &view(599), &[]), Judged::Aside);
+        assert_eq!(judged(audit, &proposal("b", 610, 3), &[]), Judged::Open);
+        assert_eq!(judged(audit, &proposal("a", 620, 3), &[topics::ACTIONS]), Judged::Ended);
+        assert_eq!(judged(audit, &view(899), &[]), Judged::Aside);
+        assert_eq!(closed(audit), [(610, Judged::Without(WAITING))]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub const STALE_VIEW: &str = "stale_view";
 pub const REPEATED: &str = "repeated";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 2;
+const STATE_LAYOUT: u32 = 3;
 
 /// Makes the stage's instances.
 ///
@@ -144,7 +144,7 @@ impl GovernorStage {
 }
 
 /// What follows from rulings on a fleet. An action, or the record that says why there is none, follows from
-/// the proposal; a withdrawal from the order.
+/// the proposal; a withdrawal, or what had been held until the order, from the order.
 fn outgoing(
     envelope: &Envelope,
     fleet: &WorkloadId,
@@ -160,6 +160,7 @@ fn outgoing(
             let record = FleetRecord { key: fleet.clone(), said: Said::Held(held) };
             Outgoing::following_key(&tag, NAME, fleet, 0, &[topics::PROPOSALS], &record)
         }
+        Ruling::Released(action) => Outgoing::following(envelope, NAME, 2, &[topics::ACTIONS], action.as_ref()),
         Ruling::Withdrawn(action) => Outgoing::following(envelope, NAME, 1, &[topics::ACTIONS], action.as_ref()),
     };
     rulings.into_iter().map(one).collect()

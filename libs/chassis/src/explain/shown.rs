@@ -5,9 +5,9 @@ use super::Newest;
 use super::compared::{Compared, Differing};
 use super::log::Begin;
 use prescale_contracts::rfc3339;
-use prescale_domain::action::{Action, Reason, Verdict};
+use prescale_domain::action::{Action, PlanChange, Reason, Verdict};
 use prescale_domain::calibration::drift::DriftState;
-use prescale_domain::governor::{Effect, Held, Order, follows_from_live_use};
+use prescale_domain::governor::{Effect, Held, Order};
 use prescale_domain::kpi::CPU_CORES_USED;
 use prescale_domain::policy::explain::amount;
 use prescale_domain::policy::grounds::PricedAlternative;
@@ -89,7 +89,7 @@ pub(super) fn order_text(order: &Order) -> String {
 pub(super) fn withholds(order: &Order, action: &Action) -> bool {
     match order.effect {
         Effect::Pause => true,
-        Effect::PauseScaleIn => action.verdict != Verdict::ScaleOut && !follows_from_live_use(action),
+        Effect::PauseScaleIn => action.verdict != Verdict::ScaleOut && !action.follows_from_live_use(),
         Effect::Resume => false,
     }
 }
@@ -248,6 +248,10 @@ fn change_json(action: &Action) -> Value {
     };
     json!({
         "verdict": verdict,
+        "plan": action.plan_change().map(|change| match change {
+            PlanChange::Raised => "raised",
+            PlanChange::Lowered => "lowered",
+        }),
         "policy": &*action.policy,
         "dry_run": action.dry_run,
         "proposed": capacity_json(&action.desired),

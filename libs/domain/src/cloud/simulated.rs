@@ -2,6 +2,7 @@
 
 use super::{CapacitySchedule, PriceList};
 use crate::action::{Action, ActionOutcome, ActionResult, Mechanism};
+use crate::draw::unit_interval;
 use crate::knob::{Knob, Knobs};
 use crate::sample::Capacity;
 use crate::time::EventTime;
@@ -282,18 +283,6 @@ fn result(rules: &CloudRules, action: &Action, receipt: Receipt) -> ActionResult
         after: receipt.after,
         platform: action.platform,
     }
-}
-
-/// A number in [0, 1) that follows from the seed and the text: FNV-1a (Fowler, Noll, Vo), mixed
-/// with the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
-fn unit_interval(seed: u64, text: &str) -> f64 {
-    let hashed = text
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325 ^ seed, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    let mut z = hashed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
 }
 
 #[cfg(test)]

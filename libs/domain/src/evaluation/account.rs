@@ -80,6 +80,14 @@ impl Account {
         over
     }
 
+    /// The plan goes on from the capacity that there is, where it is not known what was asked for.
+    pub(super) fn forget_plan(&mut self) {
+        let Some(held) = &mut self.held else { return };
+        let felt = self.felt.clone();
+        let serves = felt.unwrap_or_else(|| with_cores(held.plan_sizes.last(), held.capacity.ordered()));
+        held.plan_anew(&serves);
+    }
+
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
         self.held.as_ref().map_or(0, |held| {
@@ -169,8 +177,7 @@ impl Account {
             held.plan_sizes.felt(at, felt.clone());
         } else if has_changed {
             // Someone else changed it, and the planner goes on from there.
-            held.plan = ClosedLoop::new(cores, lead_s);
-            held.plan_sizes = CapacitySchedule::new(felt.clone());
+            held.plan_anew(felt);
         }
     }
 
@@ -207,6 +214,12 @@ impl Held {
             reactive: ClosedLoop::new(cores, lead_s),
             rule: Reactive::reference(),
         }
+    }
+
+    /// The plan goes on from this capacity.
+    fn plan_anew(&mut self, capacity: &Capacity) {
+        self.plan.begin_anew(capacity.cpu_cores());
+        self.plan_sizes = CapacitySchedule::new(capacity.clone());
     }
 
     /// What capacity, plan and reactive rule cost in a time in which `served` was the capacity; `None` without a price.

@@ -59,6 +59,13 @@ impl Evaluation {
         }
     }
 
+    /// As [`Planning::forget_published`]; plans go on from the capacity that there is. What has come of the open hours
+    /// stays.
+    pub fn forget_published(&mut self) {
+        self.planning.forget_published();
+        self.workloads.values_mut().for_each(|kept| kept.account.forget_plan());
+    }
+
     /// Bytes that a workload takes, without what the allocator adds.
     pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
         let kept = self.workloads.get(workload)?;

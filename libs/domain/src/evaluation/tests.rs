@@ -222,3 +222,20 @@ fn a_workload_takes_at_most_9_kib() {
     println!("{bytes} bytes a workload");
     assert!(bytes <= 9 * 1024, "{bytes}");
 }
+
+/// As after records that were applied again under other rules.
+#[test]
+fn where_it_is_not_known_what_was_published_the_plan_goes_on_from_the_capacity() {
+    let predictions = of(&[Some(1.0); 25], 4.0);
+    let second_hour = |is_forgotten: bool| {
+        let mut evaluation = Evaluation::default();
+        outcomes(&mut evaluation, &by(quick_rules(0)), &predictions[..13]);
+        if is_forgotten {
+            evaluation.forget_published();
+        }
+        // Nothing is decided any more: no forecast reaches so far.
+        outcomes(&mut evaluation, &by(quick_rules(86_400)), &predictions[13..]).remove(0).sums.plan
+    };
+    assert!(second_hour(false).capacity_core_s < 3.9 * 3600.0, "the plan had asked for less");
+    assert!((second_hour(true).capacity_core_s - 4.0 * 3600.0).abs() < 1e-6);
+}

@@ -66,8 +66,8 @@ impl<T: Clone> Governor<T> {
         self.used(view.at, rulings)
     }
 
-    /// Takes an order in: from now on it counts, and what it holds and may not have been carried out yet is
-    /// withdrawn.
+    /// Takes an order in: from now on it counts. What it holds and may not have been carried out yet is withdrawn, and
+    /// what live use demands goes out where nothing holds it any more.
     pub fn order(&mut self, order: &Order) -> Heard<T> {
         if order.is_repetition {
             self.repeated_at = self.newest_at;
@@ -75,7 +75,11 @@ impl<T: Clone> Governor<T> {
         if !self.orders.take(order) {
             return Heard::Stale;
         }
-        let rulings = self.fleets.iter_mut().flat_map(|(name, fleet)| fleet.withdraw(name, order)).collect();
+        let mut rulings = Vec::new();
+        for (name, fleet) in &mut self.fleets {
+            rulings.extend(fleet.withdraw(name, order));
+            rulings.extend(fleet.release(name, &self.orders, order));
+        }
         Heard::Used { rulings, repeat: Vec::new() }
     }
 

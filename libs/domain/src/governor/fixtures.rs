@@ -73,7 +73,7 @@ impl Court {
         let mut rulings = self.propose(clock);
         rulings.retain(|ruling| match ruling {
             Ruling::Admitted { tag, .. } | Ruling::Held { tag, .. } => tag != "clock",
-            Ruling::Withdrawn(_) => true,
+            Ruling::Released(_) | Ruling::Withdrawn(_) => true,
         });
         rulings
     }
@@ -95,6 +95,7 @@ pub(super) fn words(rulings: &[Ruling<String>]) -> Vec<String> {
     let word = |ruling: &Ruling<String>| match ruling {
         Ruling::Admitted { tag, action } => format!("{tag} {}", action.reasons.last().map_or("", |r| &r.rule)),
         Ruling::Held { tag, why, .. } => format!("{tag} {}", why.rule),
+        Ruling::Released(action) => format!("{} released", action.workload),
         Ruling::Withdrawn(action) => format!("{} withdrawn", action.workload),
     };
     rulings.iter().map(word).collect()

@@ -33,10 +33,21 @@ struct Pending<T> {
 struct Known {
     /// When its newest proposal was decided.
     newest: EventTime,
-    /// When its newest one was decided that went out as it came.
-    at_once: Option<EventTime>,
-    /// What it is to have by its newest dry run that went out.
-    standing: Option<Capacity>,
+    /// When its newest one was decided that asked for more than one before it, or than what serves: what waits from before
+    /// that is overtaken, since its planner goes on from the newest.
+    raised: Option<EventTime>,
+    /// What its newest one asks for.
+    asked: Option<Capacity>,
+    /// Its newest dry run that went out.
+    standing: Option<Standing>,
+}
+
+/// A dry run that went out.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+struct Standing {
+    /// What served then.
+    from: Capacity,
+    desired: Capacity,
 }
 
 /// What is remembered of one fleet.
@@ -59,6 +70,8 @@ pub(super) struct Fleet<T> {
     workloads: BTreeMap<WorkloadId, Known>,
     /// What went out to be carried out and is still valid.
     valid: BTreeMap<WorkloadId, Action>,
+    /// The newest of a workload, where live use demands it and an order holds it.
+    paused: BTreeMap<WorkloadId, Pending<T>>,
 }
 
 impl<T> Default for Fleet<T> {
@@ -74,6 +87,7 @@ impl<T> Default for Fleet<T> {
             books: <[Books; 2]>::default(),
             workloads: BTreeMap::new(),
             valid: BTreeMap::new(),
+            paused: BTreeMap::new(),
         }
     }
 }
@@ -108,16 +122,26 @@ impl<T: Clone> Fleet<T> {
             return None;
         }
         self.newest_at = self.newest_at.max(Some(at));
+        self.paused.remove(&workload);
         let mut rulings = self.pass(bench, as_of);
-        let known = self.workloads.entry(workload).or_insert(Known { newest: at, at_once: None, standing: None });
-        known.newest = at;
         let proposal = without_what_an_order_holds(bench, proposal);
+        let new = || Known { newest: at, raised: None, asked: None, standing: None };
+        let known = self.workloads.entry(workload).or_insert_with(new);
+        known.newest = at;
+        let desired = &proposal.action.desired;
+        if known.asked.replace(desired.clone()).is_some_and(|asked| exceeds(desired, &asked)) {
+            known.raised = Some(at);
+        }
         let ruling = self.at_once(bench, &proposal);
         let is_out = matches!(ruling, Some(Ok(_)));
         match ruling {
             Some(Ok(why)) => rulings.push(self.admit(tag.clone(), &proposal.action, why)),
             Some(Err(why)) => {
-                rulings.push(Ruling::held(tag, &proposal.action, why));
+                rulings.push(Ruling::held(tag.clone(), &proposal.action, why));
+                let workload = proposal.action.workload.clone();
+                if proposal.demanded && bench.orders.holding(bench.fleet, &workload, false).is_some() {
+                    self.paused.insert(workload, Pending { tag, proposal, is_out: true });
+                }
                 return Some(rulings);
             }
             None => {}
@@ -126,18 +150,20 @@ impl<T: Clone> Fleet<T> {
         Some(rulings)
     }
 
-    /// The ruling on an increase, which waits for nobody; `None` on what takes something away.
+    /// The ruling on an increase, which waits for nobody; `None` on what takes something away. What live use demands is held
+    /// by an order alone, or where the same is out already.
     fn at_once(&mut self, bench: &Bench<'_>, proposal: &Proposal) -> Option<Result<Reason, Reason>> {
         let action = &proposal.action;
-        if !proposal.demanded && action.verdict != Verdict::ScaleOut {
-            return None;
+        let adds = if proposal.demanded { self.adds(action) } else { self.adds_to_what_is_out(action) };
+        let is_increase = action.verdict == Verdict::ScaleOut || adds;
+        if (is_increase || proposal.demanded)
+            && let Some(known) = self.workloads.get_mut(&action.workload)
+        {
+            known.raised = Some(action.decided_at);
         }
-        if action.verdict != Verdict::ScaleOut && !self.adds(action) {
-            // Its planner raised a decrease of its own that is not out. What waits of that is overtaken, and this waits
-            // as any decrease.
-            if let Some(known) = self.workloads.get_mut(&action.workload) {
-                known.at_once = Some(action.decided_at);
-            }
+        if !is_increase {
+            // It takes something away, or its planner raised a decrease of its own that is not out: that waits as any
+            // decrease.
             return None;
         }
         if let Some(order) = bench.orders.holding(bench.fleet, &action.workload, false) {
@@ -148,8 +174,8 @@ impl<T: Clone> Fleet<T> {
         {
             return Some(Err(why));
         }
-        if let Some(known) = self.workloads.get_mut(&action.workload) {
-            known.at_once = Some(action.decided_at);
+        if !action.dry_run && self.out(action).is_some_and(|out| *out == action.desired) {
+            return Some(Err(reason("governor.stands", "it is out already, and still valid".to_owned())));
         }
         Some(Ok(if proposal.demanded {
             reason("governor.urgent", "live use demands it: neither share nor budget holds it".to_owned())
@@ -161,6 +187,9 @@ impl<T: Clone> Fleet<T> {
     /// Why growth that nothing but a forecast wants is held: too much of the fleet has grown so, by the bins that are
     /// over.
     fn grows_as_one(&self, rules: &GovernorRules, action: &Action) -> Option<Reason> {
+        if action.verdict != Verdict::ScaleOut {
+            return None;
+        }
         let (known, window_s) = (self.known, rules.changed_window_s);
         let most = rules.wanted_max(known);
         let wanted = self.books[usize::from(action.dry_run)].wanted(action.decided_at, i64::from(window_s));
@@ -223,6 +252,27 @@ impl<T: Clone> Fleet<T> {
         BTreeMap::values(&held).map(withdrawn).collect()
     }
 
+    /// Lets out what live use demands and no order holds any more, since the one given last, while it is valid: whoever
+    /// asked for it does not ask again before it is void. Each was held before, so it follows from the order.
+    pub(super) fn release(&mut self, fleet: &WorkloadId, orders: &Orders, last: &Order) -> Vec<Ruling<T>> {
+        let is_free = |workload: &WorkloadId| orders.holding(fleet, workload, false).is_none();
+        let (free, paused): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.paused).into_iter().partition(|(workload, _)| is_free(workload));
+        self.paused = paused;
+        let now = self.newest_at;
+        let mut released = Vec::new();
+        for pending in free.into_values() {
+            let Proposal { action, partition, .. } = &pending.proposal;
+            if now.is_some_and(|now| now >= action.valid_until) {
+                continue;
+            }
+            let text = format!("live use demands it, and no order holds it any more; {}", by_order(last).text);
+            released.push(Ruling::Released(Box::new(self.let_out(action, reason("governor.urgent", text)))));
+            self.open.entry(*partition).or_default().push(pending);
+        }
+        released
+    }
+
     /// Proposals that were not ruled on yet.
     pub(super) fn pending(&self) -> usize {
         let all = self.open.values().chain(self.waiting.values());
@@ -264,7 +314,7 @@ impl<T: Clone> Fleet<T> {
                 Err(why) => rulings.push(Ruling::held(tag, action, why)),
             }
         }
-        self.forget(bin, i64::from(rules.changed_window_s).max(HOUR_S));
+        self.forget(rules, bin);
     }
 
     /// Why what takes something away may go out, or why it may not. `newest` is the instant of its workload's newest in the bin.
@@ -273,8 +323,8 @@ impl<T: Clone> Fleet<T> {
         if let Some(order) = bench.orders.holding(bench.fleet, &action.workload, true) {
             return Err(by_order(order));
         }
-        let at_once = self.workloads.get(&action.workload).and_then(|known| known.at_once);
-        if let Some(newer) = at_once.max(newest).filter(|newer| *newer > action.decided_at) {
+        let raised = self.workloads.get(&action.workload).and_then(|known| known.raised);
+        if let Some(newer) = raised.max(newest).filter(|newer| *newer > action.decided_at) {
             let text = format!("another decision was made about it at {}, while this waited", instant(newer));
             return Err(reason("governor.overtaken", text));
         }
@@ -316,28 +366,36 @@ impl<T: Clone> Fleet<T> {
     /// Why a dry run need not be told of again.
     fn stands(&self, action: &Action) -> Option<Reason> {
         let standing = self.workloads.get(&action.workload)?.standing.as_ref()?;
-        let is_said = action.dry_run && *standing == action.desired;
+        let is_said = action.dry_run && standing.desired == action.desired;
         is_said.then(|| reason("governor.stands", "it was asked for before and still stands".to_owned()))
     }
 
     /// Whether an action adds something to what its workload has, or to what it is to have by what went out last.
     fn adds(&self, action: &Action) -> bool {
-        let still_valid = |out: &&Action| action.decided_at < out.valid_until;
-        let out = if action.dry_run {
-            self.workloads.get(&action.workload).and_then(|known| known.standing.as_ref())
-        } else {
-            self.valid.get(&action.workload).filter(still_valid).map(|out| &out.desired)
-        };
-        let desired = &action.desired;
-        let exceeds =
-            |other: &Capacity| desired.cpu_cores() > other.cpu_cores() || desired.memory_bytes() > other.memory_bytes();
-        exceeds(&action.current) || out.is_some_and(exceeds)
+        let is_above = |other: &Capacity| exceeds(&action.desired, other);
+        is_above(&action.current) || self.out(action).is_some_and(is_above)
+    }
+
+    /// Whether an action adds to what its workload is to have by what went out last, and takes nothing of that away.
+    fn adds_to_what_is_out(&self, action: &Action) -> bool {
+        self.out(action).is_some_and(|out| exceeds(&action.desired, out) && !exceeds(out, &action.desired))
+    }
+
+    /// What the workload of an action is to have by what went out last, if that still counts.
+    fn out(&self, action: &Action) -> Option<&Capacity> {
+        if action.dry_run {
+            // Of one that was made from another capacity its planner goes on no more.
+            let standing = self.workloads.get(&action.workload)?.standing.as_ref();
+            return standing.filter(|standing| standing.from == action.current).map(|standing| &standing.desired);
+        }
+        let out = self.valid.get(&action.workload)?;
+        (action.decided_at < out.valid_until).then_some(&out.desired)
     }
 
     fn change(&self, proposal: &Proposal, is_out: bool) -> Change {
         if proposal.demanded && is_out {
             Change::Demanded
-        } else if self.shrinks(&proposal.action) {
+        } else if !is_out && self.shrinks(&proposal.action) {
             Change::Shrinks
         } else {
             Change::Wanted
@@ -348,35 +406,46 @@ impl<T: Clone> Fleet<T> {
     fn shrinks(&self, action: &Action) -> bool {
         let standing = self.workloads.get(&action.workload).and_then(|known| known.standing.as_ref());
         match standing.filter(|_| action.dry_run) {
-            Some(standing) => {
-                action.desired.cpu_cores() < standing.cpu_cores()
-                    || action.desired.memory_bytes() < standing.memory_bytes()
-            }
+            Some(standing) => exceeds(&standing.desired, &action.desired),
             None => action.verdict != Verdict::ScaleOut,
         }
     }
 
     fn admit(&mut self, tag: T, action: &Action, why: Reason) -> Ruling<T> {
+        Ruling::Admitted { tag, action: Box::new(self.let_out(action, why)) }
+    }
+
+    /// The action as it goes out, which is remembered.
+    fn let_out(&mut self, action: &Action, why: Reason) -> Action {
         let mut admitted = action.clone();
         admitted.reasons.push(why);
         if admitted.dry_run {
             if let Some(known) = self.workloads.get_mut(&admitted.workload) {
-                known.standing = Some(admitted.desired.clone());
+                known.standing = Some(Standing { from: admitted.current.clone(), desired: admitted.desired.clone() });
             }
         } else {
             self.valid.insert(admitted.workload.clone(), admitted.clone());
         }
-        Ruling::Admitted { tag, action: Box::new(admitted) }
+        admitted
     }
 
-    fn forget(&mut self, bin: i64, books_s: i64) {
+    fn forget(&mut self, rules: &GovernorRules, bin: i64) {
+        let books_s = i64::from(rules.changed_window_s).max(HOUR_S);
         let now = EventTime::of_bin(bin, GRID_STEP_S);
         // What comes late is held against the books of its own time.
         self.books.iter_mut().for_each(|books| books.forget_before(now.plus_s(-books_s - REMEMBERED_S / 24)));
         let newest = self.newest_at.unwrap_or(now);
-        self.valid.retain(|_, action| newest < action.valid_until);
+        // Others may be behind by a patience.
+        let patience_s = i64::from(rules.patience_s);
+        self.valid.retain(|_, action| newest < action.valid_until.plus_s(patience_s));
+        self.paused.retain(|_, pending| newest < pending.proposal.action.valid_until);
         self.workloads.retain(|_, known| known.newest >= now.plus_s(-REMEMBERED_S));
     }
+}
+
+/// Whether a capacity has more of anything than another.
+fn exceeds(a: &Capacity, b: &Capacity) -> bool {
+    a.cpu_cores() > b.cpu_cores() || a.memory_bytes() > b.memory_bytes()
 }
 
 /// What blocks every scale-in of a fleet.

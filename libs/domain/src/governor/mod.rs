@@ -20,6 +20,8 @@ pub mod sightings;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod loop_properties;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod tests;
@@ -126,9 +128,4 @@ impl FleetRecord {
 pub struct StandingOrder {
     /// The order; its scope is the record's key. One that resumes says that nothing stands.
     pub order: Order,
-}
-
-/// Whether an action follows from live use, by its reasons.
-pub fn follows_from_live_use(action: &Action) -> bool {
-    action.reasons.iter().any(|reason| &*reason.rule == "floor.live")
 }

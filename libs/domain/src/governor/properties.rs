@@ -120,7 +120,7 @@ fn key(ruling: &Ruling<String>) -> (String, EventTime) {
     match ruling {
         Ruling::Admitted { tag, action } => (tag.clone(), action.decided_at),
         Ruling::Held { tag, decided_at, .. } => (tag.clone(), *decided_at),
-        Ruling::Withdrawn(action) => (action.workload.to_string(), action.decided_at),
+        Ruling::Released(action) | Ruling::Withdrawn(action) => (action.workload.to_string(), action.decided_at),
     }
 }
 
@@ -171,7 +171,7 @@ proptest! {
             let rulings = heard(&mut court, &event);
             let Event::Proposal(Proposal { action, .. }, _) = &event else { continue };
             if action.verdict == Verdict::ScaleOut {
-                let stands = |why: &crate::action::Reason| action.dry_run && &*why.rule == "governor.stands";
+                let stands = |why: &crate::action::Reason| &*why.rule == "governor.stands";
                 let is_ruled_on = match rulings.last() {
                     Some(Ruling::Admitted { action: out, .. }) => out.decided_at == action.decided_at && out.desired == action.desired,
                     Some(Ruling::Held { decided_at, why, .. }) => *decided_at == action.decided_at && stands(why),

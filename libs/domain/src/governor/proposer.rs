@@ -1,7 +1,7 @@
 //! What one partition of the planner says to the governor: what it would do, and between that the views of the
 //! bins that end before and after it.
 
-use super::{FleetRecord, Fleets, Proposal, Said, Sightings, follows_from_live_use};
+use super::{FleetRecord, Fleets, Proposal, Said, Sightings};
 use crate::policy::rule_book::RulesFor;
 use crate::policy::{Decision, Planning};
 use crate::prediction::Prediction;
@@ -32,7 +32,7 @@ impl Proposer {
         let proposed = match decision {
             Decision::Hold(_) => None,
             Decision::Act(action) => {
-                let demanded = follows_from_live_use(&action);
+                let demanded = action.follows_from_live_use();
                 Some(Said::Proposal(Box::new(Proposal { action: *action, demanded, partition })))
             }
         };

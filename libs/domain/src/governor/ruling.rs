@@ -25,6 +25,8 @@ pub enum Ruling<T> {
         /// Why it is held.
         why: Reason,
     },
+    /// An action that an order held is to be carried out now that it does not any more.
+    Released(Box<Action>),
     /// An action that was admitted is withdrawn.
     Withdrawn(Box<Action>),
 }

@@ -151,17 +151,80 @@ fn an_order_holds_all_that_comes_and_withdraws_what_is_out() {
     court.close(1, 30, 30);
     let withdrawn = court.order(&order("fleet:demo", Effect::PauseScaleIn, 700));
     assert_eq!(words(&withdrawn), ["idle withdrawn"]);
-    assert_eq!(words(&court.propose(urgent(0, "busy", (2, 10)))), ["busy governor.urgent"]);
+    let more = |second: i64, replicas: u32| {
+        let mut more = urgent(0, "busy", (2, second));
+        more.action.desired.replicas = replicas;
+        more
+    };
+    assert_eq!(words(&court.propose(more(10, 6))), ["busy governor.urgent"]);
     let withdrawn = court.order(&order("all", Effect::Pause, 710));
     assert_eq!(words(&withdrawn), ["busy withdrawn"]);
-    assert_eq!(words(&court.propose(urgent(0, "busy", (2, 20)))), ["busy governor.paused"]);
+    assert_eq!(words(&court.propose(more(20, 7))), ["busy governor.paused"]);
     court.propose(proposal(0, "idle", (2, 20), false));
     assert_eq!(words(&court.close(2, 30, 30)), ["idle governor.paused"]);
-    court.order(&order("all", Effect::Resume, 720));
+    assert_eq!(words(&court.order(&order("all", Effect::Resume, 720))), ["busy released"]);
     assert_eq!(words(&court.propose(urgent(0, "busy", (3, 20)))), ["busy governor.urgent"]);
     court.propose(proposal(0, "idle", (3, 20), false));
     assert_eq!(words(&court.close(3, 30, 30)), ["idle governor.paused"], "the fleet's own order stands");
     assert_eq!(court.governor.standing().count(), 1);
+}
+
+/// Its planner does not ask again for it before it is void.
+#[test]
+fn what_live_use_demands_under_a_pause_goes_out_once_no_order_holds_it() {
+    let mut court = Court::new();
+    court.close(0, 30, 30);
+    court.order(&order("all", Effect::Pause, 310));
+    for name in ["busy", "short"] {
+        assert_eq!(words(&court.propose(urgent(0, name, (1, 20)))), [format!("{name} governor.paused")]);
+    }
+    assert_eq!(words(&court.propose(proposal(0, "wanted", (1, 30), true))), ["wanted governor.paused"]);
+    court.propose(proposal(0, "idle", (1, 40), false));
+    assert_eq!(words(&court.close(1, 30, 30)), ["idle governor.paused"]);
+    let mut newer = urgent(0, "busy", (2, 10));
+    newer.action.desired.replicas = 7;
+    assert_eq!(words(&court.propose(newer)), ["busy governor.paused"]);
+    court.order(&order("fleet:demo", Effect::Pause, 620));
+    assert!(court.order(&order("all", Effect::Resume, 630)).is_empty(), "the fleet's own order stands");
+
+    let released = court.order(&order("fleet:demo", Effect::PauseScaleIn, 640));
+    assert_eq!(words(&released), ["busy released", "short released"]);
+    let Ruling::Released(busy) = &released[0] else { panic!("{released:?}") };
+    assert_eq!((busy.desired.replicas, busy.decided_at), (7, EventTime::from_s(610)), "the newest");
+    assert_eq!(busy.reasons.last().map(|reason| &*reason.rule), Some("governor.urgent"));
+    assert!(court.order(&order("fleet:demo", Effect::Resume, 650)).is_empty(), "it is out");
+
+    let withdrawn = court.order(&order("all", Effect::Pause, 660));
+    assert_eq!(words(&withdrawn), ["busy withdrawn", "short withdrawn"]);
+    assert!(court.order(&order("all", Effect::Resume, 670)).is_empty(), "what was withdrawn stays so");
+}
+
+#[test]
+fn what_goes_out_with_a_resume_counts_in_the_share_that_changes() {
+    let mut court = Court::new();
+    court.close(0, 30, 30);
+    court.order(&order("all", Effect::Pause, 310));
+    for name in ["a", "b", "c"] {
+        court.propose(urgent(0, name, (1, 20)));
+    }
+    court.order(&order("all", Effect::Resume, 330));
+    court.propose(proposal(0, "idle", (1, 40), false));
+    assert_eq!(words(&court.close(1, 30, 30)), ["idle governor.changed_share"]);
+}
+
+#[test]
+fn what_is_void_by_the_resume_or_was_decided_otherwise_is_not_let_out() {
+    let mut court = Court::new();
+    court.close(0, 30, 30);
+    court.order(&order("all", Effect::Pause, 310));
+    for name in ["void", "over"] {
+        court.propose(urgent(0, name, (1, 20)));
+    }
+    court.propose(proposal(0, "over", (1, 30), false));
+    court.propose(urgent(0, "busy", (3, 30)));
+    court.propose(urgent(0, "late", (4, 20)));
+    let released = court.order(&order("all", Effect::Resume, 1230));
+    assert_eq!(words(&released), ["busy released", "late released"], "void since 1220 s, of all that was heard of");
 }
 
 /// More CPU and less memory, which live use of CPU demands.
@@ -233,6 +296,41 @@ fn a_decrease_that_a_raised_one_overtook_is_held() {
     assert_eq!(words(&court.close(1, 30, 30)), ["web governor.overtaken"]);
 }
 
+/// A forecast alone may raise it.
+#[test]
+fn a_decrease_is_overtaken_by_whatever_asks_for_more_and_that_goes_out_at_once_where_less_is_out() {
+    let planned = |(bin, second): (i64, i64), to: u32| {
+        let action = action("web", bin * 300 + second, 6, to);
+        Proposal { action, demanded: false, partition: 0 }
+    };
+    let mut court = Court::new();
+    court.close(0, 30, 30);
+    court.propose(planned((1, 10), 3));
+    assert!(court.view(view(0, 1, 15, 15)).is_empty());
+    assert!(court.propose(planned((1, 250), 4)).is_empty(), "nothing less is out");
+    assert_eq!(words(&court.close(1, 30, 30)), ["web governor.overtaken"]);
+    assert_eq!(words(&court.close(2, 30, 30)), ["web governor.admitted"]);
+    assert_eq!(words(&court.propose(planned((3, 10), 5))), ["web governor.admitted"], "4 are out");
+    assert!(court.propose(planned((3, 20), 4)).is_empty());
+    assert_eq!(words(&court.close(3, 30, 30)), ["web governor.admitted"]);
+}
+
+/// The planner's dry run goes on from what it asked for, also where that stood already.
+#[test]
+fn what_is_held_since_it_stands_overtakes_as_well() {
+    let dry = |(bin, second): (i64, i64), from: u32, to: u32| {
+        let action = crate::action::Action { dry_run: true, ..action("web", bin * 300 + second, from, to) };
+        Proposal { action, demanded: false, partition: 0 }
+    };
+    let mut court = Court::new();
+    court.close(0, 30, 30);
+    assert_eq!(words(&court.propose(dry((1, 10), 4, 6))), ["web governor.admitted"]);
+    court.close(1, 30, 30);
+    assert!(court.propose(dry((2, 10), 6, 4)).is_empty());
+    assert_eq!(words(&court.propose(dry((2, 20), 5, 6))), ["web governor.stands"]);
+    assert_eq!(words(&court.close(2, 30, 30)), ["web governor.overtaken"]);
+}
+
 #[test]
 fn a_decrease_that_an_increase_overtook_is_held() {
     let mut court = Court::new();
@@ -253,6 +351,18 @@ fn a_dry_run_that_stands_is_told_of_once_unless_live_use_demands_it() {
     assert_eq!(word(&mut court, proposal(0, "web", (1, 10), true)), "web governor.admitted");
     assert_eq!(word(&mut court, proposal(0, "web", (1, 20), true)), "web governor.stands");
     assert_eq!(word(&mut court, urgent(0, "web", (1, 30))), "web governor.urgent");
+}
+
+/// A planner asks for what a forecast wanted once more when live use demands it.
+#[test]
+fn an_increase_that_is_out_is_not_told_of_again_while_it_is_valid() {
+    let mut court = Court::new();
+    assert_eq!(words(&court.propose(proposal(0, "web", (1, 10), true))), ["web governor.admitted"]);
+    assert_eq!(words(&court.propose(urgent(0, "web", (2, 10)))), ["web governor.stands"]);
+    assert!(court.order(&order("all", Effect::PauseScaleIn, 900)).is_empty(), "no order holds it");
+    assert_eq!(words(&court.propose(urgent(0, "web", (4, 10)))), ["web governor.urgent"], "it is void");
+    court.order(&order("all", Effect::Pause, 1300));
+    assert_eq!(words(&court.propose(urgent(0, "web", (4, 120)))), ["web governor.paused"], "and withdrawn");
 }
 
 #[test]

@@ -28,6 +28,12 @@ impl ClosedLoop {
         self.lead_s = lead_s;
     }
 
+    /// This capacity serves from now on, and nothing is on the way.
+    pub fn begin_anew(&mut self, serving: f64) {
+        self.serving = serving;
+        self.waiting.clear();
+    }
+
     /// Orders a capacity at an instant that is not before that of any earlier order. Whether that is a change of
     /// what was ordered last.
     pub fn order(&mut self, at: EventTime, capacity: f64) -> bool {

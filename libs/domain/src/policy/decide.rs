@@ -8,7 +8,7 @@ use super::proactive::{Ahead, Prices, Settings, Track};
 use super::proposal::{Need, Proposal};
 use super::rate::{RateView, judge};
 use super::rules::Rules;
-use crate::action::{Action, Mechanism, Reason, Verdict};
+use crate::action::{Action, Mechanism, PlanChange, Reason, Verdict};
 use crate::guardrail::history::DAY_S;
 use crate::guardrail::{History, Room};
 use crate::prediction::Prediction;
@@ -115,6 +115,8 @@ pub(super) fn decided(
     if facts.history.published.as_ref().is_some_and(|p| p.desired == desired && p.dry_run == dry_run) {
         proposal.reasons.push(reason("plan.renewal", "the same as before, which has not come".to_owned()));
     }
+    let planned = facts.history.base(current, dry_run, now);
+    proposal.reasons.extend(plan_change(current, planned, &desired));
     if dry_run {
         proposal.reasons.push(reason("plan.dry_run", "published only: nothing is called".to_owned()));
     }
@@ -139,6 +141,20 @@ pub(super) fn decided(
     }))
 }
 
+/// Tells of a plan that goes the other way than the verdict says, which is about what serves.
+fn plan_change(serves: &Capacity, planned: &Capacity, desired: &Capacity) -> Option<Reason> {
+    if planned == desired {
+        return None;
+    }
+    let (change, words) = match (verdict(planned, desired), verdict(serves, desired)) {
+        (Verdict::ScaleOut, Verdict::ScaleIn) => (PlanChange::Raised, "it is raised, and still less than what serves"),
+        (Verdict::ScaleIn, Verdict::ScaleOut) => (PlanChange::Lowered, "it is lowered, to no less than what serves"),
+        _ => return None,
+    };
+    let text = format!("the plan was {}: {words}, {}", capacity_words(planned), capacity_words(serves));
+    Some(reason(change.rule(), text))
+}
+
 /// What it is to go from one capacity to another.
 pub(super) fn verdict(current: &Capacity, desired: &Capacity) -> Verdict {
     let totals = [(current.cpu_cores(), desired.cpu_cores()), (current.memory_bytes(), desired.memory_bytes())];
@@ -153,12 +169,19 @@ pub(super) fn verdict(current: &Capacity, desired: &Capacity) -> Verdict {
     }
 }
 
-/// What was asked for, again, once its validity is over and it has not come: where live use demands it, and of a dry
-/// run, which whoever rules on the fleet may have held.
+/// What was asked for and has not come, again: where live use demands it, once its validity is over, or at once where it
+/// did not demand it before, since whoever rules on the fleet may have held it for that. A dry run that stands may have been
+/// held as well, and is told of ever less often.
 fn again(facts: &Facts<'_>, proposal: &Proposal, current: &Capacity, dry_run: bool) -> Option<Capacity> {
     let published = facts.history.published.as_ref()?;
-    let stands = published.dry_run == dry_run && published.from == *current && published.desired != *current;
-    let is_due = facts.prediction.made_at >= published.valid_until && (dry_run || proposal.demanded);
+    let now = facts.prediction.made_at;
+    let is_from_here = published.from == *current;
+    let is_due = match (proposal.demanded, now < published.valid_until) {
+        (true, true) => !published.demanded,
+        (true, false) => is_from_here,
+        (false, _) => dry_run && is_from_here && now >= published.told_again_from(&facts.prediction.workload),
+    };
+    let stands = published.dry_run == dry_run && published.desired != *current;
     (stands && is_due).then(|| published.desired.clone())
 }
 

@@ -2,7 +2,7 @@
 
 use super::fixtures::{GIB, capacity, forecast, prediction, threshold_rules};
 use super::*;
-use crate::action::{Action, Evidence, Mechanism, Verdict};
+use crate::action::{Action, Evidence, Mechanism, PlanChange, Verdict};
 use crate::calibration::drift::DriftState;
 use crate::kpi::{CPU_CORES_USED, MEMORY_BYTES};
 use crate::prediction::Prediction;
@@ -292,6 +292,46 @@ fn a_dry_runs_plan_goes_on_from_itself_and_is_proposed_again_when_it_is_void() {
 }
 
 #[test]
+fn a_dry_run_that_stands_is_proposed_ever_less_often() {
+    let rules = threshold_rules();
+    let mut planning = Planning::default();
+    let mut asked_by_day = [0; 3];
+    for i in 0..3 * 288 {
+        let mut p = prediction("host", i * 300, 0.5, 2.0, 1);
+        (p.platform, p.step_s) = (Platform::OBSERVED_ONLY, 300);
+        p.resources[0].last = Some(0.5);
+        if let Some(Decision::Act(action)) = planning.step(&rules, &p, &"p".into()) {
+            assert_eq!((action.dry_run, action.verdict), (true, Verdict::ScaleIn));
+            asked_by_day[i as usize / 288] += 1;
+        }
+    }
+    assert!((2..=14).contains(&asked_by_day[0]), "{asked_by_day:?}");
+    assert!(asked_by_day[1..].iter().all(|asked| (1..=6).contains(asked)), "{asked_by_day:?}");
+}
+
+/// It may have been held for that, as when too much of a fleet grows for the sake of forecasts.
+#[test]
+fn what_a_forecast_wanted_is_asked_for_once_more_when_live_use_demands_it() {
+    let rules = threshold_rules();
+    let mut planning = Planning::default();
+    let mut at =
+        |s: i64, used: f64| planning.step(&rules, &with_use(s, used, 1.0, 10.0, 4), &"p".into()).expect("is new");
+    let wanted = acted(at(0, 4.0));
+    assert!(!wanted.follows_from_live_use());
+    assert_eq!(held(&at(120, 4.0))[0], "threshold.keep");
+    let demanded: Vec<Action> = [240, 360, 480, 600].map(|s| at(s, 7.7)).into_iter().filter_map(action_of).collect();
+    assert_eq!(demanded.len(), 1, "once: {demanded:?}");
+    assert!(demanded[0].follows_from_live_use() && demanded[0].desired == wanted.desired);
+}
+
+fn action_of(decision: Decision) -> Option<Action> {
+    match decision {
+        Decision::Act(action) => Some(*action),
+        Decision::Hold(_) => None,
+    }
+}
+
+#[test]
 fn a_prediction_is_used_once() {
     let rules = threshold_rules();
     let mut planning = Planning::default();
@@ -436,6 +476,29 @@ fn what_an_action_does_to_the_plan_heads_it_where_the_plan_is_not_what_serves() 
     }
     let changed = explain_change(&action(4, 3.0));
     assert!(changed.starts_with("scale out what is planned to 4 replicas of 2 cores and 8 GiB by"), "{changed}");
+}
+
+/// Its verdict is about what serves, and would tell of a decrease alone.
+#[test]
+fn a_plan_that_is_raised_and_still_less_than_what_serves_says_so() {
+    let mut rules = threshold_rules();
+    rules.dry_run.simulated = true;
+    let mut planning = Planning::default();
+    let mut at = |s: i64, cores: f64| {
+        acted(planning.step(&rules, &prediction("w", s, cores, 10.0, 8), &"p".into()).expect("is new"))
+    };
+    let lowered = at(0, 3.5);
+    assert_eq!((lowered.desired.replicas, lowered.plan_change()), (4, None));
+    let mut raised = at(2000, 10.0);
+    assert_eq!((raised.desired.replicas, raised.verdict), (6, Verdict::ScaleIn));
+    assert_eq!(raised.plan_change(), Some(PlanChange::Raised));
+    let four =
+        "the plan was 4 replicas of 2 cores and 8 GiB: it is raised, and still less than what serves, 8 replicas";
+    assert!(raised.reasons.iter().any(|r| r.text.starts_with(four)), "{:#?}", raised.reasons);
+    raised.evidence.clear();
+    for words in [explain(&raised, None), explain_change(&raised)] {
+        assert!(words.contains("scale out what is planned"), "{words}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::decide::{mechanism_words, verdict};
 use super::grounds::Grounds;
-use crate::action::{Action, Evidence, Reason, Verdict};
+use crate::action::{Action, Evidence, PlanChange, Reason, Verdict};
 use crate::prediction::Prediction;
 use crate::resource::Resource;
 use crate::sample::Capacity;
@@ -81,6 +81,13 @@ pub fn amount(kpi: &str, unit: &str, x: f64) -> String {
 /// What an action does to the capacity that it goes on from: what serves, or what was planned before where that is
 /// another. A plan below what serves may grow and stay below it.
 fn change_words(action: &Action, planned: Option<&Capacity>) -> String {
+    let told = action.plan_change().map(|change| match change {
+        PlanChange::Raised => Verdict::ScaleOut,
+        PlanChange::Lowered => Verdict::ScaleIn,
+    });
+    if let Some(told) = told {
+        return format!("{} what is planned", verdict_words(told));
+    }
     if planned_words(action, planned).is_none() {
         return verdict_words(action.verdict).to_owned();
     }

@@ -32,7 +32,7 @@ pub(crate) mod fixtures;
 #[cfg(test)]
 mod fleet_tests;
 #[cfg(test)]
-mod properties;
+pub(crate) mod properties;
 #[cfg(test)]
 mod reading_tests;
 

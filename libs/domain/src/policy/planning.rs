@@ -251,8 +251,11 @@ impl Known {
         let decision = decide(rules, &facts);
         let seen = see(rules, &facts, &decision);
         if let Decision::Act(action) = &decision {
+            // What is on its way and is asked for once more, now that live use demands it, is awaited since it was first.
+            if !self.history.has_asked_for(action) {
+                self.awaited.expect(action);
+            }
             self.history.record(action);
-            self.awaited.expect(action);
         }
         (decision, seen)
     }

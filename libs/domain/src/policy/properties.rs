@@ -76,7 +76,7 @@ fn platform() -> impl Strategy<Value = Platform> {
 
 /// What is missing at an instant.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Gap {
+pub(crate) enum Gap {
     None,
     Cpu,
     Memory,
@@ -86,16 +86,16 @@ enum Gap {
 }
 
 impl Gap {
-    fn has_cpu(self) -> bool {
+    pub(crate) fn has_cpu(self) -> bool {
         matches!(self, Self::None | Self::Memory)
     }
 
-    fn has_memory(self) -> bool {
+    pub(crate) fn has_memory(self) -> bool {
         matches!(self, Self::None | Self::Cpu)
     }
 }
 
-fn gap() -> impl Strategy<Value = Gap> {
+pub(crate) fn gap() -> impl Strategy<Value = Gap> {
     prop_oneof![
         20 => Just(Gap::None),
         1 => Just(Gap::Cpu),
@@ -106,7 +106,7 @@ fn gap() -> impl Strategy<Value = Gap> {
 }
 
 /// Rules of every policy whose actions are carried out, or are dry runs that somebody follows.
-fn followed_rules() -> impl Strategy<Value = Rules> {
+pub(crate) fn followed_rules() -> impl Strategy<Value = Rules> {
     let mechanism = prop_oneof![Just(Mechanism::Replicas), Just(Mechanism::Limits)];
     let capped_from = prop_oneof![Just(0.0), Just(0.97)];
     (rules(), mechanism, capped_from, any::<bool>(), prop::bool::weighted(0.3)).prop_map(
@@ -161,7 +161,7 @@ impl<'a> ClosedLoop<'a> {
 }
 
 /// Whether a decision says that a surge is not answered yet.
-fn waits(decision: &Decision) -> bool {
+pub(crate) fn waits(decision: &Decision) -> bool {
     let reasons = match decision {
         Decision::Act(action) => &action.reasons,
         Decision::Hold(reasons) => reasons,

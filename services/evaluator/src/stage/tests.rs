@@ -147,3 +147,26 @@ fn the_audit_knows_which_predictions_must_end_an_hour() {
         assert!(audit.close().is_empty());
     }
 }
+
+#[test]
+fn other_rules_shape_no_state_and_what_was_decided_again_under_them_is_forgotten() {
+    let under = |planner: &prescale_planner::Config| {
+        let terms = crate::Config::default().terms(planner, &GroupsConfig::default()).unwrap();
+        StateSchema::from(Factory::new(Arc::new(terms)).state_schema().as_str())
+    };
+    let mut planner = prescale_planner::Config::default();
+    let before = under(&planner);
+    planner.guardrails.pace.cooldown_in_s += 60;
+    let now = under(&planner);
+    assert_eq!(before.changes_of_shape(&now), []);
+    assert_eq!(before.changes_of_terms(&now).len(), 1);
+
+    let (mut stage, mut first) = (factory().create(0), inputs());
+    let rest = first.split_off(131);
+    stage.apply(first).unwrap();
+    let known = stage.snapshot();
+    stage.repeated_under_other_terms();
+    assert_ne!(stage.snapshot(), known);
+    assert_eq!(stage.apply(rest[..1].to_vec()).unwrap().len(), 1);
+    assert_eq!(stage.apply(rest[..1].to_vec()).unwrap(), [Reply::Drop(STALE)], "what was measured stays");
+}

@@ -135,6 +135,23 @@ fn an_order_withdraws_and_is_shown_by_the_partition_of_its_scope_alone() {
 }
 
 #[test]
+fn what_an_order_held_follows_from_the_one_that_lifts_it() {
+    let mut stage = factory().create(0);
+    let resume = order("all", Effect::Resume, 2);
+    let inputs = vec![order("all", Effect::Pause, 1), proposal("web", 400, 6, true), resume.clone()];
+    let replies = stage.apply(inputs).unwrap();
+    assert!(actions(&replies[..2]).is_empty());
+    let released = actions(&replies[2..]);
+    assert_eq!(
+        released.iter().map(|a| (a.decided_at, a.is_withdrawal())).collect::<Vec<_>>(),
+        [(EventTime::from_s(400), false)]
+    );
+    let record = records(&replies[2]).remove(0);
+    let expected = resume.envelope.following(NAME, "", &name("web"), released[0].decided_at, 2);
+    assert!(record.headers.iter().any(|h| h.name == "ce_id" && *h.value == *expected.id.as_bytes()));
+}
+
+#[test]
 fn standing_orders_are_repeated_into_every_partition() {
     let mut stage = factory().create(1);
     let inputs = vec![order("fleet:demo", Effect::Pause, 1), view(0, 300, 1), view(0, 300 + 86_400, 1)];

@@ -19,6 +19,7 @@ use crate::bus::StageOptions;
 use crate::error::BusError;
 use crate::record::ConsumedRecord;
 use crate::stage::{Stage, StageFactory};
+use crate::state_schema::StateSchema;
 use crate::step::{StepContext, Tally};
 use crate::stored::Repetition;
 use crate::write::Write;
@@ -124,6 +125,13 @@ struct Partition {
     since_snapshot: u64,
 }
 
+impl Partition {
+    /// Who will have moved the position, and under what terms its records were applied, once it is at `to`.
+    fn moved(&self, owner: Owner, terms: u32, to: i64) -> Provenance {
+        self.provenance.moved(owner, to).applied_under(terms, self.position)
+    }
+}
+
 /// Work of one partition that is applied and not yet committed.
 struct Prepared {
     writes: Vec<Write>,
@@ -136,6 +144,8 @@ pub(crate) struct Session<'a, K: Kafka> {
     context: StepContext,
     input_partitions: u32,
     owner: Owner,
+    /// Checksum of the terms that records are applied under.
+    terms: u32,
     snapshots: K::Snapshots,
     // Dropped in this order: the membership ends before the producer.
     member: K::Member,
@@ -183,6 +193,7 @@ impl<'a, K: Kafka> Session<'a, K> {
             context,
             input_partitions,
             owner: Owner::new(),
+            terms: StateSchema::from(factory.state_schema().as_str()).terms_checksum(),
             snapshots,
             member,
             membership: None,
@@ -337,7 +348,7 @@ impl<'a, K: Kafka> Session<'a, K> {
         }
         let before = self.snapshots.made_by(partition);
         let loaded = self.snapshots.load(partition, position, |state| factory.restore(partition, state));
-        let mut repetition = Repetition::new(!loaded.is_sound(), before);
+        let mut repetition = Repetition::new(!loaded.is_sound(), before).of_first(provenance.terms());
         let due_records = options.snapshot_due_records();
         let (mut stage, from, mut since_snapshot) = loaded.or_create(due_records, || factory.create(partition));
         let mut batch = Vec::new();
@@ -384,8 +395,11 @@ impl<'a, K: Kafka> Session<'a, K> {
             located.extend(locate(kafka, &prepared.writes)?);
         }
         let moved = |(partition, work): (&u32, &Prepared)| {
-            let known = self.partitions.get(partition).map(|state| state.provenance.clone()).unwrap_or_default();
-            let provenance = known.moved(self.owner, work.position);
+            let to = work.position;
+            let provenance = match self.partitions.get(partition) {
+                Some(state) => state.moved(self.owner, self.terms, to),
+                None => Provenance::default().moved(self.owner, to),
+            };
             (*partition, Position { offset: work.position, provenance })
         };
         let positions: BTreeMap<u32, Position> = self.prepared.iter().map(moved).collect();
@@ -432,8 +446,8 @@ impl<'a, K: Kafka> Session<'a, K> {
         for (partition, work) in std::mem::take(&mut self.prepared) {
             work.tally.count(self.context.stage);
             let Some(state) = self.partitions.get_mut(&partition) else { continue };
+            state.provenance = state.moved(self.owner, self.terms, work.position);
             state.position = work.position;
-            state.provenance = state.provenance.moved(self.owner, work.position);
             self.snapshot_if_due(partition);
         }
     }

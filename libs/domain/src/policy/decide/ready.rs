@@ -34,7 +34,7 @@ pub(in crate::policy) fn plan(
         let may_shrink = may_act(rules, facts, Direction::In, &mut proposal);
         proposal.demanded = demanded;
         if !may_shrink && !grows {
-            return Decision::Hold(proposal.reasons);
+            return decided(rules, facts, current, again.filter(|_| proposal.demanded), proposal);
         }
         if !may_shrink {
             choice = chooser.choose(rules, base, &at_least(&wanted, base));
@@ -42,7 +42,7 @@ pub(in crate::policy) fn plan(
                 format!("nothing of what is there is given up for now: {} instead", priced_words(&choice.chosen));
             proposal.reasons.push(reason(&format!("{}.keeps", rules.policy.name()), text));
             if shrinks(&choice.chosen.capacity, base) {
-                return Decision::Hold(proposal.reasons);
+                return decided(rules, facts, current, again.filter(|_| proposal.demanded), proposal);
             }
         }
     }

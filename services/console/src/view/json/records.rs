@@ -1,7 +1,7 @@
 //! The field's records as JSON.
 
 use crate::view::workload::KeptAction;
-use prescale_domain::action::{ActionOutcome, ActionResult, Evidence, Mechanism, Verdict};
+use prescale_domain::action::{ActionOutcome, ActionResult, Evidence, Mechanism, PlanChange, Verdict};
 use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, Season, WindowFeatures};
 use prescale_domain::prediction::{HorizonForecast, Interval, ResourceForecast};
@@ -28,6 +28,7 @@ pub(super) fn action_line_json(kept: &KeptAction, result: Option<&ActionResult>)
     json!({
         "id": action["id"].take(),
         "verdict": action["verdict"].take(),
+        "plan": action["plan"].take(),
         "decided_at_ms": action["decided_at_ms"].take(),
         "current": action["current"].take(),
         "desired": action["desired"].take(),
@@ -50,6 +51,10 @@ pub(super) fn action_json(kept: &KeptAction, result: Option<&ActionResult>) -> V
             Verdict::ScaleIn => "scale-in",
             Verdict::Reshape => "reshape",
         },
+        "plan": action.plan_change().map(|change| match change {
+            PlanChange::Raised => "raised",
+            PlanChange::Lowered => "lowered",
+        }),
         "mechanism": match action.mechanism {
             Mechanism::Replicas => "replicas",
             Mechanism::Limits => "limits",

@@ -27,6 +27,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use world::{Broken, World};
@@ -91,7 +92,8 @@ impl Actor {
             batch_records_max: kafka.world.borrow_mut().random.usize(1..6),
             snapshot_every_records: 8,
         };
-        run_sessions(&Running { kafka, factory: &SummingFactory, options: &options, shutdown, claim: Cell::new(None) })
+        let factory = SummingFactory::default();
+        run_sessions(&Running { kafka, factory: &factory, options: &options, shutdown, claim: Cell::new(None) })
     }
 }
 
@@ -460,6 +462,62 @@ fn a_source_that_starts_after_partitions_were_added_notices() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// Has an instance of the stage, which works by these rules and has partitions alone once the group has given the other
+/// up, read all that there is, and stop in good order. How many of its partitions were told that records were applied
+/// again under other rules.
+fn stage_reads(world: &Rc<RefCell<World>>, (name, rules): (&'static str, &'static str), other: &str) -> usize {
+    let (told, shutdown) = (Arc::new(AtomicUsize::new(0)), CancellationToken::new());
+    let factory = SummingFactory { rules, told: Arc::clone(&told) };
+    let (its_world, token) = (Rc::clone(world), shutdown.clone());
+    let mut coroutine = Coroutine::new(move |yielder, ()| {
+        let kafka = Node { world: its_world, yielder, options: Actor::Stage(name).options() };
+        let options = StageOptions { group: GROUP.to_owned(), batch_records_max: 3, snapshot_every_records: 1000 };
+        let (kafka, shutdown) = (&kafka, &token);
+        run_sessions(&Running { kafka, factory: &factory, options: &options, shutdown, claim: Cell::new(None) })
+    });
+    for _ in 0..TURNS_MAX {
+        let mut turn = world.borrow_mut();
+        turn.now_ms += 10;
+        turn.write_marker();
+        turn.expel(GROUP, other);
+        let is_read = |place: Place| {
+            let position = turn.stable_position(GROUP, &place).ok().flatten().map_or(0, |p| p.offset);
+            usize::try_from(position).is_ok_and(|position| position == turn.end(&place))
+        };
+        if places(INPUT).all(is_read) {
+            shutdown.cancel();
+        }
+        drop(turn);
+        if let CoroutineResult::Return(ended) = coroutine.resume(()) {
+            ended.expect("it stops in good order");
+            return told.load(Ordering::Relaxed);
+        }
+    }
+    panic!("{name} does not end");
+}
+
+/// Snapshots are each instance's own: what it reads there was made under the rules that it has.
+#[test]
+fn whoever_takes_a_partition_over_notices_that_another_had_other_rules() {
+    let told = |rules_of_b: &'static str| {
+        let topics = [(INPUT, PARTITIONS), (OUTPUT, PARTITIONS), ("in.dlq", PARTITIONS), (SOURCE_POSITIONS, 1)];
+        let world = World::new(fastrand::Rng::with_seed(1), Broken::Nothing, &topics);
+        let world = Rc::new(RefCell::new(world));
+        let turns = [("a", "old", "b"), ("b", rules_of_b, "a"), ("a", "old", "b"), ("a", "old", "b")];
+        let mut payloads = 0;
+        let read = |(name, rules, other)| {
+            payloads += 21;
+            source_ends(&world, payloads).expect("all is written");
+            stage_reads(&world, (name, rules), other)
+        };
+        turns.map(read)
+    };
+    assert_eq!(told("old"), [0; 4], "all have the same");
+    let [first, taken_over, taken_back, restarted] = told("new");
+    assert_eq!((first, restarted), (0, 0), "what an instance did itself it did under its own");
+    assert!(taken_over > 0 && taken_back > 0, "{taken_over} and {taken_back} partitions");
 }
 
 #[test]

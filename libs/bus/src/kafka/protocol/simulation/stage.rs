@@ -3,8 +3,10 @@
 
 use crate::record::{ConsumedRecord, OutputRecord};
 use crate::stage::{Outcome, Stage, StageFactory, StageFailure};
+use crate::state_schema::StateSchema;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(super) const INPUT: &str = "in";
 pub(super) const OUTPUT: &str = "out";
@@ -30,10 +32,19 @@ pub(super) fn expected<'a>(payloads: impl IntoIterator<Item = &'a [u8]>) -> Vec<
 }
 
 /// Makes [`Summing`] stages.
-pub(super) struct SummingFactory;
+#[derive(Clone, Debug, Default)]
+pub(super) struct SummingFactory {
+    /// The rules that they work by, which shape nothing.
+    pub(super) rules: &'static str,
+    /// How many were told that records were applied again under other rules.
+    pub(super) told: Arc<AtomicUsize>,
+}
 
 #[derive(Default)]
-struct Summing(BTreeMap<Vec<u8>, (u64, u64)>);
+struct Summing {
+    sums: BTreeMap<Vec<u8>, (u64, u64)>,
+    told: Arc<AtomicUsize>,
+}
 
 impl StageFactory for SummingFactory {
     fn name(&self) -> &'static str {
@@ -49,16 +60,16 @@ impl StageFactory for SummingFactory {
     }
 
     fn state_schema(&self) -> String {
-        "sums".to_owned()
+        StateSchema::of("sums", 1).made_under("rules", self.rules).to_string()
     }
 
     fn create(&self, _: u32) -> Box<dyn Stage> {
-        Box::new(Summing::default())
+        Box::new(Summing { told: Arc::clone(&self.told), ..Summing::default() })
     }
 
     fn restore(&self, _: u32, snapshot: &[u8]) -> Result<Box<dyn Stage>, String> {
         let sums = serde_json::from_slice::<Vec<_>>(snapshot).map_err(|e| e.to_string())?;
-        Ok(Box::new(Summing(sums.into_iter().collect())))
+        Ok(Box::new(Summing { sums: sums.into_iter().collect(), told: Arc::clone(&self.told) }))
     }
 }
 
@@ -66,7 +77,7 @@ impl Stage for Summing {
     fn apply(&mut self, batch: &[ConsumedRecord]) -> Result<Vec<Outcome>, StageFailure> {
         let each = |record: &ConsumedRecord| {
             let (key, payload) = (record.key.clone().unwrap_or_default(), record.value.as_deref().unwrap_or_default());
-            let chain = self.0.entry(key.clone()).or_default();
+            let chain = self.sums.entry(key.clone()).or_default();
             *chain = summed(*chain, payload);
             let value = Some(value(chain.0, chain.1, payload));
             Outcome::Emit(vec![OutputRecord { topic: OUTPUT.into(), key, value, headers: Vec::new() }])
@@ -75,6 +86,10 @@ impl Stage for Summing {
     }
 
     fn snapshot(&self) -> Vec<u8> {
-        serde_json::to_vec(&self.0.iter().collect::<Vec<_>>()).unwrap_or_default()
+        serde_json::to_vec(&self.sums.iter().collect::<Vec<_>>()).unwrap_or_default()
+    }
+
+    fn repeated_under_other_terms(&mut self) {
+        self.told.fetch_add(1, Ordering::Relaxed);
     }
 }
