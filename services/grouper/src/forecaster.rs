@@ -17,7 +17,7 @@ pub const NAME: &str = "group-forecaster";
 pub const LATE: &str = "late";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 1;
+const STATE_LAYOUT: u32 = 2;
 
 /// Makes the stage's instances.
 pub struct Factory {

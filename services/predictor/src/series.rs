@@ -85,6 +85,8 @@ pub struct Offer {
     pub capacity: Option<f64>,
     /// The capacity that the demand cannot be seen above, where there is one.
     pub cap: Option<f64>,
+    /// Whether more may have been wanted than the demand, by what was measured beside it.
+    pub is_hidden: bool,
 }
 
 /// On which side a value is beyond what was forecast.
@@ -230,6 +232,9 @@ impl Series {
         value.into_iter().for_each(|v| self.scatter.add(v));
         if let (Some(value), Some(cap)) = (value, offer.cap) {
             self.demand.observe_capacity(value, cap);
+        }
+        if value.is_some() && offer.is_hidden {
+            self.demand.observe_hidden();
         }
         self.settle(rules);
         Some(rows)

@@ -8,6 +8,10 @@ use bitcode::{Decode, Encode};
 pub const CAPPED_FROM: f64 = 0.97;
 /// Use above the capacity by more than this share shows that the capacity does not cap it.
 const ABOVE_BY: f64 = 0.02;
+/// From this share of the capacity on, up to the capacity, use may be why latency, errors or the run queue have risen.
+pub const STRAINED_FROM: f64 = 0.9;
+/// Throttled in so large a share of the scheduler's periods, a workload is short, however little it uses on average.
+pub const THROTTLED_SHARE_MIN: f64 = 0.1;
 /// What was seen is believed for so many bins: a day.
 const BELIEVED_BINS: u16 = DAY_BINS as u16;
 
@@ -32,6 +36,29 @@ impl Reached {
         } else {
             Self::Below
         }
+    }
+}
+
+/// What was measured beside the use of CPU at an instant, as far as it tells that more may have been wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Symptoms {
+    /// Share of the scheduler's periods in which the workload was throttled; `None` where it is not measured.
+    pub throttled_share: Option<f64>,
+    /// Whether latency, errors or the run queue have risen beyond what is usual.
+    pub have_risen: bool,
+}
+
+impl Symptoms {
+    /// Whether so much of the time was throttled that use tells how much there is and not how much is wanted.
+    pub fn is_throttled(&self) -> bool {
+        self.throttled_share.is_some_and(|share| share >= THROTTLED_SHARE_MIN)
+    }
+
+    /// Whether what has risen may have risen because so much of a capacity is used, both in the same unit.
+    pub fn is_strained(&self, used: f64, capacity: f64) -> bool {
+        let is_near =
+            capacity > 0.0 && used >= capacity * STRAINED_FROM && Reached::by(used, capacity) != Reached::Above;
+        self.have_risen && is_near
     }
 }
 
@@ -70,6 +97,8 @@ pub(super) struct Capped {
     since_at: Option<u16>,
     /// Bins since one was above it.
     since_above: Option<u16>,
+    /// Bins since more may have been wanted than a value, wherever the capacity was.
+    since_hidden: Option<u16>,
 }
 
 impl Capped {
@@ -83,14 +112,28 @@ impl Capped {
         }
     }
 
+    /// Notes that more may have been wanted than a value of the open bin.
+    pub(super) fn observe_hidden(&mut self) {
+        self.since_hidden = Some(0);
+    }
+
     /// Closes the open bin.
     pub(super) fn close(&mut self) {
         let later = |bins: Option<u16>| bins.map(|bins| bins + 1).filter(|bins| *bins < BELIEVED_BINS);
         (self.since_at, self.since_above) = (later(self.since_at), later(self.since_above));
+        self.since_hidden = later(self.since_hidden);
+    }
+
+    /// What is known of a demand, the greatest of the last `bins` bins.
+    pub(super) fn truth(&self, value: f64, bins: usize) -> Truth {
+        // Where the capacity did not cap it, no other demand tells how much would have been seen of this one.
+        let is_hidden = self.since_hidden.is_some_and(|since| usize::from(since) < bins);
+        let hidden = is_hidden.then_some(value);
+        Truth { value, seen_up_to: [self.seen_up_to(), hidden].into_iter().flatten().reduce(f64::min) }
     }
 
     /// What would have been seen of a demand of late.
-    pub(super) fn seen_up_to(&self) -> Option<f64> {
+    fn seen_up_to(&self) -> Option<f64> {
         let is_capped = self.since_at.is_some() && self.since_above.is_none();
         is_capped.then_some(self.capacity * CAPPED_FROM)
     }
@@ -134,5 +177,33 @@ mod tests {
         }
         capped.observe(0.0, 0.0);
         assert_eq!(Capped::default().seen_up_to(), None);
+    }
+
+    #[test]
+    fn what_was_throttled_is_a_lower_bound_by_itself_and_in_every_maximum_over_it() {
+        let mut capped = Capped::default();
+        capped.observe_hidden();
+        assert_eq!(capped.truth(1.6, 1), Truth { value: 1.6, seen_up_to: Some(1.6) });
+        capped.close();
+        assert_eq!(capped.truth(1.2, 1), Truth::seen(1.2), "the next bin was seen whole");
+        assert!(capped.truth(1.9, 2).is_bound(), "more than that may have been wanted in the bin before");
+        capped.close();
+        assert_eq!(capped.truth(1.9, 2), Truth::seen(1.9));
+        capped.observe(1.98, 2.0);
+        capped.observe_hidden();
+        assert_eq!(capped.truth(1.9, 1).seen_up_to, Some(1.9), "the less of both");
+        assert_eq!(capped.truth(1.97, 1).seen_up_to, Some(1.94));
+    }
+
+    #[test]
+    fn throttling_tells_of_more_at_any_use_and_what_else_rises_near_the_capacity_alone() {
+        let throttled = |share| Symptoms { throttled_share: Some(share), have_risen: false };
+        assert!(throttled(0.1).is_throttled() && !throttled(0.09).is_throttled());
+        assert!(!Symptoms::default().is_throttled(), "what is not measured tells nothing");
+        let risen = Symptoms { throttled_share: None, have_risen: true };
+        let near = [1.79, 1.8, 2.03, 2.05].map(|used| risen.is_strained(used, 2.0));
+        assert_eq!(near, [false, true, true, false], "what is above the capacity is not held up by it");
+        assert!(!risen.is_strained(0.0, 0.0) && !risen.is_strained(9.0, f64::INFINITY));
+        assert!(!throttled(1.0).is_strained(1.9, 2.0));
     }
 }

@@ -91,14 +91,19 @@ impl DemandSeries {
         self.capped.observe(value, capacity);
     }
 
+    /// Says that more may have been wanted than a value of the open bin, by what was measured beside it.
+    pub fn observe_hidden(&mut self) {
+        self.capped.observe_hidden();
+    }
+
     /// What was demanded in the open bin; `None` when there were no samples.
     pub fn truth(&self) -> Option<Truth> {
-        Some(Truth { value: self.open_mean()?, seen_up_to: self.capped.seen_up_to() })
+        Some(self.capped.truth(self.open_mean()?, 1))
     }
 
     /// The greatest demand of the last `bins` bins, as [`Self::maximum_over`].
     pub fn greatest_truth(&self, bins: usize) -> Option<Truth> {
-        Some(Truth { value: self.maximum_over(bins)?, seen_up_to: self.capped.seen_up_to() })
+        Some(self.capped.truth(self.maximum_over(bins)?, bins))
     }
 
     /// The open bin as it would be closed now. `None` before the series began.

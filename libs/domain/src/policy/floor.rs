@@ -7,6 +7,7 @@ use super::proposal::{Need, Proposal};
 use super::rate::judge;
 use super::rules::Rules;
 use crate::action::{Mechanism, Reason};
+use crate::forecast::capped::Symptoms;
 use crate::guardrail::strain::strained;
 use crate::guardrail::{Guardrails, Room};
 use crate::resource::{Direction, Resource};
@@ -76,6 +77,18 @@ fn used(facts: &Facts<'_>, resource: Resource) -> Option<f64> {
 pub(super) fn is_capped(guardrails: &Guardrails, cpu: &Peaks, used: f64, serves: f64) -> bool {
     let from = guardrails.capped_from;
     from > 0.0 && serves > 0.0 && used >= from * serves && !cpu.passes_capacity(PASSES_WITHIN_S)
+}
+
+/// Whether more CPU may have been wanted than was used: use tells how much there is, or what was measured beside it tells
+/// of a shortage.
+pub(super) fn hides_demand(
+    guardrails: &Guardrails,
+    cpu: &Peaks,
+    (used, serves): (f64, f64),
+    symptoms: &Symptoms,
+) -> bool {
+    let is_strained = symptoms.is_strained(used, serves) && !cpu.passes_capacity(PASSES_WITHIN_S);
+    symptoms.is_throttled() || is_strained || is_capped(guardrails, cpu, used, serves)
 }
 
 /// Why a young surge is not answered yet.
@@ -177,4 +190,25 @@ pub(super) fn objections_to_a_decrease(facts: &Facts<'_>) -> Vec<Reason> {
     let cpu = used(facts, Resource::Cpu);
     objections.extend(strained(cpu, facts.live.cpu.hour_mean(), &facts.prediction.signals).map(|s| s.objection()));
     objections
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::EventTime;
+
+    #[test]
+    fn throttling_hides_demand_at_any_use_and_latency_where_the_capacity_caps_it() {
+        let guardrails = Guardrails::default();
+        let throttled = Symptoms { throttled_share: Some(0.4), have_risen: false };
+        let risen = Symptoms { throttled_share: None, have_risen: true };
+        let mut cpu = Peaks::default();
+        let hides = |cpu: &Peaks, used: f64, symptoms: Symptoms| hides_demand(&guardrails, cpu, (used, 2.0), &symptoms);
+        cpu.observe(EventTime::from_s(0), 1.0, 2.0);
+        assert!(hides(&cpu, 1.6, throttled) && hides(&cpu, 1.9, risen) && hides(&cpu, 1.95, Symptoms::default()));
+        assert!(!hides(&cpu, 1.6, risen) && !hides(&cpu, 1.9, Symptoms::default()));
+        cpu.observe(EventTime::from_s(60), 2.5, 2.0);
+        assert!(!hides(&cpu, 1.9, risen), "the capacity does not cap it");
+        assert!(hides(&cpu, 1.6, throttled), "a limit above it does");
+    }
 }
