@@ -141,10 +141,14 @@ impl Peaks {
         Some(before.map_or(open, |(_, before)| before.max(open)))
     }
 
-    /// Mean use of the open hour, or of the one before where that has just begun.
+    /// Mean use of the open hour or of the one before, whichever is greater: what has fallen is still fallen when an hour
+    /// ends. Of an hour that has just begun the mean does not count yet.
     pub fn hour_mean(&self) -> Option<f64> {
         let open = self.hour.as_ref()?;
-        self.mean_before.filter(|_| open.count < MEAN_OF_MIN).or(Some(open.mean()))
+        Some(
+            self.mean_before
+                .map_or(open.mean(), |before| if open.count < MEAN_OF_MIN { before } else { before.max(open.mean()) }),
+        )
     }
 
     /// How long the use has been watched, in seconds.
