@@ -377,7 +377,7 @@ impl Partition {
             let capacity = Resource::capacity_of_kpi(name, fingerprint.capacity.as_ref());
             // Who has no memory left is killed, not slowed down.
             let is_cpu = Resource::of_kpi(name) == Some(Resource::Cpu);
-            let cap = capacity.filter(|_| is_cpu);
+            let cap = capacity.filter(|_| is_cpu).map(|cores| workload.served(cores));
             let is_hidden = is_cpu && hides_demand;
             let offer = Offer { at: fingerprint.at, value: kpi_fingerprint.last, capacity, cap, is_hidden };
             let series = &mut workload.series[resource];

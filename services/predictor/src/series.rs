@@ -24,6 +24,7 @@ use prescale_domain::calibration::pools::{PoolKey, Spreads};
 use prescale_domain::calibration::series::SeriesCalibration;
 use prescale_domain::calibration::{LOWER, Statistic, UPPER, conformal::Scores};
 use prescale_domain::forecast::arima::Arima;
+use prescale_domain::forecast::capped::Served;
 use prescale_domain::forecast::champion::{Both, Contest};
 use prescale_domain::forecast::demand::{DemandSeries, Due, usable};
 use prescale_domain::forecast::exponential_smoothing::{ExponentialSmoothing, Smoothed};
@@ -83,8 +84,8 @@ pub struct Offer {
     pub value: Option<f64>,
     /// Capacity of the resource, where known.
     pub capacity: Option<f64>,
-    /// The capacity that the demand cannot be seen above, where there is one.
-    pub cap: Option<f64>,
+    /// What the demand cannot be seen above, where there is such a capacity.
+    pub cap: Option<Served>,
     /// Whether more may have been wanted than the demand, by what was measured beside it.
     pub is_hidden: bool,
 }

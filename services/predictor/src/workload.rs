@@ -7,7 +7,7 @@ use bitcode::{Decode, Encode};
 use metrics::counter;
 use prescale_domain::fingerprint::{Fingerprint, Windows};
 use prescale_domain::forecast::GRID_STEP_S;
-use prescale_domain::forecast::capped::{STRAINED_FROM, Symptoms};
+use prescale_domain::forecast::capped::{STRAINED_FROM, Served, Symptoms};
 use prescale_domain::guardrail::strain::{SHORTAGE, has_risen};
 use prescale_domain::kpi::{CPU_CORES_USED, CPU_THROTTLED_SHARE, KpiName};
 use prescale_domain::resource::Resource;
@@ -73,16 +73,23 @@ impl Workload {
         self.usual = if has_any { usual.collect() } else { Box::default() };
     }
 
+    /// The cores that served what a fingerprint tells of, by those that it says there are now.
+    pub(crate) fn served(&self, cores: f64) -> Served {
+        let before = Resource::capacity_of_kpi(CPU_CORES_USED, self.capacity.as_ref());
+        Served::over(before, cores)
+    }
+
     /// Whether what was measured beside the use of CPU tells that more may have been wanted.
     pub(crate) fn hides_demand(&self, settings: &Settings, fingerprint: &Fingerprint) -> bool {
         let Some(used) = fingerprint.last_of(CPU_CORES_USED) else { return false };
-        let cores = Resource::capacity_of_kpi(CPU_CORES_USED, fingerprint.capacity.as_ref()).unwrap_or(0.0);
+        let cores = Resource::capacity_of_kpi(CPU_CORES_USED, fingerprint.capacity.as_ref());
+        let served = self.served(cores.unwrap_or(f64::INFINITY));
         let symptoms = Symptoms {
             throttled_share: fingerprint.last_of(CPU_THROTTLED_SHARE),
             // It tells nothing of who has room.
-            have_risen: used >= cores * STRAINED_FROM && self.have_risen(settings, fingerprint),
+            have_risen: used >= served.capacity * STRAINED_FROM && self.have_risen(settings, fingerprint),
         };
-        symptoms.is_throttled() || symptoms.is_strained(used, cores)
+        symptoms.is_throttled() || symptoms.is_strained(used, served)
     }
 
     fn have_risen(&self, settings: &Settings, fingerprint: &Fingerprint) -> bool {

@@ -7,6 +7,7 @@
 use super::outcome::{HOUR_S, Outcome, OwnTerms};
 use super::sums::{Sums, Worth, seconds};
 use crate::cloud::CapacitySchedule;
+use crate::forecast::capped::Served;
 use crate::guardrail::strain::Usual;
 use crate::outcome::rules::reactive::Reactive;
 use crate::outcome::{ClosedLoop, Seen, SizingRule, Tally, in_grains};
@@ -120,8 +121,8 @@ impl Account {
     ) {
         let prediction = moment.prediction();
         let Some(served) = self.felt.clone().filter(|_| prediction.step_s <= STEP_MAX_S) else { return };
-        let least_cores = cores.unwrap_or(f64::INFINITY).min(served.cpu_cores());
-        let is_censored = self.is_censored(terms.rules.guardrails.capped_from, moment, (demand, least_cores));
+        let cores = (served.cpu_cores(), cores.unwrap_or(served.cpu_cores()));
+        let is_censored = self.is_censored(terms.rules.guardrails.capped_from, moment, (demand, cores));
         let end = moment.at();
         let mut at = end.plus_s(-i64::from(prediction.step_s)).max(self.newest_at);
         while at < end {
@@ -147,11 +148,12 @@ impl Account {
         }
     }
 
-    /// Whether more may have been wanted in a step than was used of the least capacity that it had.
-    fn is_censored(&self, capped_from: f64, moment: &Moment<'_>, (used, least_cores): (f64, f64)) -> bool {
+    /// Whether more may have been wanted in a step than was used of the cores that it had before it and at its end.
+    fn is_censored(&self, capped_from: f64, moment: &Moment<'_>, (used, cores): (f64, (f64, f64))) -> bool {
+        let (before, now) = cores;
         let symptoms = self.usual.symptoms(moment);
-        let is_at_capacity = capped_from > 0.0 && used >= capped_from * least_cores;
-        is_at_capacity || symptoms.is_throttled() || symptoms.is_strained(used, least_cores)
+        let is_at_capacity = capped_from > 0.0 && used >= capped_from * before.min(now);
+        is_at_capacity || symptoms.is_throttled() || symptoms.is_strained(used, Served::over(Some(before), now))
     }
 
     /// Closes the open hour if it lies before hour `number`.

@@ -15,6 +15,29 @@ pub const THROTTLED_SHARE_MIN: f64 = 0.1;
 /// What was seen is believed for so many bins: a day.
 const BELIEVED_BINS: u16 = DAY_BINS as u16;
 
+/// What there was to use during the step that a use tells of, in the unit of the use.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Served {
+    /// The capacity from the instant before on.
+    pub capacity: f64,
+    /// The most that there was, where it changed during the step or at its end.
+    pub most: f64,
+}
+
+impl Served {
+    /// By a capacity that did not change.
+    pub fn steady(capacity: f64) -> Self {
+        Self { capacity, most: capacity }
+    }
+
+    /// By what there was at the instant before, where that is known, and what there is at the end of the step. What comes
+    /// at the end served none of it, and what goes then did.
+    pub fn over(before: Option<f64>, now: f64) -> Self {
+        let capacity = before.unwrap_or(now);
+        Self { capacity, most: capacity.max(now) }
+    }
+}
+
 /// How use stands to what can be used at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reached {
@@ -27,11 +50,11 @@ pub enum Reached {
 }
 
 impl Reached {
-    /// By a use of a capacity, both in the same unit.
-    pub fn by(used: f64, capacity: f64) -> Self {
-        if used > capacity * (1.0 + ABOVE_BY) {
+    /// By a use of what served it.
+    pub fn by(used: f64, served: Served) -> Self {
+        if used > served.most * (1.0 + ABOVE_BY) {
             Self::Above
-        } else if capacity > 0.0 && used >= capacity * CAPPED_FROM {
+        } else if served.capacity > 0.0 && used >= served.capacity * CAPPED_FROM {
             Self::At
         } else {
             Self::Below
@@ -54,11 +77,10 @@ impl Symptoms {
         self.throttled_share.is_some_and(|share| share >= THROTTLED_SHARE_MIN)
     }
 
-    /// Whether what has risen may have risen because so much of a capacity is used, both in the same unit.
-    pub fn is_strained(&self, used: f64, capacity: f64) -> bool {
-        let is_near =
-            capacity > 0.0 && used >= capacity * STRAINED_FROM && Reached::by(used, capacity) != Reached::Above;
-        self.have_risen && is_near
+    /// Whether what has risen may have risen because so much of what served was used.
+    pub fn is_strained(&self, used: f64, served: Served) -> bool {
+        let is_near = served.capacity > 0.0 && used >= served.capacity * STRAINED_FROM;
+        self.have_risen && is_near && Reached::by(used, served) != Reached::Above
     }
 }
 
@@ -91,7 +113,7 @@ impl Truth {
 /// What is remembered of a series' values at its capacity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Encode, Decode)]
 pub(super) struct Capped {
-    /// The capacity that the newest value had.
+    /// The capacity that served the newest value.
     capacity: f64,
     /// Bins since a value was at the capacity, 0 in the open one; `None` for more than a day.
     since_at: Option<u16>,
@@ -102,10 +124,10 @@ pub(super) struct Capped {
 }
 
 impl Capped {
-    /// Takes in a value of the open bin and what can be used at most.
-    pub(super) fn observe(&mut self, value: f64, capacity: f64) {
-        self.capacity = capacity;
-        match Reached::by(value, capacity) {
+    /// Takes in a value of the open bin and what served it.
+    pub(super) fn observe(&mut self, value: f64, served: Served) {
+        self.capacity = served.capacity;
+        match Reached::by(value, served) {
             Reached::Above => self.since_above = Some(0),
             Reached::At => self.since_at = Some(0),
             Reached::Below => {}
@@ -145,19 +167,35 @@ mod tests {
 
     #[test]
     fn use_is_at_the_capacity_from_a_little_below_it_to_a_little_above() {
-        let reached = [1.93, 1.95, 2.03, 2.05].map(|used| Reached::by(used, 2.0));
+        let reached = [1.93, 1.95, 2.03, 2.05].map(|used| Reached::by(used, Served::steady(2.0)));
         assert_eq!(reached, [Reached::Below, Reached::At, Reached::At, Reached::Above]);
-        assert_eq!([0.0, 0.1].map(|used| Reached::by(used, 0.0)), [Reached::Below, Reached::Above]);
-        assert_eq!(Reached::by(9.0, f64::INFINITY), Reached::Below);
+        assert_eq!([0.0, 0.1].map(|used| Reached::by(used, Served::steady(0.0))), [Reached::Below, Reached::Above]);
+        assert_eq!(Reached::by(9.0, Served::steady(f64::INFINITY)), Reached::Below);
+    }
+
+    /// Seen against the smaller capacity alone, a use that had the larger one would seem not to be capped by it.
+    #[test]
+    fn a_use_is_held_against_what_served_it_where_the_capacity_changes_with_its_end() {
+        let (shrank, grew) = (Served::over(Some(2.0), 1.0), Served::over(Some(1.0), 2.0));
+        let reached = |served| [0.9, 1.0, 1.5, 1.95, 2.1].map(|used| Reached::by(used, served));
+        assert_eq!(reached(shrank), [Reached::Below, Reached::Below, Reached::Below, Reached::At, Reached::Above]);
+        assert_eq!(reached(grew), [Reached::Below, Reached::At, Reached::At, Reached::At, Reached::Above]);
+        assert_eq!(Served::over(None, 3.0), Served::steady(3.0));
+        let mut capped = Capped::default();
+        capped.observe(1.0, grew);
+        assert!(capped.truth(1.0, 1).is_bound(), "it had no more");
+        capped.close();
+        capped.observe(1.5, Served::steady(2.0));
+        assert!(!capped.truth(1.5, 1).is_bound());
     }
 
     #[test]
     fn who_used_all_that_there_was_hides_for_a_day_what_is_above_it() {
         let mut capped = Capped::default();
-        capped.observe(1.0, 2.0);
+        capped.observe(1.0, Served::steady(2.0));
         assert_eq!(capped.seen_up_to(), None);
         for bin in 0..=BELIEVED_BINS {
-            capped.observe(if bin == 0 { 1.98 } else { 1.0 }, 2.0);
+            capped.observe(if bin == 0 { 1.98 } else { 1.0 }, Served::steady(2.0));
             assert_eq!(capped.seen_up_to().is_some(), bin < BELIEVED_BINS, "bin {bin}");
             capped.close();
         }
@@ -169,13 +207,13 @@ mod tests {
     #[test]
     fn what_was_seen_above_its_capacity_is_not_capped_by_it_for_a_day() {
         let mut capped = Capped::default();
-        capped.observe(2.5, 2.0);
+        capped.observe(2.5, Served::steady(2.0));
         for bin in 0..=BELIEVED_BINS {
-            capped.observe(2.0, 2.0);
+            capped.observe(2.0, Served::steady(2.0));
             assert_eq!(capped.seen_up_to().is_some(), bin == BELIEVED_BINS, "bin {bin}");
             capped.close();
         }
-        capped.observe(0.0, 0.0);
+        capped.observe(0.0, Served::steady(0.0));
         assert_eq!(Capped::default().seen_up_to(), None);
     }
 
@@ -189,7 +227,7 @@ mod tests {
         assert!(capped.truth(1.9, 2).is_bound(), "more than that may have been wanted in the bin before");
         capped.close();
         assert_eq!(capped.truth(1.9, 2), Truth::seen(1.9));
-        capped.observe(1.98, 2.0);
+        capped.observe(1.98, Served::steady(2.0));
         capped.observe_hidden();
         assert_eq!(capped.truth(1.9, 1).seen_up_to, Some(1.9), "the less of both");
         assert_eq!(capped.truth(1.97, 1).seen_up_to, Some(1.94));
@@ -201,9 +239,10 @@ mod tests {
         assert!(throttled(0.1).is_throttled() && !throttled(0.09).is_throttled());
         assert!(!Symptoms::default().is_throttled(), "what is not measured tells nothing");
         let risen = Symptoms { throttled_share: None, have_risen: true };
-        let near = [1.79, 1.8, 2.03, 2.05].map(|used| risen.is_strained(used, 2.0));
+        let near = [1.79, 1.8, 2.03, 2.05].map(|used| risen.is_strained(used, Served::steady(2.0)));
         assert_eq!(near, [false, true, true, false], "what is above the capacity is not held up by it");
-        assert!(!risen.is_strained(0.0, 0.0) && !risen.is_strained(9.0, f64::INFINITY));
-        assert!(!throttled(1.0).is_strained(1.9, 2.0));
+        let of = Served::steady;
+        assert!(!risen.is_strained(0.0, of(0.0)) && !risen.is_strained(9.0, of(f64::INFINITY)));
+        assert!(!throttled(1.0).is_strained(1.9, of(2.0)));
     }
 }

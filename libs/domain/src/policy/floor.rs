@@ -7,7 +7,7 @@ use super::proposal::{Need, Proposal};
 use super::rate::judge;
 use super::rules::Rules;
 use crate::action::{Mechanism, Reason};
-use crate::forecast::capped::Symptoms;
+use crate::forecast::capped::{Served, Symptoms};
 use crate::guardrail::strain::strained;
 use crate::guardrail::{Guardrails, Room};
 use crate::resource::{Direction, Resource};
@@ -39,12 +39,12 @@ pub(super) fn raise(rules: &Rules, facts: &Facts<'_>, current: &Capacity, base: 
             continue;
         }
         let mut capped = String::new();
-        if resource == Resource::Cpu && is_capped(&rules.guardrails, &facts.live.cpu, used, serves) {
+        if resource == Resource::Cpu && is_capped(&rules.guardrails, &facts.live.cpu, used, facts.served) {
             needed = needed.max(serves * (1.0 + rules.guardrails.step.share_max_out));
             needed = needed.max(known_need(&rules.guardrails, facts.live).of(resource).unwrap_or(0.0));
             capped = format!(
-                "; use at {} % of what serves tells how much there is and not how much is wanted, so it grows by the largest step, or to what it used within the week",
-                number(used / serves * 100.0)
+                "; use at {} % of what served it tells how much there is and not how much is wanted, so it grows by the largest step, or to what it used within the week",
+                number(used / facts.served.capacity * 100.0)
             );
         }
         let is_planned = if asked < serves { "planned" } else { "serving now" };
@@ -74,9 +74,9 @@ fn used(facts: &Facts<'_>, resource: Resource) -> Option<f64> {
 }
 
 /// Whether CPU use tells how much there is and not how much is wanted.
-pub(super) fn is_capped(guardrails: &Guardrails, cpu: &Peaks, used: f64, serves: f64) -> bool {
+pub(super) fn is_capped(guardrails: &Guardrails, cpu: &Peaks, used: f64, Served { capacity, .. }: Served) -> bool {
     let from = guardrails.capped_from;
-    from > 0.0 && serves > 0.0 && used >= from * serves && !cpu.passes_capacity(PASSES_WITHIN_S)
+    from > 0.0 && capacity > 0.0 && used >= from * capacity && !cpu.passes_capacity(PASSES_WITHIN_S)
 }
 
 /// Whether more CPU may have been wanted than was used: use tells how much there is, or what was measured beside it tells
@@ -84,11 +84,11 @@ pub(super) fn is_capped(guardrails: &Guardrails, cpu: &Peaks, used: f64, serves:
 pub(super) fn hides_demand(
     guardrails: &Guardrails,
     cpu: &Peaks,
-    (used, serves): (f64, f64),
+    (used, served): (f64, Served),
     symptoms: &Symptoms,
 ) -> bool {
-    let is_strained = symptoms.is_strained(used, serves) && !cpu.passes_capacity(PASSES_WITHIN_S);
-    symptoms.is_throttled() || is_strained || is_capped(guardrails, cpu, used, serves)
+    let is_strained = symptoms.is_strained(used, served) && !cpu.passes_capacity(PASSES_WITHIN_S);
+    symptoms.is_throttled() || is_strained || is_capped(guardrails, cpu, used, served)
 }
 
 /// Why a young surge is not answered yet.
@@ -202,12 +202,13 @@ mod tests {
         let guardrails = Guardrails::default();
         let throttled = Symptoms { throttled_share: Some(0.4), have_risen: false };
         let risen = Symptoms { throttled_share: None, have_risen: true };
-        let mut cpu = Peaks::default();
-        let hides = |cpu: &Peaks, used: f64, symptoms: Symptoms| hides_demand(&guardrails, cpu, (used, 2.0), &symptoms);
-        cpu.observe(EventTime::from_s(0), 1.0, 2.0);
+        let (mut cpu, served) = (Peaks::default(), Served::steady(2.0));
+        let hides =
+            |cpu: &Peaks, used: f64, symptoms: Symptoms| hides_demand(&guardrails, cpu, (used, served), &symptoms);
+        cpu.observe(EventTime::from_s(0), 1.0, served);
         assert!(hides(&cpu, 1.6, throttled) && hides(&cpu, 1.9, risen) && hides(&cpu, 1.95, Symptoms::default()));
         assert!(!hides(&cpu, 1.6, risen) && !hides(&cpu, 1.9, Symptoms::default()));
-        cpu.observe(EventTime::from_s(60), 2.5, 2.0);
+        cpu.observe(EventTime::from_s(60), 2.5, served);
         assert!(!hides(&cpu, 1.9, risen), "the capacity does not cap it");
         assert!(hides(&cpu, 1.6, throttled), "a limit above it does");
     }

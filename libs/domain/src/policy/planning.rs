@@ -16,6 +16,7 @@ use super::rate::watch::{RateView, Rates, Standing};
 use super::rule_book::{Ruled, RulesFor};
 use super::rules::Rules;
 use crate::action::Mechanism;
+use crate::forecast::capped::Served;
 use crate::guardrail::History;
 use crate::guardrail::strain::Usual;
 use crate::prediction::{Moment, Prediction};
@@ -64,6 +65,7 @@ struct Known {
 /// What follows from what was measured at an instant, beside what is remembered of it.
 struct Observation<'a> {
     ahead: Ahead,
+    served: Served,
     surge: Surge,
     rates: Vec<RateView<'a>>,
 }
@@ -227,13 +229,18 @@ impl Known {
         let before = self.said_capacity().cloned();
         for moment in prediction.earlier_moments() {
             if !self.history.has(moment.at()) {
-                self.observe((rules, &settings), (&mut *markets, &mut *peers), &moment, before.as_ref());
+                self.observe(
+                    (rules, &settings),
+                    (&mut *markets, &mut *peers),
+                    &moment,
+                    (before.as_ref(), before.as_ref()),
+                );
             }
         }
         let newest = prediction.moment();
         let said = newest.capacity(before.as_ref());
-        let Observation { ahead, surge, rates } =
-            self.observe((rules, &settings), (&mut *markets, peers), &newest, said);
+        let Observation { ahead, served, surge, rates } =
+            self.observe((rules, &settings), (&mut *markets, peers), &newest, (before.as_ref(), said));
         self.is_capacity_said = said.is_some();
         self.usual = Usual::of(prediction);
         let facts = Facts {
@@ -241,6 +248,7 @@ impl Known {
             prediction_id,
             history: &self.history,
             live: &self.live,
+            served,
             surge,
             track: &self.track,
             ahead: &ahead,
@@ -257,13 +265,14 @@ impl Known {
         (decision, seen)
     }
 
-    /// Takes in what was measured at an instant later than all before, and what capacity there was.
+    /// Takes in what was measured at an instant later than all before, and what capacity there was at the instant before
+    /// and then.
     fn observe<'a>(
         &mut self,
         (rules, settings): (&'a Rules, &Settings),
         (markets, peers): (&mut Markets, &mut Peers),
         moment: &Moment<'a>,
-        said: Option<&Capacity>,
+        (before, said): (Option<&Capacity>, Option<&Capacity>),
     ) -> Observation<'a> {
         let (at, prediction) = (moment.at(), moment.prediction());
         self.history.observe(at, said);
@@ -289,12 +298,17 @@ impl Known {
         };
         let prices = markets.of(&self.market);
         prices.pass(bin, &settings.aim);
-        self.watch(moment, current);
-        let serves = current.map_or(0.0, Capacity::cpu_cores);
+        let before = before.filter(|c| is_sound(c));
+        let served = |resource: Resource| match current {
+            Some(now) => Served::over(before.map(|before| resource.of(before)), resource.of(now)),
+            None => Served::steady(f64::INFINITY),
+        };
+        self.watch(moment, served);
+        let served = served(Resource::Cpu);
         let cores_grain = current.map_or(0.0, |current| cores_grain(rules, prediction.platform, current)) as f32;
         let demand = used.map(|used| BinDemand {
             amount: used as f32,
-            is_bound: hides_demand(&rules.guardrails, &self.live.cpu, (used, serves), &symptoms),
+            is_bound: hides_demand(&rules.guardrails, &self.live.cpu, (used, served), &symptoms),
         });
         if self.track.take_in(settings, prices, Measure::cores(cores_grain), (bin, demand), &ahead) {
             peers.rise(&prediction.workload, bin, &mut self.leaders);
@@ -304,7 +318,7 @@ impl Known {
             (Some(used), Some(current)) => self.surge(rules, moment, (used, current), suffers),
             _ => Surge::None,
         };
-        Observation { ahead, surge, rates }
+        Observation { ahead, served, surge, rates }
     }
 
     /// What a use of CPU is, against what was asked for; `suffers` is whether what was measured beside it says that the
@@ -318,10 +332,10 @@ impl Known {
         self.live.surges.observe(&surge_rules, (at, prediction.step_s), used, limit, suffers)
     }
 
-    fn watch(&mut self, moment: &Moment<'_>, current: Option<&Capacity>) {
+    fn watch(&mut self, moment: &Moment<'_>, served: impl Fn(Resource) -> Served) {
         for (resource, peaks) in [(Resource::Cpu, &mut self.live.cpu), (Resource::Memory, &mut self.live.memory)] {
             if let Some(used) = moment.demand(resource.kpi()).filter(|used| used.is_finite()) {
-                peaks.observe(moment.at(), used, current.map_or(f64::INFINITY, |c| resource.of(c)));
+                peaks.observe(moment.at(), used, served(resource));
             }
         }
     }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::calibration::pools::{PoolKey, Pools};
 use crate::forecast::GRID_STEP_S;
+use crate::forecast::capped::Served;
 use crate::quantiles::QUANTILE_LEVELS;
 use crate::time::EventTime;
 use proptest::prelude::*;
@@ -169,7 +170,7 @@ fn who_is_short_is_not_believed_to_want_no_more_than_it_has() {
             let used = wanted.min(11.0);
             demand.add(used);
             if is_aware {
-                demand.observe_capacity(used, 11.0);
+                demand.observe_capacity(used, Served::steady(11.0));
             }
         }
         let shares = below.map(|count| f64::from(count) / f64::from(judged));

@@ -1,6 +1,6 @@
 //! How high and how low use has been: by hour for a day, by day for a week.
 
-use crate::forecast::capped::Reached;
+use crate::forecast::capped::{Reached, Served};
 use crate::policy::proactive::BIN_S;
 use crate::time::EventTime;
 use bitcode::{Decode, Encode};
@@ -76,11 +76,11 @@ pub struct Peaks {
 }
 
 impl Peaks {
-    /// Takes in a use, later than all before, and the capacity that serves it.
-    pub fn observe(&mut self, at: EventTime, used: f64, capacity: f64) {
+    /// Takes in a use, later than all before, and what served it.
+    pub fn observe(&mut self, at: EventTime, used: f64, served: Served) {
         self.first_at.get_or_insert(at);
         self.last_at = Some(at);
-        match Reached::by(used, capacity) {
+        match Reached::by(used, served) {
             Reached::Above => self.above_capacity_at = Some(at),
             Reached::At => self.at_capacity_at = Some(at),
             Reached::Below => {}
@@ -202,7 +202,7 @@ mod tests {
     fn watched(hours: i64, used: impl Fn(i64) -> f64) -> Peaks {
         let mut peaks = Peaks::default();
         for minute in 0..hours * 60 {
-            peaks.observe(EventTime::from_s(minute * 60), used(minute), 10.0);
+            peaks.observe(EventTime::from_s(minute * 60), used(minute), Served::steady(10.0));
         }
         peaks
     }
