@@ -40,6 +40,8 @@ pub struct Facts<'a> {
     pub live: &'a Live,
     /// The CPU that served the newest use, in cores; infinite where it is not known.
     pub served: Served,
+    /// Whether more CPU may have been wanted than the newest use.
+    pub hides_demand: bool,
     /// What the newest use of CPU is, against what was asked for.
     pub surge: Surge,
     /// Demand of CPU, and how rules did on it.

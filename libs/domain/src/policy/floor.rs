@@ -179,6 +179,15 @@ pub(super) fn objections_to_a_decrease(facts: &Facts<'_>) -> Vec<Reason> {
         let text = format!("{kpi}: the newest value is missing, and missing is not zero");
         objections.push(reason("guardrail.stale", text));
     }
+    if facts.hides_demand {
+        let text = format!(
+            "{}: more may have been wanted than the {} that were used of {}: a decrease waits until it is seen how much",
+            Resource::Cpu.kpi(),
+            Resource::Cpu.amount(used(facts, Resource::Cpu).unwrap_or(0.0)),
+            Resource::Cpu.amount(facts.served.capacity),
+        );
+        objections.push(reason("guardrail.capped", text));
+    }
     if facts.live.cpu.fell_as_never_before() {
         let text = format!(
             "{}: it fell to {}, less than half of the least it ever was in a week: whoever calls it may be down",

@@ -66,6 +66,7 @@ struct Known {
 struct Observation<'a> {
     ahead: Ahead,
     served: Served,
+    hides_demand: bool,
     surge: Surge,
     rates: Vec<RateView<'a>>,
 }
@@ -239,7 +240,7 @@ impl Known {
         }
         let newest = prediction.moment();
         let said = newest.capacity(before.as_ref());
-        let Observation { ahead, served, surge, rates } =
+        let Observation { ahead, served, hides_demand, surge, rates } =
             self.observe((rules, &settings), (&mut *markets, peers), &newest, (before.as_ref(), said));
         self.is_capacity_said = said.is_some();
         self.usual = Usual::of(prediction);
@@ -249,6 +250,7 @@ impl Known {
             history: &self.history,
             live: &self.live,
             served,
+            hides_demand,
             surge,
             track: &self.track,
             ahead: &ahead,
@@ -306,10 +308,9 @@ impl Known {
         self.watch(moment, served);
         let served = served(Resource::Cpu);
         let cores_grain = current.map_or(0.0, |current| cores_grain(rules, prediction.platform, current)) as f32;
-        let demand = used.map(|used| BinDemand {
-            amount: used as f32,
-            is_bound: hides_demand(&rules.guardrails, &self.live.cpu, (used, served), &symptoms),
-        });
+        let hides = |used: f64| hides_demand(&rules.guardrails, &self.live.cpu, (used, served), &symptoms);
+        let demand = used.map(|used| BinDemand { amount: used as f32, is_bound: hides(used) });
+        let hides_demand = demand.is_some_and(|demand| demand.is_bound);
         if self.track.take_in(settings, prices, Measure::cores(cores_grain), (bin, demand), &ahead) {
             peers.rise(&prediction.workload, bin, &mut self.leaders);
             ahead.led = None;
@@ -318,7 +319,7 @@ impl Known {
             (Some(used), Some(current)) => self.surge(rules, moment, (used, current), suffers),
             _ => Surge::None,
         };
-        Observation { ahead, served, surge, rates }
+        Observation { ahead, served, hides_demand, surge, rates }
     }
 
     /// What a use of CPU is, against what was asked for; `suffers` is whether what was measured beside it says that the
