@@ -196,6 +196,12 @@ impl Fingerprint {
         self.place_of(name).map(|place| &self.kpis[place])
     }
 
+    /// The newest value of the KPI of that name; `None` where it is missing.
+    pub fn last_of(&self, name: &str) -> Option<f64> {
+        let place = self.kpis.binary_search_by(|kpi| kpi.name.as_str().cmp(name)).ok()?;
+        self.kpis[place].last
+    }
+
     /// Whether it has features, and not the newest values alone.
     pub fn has_features(&self) -> bool {
         self.kpis.iter().any(|kpi| kpi.windows.is_some())

@@ -22,7 +22,8 @@ pub enum Event {
         /// Now.
         until: EventTime,
     },
-    /// The history of a Prometheus is read, and what comes is read live.
+    /// The history of a Prometheus is read, or where it was read before a stop, what came meanwhile; and what comes is
+    /// read live. Told once.
     PrometheusLive,
     /// Remote write is received.
     RemoteWriteListens {

@@ -81,6 +81,7 @@ fn run(
         found: None,
     };
     reading.skip();
+    let mut is_told = false;
     loop {
         let retry = &reading.retry;
         match reading.course.next(reading.position, clock::now()) {
@@ -93,10 +94,14 @@ fn run(
                         "nothing was found in it: `prescale preview` says which series are missing"
                     );
                 }
+                is_told = true;
                 observe(Event::PrometheusLive);
             }
             Next::Wait(at) => {
                 retry.health().idle();
+                if !std::mem::replace(&mut is_told, true) {
+                    observe(Event::PrometheusLive);
+                }
                 if !clock::wait_until(at, shutdown) {
                     return Ok(());
                 }

@@ -23,7 +23,8 @@ pub struct Config {
     /// Nothing shrinks while more than this share of a fleet lost one of its KPIs.
     pub migrated_share_max: f64,
     /// A partition that is behind the others by more seconds of the records' time is silent, 300 to 86400; what
-    /// shrinks waits as long for one that is behind. `up` with a replay waits for a day.
+    /// shrinks waits as long for one that is behind. `up` waits for a day with a replay, and until a Prometheus'
+    /// history is through.
     pub patience_s: u32,
     /// The fleets by name, as `[governor.fleets.NAME]`.
     pub fleets: FleetsConfig,

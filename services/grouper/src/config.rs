@@ -16,7 +16,7 @@ use std::fmt;
 pub struct Config {
     /// A group waits for members in a partition whose predictions are behind the others' by no more than so many
     /// seconds of the records' time, 300 to 86400; and so long it takes until new members count that lie in a partition
-    /// where there were none. `up` with a replay waits for a day.
+    /// where there were none. `up` waits for a day with a replay, and until a Prometheus' history is through.
     pub patience_s: u32,
     /// The groups by name, as `[grouper.groups.NAME]`. A workload may be in several.
     pub groups: GroupsConfig,

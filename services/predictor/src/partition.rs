@@ -371,6 +371,7 @@ impl Partition {
         if !is_due {
             workload.hold(&self.settings, fingerprint);
         }
+        let hides_demand = workload.hides_demand(&self.settings, fingerprint);
         let (pools, mut resources) = (&mut self.state.pools, Vec::with_capacity(demands.len()));
         let rules = Rules { settings: &self.settings, lineup: self.models.lineup() };
         for (resource, kpi) in demands {
@@ -378,8 +379,10 @@ impl Partition {
             let name = kpi_fingerprint.name.as_str();
             let capacity = Resource::capacity_of_kpi(name, fingerprint.capacity.as_ref());
             // Who has no memory left is killed, not slowed down.
-            let cap = capacity.filter(|_| Resource::of_kpi(name) == Some(Resource::Cpu));
-            let offer = Offer { at: fingerprint.at, value: kpi_fingerprint.last, capacity, cap };
+            let is_cpu = Resource::of_kpi(name) == Some(Resource::Cpu);
+            let cap = capacity.filter(|_| is_cpu).map(|cores| workload.served(cores));
+            let is_hidden = is_cpu && hides_demand;
+            let offer = Offer { at: fingerprint.at, value: kpi_fingerprint.last, capacity, cap, is_hidden };
             let series = &mut workload.series[resource];
             let scored = |(ModelId { family, from_bin: version }, horizon, statistic), scores| {
                 pools.push(PoolKey { family, version, resource, horizon, statistic }, scores);

@@ -25,6 +25,7 @@ use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::calibration::pools::{PoolKey, Spreads};
 use prescale_domain::calibration::series::SeriesCalibration;
 use prescale_domain::calibration::{LOWER, Statistic, UPPER, conformal::Scores};
+use prescale_domain::forecast::capped::Served;
 use prescale_domain::forecast::champion::{Both, Contest};
 use prescale_domain::forecast::demand::{DemandSeries, Due, usable};
 use prescale_domain::forecast::exponential_smoothing::{ExponentialSmoothing, Smoothed};
@@ -82,8 +83,10 @@ pub struct Offer {
     pub value: Option<f64>,
     /// Capacity of the resource, where known.
     pub capacity: Option<f64>,
-    /// The capacity that the demand cannot be seen above, where there is one.
-    pub cap: Option<f64>,
+    /// What the demand cannot be seen above, where there is such a capacity.
+    pub cap: Option<Served>,
+    /// Whether more may have been wanted than the demand, by what was measured beside it.
+    pub is_hidden: bool,
 }
 
 /// On which side a value is beyond what was forecast.
@@ -229,6 +232,9 @@ impl Series {
         value.into_iter().for_each(|v| self.scatter.add(v));
         if let (Some(value), Some(cap)) = (value, offer.cap) {
             self.demand.observe_capacity(value, cap);
+        }
+        if value.is_some() && offer.is_hidden {
+            self.demand.observe_hidden();
         }
         self.settle(rules);
         Some(rows)

@@ -7,7 +7,9 @@ use bitcode::{Decode, Encode};
 use metrics::counter;
 use prescale_domain::fingerprint::{Fingerprint, Windows};
 use prescale_domain::forecast::GRID_STEP_S;
-use prescale_domain::kpi::KpiName;
+use prescale_domain::forecast::capped::{STRAINED_FROM, Served, Symptoms};
+use prescale_domain::guardrail::strain::{SHORTAGE, has_risen};
+use prescale_domain::kpi::{CPU_CORES_USED, CPU_THROTTLED_SHARE, KpiName};
 use prescale_domain::resource::Resource;
 use prescale_domain::sample::Capacity;
 use prescale_domain::stream::silence::SourceNumber;
@@ -69,6 +71,33 @@ impl Workload {
         let usual = settings.signals.iter().map(|name| usual_of(fingerprint, name));
         let has_any = settings.signals.iter().any(|name| fingerprint.kpi(name).is_some());
         self.usual = if has_any { usual.collect() } else { Box::default() };
+    }
+
+    /// The cores that served what a fingerprint tells of, by those that it says there are now.
+    pub(crate) fn served(&self, cores: f64) -> Served {
+        let before = Resource::capacity_of_kpi(CPU_CORES_USED, self.capacity.as_ref());
+        Served::over(before, cores)
+    }
+
+    /// Whether what was measured beside the use of CPU tells that more may have been wanted.
+    pub(crate) fn hides_demand(&self, settings: &Settings, fingerprint: &Fingerprint) -> bool {
+        let Some(used) = fingerprint.last_of(CPU_CORES_USED) else { return false };
+        let cores = Resource::capacity_of_kpi(CPU_CORES_USED, fingerprint.capacity.as_ref());
+        let served = self.served(cores.unwrap_or(f64::INFINITY));
+        let symptoms = Symptoms {
+            throttled_share: fingerprint.last_of(CPU_THROTTLED_SHARE),
+            // It tells nothing of who has room.
+            have_risen: used >= served.capacity * STRAINED_FROM && self.have_risen(settings, fingerprint),
+        };
+        symptoms.is_throttled() || symptoms.is_strained(used, served)
+    }
+
+    fn have_risen(&self, settings: &Settings, fingerprint: &Fingerprint) -> bool {
+        settings.signals.iter().zip(self.usual.iter()).any(|(name, usual)| {
+            let (Some(short_mean), Some(long_p95)) = *usual else { return false };
+            let last = fingerprint.last_of(name.as_str()).filter(|_| SHORTAGE.contains(&name.as_str()));
+            last.is_some_and(|last| has_risen(last, short_mean.into(), long_p95.into()))
+        })
     }
 
     /// Forgets what is kept of signals; there are so many now.

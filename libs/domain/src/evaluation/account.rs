@@ -7,6 +7,8 @@
 use super::outcome::{HOUR_S, Outcome, OwnTerms};
 use super::sums::{Sums, Worth, seconds};
 use crate::cloud::CapacitySchedule;
+use crate::forecast::capped::Served;
+use crate::guardrail::strain::Usual;
 use crate::outcome::rules::reactive::Reactive;
 use crate::outcome::{ClosedLoop, Seen, SizingRule, Tally, in_grains};
 use crate::policy::Decision;
@@ -29,6 +31,8 @@ pub(super) struct Account {
     /// The capacities; `None` before the first one is known.
     pub(super) held: Option<Held>,
     open: Option<Hour>,
+    /// Of the signals that tell of a shortage, by the newest prediction.
+    usual: Usual,
 }
 
 /// The three capacities.
@@ -46,7 +50,7 @@ pub(super) struct Held {
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 struct Hour {
     number: i64,
-    /// Hours in which use was at the capacity or above it.
+    /// Hours in which use was at the capacity or above it, or what was measured beside it told of a shortage.
     censored: f64,
     capacity: Came,
     plan: Came,
@@ -64,7 +68,7 @@ struct Came {
 impl Account {
     /// Of a workload with this first prediction.
     pub(super) fn new(at: EventTime) -> Self {
-        Self { newest_at: at, felt: None, held: None, open: None }
+        Self { newest_at: at, felt: None, held: None, open: None, usual: Usual::default() }
     }
 
     /// Takes a prediction in, newer than those before, with what was measured before it and what the planner decided on
@@ -76,6 +80,7 @@ impl Account {
                 self.take_in(terms, &moment, &mut over);
             }
         }
+        self.usual = Usual::of(prediction);
         self.plan(terms, prediction.made_at, decision);
         over
     }
@@ -124,8 +129,8 @@ impl Account {
     ) {
         let prediction = moment.prediction();
         let Some(served) = self.felt.clone().filter(|_| prediction.step_s <= STEP_MAX_S) else { return };
-        let (capped_from, served_cores) = (terms.rules.guardrails.capped_from, served.cpu_cores());
-        let is_censored = capped_from > 0.0 && demand >= capped_from * cores.unwrap_or(served_cores).min(served_cores);
+        let cores = (served.cpu_cores(), cores.unwrap_or(served.cpu_cores()));
+        let is_censored = self.is_censored(terms.rules.guardrails.capped_from, moment, (demand, cores));
         let end = moment.at();
         let mut at = end.plus_s(-i64::from(prediction.step_s)).max(self.newest_at);
         while at < end {
@@ -149,6 +154,14 @@ impl Account {
             }
             at = until;
         }
+    }
+
+    /// Whether more may have been wanted in a step than was used of the cores that it had before it and at its end.
+    fn is_censored(&self, capped_from: f64, moment: &Moment<'_>, (used, cores): (f64, (f64, f64))) -> bool {
+        let (before, now) = cores;
+        let symptoms = self.usual.symptoms(moment);
+        let is_at_capacity = capped_from > 0.0 && used >= capped_from * before.min(now);
+        is_at_capacity || symptoms.is_throttled() || symptoms.is_strained(used, Served::over(Some(before), now))
     }
 
     /// Closes the open hour if it lies before hour `number`.

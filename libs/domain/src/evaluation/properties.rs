@@ -2,24 +2,34 @@
 
 use super::fixtures::{STEP_S, by, outcomes, quick_rules, seen, terms};
 use super::*;
+use crate::kpi::{CPU_THROTTLED_SHARE, KpiName, LATENCY_MS};
 use crate::policy::Decision;
 use crate::policy::fixtures::thinned;
-use crate::prediction::Prediction;
+use crate::prediction::{Prediction, Signal};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// Predictions of one workload: each some steps after the one before, with demand and capacity that may be missing.
+fn signal(name: &str, last: Option<f64>) -> Signal {
+    Signal { name: KpiName::new(name), unit: "1".into(), last, short_mean: Some(10.0), long_p95: Some(50.0) }
+}
+
+/// Predictions of one workload: each some steps after the one before, with demand and capacity that may be missing, and
+/// with what tells of a shortage.
 fn predictions() -> impl Strategy<Value = Vec<Prediction>> {
     let demand = prop_oneof![6 => (0.0f64..4.0).prop_map(Some), 1 => Just(Some(0.0)), 1 => Just(None)];
     let cores =
         prop_oneof![8 => Just(None), 1 => (1.0f64..6.0).prop_map(|cores| Some(Some(cores))), 1 => Just(Some(None))];
     let gap_s = prop_oneof![8 => Just(300i64), 1 => Just(60i64), 1 => 301i64..9000];
-    vec((gap_s, demand, cores), 1..120).prop_map(|steps| {
+    let beside = (prop::bool::weighted(0.05), prop::option::weighted(0.9, 0.0f64..60.0));
+    vec((gap_s, demand, cores, beside), 1..120).prop_map(|steps| {
         let (mut at_s, mut now) = (1000i64, Some(2.0));
-        let made = steps.into_iter().map(|(gap_s, demand, cores)| {
+        let made = steps.into_iter().map(|(gap_s, demand, cores, (is_throttled, latency_ms))| {
             at_s += gap_s;
             now = cores.unwrap_or(now);
-            seen("a", at_s, demand, now)
+            let mut made = seen("a", at_s, demand, now);
+            let throttled_share = Some(f64::from(u8::from(is_throttled)));
+            made.signals = vec![signal(CPU_THROTTLED_SHARE, throttled_share), signal(LATENCY_MS, latency_ms)];
+            made
         });
         made.collect()
     })

@@ -32,7 +32,8 @@ pub struct Worth {
 pub struct Sums {
     /// Time in which demand and capacity were known, in seconds.
     pub observed_s: f64,
-    /// Of this, the time in which use was at the capacity or above it, in seconds: demand was at least what was used.
+    /// Of this, the time in which more may have been wanted than was used, in seconds: use was at the capacity or above it,
+    /// or throttling, latency, errors or the run queue told of a shortage.
     pub censored_s: f64,
     /// Demand, in core-seconds.
     pub demand_core_s: f64,

@@ -2,9 +2,10 @@
 
 use super::fixtures::{by, one_of, outcomes, quick_rules, seen, terms};
 use super::*;
+use crate::kpi::{CPU_THROTTLED_SHARE, KpiName, LATENCY_MS, REQUESTS_PER_S, RUN_QUEUE};
 use crate::policy::fixtures::{thinned, workload};
 use crate::policy::{Decision, Rules};
-use crate::prediction::Prediction;
+use crate::prediction::{Prediction, Signal};
 use crate::sample::{Capacity, Platform};
 use crate::time::EventTime;
 
@@ -53,6 +54,29 @@ fn what_is_missing_is_no_time_and_use_at_the_capacity_is_a_lower_bound() {
     assert_eq!(told[0].sums.observed_s, 3300.0, "nobody knows what served after that sample");
     let silent = of(&[None; 13], 2.0);
     assert!(outcomes(&mut Evaluation::default(), &terms(), &silent).is_empty());
+}
+
+/// A container that is throttled uses less than its limit on average, and still wants more.
+#[test]
+fn who_is_throttled_below_the_capacity_is_not_said_to_have_had_enough() {
+    let censored_s = |name: &str, last: f64, used: f64| {
+        let mut predictions = of(&[Some(used); 13], 2.0);
+        for (i, prediction) in predictions.iter_mut().enumerate() {
+            let last = Some(if (5..7).contains(&i) { last } else { 0.0 });
+            let name = KpiName::new(name);
+            let signal = Signal { name, unit: "1".into(), last, short_mean: Some(10.0), long_p95: Some(20.0) };
+            prediction.signals = vec![signal];
+        }
+        outcomes(&mut Evaluation::default(), &terms(), &predictions)[0].sums.censored_s
+    };
+    assert_eq!(censored_s(CPU_THROTTLED_SHARE, 0.3, 1.6), 600.0);
+    assert_eq!(censored_s(CPU_THROTTLED_SHARE, 0.05, 1.6), 0.0);
+    for name in [LATENCY_MS, RUN_QUEUE] {
+        assert_eq!(censored_s(name, 90.0, 1.9), 600.0, "{name}");
+        assert_eq!(censored_s(name, 90.0, 1.6), 0.0, "{name} has risen for another reason");
+        assert_eq!(censored_s(name, 14.0, 1.9), 0.0, "{name} is usual");
+    }
+    assert_eq!(censored_s(REQUESTS_PER_S, 90.0, 1.9), 0.0);
 }
 
 #[test]

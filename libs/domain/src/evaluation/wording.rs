@@ -84,7 +84,7 @@ fn censored(sums: &Sums) -> String {
         return String::new();
     }
     format!(
-        "; for {} use was at the capacity or above it, so demand was at least what was measured",
+        "; for {} more may have been wanted than was used, so demand was at least what was measured",
         time(sums.censored_s)
     )
 }
@@ -177,8 +177,8 @@ mod tests {
         assert_eq!(
             sentence(&applied),
             "the last 24 hours: the capacity, which follows the plan, had 818 core-hours of spare, 3 minutes short, 37 \
-             changes (reactive rule: 900 core-hours of spare, 10 minutes short, 1 change); 25 EUR; for 60 seconds use \
-             was at the capacity or above it, so demand was at least what was measured"
+             changes (reactive rule: 900 core-hours of spare, 10 minutes short, 1 change); 25 EUR; for 60 seconds more \
+             may have been wanted than was used, so demand was at least what was measured"
         );
     }
 

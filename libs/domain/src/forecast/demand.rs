@@ -1,6 +1,6 @@
 //! A demand series on the grid: the bin that is open, and a day of the bins before it.
 
-use crate::forecast::capped::{Capped, Truth};
+use crate::forecast::capped::{Capped, Served, Truth};
 use crate::forecast::day_ring::DayRing;
 use crate::forecast::{DAY_BINS, GRID_STEP_S};
 use crate::time::EventTime;
@@ -86,19 +86,24 @@ impl DemandSeries {
         self.lowest = self.lowest.min(value);
     }
 
-    /// Says what a value of the open bin could be at most: the capacity that served it.
-    pub fn observe_capacity(&mut self, value: f64, capacity: f64) {
-        self.capped.observe(value, capacity);
+    /// Says what a value of the open bin could be at most: what served it.
+    pub fn observe_capacity(&mut self, value: f64, served: Served) {
+        self.capped.observe(value, served);
+    }
+
+    /// Says that more may have been wanted than a value of the open bin, by what was measured beside it.
+    pub fn observe_hidden(&mut self) {
+        self.capped.observe_hidden();
     }
 
     /// What was demanded in the open bin; `None` when there were no samples.
     pub fn truth(&self) -> Option<Truth> {
-        Some(Truth { value: self.open_mean()?, seen_up_to: self.capped.seen_up_to() })
+        Some(self.capped.truth(self.open_mean()?, 1))
     }
 
     /// The greatest demand of the last `bins` bins, as [`Self::maximum_over`].
     pub fn greatest_truth(&self, bins: usize) -> Option<Truth> {
-        Some(Truth { value: self.maximum_over(bins)?, seen_up_to: self.capped.seen_up_to() })
+        Some(self.capped.truth(self.maximum_over(bins)?, bins))
     }
 
     /// The open bin as it would be closed now. `None` before the series began.

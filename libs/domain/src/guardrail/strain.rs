@@ -2,9 +2,11 @@
 //! because less is asked of it.
 
 use crate::action::Reason;
-use crate::kpi::{ERRORS_PER_S, KpiName, LATENCY_MS};
-use crate::prediction::Signal;
+use crate::forecast::capped::Symptoms;
+use crate::kpi::{CPU_THROTTLED_SHARE, ERRORS_PER_S, KpiName, LATENCY_MS, RUN_QUEUE};
+use crate::prediction::{Moment, Prediction, Signal};
 use crate::wording::{cores, number, reason};
+use bitcode::{Decode, Encode};
 use std::sync::Arc;
 
 /// CPU has fallen when its newest value is below this multiple of what it was before.
@@ -15,6 +17,17 @@ pub const RISES_ABOVE: f64 = 1.5;
 
 /// The signals that tell of strain when they rise.
 pub const SUFFERING: [&str; 2] = [ERRORS_PER_S, LATENCY_MS];
+
+/// The signals that tell, when they rise, that a workload which uses what it has may want more.
+pub const SHORTAGE: [&str; 3] = [ERRORS_PER_S, LATENCY_MS, RUN_QUEUE];
+
+/// What is usual of each of [`SHORTAGE`], as the newest prediction said. What was measured until the next one is held
+/// against it, as it would have been in a prediction of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
+pub struct Usual {
+    /// Mean over the short window and 95th percentile over the long one; infinite where they are not known.
+    by_signal: [(f32, f32); SHORTAGE.len()],
+}
 
 /// Why a workload is taken for strained.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,11 +72,49 @@ pub fn strained(cpu_last: Option<f64>, cpu_before: Option<f64>, signals: &[Signa
     })
 }
 
+/// Whether a value is well above its recent mean, and beyond what the long window knows.
+pub fn has_risen(last: f64, short_mean: f64, long_p95: f64) -> bool {
+    last > RISES_ABOVE * short_mean && last > long_p95
+}
+
 impl Signal {
     /// Whether its newest value is well above its recent mean, and beyond what the long window knows.
     pub fn has_risen(&self) -> bool {
         let known = self.last.zip(self.short_mean).zip(self.long_p95);
-        known.is_some_and(|((last, short_mean), long_p95)| last > RISES_ABOVE * short_mean && last > long_p95)
+        known.is_some_and(|((last, short_mean), long_p95)| has_risen(last, short_mean, long_p95))
+    }
+}
+
+impl Default for Usual {
+    fn default() -> Self {
+        Self { by_signal: [(f32::INFINITY, f32::INFINITY); SHORTAGE.len()] }
+    }
+}
+
+impl Usual {
+    /// As a prediction says it.
+    pub fn of(prediction: &Prediction) -> Self {
+        let single = |value: Option<f64>| value.map_or(f32::INFINITY, |value| value as f32);
+        Self {
+            by_signal: SHORTAGE.map(|name| {
+                let signal = prediction.signals.iter().find(|signal| signal.name.as_str() == name);
+                signal.map_or((f32::INFINITY, f32::INFINITY), |s| (single(s.short_mean), single(s.long_p95)))
+            }),
+        }
+    }
+
+    /// What was measured at an instant beside the use of CPU, where this was usual before it.
+    pub fn symptoms(&self, moment: &Moment<'_>) -> Symptoms {
+        let throttled_share = moment.signal(CPU_THROTTLED_SHARE);
+        if !moment.is_earlier() {
+            let mut signals = moment.prediction().signals.iter();
+            let have_risen = signals.any(|signal| SHORTAGE.contains(&signal.name.as_str()) && signal.has_risen());
+            return Symptoms { throttled_share, have_risen };
+        }
+        let have_risen = SHORTAGE.iter().zip(&self.by_signal).any(|(name, (short_mean, long_p95))| {
+            moment.signal(name).is_some_and(|last| has_risen(last, (*short_mean).into(), (*long_p95).into()))
+        });
+        Symptoms { throttled_share, have_risen }
     }
 }
 
@@ -88,6 +139,9 @@ impl Strain {
 mod tests {
     use super::*;
     use crate::kpi::REQUESTS_PER_S;
+    use crate::policy::fixtures::prediction;
+    use crate::prediction::Reading;
+    use crate::time::EventTime;
     use proptest::prelude::*;
 
     fn signal(name: &str, last: Option<f64>, short_mean: f64, long_p95: f64) -> Signal {
@@ -112,6 +166,32 @@ mod tests {
         assert_eq!(strained(Some(1.7), Some(2.0), &rises(LATENCY_MS)), None, "CPU has not fallen");
         let errors_begin = [signal(ERRORS_PER_S, Some(3.0), 0.0, 0.0), signal(LATENCY_MS, Some(9.0), 9.0, 9.0)];
         assert_eq!(strained(Some(0.0), Some(2.0), &errors_begin).unwrap().signal.as_str(), ERRORS_PER_S);
+    }
+
+    /// What was measured between predictions is held against what the one before said.
+    #[test]
+    fn a_reading_tells_as_much_as_a_prediction_of_its_own() {
+        let said = |signals: Vec<Signal>| Prediction { signals, ..prediction("web", 300, 1.0, 1.0, 4) };
+        let before = said(vec![signal(RUN_QUEUE, Some(2.0), 2.0, 4.0), signal(LATENCY_MS, None, 100.0, 180.0)]);
+        let usual = Usual::of(&before);
+        let of_reading = |name: &str, last: Option<f64>| {
+            let mut next = said(vec![signal(name, Some(0.0), 0.0, 0.0)]);
+            let at = EventTime::from_s(240);
+            next.earlier = vec![Reading { at, resources: vec![Some(1.0), None], signals: vec![last] }];
+            let told = next.earlier_moments().map(|moment| usual.symptoms(&moment)).next();
+            told.expect("it lies before the prediction's own instant")
+        };
+        for (name, last, have_risen) in
+            [(RUN_QUEUE, 5.0, true), (RUN_QUEUE, 3.5, false), (LATENCY_MS, 400.0, true), (ERRORS_PER_S, 9.0, false)]
+        {
+            assert_eq!(of_reading(name, Some(last)), Symptoms { throttled_share: None, have_risen }, "{name} {last}");
+        }
+        assert_eq!(of_reading(LATENCY_MS, None), Symptoms::default());
+        assert_eq!(of_reading(CPU_THROTTLED_SHARE, Some(0.4)).throttled_share, Some(0.4));
+        let own = said(vec![signal(LATENCY_MS, Some(400.0), 100.0, 180.0)]);
+        assert!(Usual::default().symptoms(&own.moment()).have_risen, "a prediction says itself what is usual");
+        let requests = said(vec![signal(REQUESTS_PER_S, Some(400.0), 100.0, 180.0)]);
+        assert_eq!(usual.symptoms(&requests.moment()), Symptoms::default(), "more requests are no shortage");
     }
 
     #[test]

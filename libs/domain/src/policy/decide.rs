@@ -9,6 +9,7 @@ use super::proposal::{Need, Proposal};
 use super::rate::{RateView, judge};
 use super::rules::Rules;
 use crate::action::{Action, Mechanism, PlanChange, Reason, Verdict};
+use crate::forecast::capped::Served;
 use crate::guardrail::history::DAY_S;
 use crate::guardrail::{History, Room};
 use crate::prediction::Prediction;
@@ -37,6 +38,10 @@ pub struct Facts<'a> {
     pub history: &'a History,
     /// Live use.
     pub live: &'a Live,
+    /// The CPU that served the newest use, in cores; infinite where it is not known.
+    pub served: Served,
+    /// Whether more CPU may have been wanted than the newest use.
+    pub hides_demand: bool,
     /// What the newest use of CPU is, against what was asked for.
     pub surge: Surge,
     /// Demand of CPU, and how rules did on it.

@@ -72,6 +72,24 @@ fn what_live_use_demands_comes_whatever_the_forecast_says() {
     assert_eq!(above.desired.replicas, 16, "no step is in the way");
 }
 
+/// A sample tells of the time before it: what it used of a capacity that has just gone is not beyond the one that is left,
+/// which caps what comes next.
+#[test]
+fn use_of_a_capacity_that_has_gone_does_not_pass_the_one_that_is_left() {
+    let mut planning = Planning::default();
+    let mut step = |at_s, cores, predicted, gib, replicas| {
+        let mut p = prediction("w", at_s, predicted, gib, replicas);
+        p.step_s = 120;
+        (p.resources[0].last, p.resources[1].last) = (Some(cores), Some(GIB));
+        planning.step(&threshold_rules(), &p, &"p".into()).expect("it is newer")
+    };
+    assert_eq!(held(&step(0, 6.0, 7.0, 28.0, 4)), ["threshold.keep", "threshold.keep"]);
+    let after = acted(step(120, 5.0, 3.5, 14.0, 2));
+    assert_eq!(after.desired.replicas, 3, "it used 5 of 8 cores, so 5 / 0.95 of them are needed");
+    let capped = acted(step(240, 4.0, 3.5, 14.0, 2));
+    assert_eq!(capped.desired.replicas, 4, "all of 4 cores: by the largest step");
+}
+
 #[test]
 fn no_pace_holds_what_live_use_demands() {
     for policy in [threshold_rules().policy, Rules::default().policy] {

@@ -7,6 +7,7 @@ use super::proposal::{Need, Proposal};
 use super::rate::judge;
 use super::rules::Rules;
 use crate::action::{Mechanism, Reason};
+use crate::forecast::capped::{Served, Symptoms};
 use crate::guardrail::strain::strained;
 use crate::guardrail::{Guardrails, Room};
 use crate::resource::{Direction, Resource};
@@ -38,12 +39,12 @@ pub(super) fn raise(rules: &Rules, facts: &Facts<'_>, current: &Capacity, base: 
             continue;
         }
         let mut capped = String::new();
-        if resource == Resource::Cpu && is_capped(&rules.guardrails, &facts.live.cpu, used, serves) {
+        if resource == Resource::Cpu && is_capped(&rules.guardrails, &facts.live.cpu, used, facts.served) {
             needed = needed.max(serves * (1.0 + rules.guardrails.step.share_max_out));
             needed = needed.max(known_need(&rules.guardrails, facts.live).of(resource).unwrap_or(0.0));
             capped = format!(
-                "; use at {} % of what serves tells how much there is and not how much is wanted, so it grows by the largest step, or to what it used within the week",
-                number(used / serves * 100.0)
+                "; use at {} % of what served it tells how much there is and not how much is wanted, so it grows by the largest step, or to what it used within the week",
+                number(used / facts.served.capacity * 100.0)
             );
         }
         let is_planned = if asked < serves { "planned" } else { "serving now" };
@@ -73,9 +74,21 @@ fn used(facts: &Facts<'_>, resource: Resource) -> Option<f64> {
 }
 
 /// Whether CPU use tells how much there is and not how much is wanted.
-pub(super) fn is_capped(guardrails: &Guardrails, cpu: &Peaks, used: f64, serves: f64) -> bool {
+pub(super) fn is_capped(guardrails: &Guardrails, cpu: &Peaks, used: f64, Served { capacity, .. }: Served) -> bool {
     let from = guardrails.capped_from;
-    from > 0.0 && serves > 0.0 && used >= from * serves && !cpu.passes_capacity(PASSES_WITHIN_S)
+    from > 0.0 && capacity > 0.0 && used >= from * capacity && !cpu.passes_capacity(PASSES_WITHIN_S)
+}
+
+/// Whether more CPU may have been wanted than was used: use tells how much there is, or what was measured beside it tells
+/// of a shortage.
+pub(super) fn hides_demand(
+    guardrails: &Guardrails,
+    cpu: &Peaks,
+    (used, served): (f64, Served),
+    symptoms: &Symptoms,
+) -> bool {
+    let is_strained = symptoms.is_strained(used, served) && !cpu.passes_capacity(PASSES_WITHIN_S);
+    symptoms.is_throttled() || is_strained || is_capped(guardrails, cpu, used, served)
 }
 
 /// Why a young surge is not answered yet.
@@ -166,6 +179,15 @@ pub(super) fn objections_to_a_decrease(facts: &Facts<'_>) -> Vec<Reason> {
         let text = format!("{kpi}: the newest value is missing, and missing is not zero");
         objections.push(reason("guardrail.stale", text));
     }
+    if facts.hides_demand {
+        let text = format!(
+            "{}: more may have been wanted than the {} that were used of {}: a decrease waits until it is seen how much",
+            Resource::Cpu.kpi(),
+            Resource::Cpu.amount(used(facts, Resource::Cpu).unwrap_or(0.0)),
+            Resource::Cpu.amount(facts.served.capacity),
+        );
+        objections.push(reason("guardrail.capped", text));
+    }
     if facts.live.cpu.fell_as_never_before() {
         let text = format!(
             "{}: it fell to {}, less than half of the least it ever was in a week: whoever calls it may be down",
@@ -177,4 +199,26 @@ pub(super) fn objections_to_a_decrease(facts: &Facts<'_>) -> Vec<Reason> {
     let cpu = used(facts, Resource::Cpu);
     objections.extend(strained(cpu, facts.live.cpu.hour_mean(), &facts.prediction.signals).map(|s| s.objection()));
     objections
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::EventTime;
+
+    #[test]
+    fn throttling_hides_demand_at_any_use_and_latency_where_the_capacity_caps_it() {
+        let guardrails = Guardrails::default();
+        let throttled = Symptoms { throttled_share: Some(0.4), have_risen: false };
+        let risen = Symptoms { throttled_share: None, have_risen: true };
+        let (mut cpu, served) = (Peaks::default(), Served::steady(2.0));
+        let hides =
+            |cpu: &Peaks, used: f64, symptoms: Symptoms| hides_demand(&guardrails, cpu, (used, served), &symptoms);
+        cpu.observe(EventTime::from_s(0), 1.0, served);
+        assert!(hides(&cpu, 1.6, throttled) && hides(&cpu, 1.9, risen) && hides(&cpu, 1.95, Symptoms::default()));
+        assert!(!hides(&cpu, 1.6, risen) && !hides(&cpu, 1.9, Symptoms::default()));
+        cpu.observe(EventTime::from_s(60), 2.5, served);
+        assert!(!hides(&cpu, 1.9, risen), "the capacity does not cap it");
+        assert!(hides(&cpu, 1.6, throttled), "a limit above it does");
+    }
 }

@@ -35,6 +35,8 @@ mod fleet_tests;
 pub(crate) mod properties;
 #[cfg(test)]
 mod reading_tests;
+#[cfg(test)]
+mod strain_tests;
 
 pub use check::violations;
 pub use cost::Cost;

@@ -5,7 +5,7 @@
 //! with the forecast that was there then: the one before.
 
 use super::decide::{Decision, Facts, decide, is_sound};
-use super::floor::is_capped;
+use super::floor::hides_demand;
 use super::lead::{Awaited, LeadTimes};
 use super::live::{Live, Surge, SurgeRules};
 use super::market::{Market, Markets};
@@ -16,10 +16,10 @@ use super::rate::watch::{RateView, Rates, Standing};
 use super::rule_book::{Ruled, RulesFor};
 use super::rules::Rules;
 use crate::action::Mechanism;
+use crate::forecast::capped::Served;
 use crate::guardrail::History;
-use crate::guardrail::strain::SUFFERING;
-use crate::kpi::{CPU_THROTTLED_SHARE, RUN_QUEUE};
-use crate::prediction::{Moment, Prediction, Signal};
+use crate::guardrail::strain::Usual;
+use crate::prediction::{Moment, Prediction};
 use crate::resource::Resource;
 use crate::sample::{Capacity, Platform};
 use crate::slots::Slots;
@@ -31,9 +31,6 @@ use bitcode::{Decode, Encode};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Throttled in so large a share of the scheduler's periods, a workload is short.
-const THROTTLED_SHARE_MIN: f64 = 0.1;
 
 /// All that a partition's decisions follow from.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
@@ -61,11 +58,15 @@ struct Known {
     leaders: Leaders,
     awaited: Awaited,
     rates: Rates,
+    /// Of the signals that tell of a shortage, by the newest prediction.
+    usual: Usual,
 }
 
 /// What follows from what was measured at an instant, beside what is remembered of it.
 struct Observation<'a> {
     ahead: Ahead,
+    served: Served,
+    hides_demand: bool,
     surge: Surge,
     rates: Vec<RateView<'a>>,
 }
@@ -192,6 +193,7 @@ impl Known {
             leaders: Leaders::default(),
             awaited: Awaited::default(),
             rates: Rates::default(),
+            usual: Usual::default(),
         }
     }
 
@@ -228,19 +230,27 @@ impl Known {
         let before = self.said_capacity().cloned();
         for moment in prediction.earlier_moments() {
             if !self.history.has(moment.at()) {
-                self.observe((rules, &settings), (&mut *markets, &mut *peers), &moment, before.as_ref());
+                self.observe(
+                    (rules, &settings),
+                    (&mut *markets, &mut *peers),
+                    &moment,
+                    (before.as_ref(), before.as_ref()),
+                );
             }
         }
         let newest = prediction.moment();
         let said = newest.capacity(before.as_ref());
-        let Observation { ahead, surge, rates } =
-            self.observe((rules, &settings), (&mut *markets, peers), &newest, said);
+        let Observation { ahead, served, hides_demand, surge, rates } =
+            self.observe((rules, &settings), (&mut *markets, peers), &newest, (before.as_ref(), said));
         self.is_capacity_said = said.is_some();
+        self.usual = Usual::of(prediction);
         let facts = Facts {
             prediction,
             prediction_id,
             history: &self.history,
             live: &self.live,
+            served,
+            hides_demand,
             surge,
             track: &self.track,
             ahead: &ahead,
@@ -260,13 +270,14 @@ impl Known {
         (decision, seen)
     }
 
-    /// Takes in what was measured at an instant later than all before, and what capacity there was.
+    /// Takes in what was measured at an instant later than all before, and what capacity there was at the instant before
+    /// and then.
     fn observe<'a>(
         &mut self,
         (rules, settings): (&'a Rules, &Settings),
         (markets, peers): (&mut Markets, &mut Peers),
         moment: &Moment<'a>,
-        said: Option<&Capacity>,
+        (before, said): (Option<&Capacity>, Option<&Capacity>),
     ) -> Observation<'a> {
         let (at, prediction) = (moment.at(), moment.prediction());
         self.history.observe(at, said);
@@ -279,65 +290,59 @@ impl Known {
         } else {
             forecast_of(prediction, Resource::Cpu).and_then(|forecast| forecast_ahead(forecast, settings))
         };
+        let symptoms = self.usual.symptoms(moment);
+        let suffers = symptoms.is_throttled() || symptoms.have_risen;
         let mut ahead = Ahead { forecast, led: self.leaders.led(peers, self.track.onsets(), bin) };
         let rates = match current {
             Some(current) => {
                 let base = self.history.base(current, rules.dry_run.on(prediction.platform), at);
-                let standing = Standing { current, base, suffers: suffers(moment), settings };
+                let standing = Standing { current, base, suffers, settings };
                 self.rates.take_in(rules, (&mut *markets, &self.market), moment, &standing)
             }
             None => Vec::new(),
         };
         let prices = markets.of(&self.market);
         prices.pass(bin, &settings.aim);
-        self.watch(moment, current);
-        let serves = current.map_or(0.0, Capacity::cpu_cores);
+        let before = before.filter(|c| is_sound(c));
+        let served = |resource: Resource| match current {
+            Some(now) => Served::over(before.map(|before| resource.of(before)), resource.of(now)),
+            None => Served::steady(f64::INFINITY),
+        };
+        self.watch(moment, served);
+        let served = served(Resource::Cpu);
         let cores_grain = current.map_or(0.0, |current| cores_grain(rules, prediction.platform, current)) as f32;
-        let demand = used.map(|used| BinDemand {
-            amount: used as f32,
-            is_bound: is_capped(&rules.guardrails, &self.live.cpu, used, serves) || is_throttled(moment),
-        });
+        let hides = |used: f64| hides_demand(&rules.guardrails, &self.live.cpu, (used, served), &symptoms);
+        let demand = used.map(|used| BinDemand { amount: used as f32, is_bound: hides(used) });
+        let hides_demand = demand.is_some_and(|demand| demand.is_bound);
         if self.track.take_in(settings, prices, Measure::cores(cores_grain), (bin, demand), &ahead) {
             peers.rise(&prediction.workload, bin, &mut self.leaders);
             ahead.led = None;
         }
         let surge = match (used, current) {
-            (Some(used), Some(current)) => self.surge(rules, moment, used, current),
+            (Some(used), Some(current)) => self.surge(rules, moment, (used, current), suffers),
             _ => Surge::None,
         };
-        Observation { ahead, surge, rates }
+        Observation { ahead, served, hides_demand, surge, rates }
     }
 
-    /// What a use of CPU is, against what was asked for.
-    fn surge(&mut self, rules: &Rules, moment: &Moment<'_>, used: f64, current: &Capacity) -> Surge {
+    /// What a use of CPU is, against what was asked for; `suffers` is whether what was measured beside it says that the
+    /// workload is short.
+    fn surge(&mut self, rules: &Rules, moment: &Moment<'_>, (used, current): (f64, &Capacity), suffers: bool) -> Surge {
         let (at, prediction) = (moment.at(), moment.prediction());
         let base = self.history.base(current, rules.dry_run.on(prediction.platform), at);
         let asked = base.cpu_cores().min(current.cpu_cores());
         let limit = asked * rules.guardrails.floor_utilisation;
         let surge_rules = SurgeRules::of(rules);
-        self.live.surges.observe(&surge_rules, (at, prediction.step_s), used, limit, suffers(moment))
+        self.live.surges.observe(&surge_rules, (at, prediction.step_s), used, limit, suffers)
     }
 
-    fn watch(&mut self, moment: &Moment<'_>, current: Option<&Capacity>) {
+    fn watch(&mut self, moment: &Moment<'_>, served: impl Fn(Resource) -> Served) {
         for (resource, peaks) in [(Resource::Cpu, &mut self.live.cpu), (Resource::Memory, &mut self.live.memory)] {
             if let Some(used) = moment.demand(resource.kpi()).filter(|used| used.is_finite()) {
-                peaks.observe(moment.at(), used, current.map_or(f64::INFINITY, |c| resource.of(c)));
+                peaks.observe(moment.at(), used, served(resource));
             }
         }
     }
-}
-
-/// Whether latency, errors, the run queue or throttling say that the workload is short. Of latency, errors and the queue
-/// it is known with predictions alone what is usual; nothing that is remembered hangs on it.
-fn suffers(moment: &Moment<'_>) -> bool {
-    let tells = |signal: &&Signal| SUFFERING.contains(&signal.name.as_str()) || signal.name.as_str() == RUN_QUEUE;
-    let mut signals = moment.prediction().signals.iter().filter(tells);
-    is_throttled(moment) || !moment.is_earlier() && signals.any(Signal::has_risen)
-}
-
-/// Whether so much of the time was throttled that use tells how much there is and not how much is wanted.
-fn is_throttled(moment: &Moment<'_>) -> bool {
-    moment.signal(CPU_THROTTLED_SHARE).is_some_and(|share| share >= THROTTLED_SHARE_MIN)
 }
 
 /// The lead time that was learnt, where it is to be, but none beyond what is forecast; else the stated one. In seconds.

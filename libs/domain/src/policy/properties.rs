@@ -357,6 +357,38 @@ proptest! {
         prop_assert!(has > first, "{has} cores after {until_s} s, {first} at first");
     }
 
+    /// Of a demand no more is seen than what served its step. Whatever rose and fell before, what is short has twice as
+    /// much after each lead time and step, until it has enough, and none of it is taken away for what was seen of less.
+    #[test]
+    fn growth_out_of_a_shortage_doubles_whatever_shrank_before(
+        before in prop::collection::vec(0.5f64..12.0, 10..80), wants in 15.0f64..100.0, lead_steps in 1i64..4,
+    ) {
+        let mut rules = Rules { learns_lead_time: false, ..threshold_rules() };
+        rules.sizing.mechanism = Some(Mechanism::Limits);
+        rules.forecast.resources = vec![Resource::Cpu];
+        rules.forecast.lead_time_s = lead_steps as u32 * 300;
+        let pace = &mut rules.guardrails.pace;
+        (pace.cooldown_in_s, pace.warm_up_s, pace.changes_per_day_max) = (0, 0, 10_000);
+        let mut run = ClosedLoop::new(&rules, Platform::SIMULATED, 300);
+        let serves = |run: &ClosedLoop<'_>, step: i64| run.serves(step * 300).cpu_cores();
+        let rises = before.len() as i64;
+        for step in 0..rises + 60 {
+            let demand = before.get(step as usize).copied().unwrap_or(wants);
+            let served = serves(&run, step - 1);
+            let used = demand.min(served);
+            let decision = run.step(step * 300, (used, 10.0), (Some(used), Some(10.0)));
+            if let Decision::Act(action) = decision {
+                let is_capped = used >= 0.97 * served;
+                prop_assert!(!is_capped || action.verdict == Verdict::ScaleOut, "step {}: {:?}", step, action);
+            }
+        }
+        let least = (rises - 1..=rises + lead_steps).map(|step| serves(&run, step)).fold(f64::INFINITY, f64::min);
+        let doublings = (wants / least).log2().ceil().max(0.0) as i64;
+        let by = rises + lead_steps + (doublings + 1) * (lead_steps + 1);
+        let has = serves(&run, by);
+        prop_assert!(has >= wants, "{} cores of {} in step {}, {} at first", has, wants, by - rises, least);
+    }
+
     #[test]
     fn decisions_repeat_and_a_kept_history_goes_on_as_if_never_stopped(
         rules in rules(), steps in steps(), follows: bool, cut in 0usize..120,

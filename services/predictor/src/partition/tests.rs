@@ -591,3 +591,34 @@ fn horizons_that_stay_are_judged_by_all_that_was_seen() {
     let later = bins(&mut again(&other), 101..110).pop().unwrap();
     assert!(scored(&later)[0].1 > quarter && scored(&later)[1].1 > 0, "they go on");
 }
+
+/// Bins of CPU that were scored, and of memory, where this was measured beside them all the time.
+fn scored_beside(name: &str, last: f64, cores: f64) -> [u32; 2] {
+    let mut partition = partition_of(|c| c.models = vec!["last-value".to_owned()]);
+    let records = (0..60).map(|bin| {
+        let cores = cores + 0.01 * (bin % 3) as f64;
+        let mut made = fingerprint("vm-a", START_S + 300 * bin, [Some(cores), Some(1e9 + bin as f64)]);
+        let usual = |mean, p95| WindowFeatures { mean: Some(mean), p95: Some(p95), ..WindowFeatures::default() };
+        let windows = Windows::boxed(usual(10.0, 15.0), usual(10.0, 20.0));
+        made.kpis.push(KpiFingerprint { name: KpiName::new(name), unit: "1".into(), last: Some(last), windows });
+        made.kpis.sort_by(|a, b| a.name.cmp(&b.name));
+        enveloped(made)
+    });
+    let made = apply(&mut partition, records.collect());
+    let newest = &made.last().unwrap().resources;
+    [&newest[0], &newest[1]].map(|resource| resource.horizons[0].value_interval.scored)
+}
+
+#[test]
+fn what_tells_of_a_shortage_makes_cpu_a_lower_bound_and_nothing_else() {
+    let all = scored_beside(kpi::CPU_THROTTLED_SHARE, 0.0, 6.4);
+    assert!(all[0] > 40 && all[0] == all[1], "{all:?}");
+    let hidden = [0, all[1]];
+    assert_eq!(scored_beside(kpi::CPU_THROTTLED_SHARE, 0.3, 6.4), hidden, "at 80 % of 8 cores");
+    for name in [kpi::LATENCY_MS, kpi::ERRORS_PER_S, kpi::RUN_QUEUE] {
+        assert_eq!(scored_beside(name, 90.0, 7.4), hidden, "{name}");
+        assert_eq!(scored_beside(name, 90.0, 6.4), all, "{name} has risen for another reason");
+        assert_eq!(scored_beside(name, 14.0, 7.4), all, "{name} is usual");
+    }
+    assert_eq!(scored_beside(kpi::REQUESTS_PER_S, 90.0, 7.4), all);
+}

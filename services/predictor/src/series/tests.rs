@@ -34,7 +34,7 @@ fn run(settings: &Settings, bins: i64) -> (Series, f64) {
     let mut scale = 0.0;
     for bin in 0..bins {
         let at = EventTime::from_s(300 * bin);
-        let offer = Offer { at, value: Some(3.0 + (bin % 5) as f64), capacity: None, cap: None };
+        let offer = Offer { at, value: Some(3.0 + (bin % 5) as f64), capacity: None, cap: None, is_hidden: false };
         scale = through(&mut series, settings, &lineup(&[]), &offer).unwrap().scale;
     }
     (series, scale)
@@ -98,8 +98,13 @@ fn a_family_that_loses_less_takes_over() {
     let spreads = Pools::new(2, 3).spreads();
     let (mut series, mut families) = (Series::default(), Vec::new());
     for bin in 0..800 {
-        let offer =
-            Offer { at: EventTime::from_s(300 * bin), value: Some(3.0 + (bin % 5) as f64), capacity: None, cap: None };
+        let offer = Offer {
+            at: EventTime::from_s(300 * bin),
+            value: Some(3.0 + (bin % 5) as f64),
+            capacity: None,
+            cap: None,
+            is_hidden: false,
+        };
         let scale = through(&mut series, &settings, &lineup(&[]), &offer).unwrap().scale;
         let quantiles = Quantiles::rearranged([30.0; LEVELS]).unwrap();
         let from_networks = vec![(GRU, Some(vec![HorizonQuantiles { value: quantiles, maximum: quantiles }; 3]))];
@@ -136,7 +141,7 @@ fn each_bin_that_was_skipped_is_a_step_of_the_network() {
     let settings = settings(&["gru", "last-value"]);
     let (mut series, _) = run(&settings, 3);
     let mut steps = |at_s: i64, value| {
-        let offer = Offer { at: EventTime::from_s(at_s), value, capacity: None, cap: None };
+        let offer = Offer { at: EventTime::from_s(at_s), value, capacity: None, cap: None, is_hidden: false };
         through(&mut series, &settings, &lineup(&[]), &offer).map(|job| job.rows.len())
     };
     assert_eq!(steps(650, Some(1.0)), Some(1));
@@ -151,7 +156,8 @@ fn served(settings: &Settings, lineup: &Lineup, bins: std::ops::Range<i64>) -> V
     let mut series = Series::default();
     let mut seen = Vec::new();
     for bin in bins {
-        let offer = Offer { at: EventTime::from_s(300 * bin), value: Some(2.0), capacity: None, cap: None };
+        let offer =
+            Offer { at: EventTime::from_s(300 * bin), value: Some(2.0), capacity: None, cap: None, is_hidden: false };
         let job = through(&mut series, settings, lineup, &offer).unwrap();
         let serving = job.runs.iter().find(|run| run.serves).map(|run| run.model.from_bin);
         let last = seen.last().map(|(_, serving, runs)| (*serving, *runs));
@@ -192,7 +198,8 @@ fn what_a_model_made_is_scored_for_it_and_not_for_the_next() {
     let horizons = vec![HorizonQuantiles { value: around, maximum: around }; 3];
     let (mut series, mut scored) = (Series::default(), Vec::new());
     for bin in 0..80 {
-        let offer = Offer { at: EventTime::from_s(300 * bin), value: Some(2.0), capacity: None, cap: None };
+        let offer =
+            Offer { at: EventTime::from_s(300 * bin), value: Some(2.0), capacity: None, cap: None, is_hidden: false };
         let job = series.take_in(rules, &offer, |(model, horizon, _), _| scored.push((bin - 1, horizon, model)));
         let Job { runs, scale, .. } = job.unwrap();
         let serving = series.take_back(runs).into_iter();
@@ -219,7 +226,8 @@ fn a_new_model_gets_no_bins_of_before_its_term() {
     let settings = settings(&["gru", "last-value"]);
     let next = Term { model: model(Family::Gru, 40), kind: Kind::Stateful { state_size: 6 }, bins_needed: 5 };
     let (mut series, _) = run(&settings, 30);
-    let offer = Offer { at: EventTime::from_s(300 * 50), value: Some(2.0), capacity: None, cap: None };
+    let offer =
+        Offer { at: EventTime::from_s(300 * 50), value: Some(2.0), capacity: None, cap: None, is_hidden: false };
     let job = through(&mut series, &settings, &lineup(&[next]), &offer).unwrap();
     let runs: Vec<_> = job.runs.iter().map(|run| (run.model.from_bin, run.first_row, run.serves)).collect();
     assert_eq!((job.rows.len(), runs), (21, vec![(FROM_THE_BEGINNING, 0, true), (40, 20, false)]));
@@ -239,7 +247,13 @@ fn windowed_models_run_where_their_forecast_may_be_used() {
         let mut series = Series::default();
         let mut families = Vec::new();
         for bin in 0..40 {
-            let offer = Offer { at: EventTime::from_s(300 * bin), value: Some(2.0), capacity: None, cap: None };
+            let offer = Offer {
+                at: EventTime::from_s(300 * bin),
+                value: Some(2.0),
+                capacity: None,
+                cap: None,
+                is_hidden: false,
+            };
             let job = through(&mut series, &settings, &lineup, &offer).unwrap();
             families = job.runs.iter().map(|run| run.model.family).collect();
             assert_eq!(job.window.len(), if families.contains(&Family::RandomForest) { 30 } else { job.window.len() });
@@ -262,7 +276,13 @@ fn drifting(off: std::ops::Range<i64>) -> Vec<(i64, DriftState, Family)> {
     let around = |median: f64| Quantiles::rearranged(QUANTILE_LEVELS.map(|level| median + level - 0.5)).unwrap();
     let (mut series, mut seen) = (Series::default(), Vec::new());
     for bin in 0..1000 {
-        let offer = Offer { at: EventTime::from_s(300 * bin), value: Some(demand_at(bin)), capacity: None, cap: None };
+        let offer = Offer {
+            at: EventTime::from_s(300 * bin),
+            value: Some(demand_at(bin)),
+            capacity: None,
+            cap: None,
+            is_hidden: false,
+        };
         let scale = through(&mut series, &settings, rules.lineup, &offer).unwrap().scale;
         let factor = if off.contains(&bin) { 10.0 } else { 1.0 };
         let horizons = settings.horizons_bins.iter().map(|ahead| {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::calibration::pools::{PoolKey, Pools};
 use crate::forecast::GRID_STEP_S;
+use crate::forecast::capped::Served;
 use crate::quantiles::QUANTILE_LEVELS;
 use crate::time::EventTime;
 use proptest::prelude::*;
@@ -25,10 +26,17 @@ fn forecasts(bin: i64) -> Vec<(HorizonQuantiles, HorizonQuantiles)> {
 /// Per closed bin, what was scored: horizon, statistic, median forecast.
 type Scored = Vec<(i64, usize, Statistic, f64)>;
 
-fn run(values: &[Option<i8>], is_made: impl Fn(i64) -> bool) -> (Scored, SeriesCalibration) {
+fn run(
+    values: &[Option<i8>],
+    is_made: impl Fn(i64) -> bool,
+    is_throttled: impl Fn(i64) -> bool,
+) -> (Scored, SeriesCalibration) {
     let (mut demand, mut calibration, mut scored) = (DemandSeries::default(), SeriesCalibration::default(), Vec::new());
     demand.start(EventTime::of_bin(0, GRID_STEP_S), values[0].unwrap_or(0).into());
     calibration.start(&HORIZONS);
+    if is_throttled(0) {
+        demand.observe_hidden();
+    }
     for bin in 0..values.len() as i64 {
         if is_made(bin) {
             calibration.made(bin, Family::Gru, &forecasts(bin));
@@ -47,19 +55,25 @@ fn run(values: &[Option<i8>], is_made: impl Fn(i64) -> bool) -> (Scored, SeriesC
         demand.close();
         if let Some(Some(value)) = values.get(bin as usize + 1) {
             demand.add((*value).into());
+            if is_throttled(bin + 1) {
+                demand.observe_hidden();
+            }
         }
     }
     (scored, calibration)
 }
 
 proptest! {
+    /// Neither pools nor coverage hear of a bin that was throttled, nor of a maximum over one.
     #[test]
     fn a_forecast_is_scored_once_against_its_own_bin(
         values in proptest::collection::vec(proptest::option::weighted(0.9, -100i8..100), 1..60),
         made in proptest::collection::vec(proptest::bool::weighted(0.8), 60),
+        throttled in proptest::collection::vec(proptest::bool::weighted(0.1), 60),
     ) {
-        let (scored, calibration) = run(&values, |bin| made[bin as usize]);
+        let (scored, calibration) = run(&values, |bin| made[bin as usize], |bin| throttled[bin as usize]);
         let is_there = |bin: i64| bin == 0 || values[bin as usize].is_some();
+        let is_seen = |bin: i64| is_there(bin) && !throttled[bin as usize];
         let mut wanted = Vec::new();
         for bin in 0..values.len() as i64 {
             for (i, bins) in HORIZONS.iter().enumerate() {
@@ -67,8 +81,10 @@ proptest! {
                 if from < 0 || !made[from as usize] || !is_there(bin) {
                     continue;
                 }
-                wanted.push((bin, i, Statistic::Value, from as f64));
-                if (from + 1..=bin).all(is_there) {
+                if is_seen(bin) {
+                    wanted.push((bin, i, Statistic::Value, from as f64));
+                }
+                if (from + 1..=bin).all(is_seen) {
                     wanted.push((bin, i, Statistic::Maximum, from as f64 + 0.5));
                 }
             }
@@ -179,7 +195,7 @@ fn who_is_short_is_not_believed_to_want_no_more_than_it_has() {
             let used = wanted.min(11.0);
             demand.add(used);
             if is_aware {
-                demand.observe_capacity(used, 11.0);
+                demand.observe_capacity(used, Served::steady(11.0));
             }
         }
         let shares = below.map(|count| f64::from(count) / f64::from(judged));

@@ -1,6 +1,6 @@
 //! How high and how low use has been: by hour for a day, by day for a week.
 
-use crate::forecast::capped::Reached;
+use crate::forecast::capped::{Reached, Served};
 use crate::policy::proactive::BIN_S;
 use crate::time::EventTime;
 use bitcode::{Decode, Encode};
@@ -79,11 +79,11 @@ pub struct Peaks {
 }
 
 impl Peaks {
-    /// Takes in a use, later than all before, and the capacity that serves it.
-    pub fn observe(&mut self, at: EventTime, used: f64, capacity: f64) {
+    /// Takes in a use, later than all before, and what served it.
+    pub fn observe(&mut self, at: EventTime, used: f64, served: Served) {
         self.first_at.get_or_insert(at);
         self.last_at = Some(at);
-        match Reached::by(used, capacity) {
+        match Reached::by(used, served) {
             Reached::Above => self.above_capacity_at = Some(at),
             Reached::At => self.at_capacity_at = Some(at),
             Reached::Below => {}
@@ -146,10 +146,14 @@ impl Peaks {
         Some(before.map_or(open, |(_, before)| before.max(open)))
     }
 
-    /// Mean use of the open hour, or of the one before where that has just begun.
+    /// Mean use of the open hour or of the one before, whichever is greater: what has fallen is still fallen when an hour
+    /// ends. Of an hour that has just begun the mean does not count yet.
     pub fn hour_mean(&self) -> Option<f64> {
         let open = self.hour.as_ref()?;
-        self.mean_before.filter(|_| open.count < MEAN_OF_MIN).or(Some(open.mean()))
+        Some(
+            self.mean_before
+                .map_or(open.mean(), |before| if open.count < MEAN_OF_MIN { before } else { before.max(open.mean()) }),
+        )
     }
 
     /// How long the use has been watched, in seconds.
@@ -203,7 +207,7 @@ mod tests {
     fn watched(hours: i64, used: impl Fn(i64) -> f64) -> Peaks {
         let mut peaks = Peaks::default();
         for minute in 0..hours * 60 {
-            peaks.observe(EventTime::from_s(minute * 60), used(minute), 10.0);
+            peaks.observe(EventTime::from_s(minute * 60), used(minute), Served::steady(10.0));
         }
         peaks
     }

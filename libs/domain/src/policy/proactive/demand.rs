@@ -154,6 +154,16 @@ impl DemandRing {
         self.next = Some(bin + 1);
     }
 
+    /// Raises the known demand of closed bins, from `first` to `last`, to no less than an amount.
+    pub fn raise(&mut self, first: i64, last: i64, least: f32) {
+        let least = self.codes.code_of(least);
+        for bin in first..=last {
+            if let Some((place, code)) = self.place(bin).zip(self.code_at(bin)) {
+                self.codes.set(place, code.max(least));
+            }
+        }
+    }
+
     fn put(&mut self, bin: i64, code: u16) {
         if self.len() < KEPT {
             // The ring's first element is bin 0 of its own count, so places follow from the bin once it is full.
@@ -222,6 +232,18 @@ impl DemandRing {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_is_raised_is_known_closed_and_lower() {
+        let mut ring = DemandRing::default();
+        let demands = [Some(1.0), None, Some(4.0), Some(1.0)];
+        (10..).zip(demands).for_each(|(bin, demand)| ring.close(bin, demand));
+        ring.raise(9, 12, 2.0);
+        assert_eq!(
+            (9..15).map(|bin| ring.at(bin)).collect::<Vec<_>>(),
+            [None, Some(2.0), None, Some(4.0), Some(1.0), None]
+        );
+    }
 
     proptest! {
         /// Against a plain list: what is kept is what was put in, never understated, gaps stay gaps.

@@ -59,6 +59,9 @@ impl Settings {
 /// A workload that uses all that it has is taken to want so many times as much.
 const HIDDEN_FACTOR: f32 = 1.5;
 
+/// Most bins before a demand that is seen whole which it tells of: six hours.
+const HIDDEN_BINS_MAX: i64 = 72;
+
 /// Bins of an hour.
 const HOUR_BINS: i64 = 12;
 
@@ -91,6 +94,8 @@ pub struct Track {
     plan: Trial,
     allowance: Allowance,
     bins: u32,
+    /// Bins in a row, up to the newest closed one, whose demand may have been greater.
+    hidden_bins: u16,
     open: Option<OpenBin>,
 }
 
@@ -127,6 +132,7 @@ impl Default for Track {
             plan: Trial::default(),
             allowance: Allowance::default(),
             bins: 0,
+            hidden_bins: 0,
             open: None,
         }
     }
@@ -240,6 +246,19 @@ impl Track {
         BinDemand { amount: greatest.max(demand.amount * HIDDEN_FACTOR), ..demand }
     }
 
+    /// Once a demand is seen whole again, what was hidden in the bins right before it is remembered as that much: what
+    /// recurs is not the capacity that there was.
+    fn remember_hidden(&mut self, bin: i64, demand: Option<BinDemand>) {
+        match demand {
+            Some(BinDemand { is_bound: true, .. }) => self.hidden_bins = self.hidden_bins.saturating_add(1),
+            Some(BinDemand { amount, .. }) => {
+                let hidden = i64::from(std::mem::take(&mut self.hidden_bins)).min(HIDDEN_BINS_MAX);
+                self.ring.raise(bin - hidden, bin - 1, amount);
+            }
+            None => self.hidden_bins = 0,
+        }
+    }
+
     /// The demand that has lasted for as long as live use has to before it demands capacity: the least of that time.
     fn lasting(&self, settings: &Settings, open: f32) -> f32 {
         let Some(newest) = self.ring.newest() else { return open };
@@ -252,6 +271,7 @@ impl Track {
             return;
         }
         self.ring.close(last, None);
+        self.hidden_bins = 0;
         self.trials.skip(first, last);
         self.plan.skip(first, last);
         self.reactive.skip(first, last);
@@ -264,6 +284,7 @@ impl Track {
         let believed = greatest.map(|greatest| self.believed(bin, greatest));
         let lasting = self.lasting(settings, open.amount());
         self.ring.close(bin, demand);
+        self.remember_hidden(bin, greatest);
         let delay = settings.delay_bins();
         self.maxima = Maxima::of(&self.ring, delay, settings.hold_bins());
         if bin.rem_euclid(HOUR_BINS) == 0 || self.quantiles.is_none() && self.ring.len() == DAY_BINS as usize {
@@ -402,5 +423,29 @@ mod tests {
         assert!(before > 0.0, "it grew late");
         unmet_after(37, Some(3.0));
         assert!(unmet_after(38, Some(3.0)) <= before, "what was asked for two hours ago served instead");
+    }
+
+    /// A surge that the capacity hid until it had grown recurs as what it was, and one that was seen whole as it came.
+    #[test]
+    fn what_was_hidden_is_remembered_as_what_came_once_it_was_seen() {
+        let settings = Settings {
+            lead_time_s: 300,
+            step_s: 300,
+            hold_s: 300,
+            aim: Aim::default(),
+            floor_utilisation: 0.95,
+            surge_s: 0,
+        };
+        let remembered = |is_bound: bool| {
+            let (mut track, mut prices) = (Track::default(), Prices::default());
+            for (bin, amount) in (0..).zip([0.5, 1.0, 2.0, 4.0, 6.0, 1.0, 1.0]) {
+                let demand = BinDemand { amount, is_bound: is_bound && (1..4).contains(&bin) };
+                let demand = (bin, Some(demand));
+                track.take_in(&settings, &mut prices, Measure::cores(0.0), demand, &Ahead::default());
+            }
+            (0..6).map(|bin| track.ring.at(bin).expect("it is closed")).collect::<Vec<_>>()
+        };
+        assert_eq!(remembered(true), [0.5, 6.0, 6.0, 6.0, 6.0, 1.0]);
+        assert_eq!(remembered(false), [0.5, 1.0, 2.0, 4.0, 6.0, 1.0]);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Learner, PerReplica, RateRule, learn};
 use crate::action::{Mechanism, Reason};
+use crate::forecast::capped::Served;
 use crate::kpi::KpiName;
 use crate::policy::live::{Peaks, Surge, SurgeRules, Surges};
 use crate::policy::market::{Market, Markets};
@@ -171,7 +172,7 @@ impl Watched {
         if let Some(used) = used {
             let least = |serves: &Serves| serves.least(standing.base, standing.current) * serves.per_replica;
             let served = serves.as_ref().map_or(f64::INFINITY, least);
-            self.peaks.observe(at, used, served);
+            self.peaks.observe(at, used, Served::steady(served));
             let surge_rules = SurgeRules::of(rules);
             let limit = served * rules.guardrails.floor_utilisation;
             surge = self.surges.observe(&surge_rules, (at, prediction.step_s), used, limit, standing.suffers);
