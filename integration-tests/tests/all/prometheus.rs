@@ -133,7 +133,9 @@ fn a_prometheus_history_is_read_once_over_a_stop_and_forecast() {
 }
 
 /// What is scraped of a shop in Kubernetes, once a minute for two hours: all by two servers, and the kubelets' numbers from
-/// two of their pages. Deployment `web` has two pods of 0.5 cores and one that is done, `db-0` two owners, `bare` none.
+/// two of their pages. Deployment `web` has two pods of 0.5 cores and one that is done, `db-0` two owners, `bare` none. Of
+/// the two containers of `db-0` one has no limits. `web-1` and `web-2` serve a request and a half each second and fail at
+/// half a one.
 fn kubernetes_metrics() -> String {
     let owners = [
         ("web-1", "ReplicaSet", "web-5f", "true"),
@@ -168,6 +170,14 @@ fn kubernetes_metrics() -> String {
             gauges.push(("kube_pod_container_resource_limits", labels, value));
         }
     }
+    for (resource, value) in [("cpu", 2.0), ("memory", 4e9)] {
+        let labels = format!("pod=\"db-0\",container=\"app\",resource=\"{resource}\"");
+        gauges.push(("kube_pod_container_resource_limits", labels, value));
+    }
+    for (pod, container) in [("web-1", "app"), ("web-2", "app"), ("db-0", "app"), ("db-0", "sidecar")] {
+        let labels = format!("pod=\"{pod}\",container=\"{container}\",image=\"x\"");
+        gauges.push(("kube_pod_container_info", labels, 1.0));
+    }
     for pod in running {
         gauges.push(("container_memory_working_set_bytes", format!("pod=\"{pod}\",container=\"app\""), 1e9));
     }
@@ -193,6 +203,15 @@ fn kubernetes_metrics() -> String {
             let _ = writeln!(text, "container_cpu_usage_seconds_total{{{labels}}} {} {}", minute * 30, minute * 60);
         }
     }
+    text += "# TYPE http_requests counter\n";
+    for minute in until - 120..=until {
+        for (pod, job) in ["web-1", "web-2"].iter().flat_map(|pod| twice.map(|job| (pod, job))) {
+            for (code, total) in [("200", 60 * minute), ("500", 30 * minute)] {
+                let labels = format!("job=\"{job}\",namespace=\"shop\",pod=\"{pod}\",code=\"{code}\"");
+                let _ = writeln!(text, "http_requests_total{{{labels}}} {total} {}", minute * 60);
+            }
+        }
+    }
     text + "# EOF\n"
 }
 
@@ -203,6 +222,8 @@ fn workloads_of_kubernetes_count_once_however_often_they_are_scraped() {
     store.run();
     let mut settings = settings(&store.url());
     settings.collector.prometheus.preset = "kubernetes".to_owned();
+    let own = "sum by (namespace, pod) (rate(http_requests_total{code=\"200\",job=\"a\"}[$window]))";
+    settings.collector.prometheus.kpis.insert("good_per_s".to_owned(), own.to_owned());
     let seen = preview(&settings.collector.prometheus).expect("it answers");
     let workloads = ["shop/CronJob/report", "shop/Deployment/web", "shop/ReplicaSet/alone", "shop/StatefulSet/db"];
     assert_eq!((seen.examples, seen.workloads_with_capacity), (workloads.map(str::to_owned).to_vec(), 1));
@@ -211,6 +232,10 @@ fn workloads_of_kubernetes_count_once_however_often_they_are_scraped() {
     assert!((least - 0.5).abs() < 1e-6 && (greatest - 1.0).abs() < 1e-6, "{least} to {greatest} cores");
     let [least, _, greatest] = of(MEMORY_BYTES).expect("memory was measured");
     assert_eq!((least, greatest), (1e9, 2e9));
+    for (name, per_s) in [("requests_per_s", 3.0), ("errors_per_s", 1.0), ("good_per_s", 2.0)] {
+        let [least, _, greatest] = of(name).unwrap_or_else(|| panic!("{name} was measured"));
+        assert!((least - per_s).abs() < 1e-6 && (greatest - per_s).abs() < 1e-6, "{name}: {least} to {greatest}");
+    }
     assert!(seen.findings.iter().all(|finding| !finding.what.contains("belong to no workload")), "{:?}", seen.findings);
 }
 

@@ -50,7 +50,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 fn check(config: &PrometheusConfig) -> Result<()> {
     config.check()?;
-    if config.is_enabled() { Preset::load(SECTION, &config.preset).map(drop) } else { Ok(()) }
+    if config.is_enabled() { preset(config).map(drop) } else { Ok(()) }
+}
+
+fn preset(config: &PrometheusConfig) -> Result<Preset> {
+    Preset::load_with(SECTION, &config.preset, &config.kpis)
 }
 
 /// Reads until the shutdown.
@@ -126,7 +130,7 @@ impl Asked {
     fn new(config: &PrometheusConfig) -> Result<Self> {
         Ok(Self {
             api: Api::new(config)?,
-            preset: Preset::load(SECTION, &config.preset)?,
+            preset: preset(config)?,
             rate_window_s: config.rate_window_s,
             source: config.source()?,
         })

@@ -3,13 +3,14 @@
 
 use super::Asked;
 use super::api::{Instants, QueryError};
-use super::preset::{Column, Purpose};
+use super::preset::Column;
 use super::table::{Cells, Table};
 use crate::clock;
 use crate::config::PrometheusConfig;
 use anyhow::Result;
 use prescale_contracts::rfc3339;
 use prescale_domain::kpi::{self, KpiKind};
+use prescale_domain::point::Measured;
 use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
@@ -139,9 +140,9 @@ fn told(
         findings: Vec::new(),
     };
     for (number, column) in columns.iter().enumerate() {
-        if let Purpose::Kpi { name, kind, unit } = &column.purpose {
-            let kpi = kpi_preview((name.as_str(), *unit), table, number);
-            preview.findings.extend(findings(column, *kind, &kpi, table, number));
+        if let Measured::Kpi(name) = &column.measured {
+            let kpi = kpi_preview((name.as_str(), column.unit), table, number);
+            preview.findings.extend(findings(column, &kpi, table, number));
             preview.kpis.push(kpi);
         }
         preview.findings.extend(added_up(column, table, number));
@@ -174,9 +175,12 @@ fn kpi_preview((name, unit): (&str, &str), table: &Table<'_>, number: usize) -> 
     }
 }
 
-fn findings(column: &Column, kind: KpiKind, kpi: &KpiPreview, table: &Table<'_>, number: usize) -> Vec<Finding> {
+fn findings(column: &Column, kpi: &KpiPreview, table: &Table<'_>, number: usize) -> Vec<Finding> {
     let name = &kpi.name;
     let mut found = Vec::new();
+    if kpi.workloads == 0 && column.is_optional {
+        return found;
+    }
     if kpi.workloads == 0 {
         found.push(finding(
             format!("{name}: no series"),
@@ -197,7 +201,7 @@ fn findings(column: &Column, kind: KpiKind, kpi: &KpiPreview, table: &Table<'_>,
             && values.first() < values.last()
     };
     let growing = table.column(number).filter(|(_, cells)| only_grows(table.values(number, cells).collect())).count();
-    if kind != KpiKind::Counter && 10 * growing >= 9 * kpi.workloads {
+    if column.kind != KpiKind::Counter && 10 * growing >= 9 * kpi.workloads {
         found.push(finding(
             format!("{name}: the values of {growing} of {} workloads only ever grow: a counter?", kpi.workloads),
             "ask for its rate: rate(...[$window])".to_owned(),
@@ -247,13 +251,11 @@ fn of_the_whole(config: &PrometheusConfig, preview: &Preview, table: &Table<'_>)
 /// Use far above what there is.
 fn excess(columns: &[Column], table: &Table<'_>) -> Vec<Finding> {
     let greatest = |number: usize, cells: &Cells| table.values(number, cells).fold(0.0, f64::max);
-    let number_of = |wanted: &dyn Fn(&Purpose) -> bool| columns.iter().position(|column| wanted(&column.purpose));
-    let pairs = [(kpi::CPU_CORES_USED, Purpose::CpuCores), (kpi::MEMORY_BYTES, Purpose::MemoryBytes)];
+    let number_of = |wanted: &str| columns.iter().position(|column| column.name() == wanted);
+    let pairs = [(kpi::CPU_CORES_USED, Measured::CpuCores), (kpi::MEMORY_BYTES, Measured::MemoryBytes)];
     let mut found = Vec::new();
     for (name, capacity) in pairs {
-        let used = number_of(&|purpose| matches!(purpose, Purpose::Kpi { name: kpi, .. } if kpi == name));
-        let had = number_of(&|purpose| *purpose == capacity);
-        let (Some(used), Some(had)) = (used, had) else { continue };
+        let (Some(used), Some(had)) = (number_of(name), number_of(capacity.name())) else { continue };
         let capacities: BTreeMap<_, _> =
             table.column(had).map(|(workload, cells)| (workload, greatest(had, cells))).collect();
         let times = |(workload, cells): (&WorkloadId, &Cells)| {

@@ -127,9 +127,13 @@ pub(super) struct UpArgs {
     /// Read what a Prometheus has instead of the host and the fleet: where its API begins, without /api/v1.
     #[arg(long, value_name = "URL", conflicts_with = "replay")]
     pub(super) prometheus: Option<String>,
-    /// What to ask it: kubernetes, libvirt, node, or a file of one's own (.toml).
+    /// What to ask it: cloudwatch-export, kubernetes, libvirt, node, otel-host, otel-kubernetes, telegraf, or a file of
+    /// one's own (.toml).
     #[arg(long, value_name = "PRESET", requires = "prometheus")]
     pub(super) preset: Option<String>,
+    /// One more KPI, such as 'requests=rate(orders_total[$window])'; several times for several.
+    #[arg(long = "kpi", value_name = "NAME=QUERY", requires = "prometheus", value_parser = named_query)]
+    pub(super) kpis: Vec<(String, String)>,
     /// Replay a trace (Parquet, or text such as CSV, plain, gzip or zstd; a file, a folder or a pattern) instead of
     /// the host and the fleet.
     #[arg(long, value_name = "FILE")]
@@ -161,9 +165,13 @@ pub(super) struct PreviewArgs {
     /// Where its API begins, without /api/v1; otherwise what the configuration says.
     #[arg(long, value_name = "URL")]
     pub(super) prometheus: Option<String>,
-    /// What to ask it: kubernetes, libvirt, node, or a file of one's own (.toml).
+    /// What to ask it: cloudwatch-export, kubernetes, libvirt, node, otel-host, otel-kubernetes, telegraf, or a file of
+    /// one's own (.toml).
     #[arg(long, value_name = "PRESET")]
     pub(super) preset: Option<String>,
+    /// One more KPI, such as 'requests=rate(orders_total[$window])'; several times for several.
+    #[arg(long = "kpi", value_name = "NAME=QUERY", value_parser = named_query)]
+    pub(super) kpis: Vec<(String, String)>,
     /// How it is printed.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,
@@ -189,6 +197,7 @@ impl UpArgs {
         if let Some(preset) = &self.preset {
             collector.prometheus.preset.clone_from(preset);
         }
+        collector.prometheus.kpis.extend(self.kpis.iter().cloned());
         match self.fleet {
             Some(0) => collector.fleet.enabled = false,
             Some(workloads) => {
@@ -223,6 +232,12 @@ impl UpArgs {
         }
         Ok(())
     }
+}
+
+/// A KPI's name and its query.
+fn named_query(text: &str) -> Result<(String, String), String> {
+    let (name, query) = text.split_once('=').ok_or("write NAME=QUERY")?;
+    Ok((name.trim().to_owned(), query.trim().to_owned()))
 }
 
 /// Whether the KPIs of others come in.

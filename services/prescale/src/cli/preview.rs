@@ -20,6 +20,7 @@ pub(super) fn run(config: Option<&Path>, args: &PreviewArgs) -> Result<(), Failu
     if let Some(preset) = &args.preset {
         asked.preset.clone_from(preset);
     }
+    asked.kpis.extend(args.kpis.iter().cloned());
     if !asked.is_enabled() {
         return Err(Failure::Usage(anyhow!("give --prometheus URL, or [collector.prometheus] url")));
     }

@@ -81,6 +81,18 @@ fn series_of_a_workload_become_samples_of_the_step_before() {
 }
 
 #[test]
+fn an_optional_kpi_is_named_where_a_workload_has_it() {
+    let preset = preset::parsed(&PRESET.replace("query = \"requests\"", "query = \"requests\"\noptional = true"));
+    let mut table = Table::new(&preset, INSTANTS);
+    let cpu = column(&preset, "cpu_cores_used");
+    table.take(cpu, vec![series("a", &[(1, 1.0)]), series("b", &[(1, 1.0), (2, 1.0)])]);
+    table.take(column(&preset, "requests_per_s"), vec![series("b", &[(1, 7.0)])]);
+    let values = |sample: &Sample| sample.kpis.iter().map(|kpi| kpi.value).collect::<Vec<_>>();
+    let values: Vec<_> = table.samples(&source()).iter().map(values).collect();
+    assert_eq!(values, [vec![Some(1.0), None], vec![Some(1.0), None, Some(7.0)], vec![Some(1.0), None, None]]);
+}
+
+#[test]
 fn series_that_name_no_workload_are_counted_and_said() {
     let preset = preset();
     let mut table = Table::new(&preset, INSTANTS);
