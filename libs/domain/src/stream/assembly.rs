@@ -3,7 +3,8 @@
 //!
 //! Points wait until their bin is over, by the clock of their source less the lateness. So it makes no difference in
 //! which order they come, in how many messages, from how many senders, or how often: of points of one series and instant
-//! there is one. What comes behind the watermark is too late.
+//! there is one. What comes behind the watermark is too late: lost, unless a newer point of its series came before it,
+//! which says that it most likely did, too.
 //!
 //! - A running total's number in a bin is its growth from its last reading before the bin to its last one in it, over
 //!   the time between; a level's is the last one in the bin.
@@ -90,7 +91,11 @@ impl Source {
         let ahead_of = (standing != Standing::Current).then_some(newest);
         let watermark = newest.plus_s(-i64::from(settings.lateness_s));
         let end = EventTime::of_bin(point.at.bin(point.step_s) + 1, point.step_s);
-        let taken = if end <= watermark { Taken::Late } else { self.take(settings.carried_s, point, ahead_of, made) };
+        let taken = if end <= watermark {
+            self.lanes.get(&point.workload).map_or(Taken::Late, |lane| lane.too_late(point))
+        } else {
+            self.take(settings.carried_s, point, ahead_of, made)
+        };
         self.close(settings.carried_s, &point.source, watermark, made);
         self.forget_silent();
         taken

@@ -19,8 +19,10 @@ pub enum Taken {
     Kept,
     /// There was one of the same series and instant.
     Duplicate,
-    /// Its bin is over.
+    /// Its bin is over, and there was no newer one of its series: what it says is lost.
     Late,
+    /// Its bin is over, and there was a newer one of its series: most often it was there before.
+    Passed,
     /// It is ahead of its source's clock, as are others of its series that wait.
     FromTheFuture,
 }
@@ -77,7 +79,7 @@ impl Lane {
     /// last points say.
     pub(super) fn take(&mut self, point: &Point, ahead_of: Option<EventTime>) -> Taken {
         if point.at < self.closed_until() {
-            return Taken::Late;
+            return self.too_late(point);
         }
         let series = self.column(point).series.entry(Arc::clone(&point.series)).or_insert_with(Series::new);
         if ahead_of.is_some_and(|newest| series.is_full_ahead_of(newest)) {
@@ -89,6 +91,14 @@ impl Lane {
         self.platform = point.platform;
         self.first = Some(self.first.map_or(point.at, |first| first.min(point.at)));
         Taken::Kept
+    }
+
+    /// What became of a point whose bin is over.
+    pub(super) fn too_late(&self, point: &Point) -> Taken {
+        let column = self.columns.iter().find(|column| column.measured == point.measured);
+        let series = column.and_then(|column| column.series.get(&point.series));
+        let is_passed = series.and_then(Series::newest).is_some_and(|newest| newest >= point.at);
+        if is_passed { Taken::Passed } else { Taken::Late }
     }
 
     fn column(&mut self, point: &Point) -> &mut Column {

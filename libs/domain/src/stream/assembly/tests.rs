@@ -116,7 +116,11 @@ fn what_comes_behind_the_watermark_is_late_and_what_comes_twice_is_told() {
     assert_eq!(taken(&point("web", "a", 0, Some(1.0))), Taken::Duplicate);
     assert_eq!(taken(&point("app", "a", 180, Some(1.0))), Taken::Kept);
     assert_eq!(taken(&point("web", "b", 59, Some(1.0))), Taken::Late);
+    assert_eq!(taken(&point("web", "a", 0, Some(1.0))), Taken::Passed, "it was there before");
+    assert_eq!(taken(&point("web", "a", 59, Some(1.0))), Taken::Late, "newer than all of its series");
+    assert_eq!(taken(&point("new", "a", 59, Some(1.0))), Taken::Late);
     assert_eq!(taken(&point("web", "b", 60, Some(1.0))), Taken::Kept);
+    assert_eq!(taken(&point("web", "b", 59, Some(1.0))), Taken::Passed, "a newer one waits");
     let far = |nth: i64| point("web", "a", 1_000_000 * nth, Some(1.0));
     let verdicts: Vec<Taken> = (1..7).map(|nth| taken(&far(nth))).collect();
     assert_eq!(verdicts[0], Taken::Kept);
