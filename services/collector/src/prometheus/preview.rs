@@ -115,6 +115,7 @@ fn history_from(
                 step_s *= HISTORY_LOOK_GROWTH;
                 continue;
             }
+            Err(QueryError::Refused(_)) => return Ok(None),
             answer => answer?,
         };
         return Ok(series.iter().filter_map(|s| s.points.first()).map(|(at_ms, _)| EventTime::from_ms(*at_ms)).min());
@@ -178,6 +179,9 @@ fn kpi_preview((name, unit): (&str, &str), table: &Table<'_>, number: usize) -> 
 fn findings(column: &Column, kpi: &KpiPreview, table: &Table<'_>, number: usize) -> Vec<Finding> {
     let name = &kpi.name;
     let mut found = Vec::new();
+    if table.is_refused(number) {
+        return found;
+    }
     if kpi.workloads == 0 && column.is_optional {
         return found;
     }
@@ -224,7 +228,13 @@ fn added_up(column: &Column, table: &Table<'_>, number: usize) -> Option<Finding
 
 /// What is wrong with all of it.
 fn of_the_whole(config: &PrometheusConfig, preview: &Preview, table: &Table<'_>) -> Vec<Finding> {
-    let mut found = Vec::new();
+    let refused = |(column, why): (&Column, &str)| {
+        finding(
+            format!("{} cannot be asked for: {why}", column.name()),
+            format!("mend its query: {}", one_line(&column.query(LOOKED_AT_S))),
+        )
+    };
+    let mut found: Vec<Finding> = table.refused().map(refused).collect();
     let left_out = table.left_out();
     if left_out.series > 0 {
         found.push(finding(
@@ -319,6 +329,7 @@ memory_bytes = "bytes"
         );
         table.take(3, vec![series("a", |_| 2.0), series("a", |_| 2.0)]);
         table.take(4, vec![series("a", |_| 8e9)]);
+        table.refuse(2, "parse error".to_owned());
         let config = PrometheusConfig::default();
         let preview = told((&config.source().unwrap(), &config), &preset.columns, &table, None);
         assert_eq!((preview.workloads, preview.workloads_with_capacity), (2, 1));
@@ -329,8 +340,8 @@ memory_bytes = "bytes"
             whats,
             [
                 "memory_bytes: the values of 1 of 1 workloads only ever grow: a counter?",
-                "run_queue: no series",
                 "capacity.cpu_cores: up to 2 series of one workload are added up",
+                "run_queue cannot be asked for: parse error",
                 "1 series belong to no workload: a series has no label \"vm\"",
                 "the capacity of 1 of 2 workloads is not known",
                 "nothing in the last 14 days",

@@ -18,6 +18,8 @@ pub(crate) struct Table<'a> {
     /// By column of the preset.
     rows: BTreeMap<WorkloadId, Vec<Option<Cells>>>,
     left_out: LeftOut,
+    /// Why there is no answer for a column, by its number.
+    refused: BTreeMap<usize, String>,
 }
 
 /// Series that belong to no workload.
@@ -73,7 +75,7 @@ impl Cells {
 impl<'a> Table<'a> {
     /// An empty one.
     pub(crate) fn new(preset: &'a Preset, instants: Instants) -> Self {
-        Self { preset, instants, rows: BTreeMap::new(), left_out: LeftOut::default() }
+        Self { preset, instants, rows: BTreeMap::new(), left_out: LeftOut::default(), refused: BTreeMap::new() }
     }
 
     /// Takes the answer to the query of one column in. What is not finite, and rates below zero, are missing.
@@ -111,6 +113,29 @@ impl<'a> Table<'a> {
                 None
             }
         }
+    }
+
+    /// Takes note that the query of a column cannot be answered, however often it is asked.
+    pub(crate) fn refuse(&mut self, column: usize, why: String) {
+        self.refused.insert(column, why);
+    }
+
+    /// The columns whose queries cannot be answered, each with the reason.
+    pub(crate) fn refused(&self) -> impl Iterator<Item = (&Column, &str)> {
+        self.refused.iter().filter_map(|(number, why)| Some((self.preset.columns.get(*number)?, why.as_str())))
+    }
+
+    /// Whether the query of a column cannot be answered.
+    pub(crate) fn is_refused(&self, column: usize) -> bool {
+        self.refused.contains_key(&column)
+    }
+
+    /// Whether there is no KPI whose query can be answered.
+    pub(crate) fn has_no_kpi(&self) -> bool {
+        let is_answered = |(number, column): (usize, &Column)| {
+            matches!(column.measured, Measured::Kpi(_)) && !self.is_refused(number)
+        };
+        !self.preset.columns.iter().enumerate().any(is_answered)
     }
 
     /// Series that belong to no workload.
