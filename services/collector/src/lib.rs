@@ -13,6 +13,7 @@ mod host;
 pub mod inputs;
 #[cfg(test)]
 mod kill_tests;
+pub mod preview;
 pub mod prometheus;
 mod remote_write;
 pub mod replay;

@@ -1,5 +1,4 @@
-//! What would be read, before anything is: workloads and KPIs found and missing, capacities, the length of the
-//! history, and what looks wrong, each with what to do.
+//! What would be read from a Prometheus, before anything is: see [`crate::preview`].
 
 use super::Asked;
 use super::api::{Instants, QueryError};
@@ -7,6 +6,7 @@ use super::preset::Column;
 use super::table::{Cells, Table};
 use crate::clock;
 use crate::config::PrometheusConfig;
+use crate::preview::{COUNTER_VALUES_MIN, EXCESS, Finding, KpiPreview, Preview, SHOWN_MAX, finding};
 use anyhow::Result;
 use prescale_contracts::rfc3339;
 use prescale_domain::kpi::{self, KpiKind};
@@ -14,7 +14,6 @@ use prescale_domain::point::Measured;
 use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
-use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// What is looked at: so many seconds until now.
@@ -23,59 +22,6 @@ const LOOKED_AT_S: u32 = 3600;
 const HISTORY_LOOK_S: u32 = 3600;
 /// So much less closely where that is more than the server allows.
 const HISTORY_LOOK_GROWTH: u32 = 4;
-/// Workloads shown by name.
-const SHOWN_MAX: usize = 5;
-/// Use above so many times the capacity is likelier to be an error of unit.
-const EXCESS: f64 = 10.0;
-/// Values of so many instants that only ever grow are likelier to be a counter's.
-const COUNTER_VALUES_MIN: usize = 20;
-
-/// What a server would be read as.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Preview {
-    /// Name of the source.
-    pub source: String,
-    /// Preset that says what is asked.
-    pub preset: String,
-    /// How many workloads reported within the last hour.
-    pub workloads: usize,
-    /// Some of them by name.
-    pub examples: Vec<String>,
-    /// How many of them have a capacity.
-    pub workloads_with_capacity: usize,
-    /// The oldest instant within the history that is to be read at which there is something (RFC 3339).
-    pub history_from: Option<String>,
-    /// KPIs in the preset's order.
-    pub kpis: Vec<KpiPreview>,
-    /// What looks wrong.
-    pub findings: Vec<Finding>,
-}
-
-/// One KPI of a preview.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct KpiPreview {
-    /// Its name.
-    pub name: String,
-    /// Its unit.
-    pub unit: String,
-    /// How many workloads have it.
-    pub workloads: usize,
-    /// Most series that became one, over the workloads.
-    pub series_max: u32,
-    /// Share of the instants that have a value, over the workloads that have it, 0 to 1.
-    pub present_share: f64,
-    /// Least, mean and greatest value; `None` where there is none.
-    pub values: Option<[f64; 3]>,
-}
-
-/// What looks wrong, and what to do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// What was seen.
-    pub what: String,
-    /// What to do about it.
-    pub remedy: String,
-}
 
 /// Asks the server for the last hour, and how far back it goes.
 ///
@@ -133,6 +79,7 @@ fn told(
     let mut preview = Preview {
         source: source.to_string(),
         preset: config.preset.clone(),
+        looked_at: "the last hour".to_owned(),
         workloads,
         examples: table.workloads().take(SHOWN_MAX).map(ToString::to_string).collect(),
         workloads_with_capacity,
@@ -281,10 +228,6 @@ fn excess(columns: &[Column], table: &Table<'_>) -> Vec<Finding> {
         }
     }
     found
-}
-
-fn finding(what: String, remedy: String) -> Finding {
-    Finding { what, remedy }
 }
 
 fn one_line(query: &str) -> String {
