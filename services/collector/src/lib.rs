@@ -15,6 +15,7 @@ pub mod inputs;
 mod kill_tests;
 pub mod preview;
 pub mod prometheus;
+pub mod pushed;
 mod remote_write;
 pub mod replay;
 mod retry;

@@ -14,7 +14,7 @@ const MEMORY_BYTES_MIN: f64 = 1e6;
 
 /// What is known of all samples so far.
 #[derive(Default)]
-pub(super) struct Samples {
+pub(crate) struct Samples {
     count: u64,
     first: Option<EventTime>,
     kpis: BTreeMap<KpiName, (KpiKind, Arc<str>)>,
@@ -60,7 +60,7 @@ impl Values {
 
 impl Samples {
     /// Takes one; those of a workload come by their instants.
-    pub(super) fn take(&mut self, sample: &Sample) {
+    pub(crate) fn take(&mut self, sample: &Sample) {
         self.count += 1;
         self.first = Some(self.first.map_or(sample.at, |first| first.min(sample.at)));
         let workload = self.workloads.entry(sample.workload.clone()).or_default();
@@ -82,12 +82,12 @@ impl Samples {
     }
 
     /// How many there were.
-    pub(super) fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.count
     }
 
     /// What they come to, under the name of their source.
-    pub(super) fn told(&self, source: &str, looked_at: String) -> Preview {
+    pub(crate) fn told(&self, source: &str, looked_at: String) -> Preview {
         let has_capacity = |workload: &&OfWorkload| workload.cpu_cores.is_some();
         let mut preview = Preview {
             source: source.to_owned(),
