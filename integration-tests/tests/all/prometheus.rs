@@ -203,16 +203,21 @@ fn kubernetes_metrics() -> String {
             let _ = writeln!(text, "container_cpu_usage_seconds_total{{{labels}}} {} {}", minute * 30, minute * 60);
         }
     }
-    text += "# TYPE http_requests counter\n";
+    text + &http_requests(until) + "# EOF\n"
+}
+
+/// What two pods serve, as two jobs scrape it until that minute.
+fn http_requests(until: i64) -> String {
+    let mut text = "# TYPE http_requests counter\n".to_owned();
     for minute in until - 120..=until {
-        for (pod, job) in ["web-1", "web-2"].iter().flat_map(|pod| twice.map(|job| (pod, job))) {
+        for (pod, job) in ["web-1", "web-2"].iter().flat_map(|pod| ["a", "b"].map(|job| (pod, job))) {
             for (code, total) in [("200", 60 * minute), ("500", 30 * minute)] {
                 let labels = format!("job=\"{job}\",namespace=\"shop\",pod=\"{pod}\",code=\"{code}\"");
                 let _ = writeln!(text, "http_requests_total{{{labels}}} {total} {}", minute * 60);
             }
         }
     }
-    text + "# EOF\n"
+    text
 }
 
 #[test]

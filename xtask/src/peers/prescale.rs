@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
@@ -51,7 +52,7 @@ impl Prescale {
             if has_ended || started.elapsed() > STARTS_WITHIN {
                 bail!("prescale does not listen on {listen}: see {}", log.display());
             }
-            std::thread::sleep(LOOK_EVERY);
+            wait(LOOK_EVERY);
         }
         Ok(prescale)
     }
@@ -81,6 +82,13 @@ fn command(config: &Path) -> Result<Command> {
     let mut command = Command::new(program);
     command.arg("--config").arg(config);
     Ok(command)
+}
+
+/// Waits for so long.
+pub(super) fn wait(time: Duration) {
+    let (_open, never) = sync_channel::<()>(0);
+    // Nothing comes: it ends by the time.
+    let _ = never.recv_timeout(time);
 }
 
 /// An address that nobody listens on now.

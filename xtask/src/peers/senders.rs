@@ -1,7 +1,7 @@
 //! Senders that write what they send to a file of their own as well, which says what has to be on the log.
 
 use super::go;
-use super::prescale::{Prescale, end, free_address, number_behind};
+use super::prescale::{Prescale, end, free_address, number_behind, wait};
 use crate::run;
 use anyhow::{Context as _, Result, ensure};
 use std::collections::BTreeSet;
@@ -100,7 +100,7 @@ fn of_json(text: &str) -> BTreeSet<i64> {
 fn runs(command: &mut Command, log: &Path, lasts: Duration) -> Result<()> {
     let said = File::create(log)?;
     let mut process = command.stdout(said.try_clone()?).stderr(said).spawn().context("cannot start the sender")?;
-    std::thread::sleep(lasts);
+    wait(lasts);
     ensure!(process.try_wait()?.is_none(), "the sender has ended by itself: see {}", log.display());
     end(&mut process)
 }
