@@ -20,7 +20,7 @@ pub const LATE: &str = "late";
 pub const FROM_THE_FUTURE: &str = "from_the_future";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 1;
+const STATE_LAYOUT: u32 = 2;
 
 /// Makes the stage's instances.
 pub struct Factory {

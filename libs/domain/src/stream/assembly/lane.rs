@@ -38,6 +38,17 @@ pub(super) struct Lane {
     first: Option<EventTime>,
     /// End of the bin that went out last.
     closed_until: Option<EventTime>,
+    /// Where it is while it lags behind its source's watermark.
+    lag: Option<Lag>,
+}
+
+/// A workload that lags behind its source: it goes by its own clock, until it has caught up or is silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+struct Lag {
+    /// Its newest point that lagged.
+    newest: EventTime,
+    /// It is not waited for any more when the watermark of its source is here.
+    until: EventTime,
 }
 
 /// The series that measure the same.
@@ -52,7 +63,14 @@ struct Column {
 
 impl Lane {
     pub(super) fn new(step_s: u32) -> Self {
-        Self { step_s, platform: Platform::OBSERVED_ONLY, columns: Vec::new(), first: None, closed_until: None }
+        Self {
+            step_s,
+            platform: Platform::OBSERVED_ONLY,
+            columns: Vec::new(),
+            first: None,
+            closed_until: None,
+            lag: None,
+        }
     }
 
     /// Width of its grid, in seconds.
@@ -73,6 +91,28 @@ impl Lane {
     /// End of the bin that went out last; before all time where none did.
     pub(super) fn closed_until(&self) -> EventTime {
         self.closed_until.unwrap_or(EventTime::from_ms(i64::MIN))
+    }
+
+    /// Until where its source's watermark has to come for its first bin to go out: to the end of that, or as far as a
+    /// workload that lags is waited for. `None` where no points wait.
+    pub(super) fn due(&self) -> Option<EventTime> {
+        let end = self.first_end()?;
+        Some(self.lag.map_or(end, |lag| lag.until))
+    }
+
+    /// Sets down that a point that it took lags, or that none does any more: where it comes to, and how far its source's
+    /// watermark may come until the next one.
+    pub(super) fn lags(&mut self, point: Option<(EventTime, EventTime)>) {
+        self.lag = point.map(|(at, until)| {
+            let newest = self.lag.map_or(at, |lag| lag.newest.max(at));
+            Lag { newest, until }
+        });
+    }
+
+    /// End of the first bin of which points wait, while it lags and its own clock less the lateness has passed that.
+    pub(super) fn first_end_passed(&self, lateness_s: u32) -> Option<EventTime> {
+        let own_watermark = self.lag?.newest.plus_s(-i64::from(lateness_s));
+        self.first_end().filter(|end| *end <= own_watermark)
     }
 
     /// Takes a point, which may be far ahead of its source's clock. What its KPI is, and what runs the workload, is as the
