@@ -28,6 +28,8 @@ const WINDOW: &str = "window";
 const QUERY: &str = "query";
 /// Definitions may name others so deep.
 const DEPTH_MAX: usize = 8;
+/// A query has at most so many bytes, with all that its definitions come to.
+const QUERY_BYTES_MAX: usize = 1 << 18;
 const CORES: &str = "cores";
 const BYTES: &str = "By";
 
@@ -262,6 +264,10 @@ fn expanded(query: &str, definitions: &BTreeMap<String, String>) -> Result<Strin
                 let definition =
                     definitions.get(name).with_context(|| format!("${name} is not defined: there are ${}", known()))?;
                 out = out + "(" + definition.trim() + ")";
+                ensure!(
+                    out.len() <= QUERY_BYTES_MAX,
+                    "with its definitions it has more than {QUERY_BYTES_MAX} bytes: do they name each other in a circle?"
+                );
                 has_changed = true;
             }
             rest = after;
@@ -312,6 +318,7 @@ pub(crate) fn parsed(text: &str) -> Preset {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn those_that_ship_can_be_used() {
@@ -390,6 +397,8 @@ mod tests {
         assert!(refused("[kpis.memory_bytes]\nquery = \"$m\"\n").contains("$m is not defined"));
         let circle = "[definitions]\na = \"$b\"\nb = \"$a\"\n[kpis.memory_bytes]\nquery = \"$a\"\n";
         assert!(refused(circle).contains("circle"));
+        let swells = format!("[definitions]\na = \"{}\"\n[kpis.memory_bytes]\nquery = \"$a\"\n", "$a ".repeat(99));
+        assert!(refused(&swells).contains("more than 262144 bytes"));
         assert!(refused("[kpis.memory_bytes]\nqueri = \"m\"\n").contains("queri"));
         assert!(
             format!("{:#}", Preset::load("collector.prometheus", "kubernets").unwrap_err())
@@ -453,5 +462,22 @@ mod tests {
             assert_eq!(factor(own, given).unwrap(), wanted, "{given} as {own}");
         }
         assert!(factor("By/s", "KiBy").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(
+            text in "\\PC{0,60}", workload in "[a-z{}. ]{0,12}", query in "[a-b$_{}() ]{0,20}", own in "[a-z$ ]{0,12}",
+        ) {
+            let _ = Preset::parse(&text, &BTreeMap::new());
+            let text = format!(
+                "about = \"\"\nworkload = \"{workload}\"\nplatform = \"openstack\"\nown = \"{own}\"\n[definitions]\n\
+                 a = \"{query}\"\nb = \"{own}\"\n[kpis.memory_bytes]\nquery = \"{query}\"\n"
+            );
+            let own = BTreeMap::from([("requests".to_owned(), query)]);
+            if let Ok(preset) = Preset::parse(&text, &own) {
+                prop_assert_eq!(preset.columns.len(), 2);
+            }
+        }
     }
 }
