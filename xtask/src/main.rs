@@ -1,10 +1,12 @@
 //! The project's own commands: `cargo xtask test` sets up what the tests need and runs them all.
 
 mod deny;
+mod peers;
 mod python;
 mod setup;
 
 use anyhow::{Context, Result, bail};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -17,6 +19,9 @@ cargo xtask COMMAND
   rust     all Rust tests
   python   the tests of the training kit
   deny     cargo deny with advisories; installs it into the user's cache
+  test-peers [NAME ...]
+           remote write's compliance tests, and others' senders made from their Go modules, against a process of ours:
+           compliance, prometheus, telegraf, collector; needs the network, and long the first time
 ";
 
 fn main() -> ExitCode {
@@ -28,6 +33,7 @@ fn main() -> ExitCode {
         Some("rust") => rust(),
         Some("python") => python::test(),
         Some("deny") => deny::everything(),
+        Some("test-peers") => peers::test(&std::env::args().skip(2).collect::<Vec<_>>()),
         Some("help" | "--help" | "-h") => {
             print!("{HELP}");
             Ok(())
@@ -69,6 +75,11 @@ fn rust() -> Result<()> {
 /// ring's would take for a change of theirs: they and all that depends on them would be built anew each time that one
 /// goes from `cargo xtask` to `cargo build` and back.
 pub(crate) fn cargo(args: &[&str]) -> Result<()> {
+    cargo_with(args, &[])
+}
+
+/// The same with more in its environment.
+pub(crate) fn cargo_with(args: &[&str], environment: &[(&str, OsString)]) -> Result<()> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in std::env::vars_os() {
         let is_of_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
@@ -76,7 +87,7 @@ pub(crate) fn cargo(args: &[&str]) -> Result<()> {
             command.env_remove(&name);
         }
     }
-    run(command.args(args))
+    run(command.args(args).envs(environment.iter().map(|(name, value)| (name, value))))
 }
 
 /// The folder of ours in the user's cache, which need not exist yet.

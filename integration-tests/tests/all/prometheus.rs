@@ -133,7 +133,9 @@ fn a_prometheus_history_is_read_once_over_a_stop_and_forecast() {
 }
 
 /// What is scraped of a shop in Kubernetes, once a minute for two hours: all by two servers, and the kubelets' numbers from
-/// two of their pages. Deployment `web` has two pods of 0.5 cores and one that is done, `db-0` two owners, `bare` none.
+/// two of their pages. Deployment `web` has two pods of 0.5 cores and one that is done, `db-0` two owners, `bare` none. Of
+/// the two containers of `db-0` one has no limits. `web-1` and `web-2` serve a request and a half each second and fail at
+/// half a one.
 fn kubernetes_metrics() -> String {
     let owners = [
         ("web-1", "ReplicaSet", "web-5f", "true"),
@@ -168,6 +170,14 @@ fn kubernetes_metrics() -> String {
             gauges.push(("kube_pod_container_resource_limits", labels, value));
         }
     }
+    for (resource, value) in [("cpu", 2.0), ("memory", 4e9)] {
+        let labels = format!("pod=\"db-0\",container=\"app\",resource=\"{resource}\"");
+        gauges.push(("kube_pod_container_resource_limits", labels, value));
+    }
+    for (pod, container) in [("web-1", "app"), ("web-2", "app"), ("db-0", "app"), ("db-0", "sidecar")] {
+        let labels = format!("pod=\"{pod}\",container=\"{container}\",image=\"x\"");
+        gauges.push(("kube_pod_container_info", labels, 1.0));
+    }
     for pod in running {
         gauges.push(("container_memory_working_set_bytes", format!("pod=\"{pod}\",container=\"app\""), 1e9));
     }
@@ -193,7 +203,21 @@ fn kubernetes_metrics() -> String {
             let _ = writeln!(text, "container_cpu_usage_seconds_total{{{labels}}} {} {}", minute * 30, minute * 60);
         }
     }
-    text + "# EOF\n"
+    text + &http_requests(until) + "# EOF\n"
+}
+
+/// What two pods serve, as two jobs scrape it until that minute.
+fn http_requests(until: i64) -> String {
+    let mut text = "# TYPE http_requests counter\n".to_owned();
+    for minute in until - 120..=until {
+        for (pod, job) in ["web-1", "web-2"].iter().flat_map(|pod| ["a", "b"].map(|job| (pod, job))) {
+            for (code, total) in [("200", 60 * minute), ("500", 30 * minute)] {
+                let labels = format!("job=\"{job}\",namespace=\"shop\",pod=\"{pod}\",code=\"{code}\"");
+                let _ = writeln!(text, "http_requests_total{{{labels}}} {total} {}", minute * 60);
+            }
+        }
+    }
+    text
 }
 
 #[test]
@@ -203,6 +227,8 @@ fn workloads_of_kubernetes_count_once_however_often_they_are_scraped() {
     store.run();
     let mut settings = settings(&store.url());
     settings.collector.prometheus.preset = "kubernetes".to_owned();
+    let own = "sum by (namespace, pod) (rate(http_requests_total{code=\"200\",job=\"a\"}[$window]))";
+    settings.collector.prometheus.kpis.insert("good_per_s".to_owned(), own.to_owned());
     let seen = preview(&settings.collector.prometheus).expect("it answers");
     let workloads = ["shop/CronJob/report", "shop/Deployment/web", "shop/ReplicaSet/alone", "shop/StatefulSet/db"];
     assert_eq!((seen.examples, seen.workloads_with_capacity), (workloads.map(str::to_owned).to_vec(), 1));
@@ -211,7 +237,63 @@ fn workloads_of_kubernetes_count_once_however_often_they_are_scraped() {
     assert!((least - 0.5).abs() < 1e-6 && (greatest - 1.0).abs() < 1e-6, "{least} to {greatest} cores");
     let [least, _, greatest] = of(MEMORY_BYTES).expect("memory was measured");
     assert_eq!((least, greatest), (1e9, 2e9));
+    for (name, per_s) in [("requests_per_s", 3.0), ("errors_per_s", 1.0), ("good_per_s", 2.0)] {
+        let [least, _, greatest] = of(name).unwrap_or_else(|| panic!("{name} was measured"));
+        assert!((least - per_s).abs() < 1e-6 && (greatest - per_s).abs() < 1e-6, "{name}: {least} to {greatest}");
+    }
     assert!(seen.findings.iter().all(|finding| !finding.what.contains("belong to no workload")), "{:?}", seen.findings);
+}
+
+/// Two hours of a machine as Telegraf says them, and of one as the OpenTelemetry Collector does: each has two cores of
+/// which 0.8 are in use, and 5 of 8 GB.
+fn agents_metrics() -> String {
+    let until = now_s() / 60;
+    let gauges = [
+        ("cpu_usage_idle", "host=\"t-1\",cpu=\"cpu0\"", 60.0),
+        ("cpu_usage_idle", "host=\"t-1\",cpu=\"cpu1\"", 50.0),
+        ("cpu_usage_idle", "host=\"t-1\",cpu=\"cpu-total\"", 55.0),
+        ("cpu_usage_iowait", "host=\"t-1\",cpu=\"cpu0\"", 10.0),
+        ("mem_available", "host=\"t-1\"", 3e9),
+        ("mem_total", "host=\"t-1\"", 8e9),
+        ("system_memory_usage_bytes", "instance=\"c:8889\",host_name=\"o-1\",state=\"free\"", 3e9),
+        ("system_memory_usage_bytes", "instance=\"c:8889\",host_name=\"o-1\",state=\"used\"", 5e9),
+    ];
+    let mut text = String::new();
+    for family in gauges.chunk_by(|a, b| a.0 == b.0) {
+        let _ = writeln!(text, "# TYPE {} gauge", family[0].0);
+        for minute in until - 120..=until {
+            for (name, labels, value) in family {
+                let _ = writeln!(text, "{name}{{{labels}}} {value} {}", minute * 60);
+            }
+        }
+    }
+    text += "# TYPE system_cpu_time_seconds counter\n";
+    for minute in until - 120..=until {
+        for (cpu, state, each_min) in [(0, "user", 24), (0, "idle", 36), (1, "system", 24), (1, "idle", 36)] {
+            let labels = format!("instance=\"c:8889\",host_name=\"o-1\",cpu=\"cpu{cpu}\",state=\"{state}\"");
+            let total = each_min * minute;
+            let _ = writeln!(text, "system_cpu_time_seconds_total{{{labels}}} {total} {}", minute * 60);
+        }
+    }
+    text + "# EOF\n"
+}
+
+#[test]
+fn what_agents_of_others_say_of_machines_is_read_by_their_presets() {
+    let mut store = Store::stopped(StoreKind::Prometheus);
+    store.backfill(&agents_metrics());
+    store.run();
+    let mut settings = settings(&store.url());
+    for (preset, machine) in [("telegraf", "t-1"), ("otel-host", "o-1")] {
+        settings.collector.prometheus.preset = preset.to_owned();
+        let seen = preview(&settings.collector.prometheus).expect("it answers");
+        assert_eq!((seen.examples, seen.workloads_with_capacity), (vec![machine.to_owned()], 1), "{preset}");
+        let of = |name: &str| seen.kpis.iter().find(|kpi| kpi.name == name).and_then(|kpi| kpi.values);
+        let [least, _, greatest] = of(CPU_CORES_USED).expect("CPU was measured");
+        assert!((least - 0.8).abs() < 1e-6 && (greatest - 0.8).abs() < 1e-6, "{preset}: {least} to {greatest} cores");
+        assert_eq!(of(MEMORY_BYTES), Some([5e9, 5e9, 5e9]), "{preset}");
+        assert!(seen.findings.iter().all(|finding| finding.what.ends_with("no series")), "{:?}", seen.findings);
+    }
 }
 
 #[test]

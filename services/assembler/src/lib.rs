@@ -16,7 +16,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 /// Reason of points without a sample of their instant: they are part of one that has a newer point's, wait for it, or
-/// came twice or too late.
+/// came twice. Those that came too late are dead letters.
 const NO_SAMPLE: &str = "no_sample_of_its_instant";
 
 /// The stage.

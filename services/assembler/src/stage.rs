@@ -11,13 +11,16 @@ use prescale_domain::stream::assembly::{Assembly, AssemblySettings, Taken};
 pub const NAME: &str = "assembler";
 /// Reason under which points are counted of which there was one of the same series and instant.
 pub const DUPLICATE: &str = "duplicate";
-/// Reason under which points are counted that come when their sample went out.
+/// Reason under which points are counted that come when their sample went out, behind a newer one of their series: they
+/// were sent again, most often.
+pub const PASSED: &str = "passed";
+/// Code under which points are rejected that come when their sample went out, and are the first of their series to say so.
 pub const LATE: &str = "late";
 /// Code under which points are rejected that are far ahead of their source.
 pub const FROM_THE_FUTURE: &str = "from_the_future";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 1;
+const STATE_LAYOUT: u32 = 2;
 
 /// Makes the stage's instances.
 pub struct Factory {
@@ -97,7 +100,18 @@ impl AssemblerStage {
         Ok(match taken {
             Taken::Kept => Reply::Emit(Vec::new()),
             Taken::Duplicate => Reply::Drop(DUPLICATE),
-            Taken::Late => Reply::Drop(LATE),
+            Taken::Passed => Reply::Drop(PASSED),
+            Taken::Late => Reply::Reject(Rejection {
+                code: LATE,
+                message: format!(
+                    "{} of {} at {} came when the samples of that time were out: {} is further on by more than                      [assembler] lateness_s = {}; raise it, or give this sender a name or a tenant of its own",
+                    point.measured.name(),
+                    point.workload,
+                    point.at,
+                    point.source,
+                    self.settings.lateness_s
+                ),
+            }),
             Taken::FromTheFuture => Reply::Reject(Rejection {
                 code: FROM_THE_FUTURE,
                 message: format!(

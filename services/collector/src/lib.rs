@@ -18,7 +18,9 @@ mod kafka_topics;
 #[cfg(test)]
 mod kill_tests;
 mod otlp;
+pub mod preview;
 pub mod prometheus;
+pub mod pushed;
 pub mod received;
 mod receiver;
 mod remote_write;

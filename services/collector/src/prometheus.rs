@@ -22,6 +22,7 @@ use prescale_domain::sample::Sample;
 use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use preset::Preset;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use table::Table;
 use tokio_util::sync::CancellationToken;
@@ -50,7 +51,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 fn check(config: &PrometheusConfig) -> Result<()> {
     config.check()?;
-    if config.is_enabled() { Preset::load(SECTION, &config.preset).map(drop) } else { Ok(()) }
+    if config.is_enabled() { preset(config).map(drop) } else { Ok(()) }
+}
+
+fn preset(config: &PrometheusConfig) -> Result<Preset> {
+    Preset::load_with(SECTION, &config.preset, &config.kpis)
 }
 
 /// Reads until the shutdown.
@@ -78,6 +83,7 @@ fn run(
         retry,
         has_answered: false,
         has_told_left_out: false,
+        told_refused: BTreeSet::new(),
         found: None,
     };
     reading.skip();
@@ -131,20 +137,22 @@ impl Asked {
     fn new(config: &PrometheusConfig) -> Result<Self> {
         Ok(Self {
             api: Api::new(config)?,
-            preset: Preset::load(SECTION, &config.preset)?,
+            preset: preset(config)?,
             rate_window_s: config.rate_window_s,
             source: config.source()?,
         })
     }
 
-    /// The answers to all of the preset's queries at these instants.
+    /// The answers to all of the preset's queries at these instants; what cannot be asked at all is noted in it.
     fn table(&self, instants: Instants) -> Result<Table<'_>, QueryError> {
         let mut table = Table::new(&self.preset, instants);
         let window_s = self.rate_window_s.max(instants.step_s);
         for (number, column) in self.preset.columns.iter().enumerate() {
-            let answer =
-                self.api.range(&column.query(window_s), instants).map_err(|error| named(column.name(), error))?;
-            table.take(number, answer);
+            match self.api.range(&column.query(window_s), instants) {
+                Ok(answer) => table.take(number, answer),
+                Err(QueryError::Refused(why)) => table.refuse(number, why),
+                Err(error) => return Err(named(column.name(), error)),
+            }
         }
         Ok(table)
     }
@@ -159,6 +167,31 @@ fn named(column: &str, error: QueryError) -> QueryError {
     }
 }
 
+/// Tells which queries cannot be answered: each KPI once, and counts them.
+///
+/// # Errors
+/// When no KPI is left.
+fn tell_refused(table: &Table<'_>, id: &str, told: &mut BTreeSet<String>) -> Result<()> {
+    for (column, why) in table.refused() {
+        let name = column.name();
+        metrics::counter!("prescale_collector_queries_refused_total", "source" => id.to_owned(), "kpi" => name.to_owned())
+            .increment(1);
+        if told.insert(name.to_owned()) {
+            tracing::error!(
+                source = id,
+                "{name} cannot be asked for and is missing, the others are read: mend its query in the preset (or in \
+                 [collector.prometheus.kpis]) and start again, with another [collector.prometheus] name to read the \
+                 history with it: {why}"
+            );
+        }
+    }
+    if table.has_no_kpi() {
+        let all: Vec<String> = table.refused().map(|(column, why)| format!("{}: {why}", column.name())).collect();
+        bail!("preset of [collector.prometheus]: {}", all.join("; "));
+    }
+    Ok(())
+}
+
 struct Reading {
     asked: Asked,
     course: Course,
@@ -168,6 +201,8 @@ struct Reading {
     has_answered: bool,
     /// Whether it was told that series belong to no workload.
     has_told_left_out: bool,
+    /// The KPIs of which it was told that they cannot be asked for.
+    told_refused: BTreeSet<String>,
     /// Whether any piece since the start had a sample; `None` where none was read.
     found: Option<bool>,
 }
@@ -205,13 +240,14 @@ impl Reading {
     /// The samples of a piece, which is shorter than asked for where the server allows no more. `None` when the shutdown
     /// comes first.
     fn samples(&mut self, mut piece: Instants) -> Result<Option<(Instants, Vec<Sample>)>> {
-        let Self { asked, course, retry, has_answered, has_told_left_out, .. } = self;
+        let Self { asked, course, retry, has_answered, has_told_left_out, told_refused, .. } = self;
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE, any_seed());
         let mut has_failed = false;
         loop {
             retry.health().alive();
             let error = match asked.table(piece) {
                 Ok(table) => {
+                    tell_refused(&table, retry.id(), told_refused)?;
                     if has_failed {
                         tracing::info!(source = retry.id(), "it answers again");
                     }
@@ -233,7 +269,6 @@ impl Reading {
                     }
                     return Ok(Some((piece, table.samples(&asked.source))));
                 }
-                Err(QueryError::Refused(why)) => bail!("preset of [collector.prometheus]: {why}"),
                 Err(QueryError::TooMuch(why)) if course.shorten(piece) => {
                     piece.count = course.instants;
                     tracing::info!(source = retry.id(), instants = piece.count, "asking for less at a time: {why}");

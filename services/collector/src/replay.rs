@@ -38,6 +38,7 @@ pub mod mapping;
 mod numbers;
 pub(crate) mod pace;
 mod position;
+pub mod preview;
 pub mod read;
 mod rows;
 mod source;

@@ -1,7 +1,8 @@
 //! Admission of a partition's samples: which are used, in what order, and which are not.
 //!
 //! The watermark of a source is its clock less `lateness_steps` steps of the workload's grid. A
-//! source that falls idle keeps its clock to itself, so it holds nobody else back.
+//! source that falls idle keeps its clock to itself, so it holds nobody else back. A workload that lags behind it by
+//! itself, as one whose agent was cut off, is late with what lies before its own last sample alone.
 
 use super::parts::{KpiNumbers, Part};
 use super::reassembly::{Due, Place, Reassembly, Verdict};

@@ -3,7 +3,12 @@
 //!
 //! Points wait until their bin is over, by the clock of their source less the lateness. So it makes no difference in
 //! which order they come, in how many messages, from how many senders, or how often: of points of one series and instant
-//! there is one. What comes behind the watermark is too late.
+//! there is one. What comes behind the watermark is too late: lost, unless a newer point of its series came before it,
+//! which says that it most likely did, too.
+//!
+//! A workload of which nothing newer went out may lag behind its source by itself, as one whose agent was cut off and
+//! makes up for that: it goes by its own points' clock less the lateness, until it has caught up, or nothing more comes of
+//! it while its source goes on by a step.
 //!
 //! - A running total's number in a bin is its growth from its last reading before the bin to its last one in it, over
 //!   the time between; a level's is the last one in the bin.
@@ -54,7 +59,7 @@ pub struct Assembly {
 struct Source {
     clock: SourceClock,
     lanes: Slots<Lane>,
-    /// The workloads with points that wait, by the end of the first bin that has any.
+    /// The workloads with points that wait, by where the watermark has to be for the first bin that has any.
     waiting: BTreeSet<(EventTime, WorkloadId)>,
     next_sweep: EventTime,
 }
@@ -90,15 +95,32 @@ impl Source {
         let ahead_of = (standing != Standing::Current).then_some(newest);
         let watermark = newest.plus_s(-i64::from(settings.lateness_s));
         let end = EventTime::of_bin(point.at.bin(point.step_s) + 1, point.step_s);
-        let taken = if end <= watermark { Taken::Late } else { self.take(settings.carried_s, point, ahead_of, made) };
+        let lane = self.lanes.get(&point.workload);
+        let is_behind = end <= watermark;
+        let taken = match lane {
+            None if is_behind => Taken::Late,
+            Some(lane) if is_behind && point.at < lane.closed_until() => lane.too_late(point),
+            _ => {
+                let lags_until = is_behind.then(|| watermark.plus_s(i64::from(point.step_s)));
+                self.take(settings, point, (ahead_of, lags_until), made)
+            }
+        };
         self.close(settings.carried_s, &point.source, watermark, made);
         self.forget_silent();
         taken
     }
 
-    fn take(&mut self, carried_s: u32, point: &Point, ahead_of: Option<EventTime>, made: &mut Vec<Sample>) -> Taken {
+    /// Takes a point that may be far ahead of its source's newest, or lags and is waited for until an instant.
+    fn take(
+        &mut self,
+        settings: &AssemblySettings,
+        point: &Point,
+        (ahead_of, lags_until): (Option<EventTime>, Option<EventTime>),
+        made: &mut Vec<Sample>,
+    ) -> Taken {
+        let AssemblySettings { lateness_s, carried_s, .. } = *settings;
         let lane = self.lanes.get_or_insert_with(&point.workload, || Lane::new(point.step_s));
-        let ends_before = lane.first_end();
+        let due_before = lane.due();
         if lane.step_s() != point.step_s {
             // What waits goes out by the grid that it came for.
             while let Some(end) = lane.first_end() {
@@ -107,12 +129,18 @@ impl Source {
             lane.change_step(point.step_s);
         }
         let taken = lane.take(point, ahead_of);
-        let ends_now = lane.first_end();
-        self.wait(&point.workload, ends_before, ends_now);
+        if taken == Taken::Kept {
+            lane.lags(lags_until.map(|until| (point.at, until)));
+        }
+        while let Some(end) = lane.first_end_passed(lateness_s) {
+            made.extend(lane.close(carried_s, &point.workload, &point.source, end));
+        }
+        let due_now = lane.due();
+        self.wait(&point.workload, due_before, due_now);
         taken
     }
 
-    /// Sets down by which bin's end a workload waits now.
+    /// Sets down by which instant a workload waits now.
     fn wait(&mut self, workload: &WorkloadId, before: Option<EventTime>, now: Option<EventTime>) {
         if before == now {
             return;
@@ -126,12 +154,15 @@ impl Source {
     }
 
     fn close(&mut self, carried_s: u32, source: &SourceName, watermark: EventTime, made: &mut Vec<Sample>) {
-        while self.waiting.first().is_some_and(|(end, _)| *end <= watermark)
-            && let Some((end, workload)) = self.waiting.pop_first()
+        while self.waiting.first().is_some_and(|(due, _)| *due <= watermark)
+            && let Some((_, workload)) = self.waiting.pop_first()
         {
             let Some(lane) = self.lanes.get_mut(&workload) else { continue };
-            made.extend(lane.close(carried_s, &workload, source, end));
-            let next = lane.first_end();
+            lane.lags(None);
+            if let Some(end) = lane.first_end() {
+                made.extend(lane.close(carried_s, &workload, source, end));
+            }
+            let next = lane.due();
             self.wait(&workload, None, next);
         }
     }

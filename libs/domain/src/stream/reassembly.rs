@@ -126,7 +126,8 @@ impl<T: Part> Reassembly<T> {
             Ok(slot) => return if self.held[slot].1.merge(item) { Verdict::Accepted } else { Verdict::Duplicate },
             Err(slot) => slot,
         };
-        if bin < place.watermark_bin {
+        // Behind the watermark, but nothing newer of it went out: it lags by itself, and nobody is the worse for it.
+        if bin < place.watermark_bin && self.last_bin.is_none() {
             return Verdict::Late;
         }
         if place.is_ahead && self.held.len() >= HELD_AHEAD_MAX {
@@ -256,6 +257,19 @@ mod tests {
         assert_eq!(lane.offer(place(2, 3), "a"), Verdict::Late);
         assert_eq!(lane.offer(place(1, 3), "a"), Verdict::Duplicate);
         assert_eq!(lane.offer(place(-500, 3), "a"), Verdict::Late);
+        assert_eq!(Lane::default().offer(place(2, 3), "a"), Verdict::Late, "nothing is known of it");
+    }
+
+    #[test]
+    fn what_lags_by_itself_goes_out_as_it_comes() {
+        let mut lane = Lane::default();
+        lane.offer(place(1, 1), "a");
+        assert_eq!(lane.released(2), [1]);
+        for bin in [2, 3, 5] {
+            assert_eq!(lane.offer(place(bin, 900), "a"), Verdict::Accepted);
+            assert_eq!(lane.released(900), [bin]);
+        }
+        assert_eq!(lane.offer(place(4, 900), "a"), Verdict::Late, "a newer one went out");
     }
 
     #[test]

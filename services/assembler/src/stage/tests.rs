@@ -82,14 +82,17 @@ fn samples_and_their_ids_do_not_depend_on_order_or_restarts() {
 }
 
 #[test]
-fn what_is_late_is_counted_and_what_is_far_ahead_goes_to_the_dead_letters() {
+fn what_is_late_or_far_ahead_goes_to_the_dead_letters_and_what_came_before_is_counted() {
     let mut points = points();
     let last = points[points.len() - 1].clone();
     points.push(Point { at: EventTime::from_s(30), ..last.clone() });
+    points.push(Point { at: EventTime::from_s(30), series: "new".into(), ..last.clone() });
     points.extend((1..6).map(|nth| Point { at: EventTime::from_s(1_000_000 * nth), ..last.clone() }));
     let outcomes = factory().create(0).apply(&records(&points)).unwrap();
-    let behind = &outcomes[outcomes.len() - 6..];
-    assert!(matches!(behind[0], Outcome::Drop(LATE)), "{behind:?}");
-    assert!(matches!(&behind[5], Outcome::Reject(rejection) if rejection.code == FROM_THE_FUTURE), "{behind:?}");
+    let behind = &outcomes[outcomes.len() - 7..];
+    assert!(matches!(behind[0], Outcome::Drop(PASSED)), "{behind:?}");
+    let Outcome::Reject(late) = &behind[1] else { panic!("{behind:?}") };
+    assert!(late.code == LATE && late.message.contains("cpu_cores_used of app at "), "{late:?}");
+    assert!(matches!(&behind[6], Outcome::Reject(rejection) if rejection.code == FROM_THE_FUTURE), "{behind:?}");
     assert!(factory().restore(0, &[1, 2, 3]).is_err());
 }

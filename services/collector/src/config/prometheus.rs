@@ -6,6 +6,7 @@ use prescale_chassis::HttpAccessConfig;
 use prescale_chassis::http_access::check_url;
 use prescale_domain::source::SourceName;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 const SECTION: &str = "collector.prometheus";
 const HISTORY_S_MAX: u32 = 366 * 86_400;
@@ -19,7 +20,8 @@ pub struct PrometheusConfig {
     pub url: String,
     /// Names the source for good: it goes on where the source of this name stopped.
     pub name: String,
-    /// What to ask: `kubernetes`, `libvirt`, `node`, or a file of one's own (`.toml`).
+    /// What to ask: `cloudwatch-export`, `kubernetes`, `libvirt`, `node`, `otel-host`, `otel-kubernetes`, `telegraf`, or a
+    /// file of one's own (`.toml`).
     pub preset: String,
     /// Time between two samples of a workload, in seconds.
     pub step_s: u32,
@@ -36,6 +38,10 @@ pub struct PrometheusConfig {
     pub lag_max_records: u64,
     /// Whose series, where the server has tenants: sent as `X-Scope-OrgID`, and part of the source's name.
     pub tenant: String,
+    /// KPIs of one's own beside the preset's, by name, such as `requests = "rate(orders_total[$window])"`. The name's end
+    /// gives kind and unit, as in a mapping; `requests`, `latency` and `errors` are `requests_per_s`, `latency_ms` and
+    /// `errors_per_s`. The series need the labels that name a workload; with preset `kubernetes` `namespace` and `pod` do.
+    pub kpis: BTreeMap<String, String>,
     /// Section `[collector.prometheus.access]`: how to be let in.
     pub access: HttpAccessConfig,
 }
@@ -53,6 +59,7 @@ impl Default for PrometheusConfig {
             rate_window_s: 120,
             lag_max_records: 50_000,
             tenant: String::new(),
+            kpis: BTreeMap::new(),
             access: HttpAccessConfig::default(),
         }
     }

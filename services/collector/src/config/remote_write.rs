@@ -20,7 +20,8 @@ pub struct RemoteWriteConfig {
     pub name: String,
     /// Whose series they are, where several senders have workloads of the same names: part of the source's name.
     pub tenant: String,
-    /// Which series measure what: `libvirt`, `node`, or a file of one's own (`.toml`) with a table `series`.
+    /// Which series measure what: `libvirt`, `node`, `otel-host`, `otel-kubernetes`, `telegraf`, or a file of one's own
+    /// (`.toml`) with a table `series`.
     pub preset: String,
     /// Time between two samples of a workload, in seconds; at least that between two scrapes.
     pub step_s: u32,

@@ -17,8 +17,23 @@ const ANSWER_BYTES_MAX: u64 = 256 << 20;
 /// So much of a server's words is repeated.
 const WORDS_MAX: usize = 300;
 const REDIRECTS_MAX: u32 = 3;
-/// Words by which servers say that a query takes more than they allow.
-const TOO_MUCH: [&str; 6] = ["too many", "exceed", "limit", "timed out", "timeout", "too large"];
+/// Words by which servers say that a query takes more than they allow: Prometheus and Mimir, Thanos ("limit 5 violated"),
+/// VictoriaMetrics ("more than -search.maxSamplesPerQuery", "not enough memory").
+const TOO_MUCH: [&str; 8] = [
+    "too many",
+    "exceed",
+    "limit violated",
+    "violated (got",
+    "more than -search.",
+    "not enough memory",
+    "timed out",
+    "too large",
+];
+/// Words by which they say that a text is no query, whatever else is in it.
+const NO_QUERY: [&str; 4] = ["parse error", "cannot parse", "unknown function", "unsupported function"];
+/// Words by which they say that what a query needs could not be fetched: that may be otherwise the next time.
+const NOT_FETCHED: [&str; 6] =
+    ["expanding series", "rpc error", "cannot fetch", "connection", "unavailable", "context canceled"];
 
 /// Evaluations at regular instants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,10 +207,12 @@ fn meaning(url: &str, status: u16, body: &[u8]) -> Result<Vec<Series>, QueryErro
         (200..300, Err(error)) => Err(QueryError::Unavailable(format!(
             "{url} answered {status} with what is no answer of Prometheus (does the url end before /api/v1?): {error}"
         ))),
-        (400, Ok(answer)) if answer.error_type == "bad_data" && !is_too_much(&answer.error) => {
+        (400 | 422, Ok(_)) if says(&NO_QUERY, &words) => Err(QueryError::Refused(said(""))),
+        (400 | 413 | 422 | 503, _) if says(&TOO_MUCH, &words) => Err(QueryError::TooMuch(said(""))),
+        (503, Ok(answer)) if answer.error_type == "timeout" => Err(QueryError::TooMuch(said(""))),
+        (400 | 422, Ok(answer)) if !answer.error.is_empty() && !says(&NOT_FETCHED, &words) => {
             Err(QueryError::Refused(said("")))
         }
-        (400 | 413 | 422 | 503, _) if is_too_much(&words) => Err(QueryError::TooMuch(said(""))),
         (401 | 403, _) => Err(QueryError::Unavailable(said(" (give it a token, or user and password, that may read)"))),
         (300..400 | 404 | 405, _) => {
             Err(QueryError::Unavailable(said(" (the url is where the API begins, without /api/v1)")))
@@ -204,9 +221,9 @@ fn meaning(url: &str, status: u16, body: &[u8]) -> Result<Vec<Series>, QueryErro
     }
 }
 
-fn is_too_much(words: &str) -> bool {
+fn says(any: &[&str], words: &str) -> bool {
     let words = words.to_lowercase();
-    TOO_MUCH.iter().any(|text| words.contains(text))
+    any.iter().any(|text| words.contains(text))
 }
 
 /// The series of an answer. What a server warns of, other than about the query itself, is missing from it.
@@ -257,7 +274,26 @@ mod tests {
         assert!(
             matches!(read(400, &error("bad_data", "parse error at char 3")), Err(QueryError::Refused(w)) if w.contains("char 3"))
         );
+        let refused = [
+            (422, error("execution", "found duplicate series for the match group {pod=\"a\"} on the right hand-side")),
+            (422, error("execution", "multiple matches for labels: many-to-one matching must be explicit")),
+            (400, error("bad_data", "1:7: parse error: unknown function with name \"too_many\"")),
+            (422, error("422", "error when executing query: cannot parse \"rate(limit_exceeded\"")),
+            (400, error("bad_data", "invalid parameter \"query\": limit is no label")),
+        ];
+        for (status, body) in refused {
+            assert!(matches!(read(status, &body), Err(QueryError::Refused(_))), "{body}");
+        }
+        let may_be_otherwise = [
+            error("execution", "expanding series: proxy Series(): rpc error: code = Aborted desc = a store is away"),
+            error("422", "cannot fetch query results from vmstorage nodes"),
+        ];
+        for body in may_be_otherwise {
+            assert!(matches!(read(422, &body), Err(QueryError::Unavailable(_))), "{body}");
+        }
         let too_much = [
+            (422, error("execution", "expanding series: failed to reserve: series limit violated (got 11)")),
+            (422, error("422", "cannot select more than -search.maxSamplesPerQuery=1000 samples")),
             (422, error("execution", "query processing would load too many samples into memory")),
             (503, error("timeout", "query timed out in expression evaluation")),
             (422, "the query time range exceeds the limit".to_owned()),

@@ -3,9 +3,38 @@
 use anyhow::{Result, bail, ensure};
 use std::str::FromStr;
 
+/// Templates, of which the first counts whose labels are all there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Naming {
+    first: Template,
+    others: Vec<Template>,
+}
+
+impl Naming {
+    /// Of these texts, the one that goes before the others first.
+    ///
+    /// # Errors
+    /// When there is none, or one is no template.
+    pub(crate) fn of(texts: &[String]) -> Result<Self> {
+        let Some((first, others)) = texts.split_first() else { bail!("it is empty: name at least one label") };
+        let others = others.iter().map(|text| text.parse()).collect::<Result<_>>()?;
+        Ok(Self { first: first.parse()?, others })
+    }
+
+    /// The first template that can be filled with the labels' values, which `value` gives.
+    ///
+    /// # Errors
+    /// With the name of a label of the first template that is missing or empty.
+    pub(crate) fn filled<'l>(&self, value: impl Fn(&str) -> Option<&'l str>) -> Result<String, String> {
+        let first = self.first.filled(&value);
+        let other = |missing| self.others.iter().find_map(|template| template.filled(&value).ok()).ok_or(missing);
+        first.or_else(other)
+    }
+}
+
 /// A text with labels in braces, as in `{namespace}/{owner_name}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Template(Vec<Part>);
+struct Template(Vec<Part>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
@@ -18,7 +47,7 @@ impl Template {
     ///
     /// # Errors
     /// With the name of a label that is missing or empty.
-    pub(crate) fn filled<'l>(&self, value: impl Fn(&str) -> Option<&'l str>) -> Result<String, String> {
+    fn filled<'l>(&self, value: impl Fn(&str) -> Option<&'l str>) -> Result<String, String> {
         let mut text = String::new();
         for part in &self.0 {
             match part {
@@ -41,7 +70,7 @@ impl FromStr for Template {
         while let Some((fixed, behind)) = rest.split_once('{') {
             let Some((label, behind)) = behind.split_once('}') else { bail!("{text:?}: a brace is not closed") };
             let is_label = label.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-                && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+                && label.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
             ensure!(is_label, "{text:?}: {label:?} is no label");
             if !fixed.is_empty() {
                 parts.push(Part::Text(fixed.to_owned()));
@@ -74,6 +103,20 @@ mod tests {
         };
         assert_eq!(filled("web").unwrap(), "shop/x/web!");
         assert_eq!(filled(""), Err("owner_name".to_owned()));
+    }
+
+    #[test]
+    fn of_several_templates_the_first_counts_that_can_be_filled() {
+        let texts = ["{ns}/Deployment/{k8s.deployment.name}", "{ns}/Job/{job-name}"].map(str::to_owned);
+        let naming = Naming::of(&texts).unwrap();
+        let filled = |labels: &[(&str, &'static str)]| {
+            naming.filled(|label| labels.iter().find(|(name, _)| *name == label).map(|(_, value)| *value))
+        };
+        let (both, job) = ([("k8s.deployment.name", "web"), ("job-name", "nightly")], ("job-name", "nightly"));
+        assert_eq!(filled(&[("ns", "shop"), both[0], both[1]]).unwrap(), "shop/Deployment/web");
+        assert_eq!(filled(&[("ns", "shop"), job]).unwrap(), "shop/Job/nightly");
+        assert_eq!(filled(&[("ns", "shop")]), Err("k8s.deployment.name".to_owned()));
+        assert!(Naming::of(&[]).is_err() && Naming::of(&["{a}".to_owned(), "b".to_owned()]).is_err());
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Presets: which queries give which KPI, what names a workload, and where its capacity comes from. A preset is a TOML
 //! file; those that ship are such files, too.
 
-use super::naming::Template;
+use super::naming::Naming;
 use super::pushed::{Rule, WrittenAddUp, WrittenRule};
-use crate::replay::mapping::kind_and_unit;
+use crate::replay::mapping::{is_kpi_name, kind_and_unit, long_name};
 use anyhow::{Context as _, Result, bail, ensure};
-use prescale_domain::kpi::KpiKind;
+use prescale_domain::kpi::{KpiKind, KpiName};
 use prescale_domain::point::{AddUp, Measured};
 use prescale_domain::sample::Platform;
 use serde::Deserialize;
@@ -13,43 +13,35 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The presets that ship, by name.
-const SHIPPED: [(&str, &str); 3] = [
+const SHIPPED: [(&str, &str); 7] = [
+    ("cloudwatch-export", include_str!("presets/cloudwatch-export.toml")),
     ("kubernetes", include_str!("presets/kubernetes.toml")),
     ("libvirt", include_str!("presets/libvirt.toml")),
     ("node", include_str!("presets/node.toml")),
+    ("otel-host", include_str!("presets/otel-host.toml")),
+    ("otel-kubernetes", include_str!("presets/otel-kubernetes.toml")),
+    ("telegraf", include_str!("presets/telegraf.toml")),
 ];
 /// Stands for the length of time that a value is to describe.
 const WINDOW: &str = "window";
+/// Stands for a query of the user's.
+const QUERY: &str = "query";
 /// Definitions may name others so deep.
 const DEPTH_MAX: usize = 8;
+/// A query has at most so many bytes, with all that its definitions come to.
+const QUERY_BYTES_MAX: usize = 1 << 18;
 const CORES: &str = "cores";
 const BYTES: &str = "By";
-
-/// What a column of numbers is for.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Purpose {
-    /// A KPI.
-    Kpi {
-        /// Its name.
-        name: String,
-        /// How its values are to be read.
-        kind: KpiKind,
-        /// Its unit.
-        unit: &'static str,
-    },
-    /// Replicas that the workload has.
-    Replicas,
-    /// Cores of all of them.
-    CpuCores,
-    /// Bytes of all of them.
-    MemoryBytes,
-}
 
 /// A query and what becomes of its answer.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Column {
-    /// What it is for.
-    pub purpose: Purpose,
+    /// What it measures.
+    pub measured: Measured,
+    /// How its values are to be read.
+    pub kind: KpiKind,
+    /// Its unit.
+    pub unit: &'static str,
     query: String,
     /// How series of one workload become one.
     pub add_up: AddUp,
@@ -57,17 +49,14 @@ pub(crate) struct Column {
     pub says_add_up: bool,
     /// From the query's unit to the column's.
     pub factor: f64,
+    /// Whether there are workloads that are not to have it: their samples do not name it.
+    pub is_optional: bool,
 }
 
 impl Column {
     /// What it is called in messages.
     pub(crate) fn name(&self) -> &str {
-        match &self.purpose {
-            Purpose::Kpi { name, .. } => name,
-            Purpose::Replicas => "capacity.replicas",
-            Purpose::CpuCores => "capacity.cpu_cores",
-            Purpose::MemoryBytes => "capacity.memory_bytes",
-        }
+        self.measured.name()
     }
 
     /// The query whose values describe so many seconds before each instant.
@@ -80,7 +69,7 @@ impl Column {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Preset {
     /// What names a workload.
-    pub workload: Template,
+    pub workload: Naming,
     /// What runs the workloads.
     pub platform: Platform,
     /// KPIs by name, then what the capacity follows from.
@@ -96,8 +85,10 @@ struct Written {
     /// For readers.
     #[serde(rename = "about")]
     _about: String,
-    workload: String,
+    workload: OneOrSeveral,
     platform: String,
+    /// What a query of the user's becomes, which stands for `$query` in it.
+    own: Option<String>,
     #[serde(default)]
     definitions: BTreeMap<String, String>,
     kpis: BTreeMap<String, WrittenKpi>,
@@ -108,11 +99,20 @@ struct Written {
 }
 
 #[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrSeveral {
+    One(String),
+    Several(Vec<String>),
+}
+
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenKpi {
     query: String,
     add_up: Option<WrittenAddUp>,
     unit: Option<String>,
+    #[serde(default)]
+    optional: bool,
 }
 
 #[derive(Deserialize)]
@@ -129,8 +129,16 @@ impl Preset {
     /// # Errors
     /// When there is none, or it cannot be used, with the place in it.
     pub(crate) fn load(section: &str, name: &str) -> Result<Self> {
+        Self::load_with(section, name, &BTreeMap::new())
+    }
+
+    /// The same with KPIs of the user's, by name, each with its query; they go before the preset's of the same name.
+    ///
+    /// # Errors
+    /// Likewise, or when one of those cannot be used.
+    pub(crate) fn load_with(section: &str, name: &str, own: &BTreeMap<String, String>) -> Result<Self> {
         if let Some((_, text)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) {
-            return Self::parse(text).with_context(|| format!("preset {name}"));
+            return Self::parse(text, own).with_context(|| format!("preset {name}"));
         }
         let path = Path::new(name);
         if path.extension().is_none_or(|extension| extension != "toml") {
@@ -138,42 +146,25 @@ impl Preset {
             bail!("[{section}] preset = {name:?}: there are {names}, or give a file that ends in .toml");
         }
         let text = std::fs::read_to_string(path).with_context(|| format!("[{section}] preset: cannot read {name}"))?;
-        Self::parse(&text).with_context(|| format!("preset {name}"))
+        Self::parse(&text, own).with_context(|| format!("preset {name}"))
     }
 
-    fn parse(text: &str) -> Result<Self> {
-        let written: Written = toml::from_str(text)?;
+    fn parse(text: &str, own: &BTreeMap<String, String>) -> Result<Self> {
+        let mut written: Written = toml::from_str(text)?;
+        written.take_own(own)?;
         ensure!(!written.kpis.is_empty(), "kpis: at least one is needed");
-        let workload = written.workload.parse().context("workload")?;
+        let names: &[String] = match &written.workload {
+            OneOrSeveral::One(name) => std::slice::from_ref(name),
+            OneOrSeveral::Several(names) => names,
+        };
+        let workload = Naming::of(names).context("workload")?;
         let platform = Platform::new(&written.platform).context("platform")?;
-        let defined = |text: &str| expanded(text, &written.definitions);
         let mut columns = Vec::new();
         for (name, kpi) in &written.kpis {
-            let place = || format!("kpis.{name}");
-            let (kind, unit) = kind_and_unit(name);
-            let factor = factor(unit, kpi.unit.as_deref().unwrap_or(unit)).with_context(place)?;
-            let query = defined(&kpi.query).with_context(place)?;
-            columns.push(Column {
-                purpose: Purpose::Kpi { name: name.clone(), kind, unit },
-                query,
-                add_up: kpi.add_up.unwrap_or_default().into(),
-                says_add_up: kpi.add_up.is_some(),
-                factor,
-            });
+            columns.push(kpi.column(name, &written.definitions).with_context(|| format!("kpis.{name}"))?);
         }
-        if let Some(WrittenCapacity { replicas, cpu_cores, memory_bytes }) = written.capacity {
-            let parts = [
-                (Purpose::Replicas, replicas),
-                (Purpose::CpuCores, Some(cpu_cores)),
-                (Purpose::MemoryBytes, Some(memory_bytes)),
-            ];
-            for (purpose, query) in parts {
-                let Some(query) = query else { continue };
-                let add_up = AddUp::Sum;
-                let mut column = Column { purpose, query: String::new(), add_up, says_add_up: false, factor: 1.0 };
-                column.query = defined(&query).with_context(|| column.name().to_owned())?;
-                columns.push(column);
-            }
+        if let Some(capacity) = &written.capacity {
+            capacity.add_to(&mut columns, &written.definitions)?;
         }
         let mut pushed = Vec::new();
         for (name, rules) in written.series {
@@ -185,6 +176,62 @@ impl Preset {
             }
         }
         Ok(Self { workload, platform, columns, pushed })
+    }
+}
+
+impl Written {
+    /// Takes in KPIs of the user's, each as the preset has them.
+    fn take_own(&mut self, own: &BTreeMap<String, String>) -> Result<()> {
+        for (name, query) in own {
+            let name = long_name(name);
+            ensure!(is_kpi_name(name), "kpis.{name:?}: a KPI's name is of lower-case letters, digits and `_`");
+            ensure!(!query.trim().is_empty(), "kpis.{name}: it has no query");
+            let query = match &self.own {
+                Some(text) => text.replace(&format!("${QUERY}"), &format!("({})", query.trim())),
+                None => query.clone(),
+            };
+            let add_up = match kind_and_unit(name) {
+                (KpiKind::Rate | KpiKind::Counter, _) => Some(WrittenAddUp::Sum),
+                (KpiKind::Gauge, "ms" | "%") => Some(WrittenAddUp::Mean),
+                (KpiKind::Gauge, _) => None,
+            };
+            self.kpis.insert(name.to_owned(), WrittenKpi { query, add_up, unit: None, optional: false });
+        }
+        Ok(())
+    }
+}
+
+impl WrittenKpi {
+    fn column(&self, name: &str, definitions: &BTreeMap<String, String>) -> Result<Column> {
+        let (kind, unit) = kind_and_unit(name);
+        Ok(Column {
+            measured: Measured::Kpi(KpiName::new(name)),
+            kind,
+            unit,
+            query: expanded(&self.query, definitions)?,
+            add_up: self.add_up.unwrap_or_default().into(),
+            says_add_up: self.add_up.is_some(),
+            factor: factor(unit, self.unit.as_deref().unwrap_or(unit))?,
+            is_optional: self.optional,
+        })
+    }
+}
+
+impl WrittenCapacity {
+    fn add_to(&self, columns: &mut Vec<Column>, definitions: &BTreeMap<String, String>) -> Result<()> {
+        let parts = [
+            (Measured::Replicas, self.replicas.as_ref()),
+            (Measured::CpuCores, Some(&self.cpu_cores)),
+            (Measured::MemoryBytes, Some(&self.memory_bytes)),
+        ];
+        for (measured, query) in parts {
+            let Some(query) = query else { continue };
+            let (kind, unit) = of_measured(measured.name());
+            let query = expanded(query, definitions).with_context(|| measured.name().to_owned())?;
+            let (add_up, says_add_up, factor, is_optional) = (AddUp::Sum, false, 1.0, false);
+            columns.push(Column { measured, kind, unit, query, add_up, says_add_up, factor, is_optional });
+        }
+        Ok(())
     }
 }
 
@@ -217,6 +264,10 @@ fn expanded(query: &str, definitions: &BTreeMap<String, String>) -> Result<Strin
                 let definition =
                     definitions.get(name).with_context(|| format!("${name} is not defined: there are ${}", known()))?;
                 out = out + "(" + definition.trim() + ")";
+                ensure!(
+                    out.len() <= QUERY_BYTES_MAX,
+                    "with its definitions it has more than {QUERY_BYTES_MAX} bytes: do they name each other in a circle?"
+                );
                 has_changed = true;
             }
             rest = after;
@@ -261,12 +312,13 @@ fn factor(own: &str, given: &str) -> Result<f64> {
 /// A preset for tests.
 #[cfg(test)]
 pub(crate) fn parsed(text: &str) -> Preset {
-    Preset::parse(text).unwrap()
+    Preset::parse(text, &BTreeMap::new()).unwrap()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn those_that_ship_can_be_used() {
@@ -278,17 +330,49 @@ mod tests {
             }
             for column in &preset.columns {
                 let query = column.query(120);
-                assert!(!query.contains("$w") && !query.contains("$pod"), "{query}");
+                let left = query.split('$').skip(1).find(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()));
+                assert_eq!(left, None, "{query}");
                 let closed = query.matches('(').count() == query.matches(')').count();
                 assert!(closed && query.matches('{').count() == query.matches('}').count(), "{query}");
             }
         }
     }
 
+    /// By preset, the series of one workload: metric, a label beside those that name it, and what is measured, if
+    /// anything.
+    #[test]
+    fn series_that_are_pushed_are_known_by_the_names_that_their_senders_use() {
+        let otel = [("k8s.namespace.name", "shop"), ("k8s.statefulset.name", "db")];
+        let (telegraf, host) = ([("host", "vm-1")], [("host.name", "vm-1")]);
+        let promoted = [("host_name", "vm-1"), ("instance", "collector:8889")];
+        let cases = [
+            ("otel-host", &host[..], "system.cpu.time", ("state", "user"), Some("cpu_cores_used")),
+            ("otel-host", &host[..], "system.cpu.time", ("state", "idle"), Some("capacity.cpu_cores")),
+            ("otel-host", &host[..], "system.disk.io", ("direction", "read"), Some("disk_read_bytes_per_s")),
+            ("otel-host", &promoted[..], "system_memory_usage_bytes", ("state", "free"), Some("capacity.memory_bytes")),
+            ("otel-kubernetes", &otel[..], "k8s.pod.cpu.time", ("k8s.pod.name", "db-0"), Some("cpu_cores_used")),
+            ("otel-kubernetes", &otel[..], "k8s.pod.network.io", ("direction", "none"), None),
+            ("telegraf", &telegraf[..], "cpu_usage_user", ("cpu", "cpu0"), Some("cpu_cores_used")),
+            ("telegraf", &telegraf[..], "cpu_usage_user", ("cpu", "cpu-total"), None),
+            ("telegraf", &telegraf[..], "diskio_read_bytes", ("name", "sda1"), None),
+            ("telegraf", &telegraf[..], "net_bytes_recv", ("interface", "eth0"), Some("network_receive_bytes_per_s")),
+        ];
+        for (name, of_workload, metric, label, wanted) in cases {
+            let preset = Preset::load("collector.remote_write", name).unwrap();
+            let labels: BTreeMap<&str, &str> = of_workload.iter().copied().chain([label]).collect();
+            let value = |label: &str| labels.get(label).copied();
+            let workload = preset.workload.filled(value).unwrap();
+            assert!(workload == "vm-1" || workload == "shop/StatefulSet/db", "{workload}");
+            let rules = preset.pushed.iter().filter(|rule| rule.metric == metric && rule.holds(value));
+            let measured: Vec<&str> = rules.map(|rule| rule.measured.name()).collect();
+            assert_eq!(measured, wanted.into_iter().collect::<Vec<_>>(), "{name}: {metric} {label:?}");
+        }
+    }
+
     const BARE: &str = "about = \"\"\nworkload = \"{vm}\"\nplatform = \"observed-only\"\n";
 
     fn refused(text: &str) -> String {
-        format!("{:#}", Preset::parse(&format!("{BARE}{text}")).unwrap_err())
+        format!("{:#}", Preset::parse(&format!("{BARE}{text}"), &BTreeMap::new()).unwrap_err())
     }
 
     #[test]
@@ -297,7 +381,7 @@ mod tests {
             "{BARE}[definitions]\nvms = \"up{{job='vm'}}\"\nbusy = \"$vms > 0\"\n[kpis.cpu_cores_used]\nquery = \"rate(a[$window]) * $busy\"\n\
              unit = \"millicores\"\nadd_up = \"max\"\n[kpis.queue_length]\nquery = \"label_replace(q, 'a', '$1', 'b', '(.*)')\"\n"
         );
-        let columns = Preset::parse(&text).unwrap().columns;
+        let columns = parsed(&text).columns;
         assert_eq!((columns[0].name(), columns[0].add_up, columns[0].factor), ("cpu_cores_used", AddUp::Max, 1e-3));
         assert_eq!(columns[0].query(90), "rate(a[90s]) * ((up{job='vm'}) > 0)");
         assert_eq!(columns[1].query(90), "label_replace(q, 'a', '$1', 'b', '(.*)')");
@@ -313,10 +397,12 @@ mod tests {
         assert!(refused("[kpis.memory_bytes]\nquery = \"$m\"\n").contains("$m is not defined"));
         let circle = "[definitions]\na = \"$b\"\nb = \"$a\"\n[kpis.memory_bytes]\nquery = \"$a\"\n";
         assert!(refused(circle).contains("circle"));
+        let swells = format!("[definitions]\na = \"{}\"\n[kpis.memory_bytes]\nquery = \"$a\"\n", "$a ".repeat(99));
+        assert!(refused(&swells).contains("more than 262144 bytes"));
         assert!(refused("[kpis.memory_bytes]\nqueri = \"m\"\n").contains("queri"));
         assert!(
             format!("{:#}", Preset::load("collector.prometheus", "kubernets").unwrap_err())
-                .contains("kubernetes, libvirt, node")
+                .contains("kubernetes, libvirt, node, otel-host, otel-kubernetes, telegraf")
         );
     }
 
@@ -324,14 +410,48 @@ mod tests {
     fn what_of_pushed_series_is_measured_can_be_said() {
         let with = |rule: &str| format!("{BARE}[kpis.memory_bytes]\nquery = \"m\"\n{rule}");
         let text = with("[[series.memory_bytes]]\nmetric = \"m_mib\"\nunit = \"MiBy\"\n");
-        assert_eq!(Preset::parse(&text).unwrap().pushed.len(), 1);
-        let refused = |rule: &str| format!("{:#}", Preset::parse(&with(rule)).unwrap_err());
+        assert_eq!(parsed(&text).pushed.len(), 1);
+        let refused = |rule: &str| format!("{:#}", Preset::parse(&with(rule), &BTreeMap::new()).unwrap_err());
         let unit = refused("[[series.memory_bytes]]\nmetric = \"m\"\nunit = \"MB\"\n");
         assert!(unit.contains("series.memory_bytes: unit = \"MB\""), "{unit}");
         let counter = refused("[[series.requests_total]]\nmetric = \"m\"\n");
         assert!(counter.contains("series.requests_total: "), "{counter}");
         let pattern = refused("[[series.memory_bytes]]\nmetric = \"m\"\nonly = { mode = [\"[\"] }\n");
         assert!(pattern.contains("only.mode: \"[\""), "{pattern}");
+    }
+
+    #[test]
+    fn one_line_adds_a_kpi_to_a_preset() {
+        let text = format!(
+            "{BARE}own = \"$query * $owner\"\n[definitions]\nowner = \"o\"\n[kpis.requests_per_s]\nquery = \"theirs\"\n"
+        );
+        let with = |name: &str, query: &str| Preset::parse(&text, &BTreeMap::from([(name.into(), query.into())]));
+        let columns = with("requests_per_s", "rate(mine[$window])").unwrap().columns;
+        let [column] = &columns[..] else { panic!("{columns:?}") };
+        assert_eq!(column.query(60), "(rate(mine[60s])) * (o)");
+        assert_eq!((column.add_up, column.says_add_up), (AddUp::Sum, true));
+        let columns = with("latency", "mine").unwrap().columns;
+        assert_eq!(columns[0].name(), "latency_ms");
+        assert_eq!((columns.len(), columns[0].add_up, columns[0].is_optional), (2, AddUp::Mean, false));
+        let refused = |name: &str, query: &str| format!("{:#}", with(name, query).unwrap_err());
+        assert!(refused("Requests", "q").contains("lower-case"));
+        assert!(refused("requests_per_s", " ").contains("no query"));
+        assert!(refused("requests_per_s", "$nothing").contains("$nothing is not defined"));
+        let bare = text.replace("own = \"$query * $owner\"\n", "");
+        let own = BTreeMap::from([("queue_length".to_owned(), "mine".to_owned())]);
+        assert_eq!(Preset::parse(&bare, &own).unwrap().columns[0].query(60), "mine");
+    }
+
+    #[test]
+    fn a_workload_may_be_named_in_several_ways() {
+        let of = |workload: &str| {
+            let rest = "platform = \"openstack\"\n[kpis.memory_bytes]\nquery = \"m\"\noptional = true\n";
+            Preset::parse(&format!("about = \"\"\nworkload = {workload}\n{rest}"), &BTreeMap::new())
+        };
+        let preset = of("[\"{host_name}\", \"{host.name}\"]").unwrap();
+        let named = preset.workload.filled(|label| (label == "host.name").then_some("vm-1"));
+        assert_eq!((named.as_deref(), preset.columns[0].is_optional), (Ok("vm-1"), true));
+        assert!(format!("{:#}", of("[]").unwrap_err()).contains("workload: it is empty"));
     }
 
     #[test]
@@ -342,5 +462,22 @@ mod tests {
             assert_eq!(factor(own, given).unwrap(), wanted, "{given} as {own}");
         }
         assert!(factor("By/s", "KiBy").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(
+            text in "\\PC{0,60}", workload in "[a-z{}. ]{0,12}", query in "[a-b$_{}() ]{0,20}", own in "[a-z$ ]{0,12}",
+        ) {
+            let _ = Preset::parse(&text, &BTreeMap::new());
+            let text = format!(
+                "about = \"\"\nworkload = \"{workload}\"\nplatform = \"openstack\"\nown = \"{own}\"\n[definitions]\n\
+                 a = \"{query}\"\nb = \"{own}\"\n[kpis.memory_bytes]\nquery = \"{query}\"\n"
+            );
+            let own = BTreeMap::from([("requests".to_owned(), query)]);
+            if let Ok(preset) = Preset::parse(&text, &own) {
+                prop_assert_eq!(preset.columns.len(), 2);
+            }
+        }
     }
 }

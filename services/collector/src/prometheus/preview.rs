@@ -1,19 +1,19 @@
-//! What would be read, before anything is: workloads and KPIs found and missing, capacities, the length of the
-//! history, and what looks wrong, each with what to do.
+//! What would be read from a Prometheus, before anything is: see [`crate::preview`].
 
 use super::Asked;
 use super::api::{Instants, QueryError};
-use super::preset::{Column, Purpose};
+use super::preset::Column;
 use super::table::{Cells, Table};
 use crate::clock;
 use crate::config::PrometheusConfig;
+use crate::preview::{COUNTER_VALUES_MIN, EXCESS, Finding, KpiPreview, Preview, SHOWN_MAX, finding};
 use anyhow::Result;
 use prescale_contracts::rfc3339;
 use prescale_domain::kpi::{self, KpiKind};
+use prescale_domain::point::Measured;
 use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
-use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// What is looked at: so many seconds until now.
@@ -22,59 +22,6 @@ const LOOKED_AT_S: u32 = 3600;
 const HISTORY_LOOK_S: u32 = 3600;
 /// So much less closely where that is more than the server allows.
 const HISTORY_LOOK_GROWTH: u32 = 4;
-/// Workloads shown by name.
-const SHOWN_MAX: usize = 5;
-/// Use above so many times the capacity is likelier to be an error of unit.
-const EXCESS: f64 = 10.0;
-/// Values of so many instants that only ever grow are likelier to be a counter's.
-const COUNTER_VALUES_MIN: usize = 20;
-
-/// What a server would be read as.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Preview {
-    /// Name of the source.
-    pub source: String,
-    /// Preset that says what is asked.
-    pub preset: String,
-    /// How many workloads reported within the last hour.
-    pub workloads: usize,
-    /// Some of them by name.
-    pub examples: Vec<String>,
-    /// How many of them have a capacity.
-    pub workloads_with_capacity: usize,
-    /// The oldest instant within the history that is to be read at which there is something (RFC 3339).
-    pub history_from: Option<String>,
-    /// KPIs in the preset's order.
-    pub kpis: Vec<KpiPreview>,
-    /// What looks wrong.
-    pub findings: Vec<Finding>,
-}
-
-/// One KPI of a preview.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct KpiPreview {
-    /// Its name.
-    pub name: String,
-    /// Its unit.
-    pub unit: String,
-    /// How many workloads have it.
-    pub workloads: usize,
-    /// Most series that became one, over the workloads.
-    pub series_max: u32,
-    /// Share of the instants that have a value, over the workloads that have it, 0 to 1.
-    pub present_share: f64,
-    /// Least, mean and greatest value; `None` where there is none.
-    pub values: Option<[f64; 3]>,
-}
-
-/// What looks wrong, and what to do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// What was seen.
-    pub what: String,
-    /// What to do about it.
-    pub remedy: String,
-}
 
 /// Asks the server for the last hour, and how far back it goes.
 ///
@@ -114,6 +61,7 @@ fn history_from(
                 step_s *= HISTORY_LOOK_GROWTH;
                 continue;
             }
+            Err(QueryError::Refused(_)) => return Ok(None),
             answer => answer?,
         };
         return Ok(series.iter().filter_map(|s| s.points.first()).map(|(at_ms, _)| EventTime::from_ms(*at_ms)).min());
@@ -131,6 +79,7 @@ fn told(
     let mut preview = Preview {
         source: source.to_string(),
         preset: config.preset.clone(),
+        looked_at: "the last hour".to_owned(),
         workloads,
         examples: table.workloads().take(SHOWN_MAX).map(ToString::to_string).collect(),
         workloads_with_capacity,
@@ -139,9 +88,9 @@ fn told(
         findings: Vec::new(),
     };
     for (number, column) in columns.iter().enumerate() {
-        if let Purpose::Kpi { name, kind, unit } = &column.purpose {
-            let kpi = kpi_preview((name.as_str(), *unit), table, number);
-            preview.findings.extend(findings(column, *kind, &kpi, table, number));
+        if let Measured::Kpi(name) = &column.measured {
+            let kpi = kpi_preview((name.as_str(), column.unit), table, number);
+            preview.findings.extend(findings(column, &kpi, table, number));
             preview.kpis.push(kpi);
         }
         preview.findings.extend(added_up(column, table, number));
@@ -174,9 +123,15 @@ fn kpi_preview((name, unit): (&str, &str), table: &Table<'_>, number: usize) -> 
     }
 }
 
-fn findings(column: &Column, kind: KpiKind, kpi: &KpiPreview, table: &Table<'_>, number: usize) -> Vec<Finding> {
+fn findings(column: &Column, kpi: &KpiPreview, table: &Table<'_>, number: usize) -> Vec<Finding> {
     let name = &kpi.name;
     let mut found = Vec::new();
+    if table.is_refused(number) {
+        return found;
+    }
+    if kpi.workloads == 0 && column.is_optional {
+        return found;
+    }
     if kpi.workloads == 0 {
         found.push(finding(
             format!("{name}: no series"),
@@ -197,7 +152,7 @@ fn findings(column: &Column, kind: KpiKind, kpi: &KpiPreview, table: &Table<'_>,
             && values.first() < values.last()
     };
     let growing = table.column(number).filter(|(_, cells)| only_grows(table.values(number, cells).collect())).count();
-    if kind != KpiKind::Counter && 10 * growing >= 9 * kpi.workloads {
+    if column.kind != KpiKind::Counter && 10 * growing >= 9 * kpi.workloads {
         found.push(finding(
             format!("{name}: the values of {growing} of {} workloads only ever grow: a counter?", kpi.workloads),
             "ask for its rate: rate(...[$window])".to_owned(),
@@ -220,7 +175,13 @@ fn added_up(column: &Column, table: &Table<'_>, number: usize) -> Option<Finding
 
 /// What is wrong with all of it.
 fn of_the_whole(config: &PrometheusConfig, preview: &Preview, table: &Table<'_>) -> Vec<Finding> {
-    let mut found = Vec::new();
+    let refused = |(column, why): (&Column, &str)| {
+        finding(
+            format!("{} cannot be asked for: {why}", column.name()),
+            format!("mend its query: {}", one_line(&column.query(LOOKED_AT_S))),
+        )
+    };
+    let mut found: Vec<Finding> = table.refused().map(refused).collect();
     let left_out = table.left_out();
     if left_out.series > 0 {
         found.push(finding(
@@ -247,13 +208,11 @@ fn of_the_whole(config: &PrometheusConfig, preview: &Preview, table: &Table<'_>)
 /// Use far above what there is.
 fn excess(columns: &[Column], table: &Table<'_>) -> Vec<Finding> {
     let greatest = |number: usize, cells: &Cells| table.values(number, cells).fold(0.0, f64::max);
-    let number_of = |wanted: &dyn Fn(&Purpose) -> bool| columns.iter().position(|column| wanted(&column.purpose));
-    let pairs = [(kpi::CPU_CORES_USED, Purpose::CpuCores), (kpi::MEMORY_BYTES, Purpose::MemoryBytes)];
+    let number_of = |wanted: &str| columns.iter().position(|column| column.name() == wanted);
+    let pairs = [(kpi::CPU_CORES_USED, Measured::CpuCores), (kpi::MEMORY_BYTES, Measured::MemoryBytes)];
     let mut found = Vec::new();
     for (name, capacity) in pairs {
-        let used = number_of(&|purpose| matches!(purpose, Purpose::Kpi { name: kpi, .. } if kpi == name));
-        let had = number_of(&|purpose| *purpose == capacity);
-        let (Some(used), Some(had)) = (used, had) else { continue };
+        let (Some(used), Some(had)) = (number_of(name), number_of(capacity.name())) else { continue };
         let capacities: BTreeMap<_, _> =
             table.column(had).map(|(workload, cells)| (workload, greatest(had, cells))).collect();
         let times = |(workload, cells): (&WorkloadId, &Cells)| {
@@ -269,10 +228,6 @@ fn excess(columns: &[Column], table: &Table<'_>) -> Vec<Finding> {
         }
     }
     found
-}
-
-fn finding(what: String, remedy: String) -> Finding {
-    Finding { what, remedy }
 }
 
 fn one_line(query: &str) -> String {
@@ -317,6 +272,7 @@ memory_bytes = "bytes"
         );
         table.take(3, vec![series("a", |_| 2.0), series("a", |_| 2.0)]);
         table.take(4, vec![series("a", |_| 8e9)]);
+        table.refuse(2, "parse error".to_owned());
         let config = PrometheusConfig::default();
         let preview = told((&config.source().unwrap(), &config), &preset.columns, &table, None);
         assert_eq!((preview.workloads, preview.workloads_with_capacity), (2, 1));
@@ -327,8 +283,8 @@ memory_bytes = "bytes"
             whats,
             [
                 "memory_bytes: the values of 1 of 1 workloads only ever grow: a counter?",
-                "run_queue: no series",
                 "capacity.cpu_cores: up to 2 series of one workload are added up",
+                "run_queue cannot be asked for: parse error",
                 "1 series belong to no workload: a series has no label \"vm\"",
                 "the capacity of 1 of 2 workloads is not known",
                 "nothing in the last 14 days",

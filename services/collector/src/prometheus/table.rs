@@ -1,9 +1,9 @@
 //! Series into samples: the answers to a preset's queries at the same instants, by workload. Pure.
 
 use super::api::{Instants, Series};
-use super::preset::{Column, Preset, Purpose};
-use prescale_domain::kpi::{Kpi, KpiKind, KpiName};
-use prescale_domain::point::AddUp;
+use super::preset::{Column, Preset};
+use prescale_domain::kpi::{Kpi, KpiKind};
+use prescale_domain::point::{AddUp, Measured};
 use prescale_domain::sample::{Capacity, Sample};
 use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
@@ -18,6 +18,8 @@ pub(crate) struct Table<'a> {
     /// By column of the preset.
     rows: BTreeMap<WorkloadId, Vec<Option<Cells>>>,
     left_out: LeftOut,
+    /// Why there is no answer for a column, by its number.
+    refused: BTreeMap<usize, String>,
 }
 
 /// Series that belong to no workload.
@@ -73,13 +75,13 @@ impl Cells {
 impl<'a> Table<'a> {
     /// An empty one.
     pub(crate) fn new(preset: &'a Preset, instants: Instants) -> Self {
-        Self { preset, instants, rows: BTreeMap::new(), left_out: LeftOut::default() }
+        Self { preset, instants, rows: BTreeMap::new(), left_out: LeftOut::default(), refused: BTreeMap::new() }
     }
 
     /// Takes the answer to the query of one column in. What is not finite, and rates below zero, are missing.
     pub(crate) fn take(&mut self, column: usize, answer: Vec<Series>) {
-        let Some(Column { purpose, add_up, factor, .. }) = self.preset.columns.get(column) else { return };
-        let never_negative = !matches!(purpose, Purpose::Kpi { kind: KpiKind::Gauge, .. });
+        let Some(Column { measured, kind, add_up, factor, .. }) = self.preset.columns.get(column) else { return };
+        let never_negative = *kind != KpiKind::Gauge || !matches!(measured, Measured::Kpi(_));
         for Series { labels, points } in answer {
             let Some(workload) = self.workload(&labels) else { continue };
             let columns = self.preset.columns.len();
@@ -111,6 +113,29 @@ impl<'a> Table<'a> {
                 None
             }
         }
+    }
+
+    /// Takes note that the query of a column cannot be answered, however often it is asked.
+    pub(crate) fn refuse(&mut self, column: usize, why: String) {
+        self.refused.insert(column, why);
+    }
+
+    /// The columns whose queries cannot be answered, each with the reason.
+    pub(crate) fn refused(&self) -> impl Iterator<Item = (&Column, &str)> {
+        self.refused.iter().filter_map(|(number, why)| Some((self.preset.columns.get(*number)?, why.as_str())))
+    }
+
+    /// Whether the query of a column cannot be answered.
+    pub(crate) fn is_refused(&self, column: usize) -> bool {
+        self.refused.contains_key(&column)
+    }
+
+    /// Whether there is no KPI whose query can be answered.
+    pub(crate) fn has_no_kpi(&self) -> bool {
+        let is_answered = |(number, column): (usize, &Column)| {
+            matches!(column.measured, Measured::Kpi(_)) && !self.is_refused(number)
+        };
+        !self.preset.columns.iter().enumerate().any(is_answered)
     }
 
     /// Series that belong to no workload.
@@ -166,22 +191,26 @@ impl<'a> Table<'a> {
     }
 
     /// All KPIs of the preset, also those without a value: what a sample does not name is waited for as a part of it.
+    /// Those that are optional only where the workload has them.
     fn kpis(&self, row: &[Option<Cells>], place: usize) -> Vec<Kpi> {
         let kpi = |(column, cells): (&Column, &Option<Cells>)| {
-            let Purpose::Kpi { name, kind, unit } = &column.purpose else { return None };
+            let Measured::Kpi(name) = &column.measured else { return None };
+            if column.is_optional && cells.is_none() {
+                return None;
+            }
             let value = cells.as_ref().and_then(|cells| cells.get(place, column.add_up));
-            Some(Kpi { name: KpiName::new(name), kind: *kind, unit: Arc::from(*unit), value })
+            Some(Kpi { name: name.clone(), kind: column.kind, unit: Arc::from(column.unit), value })
         };
         self.preset.columns.iter().zip(row).filter_map(kpi).collect()
     }
 
     fn capacity(&self, row: &[Option<Cells>], place: usize) -> Option<Capacity> {
         let columns = || self.preset.columns.iter().zip(row);
-        let value = |wanted: &Purpose| {
-            let (column, cells) = columns().find(|(column, _)| column.purpose == *wanted)?;
+        let value = |wanted: &Measured| {
+            let (column, cells) = columns().find(|(column, _)| column.measured == *wanted)?;
             cells.as_ref()?.get(place, column.add_up)
         };
-        Capacity::of_totals(value(&Purpose::Replicas), value(&Purpose::CpuCores), value(&Purpose::MemoryBytes))
+        Capacity::of_totals(value(&Measured::Replicas), value(&Measured::CpuCores), value(&Measured::MemoryBytes))
     }
 }
 

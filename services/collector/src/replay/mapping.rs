@@ -79,13 +79,16 @@ pub struct Mapping {
 }
 
 /// Short names on the command line for the KPIs that the field has a name for.
-const SHORT_NAMES: [(&str, &str); 6] = [
+const SHORT_NAMES: [(&str, &str); 9] = [
     ("cpu", kpi::CPU_CORES_USED),
     ("memory", kpi::MEMORY_BYTES),
     ("disk_read", kpi::DISK_READ_BYTES_PER_S),
     ("disk_write", kpi::DISK_WRITE_BYTES_PER_S),
     ("net_rx", kpi::NETWORK_RECEIVE_BYTES_PER_S),
     ("net_tx", kpi::NETWORK_TRANSMIT_BYTES_PER_S),
+    ("requests", kpi::REQUESTS_PER_S),
+    ("latency", kpi::LATENCY_MS),
+    ("errors", kpi::ERRORS_PER_S),
 ];
 
 impl Mapping {
@@ -107,9 +110,9 @@ impl Mapping {
 
     /// Reads `entity=vm_id,time=ts,cpu=cpu_usage_pct / 100.0`. Keys: `entity`, `time`, `time_unit`
     /// (`s`, `ms`, `us`, `ns`, `filetime`, `rfc3339`), `cpu_capacity`, `memory_capacity`, `cpu`, `memory`,
-    /// `disk_read`, `disk_write`, `net_rx`, `net_tx`, or the name of any KPI; of a text file `separator`,
-    /// `header`, `decimal`, `zone`, `time_form`, `layout`. Values: a column or an expression; a comma within
-    /// parentheses or quotes belongs to it.
+    /// `disk_read`, `disk_write`, `net_rx`, `net_tx`, `requests`, `latency`, `errors`, or the name of any KPI; of a
+    /// text file `separator`, `header`, `decimal`, `zone`, `time_form`, `layout`. Values: a column or an expression; a
+    /// comma within parentheses or quotes belongs to it.
     ///
     /// # Errors
     /// When a part is no `key=value`, a key is there twice, or what is needed is missing.
@@ -201,7 +204,8 @@ pub fn long_name(key: &str) -> &str {
     SHORT_NAMES.iter().find(|(short, _)| *short == key).map_or(key, |(_, long)| long)
 }
 
-fn is_kpi_name(name: &str) -> bool {
+/// Whether a KPI that is mapped may be called so.
+pub(crate) fn is_kpi_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }

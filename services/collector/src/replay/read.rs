@@ -4,7 +4,7 @@ use super::at::Range;
 use super::join::{Joiner, Outcome};
 use super::position::Progress;
 use super::rows::SampleMaker;
-use super::{Plan, cannot_order, readers};
+use super::{Grid, Plan, cannot_order, readers};
 use crate::config::ReplayConfig;
 use crate::event::ReplayReport;
 use anyhow::Result;
@@ -23,6 +23,8 @@ pub struct TraceExtent {
     pub step_s: u32,
     /// Beginning of the range, which is the first row's instant where nothing else was asked for.
     pub from: EventTime,
+    /// Whether instants jitter about the step, so that they are put on a grid.
+    pub has_jitter: bool,
 }
 
 /// Hands out the samples of `config.file` by instant, then workload, some at a time, after
@@ -39,7 +41,12 @@ pub fn read_samples(
     readers()?.block_on(async {
         let plan = Plan::make(config).await?;
         let Range { from_ms, to_ms } = plan.range;
-        opened(TraceExtent { rows: plan.rows_in_range, step_s: plan.step_s, from: EventTime::from_ms(from_ms) });
+        opened(TraceExtent {
+            rows: plan.rows_in_range,
+            step_s: plan.step_s,
+            from: EventTime::from_ms(from_ms),
+            has_jitter: plan.grid != Grid::default(),
+        });
         let mut stream = plan.trace.ordered(Range { from_ms, to_ms }).await?;
         let maker = SampleMaker::new(&plan.trace, SourceName::new("replay:trace")?, plan.step_s, plan.grid.clone());
         let mut progress = Progress::starting(plan.rows_without_instant);

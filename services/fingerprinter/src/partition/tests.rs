@@ -286,7 +286,7 @@ fn what_cannot_be_used_says_why() {
         Fate::Rejected { code, message } => Some((*code, message.clone())),
         _ => None,
     };
-    let samples = vec![bad, sample(0, 0), sample(0, 5), sample(0, 1), sample(0, 500_000)];
+    let samples = vec![bad, sample(0, 0), sample(0, 5), sample(0, 9), sample(0, 1), sample(0, 500_000)];
     let fates = partition.apply(samples).unwrap();
     let codes: Vec<_> = fates.iter().filter_map(code).collect();
     assert_eq!(codes.iter().map(|(code, _)| *code).collect::<Vec<_>>(), ["negative_rate", "late", "from_the_future"]);

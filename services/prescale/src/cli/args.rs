@@ -34,7 +34,7 @@ pub(super) struct Cli {
 pub(super) enum Verb {
     /// Run every service in this process, with the console on http://127.0.0.1:8080.
     Up(UpArgs),
-    /// Say what would be read from a Prometheus, and what looks wrong, before anything is read.
+    /// Say what would be read from a Prometheus, a trace or what is pushed, and what looks wrong, before anything is.
     Preview(PreviewArgs),
     /// Check the configuration and print what is in force.
     CheckConfig,
@@ -127,9 +127,13 @@ pub(super) struct UpArgs {
     /// Read what a Prometheus has instead of the host and the fleet: where its API begins, without /api/v1.
     #[arg(long, value_name = "URL", conflicts_with = "replay")]
     pub(super) prometheus: Option<String>,
-    /// What to ask it: kubernetes, libvirt, node, or a file of one's own (.toml).
+    /// What to ask it: cloudwatch-export, kubernetes, libvirt, node, otel-host, otel-kubernetes, telegraf, or a file of
+    /// one's own (.toml).
     #[arg(long, value_name = "PRESET", requires = "prometheus")]
     pub(super) preset: Option<String>,
+    /// One more KPI, such as 'requests=rate(orders_total[$window])'; several times for several.
+    #[arg(long = "kpi", value_name = "NAME=QUERY", requires = "prometheus", value_parser = named_query)]
+    pub(super) kpis: Vec<(String, String)>,
     /// Replay a trace (Parquet, or text such as CSV, plain, gzip or zstd; a file, a folder or a pattern) instead of
     /// the host and the fleet.
     #[arg(long, value_name = "FILE")]
@@ -156,14 +160,36 @@ pub(super) struct UpArgs {
 #[command(after_help = "Examples:
   prescale preview --prometheus http://prometheus:9090 --preset kubernetes
   prescale preview --format json
-      what [collector.prometheus] names")]
+      what [collector.prometheus] names, or else the trace that [collector.replay] does
+  prescale preview --replay trace.csv.zst --map entity=vm,time=ts,cpu=cpu_pct/100*cores
+  prescale preview --pushed
+      what lies on topic raw-points of the configured bus, as the assembler makes samples of it")]
 pub(super) struct PreviewArgs {
     /// Where its API begins, without /api/v1; otherwise what the configuration says.
     #[arg(long, value_name = "URL")]
     pub(super) prometheus: Option<String>,
-    /// What to ask it: kubernetes, libvirt, node, or a file of one's own (.toml).
+    /// What to ask it: cloudwatch-export, kubernetes, libvirt, node, otel-host, otel-kubernetes, telegraf, or a file of
+    /// one's own (.toml).
     #[arg(long, value_name = "PRESET")]
     pub(super) preset: Option<String>,
+    /// One more KPI, such as 'requests=rate(orders_total[$window])'; several times for several.
+    #[arg(long = "kpi", value_name = "NAME=QUERY", value_parser = named_query)]
+    pub(super) kpis: Vec<(String, String)>,
+    /// A trace instead (Parquet, or text such as CSV, plain, gzip or zstd; a file, a folder or a pattern).
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["prometheus", "preset", "kpis"])]
+    pub(super) replay: Option<PathBuf>,
+    /// The trace's columns, as for `prescale up`.
+    #[arg(long, value_name = "MAPPING")]
+    pub(super) map: Option<String>,
+    /// First instant of the trace, RFC 3339 or Unix seconds.
+    #[arg(long, value_name = "INSTANT")]
+    pub(super) from: Option<String>,
+    /// Its end, likewise, or a length such as +1d.
+    #[arg(long, value_name = "INSTANT")]
+    pub(super) to: Option<String>,
+    /// What was pushed and lies on the bus instead; --preset says what should be there.
+    #[arg(long, conflicts_with_all = ["prometheus", "kpis", "replay", "map", "from", "to"])]
+    pub(super) pushed: bool,
     /// How it is printed.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,
@@ -189,6 +215,7 @@ impl UpArgs {
         if let Some(preset) = &self.preset {
             collector.prometheus.preset.clone_from(preset);
         }
+        collector.prometheus.kpis.extend(self.kpis.iter().cloned());
         match self.fleet {
             Some(0) => collector.fleet.enabled = false,
             Some(workloads) => {
@@ -223,6 +250,12 @@ impl UpArgs {
         }
         Ok(())
     }
+}
+
+/// A KPI's name and its query.
+fn named_query(text: &str) -> Result<(String, String), String> {
+    let (name, query) = text.split_once('=').ok_or("write NAME=QUERY")?;
+    Ok((name.trim().to_owned(), query.trim().to_owned()))
 }
 
 /// Whether the KPIs of others come in.

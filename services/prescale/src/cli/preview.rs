@@ -1,46 +1,106 @@
-//! `prescale preview`: what would be read from a Prometheus, before anything is.
+//! `prescale preview`: what would be read from a Prometheus, a trace or what is pushed, before anything is.
 
 use super::args::PreviewArgs;
-use super::common::Format;
+use super::common::{Format, map_and_limit};
 use super::{Failure, quietly, say};
 use crate::pretty_json;
 use crate::services::SERVICES;
 use crate::settings::Settings;
-use anyhow::anyhow;
-use prescale_collector::prometheus::preview::{KpiPreview, Preview, preview};
+use anyhow::{Context as _, Result, anyhow, bail};
+use prescale_bus::{CaughtUp, ReadFrom};
+use prescale_chassis::{HealthRegistry, open_bus, with_registry};
+use prescale_collector::preview::{KpiPreview, Preview};
+use prescale_collector::prometheus::preview::preview;
+use prescale_collector::pushed::Pushed;
+use prescale_collector::replay::preview::of_trace;
+use prescale_contracts::{Contract, topics};
+use prescale_domain::point::Point;
 use std::fmt::Write;
 use std::path::Path;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+const PAGE_RECORDS: usize = 5_000;
+const WAIT: Duration = Duration::from_millis(500);
 
 pub(super) fn run(config: Option<&Path>, args: &PreviewArgs) -> Result<(), Failure> {
     let mut settings = Settings::load(&SERVICES, config).map_err(|e| Failure::Usage(e.into()))?;
-    let asked = &mut settings.collector.prometheus;
+    let collector = &mut settings.collector;
+    let asked = &mut collector.prometheus;
     if let Some(url) = &args.prometheus {
         asked.url.clone_from(url);
     }
-    if let Some(preset) = &args.preset {
+    if let Some(preset) = args.preset.as_ref().filter(|_| !args.pushed) {
         asked.preset.clone_from(preset);
     }
-    if !asked.is_enabled() {
-        return Err(Failure::Usage(anyhow!("give --prometheus URL, or [collector.prometheus] url")));
+    asked.kpis.extend(args.kpis.iter().cloned());
+    if let Some(file) = &args.replay {
+        collector.replay.file.clone_from(file);
+    }
+    map_and_limit(&mut collector.replay, args.map.as_deref(), args.from.as_deref(), args.to.as_deref())
+        .map_err(Failure::Usage)?;
+    let is_trace = args.replay.is_some() || (!args.pushed && !asked.is_enabled() && collector.replay.is_enabled());
+    if !args.pushed && !is_trace && !asked.is_enabled() {
+        return Err(Failure::Usage(anyhow!(
+            "give --prometheus URL, --replay FILE or --pushed, or [collector.prometheus] url"
+        )));
     }
     settings.check(&SERVICES).map_err(Failure::Usage)?;
     let settings = quietly(settings)?;
-    let found = preview(&settings.collector.prometheus)?;
+    if args.pushed {
+        let found = pushed(&settings, args.preset.as_deref())?;
+        return match args.format {
+            Format::Json => say(&pretty_json(&found)?),
+            Format::Text => say(&found.iter().map(text).collect::<Vec<_>>().join("\n")),
+        };
+    }
+    let found = if is_trace { of_trace(&settings.collector.replay)? } else { preview(&settings.collector.prometheus)? };
     match args.format {
         Format::Json => say(&pretty_json(&found)?),
         Format::Text => say(&text(&found)),
     }
 }
 
+/// What lies on the topic of points, by source.
+fn pushed(settings: &Settings, preset: Option<&str>) -> Result<Vec<Preview>> {
+    let registry = &settings.schema_registry;
+    let stop = CancellationToken::new();
+    let bus = with_registry(open_bus(&settings.bus)?, &settings.bus, registry, &HealthRegistry::default(), &stop)?;
+    let topic = topics::RAW_POINTS;
+    let mut reader = bus.reader(topic, ReadFrom::Earliest).with_context(|| {
+        format!("cannot read topic {topic:?}: has anything been pushed? Switch a receiver on, such as [collector.remote_write]")
+    })?;
+    let mut points = Pushed::new(settings.assembler.settings()?);
+    loop {
+        let (records, caught_up) = reader.poll(PAGE_RECORDS, WAIT)?;
+        let values = records.iter().filter_map(|record| record.value.as_deref());
+        // What cannot be decoded goes to the dead letters when it is read.
+        values.filter_map(|value| Point::decode(value).ok()).for_each(|point| points.take(&point));
+        if caught_up == CaughtUp::Yes {
+            break;
+        }
+    }
+    let of_receiver = &settings.collector.remote_write;
+    let preset = preset.or(of_receiver.is_enabled().then_some(of_receiver.preset.as_str()));
+    let found = points.told(preset)?;
+    if found.is_empty() {
+        bail!("nothing lies on topic {topic:?}: what is pushed is kept for a day; look at what the senders say");
+    }
+    Ok(found)
+}
+
 fn text(found: &Preview) -> String {
-    let mut text = format!("{}, as preset {} reads it:\n", found.source, found.preset);
+    let mut text = match found.preset.as_str() {
+        "" => format!("{}:\n", found.source),
+        preset => format!("{}, as preset {preset} reads it:\n", found.source),
+    };
     let names = found.examples.join(", ");
     let more = if found.workloads > found.examples.len() { ", ..." } else { "" };
     let mut line = |label: &str, what: String| {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {label:<10} {what}");
     };
-    line("workloads", format!("{} in the last hour: {names}{more}", found.workloads));
+    line("workloads", format!("{} in {}: {names}{more}", found.workloads, found.looked_at));
     line("capacity", format!("known for {}", found.workloads_with_capacity));
     line("history", found.history_from.as_ref().map_or("none".to_owned(), |from| format!("since {from} at least")));
     text += "\n  KPI                             workloads  present       least        mean    greatest  unit\n";
@@ -73,7 +133,7 @@ fn short(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prescale_collector::prometheus::preview::Finding;
+    use prescale_collector::preview::Finding;
 
     #[test]
     fn a_preview_is_a_page() {
@@ -88,6 +148,7 @@ mod tests {
         let mut found = Preview {
             source: "prometheus:main".to_owned(),
             preset: "node".to_owned(),
+            looked_at: "the last hour".to_owned(),
             workloads: 2,
             examples: vec!["a:9100".to_owned()],
             workloads_with_capacity: 1,
@@ -98,6 +159,9 @@ mod tests {
         let page = text(&found);
         assert!(page.contains("2 in the last hour: a:9100, ...\n") && page.contains("Nothing looks wrong"), "{page}");
         assert!(page.contains("98 %       0.000       1.500      1.23e4  cores\n"), "{page}");
+        assert!(page.starts_with("prometheus:main, as preset node reads it:\n"), "{page}");
+        found.preset.clear();
+        assert!(text(&found).starts_with("prometheus:main:\n"));
         found.findings.push(Finding { what: "no series".to_owned(), remedy: "scrape it".to_owned() });
         assert!(text(&found).contains("- no series\n    scrape it\n"));
     }

@@ -226,7 +226,7 @@ fn a_stated_share_of_unmet_demand_is_told_of_as_one_of_the_time_is() {
 fn ran(settings: &Settings, request: &Request) -> Vec<Contender> {
     let plan = Plan::of(settings, request).unwrap();
     let mut course = plan.course(request);
-    let extent = TraceExtent { rows: 0, step_s: 300, from: EventTime::from_s(BEGIN_S) };
+    let extent = TraceExtent { rows: 0, step_s: 300, from: EventTime::from_s(BEGIN_S), has_jitter: false };
     let mut contenders = plan.contenders(request, &extent).unwrap();
     let take = |samples| {
         let steps = Arc::new(course.steps(samples).unwrap());

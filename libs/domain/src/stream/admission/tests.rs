@@ -87,13 +87,32 @@ fn an_idle_source_does_not_hold_others_back() {
 #[test]
 fn past_the_bound_is_late() {
     let mut run = Run::default();
-    for minute in [0, 1, 2, 3, 7] {
+    for minute in [0, 1, 2, 3, 7, 9] {
         run.offer("s", 1, minute);
     }
+    assert_eq!(run.of(1), vec![0, 1, 2, 3, 7]);
     assert_eq!(run.offer("s", 1, 4), Verdict::Late);
-    assert_eq!(run.offer("s", 1, 5), Verdict::Accepted);
-    assert_eq!(run.offer("s", 1, 6), Verdict::Accepted);
-    assert_eq!(run.of(1), vec![0, 1, 2, 3, 5, 6, 7]);
+    assert_eq!(run.offer("s", 1, 6), Verdict::Late);
+    assert_eq!(run.offer("s", 1, 8), Verdict::Accepted);
+    assert_eq!(run.of(1), vec![0, 1, 2, 3, 7, 8, 9]);
+}
+
+#[test]
+fn who_lags_behind_its_source_by_itself_loses_nothing() {
+    let mut run = Run::default();
+    for minute in 0..4 {
+        run.offer("s", 1, minute);
+        run.offer("s", 2, minute);
+    }
+    for minute in 4..500 {
+        run.offer("s", 2, minute);
+    }
+    for minute in 4..500 {
+        assert_eq!(run.offer("s", 1, minute), Verdict::Accepted);
+    }
+    assert_eq!(run.of(1), (0..500).collect::<Vec<_>>());
+    assert_eq!(run.of(2), run.of(1));
+    assert_eq!(run.offer("s", 3, 4), Verdict::Late, "nothing is known of it");
 }
 
 #[test]

@@ -19,8 +19,10 @@ pub enum Taken {
     Kept,
     /// There was one of the same series and instant.
     Duplicate,
-    /// Its bin is over.
+    /// Its bin is over, and there was no newer one of its series: what it says is lost.
     Late,
+    /// Its bin is over, and there was a newer one of its series: most often it was there before.
+    Passed,
     /// It is ahead of its source's clock, as are others of its series that wait.
     FromTheFuture,
 }
@@ -36,6 +38,17 @@ pub(super) struct Lane {
     first: Option<EventTime>,
     /// End of the bin that went out last.
     closed_until: Option<EventTime>,
+    /// Where it is while it lags behind its source's watermark.
+    lag: Option<Lag>,
+}
+
+/// A workload that lags behind its source: it goes by its own clock, until it has caught up or is silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+struct Lag {
+    /// Its newest point that lagged.
+    newest: EventTime,
+    /// It is not waited for any more when the watermark of its source is here.
+    until: EventTime,
 }
 
 /// The series that measure the same.
@@ -50,7 +63,14 @@ struct Column {
 
 impl Lane {
     pub(super) fn new(step_s: u32) -> Self {
-        Self { step_s, platform: Platform::OBSERVED_ONLY, columns: Vec::new(), first: None, closed_until: None }
+        Self {
+            step_s,
+            platform: Platform::OBSERVED_ONLY,
+            columns: Vec::new(),
+            first: None,
+            closed_until: None,
+            lag: None,
+        }
     }
 
     /// Width of its grid, in seconds.
@@ -73,11 +93,33 @@ impl Lane {
         self.closed_until.unwrap_or(EventTime::from_ms(i64::MIN))
     }
 
+    /// Until where its source's watermark has to come for its first bin to go out: to the end of that, or as far as a
+    /// workload that lags is waited for. `None` where no points wait.
+    pub(super) fn due(&self) -> Option<EventTime> {
+        let end = self.first_end()?;
+        Some(self.lag.map_or(end, |lag| lag.until))
+    }
+
+    /// Sets down that a point that it took lags, or that none does any more: where it comes to, and how far its source's
+    /// watermark may come until the next one.
+    pub(super) fn lags(&mut self, point: Option<(EventTime, EventTime)>) {
+        self.lag = point.map(|(at, until)| {
+            let newest = self.lag.map_or(at, |lag| lag.newest.max(at));
+            Lag { newest, until }
+        });
+    }
+
+    /// End of the first bin of which points wait, while it lags and its own clock less the lateness has passed that.
+    pub(super) fn first_end_passed(&self, lateness_s: u32) -> Option<EventTime> {
+        let own_watermark = self.lag?.newest.plus_s(-i64::from(lateness_s));
+        self.first_end().filter(|end| *end <= own_watermark)
+    }
+
     /// Takes a point, which may be far ahead of its source's clock. What its KPI is, and what runs the workload, is as the
     /// last points say.
     pub(super) fn take(&mut self, point: &Point, ahead_of: Option<EventTime>) -> Taken {
         if point.at < self.closed_until() {
-            return Taken::Late;
+            return self.too_late(point);
         }
         let series = self.column(point).series.entry(Arc::clone(&point.series)).or_insert_with(Series::new);
         if ahead_of.is_some_and(|newest| series.is_full_ahead_of(newest)) {
@@ -89,6 +131,14 @@ impl Lane {
         self.platform = point.platform;
         self.first = Some(self.first.map_or(point.at, |first| first.min(point.at)));
         Taken::Kept
+    }
+
+    /// What became of a point whose bin is over.
+    pub(super) fn too_late(&self, point: &Point) -> Taken {
+        let column = self.columns.iter().find(|column| column.measured == point.measured);
+        let series = column.and_then(|column| column.series.get(&point.series));
+        let is_passed = series.and_then(Series::newest).is_some_and(|newest| newest >= point.at);
+        if is_passed { Taken::Passed } else { Taken::Late }
     }
 
     fn column(&mut self, point: &Point) -> &mut Column {

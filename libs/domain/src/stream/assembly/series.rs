@@ -60,6 +60,11 @@ impl Series {
         self.held.first().map(|(at, _)| *at)
     }
 
+    /// Instant of its newest point, whether it waits or not.
+    pub(super) fn newest(&self) -> Option<EventTime> {
+        self.held.last().map(|(at, _)| *at).max(self.heard_at)
+    }
+
     /// Takes what waits of the time before `end` in; the instant of the newest number among it.
     pub(super) fn close(&mut self, end: EventTime, carried_s: u32) -> Option<EventTime> {
         let ready = self.held.partition_point(|(at, _)| *at < end);

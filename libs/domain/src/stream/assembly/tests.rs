@@ -116,7 +116,11 @@ fn what_comes_behind_the_watermark_is_late_and_what_comes_twice_is_told() {
     assert_eq!(taken(&point("web", "a", 0, Some(1.0))), Taken::Duplicate);
     assert_eq!(taken(&point("app", "a", 180, Some(1.0))), Taken::Kept);
     assert_eq!(taken(&point("web", "b", 59, Some(1.0))), Taken::Late);
+    assert_eq!(taken(&point("web", "a", 0, Some(1.0))), Taken::Passed, "it was there before");
+    assert_eq!(taken(&point("web", "a", 59, Some(1.0))), Taken::Late, "newer than all of its series");
+    assert_eq!(taken(&point("new", "a", 59, Some(1.0))), Taken::Late);
     assert_eq!(taken(&point("web", "b", 60, Some(1.0))), Taken::Kept);
+    assert_eq!(taken(&point("web", "b", 59, Some(1.0))), Taken::Passed, "a newer one waits");
     let far = |nth: i64| point("web", "a", 1_000_000 * nth, Some(1.0));
     let verdicts: Vec<Taken> = (1..7).map(|nth| taken(&far(nth))).collect();
     assert_eq!(verdicts[0], Taken::Kept);
@@ -134,6 +138,24 @@ fn another_step_begins_where_the_last_one_ended() {
     let made = offered(&mut assembly, &SETTINGS, &points);
     let steps: Vec<(i64, u32)> = made.iter().map(|sample| (sample.at.as_ms() / 1000, sample.step_s)).collect();
     assert_eq!(steps, [(10, 60), (70, 300), (310, 300)]);
+}
+
+#[test]
+fn who_lags_is_waited_for_until_it_is_silent_for_a_step_or_has_caught_up() {
+    let mut assembly = Assembly::default();
+    let tick = |at_s: i64| point("tick", "a", at_s, Some(0.0));
+    let known: Vec<Point> = [point("web", "a", 0, Some(1.0)), tick(0), tick(200), tick(400), tick(600)].to_vec();
+    assert_eq!(offered(&mut assembly, &SETTINGS, &known).len(), 4, "all but what is within the lateness");
+    let lagging = [point("web", "a", 70, Some(2.0)), point("web", "b", 75, Some(3.0))];
+    assert!(offered(&mut assembly, &SETTINGS, &lagging).is_empty(), "more may come");
+    assert!(offered(&mut assembly, &SETTINGS, &[tick(659)]).is_empty());
+    let made = offered(&mut assembly, &SETTINGS, &[tick(660)]);
+    let of_web: Vec<_> = made.iter().filter(|sample| sample.workload.as_str() == "web").collect();
+    assert_eq!(of_web.iter().map(|s| (s.at.as_ms() / 1000, s.kpis[0].value)).collect::<Vec<_>>(), [(75, Some(5.0))]);
+    let behind = offered(&mut assembly, &SETTINGS, &[point("web", "a", 130, Some(4.0))]);
+    assert!(behind.is_empty(), "more may come");
+    let caught_up = offered(&mut assembly, &SETTINGS, &[point("web", "a", 650, Some(5.0))]);
+    assert_eq!(caught_up.iter().map(|s| s.at.as_ms() / 1000).collect::<Vec<_>>(), [130]);
 }
 
 /// As many series as may be, of three workloads over twenty minutes.
@@ -188,6 +210,34 @@ proptest! {
         let stored: Assembly = bitcode::decode(&bitcode::encode(&assembly)).unwrap();
         prop_assert_eq!(&stored, &assembly);
         prop_assert_eq!(all_of(stored, &settings, behind), expected);
+    }
+
+    /// The clock of its source is hours ahead, by another workload.
+    #[test]
+    fn a_workload_that_makes_up_for_an_outage_by_itself_has_all_its_samples(points in some_points(), ahead_min in 60..600_i64) {
+        let of_web = |point: &Point| Point {
+            workload: WorkloadId::new("web").unwrap(),
+            series: format!("{}/{}", point.workload, point.series).into(),
+            at: point.at.plus_s(600),
+            ..point.clone()
+        };
+        let mut own: Vec<Point> = points.iter().map(of_web).collect();
+        own.sort_by_key(|point| point.at);
+        let ticks = |from_min: i64, to_min: i64| {
+            (from_min..to_min).map(|minute| point("tick", "a", 60 * minute, Some(0.0))).collect::<Vec<Point>>()
+        };
+        let of = |sent: Vec<Point>| {
+            let made = offered(&mut Assembly::default(), &SETTINGS, &sent);
+            let of_web = made.into_iter().filter(|sample| sample.workload.as_str() == "web");
+            of_web.map(|sample| (sample.at, sample)).collect::<BTreeMap<EventTime, Sample>>()
+        };
+        let first = [vec![point("web", "known", 0, Some(1.0))], ticks(0, 10)].concat();
+        let until_min = ahead_min + 40;
+        let mut together = [own.clone(), ticks(10, until_min)].concat();
+        together.sort_by_key(|point| point.at);
+        let in_time = [first.clone(), together].concat();
+        let lagging = [first, ticks(10, ahead_min), own, ticks(ahead_min, until_min)].concat();
+        prop_assert_eq!(of(lagging), of(in_time));
     }
 
     #[test]

@@ -81,6 +81,37 @@ fn series_of_a_workload_become_samples_of_the_step_before() {
 }
 
 #[test]
+fn an_optional_kpi_is_named_where_a_workload_has_it() {
+    let preset = preset::parsed(&PRESET.replace("query = \"requests\"", "query = \"requests\"\noptional = true"));
+    let mut table = Table::new(&preset, INSTANTS);
+    let cpu = column(&preset, "cpu_cores_used");
+    table.take(cpu, vec![series("a", &[(1, 1.0)]), series("b", &[(1, 1.0), (2, 1.0)])]);
+    table.take(column(&preset, "requests_per_s"), vec![series("b", &[(1, 7.0)])]);
+    let values = |sample: &Sample| sample.kpis.iter().map(|kpi| kpi.value).collect::<Vec<_>>();
+    let values: Vec<_> = table.samples(&source()).iter().map(values).collect();
+    assert_eq!(values, [vec![Some(1.0), None], vec![Some(1.0), None, Some(7.0)], vec![Some(1.0), None, None]]);
+}
+
+#[test]
+fn what_is_refused_is_missing_and_the_others_are_there() {
+    let preset = preset();
+    let mut table = Table::new(&preset, INSTANTS);
+    let cpu = column(&preset, "cpu_cores_used");
+    table.refuse(cpu, "no query".to_owned());
+    table.refuse(column(&preset, "capacity.replicas"), "nor this".to_owned());
+    table.take(column(&preset, "requests_per_s"), vec![series("a", &[(1, 7.0)])]);
+    let refused: Vec<_> = table.refused().map(|(column, why)| (column.name(), why)).collect();
+    assert_eq!(refused, [("cpu_cores_used", "no query"), ("capacity.replicas", "nor this")]);
+    assert!(table.is_refused(cpu) && !table.has_no_kpi());
+    let samples = table.samples(&source());
+    assert_eq!(samples[0].kpis.iter().map(|kpi| kpi.value).collect::<Vec<_>>(), [None, None, Some(7.0)]);
+    for name in ["latency_ms", "requests_per_s"] {
+        table.refuse(column(&preset, name), "nor that".to_owned());
+    }
+    assert!(table.has_no_kpi());
+}
+
+#[test]
 fn series_that_name_no_workload_are_counted_and_said() {
     let preset = preset();
     let mut table = Table::new(&preset, INSTANTS);

@@ -1,0 +1,164 @@
+//! What the points that were pushed would be read as: samples are made of them as the assembler makes them.
+
+use crate::preview::{Preview, Samples, finding};
+use crate::prometheus::preset::Preset;
+use anyhow::Result;
+use prescale_contracts::rfc3339;
+use prescale_domain::point::Point;
+use prescale_domain::source::SourceName;
+use prescale_domain::stream::assembly::{Assembly, AssemblySettings, Taken};
+use prescale_domain::time::EventTime;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Points that were pushed, as samples are made of them.
+pub struct Pushed {
+    settings: AssemblySettings,
+    sources: BTreeMap<SourceName, OfSource>,
+}
+
+/// Those of one source.
+#[derive(Default)]
+struct OfSource {
+    assembly: Assembly,
+    samples: Samples,
+    points: u64,
+    late: u64,
+    ahead: u64,
+    measured: BTreeSet<String>,
+    /// What series of a workload measure the same, by their names.
+    series: BTreeMap<(String, String), BTreeSet<String>>,
+    first: Option<EventTime>,
+}
+
+impl Pushed {
+    /// With these settings of the assembler.
+    pub fn new(settings: AssemblySettings) -> Self {
+        Self { settings, sources: BTreeMap::new() }
+    }
+
+    /// Takes a point, in the order of the log.
+    pub fn take(&mut self, point: &Point) {
+        let of = self.sources.entry(point.source.clone()).or_default();
+        let mut made = Vec::new();
+        match of.assembly.offer(&self.settings, point, &mut made) {
+            Taken::Late => of.late += 1,
+            Taken::FromTheFuture => of.ahead += 1,
+            Taken::Kept | Taken::Duplicate | Taken::Passed => {}
+        }
+        made.iter().for_each(|sample| of.samples.take(sample));
+        of.points += 1;
+        of.first = Some(of.first.map_or(point.at, |first| first.min(point.at)));
+        let measured = point.measured.name().to_owned();
+        of.series.entry((measured.clone(), point.workload.to_string())).or_default().insert(point.series.to_string());
+        of.measured.insert(measured);
+    }
+
+    /// What each source's points come to, for a preset that says what is to be pushed, where one is given.
+    ///
+    /// # Errors
+    /// When there is no such preset.
+    pub fn told(self, preset: Option<&str>) -> Result<Vec<Preview>> {
+        let rules = match preset {
+            Some(name) => Preset::load("collector.remote_write", name)?.pushed,
+            None => Vec::new(),
+        };
+        let mut wanted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for rule in &rules {
+            wanted.entry(rule.measured.name()).or_default().push(&rule.metric);
+        }
+        let told = |(source, of): (SourceName, OfSource)| of.told(&source, preset.unwrap_or_default(), &wanted);
+        Ok(self.sources.into_iter().map(told).collect())
+    }
+}
+
+impl OfSource {
+    fn told(self, source: &SourceName, preset: &str, wanted: &BTreeMap<&str, Vec<&str>>) -> Preview {
+        let looked_at = format!("{} points on the log", self.points);
+        let mut preview = self.samples.told(source.as_str(), looked_at);
+        preset.clone_into(&mut preview.preset);
+        preview.history_from = self.first.map(rfc3339);
+        for kpi in &mut preview.kpis {
+            let of_kpi = self.series.iter().filter(|((measured, _), _)| *measured == kpi.name);
+            kpi.series_max = of_kpi.map(|(_, series)| series.len() as u32).max().unwrap_or(1);
+        }
+        for (name, metrics) in wanted.iter().filter(|(name, _)| !self.measured.contains(**name)) {
+            preview.findings.push(finding(
+                format!("{name}: no points"),
+                format!("is it sent? The preset takes it from: {}", metrics.join(", ")),
+            ));
+        }
+        if self.late > 0 {
+            preview.findings.push(finding(
+                format!("{} of {} points came too late", self.late, self.points),
+                "raise [assembler] lateness_s, or give senders that lag a name or a tenant of their own".to_owned(),
+            ));
+        }
+        if self.ahead > 0 {
+            preview.findings.push(finding(
+                format!("{} of {} points are far ahead of all others", self.ahead, self.points),
+                "check the senders' clocks".to_owned(),
+            ));
+        }
+        preview
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prescale_domain::kpi::KpiKind;
+    use prescale_domain::point::{AddUp, Measured};
+    use prescale_domain::sample::Platform;
+    use prescale_domain::workload::WorkloadId;
+
+    fn whats(preview: &Preview) -> Vec<&str> {
+        preview.findings.iter().map(|finding| finding.what.as_str()).collect()
+    }
+
+    /// The points of workload `web`: at each minute `values` of as many series.
+    fn points(values: &[(&str, Option<f64>)]) -> Vec<Point> {
+        let point = |minute: i64, nth: usize, measured: &str, value: Option<f64>| Point {
+            workload: WorkloadId::new("web").unwrap(),
+            source: SourceName::new("remote-write:main").unwrap(),
+            at: EventTime::from_s(1_700_000_040 + 60 * minute),
+            step_s: 60,
+            series: format!("{nth}").into(),
+            measured: Measured::of_name(measured.into()),
+            kind: KpiKind::Gauge,
+            unit: "By".into(),
+            is_total: false,
+            add_up: AddUp::Sum,
+            value,
+            platform: Platform::OBSERVED_ONLY,
+        };
+        let of = |minute| {
+            let all = values.iter().enumerate();
+            all.map(move |(nth, (measured, value))| point(minute, nth, measured, *value)).collect::<Vec<_>>()
+        };
+        (0..10).flat_map(of).collect()
+    }
+
+    #[test]
+    fn pushed_points_are_told_by_source_with_what_is_missing_and_late() {
+        let settings = AssemblySettings { lateness_s: 60, ahead_s: 300, carried_s: 300 };
+        let mut pushed = Pushed::new(settings);
+        let points = points(&[("memory_bytes", Some(1e9)), ("memory_bytes", Some(2e9))]);
+        let late = Point { series: "late".into(), ..points[0].clone() };
+        points.iter().chain([&late]).for_each(|point| pushed.take(point));
+        let told = pushed.told(Some("node")).unwrap();
+        let [preview] = &told[..] else { panic!("{told:?}") };
+        assert_eq!(
+            (preview.source.as_str(), preview.preset.as_str(), preview.workloads),
+            ("remote-write:main", "node", 1)
+        );
+        assert_eq!((preview.kpis[0].series_max, preview.kpis[0].values), (3, Some([3e9, 3e9, 3e9])));
+        let whats = whats(preview);
+        for what in ["cpu_cores_used: no points", "capacity.memory_bytes: no points", "1 of 21 points came too late"] {
+            assert!(whats.contains(&what), "{whats:?}");
+        }
+        assert!(!whats.contains(&"memory_bytes: no points"), "{whats:?}");
+        let cpu = preview.findings.iter().find(|finding| finding.what == "cpu_cores_used: no points").unwrap();
+        assert!(cpu.remedy.contains("node_cpu_seconds_total"), "{cpu:?}");
+        assert!(Pushed::new(settings).told(Some("nodes")).is_err());
+    }
+}

@@ -1,0 +1,86 @@
+//! The tests that Prometheus' makers have for receivers of remote write.
+
+use super::go;
+use super::prescale::{Prescale, free_address};
+use anyhow::{Context as _, Result, ensure};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// Its own go.mod calls it otherwise.
+const MODULE: &str = "github.com/prometheus/compliance/remotewrite/receiver@main";
+const RECEIVER: &str = "prescale";
+/// What stands before the name of a metric that a test writes.
+const BEFORE_NAMES: [&str; 3] = ["\"__name__\": \"", "\"__name__\":\"", "basicMetric(\""];
+
+pub(super) fn test() -> Result<()> {
+    let module = go::copied(MODULE)?;
+    let names = metrics_in(&module)?;
+    ensure!(!names.is_empty(), "no names of metrics are in {}", module.display());
+    let folder = go::folder(MODULE)?.join("run");
+    let address = free_address()?;
+    let _prescale = Prescale::start(&folder, "remote_write", address, &preset(&names))?;
+    let config = folder.join("config.yml");
+    fs::write(&config, format!("remote_write:\n- name: {RECEIVER}\n  url: http://{address}/api/v1/write\n"))?;
+    let output = Command::new("go")
+        .args(["test", "-count=1", "-v", "-timeout", "10m", "."])
+        .env("PROMETHEUS_RW2_COMPLIANCE_CONFIG_FILE", &config)
+        .env("PROMETHEUS_RW2_COMPLIANCE_RECEIVERS", RECEIVER)
+        .current_dir(&module)
+        .output()
+        .context("cannot start go")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    fs::write(folder.join("tests.txt"), said.as_bytes())?;
+    let of = |verdict: &str| {
+        let marked = format!("--- {verdict}: ");
+        said.lines().filter_map(|line| Some(line.trim().strip_prefix(&marked)?.to_owned())).collect::<Vec<_>>()
+    };
+    let (failed, skipped) = (of("FAIL"), of("SKIP"));
+    eprintln!("xtask: {} passed, {} failed, {} skipped", of("PASS").len(), failed.len(), skipped.len());
+    failed.iter().for_each(|name| eprintln!("xtask: failed: {name}"));
+    skipped.iter().for_each(|name| eprintln!("xtask: skipped: {name}"));
+    let error = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "go test ended with {}: see {}/tests.txt{error}", output.status, folder.display());
+    ensure!(!of("PASS").is_empty(), "no test ran: {error}");
+    Ok(())
+}
+
+/// The names of all metrics that the tests write.
+fn metrics_in(module: &Path) -> Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(module)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "go") {
+            names.extend(metrics_of(&fs::read_to_string(&path)?));
+        }
+    }
+    Ok(names)
+}
+
+fn metrics_of(text: &str) -> impl Iterator<Item = String> {
+    let behind = move |before: &'static str| {
+        text.split(before).skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned()))
+    };
+    BEFORE_NAMES.into_iter().flat_map(behind).filter(|name| !name.is_empty())
+}
+
+/// A preset by which all of these are taken, whatever their other labels are.
+fn preset(names: &BTreeSet<String>) -> String {
+    let head = "about = \"\"\nworkload = \"{__name__}\"\nplatform = \"observed-only\"\n[kpis.level]\nquery = \"up\"\n";
+    names.iter().fold(head.to_owned(), |text, name| format!("{text}[[series.level]]\nmetric = {name:?}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_metrics_are_found_in_the_tests() {
+        let text =
+            "basicMetric(\"up\")\nmap[string]string{\"__name__\": \"a b\", \"job\": \"x\"}\n{\"__name__\": \"\"}\n";
+        let names: BTreeSet<String> = metrics_of(text).collect();
+        assert_eq!(names.iter().map(String::as_str).collect::<Vec<_>>(), ["a b", "up"]);
+        assert!(preset(&names).ends_with("[[series.level]]\nmetric = \"a b\"\n[[series.level]]\nmetric = \"up\"\n"));
+    }
+}
