@@ -3,7 +3,8 @@
 //!
 //! A demand is kept with 8 significant bits, rounded up (the upper half of a 32-bit float), so it is never understated
 //! and overstated by less than 0.8 %. Of the exponent there is as much as tells apart what lies within 28 octaves of the
-//! greatest: below a 250 millionth of it a demand is taken for so much. That makes 12 bits.
+//! greatest: below a 250 millionth of it a demand is taken for so much. That makes 12 bits. Once a day it is seen whether
+//! the greatest has left.
 
 use bitcode::{Decode, Encode};
 
@@ -116,6 +117,22 @@ impl Codes {
         number.saturating_sub(self.base).max(1)
     }
 
+    /// Moves the codes up as far as the greatest of them lets room, so that smaller demands can be told apart again.
+    fn fit(&mut self) {
+        let known = (0..self.len()).map(|place| self.get(place)).filter(|code| *code != MISSING);
+        let more = match known.max() {
+            None | Some(0) => self.base,
+            Some(greatest) => (CODE_MAX - FREE_ABOVE).saturating_sub(greatest).min(self.base),
+        };
+        for place in 0..self.len() {
+            let code = self.get(place);
+            if more > 0 && code != 0 && code != MISSING {
+                self.set(place, code + more);
+            }
+        }
+        self.base -= more;
+    }
+
     /// The demand of a code; `None` where it is missing.
     fn demand(&self, code: u16) -> Option<f32> {
         let number = if code == 0 { 0 } else { self.base + code };
@@ -172,9 +189,12 @@ impl DemandRing {
                 let turn = (bin + 1).rem_euclid(KEPT as i64) as usize;
                 self.codes.rotate_right(turn);
             }
-            return;
+        } else {
+            self.codes.set(bin.rem_euclid(KEPT as i64) as usize, code);
         }
-        self.codes.set(bin.rem_euclid(KEPT as i64) as usize, code);
+        if bin.rem_euclid(DAY_BINS) == 0 {
+            self.codes.fit();
+        }
     }
 
     /// Demand of a closed bin.
@@ -293,6 +313,27 @@ mod tests {
         let little = f32::MAX / 2f32.powi(27);
         assert!([0, 1, 4, 5, 7].iter().all(|bin| kept[*bin] < little), "{kept:?}");
         assert!((kept[3] - 3e9).abs() < little && ring.maximum(0, 7) == ring.at(6), "{kept:?}");
+    }
+
+    /// As an agent may report once that sends a wrong unit.
+    #[test]
+    fn what_was_far_above_the_others_makes_them_coarse_until_it_has_left() {
+        let mut ring = DemandRing::default();
+        let demand_at = |bin: i64| if bin == 5 { 1e12 } else { 1.0 + (bin % 7) as f32 };
+        for bin in 0..2 * WEEK_BINS + DAY_BINS {
+            ring.close(bin, Some(demand_at(bin)));
+            if bin < WEEK_BINS + 5 && bin % DAY_BINS == 0 {
+                assert!(ring.maximum(0, bin) >= (0..=bin).map(demand_at).reduce(f32::max), "bin {bin}");
+            }
+        }
+        assert!(ring.at(WEEK_BINS - 1).is_none());
+        let last = 2 * WEEK_BINS + DAY_BINS - 1;
+        for bin in last - DAY_BINS..=last {
+            assert_eq!(ring.at(bin), Some(demand_at(bin)), "whole numbers stay what they are");
+        }
+        (last + 1..=last + WEEK_BINS + DAY_BINS).for_each(|bin| ring.close(bin, Some(0.0)));
+        ring.close(last + WEEK_BINS + DAY_BINS + 1, Some(1e-9));
+        assert!(ring.at(last + WEEK_BINS + DAY_BINS + 1).is_some_and(|kept| (1e-9..1.01e-9).contains(&kept)));
     }
 
     #[test]
