@@ -3,8 +3,8 @@
 //! [`partition`] holds the work of one partition, [`held`] what waits for its next prediction, [`series`],
 //! [`scatter`], [`fitted`] and [`joined`] what is known of one demand;
 //! [`registry`] says which models there are, [`weights`] loads them, [`lineup`] says which is in use when, [`parted`]
-//! which were before their family had gone, [`wave`] runs them; [`stage`] puts all on the bus, `audit` says what must follow. The statistical families and the
-//! calibration are `prescale_domain`'s.
+//! which were before their family had gone, [`wave`] runs them; [`stage`] puts all on the bus, `audit` says what must
+//! follow. The statistical families and the calibration are `prescale_domain`'s.
 
 mod audit;
 pub mod config;
