@@ -119,7 +119,7 @@ impl<M: Copy> SeriesCalibration<M> {
                 for (statistic, truth) in truths {
                     let Some(truth) = truth else { continue };
                     let made_of = made.made.of(statistic);
-                    self.records[i][statistic as usize].push(&made_of, truth, *bins);
+                    self.records[i][statistic as usize].push(&made.made, (statistic, truth), *bins);
                     (loss, losses) = (loss + made_of.loss(truth), losses + 1);
                     if let Some(scores) = Scores::of(&made_of.raw, truth) {
                         scored((made.maker, i, statistic), scores);
@@ -230,6 +230,12 @@ impl MadeOfBoth {
         let [lower, median, upper, published @ ..] = self.codes[statistic as usize].map(|code| self.grid.value(code));
         Made { raw: RawInterval { lower, median, upper }, published }
     }
+
+    /// A demand as it is to be compared with what is kept: rounded alike, so what was equal is equal.
+    fn as_kept(&self, demand: f64) -> f32 {
+        let demand = demand as f32;
+        self.grid.code(demand).map_or(demand, |code| self.grid.value(code))
+    }
 }
 
 impl Made {
@@ -255,12 +261,12 @@ impl Made {
 
 impl Record {
     /// Quantiles and truth are compared as they were kept, so that a truth on a bound is held.
-    fn push(&mut self, made: &Made, truth: Truth, bins_ahead: usize) {
-        let value = truth.value as f32;
+    fn push(&mut self, made: &MadeOfBoth, (statistic, truth): (Statistic, Truth), bins_ahead: usize) {
+        let (published, value) = (made.of(statistic).published, made.as_kept(truth.value));
         if !truth.is_bound() {
-            self.coverage.push((made.published[LOWER]..=made.published[UPPER]).contains(&value));
+            self.coverage.push((published[LOWER]..=published[UPPER]).contains(&value));
         }
-        self.tracker.push(&made.published, value, truth.seen_up_to.map(|up_to| up_to as f32), bins_ahead);
+        self.tracker.push(&published, value, truth.seen_up_to.map(|up_to| made.as_kept(up_to)), bins_ahead);
     }
 }
 

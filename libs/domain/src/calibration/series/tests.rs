@@ -161,10 +161,32 @@ fn published_quantiles_are_spread_by_the_pool_and_moved_by_the_series_own_misses
     let got = calibration.calibrated(&raw, pools.spreads().of(key), 0, Statistic::Value).unwrap();
     assert!((got.values()[LOWER] - (10.0 - 1.8)).abs() < 1e-6 && (got.values()[UPPER] - (10.0 + 2.7)).abs() < 1e-6);
     calibration.start(&HORIZONS);
-    calibration.records[0][0].push(&Made::of(&raw, &raw), Truth::seen(100.0), 1);
+    let both = HorizonQuantiles { value: raw, maximum: raw };
+    calibration.records[0][0].push(&MadeOfBoth::new(&both, &both), (Statistic::Value, Truth::seen(100.0)), 1);
     let moved = calibration.calibrated(&raw, pools.spreads().of(key), 0, Statistic::Value).unwrap();
     assert!(moved.values().iter().zip(got.values()).all(|(moved, got)| moved > got), "{moved:?} {got:?}");
     assert!(calibration.heap_bytes() <= 16 * 56 + 3 * 112, "{}", calibration.heap_bytes());
+}
+
+/// In 16 bits, beside a maximum that may be far away, both bounds lie above a demand that hardly ever changes.
+#[test]
+fn a_truth_on_a_bound_is_held_and_moves_nothing() {
+    let (mut demand, mut calibration) = (DemandSeries::default(), SeriesCalibration::<Family>::default());
+    let of = |values: [f64; LEVELS]| Quantiles::rearranged(values).unwrap();
+    let mut most = [0.1; LEVELS];
+    most[LEVELS - 1] = 1.0;
+    let forecast = HorizonQuantiles { value: of([0.1; LEVELS]), maximum: of(most) };
+    demand.start(EventTime::of_bin(0, GRID_STEP_S), 0.1);
+    calibration.start(&[1]);
+    for bin in 0..40 {
+        calibration.made(bin, Family::Gru, &[(forecast, forecast)]);
+        calibration.close(&[1], &demand, DriftState::FallenBack, |_, _| ());
+        demand.close();
+        demand.add(0.1);
+    }
+    assert!(MadeOfBoth::new(&forecast, &forecast).of(Statistic::Value).published[LOWER] > 0.1);
+    assert_eq!(calibration.coverage(0, Statistic::Value).share(), Some(1.0));
+    assert_eq!(calibration.trackers()[0][Statistic::Value as usize], Tracker::default());
 }
 
 /// Demand is normal about 10; the workload has 11 and is seen to use no more. Taken for a demand, what it uses would
