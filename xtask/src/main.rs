@@ -87,7 +87,7 @@ pub(crate) fn cargo_with(args: &[&str], environment: &[(&str, OsString)]) -> Res
             command.env_remove(&name);
         }
     }
-    run(command.args(args).envs(environment.iter().map(|(name, value)| (name, value))))
+    run(command.args(args).envs(environment.iter().map(|(name, value)| (*name, value))))
 }
 
 /// The folder of ours in the user's cache, which need not exist yet.

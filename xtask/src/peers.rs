@@ -22,7 +22,7 @@ const PEERS: [(&str, fn() -> Result<()>); 4] = [
     ("collector", senders::collector),
 ];
 
-const PROMETHEUS: &str = "github.com/prometheus/prometheus@v0.311.3";
+const PROMETHEUS: &str = "github.com/prometheus/prometheus@v0.316.0";
 
 /// Tests those that are named, or all.
 pub(crate) fn test(named: &[String]) -> Result<()> {

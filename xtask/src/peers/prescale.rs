@@ -77,8 +77,11 @@ impl Drop for Prescale {
 }
 
 fn command(config: &Path) -> Result<Command> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    let program = fs::canonicalize(target.join("release/prescale")).context("cargo has not built prescale")?;
+    // Where this program lies in a profile's folder.
+    let own = std::env::current_exe()?;
+    let target = own.ancestors().nth(2).context("this program does not lie in cargo's folder")?;
+    let program = target.join("release/prescale");
+    ensure!(program.is_file(), "cargo has not built {}", program.display());
     let mut command = Command::new(program);
     command.arg("--config").arg(config);
     Ok(command)

@@ -10,12 +10,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-const TELEGRAF: &str = "github.com/influxdata/telegraf@v1.40.4";
+const TELEGRAF: &str = "github.com/influxdata/telegraf@v1.37.2";
 const TELEGRAF_TAGS: &str = "custom,inputs.cpu,inputs.mem,outputs.file,outputs.influxdb,serializers.influx";
 /// Five intervals of Telegraf's.
 const TELEGRAF_RUNS: Duration = Duration::from_secs(55);
 
-const COLLECTOR_BUILDER: &str = "go.opentelemetry.io/collector/cmd/builder@v0.153.0";
+const COLLECTOR_BUILDER: &str = "go.opentelemetry.io/collector/cmd/builder@v0.165.0";
 /// Two intervals of the host metrics receiver.
 const COLLECTOR_RUNS: Duration = Duration::from_secs(130);
 const MEMORY_BYTES: &str = "memory_bytes";
@@ -62,9 +62,9 @@ pub(super) fn collector() -> Result<()> {
     let text = format!(
         "receivers:\n  hostmetrics:\n    scrapers:\n      cpu:\n      memory:\n\
          processors:\n  resource:\n    attributes:\n    - {{key: host.name, value: peer, action: upsert}}\n\
-         exporters:\n  otlp:\n    endpoint: {address}\n    tls: {{insecure: true}}\n  file:\n    path: {}\n\
+         exporters:\n  otlp_grpc:\n    endpoint: {address}\n    tls: {{insecure: true}}\n  file:\n    path: {}\n\
          service:\n  telemetry: {{metrics: {{level: none}}}}\n  pipelines:\n    metrics:\n      receivers: [hostmetrics]\n      \
-         processors: [resource]\n      exporters: [otlp, file]\n",
+         processors: [resource]\n      exporters: [otlp_grpc, file]\n",
         sent.display()
     );
     fs::write(&config, text)?;

@@ -17,7 +17,7 @@ impl Naming {
     /// When there is none, or one is no template.
     pub(crate) fn of(texts: &[String]) -> Result<Self> {
         let Some((first, others)) = texts.split_first() else { bail!("it is empty: name at least one label") };
-        let others = others.iter().map(|text| text.parse()).collect::<Result<_>>()?;
+        let others = others.iter().map(|text| text.parse()).collect::<Result<Vec<Template>>>()?;
         Ok(Self { first: first.parse()?, others })
     }
 
