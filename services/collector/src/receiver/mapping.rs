@@ -17,7 +17,7 @@ pub(crate) const METRIC: &str = "__name__";
 /// Points may be so far ahead of the clock, in seconds.
 const AHEAD_S_MAX: i64 = 600;
 /// A request of which about so many points would be made is too large.
-const POINTS_MAX: usize = 100_000;
+pub(super) const POINTS_MAX: usize = 100_000;
 
 /// What becomes of series.
 pub(crate) struct Mapping {
@@ -93,7 +93,7 @@ impl Mapping {
             Err(Unmeant::ByNoRule { metric }) => return read.leave_out(metric, count, known),
             Err(Unmeant::Refused(why)) => return read.refuse(count, || why),
         };
-        if !known.admit(id, &series.samples) {
+        if !known.admit(id, &series.samples, latest_ms) {
             read.beyond += count;
             return;
         }
