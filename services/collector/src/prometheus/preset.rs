@@ -70,6 +70,9 @@ impl Column {
 pub(crate) struct Preset {
     /// What names a workload.
     pub workload: Naming,
+    /// Whether pushed series that it cannot name are of no workload, as a pod without a controller, and left out; otherwise
+    /// they are refused.
+    pub leaves_out_nameless: bool,
     /// What runs the workloads.
     pub platform: Platform,
     /// KPIs by name, then what the capacity follows from.
@@ -86,6 +89,8 @@ struct Written {
     #[serde(rename = "about")]
     _about: String,
     workload: OneOrSeveral,
+    #[serde(default)]
+    leaves_out_nameless: bool,
     platform: String,
     /// What a query of the user's becomes, which stands for `$query` in it.
     own: Option<String>,
@@ -175,7 +180,7 @@ impl Preset {
                 pushed.push(Rule::new(&name, (kind, unit), rule, times).with_context(place)?);
             }
         }
-        Ok(Self { workload, platform, columns, pushed })
+        Ok(Self { workload, leaves_out_nameless: written.leaves_out_nameless, platform, columns, pushed })
     }
 }
 
