@@ -82,14 +82,14 @@ async fn taken(shared: &Shared, headers: &HeaderMap, body: Body) -> Result<Answe
     Ok(told(intake, read.await?))
 }
 
-/// What is said of samples that are on the log, and of the others.
+/// What is said of samples that are on the log, and of the others: first of those that can come again.
 fn told(intake: &Intake, read: Read) -> Answer {
     let (status, message) = match read.why {
-        Some(why) => (StatusCode::BAD_REQUEST, format!("{} samples were refused: {why}\n", read.refused)),
-        None if read.beyond > 0 => {
+        _ if read.beyond > 0 => {
             let Refusal { status, message } = intake.too_many_series(read.beyond);
             (status, message)
         }
+        Some(why) => (StatusCode::BAD_REQUEST, format!("{} samples were refused: {why}\n", read.refused)),
         // Nothing is wrong, and nothing was written.
         None if read.spare > 0 && read.samples == 0 => {
             (StatusCode::ACCEPTED, "another replica of the same cluster is taken\n".to_owned())

@@ -108,6 +108,8 @@ fn what_cannot_be_taken_is_refused_by_status_and_the_rest_is_written() {
         let some: Vec<Written> = good.iter().cloned().chain([nameless]).collect();
         assert_eq!(pushed(url, Version::One, &some), said(400, 1, false));
         assert_eq!(pushed(url, Version::Two, &memory(&["a", "b", "c"], &[(AT_MS + 1, 1.0)])), said(429, 2, true));
+        let both: Vec<Written> = memory(&["d"], &[(AT_MS, 5.0)]).into_iter().chain(some).collect();
+        assert_eq!(pushed(url, Version::One, &both), said(429, 1, true), "what can come again is said first");
         let snappy_one = headers(Version::One);
         let large = snappy(&vec![0; (1 << 20) + 1]);
         assert_eq!(sent(url, &snappy_one, &large), said(413, 0, false));
@@ -122,7 +124,7 @@ fn what_cannot_be_taken_is_refused_by_status_and_the_rest_is_written() {
         let other_type = [snappy_one[0], ("content-type", "application/json")];
         assert_eq!(sent(url, &other_type, &body), said(415, 0, false));
     });
-    assert_eq!(test.records(topics::RAW_POINTS).len(), 3);
+    assert_eq!(test.records(topics::RAW_POINTS).len(), 4);
 }
 
 #[test]
