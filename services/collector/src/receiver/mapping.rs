@@ -148,7 +148,7 @@ impl Mapping {
         }
         let named = match self.preset.workload.filled(value) {
             Err(_) if self.preset.leaves_out_nameless => return Err(Unmeant::ByNoRule { metric }),
-            named => named.map_err(|label| format!("has no label {label:?}")),
+            named => named.map_err(|label| format!("it has no label {label}")),
         };
         let workload = named.and_then(|name| WorkloadId::new(&name).map_err(|error| error.to_string()));
         let workload =
