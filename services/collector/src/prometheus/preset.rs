@@ -154,7 +154,11 @@ impl Preset {
         Self::parse(&text, own).with_context(|| format!("preset {name}"))
     }
 
-    fn parse(text: &str, own: &BTreeMap<String, String>) -> Result<Self> {
+    /// The preset of this text, with KPIs of the user's.
+    ///
+    /// # Errors
+    /// When it cannot be used, with the place in it.
+    pub(crate) fn parse(text: &str, own: &BTreeMap<String, String>) -> Result<Self> {
         let mut written: Written = toml::from_str(text)?;
         written.take_own(own)?;
         ensure!(!written.kpis.is_empty(), "kpis: at least one is needed");
