@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Its own go.mod calls it otherwise.
-const MODULE: &str = "github.com/prometheus/compliance/remotewrite/receiver@main";
+const MODULE: &str = "github.com/prometheus/compliance/remotewrite/receiver@v0.0.0-20260806071727-67b8327a2e93";
 const RECEIVER: &str = "prescale";
 /// What stands before the name of a metric that a test writes.
 const BEFORE_NAMES: [&str; 3] = ["\"__name__\": \"", "\"__name__\":\"", "basicMetric(\""];

@@ -10,12 +10,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-const TELEGRAF: &str = "github.com/influxdata/telegraf@v1.40.4";
+const TELEGRAF: &str = "github.com/influxdata/telegraf@v1.37.2";
 const TELEGRAF_TAGS: &str = "custom,inputs.cpu,inputs.mem,outputs.file,outputs.influxdb,serializers.influx";
 /// Five intervals of Telegraf's.
 const TELEGRAF_RUNS: Duration = Duration::from_secs(55);
 
-const COLLECTOR_BUILDER: &str = "go.opentelemetry.io/collector/cmd/builder@v0.153.0";
+const COLLECTOR_BUILDER: &str = "go.opentelemetry.io/collector/cmd/builder@v0.165.0";
 /// Two intervals of the host metrics receiver.
 const COLLECTOR_RUNS: Duration = Duration::from_secs(130);
 const MEMORY_BYTES: &str = "memory_bytes";

@@ -356,7 +356,9 @@ mod tests {
         let promoted = [("host_name", "vm-1"), ("instance", "collector:8889")];
         let cases = [
             ("otel-host", &host[..], "system.cpu.time", ("state", "user"), Some("cpu_cores_used")),
-            ("otel-host", &host[..], "system.cpu.time", ("state", "idle"), Some("capacity.cpu_cores")),
+            ("otel-host", &host[..], "system.cpu.time", ("state", "idle"), None),
+            ("otel-host", &host[..], "system.cpu.logical.count", ("os.type", "linux"), Some("capacity.cpu_cores")),
+            ("otel-host", &promoted[..], "system_cpu_logical_count", ("job", "c"), Some("capacity.cpu_cores")),
             ("otel-host", &host[..], "system.disk.io", ("direction", "read"), Some("disk_read_bytes_per_s")),
             ("otel-host", &promoted[..], "system_memory_usage_bytes", ("state", "free"), Some("capacity.memory_bytes")),
             ("otel-kubernetes", &otel[..], "k8s.pod.cpu.time", ("k8s.pod.name", "db-0"), Some("cpu_cores_used")),
