@@ -124,6 +124,11 @@ impl Mapping {
         }
     }
 
+    /// Whether rules mean a series, and it names its workload.
+    pub(crate) fn means(&self, series: &SeriesOf<'_>) -> bool {
+        self.identified(series).is_ok()
+    }
+
     /// Whether a series would be taken, and is none of those that are known.
     pub(crate) fn is_new(&self, series: &SeriesOf<'_>, known: &Known) -> bool {
         self.identified(series).is_ok_and(|identified| !known.has(identified.id))
