@@ -4,7 +4,7 @@ use bolero::check;
 use prescale_collector::formats::json::{InstantScale, each_of_adapter, each_of_telegraf};
 use prescale_collector::formats::line_protocol::{Precision, each_value, lines};
 use prescale_collector::formats::mapped::JsonMapping;
-use prescale_collector::untrusted::Untrusted;
+use prescale_collector::untrusted::{Untrusted, is_preset};
 use prescale_domain::time::EventTime;
 use prescale_fuzz::{Numbers, changed};
 use std::sync::Mutex;
@@ -120,5 +120,18 @@ fn any_otlp() {
     let untrusted = Mutex::new(Untrusted::new("node", EventTime::from_s(1000)).expect("the preset ships"));
     check!().with_type::<(bool, Vec<u8>)>().for_each(|(is_json, message)| {
         let _ = untrusted.lock().expect("nobody panicked").otlp(*is_json, message);
+    });
+}
+
+const PRESET: &[u8] = b"about = \"\"\nworkload = [\"{ns}/{vm}\", \"{host.name}\"]\nplatform = \"openstack\"\nown = \"$query * $up\"\n\
+                        [definitions]\nup = \"up > 0\"\n[kpis.cpu_cores_used]\nquery = \"rate(a[$window]) * $up\"\nunit = \"millicores\"\n\
+                        [capacity]\ncpu_cores = \"c\"\nmemory_bytes = \"m\"\n[[series.memory_bytes]]\nmetric = \"m\"\n\
+                        only = { state = [\"us*\"] }\ntimes = -1.0\n";
+
+#[test]
+fn any_preset() {
+    assert!(is_preset(&String::from_utf8_lossy(PRESET), "requests", "q"), "it is sound");
+    check!().with_type::<(Vec<Numbers>, String, String)>().for_each(|(changes, name, query)| {
+        let _ = is_preset(&String::from_utf8_lossy(&changed(PRESET, changes)), name, query);
     });
 }

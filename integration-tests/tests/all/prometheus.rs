@@ -244,8 +244,8 @@ fn workloads_of_kubernetes_count_once_however_often_they_are_scraped() {
     assert!(seen.findings.iter().all(|finding| !finding.what.contains("belong to no workload")), "{:?}", seen.findings);
 }
 
-/// Two hours of a machine as Telegraf says them, and of one as the OpenTelemetry Collector does: each has two cores of
-/// which 0.8 are in use, and 5 of 8 GB.
+/// Two hours of a machine as Telegraf says them, and of two as the OpenTelemetry Collector does, by each core and, as newer
+/// versions, by all of them: each has two cores of which 0.8 are in use, and 5 of 8 GB.
 fn agents_metrics() -> String {
     let until = now_s() / 60;
     let gauges = [
@@ -255,8 +255,11 @@ fn agents_metrics() -> String {
         ("cpu_usage_iowait", "host=\"t-1\",cpu=\"cpu0\"", 10.0),
         ("mem_available", "host=\"t-1\"", 3e9),
         ("mem_total", "host=\"t-1\"", 8e9),
+        ("system_cpu_logical_count", "instance=\"c:8889\",host_name=\"o-2\"", 2.0),
         ("system_memory_usage_bytes", "instance=\"c:8889\",host_name=\"o-1\",state=\"free\"", 3e9),
         ("system_memory_usage_bytes", "instance=\"c:8889\",host_name=\"o-1\",state=\"used\"", 5e9),
+        ("system_memory_usage_bytes", "instance=\"c:8889\",host_name=\"o-2\",state=\"free\"", 3e9),
+        ("system_memory_usage_bytes", "instance=\"c:8889\",host_name=\"o-2\",state=\"used\"", 5e9),
     ];
     let mut text = String::new();
     for family in gauges.chunk_by(|a, b| a.0 == b.0) {
@@ -269,8 +272,13 @@ fn agents_metrics() -> String {
     }
     text += "# TYPE system_cpu_time_seconds counter\n";
     for minute in until - 120..=until {
-        for (cpu, state, each_min) in [(0, "user", 24), (0, "idle", 36), (1, "system", 24), (1, "idle", 36)] {
-            let labels = format!("instance=\"c:8889\",host_name=\"o-1\",cpu=\"cpu{cpu}\",state=\"{state}\"");
+        let of_cores = [("0", "user", 24), ("0", "idle", 36), ("1", "system", 24), ("1", "idle", 36)];
+        let of_cores =
+            of_cores.map(|(cpu, state, each_min)| (format!("host_name=\"o-1\",cpu=\"cpu{cpu}\""), state, each_min));
+        let of_all =
+            [("user", 48), ("idle", 72)].map(|(state, each_min)| ("host_name=\"o-2\"".to_owned(), state, each_min));
+        for (machine, state, each_min) in of_cores.into_iter().chain(of_all) {
+            let labels = format!("instance=\"c:8889\",{machine},state=\"{state}\"");
             let total = each_min * minute;
             let _ = writeln!(text, "system_cpu_time_seconds_total{{{labels}}} {total} {}", minute * 60);
         }
@@ -284,10 +292,11 @@ fn what_agents_of_others_say_of_machines_is_read_by_their_presets() {
     store.backfill(&agents_metrics());
     store.run();
     let mut settings = settings(&store.url());
-    for (preset, machine) in [("telegraf", "t-1"), ("otel-host", "o-1")] {
+    for (preset, machines) in [("telegraf", &["t-1"][..]), ("otel-host", &["o-1", "o-2"][..])] {
         settings.collector.prometheus.preset = preset.to_owned();
         let seen = preview(&settings.collector.prometheus).expect("it answers");
-        assert_eq!((seen.examples, seen.workloads_with_capacity), (vec![machine.to_owned()], 1), "{preset}");
+        assert_eq!(seen.examples, machines, "{preset}");
+        assert_eq!(seen.workloads_with_capacity, machines.len(), "{preset}");
         let of = |name: &str| seen.kpis.iter().find(|kpi| kpi.name == name).and_then(|kpi| kpi.values);
         let [least, _, greatest] = of(CPU_CORES_USED).expect("CPU was measured");
         assert!((least - 0.8).abs() < 1e-6 && (greatest - 0.8).abs() < 1e-6, "{preset}: {least} to {greatest} cores");

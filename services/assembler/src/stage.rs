@@ -104,7 +104,8 @@ impl AssemblerStage {
             Taken::Late => Reply::Reject(Rejection {
                 code: LATE,
                 message: format!(
-                    "{} of {} at {} came when the samples of that time were out: {} is further on by more than [assembler] lateness_s = {}; raise it, or give this sender a name or a tenant of its own",
+                    "{} of {} at {} came when the samples of that time were out: {} is further on by more than [assembler] \
+                     lateness_s = {}; raise it, or give this sender a name or a tenant of its own",
                     point.measured.name(),
                     point.workload,
                     point.at,

@@ -3,6 +3,7 @@
 use crate::inputs::{INPUTS, OwnTables};
 use crate::replay::mapping::Mapping;
 use anyhow::ensure;
+use prescale_domain::source::SourceName;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -196,6 +197,15 @@ impl Config {
             || self.otlp.is_enabled()
             || self.influx.is_enabled()
             || self.kafka_topics.values().any(KafkaTopicConfig::is_of_series)
+    }
+
+    /// The preset of the input that writes points of this source, where there is one.
+    pub(crate) fn preset_of_pushed(&self, source: &SourceName) -> Option<&str> {
+        let receivers = [self.remote_write.keys(), self.otlp.keys(), self.influx.keys()];
+        let receiver = receivers.into_iter().find(|keys| keys.is_enabled() && keys.source().is_ok_and(|s| s == *source));
+        let mut topics = self.kafka_topics.iter().filter(|(_, topic)| topic.is_of_series());
+        let topic = topics.find(|(name, topic)| topic.source(name).is_ok_and(|s| s == *source));
+        receiver.map(|keys| keys.preset).or_else(|| topic.map(|(_, topic)| topic.preset.as_str()))
     }
 }
 

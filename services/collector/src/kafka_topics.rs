@@ -158,10 +158,16 @@ impl<'a> Reading<'a> {
         self.has_answered = true;
         self.retry.health().ready();
         let mut looked = Instant::now();
-        while self.back_pressure.wait(&self.retry).map_err(Trouble::Ours)? {
+        let mut has_written = true;
+        while !self.retry.shutdown().is_cancelled() {
+            // Where it writes nothing nobody falls behind it.
+            if std::mem::take(&mut has_written) && !self.back_pressure.wait(&self.retry).map_err(Trouble::Ours)? {
+                return Ok(());
+            }
             self.retry.health().alive();
             let messages = topic.poll(self.config.batch_messages_max, POLL)?;
-            if !messages.is_empty() && !self.take(&messages)? {
+            has_written = !messages.is_empty();
+            if has_written && !self.take(&messages)? {
                 return Ok(());
             }
             if looked.elapsed() >= LOOK_EVERY {

@@ -1,5 +1,6 @@
 //! What the points that were pushed would be read as: samples are made of them as the assembler makes them.
 
+use crate::config::Config;
 use crate::preview::{Preview, Samples, finding};
 use crate::prometheus::preset::Preset;
 use anyhow::Result;
@@ -9,6 +10,9 @@ use prescale_domain::source::SourceName;
 use prescale_domain::stream::assembly::{Assembly, AssemblySettings, Taken};
 use prescale_domain::time::EventTime;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Where a preset of pushed series is named that no section of an input names.
+const SECTION: &str = "collector.remote_write";
 
 /// Points that were pushed, as samples are made of them.
 pub struct Pushed {
@@ -53,21 +57,22 @@ impl Pushed {
         of.measured.insert(measured);
     }
 
-    /// What each source's points come to, for a preset that says what is to be pushed, where one is given.
+    /// What each source's points come to, for the preset that is named, or else that of the input which is configured to
+    /// write them, which says what is to be pushed.
     ///
     /// # Errors
     /// When there is no such preset.
-    pub fn told(self, preset: Option<&str>) -> Result<Vec<Preview>> {
-        let rules = match preset {
-            Some(name) => Preset::load("collector.remote_write", name)?.pushed,
-            None => Vec::new(),
+    pub fn told(self, preset: Option<&str>, config: &Config) -> Result<Vec<Preview>> {
+        let told = |(source, of): (SourceName, OfSource)| -> Result<Preview> {
+            let preset = preset.or_else(|| config.preset_of_pushed(&source)).unwrap_or_default();
+            let rules = if preset.is_empty() { Vec::new() } else { Preset::load(SECTION, preset)?.pushed };
+            let mut wanted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+            for rule in &rules {
+                wanted.entry(rule.measured.name()).or_default().push(&rule.metric);
+            }
+            Ok(of.told(&source, preset, &wanted))
         };
-        let mut wanted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for rule in &rules {
-            wanted.entry(rule.measured.name()).or_default().push(&rule.metric);
-        }
-        let told = |(source, of): (SourceName, OfSource)| of.told(&source, preset.unwrap_or_default(), &wanted);
-        Ok(self.sources.into_iter().map(told).collect())
+        self.sources.into_iter().map(told).collect()
     }
 }
 
@@ -106,6 +111,7 @@ impl OfSource {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{InfluxConfig, KafkaTopicConfig};
     use prescale_domain::kpi::KpiKind;
     use prescale_domain::point::{AddUp, Measured};
     use prescale_domain::sample::Platform;
@@ -145,7 +151,7 @@ mod tests {
         let points = points(&[("memory_bytes", Some(1e9)), ("memory_bytes", Some(2e9))]);
         let late = Point { series: "late".into(), ..points[0].clone() };
         points.iter().chain([&late]).for_each(|point| pushed.take(point));
-        let told = pushed.told(Some("node")).unwrap();
+        let told = pushed.told(Some("node"), &Config::default()).unwrap();
         let [preview] = &told[..] else { panic!("{told:?}") };
         assert_eq!(
             (preview.source.as_str(), preview.preset.as_str(), preview.workloads),
@@ -159,6 +165,25 @@ mod tests {
         assert!(!whats.contains(&"memory_bytes: no points"), "{whats:?}");
         let cpu = preview.findings.iter().find(|finding| finding.what == "cpu_cores_used: no points").unwrap();
         assert!(cpu.remedy.contains("node_cpu_seconds_total"), "{cpu:?}");
-        assert!(Pushed::new(settings).told(Some("nodes")).is_err());
+        let mut pushed = Pushed::new(settings);
+        pushed.take(&late);
+        assert!(pushed.told(Some("nodes"), &Config::default()).is_err());
+    }
+
+    #[test]
+    fn each_source_is_held_against_the_preset_of_its_input() {
+        let influx =
+            InfluxConfig { listen: "127.0.0.1:0".to_owned(), tenant: "shop".to_owned(), ..InfluxConfig::default() };
+        let topic = KafkaTopicConfig { preset: "otel-host".to_owned(), ..KafkaTopicConfig::default() };
+        let kafka_topics = BTreeMap::from([("theirs".to_owned(), topic)]);
+        let config = Config { influx, kafka_topics, ..Config::default() };
+        let mut pushed = Pushed::new(AssemblySettings { lateness_s: 60, ahead_s: 300, carried_s: 300 });
+        let point = points(&[("memory_bytes", Some(1e9))]).remove(0);
+        for source in ["influx:main/shop", "kafka-topic:theirs", "remote-write:main"] {
+            pushed.take(&Point { source: SourceName::new(source).unwrap(), ..point.clone() });
+        }
+        let told = pushed.told(None, &config).unwrap();
+        let presets: Vec<&str> = told.iter().map(|preview| preview.preset.as_str()).collect();
+        assert_eq!(presets, ["telegraf", "otel-host", ""], "remote write is off");
     }
 }

@@ -50,7 +50,7 @@ pub(crate) fn read(
 
 /// Gives each series of a message of version 1.0 to `take`; `None` where it is no such message.
 pub(crate) fn each_series_of_1<'a>(message: &'a [u8], mut take: impl FnMut(&SeriesOf<'a>)) -> Option<()> {
-    let decoded = wire::each_series(Version::One, message, |series| {
+    let decoded = wire::each_series(Version::One, message, |series, _| {
         take(&*series);
         true
     });

@@ -9,6 +9,7 @@ use crate::remote_write;
 use anyhow::Result;
 use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
+use std::collections::BTreeMap;
 
 /// Series that are known at a time.
 const SERIES_MAX: usize = 1000;
@@ -43,6 +44,11 @@ impl Untrusted {
     }
 }
 
+/// Whether a text is a preset, with one KPI of the user's beside its own.
+pub fn is_preset(text: &str, name: &str, query: &str) -> bool {
+    Preset::parse(text, &BTreeMap::from([(name.to_owned(), query.to_owned())])).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,5 +61,12 @@ mod tests {
         assert_eq!(untrusted.otlp(true, b"{\"resourceMetrics\":[]}"), Some(0));
         assert_eq!(untrusted.otlp(false, &[10, 200]), None);
         assert!(Untrusted::new("nobody's", EventTime::from_s(0)).is_err());
+        let preset =
+            "about = \"\"\nworkload = \"{vm}\"\nplatform = \"openstack\"\n[kpis.memory_bytes]\nquery = \"m\"\n";
+        assert!(
+            is_preset(preset, "requests", "q")
+                && !is_preset(preset, "Requests", "q")
+                && !is_preset("", "requests", "q")
+        );
     }
 }

@@ -12,7 +12,10 @@ use std::process::Command;
 const MODULE: &str = "github.com/prometheus/compliance/remotewrite/receiver@v0.0.0-20260806071727-67b8327a2e93";
 const RECEIVER: &str = "prescale";
 /// What stands before the name of a metric that a test writes.
-const BEFORE_NAMES: [&str; 3] = ["\"__name__\": \"", "\"__name__\":\"", "basicMetric(\""];
+const BEFORE_NAMES: [&str; 4] =
+    ["\"__name__\": \"", "\"__name__\":\"", "basicMetric(\"", "metricName := fmt.Sprintf(\""];
+/// Of a name that stands for many, with a number in it, so many there are at most.
+const NUMBERS: usize = 100;
 
 pub(super) fn test() -> Result<()> {
     let module = go::copied(MODULE)?;
@@ -62,7 +65,11 @@ fn metrics_of(text: &str) -> impl Iterator<Item = String> {
     let behind = move |before: &'static str| {
         text.split(before).skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned()))
     };
-    BEFORE_NAMES.into_iter().flat_map(behind).filter(|name| !name.is_empty())
+    let numbered = |name: String| {
+        let count = if name.contains("%d") { NUMBERS } else { 1 };
+        (0..count).map(move |number| name.replace("%d", &number.to_string()))
+    };
+    BEFORE_NAMES.into_iter().flat_map(behind).filter(|name| !name.is_empty()).flat_map(numbered)
 }
 
 /// A preset by which all of these are taken, whatever their other labels are.
@@ -81,6 +88,8 @@ mod tests {
             "basicMetric(\"up\")\nmap[string]string{\"__name__\": \"a b\", \"job\": \"x\"}\n{\"__name__\": \"\"}\n";
         let names: BTreeSet<String> = metrics_of(text).collect();
         assert_eq!(names.iter().map(String::as_str).collect::<Vec<_>>(), ["a b", "up"]);
+        let many: BTreeSet<String> = metrics_of("metricName := fmt.Sprintf(\"m_%d\", i)\n").collect();
+        assert!(many.len() == NUMBERS && many.contains("m_0") && many.contains("m_49"), "{many:?}");
         assert!(preset(&names).ends_with("[[series.level]]\nmetric = \"a b\"\n[[series.level]]\nmetric = \"up\"\n"));
     }
 }

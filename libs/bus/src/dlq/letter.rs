@@ -136,6 +136,21 @@ mod tests {
     }
 
     #[test]
+    fn a_message_of_others_cannot_say_where_it_lay_and_is_left_out_where_it_is_too_large() {
+        let header = |name: &str, value: &[u8]| Header { name: name.to_owned().into(), value: value.to_vec().into() };
+        let headers = vec![header("__connect.errors.topic", b"raw-points"), header("trace", b"1")];
+        let rejection = Rejection { code: "unreadable", message: "é".repeat(5000) };
+        let message = ConsumedRecord { topic: "metrics".into(), headers, ..rejected() };
+        let letter = DeadLetter::of(foreign_letter("s", "raw-points", &message, &rejection).read_at(0, 0));
+        assert_eq!((letter.place(), letter.record.header("trace")), (None, Some(&b"1"[..])));
+        assert_eq!((letter.record.value.clone(), letter.message.chars().count()), (message.value.clone(), 1000));
+        let large = ConsumedRecord { value: Some(vec![0; 1_000_000]), ..message };
+        let letter = DeadLetter::of(foreign_letter("s", "raw-points", &large, &rejection).read_at(0, 0));
+        assert_eq!((letter.record.value.as_deref(), letter.record.header("trace")), (None, None));
+        assert!(letter.message.contains("bytes, too many"), "{}", letter.message);
+    }
+
+    #[test]
     fn a_filter_admits_what_it_names() {
         let of = |code: Option<&str>, stage: Option<&str>| LetterFilter {
             code: code.map(str::to_owned),

@@ -3,7 +3,7 @@
 
 use super::KafkaOptions;
 use super::cluster::Cluster;
-use super::in_turn::InTurn;
+use super::in_turn::{InTurn, bytes_of};
 use super::log::ClientLog;
 use super::protocol::log::CommittedLog;
 use crate::error::BusError;
@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 /// A partition of which nothing is heard is waited for so long; then the others go on.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Records that are given at a time come to about so many bytes at most.
+const GIVEN_BYTES_MAX: usize = 16 << 20;
 
 /// A topic of others. Only committed records are seen.
 pub struct ForeignTopic {
@@ -68,21 +70,22 @@ impl ForeignTopic {
         self.log.assign(next)
     }
 
-    /// Up to `records_max` records, waiting at most `wait` for the first: each partition in order, and all by when they were
-    /// written, as far as is known.
+    /// Up to `records_max` records, fewer where they are large, waiting at most `wait` for the first: each partition in order,
+    /// and all by when they were written, as far as is known.
     ///
     /// # Errors
     /// When the cluster cannot be read. Call [`Self::read_from`] then.
     pub fn poll(&mut self, records_max: usize, wait: Duration) -> Result<Vec<ConsumedRecord>, BusError> {
         let deadline = Instant::now() + wait;
-        let mut records = Vec::new();
-        while records.len() < records_max {
+        let (mut records, mut given_bytes) = (Vec::new(), 0);
+        while records.len() < records_max && given_bytes < GIVEN_BYTES_MAX {
             if self.may_give()
                 && let Some((record, goes_on)) = self.turn.give()
             {
                 if goes_on {
                     self.log.hold(record.partition, false)?;
                 }
+                given_bytes += bytes_of(&record);
                 records.push(record);
                 continue;
             }

@@ -93,6 +93,7 @@ fn what_is_late_or_far_ahead_goes_to_the_dead_letters_and_what_came_before_is_co
     assert!(matches!(behind[0], Outcome::Drop(PASSED)), "{behind:?}");
     let Outcome::Reject(late) = &behind[1] else { panic!("{behind:?}") };
     assert!(late.code == LATE && late.message.contains("cpu_cores_used of app at "), "{late:?}");
+    assert!(late.message.contains("by more than [assembler] lateness_s"), "{late:?}");
     assert!(matches!(&behind[6], Outcome::Reject(rejection) if rejection.code == FROM_THE_FUTURE), "{behind:?}");
     assert!(factory().restore(0, &[1, 2, 3]).is_err());
 }

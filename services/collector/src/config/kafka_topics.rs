@@ -3,6 +3,7 @@
 use super::{check_name, check_step};
 use crate::formats::line_protocol::Precision;
 use crate::formats::mapped::{JsonMapping, Mapped};
+use crate::replay::mapping::{is_kpi_name, long_name};
 use anyhow::{Context as _, anyhow, ensure};
 use prescale_bus::kafka::KafkaOptions;
 use prescale_chassis::Secret;
@@ -133,7 +134,16 @@ impl KafkaTopicConfig {
     /// # Errors
     /// With the key that makes no sense.
     pub(crate) fn mapping(&self, name: &str) -> anyhow::Result<Mapped> {
-        self.mapping.checked().map_err(|why| anyhow!("[collector.kafka_topics.{name}.mapping] {why}"))
+        let section = format!("[collector.kafka_topics.{name}.mapping]");
+        let mut mapping = self.mapping.clone();
+        mapping.kpis.clear();
+        for (kpi, place) in &self.mapping.kpis {
+            let kpi = long_name(kpi);
+            ensure!(is_kpi_name(kpi), "{section} kpis.{kpi:?}: a KPI's name is of lower-case letters, digits and `_`");
+            let before = mapping.kpis.insert(kpi.to_owned(), place.clone());
+            ensure!(before.is_none(), "{section} kpis.{kpi}: it is there by its short name, too");
+        }
+        mapping.checked().map_err(|why| anyhow!("{section} {why}"))
     }
 
     /// Access to the cluster that has the topic, where `own` is that of the bus.
@@ -212,6 +222,16 @@ mod tests {
         assert_eq!(json.precision("theirs").unwrap(), Precision::Seconds);
         assert_eq!(read("topic = \"t\"\n").precision("theirs").unwrap(), Precision::Nanoseconds);
         assert_eq!(json.source("theirs").unwrap().as_str(), "kafka-topic:theirs/shop");
+    }
+
+    #[test]
+    fn kpis_of_a_mapping_may_have_their_short_names() {
+        let mapped = |kpis: &str| read(&format!("[mapping]\nworkload = \"/vm\"\n{kpis}")).mapping("theirs");
+        let long = mapped("kpis.cpu_cores_used = \"/cpu\"\nkpis.requests_per_s = \"/rps\"\n").unwrap();
+        assert_eq!(mapped("kpis.cpu = \"/cpu\"\nkpis.requests = \"/rps\"\n").unwrap(), long);
+        let refused = |kpis: &str| mapped(kpis).unwrap_err().to_string();
+        assert!(refused("kpis.CPU = \"/cpu\"\n").contains("[collector.kafka_topics.theirs.mapping] kpis.\"CPU\""));
+        assert!(refused("kpis.cpu = \"/a\"\nkpis.cpu_cores_used = \"/b\"\n").contains("short name"));
     }
 
     #[test]

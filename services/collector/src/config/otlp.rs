@@ -17,7 +17,7 @@ pub struct OtlpConfig {
     pub name: String,
     /// Whose metrics they are, where several senders have workloads of the same names: part of the source's name.
     pub tenant: String,
-    /// Which metrics measure what: `otel-host`, or a file of one's own (`.toml`) with a table `series`.
+    /// Which metrics measure what: `otel-host`, `otel-kubernetes`, or a file of one's own (`.toml`) with a table `series`.
     pub preset: String,
     /// Time between two samples of a workload, in seconds; at least that between two exports.
     pub step_s: u32,

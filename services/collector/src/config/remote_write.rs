@@ -44,7 +44,7 @@ pub struct ReplicasConfig {
     pub cluster_label: String,
     /// Label that tells them apart, and is dropped; empty where all that is pushed is taken. Series without it are.
     pub replica_label: String,
-    /// The replica that is taken keeps its place until it is silent for so many seconds.
+    /// The replica that is taken keeps its place until it is silent for so many seconds: more than it scrapes in.
     pub silence_s: u32,
 }
 

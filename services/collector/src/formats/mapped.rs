@@ -30,7 +30,8 @@ pub struct JsonMapping {
     pub metric: String,
     /// The value of that metric.
     pub value: String,
-    /// The KPIs, by name, such as `cpu_cores_used = "/cpu/percent * 0.04"`.
+    /// The KPIs, by name, such as `cpu_cores_used = "/cpu/percent * 0.04"`; `cpu`, `memory`, `requests` and the like are
+    /// short for those of a trace.
     pub kpis: BTreeMap<String, String>,
 }
 

@@ -116,11 +116,11 @@ async fn taken(intake: &Arc<Intake>, asked: &Asked, headers: &HeaderMap, body: B
     told(intake, read.await?)
 }
 
-/// What is said of samples that are on the log, and of the others.
+/// What is said of samples that are on the log, and of the others: first of those that can come again.
 fn told(intake: &Intake, read: Read) -> Result<(), Refusal> {
     match read.why {
+        _ if read.beyond > 0 => Err(intake.too_many_series(read.beyond)),
         Some(why) => Err(Refusal::bad(why)),
-        None if read.beyond > 0 => Err(intake.too_many_series(read.beyond)),
         None => Ok(()),
     }
 }

@@ -25,6 +25,7 @@ fn asked(test: &TestBus, bus: &dyn Bus, token: &str, ask: impl FnOnce(&str)) {
         listen: "127.0.0.1:0".to_owned(),
         token: Secret::new(token),
         preset: preset.display().to_string(),
+        series_max: 1,
         request_bytes_max: 1000,
         ..InfluxConfig::default()
     };
@@ -81,8 +82,11 @@ fn bad_lines_are_told_and_the_others_are_written() {
         let (status, said, _) = sent(&format!("{url}/api/v2/write"), &[], body.as_bytes());
         assert_eq!(status, 400);
         assert!(said.contains("\"code\":\"invalid\"") && said.contains("partial write"), "{said}");
+        let (status, said, retries) =
+            sent(&format!("{url}/write"), &[], format!("{body}mem,host=b used=5\n").as_bytes());
+        assert_eq!((status, retries), (429, true), "what can come again is said first: {said}");
     });
-    assert_eq!(points(&test).len(), 2);
+    assert_eq!(points(&test).len(), 3);
 }
 
 #[test]

@@ -92,7 +92,6 @@ pub(super) fn code_of(status: StatusCode) -> u8 {
     match status {
         StatusCode::OK => 0,
         StatusCode::BAD_REQUEST => 3,
-        StatusCode::REQUEST_TIMEOUT => 4,
         StatusCode::PAYLOAD_TOO_LARGE | StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => 8,
         StatusCode::UNSUPPORTED_MEDIA_TYPE => 12,
         StatusCode::UNAUTHORIZED => 16,

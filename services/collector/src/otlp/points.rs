@@ -166,6 +166,10 @@ impl Reader<'_> {
             self.read.refuse(1, || format!("a data point of {metric} has no value"));
             return Some(());
         };
+        if place.at_unix_nano == 0 {
+            self.read.refuse(1, || format!("a data point of {metric} has no instant"));
+            return Some(());
+        }
         if origin.resource.len() + place.attributes.len() > ATTRIBUTES_MAX {
             self.read.refuse(1, || format!("a data point of {metric} has more than {ATTRIBUTES_MAX} attributes"));
             return Some(());

@@ -259,13 +259,15 @@ fn a_partial_success_says_how_many_were_refused_and_the_rest_is_written() {
     let test = TestBus::new();
     let mut request = memory("a", AT_S);
     request.resource_metrics.extend(memory("", AT_S).resource_metrics);
-    let partly = Said { refused: Some(1), ..taken() };
+    // It has no instant.
+    request.resource_metrics.extend(memory("b", 0).resource_metrics);
+    let partly = Said { refused: Some(3), ..taken() };
     receiving(test.bus.as_ref(), test.folder.path(), OtlpConfig::default(), |url| {
         assert_eq!(posted_protobuf(url, &request), partly);
         assert_eq!(called(url, &[], false, &request.encode_to_vec()), partly);
         let (_, body) = posted(url, &[JSON], &serde_json::to_vec(&request).unwrap());
         let answer: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!(answer["partialSuccess"]["rejectedDataPoints"], "1");
+        assert_eq!(answer["partialSuccess"]["rejectedDataPoints"], "3");
         assert!(answer["partialSuccess"]["errorMessage"].as_str().unwrap().contains("vm"));
     });
     assert_eq!(points(&test).len(), 3);

@@ -24,11 +24,18 @@ impl Naming {
     /// The first template that can be filled with the labels' values, which `value` gives.
     ///
     /// # Errors
-    /// With the name of a label of the first template that is missing or empty.
+    /// With the names, in quotes, of the labels of which one at least would have to be there, as far as each template is
+    /// wanting.
     pub(crate) fn filled<'l>(&self, value: impl Fn(&str) -> Option<&'l str>) -> Result<String, String> {
-        let first = self.first.filled(&value);
-        let other = |missing| self.others.iter().find_map(|template| template.filled(&value).ok()).ok_or(missing);
-        first.or_else(other)
+        let mut missing = Vec::new();
+        for template in std::iter::once(&self.first).chain(&self.others) {
+            match template.filled(&value) {
+                Ok(name) => return Ok(name),
+                Err(label) if missing.contains(&label) => {}
+                Err(label) => missing.push(label),
+            }
+        }
+        Err(missing.iter().map(|label| format!("{label:?}")).collect::<Vec<_>>().join(" or "))
     }
 }
 
@@ -115,7 +122,8 @@ mod tests {
         let (both, job) = ([("k8s.deployment.name", "web"), ("job-name", "nightly")], ("job-name", "nightly"));
         assert_eq!(filled(&[("ns", "shop"), both[0], both[1]]).unwrap(), "shop/Deployment/web");
         assert_eq!(filled(&[("ns", "shop"), job]).unwrap(), "shop/Job/nightly");
-        assert_eq!(filled(&[("ns", "shop")]), Err("k8s.deployment.name".to_owned()));
+        assert_eq!(filled(&[("ns", "shop")]), Err("\"k8s.deployment.name\" or \"job-name\"".to_owned()));
+        assert_eq!(filled(&[job]), Err("\"ns\"".to_owned()));
         assert!(Naming::of(&[]).is_err() && Naming::of(&["{a}".to_owned(), "b".to_owned()]).is_err());
     }
 

@@ -70,6 +70,9 @@ impl Column {
 pub(crate) struct Preset {
     /// What names a workload.
     pub workload: Naming,
+    /// Whether pushed series that it cannot name are of no workload, as a pod without a controller, and left out; otherwise
+    /// they are refused.
+    pub leaves_out_nameless: bool,
     /// What runs the workloads.
     pub platform: Platform,
     /// KPIs by name, then what the capacity follows from.
@@ -86,6 +89,8 @@ struct Written {
     #[serde(rename = "about")]
     _about: String,
     workload: OneOrSeveral,
+    #[serde(default)]
+    leaves_out_nameless: bool,
     platform: String,
     /// What a query of the user's becomes, which stands for `$query` in it.
     own: Option<String>,
@@ -149,7 +154,11 @@ impl Preset {
         Self::parse(&text, own).with_context(|| format!("preset {name}"))
     }
 
-    fn parse(text: &str, own: &BTreeMap<String, String>) -> Result<Self> {
+    /// The preset of this text, with KPIs of the user's.
+    ///
+    /// # Errors
+    /// When it cannot be used, with the place in it.
+    pub(crate) fn parse(text: &str, own: &BTreeMap<String, String>) -> Result<Self> {
         let mut written: Written = toml::from_str(text)?;
         written.take_own(own)?;
         ensure!(!written.kpis.is_empty(), "kpis: at least one is needed");
@@ -175,7 +184,7 @@ impl Preset {
                 pushed.push(Rule::new(&name, (kind, unit), rule, times).with_context(place)?);
             }
         }
-        Ok(Self { workload, platform, columns, pushed })
+        Ok(Self { workload, leaves_out_nameless: written.leaves_out_nameless, platform, columns, pushed })
     }
 }
 
@@ -347,9 +356,13 @@ mod tests {
         let promoted = [("host_name", "vm-1"), ("instance", "collector:8889")];
         let cases = [
             ("otel-host", &host[..], "system.cpu.time", ("state", "user"), Some("cpu_cores_used")),
-            ("otel-host", &host[..], "system.cpu.time", ("state", "idle"), Some("capacity.cpu_cores")),
+            ("otel-host", &host[..], "system.cpu.time", ("state", "idle"), None),
+            ("otel-host", &host[..], "system.cpu.logical.count", ("os.type", "linux"), Some("capacity.cpu_cores")),
+            ("otel-host", &promoted[..], "system_cpu_logical_count", ("job", "c"), Some("capacity.cpu_cores")),
             ("otel-host", &host[..], "system.disk.io", ("direction", "read"), Some("disk_read_bytes_per_s")),
-            ("otel-host", &promoted[..], "system_memory_usage_bytes", ("state", "free"), Some("capacity.memory_bytes")),
+            ("otel-host", &promoted[..], "system_memory_usage_bytes", ("state", "used"), Some("memory_bytes")),
+            ("otel-host", &promoted[..], "system_memory_usage_bytes", ("state", "free"), None),
+            ("otel-host", &host[..], "system.memory.limit", ("os.type", "linux"), Some("capacity.memory_bytes")),
             ("otel-kubernetes", &otel[..], "k8s.pod.cpu.time", ("k8s.pod.name", "db-0"), Some("cpu_cores_used")),
             ("otel-kubernetes", &otel[..], "k8s.pod.network.io", ("direction", "none"), None),
             ("telegraf", &telegraf[..], "cpu_usage_user", ("cpu", "cpu0"), Some("cpu_cores_used")),

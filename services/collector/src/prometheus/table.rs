@@ -102,7 +102,7 @@ impl<'a> Table<'a> {
 
     fn workload(&mut self, labels: &BTreeMap<String, String>) -> Option<WorkloadId> {
         let named = self.preset.workload.filled(|label| labels.get(label).map(String::as_str));
-        let named = named.map_err(|label| format!("a series has no label {label:?}"));
+        let named = named.map_err(|label| format!("a series has no label {label}"));
         match named.and_then(|name| WorkloadId::new(&name).map_err(|error| error.to_string())) {
             Ok(workload) => Some(workload),
             Err(why) => {

@@ -1,7 +1,7 @@
 //! What a request goes through, whichever protocol it came by: who may write, how much, and the way to the log.
 
 use super::known::Known;
-use super::mapping::{Mapping, Read};
+use super::mapping::{Mapping, POINTS_MAX, Read};
 use super::writer::Job;
 use crate::clock;
 use crate::config::ReceiverKeys;
@@ -103,8 +103,9 @@ impl Intake {
     /// That a request is larger.
     pub(crate) fn too_large(&self) -> Refusal {
         let (most, section) = (self.request_bytes_max, self.section);
-        let message =
-            format!("a request may have {most} bytes after decompression: see [{section}] request_bytes_max\n");
+        let message = format!(
+            "a request may have {most} bytes after decompression ([{section}] request_bytes_max), and {POINTS_MAX} points\n"
+        );
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message)
     }
 
@@ -148,7 +149,8 @@ impl Intake {
     {
         let _permit = self.permits.acquire().await.map_err(|_| Refusal::busy("the receiver is stopping\n"))?;
         let body = timeout(READ_WITHIN, to_bytes(body, body_bytes_max)).await;
-        let body = body.map_err(|_| Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body did not come\n"))?;
+        // Whoever sends takes any status of its own fault for the last word, also that of a request that took too long.
+        let body = body.map_err(|_| Refusal::busy("the body did not come in time\n"))?;
         let body = body.map_err(|_| self.too_large())?;
         let intake = Arc::clone(self);
         let made = tokio::task::spawn_blocking(move || intake.made(&body, read)).await;

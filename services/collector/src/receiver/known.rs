@@ -37,9 +37,11 @@ impl Known {
         Self { max, by_id: HashMap::new(), latest_ms: i64::MIN, looked_ms: i64::MIN, left_out: HashSet::new() }
     }
 
-    /// Whether samples of this series are taken: it is known, or there is room for one more.
-    pub(crate) fn admit(&mut self, id: u128, samples: &[FloatSample]) -> bool {
-        let Some(last) = samples.iter().max_by_key(|sample| sample.at_ms) else { return true };
+    /// Whether samples of this series are taken: it is known, or there is room for one more. Those behind `latest_ms` tell
+    /// nothing: one from a far future would have all others silent.
+    pub(crate) fn admit(&mut self, id: u128, samples: &[FloatSample], latest_ms: i64) -> bool {
+        let possible = samples.iter().filter(|sample| sample.at_ms <= latest_ms);
+        let Some(last) = possible.max_by_key(|sample| sample.at_ms) else { return true };
         self.latest_ms = self.latest_ms.max(last.at_ms);
         if !self.by_id.contains_key(&id) && self.by_id.len() >= self.max && !self.makes_room() {
             return false;
@@ -99,7 +101,7 @@ mod tests {
     #[test]
     fn those_that_ended_or_are_silent_make_room() {
         let mut known = Known::new(2);
-        let mut admit = |id: u128, at_ms: i64, value: f64| known.admit(id, &[FloatSample::new(at_ms, value)]);
+        let mut admit = |id: u128, at_ms: i64, value: f64| known.admit(id, &[FloatSample::new(at_ms, value)], i64::MAX);
         assert!(admit(1, 0, 1.0) && admit(2, 0, 1.0));
         assert!(!admit(3, 0, 1.0) && admit(1, 1000, 1.0), "those that are known go on");
         assert!(admit(2, 1000, f64::NAN) && admit(3, 1000, 1.0), "one has ended");
@@ -108,11 +110,20 @@ mod tests {
     }
 
     #[test]
+    fn a_sample_from_the_future_makes_no_room_and_keeps_none() {
+        let mut known = Known::new(1);
+        let mut admit = |id: u128, at_ms: i64| known.admit(id, &[FloatSample::new(at_ms, 1.0)], SILENT_MS + 9000);
+        assert!(admit(1, 0) && admit(2, i64::MAX), "it is refused by itself");
+        assert!(!admit(3, 1000), "the first is there");
+        assert!(admit(3, SILENT_MS + 2000), "the first is silent");
+    }
+
+    #[test]
     fn a_later_start_is_a_restart_and_stays_one_when_it_comes_again() {
         let mut known = Known::new(2);
         let mut is_first = |at_ms: i64, start_ms: i64| {
             let sample = FloatSample { since: Since::Total { start_ms }, ..FloatSample::new(at_ms, 1.0) };
-            assert!(known.admit(7, &[sample]));
+            assert!(known.admit(7, &[sample], i64::MAX));
             known.is_first_since_restart(7, at_ms, start_ms)
         };
         assert!(!is_first(1000, 10), "it is the first that is heard of");

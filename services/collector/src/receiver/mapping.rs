@@ -17,7 +17,7 @@ pub(crate) const METRIC: &str = "__name__";
 /// Points may be so far ahead of the clock, in seconds.
 const AHEAD_S_MAX: i64 = 600;
 /// A request of which about so many points would be made is too large.
-const POINTS_MAX: usize = 100_000;
+pub(super) const POINTS_MAX: usize = 100_000;
 
 /// What becomes of series.
 pub(crate) struct Mapping {
@@ -93,7 +93,7 @@ impl Mapping {
             Err(Unmeant::ByNoRule { metric }) => return read.leave_out(metric, count, known),
             Err(Unmeant::Refused(why)) => return read.refuse(count, || why),
         };
-        if !known.admit(id, &series.samples) {
+        if !known.admit(id, &series.samples, latest_ms) {
             read.beyond += count;
             return;
         }
@@ -124,6 +124,11 @@ impl Mapping {
         }
     }
 
+    /// Whether rules mean a series, and it names its workload.
+    pub(crate) fn means(&self, series: &SeriesOf<'_>) -> bool {
+        self.identified(series).is_ok()
+    }
+
     /// Whether a series would be taken, and is none of those that are known.
     pub(crate) fn is_new(&self, series: &SeriesOf<'_>, known: &Known) -> bool {
         self.identified(series).is_ok_and(|identified| !known.has(identified.id))
@@ -146,7 +151,10 @@ impl Mapping {
         if rules.is_empty() {
             return Err(Unmeant::ByNoRule { metric });
         }
-        let named = self.preset.workload.filled(value).map_err(|label| format!("has no label {label:?}"));
+        let named = match self.preset.workload.filled(value) {
+            Err(_) if self.preset.leaves_out_nameless => return Err(Unmeant::ByNoRule { metric }),
+            named => named.map_err(|label| format!("it has no label {label}")),
+        };
         let workload = named.and_then(|name| WorkloadId::new(&name).map_err(|error| error.to_string()));
         let workload =
             workload.map_err(|why| Unmeant::Refused(format!("a series of {metric} names no workload: {why}")))?;
@@ -313,6 +321,24 @@ mod tests {
         let read = read(&all, 10);
         assert_eq!((read.samples, read.refused, read.points.len()), (1, 6, 1));
         assert!(read.why.unwrap().contains("-1 ms"));
+    }
+
+    #[test]
+    fn series_of_no_workload_are_left_out_where_the_preset_says_so() {
+        let preset = parsed(
+            "about = \"\"\nworkload = \"{vm}\"\nleaves_out_nameless = true\nplatform = \"openstack\"\n[kpis.memory_bytes]\n\
+             query = \"q\"\n[[series.memory_bytes]]\nmetric = \"memory\"\n",
+        );
+        let mapping = Mapping::new(preset, SourceName::new("remote-write:test").unwrap(), 60);
+        let (mut known, mut read) = (Known::new(9), Read::default());
+        let mut take = |labels: &[(&str, &str)]| {
+            mapping.take(&series(labels, &[(1000, 1.0)]), &mut known, EventTime::from_s(1000), &mut read);
+        };
+        take(&[("__name__", "memory"), ("vm", "a")]);
+        take(&[("__name__", "memory"), ("pod", "static")]);
+        take(&[("pod", "static")]);
+        assert_eq!((read.samples, read.left_out, read.refused), (1, 1, 1), "a series is to have a metric anyway");
+        assert_eq!(read.left_out_metrics, [""; 0], "its metric is wanted");
     }
 
     #[test]

@@ -38,13 +38,14 @@ struct Shared {
 #[derive(Debug)]
 struct Answer {
     status: StatusCode,
-    samples_written: u64,
+    /// `None` where the version of the request knows no such thing.
+    samples_written: Option<u64>,
     message: String,
 }
 
 impl From<Refusal> for Answer {
     fn from(Refusal { status, message }: Refusal) -> Self {
-        Self { status, samples_written: 0, message }
+        Self { status, samples_written: Some(0), message }
     }
 }
 
@@ -52,9 +53,11 @@ impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         let mut response = (self.status, self.message).into_response();
         let headers = response.headers_mut();
-        headers.insert(SAMPLES_WRITTEN, HeaderValue::from(self.samples_written));
-        for name in [HISTOGRAMS_WRITTEN, EXEMPLARS_WRITTEN] {
-            headers.insert(name, HeaderValue::from_static("0"));
+        if let Some(samples_written) = self.samples_written {
+            headers.insert(SAMPLES_WRITTEN, HeaderValue::from(samples_written));
+            for name in [HISTOGRAMS_WRITTEN, EXEMPLARS_WRITTEN] {
+                headers.insert(name, HeaderValue::from_static("0"));
+            }
         }
         intake::explain(self.status, headers);
         response
@@ -79,24 +82,24 @@ async fn taken(shared: &Shared, headers: &HeaderMap, body: Body) -> Result<Answe
         let mut chooser = chooser.lock().unwrap_or_else(PoisonError::into_inner);
         points_of(version, &message, mapping, known, &mut chooser, now)?.ok_or(too_large)
     });
-    Ok(told(intake, read.await?))
+    Ok(told(intake, version, read.await?))
 }
 
-/// What is said of samples that are on the log, and of the others.
-fn told(intake: &Intake, read: Read) -> Answer {
+/// What is said of samples that are on the log, and of the others: first of those that can come again.
+fn told(intake: &Intake, version: Version, read: Read) -> Answer {
     let (status, message) = match read.why {
-        Some(why) => (StatusCode::BAD_REQUEST, format!("{} samples were refused: {why}\n", read.refused)),
-        None if read.beyond > 0 => {
+        _ if read.beyond > 0 => {
             let Refusal { status, message } = intake.too_many_series(read.beyond);
             (status, message)
         }
+        Some(why) => (StatusCode::BAD_REQUEST, format!("{} samples were refused: {why}\n", read.refused)),
         // Nothing is wrong, and nothing was written.
         None if read.spare > 0 && read.samples == 0 => {
             (StatusCode::ACCEPTED, "another replica of the same cluster is taken\n".to_owned())
         }
         None => (StatusCode::NO_CONTENT, String::new()),
     };
-    Answer { status, samples_written: read.samples, message }
+    Answer { status, samples_written: (version == Version::Two).then_some(read.samples), message }
 }
 
 /// The message in a body; `None` where it is larger than allowed, and nothing of it is decompressed then.

@@ -29,14 +29,19 @@ pub(super) fn read(
 ) -> Result<Read, Unusable> {
     let mut read = Read::default();
     let mut is_too_large = false;
-    each_series(version, message, |series| {
+    each_series(version, message, |series, unread| {
         is_too_large = !read.has_room_for(series.samples.len());
         if is_too_large {
             return false;
         }
         let samples = series.samples.len() as u64;
         match chooser.standing(series, now) {
-            Standing::Taken => mapping.take(series, known, now, &mut read),
+            Standing::Taken => {
+                mapping.take(series, known, now, &mut read);
+                if unread > 0 && mapping.means(series) {
+                    read.refuse(unread, || "histograms and exemplars are not read: leave them out".to_owned());
+                }
+            }
             Standing::Spare { is_compared } => {
                 read.spare += samples;
                 let goes_on = series.samples.iter().any(|sample| !sample.value.is_nan());
@@ -53,7 +58,7 @@ pub(super) fn read(
 
 #[cfg(test)]
 mod tests {
-    use super::super::wire::tests::{Written, written};
+    use super::super::wire::tests::{Written, with_unread, written};
     use super::*;
     use crate::config::ReplicasConfig;
     use crate::prometheus::preset::parsed;
@@ -85,6 +90,20 @@ mod tests {
         });
         assert_eq!((one.samples, one.refused, one.points.len()), (2, 1, 2));
         assert_eq!(one, two);
+    }
+
+    #[test]
+    fn histograms_and_exemplars_of_a_series_that_is_meant_are_refused() {
+        let other = (vec![("__name__".to_owned(), "other".to_owned())], vec![(1000, 1.0)]);
+        let all = [cpu(&[("vm", "a")], &[(1000, 5.0)]), other];
+        for version in [Version::One, Version::Two] {
+            let message = with_unread(version, &written(version, &all));
+            let mut known = Known::new(9);
+            let read =
+                read(&mapping(), version, &message, &mut known, &mut chooser(), EventTime::from_s(1000)).unwrap();
+            assert_eq!((read.samples, read.refused, read.left_out), (1, 2, 1));
+            assert!(read.why.unwrap().contains("histograms and exemplars"));
+        }
     }
 
     #[test]

@@ -32,14 +32,15 @@ fn push<T>(list: &mut Vec<T>, item: T, max: usize) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// Gives each series of a request to `take`, which says whether to go on.
+/// Gives each series of a request to `take`, with how many histograms and exemplars it has beside its samples; `take` says
+/// whether to go on.
 ///
 /// # Errors
 /// When the bytes are no such message.
 pub(crate) fn each_series<'a>(
     version: Version,
     message: &'a [u8],
-    mut take: impl FnMut(&mut SeriesOf<'a>) -> bool,
+    mut take: impl FnMut(&mut SeriesOf<'a>, u64) -> bool,
 ) -> Result<(), Malformed> {
     let mut symbols = Vec::new();
     let of_series = match version {
@@ -61,26 +62,32 @@ pub(crate) fn each_series<'a>(
         }
         series.labels.clear();
         series.samples.clear();
-        match version {
+        let unread = match version {
             Version::One => read_one(bytes, &mut series)?,
             Version::Two => read_two(bytes, &symbols, &mut series)?,
-        }
-        if !take(&mut series) {
+        };
+        if !take(&mut series, unread) {
             break;
         }
     }
     Ok(())
 }
 
-fn read_one<'a>(bytes: &'a [u8], series: &mut SeriesOf<'a>) -> Result<(), Malformed> {
+/// In both versions histograms and exemplars have these tags, in this order and in the other.
+const UNREAD: [u64; 2] = [3, 4];
+
+/// Reads a series; how much of it is nothing that is made anything of.
+fn read_one<'a>(bytes: &'a [u8], series: &mut SeriesOf<'a>) -> Result<u64, Malformed> {
+    let mut unread = 0;
     for field in Fields(bytes) {
         match field? {
             (1, Field::Bytes(label)) => push(&mut series.labels, label_of(label)?, LABELS_MAX)?,
             (2, Field::Bytes(sample)) => push(&mut series.samples, sample_of(sample)?, SAMPLES_MAX)?,
+            (tag, Field::Bytes(_)) => unread += u64::from(UNREAD.contains(&tag)),
             _ => {}
         }
     }
-    Ok(())
+    Ok(unread)
 }
 
 fn label_of(bytes: &[u8]) -> Result<(&str, &str), Malformed> {
@@ -95,8 +102,9 @@ fn label_of(bytes: &[u8]) -> Result<(&str, &str), Malformed> {
     Ok((name, value))
 }
 
-fn read_two<'a>(bytes: &'a [u8], symbols: &[&'a str], series: &mut SeriesOf<'a>) -> Result<(), Malformed> {
-    let mut name = None;
+/// Likewise.
+fn read_two<'a>(bytes: &'a [u8], symbols: &[&'a str], series: &mut SeriesOf<'a>) -> Result<u64, Malformed> {
+    let (mut name, mut unread) = (None, 0);
     let mut label = |number: u64, labels: &mut Vec<(&'a str, &'a str)>| -> Result<(), Malformed> {
         let symbol = usize::try_from(number).ok().and_then(|number| symbols.get(number)).copied();
         let symbol = symbol.ok_or(Malformed("a label refers to a symbol that is not there"))?;
@@ -115,10 +123,11 @@ fn read_two<'a>(bytes: &'a [u8], symbols: &[&'a str], series: &mut SeriesOf<'a>)
             }
             (1, Field::Varint(number)) => label(number, &mut series.labels)?,
             (2, Field::Bytes(sample)) => push(&mut series.samples, sample_of(sample)?, SAMPLES_MAX)?,
+            (tag, Field::Bytes(_)) => unread += u64::from(UNREAD.contains(&tag)),
             _ => {}
         }
     }
-    if name.is_some() { Err(Malformed("a label has a name and no value")) } else { Ok(()) }
+    if name.is_some() { Err(Malformed("a label has a name and no value")) } else { Ok(unread) }
 }
 
 /// The same in both versions.
@@ -271,9 +280,25 @@ pub(super) mod tests {
         out
     }
 
+    /// The same message, with a histogram and an exemplar in each of its series.
+    pub(crate) fn with_unread(version: Version, message: &[u8]) -> Vec<u8> {
+        let of_series = if version == Version::One { 1 } else { 5 };
+        let mut out = Vec::new();
+        for field in Fields(message) {
+            let (tag, Field::Bytes(bytes)) = field.unwrap() else { panic!("it was written otherwise") };
+            let mut bytes = bytes.to_vec();
+            if tag == of_series {
+                put_bytes(&mut bytes, 3, b"");
+                put_bytes(&mut bytes, 4, b"");
+            }
+            put_bytes(&mut out, tag, &bytes);
+        }
+        out
+    }
+
     fn read(version: Version, message: &[u8]) -> Result<Vec<Written>, Malformed> {
         let mut all = Vec::new();
-        each_series(version, message, |series| {
+        each_series(version, message, |series, _| {
             let labels = series.labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
             all.push((labels.collect(), series.samples.iter().map(|sample| (sample.at_ms, sample.value)).collect()));
             true

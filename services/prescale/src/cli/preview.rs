@@ -80,9 +80,7 @@ fn pushed(settings: &Settings, preset: Option<&str>) -> Result<Vec<Preview>> {
             break;
         }
     }
-    let of_receiver = &settings.collector.remote_write;
-    let preset = preset.or(of_receiver.is_enabled().then_some(of_receiver.preset.as_str()));
-    let found = points.told(preset)?;
+    let found = points.told(preset, &settings.collector)?;
     if found.is_empty() {
         bail!("nothing lies on topic {topic:?}: what is pushed is kept for a day; look at what the senders say");
     }

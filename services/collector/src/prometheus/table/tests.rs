@@ -1,7 +1,7 @@
 //! Tests of [`super`].
 
 use super::*;
-use crate::prometheus::preset;
+use crate::prometheus::preset::parsed;
 use proptest::prelude::*;
 
 const PRESET: &str = r#"
@@ -25,7 +25,7 @@ memory_bytes = "bytes"
 const INSTANTS: Instants = Instants { first_ms: 60_000, step_s: 60, count: 3 };
 
 fn preset() -> Preset {
-    preset::parsed(PRESET)
+    parsed(PRESET)
 }
 
 fn series(vm: &str, points: &[(i64, f64)]) -> Series {
@@ -82,7 +82,7 @@ fn series_of_a_workload_become_samples_of_the_step_before() {
 
 #[test]
 fn an_optional_kpi_is_named_where_a_workload_has_it() {
-    let preset = preset::parsed(&PRESET.replace("query = \"requests\"", "query = \"requests\"\noptional = true"));
+    let preset = parsed(&PRESET.replace("query = \"requests\"", "query = \"requests\"\noptional = true"));
     let mut table = Table::new(&preset, INSTANTS);
     let cpu = column(&preset, "cpu_cores_used");
     table.take(cpu, vec![series("a", &[(1, 1.0)]), series("b", &[(1, 1.0), (2, 1.0)])]);
