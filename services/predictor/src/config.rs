@@ -56,60 +56,6 @@ pub struct Config {
     /// Where the models of trained families are: folder by family, such as `lstm = "models/lstm"`. They are
     /// checked at the start, which one that fails the checks stops. A GRU is built in.
     pub model_folders: BTreeMap<String, PathBuf>,
-    /// Not for users: [`Terms`] to compare in backtests, before they are fixed.
-    #[serde(skip_serializing)]
-    pub contest: ContestTerms,
-}
-
-/// [`Terms`] as keys.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default)]
-#[allow(missing_docs, reason = "as in Terms")]
-pub struct ContestTerms {
-    pub half_life_rounds: f32,
-    pub late_half_life_rounds: f32,
-    pub rounds_min: u32,
-    pub lead_min: f32,
-    pub luck_max: f32,
-    pub lead_kept_min: f32,
-    pub stand_in_lead_min: f32,
-}
-
-impl Default for ContestTerms {
-    fn default() -> Self {
-        let Terms {
-            half_life_rounds,
-            late_half_life_rounds,
-            rounds_min,
-            lead_min,
-            luck_max,
-            lead_kept_min,
-            stand_in_lead_min,
-        } = Terms::default();
-        Self {
-            half_life_rounds,
-            late_half_life_rounds,
-            rounds_min,
-            lead_min,
-            luck_max,
-            lead_kept_min,
-            stand_in_lead_min,
-        }
-    }
-}
-
-impl ContestTerms {
-    fn terms(&self) -> Terms {
-        Terms {
-            half_life_rounds: self.half_life_rounds,
-            late_half_life_rounds: self.late_half_life_rounds,
-            rounds_min: self.rounds_min,
-            lead_min: self.lead_min,
-            luck_max: self.luck_max,
-            lead_kept_min: self.lead_kept_min,
-            stand_in_lead_min: self.stand_in_lead_min,
-        }
-    }
 }
 
 /// The families of the default, in order of preference.
@@ -134,7 +80,6 @@ impl Default for Config {
             neighbours: NEIGHBOURS,
             models_dir: PathBuf::new(),
             model_folders: BTreeMap::new(),
-            contest: ContestTerms::default(),
         }
     }
 }
@@ -187,7 +132,7 @@ impl Config {
             horizons_bins: self.horizons_bins()?,
             models: self.families()?,
             choice: self.choice,
-            contest: self.contest.terms(),
+            contest: Terms::default(),
             neighbours: self.checked_neighbours()?,
             models_dir: (!self.models_dir.as_os_str().is_empty()).then(|| self.models_dir.clone()),
             model_folders: self.checked_folders()?,

@@ -136,16 +136,6 @@ mod tests {
     }
 
     #[test]
-    fn terms_of_the_contest_come_from_keys_that_nobody_is_shown() {
-        let terms = |text: &str| read(text).unwrap().predictor.settings().unwrap().contest;
-        let default = terms("");
-        let changed = terms("[predictor.contest]\nlead_min = 0.25\nrounds_min = 9\n");
-        assert_eq!((changed.lead_min, changed.rounds_min), (0.25, 9));
-        assert_eq!(changed.luck_max, default.luck_max);
-        assert!(!in_force(&SERVICES, &Settings::default()).unwrap().contains("contest"));
-    }
-
-    #[test]
     fn a_rate_that_nobody_forecasts_is_refused() {
         let text = "[planner.rates.requests_per_s]\nper_replica = 120\n";
         let error = read(text).unwrap().check(&SERVICES).unwrap_err().to_string();
