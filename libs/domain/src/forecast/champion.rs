@@ -58,7 +58,7 @@ impl Default for Terms {
             late_half_life_rounds: 24.0,
             rounds_min: 48,
             lead_min: 0.05,
-            luck_max: 0.05,
+            luck_max: 0.001,
             lead_kept_min: 0.02,
             stand_in_lead_min: 0.1,
         }
