@@ -83,7 +83,7 @@ fn bad_lines_are_told_and_the_others_are_written() {
         assert_eq!(status, 400);
         assert!(said.contains("\"code\":\"invalid\"") && said.contains("partial write"), "{said}");
         let (status, said, retries) =
-            sent(&format!("{url}/write"), &[], format!("{body}mem,host=b used=5\n").as_bytes());
+            sent(&format!("{url}/write"), &[], format!("{body}mem,host=b used=5 1700000000000000000\n").as_bytes());
         assert_eq!((status, retries), (429, true), "what can come again is said first: {said}");
     });
     assert_eq!(points(&test).len(), 3);

@@ -86,7 +86,7 @@ mod tests {
         assert_eq!(preview.findings, []);
         assert_eq!((preview.workloads, preview.workloads_with_capacity), (2, 2));
         assert_eq!(preview.examples, ["a", "b"]);
-        assert_eq!(preview.history_from.as_deref(), Some("2023-11-14T22:14:00Z"));
+        assert_eq!(preview.history_from.as_deref(), Some("2023-11-14T22:14:00.000Z"));
         let cpu = &preview.kpis[0];
         assert_eq!((cpu.name.as_str(), cpu.unit.as_str(), cpu.workloads), ("cpu_cores_used", "cores", 2));
         assert_eq!((cpu.present_share, cpu.values), (1.0, Some([0.5, 1.5, 2.5])));
