@@ -543,6 +543,8 @@ fn predicted(record: Enveloped, resources: Vec<ResourceForecast>, signals: Vec<S
 #[cfg(test)]
 mod between_tests;
 #[cfg(test)]
+mod changed_tests;
+#[cfg(test)]
 mod parted_tests;
 #[cfg(test)]
 pub(crate) mod tests;

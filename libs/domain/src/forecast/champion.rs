@@ -56,7 +56,7 @@ impl Default for Terms {
         Self {
             half_life_rounds: 96.0,
             late_half_life_rounds: 24.0,
-            rounds_min: 48,
+            rounds_min: 24,
             lead_min: 0.05,
             luck_max: 0.001,
             lead_kept_min: 0.02,

@@ -28,6 +28,8 @@ pub mod threshold;
 #[cfg(test)]
 mod decide_tests;
 #[cfg(test)]
+mod explain_tests;
+#[cfg(test)]
 pub(crate) mod fixtures;
 #[cfg(test)]
 mod fleet_tests;

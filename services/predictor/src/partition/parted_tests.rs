@@ -1,6 +1,6 @@
 //! A family that is left out of the configuration for a while.
 
-use super::tests::{apply, partition_of, record};
+use super::tests::{apply, partition_of, record, under};
 use super::*;
 use crate::config::Choice;
 use crate::lineup::FROM_THE_BEGINNING;
@@ -18,10 +18,6 @@ fn with_lstm(folder: Option<&Path>) -> Partition {
         c.choice = Choice::Order;
         c.model_folders = lstm.into_iter().collect();
     })
-}
-
-fn under(partition: &Partition, other: &Partition) -> Partition {
-    Partition::restored(Arc::clone(&other.registry), &partition.snapshot()).unwrap()
 }
 
 /// A record a bin of four workloads.

@@ -70,7 +70,7 @@ fn a_champion_without_an_advantage_gives_way_to_the_preferred() {
         let mut contest = Contest::default();
         run(&mut contest, rounds_min() + 1, |_| vec![(Family::Gru, 2.0), (Family::LastValue, 1.0)]);
         assert_eq!(contest.champion(), Some(Family::LastValue));
-        run(&mut contest, 4 * rounds_min(), |_| vec![(Family::Gru, miss), (Family::LastValue, 1.0)]);
+        run(&mut contest, 8 * rounds_min(), |_| vec![(Family::Gru, miss), (Family::LastValue, 1.0)]);
         assert_eq!(contest.champion().is_some(), stays, "{miss}");
     }
 }
