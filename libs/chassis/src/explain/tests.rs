@@ -374,8 +374,8 @@ fn every_alternative_is_listed_once_with_its_cost() {
     assert!(cost["worth"]["spare_core_h"].as_f64().is_some_and(|spare| spare > 0.0), "{cost:#}");
     let reasons = json["newest_decision"]["reasons"].as_array().unwrap();
     let why = reasons.iter().find(|of| of["rule"] == "proactive.rule").unwrap()["text"].as_str().unwrap();
-    assert!(why.contains("% of the least: short for ") && why.contains(" min, "), "{why}");
-    assert!(why.contains("; the next best are ") && why.contains("% of that cost)"), "{why}");
+    assert!(why.contains("it would have cost ") && why.contains(": short for ") && why.contains(" min, "), "{why}");
+    assert!(why.contains("; the best others are ") && why.contains("% of that cost)"), "{why}");
 
     let by_price = Rules { policy: Cost::default().into(), ..Rules::default() };
     let (_, json) = predicted(by_price.clone(), &[0]).ask(by_price, None);

@@ -79,7 +79,7 @@ impl Track {
         Some(RuleCost { parts, worth, of_budget })
     }
 
-    /// Why that rule serves a series of CPU, with what it and the next best would have cost of late.
+    /// Why that rule serves a series of CPU, with what it and the best others would have cost of late.
     pub(crate) fn cost_words(&self, settings: &Settings, prices: &Prices, rule: usize) -> String {
         if self.bins < OWN_BINS_MIN {
             return format!("the workload is young ({} bins of {BIN_S} s): the fleet's best rule serves it", self.bins);
@@ -106,15 +106,56 @@ impl Track {
         let named = others.iter().take(NAMED);
         let named: Vec<String> =
             named.map(|(cost, i)| format!("{} ({cost:.1} % of that cost)", RULES[*i].words(OF_CORES))).collect();
-        let next = if named.is_empty() { String::new() } else { format!("; the next best are {}", named.join("; ")) };
+        let next = if named.is_empty() { String::new() } else { format!("; the best others are {}", named.join("; ")) };
+        let how = if self.trials.begun().all(|i| cost(i) >= cost(rule)) {
+            "cost least".to_owned()
+        } else {
+            let share = SWITCH_SHARE * 100.0;
+            format!(
+                "cost more than others (once an hour another takes over if that saves {share:.0} % and more than a change costs)"
+            )
+        };
         let worth = self.trials.worth(rule);
         format!(
-            "of late, where older days count less, it would have cost least, or within {:.0} % of the least: short for {:.0} min, {:.2} unmet and {:.1} spare core-hours, {:.1} changes{next}",
-            SWITCH_SHARE * 100.0,
+            "of late, where older days count less, it would have {how}: short for {:.0} min, {:.2} unmet and {:.1} spare core-hours, {:.1} changes{next}",
             worth.short * BIN_S as f32 / 60.0,
             worth.unmet * BIN_S as f32 / 3600.0,
             worth.spare * BIN_S as f32 / 3600.0,
             worth.changes,
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::proactive::track::Measure;
+    use crate::policy::proactive::trial::BinDemand;
+
+    #[test]
+    fn only_the_rule_that_would_have_cost_least_is_said_to() {
+        let settings = Settings {
+            lead_time_s: 300,
+            step_s: 300,
+            hold_s: 300,
+            aim: Aim::default(),
+            floor_utilisation: 0.95,
+            surge_s: 0,
+        };
+        let (mut track, mut prices) = (Track::default(), Prices::default());
+        for bin in 0..400 {
+            let demand = BinDemand::seen(if bin % 24 < 4 { 4.0 } else { 1.0 });
+            track.take_in(&settings, &mut prices, Measure::cores(0.0), (bin, Some(demand)), &Ahead::default());
+        }
+        let costs = |i: usize| prices.reference().cost(&weights(prices.chosen()), track.trials.worth(i));
+        let least = track.trials.begun().map(costs).fold(f64::INFINITY, f64::min);
+        let mut dearer = 0;
+        for rule in track.trials.begun() {
+            let words = track.cost_words(&settings, &prices, rule);
+            assert_eq!(words.contains("it would have cost least: short for "), costs(rule) <= least, "{words}");
+            assert_eq!(words.contains("cost more than others ("), costs(rule) > least, "{words}");
+            dearer += usize::from(costs(rule) > least);
+        }
+        assert!(dearer > 0, "all cost the same");
     }
 }
