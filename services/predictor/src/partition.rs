@@ -280,7 +280,7 @@ impl Partition {
         }
     }
 
-    /// Says once which setting is missing where a workload has nothing that is forecast.
+    /// Says once what may be the cause where a workload has nothing that is forecast.
     fn tell_unforecast(&mut self, fingerprint: &Fingerprint) {
         if self.has_told_unforecast {
             return;
@@ -290,8 +290,9 @@ impl Partition {
             workload = %fingerprint.workload,
             kpis = joined(fingerprint.kpis.iter().map(|kpi| &kpi.name)),
             resources = joined(self.settings.resources.iter()),
-            "a workload has no KPI that is forecast, and is neither forecast nor sized: name one of its own in [predictor] \
-             resources, and a rate in [planner.rates] too (told once)"
+            "a workload has no value of a KPI that is forecast, and is neither forecast nor sized: if it has such KPIs, \
+             their values cannot be (the fingerprinter says why); otherwise name one of its own in [predictor] resources, \
+             and a rate in [planner.rates] too (told once a partition)"
         );
     }
 
