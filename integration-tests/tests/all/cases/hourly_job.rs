@@ -75,6 +75,16 @@ fn memory_is_asked_for_by_the_peak_and_not_far_above_it() {
 }
 
 #[test]
+fn the_plan_of_memory_does_not_follow_each_run() {
+    for job in &JOBS {
+        let plans = of_one_minute().actions_within(&name(job), 2 * DAY_S..4 * DAY_S);
+        let changed = plans.windows(2).filter(|pair| gib(&pair[0].desired) != gib(&pair[1].desired));
+        let changes: Vec<String> = changed.map(|pair| shown(pair[1])).collect();
+        assert!(changes.len() <= 4, "{}: within two days {}", name(job), changes.join("\n  "));
+    }
+}
+
+#[test]
 fn the_reasons_name_the_peak() {
     for job in &JOBS {
         // What is used at a peak is above this by less than a hundredth of a GiB.

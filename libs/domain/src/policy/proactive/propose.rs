@@ -23,6 +23,9 @@ const MEMORY_WATCHED_S_MIN: i64 = 86_400;
 /// Most that memory is grown to for a forecast's sake before that, as a multiple of its peak.
 const YOUNG_GROWTH_MAX: f64 = 1.5;
 
+/// Level of the memory's maximum that may be needed.
+const HIGH_LEVEL: f64 = 0.95;
+
 /// Days whose greatest use memory is never set below.
 pub(crate) const MEMORY_PEAK_DAYS: i64 = 7;
 
@@ -137,10 +140,17 @@ impl Proactive {
     ) -> Option<(Option<Direction>, f64)> {
         let peak = live.memory.greatest(MEMORY_PEAK_DAYS)?;
         let (amount, now) = (peak * self.memory_headroom, Resource::Memory.of(base));
-        let ahead = forecast.and_then(|f| Horizon::of(f, settings.serves_until_s())).map_or(0.0, |h| h.maximum(0.95));
-        // A forecast of a few minutes' growth is no reason to multiply what is there.
-        let is_young = live.memory.watched_s() < MEMORY_WATCHED_S_MIN;
-        let ahead = if is_young { ahead.min(peak * YOUNG_GROWTH_MAX) } else { ahead };
+        let horizon = forecast.and_then(|f| Horizon::of(f, settings.serves_until_s()));
+        let maximum = |level: f64| horizon.map_or(0.0, |h| h.maximum(level));
+        let ahead = if live.memory.watched_s() < MEMORY_WATCHED_S_MIN {
+            // A forecast of a few minutes' growth is no reason to multiply what is there.
+            maximum(HIGH_LEVEL).min(peak * YOUNG_GROWTH_MAX)
+        } else if live.memory.is_growing() {
+            maximum(HIGH_LEVEL)
+        } else {
+            // The upper end of a forecast comes and goes with each peak that recurs, and the plan would with it.
+            maximum(HIGH_LEVEL).min(amount).max(maximum(0.5))
+        };
         let words = |x: f64| Resource::Memory.amount(x);
         let held = amount_gone_by(Resource::Memory, base, serves);
         let name = Resource::Memory.kpi();
@@ -251,4 +261,62 @@ fn evidence(resource: Resource, forecast: &ResourceForecast, base: &Capacity, se
         capacity: resource.of(base),
         model: model(forecast).into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::kpi::MEMORY_BYTES;
+    use crate::policy::fixtures::{GIB, forecast, prediction};
+    use crate::policy::{Decision, Planning, Rules};
+    use crate::sample::Platform;
+
+    const DAY_BINS: i64 = 288;
+
+    /// What is planned for a workload that has 8 GiB.
+    struct Planned {
+        rules: Rules,
+        planning: Planning,
+        at_s: i64,
+        gib: f64,
+    }
+
+    impl Planned {
+        fn new() -> Self {
+            Self { rules: Rules::default(), planning: Planning::default(), at_s: 0, gib: 8.0 }
+        }
+
+        /// GiB that are planned after a use, with a forecast of that median whose upper end is three tenths above it.
+        fn step(&mut self, used_gib: f64, median_gib: f64) -> f64 {
+            let mut p = prediction("w", self.at_s, 1.0, median_gib, 1);
+            (p.step_s, p.platform) = (300, Platform::OBSERVED_ONLY);
+            p.resources[1] = forecast(MEMORY_BYTES, median_gib * GIB, 0.3);
+            (p.resources[0].last, p.resources[1].last) = (Some(1.0), Some(used_gib * GIB));
+            if let Some(Decision::Act(action)) = self.planning.step(&self.rules, &p, &"p".into()) {
+                self.gib = action.desired.memory_bytes() / GIB;
+            }
+            self.at_s += 300;
+            self.gib
+        }
+    }
+
+    #[test]
+    fn memory_for_a_peak_that_recurs_is_planned_once() {
+        let mut workload = Planned::new();
+        let used = |bin: i64| if bin % 12 == 1 { 2.6 } else { 0.3 };
+        let plans: Vec<f64> = (0..3 * DAY_BINS).map(|bin| workload.step(used(bin), 2.6)).collect();
+        let settled = &plans[2 * DAY_BINS as usize..];
+        assert!(settled.iter().all(|gib| *gib == 3.0), "1.1 × 2.6 GiB, in whole grains: {settled:?}");
+        let more = workload.step(0.3, 5.0);
+        assert!(more >= 5.0, "{more} GiB where half of the forecast is above 5");
+    }
+
+    #[test]
+    fn memory_that_grows_is_planned_for_by_the_upper_end_of_its_forecast() {
+        let mut workload = Planned::new();
+        for bin in 0..2 * DAY_BINS {
+            assert_eq!(workload.step(1.0 + bin as f64 / 144.0, 4.0), 8.0, "none is taken away in bin {bin}");
+        }
+        let more = workload.step(5.0, 7.5);
+        assert!(more >= 1.3 * 7.5, "{more} GiB");
+    }
 }
