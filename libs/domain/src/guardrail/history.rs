@@ -29,7 +29,7 @@ pub struct Published {
 }
 
 /// A dry run's plan that stands is told of again after so long at most, in seconds, beyond its validity.
-const TOLD_AGAIN_S_MAX: f64 = 3_600.0;
+const TOLD_AGAIN_S_MAX: f64 = 14_400.0;
 
 impl Published {
     /// From when on a dry run's plan that stands is told of again, since it may have been held: after its validity and a

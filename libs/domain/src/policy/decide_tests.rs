@@ -322,8 +322,8 @@ fn a_dry_run_that_stands_is_proposed_ever_less_often() {
             asked_by_day[i as usize / 288] += 1;
         }
     }
-    assert!((10..=30).contains(&asked_by_day[0]), "{asked_by_day:?}");
-    assert!(asked_by_day[1..].iter().all(|asked| (10..=24).contains(asked)), "{asked_by_day:?}");
+    assert!((2..=14).contains(&asked_by_day[0]), "{asked_by_day:?}");
+    assert!(asked_by_day[1..].iter().all(|asked| (1..=6).contains(asked)), "{asked_by_day:?}");
 }
 
 /// It may have been held for that, as when too much of a fleet grows for the sake of forecasts.
