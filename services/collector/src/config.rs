@@ -202,7 +202,8 @@ impl Config {
     /// The preset of the input that writes points of this source, where there is one.
     pub(crate) fn preset_of_pushed(&self, source: &SourceName) -> Option<&str> {
         let receivers = [self.remote_write.keys(), self.otlp.keys(), self.influx.keys()];
-        let receiver = receivers.into_iter().find(|keys| keys.is_enabled() && keys.source().is_ok_and(|s| s == *source));
+        let receiver =
+            receivers.into_iter().find(|keys| keys.is_enabled() && keys.source().is_ok_and(|s| s == *source));
         let mut topics = self.kafka_topics.iter().filter(|(_, topic)| topic.is_of_series());
         let topic = topics.find(|(name, topic)| topic.source(name).is_ok_and(|s| s == *source));
         receiver.map(|keys| keys.preset).or_else(|| topic.map(|(_, topic)| topic.preset.as_str()))
