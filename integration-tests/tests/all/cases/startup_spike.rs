@@ -75,8 +75,6 @@ fn from_the_third_start_on_no_increase_is_asked_for() {
     }
 }
 
-/// A forecast that is not back with the bin in which the quarter of an hour ends is so with the next; of a service and
-/// horizon that is one at most.
 #[test]
 fn forecasts_are_back_within_a_quarter_of_an_hour() {
     for service in &SERVICES {
@@ -87,19 +85,15 @@ fn forecasts_are_back_within_a_quarter_of_an_hour() {
                 // Until what is forecast may be the next start.
                 let last = starts_s.iter().rev().find(|start_s| **start_s <= at_s)?;
                 let next_s = starts_s.iter().find(|start_s| **start_s > at_s).copied().unwrap_or(4 * DAY_S);
-                let is_after = at_s - last >= 900 && at_s + i64::from(horizon_s) < next_s;
+                let due_s = at_s + i64::from(horizon_s);
+                // Whether what came at this time of a day comes again, one day does not tell.
+                let is_a_day_after = starts_s.iter().any(|start_s| (due_s - DAY_S - start_s).abs() < 600);
+                let is_after = at_s - last >= 900 && due_s < next_s && !is_a_day_after;
                 let median = forecast.value.median();
-                (is_after && median >= f64::max(0.2, 0.1 * service.cores)).then_some((at_s, at_s - last, median))
+                (is_after && median >= f64::max(0.2, 0.1 * service.cores))
+                    .then(|| format!("{}: {median:.2} cores", clock(at_s)))
             });
-            let (late, wrong): (Vec<_>, Vec<_>) = wrong.partition(|(_, since_start_s, _)| *since_start_s < 1200);
-            let said = |(at_s, _, median): &(i64, i64, f64)| format!("{}: {median:.2} cores", clock(*at_s));
-            none_wrong(&format!("{} in {horizon_s} s", service.name()), wrong.iter().map(said).collect());
-            assert!(
-                late.len() <= 1,
-                "{} in {horizon_s} s: {:?}",
-                service.name(),
-                late.iter().map(said).collect::<Vec<_>>()
-            );
+            none_wrong(&format!("{} in {horizon_s} s", service.name()), wrong.collect());
         }
     }
 }
