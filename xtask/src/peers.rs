@@ -14,8 +14,11 @@ use anyhow::{Result, bail};
 use std::ffi::OsString;
 use std::path::Path;
 
+/// A name and what runs it.
+type Peer = (&'static str, fn() -> Result<()>);
+
 /// By name, each by itself.
-const PEERS: [(&str, fn() -> Result<()>); 4] = [
+const PEERS: [Peer; 4] = [
     ("compliance", compliance::test),
     ("prometheus", prometheus),
     ("telegraf", senders::telegraf),

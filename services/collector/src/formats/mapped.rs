@@ -304,7 +304,7 @@ mod tests {
             kpis: vec![("cpu_cores_used", Some(2.0)), ("memory_bytes", Some(16.0))],
             capacity: Some((4.0, 64.0)),
         };
-        assert_eq!(rows(&mapped, &one).rows, [row.clone()]);
+        assert_eq!(rows(&mapped, &one).rows, std::slice::from_ref(&row));
         let part = json!({"ns": "shop", "pod": "b", "ts": "1970-01-01T00:00:01Z", "mem": null});
         let both = rows(&mapped, &json!([one, part]));
         let other = Row {
