@@ -193,17 +193,18 @@ impl Config {
 
     /// Whether an input writes points, of which samples are made.
     pub fn writes_points(&self) -> bool {
-        self.remote_write.is_enabled()
-            || self.otlp.is_enabled()
-            || self.influx.is_enabled()
-            || self.kafka_topics.values().any(KafkaTopicConfig::is_of_series)
+        self.receivers().next().is_some() || self.kafka_topics.values().any(KafkaTopicConfig::is_of_series)
+    }
+
+    /// The receivers that listen.
+    fn receivers(&self) -> impl Iterator<Item = ReceiverKeys<'_>> {
+        let all = [self.remote_write.keys(), self.otlp.keys(), self.influx.keys()];
+        all.into_iter().filter(ReceiverKeys::is_enabled)
     }
 
     /// The preset of the input that writes points of this source, where there is one.
     pub(crate) fn preset_of_pushed(&self, source: &SourceName) -> Option<&str> {
-        let receivers = [self.remote_write.keys(), self.otlp.keys(), self.influx.keys()];
-        let receiver =
-            receivers.into_iter().find(|keys| keys.is_enabled() && keys.source().is_ok_and(|s| s == *source));
+        let receiver = self.receivers().find(|keys| keys.source().is_ok_and(|s| s == *source));
         let mut topics = self.kafka_topics.iter().filter(|(_, topic)| topic.is_of_series());
         let topic = topics.find(|(name, topic)| topic.source(name).is_ok_and(|s| s == *source));
         receiver.map(|keys| keys.preset).or_else(|| topic.map(|(_, topic)| topic.preset.as_str()))

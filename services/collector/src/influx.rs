@@ -17,7 +17,7 @@ pub(crate) const ENTRY: InputEntry = InputEntry {
     name: "influx",
     table: None,
     check: |config| check(&config.influx),
-    is_on: |config| config.influx.is_enabled(),
+    is_on: |config| config.influx.keys().is_enabled(),
     uses: |_, _| vec![receiver::POINTS],
     run,
 };

@@ -30,7 +30,7 @@ pub(crate) const ENTRY: InputEntry = InputEntry {
     name: "otlp",
     table: None,
     check: |config| check(&config.otlp),
-    is_on: |config| config.otlp.is_enabled(),
+    is_on: |config| config.otlp.keys().is_enabled(),
     uses: |_, _| vec![receiver::POINTS],
     run,
 };

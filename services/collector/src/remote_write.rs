@@ -25,7 +25,7 @@ pub(crate) const ENTRY: InputEntry = InputEntry {
     name: "remote_write",
     table: None,
     check: |config| check(&config.remote_write),
-    is_on: |config| config.remote_write.is_enabled(),
+    is_on: |config| config.remote_write.keys().is_enabled(),
     uses: |_, _| vec![receiver::POINTS],
     run,
 };

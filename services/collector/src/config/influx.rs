@@ -48,11 +48,6 @@ impl Default for InfluxConfig {
 }
 
 impl InfluxConfig {
-    /// Whether it listens.
-    pub fn is_enabled(&self) -> bool {
-        !self.listen.is_empty()
-    }
-
     /// What it has in common with the sections of other receivers.
     pub(crate) fn keys(&self) -> ReceiverKeys<'_> {
         ReceiverKeys {

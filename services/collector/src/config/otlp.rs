@@ -47,11 +47,6 @@ impl Default for OtlpConfig {
 }
 
 impl OtlpConfig {
-    /// Whether it listens.
-    pub fn is_enabled(&self) -> bool {
-        !self.listen.is_empty()
-    }
-
     /// What it has in common with the sections of other receivers.
     pub(crate) fn keys(&self) -> ReceiverKeys<'_> {
         ReceiverKeys {

@@ -87,11 +87,6 @@ impl Default for RemoteWriteConfig {
 }
 
 impl RemoteWriteConfig {
-    /// Whether it listens.
-    pub fn is_enabled(&self) -> bool {
-        !self.listen.is_empty()
-    }
-
     /// What it has in common with the sections of other receivers.
     pub(crate) fn keys(&self) -> ReceiverKeys<'_> {
         ReceiverKeys {
