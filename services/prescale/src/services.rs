@@ -77,7 +77,7 @@ impl ServiceEntry {
 }
 
 /// The services that ship, in the order of the data.
-pub static SERVICES: [ServiceEntry; 11] = [
+pub static SERVICES: [ServiceEntry; 10] = [
     ServiceEntry {
         name: "collector",
         section: section::of!(collector, |s| s.collector.check()),
@@ -148,17 +148,6 @@ pub static SERVICES: [ServiceEntry; 11] = [
         run: |l| prescale_actuator::run(&l.settings.actuator, l.context, l.bus(), l.stop),
     },
     ServiceEntry {
-        name: "evaluator",
-        section: section::of!(evaluator, |s| s.evaluator.terms(&s.planner, &s.grouper.groups).map(drop)),
-        stages: |s| s.evaluator.stages(),
-        factories: |s| Ok(vec![prescale_evaluator::factory(&s.evaluator, (&s.planner, &s.grouper.groups))?]),
-        uses: nothing_else,
-        run: |l| {
-            let planner = (&l.settings.planner, &l.settings.grouper.groups);
-            prescale_evaluator::run(&l.settings.evaluator, planner, l.context, l.bus(), l.stop)
-        },
-    },
-    ServiceEntry {
         name: "grouper",
         section: section::of!(grouper, |s| {
             s.grouper.groups()?;
@@ -212,7 +201,7 @@ fn console_uses(_settings: &Settings, graph: &Graph) -> Vec<Use> {
 }
 
 fn check_planner(settings: &Settings) -> Result<()> {
-    settings.rules()?;
+    settings.planner.terms(&settings.grouper.groups)?;
     for rate in settings.planner.rated() {
         let is_forecast = settings.predictor.resources.iter().any(|resource| resource == rate);
         ensure!(is_forecast, "[planner.rates.{rate}]: it is not forecast: add {rate:?} to [predictor] resources");
