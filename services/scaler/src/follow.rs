@@ -101,16 +101,16 @@ impl Follower {
     /// When a thread cannot be started.
     pub(crate) fn start(&self) -> std::io::Result<Vec<JoinHandle<()>>> {
         let start = |topic: &'static Topic| {
-            let follower = self.clone();
-            Builder::new().name(format!("scaler {}", topic.name)).spawn(move || follower.follow(topic))
+            let (follower, name) = (self.clone(), format!("scaler {}", topic.name));
+            let health = self.health.component(&name);
+            Builder::new().name(name).spawn(move || follower.follow(topic, &health))
         };
         TOPICS.iter().map(start).collect()
     }
 
-    fn follow(&self, topic: &Topic) {
-        let health = self.health.component(&format!("scaler {}", topic.name));
+    fn follow(&self, topic: &Topic, health: &ComponentHealth) {
         while !self.stop.is_cancelled() {
-            if let Err(error) = self.read(topic, &health) {
+            if let Err(error) = self.read(topic, health) {
                 tracing::warn!(topic = topic.name, %error, "cannot read; trying again");
                 health.failed(error.to_string());
                 if cancelled_within(&self.stop, RETRY_AFTER) {

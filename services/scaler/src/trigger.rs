@@ -164,7 +164,7 @@ fn quantity(text: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::scaled_object;
+    use crate::testing::{repository_file, scaled_object};
     use proptest::prelude::*;
 
     fn refusal(metadata: &[(&str, &str)]) -> String {
@@ -206,6 +206,20 @@ mod tests {
         assert_eq!(trigger, wanted);
         let plan = Trigger::of(&scaled_object(&[("target", "plan"), ("kind", "StatefulSet")])).unwrap();
         assert_eq!((plan.workload.as_str(), plan.target), ("shop/StatefulSet/web", Target::Plan));
+    }
+
+    #[test]
+    fn the_example_of_a_scaled_object_is_understood() {
+        let example = repository_file("infra/kubernetes/scaled-object.yaml");
+        let lines = example.lines().skip_while(|line| line.trim() != "- type: external-push");
+        let lines =
+            lines.skip_while(|line| line.trim() != "metadata:").skip(1).take_while(|line| line.starts_with("      "));
+        let pairs = lines.map(|line| line.trim().split_once(": ").unwrap());
+        let metadata: Vec<(&str, &str)> = pairs.map(|(key, text)| (key, text.trim_matches('"'))).collect();
+        assert_eq!(metadata.len(), 5);
+        let trigger = Trigger::of(&scaled_object(&metadata)).unwrap();
+        assert_eq!(trigger.workload.as_str(), "shop/Deployment/web");
+        assert_eq!((trigger.horizon_s, trigger.target), (900, Target::Share(Resource::Cpu, 0.7)));
     }
 
     #[test]
