@@ -137,6 +137,7 @@ impl Follower {
                 if now_whole && topic.name == topics::PREDICTIONS_LATEST {
                     forecasts.mark_whole();
                 }
+                metrics::gauge!("prescale_scaler_forecasts_left_out").set(forecasts.left_out() as f64);
             });
             if now_whole {
                 is_behind = false;

@@ -64,8 +64,9 @@ impl Scaler {
             streams: Arc::new(Semaphore::new(streams_max)),
             stop: stop.clone(),
         };
+        let on_a_connection = streams_max as u32 + 9;
         let (app, until) = (http::router(Arc::new(server)), stop.clone());
-        let serving = async move { listen::serve_streams(listener, None, app, 100, &until, DRAIN).await };
+        let serving = async move { listen::serve_streams(listener, None, app, on_a_connection, &until, DRAIN).await };
         Self { address, shared, minute, stop, serving: tokio::spawn(serving) }
     }
 
@@ -269,6 +270,25 @@ async fn streams_say_what_is_at_once_and_then_what_changes() {
     assert_eq!(activity.next_activity().await, Err(UNAVAILABLE));
     assert_eq!(specs.next_spec().await, Err(UNAVAILABLE), "and nothing was said between");
     scaler.end().await;
+}
+
+#[tokio::test]
+async fn one_connection_has_the_streams_of_many() {
+    let scaler = Scaler::start("", 250);
+    scaler.know(of_web(0, 3.0));
+    let client = scaler.client().await;
+    let mut open = Vec::new();
+    for _ in 0..250 {
+        let mut activity = client.stream("StreamIsActive", &[("target", "1")]).await;
+        assert_eq!(activity.next_activity().await, Ok(true));
+        open.push(activity);
+    }
+    let asked = scaled_object(&[("target", "1")]);
+    assert_eq!(client.call::<IsActiveResponse>("IsActive", &asked).await, Ok(IsActiveResponse { result: true }));
+    scaler.end().await;
+    for mut activity in open {
+        assert_eq!(activity.next_activity().await, Err(UNAVAILABLE));
+    }
 }
 
 #[tokio::test]
