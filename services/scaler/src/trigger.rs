@@ -111,7 +111,7 @@ fn horizon_s(text: &str) -> Result<u32, Status> {
         "h" => Some(3_600),
         _ => None,
     };
-    let seconds = number.parse().ok().zip(unit_s).and_then(|(number, unit_s): (u32, u32)| number.checked_mul(unit_s));
+    let seconds = number.parse::<u32>().ok().zip(unit_s).and_then(|(number, unit_s)| number.checked_mul(unit_s));
     let seconds = seconds.filter(|seconds| *seconds > 0);
     seconds.ok_or_else(|| wrong(format!("horizon: {text:?} is no length such as \"15m\" or \"900\" (seconds)")))
 }
@@ -131,7 +131,7 @@ fn target(text: Option<&str>, resource: &str) -> Result<Target, Status> {
         return Ok(Target::Plan);
     }
     if let Some(percent) = text.strip_suffix('%') {
-        let share = percent.trim_end().parse().ok().map(|percent: f64| percent / 100.0);
+        let share = percent.trim_end().parse::<f64>().ok().map(|percent| percent / 100.0);
         let share = share.filter(|share| *share > 0.0 && *share <= 1.0).ok_or_else(refused)?;
         let of = Resource::of_kpi(resource);
         let of =
