@@ -203,6 +203,19 @@ mod tests {
     }
 
     #[test]
+    fn the_scaler_reads_forecasts_and_actions_and_writes_nothing() {
+        let mut settings = Settings::default();
+        assert!(acls_of(&settings, "eu.").iter().all(|s| s.service != "scaler"), "it needs nothing while it is off");
+        let scaler = prescale_scaler::Config { listen: "127.0.0.1:0".to_owned(), ..prescale_scaler::Config::default() };
+        settings.own.put("scaler", scaler);
+        let rights = of(&acls_of(&settings, "eu."), "scaler");
+        for topic in [topics::PREDICTIONS_LATEST, topics::ACTIONS] {
+            assert!(rights.contains(&format!("Read on topic \"eu.{topic}\"")), "{rights:?}");
+        }
+        assert!(!rights.iter().any(|right| right.starts_with("Write") || right.contains("group")), "{rights:?}");
+    }
+
+    #[test]
     fn the_archiver_reads_what_its_stores_need() {
         let mut settings = Settings::default();
         let without = acls_of(&settings, "eu.");

@@ -15,6 +15,7 @@ use prescale_bus::{Bus, StageFactory};
 use prescale_chassis::{Context, Graph, SourceEntry, StageEntry, Use, orders, service_main_reading};
 use prescale_collector::Event;
 use prescale_contracts::topics;
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -59,6 +60,8 @@ pub struct Launch<'a> {
 pub enum Told {
     /// What became of a source of the collector.
     Collected(Event),
+    /// Where the scaler listens.
+    Scaler(String),
     /// Where the console listens.
     Console(String),
 }
@@ -77,7 +80,7 @@ impl ServiceEntry {
 }
 
 /// The services that ship, in the order of the data.
-pub static SERVICES: [ServiceEntry; 10] = [
+pub static SERVICES: [ServiceEntry; 11] = [
     ServiceEntry {
         name: "collector",
         section: section::of!(collector, |s| s.collector.check()),
@@ -167,6 +170,20 @@ pub static SERVICES: [ServiceEntry; 10] = [
         run: |l| prescale_archiver::run(&l.settings.archiver, l.context, l.bus(), l.stop),
     },
     ServiceEntry {
+        name: "scaler",
+        section: Section::own::<prescale_scaler::Config>(|s| scaler(s).check()),
+        stages: |_| Vec::new(),
+        factories: no_state,
+        uses: |s, _| {
+            let reads = prescale_scaler::READS.map(|topic| Use::Reads(topic.to_owned()));
+            if scaler(s).is_enabled() { Vec::from(reads) } else { Vec::new() }
+        },
+        run: |l| {
+            let bound = |url| (l.tell)(Told::Scaler(url));
+            prescale_scaler::run_reporting(&scaler(l.settings), l.context, l.bus(), l.stop, bound)
+        },
+    },
+    ServiceEntry {
         name: "console",
         section: section::of!(console, |s| {
             s.console.checked_address()?;
@@ -191,6 +208,10 @@ pub fn nothing_else(_settings: &Settings, _graph: &Graph) -> Vec<Use> {
 /// For services without a stage, and for those whose stages keep no state.
 pub fn no_state(_settings: &Settings) -> Result<Factories> {
     Ok(Vec::new())
+}
+
+fn scaler(settings: &Settings) -> Cow<'_, prescale_scaler::Config> {
+    settings.own.get("scaler").map_or_else(Cow::default, Cow::Borrowed)
 }
 
 fn console_uses(_settings: &Settings, graph: &Graph) -> Vec<Use> {
