@@ -5,7 +5,7 @@ use crate::forecasts::Terms;
 use anyhow::{Context as _, Result, bail, ensure};
 use prescale_chassis::config::selector;
 use prescale_chassis::{ListenTlsConfig, Secret, listen_access};
-use prescale_domain::platform::Platform;
+use prescale_domain::sample::Platform;
 use prescale_domain::quantiles::QUANTILE_LEVELS;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
