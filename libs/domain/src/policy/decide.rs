@@ -61,12 +61,12 @@ pub struct Facts<'a> {
 
 impl Facts<'_> {
     /// A reason, worded where someone reads it.
-    pub(crate) fn reason(&self, rule: &str, text: impl FnOnce() -> String) -> Reason {
+    pub fn reason(&self, rule: &str, text: impl FnOnce() -> String) -> Reason {
         reason(rule, self.words(text))
     }
 
     /// Words of a reason, where someone reads it.
-    pub(crate) fn words(&self, text: impl FnOnce() -> String) -> String {
+    pub fn words(&self, text: impl FnOnce() -> String) -> String {
         if self.tells_why { text() } else { String::new() }
     }
 }
