@@ -23,7 +23,7 @@ use std::sync::Arc;
 pub enum Decision {
     /// Change its capacity.
     Act(Box<Action>),
-    /// Leave it, for these reasons.
+    /// Leave it, for these reasons; they are worded where [`Facts::tells_why`].
     Hold(Vec<Reason>),
 }
 
@@ -54,10 +54,32 @@ pub struct Facts<'a> {
     pub settings: &'a Settings,
     /// The rates that it has, of those that the rules name.
     pub rates: &'a [RateView<'a>],
+    /// Whether reasons are worded and evidence is gathered, for whoever reads them: to word them takes longer than to
+    /// decide. Nothing is decided by it.
+    pub tells_why: bool,
 }
 
-/// Decides about one workload.
+impl Facts<'_> {
+    /// A reason, worded where someone reads it.
+    pub fn reason(&self, rule: &str, text: impl FnOnce() -> String) -> Reason {
+        reason(rule, self.words(text))
+    }
+
+    /// Words of a reason, where someone reads it.
+    pub fn words(&self, text: impl FnOnce() -> String) -> String {
+        if self.tells_why { text() } else { String::new() }
+    }
+}
+
+/// Decides about one workload. Why it is changed is always told, why it is left where the facts say so.
 pub fn decide(rules: &Rules, facts: &Facts<'_>) -> Decision {
+    match decision(rules, facts) {
+        Decision::Act(_) if !facts.tells_why => decision(rules, &Facts { tells_why: true, ..*facts }),
+        decision => decision,
+    }
+}
+
+fn decision(rules: &Rules, facts: &Facts<'_>) -> Decision {
     let prediction = facts.prediction;
     let Some(current) = prediction.capacity.as_ref().filter(|c| is_sound(c)) else {
         let text = "the prediction does not say what capacity the workload has".to_owned();
@@ -89,7 +111,7 @@ pub fn decide(rules: &Rules, facts: &Facts<'_>) -> Decision {
             room(&Need::default())
         }
     };
-    let sized = size(rules, mechanism, (base, current), (direction, &step), &need, &mut proposal.reasons);
+    let sized = size(rules, facts, (mechanism, base), (direction, &step), &need, &mut proposal.reasons);
     if sized.is_some() && !may_act(rules, facts, direction, &mut proposal) {
         return Decision::Hold(proposal.reasons);
     }
@@ -199,27 +221,29 @@ pub(super) fn is_sound(capacity: &Capacity) -> bool {
 /// when that is no change.
 fn size(
     rules: &Rules,
-    mechanism: Mechanism,
-    (base, current): (&Capacity, &Capacity),
+    facts: &Facts<'_>,
+    (mechanism, base): (Mechanism, &Capacity),
     (direction, step): (Direction, &Room),
     need: &Need,
     reasons: &mut Vec<Reason>,
 ) -> Option<Capacity> {
-    let held = capacity_gone_by(base, Some(current));
+    let held = || capacity_gone_by(base, facts.prediction.capacity.as_ref());
     let fit = |room: &Room| rules.sizing.fit(mechanism, base, direction, need, room);
     let Some(free) = fit(&Room::FREE) else {
-        let text = format!("{held} is as near as {} comes: no other change", mechanism_words(mechanism));
-        reasons.push(reason("sizing.no_change", text));
+        let text = || format!("{} is as near as {} comes: no other change", held(), mechanism_words(mechanism));
+        reasons.push(facts.reason("sizing.no_change", text));
         return None;
     };
-    reasons.push(reason(sizing_rule(mechanism), format!("that takes {}", capacity_words(&free))));
+    reasons.push(facts.reason(sizing_rule(mechanism), || format!("that takes {}", capacity_words(&free))));
     let stepped = fit(step);
     if stepped.as_ref() != Some(&free) {
-        reasons.push(reason("guardrail.step", restrained("one action may go only so far", stepped.as_ref(), &held)));
+        let text = || restrained("one action may go only so far", stepped.as_ref(), &held());
+        reasons.push(facts.reason("guardrail.step", text));
     }
     let bounded = fit(&step.within(rules.guardrails.bounds.room(direction)));
     if bounded != stepped {
-        reasons.push(reason("guardrail.bounds", restrained("the bounds of the workload", bounded.as_ref(), &held)));
+        let text = || restrained("the bounds of the workload", bounded.as_ref(), &held());
+        reasons.push(facts.reason("guardrail.bounds", text));
     }
     if bounded.as_ref().is_some_and(|c| !is_sound(c)) {
         reasons.push(reason("sizing.not_finite", "the forecast asks for more than any number can say".to_owned()));
@@ -265,14 +289,14 @@ pub(super) fn may_act(rules: &Rules, facts: &Facts<'_>, direction: Direction, pr
         && scored < guardrails.scored_min
     {
         let text =
-            format!("{scored} scored intervals stand behind the forecast, {} are asked for", guardrails.scored_min);
-        objections.push(reason("guardrail.confidence", text));
+            || format!("{scored} scored intervals stand behind the forecast, {} are asked for", guardrails.scored_min);
+        objections.push(facts.reason("guardrail.confidence", text));
     }
     if let Surge::Young { lasted_s, demands_after_s, short_before } = facts.surge
         && direction == Direction::Out
         && rules.policy.plan().is_some()
     {
-        objections.push(floor::waits(lasted_s, demands_after_s, short_before));
+        objections.push(floor::waits(facts, lasted_s, demands_after_s, short_before));
     }
     if direction == Direction::In {
         objections.extend(floor::objections_to_a_decrease(facts));
@@ -283,24 +307,27 @@ pub(super) fn may_act(rules: &Rules, facts: &Facts<'_>, direction: Direction, pr
         && now < published.valid_until
         && direction == Direction::In
     {
-        let text = format!("an action stands until {}: no decrease before that", instant(published.valid_until));
-        objections.push(reason("plan.pending", text));
+        let text = || format!("an action stands until {}: no decrease before that", instant(published.valid_until));
+        objections.push(facts.reason("plan.pending", text));
     }
     objections.extend(guardrails.pace.objections(facts.history, now, direction));
     if objections.is_empty() {
-        let text = format!(
-            "nothing stands against it: {} changes within 24 h of at most {}; cooldown, warm-up, confidence{} asked",
-            facts.history.changes_since(now.plus_s(-DAY_S)),
-            guardrails.pace.changes_per_day_max,
-            if direction == Direction::In {
-                ", strain, missing values and a fall never seen are"
-            } else {
-                " and surges are"
-            },
-        );
-        proposal.reasons.push(reason("guardrail.free", text));
+        proposal.reasons.push(facts.reason("guardrail.free", || free_words(rules, facts, direction)));
         return true;
     }
     proposal.reasons.append(&mut objections);
     false
+}
+
+fn free_words(rules: &Rules, facts: &Facts<'_>, direction: Direction) -> String {
+    let since = facts.prediction.made_at.plus_s(-DAY_S);
+    let asked = match direction {
+        Direction::In => ", strain, missing values and a fall never seen are",
+        Direction::Out => " and surges are",
+    };
+    format!(
+        "nothing stands against it: {} changes within 24 h of at most {}; cooldown, warm-up, confidence{asked} asked",
+        facts.history.changes_since(since),
+        rules.guardrails.pace.changes_per_day_max,
+    )
 }

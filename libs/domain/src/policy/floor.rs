@@ -12,7 +12,7 @@ use crate::guardrail::strain::strained;
 use crate::guardrail::{Guardrails, Room};
 use crate::resource::{Direction, Resource};
 use crate::sample::Capacity;
-use crate::wording::{number, reason};
+use crate::wording::number;
 
 /// Use above the capacity within a week says that the capacity does not cap it.
 const PASSES_WITHIN_S: i64 = 7 * 86_400;
@@ -35,28 +35,30 @@ pub(super) fn raise(rules: &Rules, facts: &Facts<'_>, current: &Capacity, base: 
         if resource == Resource::Cpu
             && let Surge::Young { lasted_s, demands_after_s, short_before } = facts.surge
         {
-            proposal.reasons.push(waits(lasted_s, demands_after_s, short_before));
+            proposal.reasons.push(waits(facts, lasted_s, demands_after_s, short_before));
             continue;
         }
         let mut capped = String::new();
         if resource == Resource::Cpu && is_capped(&rules.guardrails, &facts.live.cpu, used, facts.served) {
             needed = needed.max(serves * (1.0 + rules.guardrails.step.share_max_out));
             needed = needed.max(known_need(&rules.guardrails, facts.live).of(resource).unwrap_or(0.0));
-            capped = format!(
+            capped = facts.words(|| format!(
                 "; use at {} % of what served it tells how much there is and not how much is wanted, so it grows by the largest step, or to what it used within the week",
                 number(used / facts.served.capacity * 100.0)
-            );
+            ));
         }
         let is_planned = if asked < serves { "planned" } else { "serving now" };
-        let text = format!(
-            "{}: {} are in use of {} ({is_planned}), at most {} % may be: {} are needed, whatever the forecast says{capped}",
-            resource.kpi(),
-            resource.amount(used),
-            resource.amount(least),
-            number(rules.guardrails.floor_utilisation * 100.0),
-            resource.amount(needed),
-        );
-        proposal.reasons.push(reason("floor.live", text));
+        let text = || {
+            format!(
+                "{}: {} are in use of {} ({is_planned}), at most {} % may be: {} are needed, whatever the forecast says{capped}",
+                resource.kpi(),
+                resource.amount(used),
+                resource.amount(least),
+                number(rules.guardrails.floor_utilisation * 100.0),
+                resource.amount(needed),
+            )
+        };
+        proposal.reasons.push(facts.reason("floor.live", text));
         let mut need = match proposal.change {
             Some((Direction::Out, need)) => need,
             _ => Need::default(),
@@ -92,15 +94,15 @@ pub(super) fn hides_demand(
 }
 
 /// Why a young surge is not answered yet.
-pub(super) fn waits(lasted_s: u32, demands_after_s: u32, short_before: usize) -> Reason {
-    let why = if short_before > 0 {
-        format!("the last {short_before} such surges of this workload were over before new capacity could serve")
-    } else {
-        "it may be over before new capacity could serve".to_owned()
-    };
-    let text =
-        format!("use is above what was asked for since {lasted_s} s; {why}: an increase from {demands_after_s} s on");
-    reason("surge.waits", text)
+pub(super) fn waits(facts: &Facts<'_>, lasted_s: u32, demands_after_s: u32, short_before: usize) -> Reason {
+    facts.reason("surge.waits", || {
+        let why = if short_before > 0 {
+            format!("the last {short_before} such surges of this workload were over before new capacity could serve")
+        } else {
+            "it may be over before new capacity could serve".to_owned()
+        };
+        format!("use is above what was asked for since {lasted_s} s; {why}: an increase from {demands_after_s} s on")
+    })
 }
 
 /// What serves the greatest use of the last week: growth that far is no guess that a step has to hold.
@@ -145,7 +147,7 @@ pub(super) fn leave(rules: &Rules, facts: &Facts<'_>, mut need: Need, reasons: &
         };
         let floor = (used / rules.guardrails.floor_utilisation).max(peak);
         if floor > wanted {
-            let text = match resource {
+            let text = || match resource {
                 Resource::Cpu => format!(
                     "{}: {} were in use just now, so at least {} stay",
                     resource.kpi(),
@@ -159,7 +161,7 @@ pub(super) fn leave(rules: &Rules, facts: &Facts<'_>, mut need: Need, reasons: &
                     resource.amount(floor)
                 ),
             };
-            reasons.push(reason("floor.leaves", text));
+            reasons.push(facts.reason("floor.leaves", text));
             need.set(resource, floor);
         }
     }
@@ -176,25 +178,29 @@ pub(super) fn objections_to_a_decrease(facts: &Facts<'_>) -> Vec<Reason> {
     let rates = facts.rates.iter().filter(|view| view.serves.is_ok() && view.used.is_none());
     let missing = cpu_is_missing.then_some(Resource::Cpu.kpi()).into_iter().chain(rates.map(|view| view.kpi.as_str()));
     for kpi in missing {
-        let text = format!("{kpi}: the newest value is missing, and missing is not zero");
-        objections.push(reason("guardrail.stale", text));
+        let text = || format!("{kpi}: the newest value is missing, and missing is not zero");
+        objections.push(facts.reason("guardrail.stale", text));
     }
     if facts.hides_demand {
-        let text = format!(
-            "{}: more may have been wanted than the {} that were used of {}: a decrease waits until it is seen how much",
-            Resource::Cpu.kpi(),
-            Resource::Cpu.amount(used(facts, Resource::Cpu).unwrap_or(0.0)),
-            Resource::Cpu.amount(facts.served.capacity),
-        );
-        objections.push(reason("guardrail.capped", text));
+        let text = || {
+            format!(
+                "{}: more may have been wanted than the {} that were used of {}: a decrease waits until it is seen how much",
+                Resource::Cpu.kpi(),
+                Resource::Cpu.amount(used(facts, Resource::Cpu).unwrap_or(0.0)),
+                Resource::Cpu.amount(facts.served.capacity),
+            )
+        };
+        objections.push(facts.reason("guardrail.capped", text));
     }
     if facts.live.cpu.fell_as_never_before() {
-        let text = format!(
-            "{}: it fell to {}, less than half of the least it ever was in a week: whoever calls it may be down",
-            Resource::Cpu.kpi(),
-            Resource::Cpu.amount(facts.live.cpu.recent().unwrap_or(0.0)),
-        );
-        objections.push(reason("guardrail.novel_fall", text));
+        let text = || {
+            format!(
+                "{}: it fell to {}, less than half of the least it ever was in a week: whoever calls it may be down",
+                Resource::Cpu.kpi(),
+                Resource::Cpu.amount(facts.live.cpu.recent().unwrap_or(0.0)),
+            )
+        };
+        objections.push(facts.reason("guardrail.novel_fall", text));
     }
     let cpu = used(facts, Resource::Cpu);
     objections.extend(strained(cpu, facts.live.cpu.hour_mean(), &facts.prediction.signals).map(|s| s.objection()));

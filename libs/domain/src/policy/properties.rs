@@ -220,6 +220,33 @@ proptest! {
         }
     }
 
+    /// What is decided and remembered is the same whether or not someone is told why; who is, is told all of it.
+    #[test]
+    fn whether_it_is_told_why_changes_no_decision(
+        rules in followed_rules(), steps in steps(), follows: bool, platform in platform(),
+    ) {
+        let (mut silent, mut telling, mut last) = (Planning::default(), Planning::default(), None::<Action>);
+        let (mut at_s, id) = (0, "p".into());
+        for (wait_s, cores, gib, width) in steps {
+            at_s += i64::from(wait_s);
+            let mut p = one(at_s, (cores, gib, width), platform, last.as_ref().filter(|_| follows));
+            (p.resources[0].last, p.resources[1].last) = (Some(cores), Some(gib * super::fixtures::GIB));
+            let decided = silent.step(&rules, &p, &id).expect("it is newer than all before");
+            let (told, ()) = telling.step_seen(&rules, &p, &id, |_, _, _| ()).expect("it is newer than all before");
+            match told {
+                Decision::Act(action) => {
+                    prop_assert_eq!(&decided, &Decision::Act(action.clone()));
+                    last = Some(*action);
+                }
+                Decision::Hold(reasons) => {
+                    prop_assert!(matches!(decided, Decision::Hold(_)), "{decided:?}");
+                    prop_assert!(!reasons.is_empty() && reasons.iter().all(|reason| !reason.text.is_empty()));
+                }
+            }
+        }
+        prop_assert_eq!(silent, telling);
+    }
+
     /// An increase that live use does not demand goes as far as the step allows, or, where the policy looks back, to
     /// what covers the greatest use of the last 7 days, in whole replicas or grains. It is never by more replicas than
     /// the step allows.

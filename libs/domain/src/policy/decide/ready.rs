@@ -11,7 +11,6 @@ use crate::policy::rules::Rules;
 use crate::policy::rules::interface::Chooser;
 use crate::resource::{Direction, Resource};
 use crate::sample::Capacity;
-use crate::wording::reason;
 
 /// Decides by what the chooser takes. `current` serves, `base` was asked for last, and `again` is what is due to be asked
 /// for again.
@@ -26,7 +25,9 @@ pub(in crate::policy) fn plan(
     let planned = floor::leave(rules, facts, proposal.planned, &mut proposal.reasons);
     let wanted = wanted(rules, facts, (current, base), &planned, &mut proposal);
     let mut choice = chooser.choose(rules, base, &wanted);
-    proposal.reasons.extend(chooser.words(rules, (current, base), &wanted, &choice));
+    if facts.tells_why {
+        proposal.reasons.extend(chooser.words(rules, (current, base), &wanted, &choice));
+    }
     let grows = exceeds(&wanted, base);
     if shrinks(&choice.chosen.capacity, base) {
         // What live use demands is an increase: a decrease beside it is asked about as any other.
@@ -39,8 +40,8 @@ pub(in crate::policy) fn plan(
         if !may_shrink {
             choice = chooser.choose(rules, base, &at_least(&wanted, base));
             let text =
-                format!("nothing of what is there is given up for now: {} instead", priced_words(&choice.chosen));
-            proposal.reasons.push(reason(&format!("{}.keeps", rules.policy.name()), text));
+                || format!("nothing of what is there is given up for now: {} instead", priced_words(&choice.chosen));
+            proposal.reasons.push(facts.reason(&format!("{}.keeps", rules.policy.name()), text));
             if shrinks(&choice.chosen.capacity, base) {
                 return decided(rules, facts, current, again.filter(|_| proposal.demanded), proposal);
             }
@@ -126,13 +127,15 @@ fn wanted(
         };
         let stepped = planned.max(of(&step[0]).0).min(most);
         if stepped != planned {
-            let text = format!(
-                "{}: one action may go only so far: {} instead of {}",
-                resource.kpi(),
-                resource.amount(stepped),
-                resource.amount(planned)
-            );
-            proposal.reasons.push(reason("guardrail.step", text));
+            let text = || {
+                format!(
+                    "{}: one action may go only so far: {} instead of {}",
+                    resource.kpi(),
+                    resource.amount(stepped),
+                    resource.amount(planned)
+                )
+            };
+            proposal.reasons.push(facts.reason("guardrail.step", text));
         }
         stepped.max(low)
     };
