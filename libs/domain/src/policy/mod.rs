@@ -42,6 +42,8 @@ mod reading_tests;
 mod stated_bounds_tests;
 #[cfg(test)]
 mod strain_tests;
+#[cfg(test)]
+mod throttling_tests;
 
 pub use check::violations;
 pub use cost::Cost;
