@@ -16,7 +16,7 @@ use crate::guardrail::{History, Room};
 use crate::prediction::Prediction;
 use crate::resource::Direction;
 use crate::sample::Capacity;
-use crate::wording::{capacity as capacity_words, capacity_gone_by, instant, reason};
+use crate::wording::{capacity as capacity_words, capacity_gone_by, counted, instant, reason};
 use std::sync::Arc;
 
 /// What is to be done about a workload.
@@ -306,8 +306,11 @@ pub(super) fn may_act(rules: &Rules, facts: &Facts<'_>, direction: Direction, pr
     if let Some(scored) = proposal.scored_least.or((guardrails.scored_min > 0).then_some(0))
         && scored < guardrails.scored_min
     {
-        let text =
-            format!("{scored} scored intervals stand behind the forecast, {} are asked for", guardrails.scored_min);
+        let text = format!(
+            "{} behind the forecast, of at least {} asked for",
+            counted(scored as usize, "scored interval"),
+            guardrails.scored_min
+        );
         objections.push(reason("guardrail.confidence", text));
     }
     if let Surge::Young { lasted_s, demands_after_s, short_before } = facts.surge
@@ -331,8 +334,8 @@ pub(super) fn may_act(rules: &Rules, facts: &Facts<'_>, direction: Direction, pr
     objections.extend(guardrails.pace.objections(facts.history, now, direction));
     if objections.is_empty() {
         let text = format!(
-            "nothing stands against it: {} changes within 24 h of at most {}; cooldown, warm-up, confidence{} asked",
-            facts.history.changes_since(now.plus_s(-DAY_S)),
+            "nothing stands against it: {} within 24 h of at most {}; cooldown, warm-up, confidence{} asked",
+            counted(facts.history.changes_since(now.plus_s(-DAY_S)), "change"),
             guardrails.pace.changes_per_day_max,
             if direction == Direction::In {
                 ", strain, missing values and a fall never seen are"
