@@ -116,6 +116,37 @@ fn a_family_that_loses_less_takes_over() {
     assert_eq!(families, [Family::LastValue, Family::Gru, Family::LastValue]);
 }
 
+/// Who makes the forecasts of what grows steadily, is gone for three bins in 240 and begins again, where the GRU always says
+/// the last value.
+fn makers_of_a_leak(choice: Choice, bins: i64) -> Vec<Family> {
+    let settings = Settings { choice, ..settings(&["gru", "exponential-smoothing", "last-value"]) };
+    let spreads = Pools::new(2, 3).spreads();
+    let (mut series, mut last, mut families) = (Series::default(), 0.0, Vec::new());
+    for bin in 0..bins {
+        let age = bin % 240;
+        let value = (age < 237).then(|| 0.5 + 0.03 * age as f64 + 0.005 * (bin % 3) as f64);
+        last = value.unwrap_or(last);
+        let offer = Offer { at: EventTime::from_s(300 * bin), value, capacity: None, cap: None, is_hidden: false };
+        let scale = through(&mut series, &settings, &lineup(&[]), &offer).unwrap().scale;
+        let quantiles = Quantiles::rearranged([last; LEVELS]).unwrap();
+        let from_networks = vec![(GRU, Some(vec![HorizonQuantiles { value: quantiles, maximum: quantiles }; 3]))];
+        let rules = Rules { settings: &settings, lineup: &lineup(&[]) };
+        let made = series.forecast(Making { rules, resource: 0, spreads: &spreads, scale, from_networks });
+        families.push(made.unwrap().family);
+    }
+    families
+}
+
+#[test]
+fn exponential_smoothing_takes_its_turn_while_a_trend_goes_on() {
+    let all = |families: &[Family], wanted: Family| families.iter().all(|family| *family == wanted);
+    let by_loss = makers_of_a_leak(Choice::Loss, 700);
+    assert!(all(&by_loss[GRU_BINS_NEEDED as usize..200], Family::Gru), "nobody knows yet that it goes on");
+    assert!(all(&by_loss[340..], Family::ExponentialSmoothing), "within a day and a half, and across a restart");
+    let by_order = makers_of_a_leak(Choice::Order, 400);
+    assert!(all(&by_order[GRU_BINS_NEEDED as usize..], Family::Gru), "the order is as it was stated");
+}
+
 #[test]
 fn a_family_that_is_fitted_daily_makes_the_forecast_once_it_can_and_alone_keeps_its_state() {
     for (name, family, needed) in [
