@@ -29,6 +29,6 @@ pub struct Live {
 impl Live {
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
-        self.cpu.heap_bytes() + self.memory.heap_bytes() + self.surges.heap_bytes()
+        self.cpu.heap_bytes() + self.memory.heap_bytes() + self.surges.heap_bytes() + self.throttling.heap_bytes()
     }
 }

@@ -20,11 +20,17 @@ const BELIEVED_S: i64 = 86_400;
 /// Most shares that count in a mean.
 const MEAN_OF_MAX: u8 = 16;
 
-/// What is remembered of a workload that is throttled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Encode, Decode)]
+/// Whether a workload is throttled, and what came of more capacity. Most never are.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 pub struct Throttling {
+    seen: Option<Box<Seen>>,
+}
+
+/// What is remembered of a workload that was throttled within a day.
+#[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
+struct Seen {
     /// The last throttled use.
-    newest: Option<EventTime>,
+    newest: EventTime,
     /// The least CPU that it was throttled with since the last try, in cores.
     cores: f64,
     /// Mean share of the throttled uses since then, and before it; `None` where nothing is known of before.
@@ -39,36 +45,28 @@ pub struct Throttling {
 impl Throttling {
     /// Takes in what was measured at an instant, later than all before, and the CPU that served until then, in cores.
     pub fn observe(&mut self, at: EventTime, symptoms: &Symptoms, served_cores: f64) {
-        if self.newest.is_some_and(|newest| newest < at.plus_s(-BELIEVED_S)) {
-            *self = Self::default();
-        }
+        self.seen.take_if(|seen| seen.newest < at.plus_s(-BELIEVED_S));
         let is_known = served_cores.is_finite() && served_cores > 0.0;
         let Some(share) = symptoms.throttled_share.filter(|_| is_known && symptoms.is_throttled()) else { return };
-        self.newest = Some(at);
-        let (has_grown, has_shrunk) =
-            (served_cores >= self.cores * TRIED_FROM, served_cores * TRIED_FROM <= self.cores);
-        if has_grown || has_shrunk {
-            self.in_vain = self.tries_in_vain();
-            self.share_before = (has_grown && self.count > 0).then_some(self.share);
-            (self.cores, self.share, self.count) = (served_cores, 0.0, 0);
+        match &mut self.seen {
+            Some(seen) => seen.observe(at, share as f32, served_cores),
+            None => self.seen = Some(Box::new(Seen::first(at, share as f32, served_cores))),
         }
-        self.count = (self.count + 1).min(MEAN_OF_MAX);
-        self.share += (share as f32 - self.share) / f32::from(self.count);
     }
 
     /// Whether the use measured at that instant, the newest, was throttled.
     pub fn is_at(&self, at: EventTime) -> bool {
-        self.newest == Some(at)
+        self.seen.as_ref().is_some_and(|seen| seen.newest == at)
     }
 
-    /// The share of the scheduler's periods in which it was throttled, on average with what serves.
+    /// The share of the scheduler's periods in which it was throttled, on average with what serves; 0 where it was not.
     pub fn share(&self) -> f64 {
-        f64::from(self.share)
+        self.seen.as_ref().map_or(0.0, |seen| f64::from(seen.share))
     }
 
     /// Whether the last [`TRIES_MAX`] tries with more capacity have not helped.
     pub fn is_in_vain(&self) -> bool {
-        self.tries_in_vain() >= TRIES_MAX
+        self.seen.as_ref().is_some_and(|seen| seen.tries_in_vain() >= TRIES_MAX)
     }
 
     /// What tells of a shortage, of what was measured beside a use: not what more capacity does not change.
@@ -78,7 +76,31 @@ impl Throttling {
 
     /// More than what it was throttled with within a day, in cores; `None` where it was not, or more does not help.
     pub fn cores_enough(&self) -> Option<f64> {
-        (self.newest.is_some() && !self.is_in_vain()).then_some(self.cores * TRIED_FROM)
+        self.seen.as_ref().filter(|_| !self.is_in_vain()).map(|seen| seen.cores * TRIED_FROM)
+    }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.seen.as_ref().map_or(0, |_| size_of::<Seen>())
+    }
+}
+
+impl Seen {
+    fn first(at: EventTime, share: f32, cores: f64) -> Self {
+        Self { newest: at, cores, share, share_before: None, count: 1, in_vain: 0 }
+    }
+
+    fn observe(&mut self, at: EventTime, share: f32, cores: f64) {
+        self.newest = at;
+        let (has_grown, has_shrunk) = (cores >= self.cores * TRIED_FROM, cores * TRIED_FROM <= self.cores);
+        if has_grown || has_shrunk {
+            self.in_vain = self.tries_in_vain();
+            self.share_before = has_grown.then_some(self.share);
+            (self.cores, self.count) = (cores, 0);
+        }
+        self.count = (self.count + 1).min(MEAN_OF_MAX);
+        // Of the first one it is the whole.
+        self.share += (share - self.share) / f32::from(self.count);
     }
 
     fn tries_in_vain(&self) -> u8 {
