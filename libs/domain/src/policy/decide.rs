@@ -8,6 +8,7 @@ use super::proactive::{Ahead, Prices, Settings, Track};
 use super::proposal::{Need, Proposal};
 use super::rate::{RateView, judge};
 use super::rules::Rules;
+use super::stated_bounds;
 use crate::action::{Action, Mechanism, PlanChange, Reason, Verdict};
 use crate::forecast::capped::Served;
 use crate::guardrail::history::DAY_S;
@@ -15,7 +16,7 @@ use crate::guardrail::{History, Room};
 use crate::prediction::Prediction;
 use crate::resource::Direction;
 use crate::sample::Capacity;
-use crate::wording::{capacity as capacity_words, capacity_gone_by, instant, reason};
+use crate::wording::{capacity as capacity_words, capacity_gone_by, counted, instant, reason};
 use std::sync::Arc;
 
 /// What is to be done about a workload.
@@ -92,30 +93,71 @@ fn decision(rules: &Rules, facts: &Facts<'_>) -> Decision {
     if let Some(chooser) = rules.policy.chooser() {
         return ready::plan(rules, chooser, facts, (current, base), again, proposal);
     }
-    let Some((direction, need)) = proposal.change else {
-        return decided(rules, facts, current, again, proposal);
-    };
+    let mechanism = rules.sizing.mechanism(prediction.platform);
+    let stated = (&rules.guardrails.bounds, &rules.sizing);
+    let ordered = stated_bounds::ordered(stated, mechanism, (current, base), &mut proposal.reasons);
+    // A decrease of something else comes after the order.
+    let change = proposal.change.filter(|(direction, _)| *direction == Direction::Out || ordered.is_none());
+    let mut sized = None;
+    if let Some(change) = change {
+        sized = resized(rules, facts, (current, base), change, ordered.as_ref(), &mut proposal);
+        if sized.is_some() && !may_act(rules, facts, change.0, &mut proposal) {
+            if ordered.is_none() {
+                return Decision::Hold(proposal.reasons);
+            }
+            sized = None;
+        }
+    }
+    sized = sized.or(ordered);
+    if sized.is_none() && !proposal.demanded {
+        sized = brought_down(rules, facts, (current, base), &mut proposal);
+        if sized.is_some() && !may_act(rules, facts, Direction::In, &mut proposal) {
+            return Decision::Hold(proposal.reasons);
+        }
+    }
+    decided(rules, facts, current, sized.or(again), proposal)
+}
+
+/// What a change comes to, within what holds it; an increase covers what is ordered too.
+fn resized(
+    rules: &Rules,
+    facts: &Facts<'_>,
+    (current, base): (&Capacity, &Capacity),
+    (direction, need): (Direction, Need),
+    ordered: Option<&Capacity>,
+    proposal: &mut Proposal,
+) -> Option<Capacity> {
     let need = match direction {
-        Direction::Out => need,
+        Direction::Out => ordered.map_or(need, |ordered| stated_bounds::with_ordered(need, base, ordered)),
         Direction::In => floor::leave(rules, facts, need, &mut proposal.reasons),
     };
-    let mechanism = rules.sizing.mechanism(prediction.platform);
+    let mechanism = rules.sizing.mechanism(facts.prediction.platform);
     let step = if proposal.demanded {
         Room::FREE
     } else {
         let room = |known: &Need| rules.sizing.step_room(&rules.guardrails.step, mechanism, base, direction, known);
-        if rules.policy.plan().is_some() {
+        let step = if rules.policy.plan().is_some() {
             room(&floor::known_need(&rules.guardrails, facts.live))
                 .within(floor::proven_room(rules, facts, current, direction))
         } else {
             room(&Need::default())
-        }
+        };
+        ordered.map_or(step, |ordered| step.up_to(ordered, u32::MAX))
     };
-    let sized = size(rules, facts, (mechanism, base), (direction, &step), &need, &mut proposal.reasons);
-    if sized.is_some() && !may_act(rules, facts, direction, &mut proposal) {
-        return Decision::Hold(proposal.reasons);
-    }
-    decided(rules, facts, current, sized.or(again), proposal)
+    size(rules, facts, (mechanism, base), (direction, &step), &need, &mut proposal.reasons)
+}
+
+/// What it comes to on the way down to a stated maximum, where it is above one.
+fn brought_down(
+    rules: &Rules,
+    facts: &Facts<'_>,
+    (current, base): (&Capacity, &Capacity),
+    proposal: &mut Proposal,
+) -> Option<Capacity> {
+    let mechanism = rules.sizing.mechanism(facts.prediction.platform);
+    let need = stated_bounds::most(&rules.guardrails.bounds, &rules.sizing, mechanism, base)?;
+    proposal.reasons.push(stated_bounds::above((current, base)));
+    resized(rules, facts, (current, base), (Direction::In, need), None, proposal)
 }
 
 /// What the policy, rates and live use propose. `current` serves, `base` was asked for last.
@@ -288,8 +330,13 @@ pub(super) fn may_act(rules: &Rules, facts: &Facts<'_>, direction: Direction, pr
     if let Some(scored) = proposal.scored_least.or((guardrails.scored_min > 0).then_some(0))
         && scored < guardrails.scored_min
     {
-        let text =
-            || format!("{scored} scored intervals stand behind the forecast, {} are asked for", guardrails.scored_min);
+        let text = || {
+            format!(
+                "{} behind the forecast, of at least {} asked for",
+                counted(scored as usize, "scored interval"),
+                guardrails.scored_min
+            )
+        };
         objections.push(facts.reason("guardrail.confidence", text));
     }
     if let Surge::Young { lasted_s, demands_after_s, short_before } = facts.surge
@@ -326,8 +373,8 @@ fn free_words(rules: &Rules, facts: &Facts<'_>, direction: Direction) -> String 
         Direction::Out => " and surges are",
     };
     format!(
-        "nothing stands against it: {} changes within 24 h of at most {}; cooldown, warm-up, confidence{asked} asked",
-        facts.history.changes_since(since),
+        "nothing stands against it: {} within 24 h of at most {}; cooldown, warm-up, confidence{asked} asked",
+        counted(facts.history.changes_since(since), "change"),
         rules.guardrails.pace.changes_per_day_max,
     )
 }

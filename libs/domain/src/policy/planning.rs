@@ -302,7 +302,14 @@ impl Known {
         } else {
             forecast_of(prediction, Resource::Cpu).and_then(|forecast| forecast_ahead(forecast, settings))
         };
+        let before = before.filter(|c| is_sound(c));
+        let served = |resource: Resource| match current {
+            Some(now) => Served::over(before.map(|before| resource.of(before)), resource.of(now)),
+            None => Served::steady(f64::INFINITY),
+        };
         let symptoms = self.usual.symptoms(moment);
+        self.live.throttling.observe(at, &symptoms, served(Resource::Cpu).capacity);
+        let symptoms = self.live.throttling.believed(symptoms);
         let suffers = symptoms.is_throttled() || symptoms.have_risen;
         let mut ahead = Ahead { forecast, led: self.leaders.led(peers, self.track.onsets(), bin) };
         let rates = match current {
@@ -315,11 +322,6 @@ impl Known {
         };
         let prices = markets.of(&self.market);
         prices.pass(bin, &settings.aim);
-        let before = before.filter(|c| is_sound(c));
-        let served = |resource: Resource| match current {
-            Some(now) => Served::over(before.map(|before| resource.of(before)), resource.of(now)),
-            None => Served::steady(f64::INFINITY),
-        };
         self.watch(moment, served);
         let served = served(Resource::Cpu);
         let cores_grain = current.map_or(0.0, |current| cores_grain(rules, prediction.platform, current)) as f32;

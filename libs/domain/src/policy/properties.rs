@@ -247,6 +247,23 @@ proptest! {
         prop_assert_eq!(silent, telling);
     }
 
+    /// Whatever is forecast, and however little may change.
+    #[test]
+    fn a_stated_minimum_is_met_by_the_first_decision(
+        rules in rules(), replicas_min in 5u32..40, (cores, gib, width) in (0.0f64..60.0, 0.0f64..200.0, 0.0f64..0.3),
+        platform in platform(),
+    ) {
+        let mut rules = rules;
+        rules.sizing.mechanism = Some(Mechanism::Replicas);
+        rules.guardrails.bounds = Bounds { replicas_min, replicas_max: 40, ..Bounds::default() };
+        let action = super::decide_tests::acted(super::decide_tests::decide_first(
+            &rules, &one(0, (cores, gib, width), platform, None),
+        ));
+        prop_assert_eq!(violations(&action), Vec::<String>::new());
+        prop_assert!((replicas_min..=40).contains(&action.desired.replicas), "{}", action.desired.replicas);
+        prop_assert!(!action.follows_from_live_use());
+    }
+
     /// An increase that live use does not demand goes as far as the step allows, or, where the policy looks back, to
     /// what covers the greatest use of the last 7 days, in whole replicas or grains. It is never by more replicas than
     /// the step allows.

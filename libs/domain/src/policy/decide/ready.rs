@@ -9,6 +9,7 @@ use crate::policy::floor;
 use crate::policy::proposal::{Need, Proposal};
 use crate::policy::rules::Rules;
 use crate::policy::rules::interface::Chooser;
+use crate::policy::stated_bounds::Lacking;
 use crate::resource::{Direction, Resource};
 use crate::sample::Capacity;
 
@@ -53,10 +54,22 @@ pub(in crate::policy) fn plan(
     }
     // What is taken only since it is cheaper waits as a decrease does.
     let direction = if grows { Direction::Out } else { Direction::In };
+    let lacking = Lacking::of(&rules.guardrails.bounds, base);
     if !shrinks(&desired, base) && !may_act(rules, facts, direction, &mut proposal) {
-        return Decision::Hold(proposal.reasons);
+        let desired = lacking.as_ref().and_then(|_| least(rules, chooser, base));
+        proposal.reasons.extend(lacking.zip(desired.as_ref()).map(|(lacking, to)| lacking.met((current, base), to)));
+        return decided(rules, facts, current, desired, proposal);
     }
+    proposal.reasons.extend(lacking.map(|lacking| lacking.met((current, base), &desired)));
     decided(rules, facts, current, Some(desired), proposal)
+}
+
+/// What is chosen of what has the stated minimum and takes nothing away; `None` where that is nothing new.
+fn least(rules: &Rules, chooser: &dyn Chooser, base: &Capacity) -> Option<Capacity> {
+    let low = rules.guardrails.bounds.room(Direction::In);
+    let stated = Wanted { cpu_cores: low.cpu_cores.0, memory_bytes: low.memory_bytes.0, replicas: low.replicas.0 };
+    let desired = chooser.choose(rules, base, &at_least(&stated, base)).chosen.capacity;
+    (desired != *base && !shrinks(&desired, base)).then_some(desired)
 }
 
 /// What is chosen, and what else would cover the need; what may not be given up is not asked about. `base` was asked for
