@@ -18,7 +18,7 @@ pub const NAME: &str = "actuator";
 pub const UNSOUND_PLAN: &str = "unsound_plan";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 2;
+const STATE_LAYOUT: u32 = 3;
 
 /// Makes the stage's instances.
 pub struct Factory {
@@ -134,7 +134,7 @@ impl ActuatorStage {
 
     fn carry_out(&mut self, action_id: &Arc<str>, action: &Action) -> ActionResult {
         if action.dry_run {
-            return self.unchanged(action_id, action, ActionOutcome::DryRun);
+            return self.unchanged(action_id, action, ActionOutcome::DRY_RUN);
         }
         let why = match self.clouds.get_mut(&action.platform) {
             Some(Served { mechanisms, cloud }) if mechanisms.contains(&action.mechanism) => {
@@ -232,7 +232,7 @@ pub(crate) mod tests {
         let mut elsewhere = input(1000, 2, 4);
         elsewhere.value.platform = Platform::KUBERNETES;
         let replies = stage.apply(vec![dry, elsewhere]).unwrap();
-        assert_eq!(result(&replies[0]).outcome, ActionOutcome::DryRun);
+        assert_eq!(result(&replies[0]).outcome, ActionOutcome::DRY_RUN);
         let failed = result(&replies[1]);
         assert!(matches!(failed.outcome, ActionOutcome::Failed { retryable: false, .. }), "{failed:?}");
         assert_eq!((failed.after.replicas, failed.price_per_h), (2, None), "nobody knows its prices");
