@@ -187,7 +187,7 @@ impl<'a, D: Driver> Session<'a, D> {
                 if cancelled_within(self.retry.shutdown(), REOPENED_AFTER) {
                     return Ok(false);
                 }
-                let from = self.course.next();
+                let from = self.course.next_offsets();
                 let opened = self.retry.run(|| self.setup.bus.reader(topics::ACTIONS, ReadFrom::Offsets(from.clone())));
                 let Some(reader) = opened.context("cannot read the actions")? else { return Ok(false) };
                 self.reader = reader;
@@ -321,7 +321,7 @@ fn name_of(call: &Call) -> &'static str {
 /// A reader of the actions from where the position says; `None` when the shutdown comes before the bus.
 fn reader(setup: &Setup<'_>, retry: &BusRetry, stored: &mut Position) -> Result<Option<Box<dyn RecordReader>>> {
     loop {
-        let from = stored.from();
+        let from = stored.starts();
         let opened = retry.run(|| {
             let reader = setup.bus.reader(topics::ACTIONS, ReadFrom::Offsets(from.clone()))?;
             let reached = reader.reached()?;
