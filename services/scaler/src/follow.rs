@@ -122,7 +122,7 @@ impl Follower {
 
     /// Reads until the shutdown. A reader that was lost is opened anew: what is known by then is not newer again.
     fn read(&self, topic: &Topic, health: &ComponentHealth) -> Result<(), BusError> {
-        let mut reader = self.bus.reader(topic.name, topic.from)?;
+        let mut reader = self.bus.reader(topic.name, topic.from.clone())?;
         let mut is_behind = true;
         while !self.stop.is_cancelled() {
             let (records, caught_up) = reader.poll(POLL_RECORDS, POLL_WAIT)?;
