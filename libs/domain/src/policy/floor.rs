@@ -13,7 +13,7 @@ use crate::guardrail::strain::strained;
 use crate::guardrail::{Guardrails, Room};
 use crate::resource::{Direction, Resource};
 use crate::sample::Capacity;
-use crate::wording::number;
+use crate::wording::{number, reason};
 
 /// Use above the capacity within a week says that the capacity does not cap it.
 const PASSES_WITHIN_S: i64 = 7 * 86_400;
