@@ -5,6 +5,7 @@
 
 pub mod clouds;
 pub mod config;
+pub mod in_place;
 pub mod stage;
 
 pub use config::Config;
