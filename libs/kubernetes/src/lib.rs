@@ -3,3 +3,4 @@
 
 pub mod quantity;
 pub mod resources;
+pub mod workload;
