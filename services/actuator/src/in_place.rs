@@ -19,6 +19,7 @@ use container::patch_of;
 use follow::STRATEGIC;
 use pod::{Held, Pod, Resize};
 use prescale_domain::action::ActionOutcome;
+use prescale_domain::sample::Capacity;
 use prescale_domain::time::EventTime;
 use prescale_kubernetes::resources::Resources;
 use serde_json::json;
@@ -99,6 +100,19 @@ pub(crate) fn next(facts: &Facts, goal: Goal<'_>, rules: &ResizeConfig, now: Eve
 /// wait for room, and a Deployment that is paused. `None` where nothing is left.
 pub(crate) fn settled(facts: &Facts, wanted: Wanted) -> Option<Step> {
     taken_back(facts, wanted).or_else(|| follow::finish(&facts.workload, &facts.replica_sets))
+}
+
+/// Whether all of its pods ask for what is wanted.
+pub(crate) fn is_taken(facts: &Facts, wanted: Wanted) -> bool {
+    !facts.pods.is_empty() && facts.pods.iter().all(|pod| plan(pod, wanted).is_ok_and(|planned| !planned.changes()))
+}
+
+/// What its pods ask for together, where each container asks for something.
+pub(crate) fn capacity(facts: &Facts) -> Option<Capacity> {
+    let sizes = || facts.pods.iter().flat_map(|pod| &pod.containers).map(|held| held.container.resources.size());
+    let cpu_cores: Option<f64> = sizes().map(|size| size.cpu_millis.map(|millis| millis as f64 / 1000.0)).sum();
+    let memory_bytes: Option<f64> = sizes().map(|size| size.memory_bytes.map(|bytes| bytes as f64)).sum();
+    Capacity::of_totals(Some(facts.pods.len() as f64), cpu_cores, memory_bytes)
 }
 
 impl Planned<'_> {

@@ -35,7 +35,7 @@ pub(crate) struct Pod {
     pub(super) hindrance: Option<&'static str>,
     /// How far a resize has come, by its conditions.
     pub(super) resize: Resize,
-    /// Its annotations that name containers; empty for all of them.
+    /// The containers that are sized, by their names; empty for all of them.
     sized: Vec<String>,
     /// What its init containers ask for.
     init: Vec<Resources>,
