@@ -26,7 +26,6 @@ pub mod received;
 mod receiver;
 mod remote_write;
 pub mod replay;
-mod retry;
 mod run;
 #[cfg(test)]
 mod testing;

@@ -144,7 +144,7 @@ pub static SERVICES: [ServiceEntry; 11] = [
         section: section::of!(actuator, |s| prescale_actuator::stage::Factory::new(&s.actuator).map(drop)),
         stages: |_| vec![prescale_actuator::STAGE],
         factories: |s| Ok(vec![prescale_actuator::factory(&s.actuator)?]),
-        uses: nothing_else,
+        uses: |s, _| prescale_actuator::uses(&s.actuator),
         run: |l| prescale_actuator::run(&l.settings.actuator, l.context, l.bus(), l.stop),
     },
     ServiceEntry {

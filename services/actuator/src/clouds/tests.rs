@@ -19,7 +19,7 @@ const TOY: CloudEntry = CloudEntry {
     platform: Platform::named("toy"),
     mechanisms: &[Mechanism::Replicas],
     section: PartKind::of::<ToyConfig>("toy"),
-    make: make_toy,
+    how: How::InStage(make_toy),
 };
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]

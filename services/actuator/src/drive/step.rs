@@ -45,3 +45,15 @@ pub enum Step {
     /// The action has come to its end.
     Done(ActionOutcome),
 }
+
+impl Method {
+    /// As HTTP has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}

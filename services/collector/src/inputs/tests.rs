@@ -3,10 +3,10 @@
 use super::*;
 use crate::append::{Appended, Appender, PlacedSample};
 use crate::config::HostConfig;
-use crate::retry::BusRetry;
 use crate::run::run_inputs;
 use crate::testing::TestBus;
 use anyhow::{Context as _, ensure};
+use prescale_chassis::BusRetry;
 use prescale_domain::kpi::{CPU_CORES_USED, Kpi, KpiKind, KpiName};
 use prescale_domain::sample::{Platform, Sample};
 use prescale_domain::source::SourceName;

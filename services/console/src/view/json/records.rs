@@ -85,7 +85,7 @@ fn evidence_json(evidence: &Evidence) -> Value {
 fn result_json(result: &ActionResult) -> Value {
     let (outcome, effective_at, why, retryable) = match &result.outcome {
         ActionOutcome::Applied { effective_at } => ("applied", Some(effective_at.as_ms()), None, None),
-        ActionOutcome::DryRun => ("dry-run", None, None, None),
+        ActionOutcome::DryRun { said, .. } => ("dry-run", None, said.as_ref(), None),
         ActionOutcome::Superseded { why } => ("superseded", None, Some(why), None),
         ActionOutcome::Failed { why, retryable } => ("failed", None, Some(why), Some(*retryable)),
     };

@@ -1,8 +1,8 @@
 //! Calls to the bus that are tried again while it cannot be used, with pauses that grow to a bound.
 
+use crate::health::ComponentHealth;
 use prescale_bus::backoff::any_seed;
 use prescale_bus::{Backoff, BusError, cancelled_within};
-use prescale_chassis::ComponentHealth;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -11,7 +11,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Who calls: for the log, the health, and the end of the waiting.
 #[derive(Clone, Debug)]
-pub(crate) struct BusRetry {
+pub struct BusRetry {
     id: String,
     health: ComponentHealth,
     shutdown: CancellationToken,
@@ -19,22 +19,22 @@ pub(crate) struct BusRetry {
 
 impl BusRetry {
     /// For the source of that id.
-    pub(crate) fn new(id: &str, health: ComponentHealth, shutdown: &CancellationToken) -> Self {
+    pub fn new(id: &str, health: ComponentHealth, shutdown: &CancellationToken) -> Self {
         Self { id: id.to_owned(), health, shutdown: shutdown.clone() }
     }
 
     /// The source's id.
-    pub(crate) fn id(&self) -> &str {
+    pub fn id(&self) -> &str {
         &self.id
     }
 
     /// The source's health.
-    pub(crate) fn health(&self) -> &ComponentHealth {
+    pub fn health(&self) -> &ComponentHealth {
         &self.health
     }
 
     /// Ends the waiting.
-    pub(crate) fn shutdown(&self) -> &CancellationToken {
+    pub fn shutdown(&self) -> &CancellationToken {
         &self.shutdown
     }
 
@@ -42,7 +42,7 @@ impl BusRetry {
     ///
     /// # Errors
     /// When trying again cannot help.
-    pub(crate) fn run<T>(&self, mut attempt: impl FnMut() -> Result<T, BusError>) -> Result<Option<T>, BusError> {
+    pub fn run<T>(&self, mut attempt: impl FnMut() -> Result<T, BusError>) -> Result<Option<T>, BusError> {
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE, any_seed());
         let mut has_failed = false;
         loop {
