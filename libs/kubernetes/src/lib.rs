@@ -3,4 +3,5 @@
 
 pub mod quantity;
 pub mod resources;
+pub mod selector;
 pub mod workload;

@@ -24,7 +24,7 @@ pub(super) fn next(workload: &Workload, sets: &[ReplicaSet], sizes: &Sizes, acti
         return None;
     }
     match workload.rollout {
-        Rollout::Replaces | Rollout::Deployment { is_paused: true } => None,
+        Rollout::Replaces | Rollout::Unknown | Rollout::Deployment { is_paused: true } => None,
         Rollout::Waits => Some(Step::Send(template(workload, sizes, json!({}), json!({})))),
         Rollout::Deployment { is_paused: false } => begin(workload, sets, sizes, action_id),
     }

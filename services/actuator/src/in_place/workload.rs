@@ -48,6 +48,8 @@ pub(super) enum Rollout {
     Replaces,
     /// Nothing, until pods are replaced for another reason.
     Waits,
+    /// It is of a kind of which that is not known, and is left as it is.
+    Unknown,
 }
 
 /// A ReplicaSet of a Deployment.
@@ -88,7 +90,8 @@ impl Workload {
             "Deployment" => Rollout::Deployment { is_paused: spec["paused"] == true },
             "StatefulSet" | "DaemonSet" if strategy == Some("OnDelete") => Rollout::Waits,
             "ReplicaSet" => Rollout::Waits,
-            _ => Rollout::Replaces,
+            "StatefulSet" | "DaemonSet" => Rollout::Replaces,
+            _ => Rollout::Unknown,
         };
         let annotations = metadata["annotations"].as_object().into_iter().flatten();
         let text = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));

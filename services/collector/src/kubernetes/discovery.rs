@@ -9,10 +9,10 @@ use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use prescale_kubernetes::quantity::Quantity;
 use prescale_kubernetes::resources::Resources;
+use prescale_kubernetes::selector::encoded;
 use prescale_kubernetes::workload::{id, is_enabled};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use url::form_urlencoded::byte_serialize;
 
 /// Pods that are ready (gauge, pods).
 const REPLICAS_READY: &str = "replicas_ready";
@@ -52,11 +52,7 @@ impl Cluster {
     /// When one cannot be had.
     pub(super) fn look(mut get: impl FnMut(&List) -> Result<Option<Value>>, selector: &str) -> Result<Self> {
         let mut workloads: BTreeMap<String, Vec<Pod>> = BTreeMap::new();
-        let query = if selector.is_empty() {
-            String::new()
-        } else {
-            format!("&labelSelector={}", byte_serialize(selector.as_bytes()).collect::<String>())
-        };
+        let query = if selector.is_empty() { String::new() } else { format!("&labelSelector={}", encoded(selector)) };
         for (kind, plural) in KINDS {
             let list = asked(&mut get, &format!("{APPS}/{plural}?resourceVersion=0{query}"), true)?;
             let meant = items(&list).iter().map(|item| &item["metadata"]).filter(|metadata| is_enabled(metadata));

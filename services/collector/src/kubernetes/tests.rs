@@ -76,7 +76,7 @@ fn kpis(sample: &Sample) -> Vec<(&str, Option<f64>)> {
 fn workloads_that_are_meant_have_capacity_and_use_under_their_ids() {
     let samples = samples(|path| {
         assert!(
-            path.contains("/replicasets") || !path.contains("/apps/") || path.contains("=team+in+%28a%2Cb%29"),
+            path.contains("/replicasets") || !path.contains("/apps/") || path.contains("=team%20in%20%28a%2Cb%29"),
             "{path}"
         );
         Ok(answer(path))
