@@ -8,10 +8,15 @@
 pub mod config;
 mod container;
 mod follow;
-pub(crate) mod pod;
+mod pod;
 mod qos;
-pub(crate) mod size;
-pub(crate) mod workload;
+mod shown;
+mod size;
+mod workload;
+
+pub(crate) use shown::{Facts, Shown};
+pub(crate) use size::Wanted;
+pub(crate) use workload::PAUSED_FOR;
 
 use crate::drive::step::{Request, Step};
 use config::{OnStuck, ResizeConfig, TemplateRule};
@@ -23,8 +28,8 @@ use prescale_domain::sample::Capacity;
 use prescale_domain::time::EventTime;
 use prescale_kubernetes::resources::Resources;
 use serde_json::json;
-use size::{Wanted, fitted};
-use workload::{GIVEN_UP, ROLLED_FOR, ReplicaSet, Rollout, Sizes, Workload};
+use size::fitted;
+use workload::{GIVEN_UP, ROLLED_FOR, Rollout, Sizes, Workload};
 
 /// A node that has had no room for so long is not waited for any more.
 const DEFERRED_S_MAX: i64 = 300;
@@ -33,17 +38,6 @@ const IN_PROGRESS_S_MAX: i64 = 3600;
 /// The template is not made to follow where less time is left, since its Deployment is paused meanwhile.
 const FOLLOW_S: i64 = 120;
 const LOOK_AGAIN_S: u32 = 5;
-
-/// What the API server shows of a workload.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Facts {
-    /// The object that makes its pods.
-    pub(crate) workload: Workload,
-    /// Of a Deployment its ReplicaSets, the oldest first.
-    pub(crate) replica_sets: Vec<ReplicaSet>,
-    /// Its pods that are on nodes.
-    pub(crate) pods: Vec<Pod>,
-}
 
 /// What is driven towards.
 #[derive(Clone, Copy, Debug)]
@@ -71,12 +65,11 @@ pub(crate) fn next(facts: &Facts, goal: Goal<'_>, rules: &ResizeConfig, now: Eve
         return taken_back(facts, wanted).unwrap_or_else(|| failed(why.to_owned()));
     }
     let all: Result<Vec<Planned<'_>>, String> = facts.pods.iter().map(|pod| plan(pod, wanted)).collect();
-    let mut planned = match all {
+    let planned = match all {
         Ok(planned) if planned.is_empty() => return wait("a pod of it to be on a node".to_owned()),
         Ok(planned) => planned,
         Err(why) => return failed(why),
     };
-    planned.sort_by_key(|planned| planned.pod.name.as_str());
     if facts.workload.template.rolled_for.as_deref() == Some(action_id) {
         return rolling(&facts.workload, &planned, now);
     }
@@ -96,10 +89,20 @@ pub(crate) fn next(facts: &Facts, goal: Goal<'_>, rules: &ResizeConfig, now: Eve
     follows.unwrap_or(Step::Done(ActionOutcome::Applied { effective_at: now }))
 }
 
-/// What is to be done about what a withdrawn action has left, by which each replica was to have what is wanted: pods that
-/// wait for room, and a Deployment that is paused. `None` where nothing is left.
+/// What is to be done about what a void action has left, by which each replica was to have what is wanted: pods that wait for
+/// room, and a Deployment that is paused. `None` where nothing is left.
 pub(crate) fn settled(facts: &Facts, wanted: Wanted) -> Option<Step> {
-    taken_back(facts, wanted).or_else(|| follow::finish(&facts.workload, &facts.replica_sets))
+    taken_back(facts, wanted).or_else(|| finished(facts)).map(tidying)
+}
+
+/// What is to be done about a Deployment that was paused so that its template could follow; `None` where it was not.
+pub(crate) fn finished(facts: &Facts) -> Option<Step> {
+    follow::finish(&facts.workload, &facts.replica_sets).map(tidying)
+}
+
+/// A step that is taken whether or not the action is void.
+fn tidying(step: Step) -> Step {
+    if let Step::Send(request) = step { Step::TidyUp(request) } else { step }
 }
 
 /// Whether all of its pods ask for what is wanted.

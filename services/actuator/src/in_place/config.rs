@@ -26,7 +26,7 @@ pub enum TemplateRule {
 }
 
 /// Section `[actuator.kubernetes.resize]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ResizeConfig {
     /// What becomes of a resize that is deferred for five minutes, in progress for an hour, or can never be: `give-up` or
@@ -75,7 +75,7 @@ mod tests {
         assert!(config.check().is_ok());
         assert_eq!([1, 4, 7, 8, 100].map(|pods| config.pods_max(pods)), [1, 1, 1, 2, 25]);
         for share in [0.0, -1.0, 1.1, f64::NAN] {
-            let error = ResizeConfig { pods_share_max: share, ..config.clone() }.check().unwrap_err().to_string();
+            let error = ResizeConfig { pods_share_max: share, ..config }.check().unwrap_err().to_string();
             assert!(error.contains("pods_share_max"), "{error}");
         }
     }

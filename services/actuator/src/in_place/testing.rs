@@ -2,10 +2,7 @@
 //! not, and controllers that see what was changed.
 
 use super::config::ResizeConfig;
-use super::pod::{Pod, working_sets};
-use super::size::Wanted;
-use super::workload::{ReplicaSet, Workload};
-use super::{Facts, Goal, next};
+use super::{Facts, Goal, Shown, Wanted, next};
 use crate::drive::step::{Request, Step};
 use prescale_domain::time::EventTime;
 use serde_json::{Value, json};
@@ -59,7 +56,9 @@ impl Cluster {
             cluster.add_set("web-1", "2026-01-01T00:00:00Z", pods, &template);
         }
         for number in 0..pods {
-            let metadata = json!({"name": format!("web-{number}")});
+            let maker = if kind == "Deployment" { "web-1" } else { "u1" };
+            let owners = json!([{"controller": true, "uid": maker}]);
+            let metadata = json!({"name": format!("web-{number}"), "ownerReferences": owners});
             let status = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});
             let pod =
                 json!({"metadata": metadata, "spec": {"nodeName": "n", "containers": containers}, "status": status});
@@ -100,7 +99,7 @@ impl Cluster {
         let mut template = template.clone();
         template["metadata"]["labels"]["pod-template-hash"] = json!(name);
         let owners = json!([{"controller": true, "uid": "u1"}]);
-        let metadata = json!({"name": name, "creationTimestamp": created, "ownerReferences": owners});
+        let metadata = json!({"name": name, "uid": name, "creationTimestamp": created, "ownerReferences": owners});
         let set = json!({"metadata": metadata, "spec": {"replicas": replicas, "template": template}});
         self.put(&format!("{OBJECTS}/replicasets/{name}"), set);
     }
@@ -119,14 +118,17 @@ impl Cluster {
         let items = |of: &str| -> Vec<&Value> {
             self.objects.iter().filter(|(path, _)| path.contains(of)).map(|(_, object)| object).collect()
         };
-        let sets = json!({"items": items("/replicasets/")});
-        let used = working_sets(&self.metrics).unwrap();
-        let pods = items("/pods/").into_iter().filter_map(|pod| Pod::read(pod, &used).unwrap());
-        Facts {
-            workload: Workload::read(workload, self.kind, &self.workload_path(), PODS).unwrap(),
-            replica_sets: ReplicaSet::read_all(&sets, workload, &format!("{OBJECTS}/replicasets")).unwrap(),
-            pods: pods.collect(),
-        }
+        let (sets, pods) = (json!({"items": items("/replicasets/")}), json!({"items": items("/pods/")}));
+        let (path, sets_path) = (self.workload_path(), format!("{OBJECTS}/replicasets"));
+        let shown = Shown {
+            object: workload,
+            kind: self.kind,
+            path: &path,
+            pods: (&pods, PODS),
+            replica_sets: (self.kind == "Deployment").then_some((&sets, sets_path.as_str())),
+            metrics: Some(&self.metrics),
+        };
+        Facts::read(&shown).unwrap()
     }
 
     /// Takes a request as the API server does.

@@ -200,8 +200,9 @@ fn what_cannot_be_sized_is_refused_before_anything_is_sent() {
 }
 
 #[test]
-fn pods_that_are_over_or_on_no_node_are_left_alone() {
-    let mut cluster = Cluster::new("Deployment", 3, &one());
+fn pods_that_are_over_on_no_node_or_of_somebody_else_are_left_alone() {
+    let mut cluster = Cluster::new("Deployment", 4, &one());
+    cluster.change_pod(3, &json!({"metadata": {"ownerReferences": [{"controller": true, "uid": "other"}]}}));
     cluster.change_pod(0, &json!({"status": {"phase": "Failed"}}));
     cluster.change_pod(1, &json!({"spec": {"nodeName": null}}));
     let (end, sent) = cluster.drive(wanted(600, 512), &rules(OnStuck::GiveUp, TemplateRule::Leave), "a1");
@@ -261,7 +262,7 @@ fn a_deployment_that_was_paused_is_resumed_whatever_came_between() {
         workload["spec"]["paused"].is_null() && workload["metadata"]["annotations"]["prescale.io/paused-for"].is_null()
     };
     let mut withdrawn = paused();
-    let Some(Step::Send(request)) = settled(&withdrawn.look(), wanted(600, 512)) else { panic!("nothing sent") };
+    let Some(Step::TidyUp(request)) = settled(&withdrawn.look(), wanted(600, 512)) else { panic!("nothing sent") };
     withdrawn.take(&request);
     assert!(is_resumed(&withdrawn) && settled(&withdrawn.look(), wanted(600, 512)).is_none());
     assert_eq!(limits(withdrawn.workload()), limits(withdrawn.set("web-1")));
@@ -294,7 +295,7 @@ fn what_a_withdrawn_action_waits_for_is_taken_back() {
     assert!(settled(&cluster.look(), wanted(900, 512)).is_none(), "it may be granted at any moment");
     cluster.change_pod(0, &pending("Deferred", 0));
     assert!(settled(&cluster.look(), wanted(800, 512)).is_none(), "it waits for what somebody else asks for");
-    let Some(Step::Send(request)) = settled(&cluster.look(), wanted(900, 512)) else { panic!("nothing sent") };
+    let Some(Step::TidyUp(request)) = settled(&cluster.look(), wanted(900, 512)) else { panic!("nothing sent") };
     cluster.take(&request);
     assert_eq!(limits(cluster.pod(0))["cpu"], "500m");
     assert!(settled(&cluster.look(), wanted(900, 512)).is_none());

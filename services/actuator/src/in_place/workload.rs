@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// On a Deployment: it was paused so that its template can follow, by the action of this id.
-pub(super) const PAUSED_FOR: &str = "prescale.io/paused-for";
+pub(crate) const PAUSED_FOR: &str = "prescale.io/paused-for";
 /// On a workload: its resize was given up, by the action of this id, and why.
 pub(super) const GIVEN_UP: &str = "prescale.io/resize-given-up";
 /// On a template: its pods are replaced by the action of this id.
@@ -55,6 +55,8 @@ pub(super) enum Rollout {
 /// A ReplicaSet of a Deployment.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ReplicaSet {
+    /// Its uid.
+    pub(super) uid: String,
     /// Path of the object on the API's server.
     pub(super) path: String,
     /// The version that it was read at.
@@ -117,6 +119,11 @@ impl Workload {
         })
     }
 
+    /// Whether its pods are controlled by it, or by its ReplicaSets.
+    pub(super) fn makes_its_pods(&self) -> bool {
+        self.rollout != Rollout::Unknown
+    }
+
     /// The action that it was paused by.
     pub(super) fn paused_for(&self) -> Option<&str> {
         self.annotations.get(PAUSED_FOR).map(String::as_str)
@@ -135,11 +142,8 @@ impl ReplicaSet {
     /// # Errors
     /// When one has no template.
     pub(crate) fn read_all(list: &Value, deployment: &Value, path: &str) -> Result<Vec<Self>> {
-        let uid = &deployment["metadata"]["uid"];
-        let is_its = |set: &&Value| {
-            let owners = set["metadata"]["ownerReferences"].as_array().map(Vec::as_slice).unwrap_or_default();
-            owners.iter().any(|owner| owner["controller"] == true && owner["uid"] == *uid)
-        };
+        let uid: Vec<&str> = deployment["metadata"]["uid"].as_str().into_iter().collect();
+        let is_its = |set: &&Value| is_made_by(set, &uid);
         let items = list["items"].as_array().map(Vec::as_slice).unwrap_or_default();
         let mut its: Vec<&Value> = items.iter().filter(is_its).collect();
         let age = |set: &Value| {
@@ -154,6 +158,7 @@ impl ReplicaSet {
         let name = set["metadata"]["name"].as_str().context("a ReplicaSet without a name")?;
         let read = || -> Result<Self> {
             Ok(Self {
+                uid: set["metadata"]["uid"].as_str().context("no uid")?.to_owned(),
                 path: format!("{path}/{name}"),
                 resource_version: version(&set["metadata"])?,
                 is_active: set["spec"]["replicas"].as_i64().unwrap_or(1) > 0,
@@ -221,4 +226,11 @@ fn version(metadata: &Value) -> Result<String> {
 fn is_observed(object: &Value) -> bool {
     let generation = object["metadata"]["generation"].as_i64();
     object["status"]["observedGeneration"].as_i64() >= generation && generation.is_some()
+}
+
+/// Whether an object is controlled by one of these.
+pub(super) fn is_made_by(object: &Value, uids: &[&str]) -> bool {
+    let owners = object["metadata"]["ownerReferences"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let is_one = |owner: &Value| owner["uid"].as_str().is_some_and(|uid| uids.contains(&uid));
+    owners.iter().any(|owner| owner["controller"] == true && is_one(owner))
 }
