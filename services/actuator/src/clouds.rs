@@ -1,6 +1,7 @@
 //! The clouds, in one list: whose capacity each changes, how, and what it reads of the configuration. The stage and what
 //! runs beside it go over the list, so a cloud is its module and its entry.
 
+mod kubernetes;
 pub mod simulated;
 
 #[cfg(test)]
@@ -94,7 +95,7 @@ pub trait Cloud: Send {
 }
 
 /// The clouds that ship.
-pub static CLOUDS: [CloudEntry; 1] = [simulated::ENTRY];
+pub static CLOUDS: [CloudEntry; 2] = [simulated::ENTRY, kubernetes::ENTRY];
 
 /// The drivers that these tables ask for, each with its cloud.
 pub fn driven<'a>(clouds: &'a [CloudEntry], tables: &'a Parts) -> impl Iterator<Item = (&'a CloudEntry, DriverEntry)> {

@@ -9,6 +9,7 @@ pub mod clouds;
 pub mod config;
 pub mod drive;
 pub mod in_place;
+pub mod kubernetes;
 pub mod stage;
 
 pub use config::Config;

@@ -260,6 +260,31 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn what_a_driver_carries_out_is_left_to_it_unless_it_contradicts_itself() {
+        let section = "[kubernetes]\nenabled = true\n".parse().unwrap();
+        let config = Config::read(&CLOUDS, &section).unwrap();
+        let kubernetes = || {
+            let mut input = input(1000, 2, 4);
+            input.value.platform = Platform::KUBERNETES;
+            input
+        };
+        let (mut withdrawal, mut wrong) = (kubernetes(), kubernetes());
+        let why = prescale_domain::action::Reason { rule: "governor.paused".into(), text: "paused".into() };
+        withdrawal.value = withdrawal.value.withdrawn(why);
+        wrong.value.verdict = Verdict::ScaleIn;
+        let mut stage = Factory::new(&config).unwrap().create(0);
+        let replies = stage.apply(vec![kubernetes(), withdrawal, wrong, input(1000, 2, 4)]).unwrap();
+        assert_eq!(replies[..2], [Reply::Drop(DRIVEN), Reply::Drop(DRIVEN)]);
+        assert!(matches!(&replies[2], Reply::Reject(r) if r.code == UNSOUND_PLAN));
+        assert!(
+            matches!(result(&replies[3]).outcome, ActionOutcome::Applied { .. }),
+            "the simulated cloud is the stage's"
+        );
+        assert_eq!(crate::uses(&config).len(), 3);
+        assert!(crate::uses(&Config::default()).is_empty());
+    }
+
+    #[test]
     fn what_is_withdrawn_is_not_carried_out_afterwards() {
         let mut stage = factory().create(0);
         stage.apply(vec![input(1000, 2, 3)]).unwrap();

@@ -1,6 +1,6 @@
 //! The template follows its pods, so that those that come later have their size, and without replacing any.
 //!
-//! A template that waits (of a StatefulSet or DaemonSet that is `OnDelete`, of a bare ReplicaSet) is changed as it is. That
+//! A template that waits (of a StatefulSet that is `OnDelete`, of a bare ReplicaSet) is changed as it is. That
 //! of a Deployment is one by which its controller looks for a ReplicaSet: where none has it, it makes one and replaces all
 //! pods. So the ReplicaSet's template goes first, which replaces nothing, and the Deployment's after it, while the
 //! Deployment is paused and its controller has seen each step. Templates that always replace pods are left as they are.

@@ -90,19 +90,15 @@ impl Workload {
         let strategy = spec["updateStrategy"]["type"].as_str();
         let rollout = match kind {
             "Deployment" => Rollout::Deployment { is_paused: spec["paused"] == true },
-            "StatefulSet" | "DaemonSet" if strategy == Some("OnDelete") => Rollout::Waits,
+            "StatefulSet" if strategy == Some("OnDelete") => Rollout::Waits,
             "ReplicaSet" => Rollout::Waits,
-            "StatefulSet" | "DaemonSet" => Rollout::Replaces,
+            "StatefulSet" => Rollout::Replaces,
             _ => Rollout::Unknown,
         };
         let annotations = metadata["annotations"].as_object().into_iter().flatten();
         let text = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
-        let count = |value: &Value| value.as_i64().unwrap_or(0);
-        let (wanted, there, new) = match kind {
-            "DaemonSet" => ("desiredNumberScheduled", "currentNumberScheduled", "updatedNumberScheduled"),
-            _ => ("", "replicas", "updatedReplicas"),
-        };
-        let wanted = spec["replicas"].as_i64().unwrap_or_else(|| count(&status[wanted]));
+        let wanted = spec["replicas"].as_i64().unwrap_or(1);
+        let are = |key: &str| status[key].as_i64().unwrap_or(0) == wanted;
         let conditions = status["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
         let failed = conditions.iter().find(|c| c["type"] == "Progressing" && c["status"] == "False");
         let words = |condition: &Value| condition["message"].as_str().unwrap_or_default().to_owned();
@@ -112,7 +108,7 @@ impl Workload {
             resource_version: version(metadata)?,
             rollout,
             is_observed: is_observed(object),
-            is_rolled_out: count(&status[there]) == wanted && count(&status[new]) == wanted,
+            is_rolled_out: are("replicas") && are("updatedReplicas"),
             rollout_failure: failed.map(words),
             template: Template::read(&spec["template"])?,
             annotations: annotations.filter_map(text).collect(),

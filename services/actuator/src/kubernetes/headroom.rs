@@ -11,7 +11,6 @@ use crate::drive::step::{Method, Request, Step};
 use prescale_domain::time::EventTime;
 use prescale_kubernetes::quantity::{of_bytes, of_millis};
 use prescale_kubernetes::resources::Resources;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 /// The group of CapacityBuffer.
@@ -26,19 +25,6 @@ const PAUSE_IMAGE: &str = "registry.k8s.io/pause:3.10";
 /// What a placeholder takes of the workload's template, so that it is placed as its pods are.
 const PLACED_BY: [&str; 5] = ["nodeSelector", "affinity", "tolerations", "runtimeClassName", "schedulerName"];
 const LOOK_AGAIN_S: u32 = 10;
-
-/// How nodes are asked for room.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum NodeHeadroom {
-    /// Not at all.
-    #[default]
-    Off,
-    /// By a CapacityBuffer.
-    Buffer,
-    /// By pods that do nothing, of priority class `prescale-placeholder`.
-    Placeholder,
-}
 
 /// The room of a workload.
 #[derive(Clone, Debug, PartialEq)]
@@ -245,9 +231,7 @@ fn requests(template: &Value) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drive::testing::order;
-    use prescale_domain::workload::WorkloadId;
-    use std::collections::BTreeMap;
+    use crate::kubernetes::testing::{aim, target};
 
     fn workload() -> Value {
         let container =
@@ -257,12 +241,18 @@ mod tests {
         json!({"apiVersion": "apps/v1", "metadata": {"uid": "u1"}, "spec": {"template": {"spec": spec}}})
     }
 
-    fn target() -> Target {
-        Target::of(&WorkloadId::new("shop/Deployment/web").unwrap(), &BTreeMap::new()).unwrap()
-    }
-
     fn of_buffer() -> Headroom {
         Headroom::by_buffer(&target(), &workload(), "v1beta1")
+    }
+
+    fn order() -> Order {
+        Order::clone(&aim(1, 4).order)
+    }
+
+    fn with_id(order: &Order, id: &str) -> Order {
+        let mut other = order.clone();
+        other.envelope.id = id.into();
+        other
     }
 
     fn at(s: i64) -> (EventTime, EventTime) {
@@ -285,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_buffer_has_as_many_units_as_replicas_are_missing_and_goes_when_they_are_there() {
-        let (headroom, action) = (of_buffer(), order("web", (0, 900), 4, 0));
+        let (headroom, action) = (of_buffer(), order());
         let request = sent(headroom.next(3, &action, false, at(10)));
         assert_eq!(request.path, "/apis/autoscaling.x-k8s.io/v1beta1/namespaces/shop/capacitybuffers");
         assert_eq!(
@@ -313,7 +303,7 @@ mod tests {
 
     #[test]
     fn it_goes_with_its_time_and_is_not_made_again() {
-        let (headroom, action) = (of_buffer(), order("web", (0, 900), 4, 0));
+        let (headroom, action) = (of_buffer(), order());
         let request = sent(headroom.next(3, &action, false, (EventTime::from_s(10), EventTime::from_s(300))));
         let kept = headroom.clone().seen(Some(&made(&request)));
         assert!(matches!(kept.next(3, &action, true, at(299)), Room::Goes(Step::Wait { .. })));
@@ -322,7 +312,7 @@ mod tests {
         assert_eq!(headroom.next(3, &action, true, at(301)), Room::None, "it was there for its time");
         assert_eq!(headroom.next(0, &action, false, at(10)), Room::None);
         assert_eq!((headroom.next(3, &action, false, at(900)), headroom.gone()), (Room::None, None));
-        let newer = order("web", (60, 900), 6, 1);
+        let newer = with_id(&order(), "newer");
         let taken_over = sent(kept.next(5, &newer, false, at(301)));
         assert_eq!(taken_over.body["metadata"]["annotations"][ACTION], **newer.id());
         assert_eq!(taken_over.body["metadata"]["annotations"][UNTIL], "900000");
@@ -331,7 +321,7 @@ mod tests {
     #[test]
     fn placeholders_take_as_much_as_a_replica_where_its_pods_would_be_placed() {
         let headroom = Headroom::by_placeholders(&target(), &workload()).unwrap();
-        let request = sent(headroom.next(2, &order("web", (0, 900), 4, 0), false, at(10)));
+        let request = sent(headroom.next(2, &order(), false, at(10)));
         assert_eq!(request.path, "/apis/apps/v1/namespaces/shop/deployments");
         let pod = &request.body["spec"]["template"]["spec"];
         assert_eq!(pod["containers"][0]["resources"], json!({"requests": {"cpu": "500m", "memory": "2Gi"}}));

@@ -17,8 +17,7 @@ use std::collections::BTreeMap;
 /// Pods that are ready (gauge, pods).
 const REPLICAS_READY: &str = "replicas_ready";
 /// The kinds of workloads, and what lists of them are called.
-const KINDS: [(&str, &str); 3] =
-    [("Deployment", "deployments"), ("StatefulSet", "statefulsets"), ("DaemonSet", "daemonsets")];
+const KINDS: [(&str, &str); 2] = [("Deployment", "deployments"), ("StatefulSet", "statefulsets")];
 const APPS: &str = "/apis/apps/v1";
 const PODS: &str = "/api/v1/pods";
 const METRICS: &str = "/apis/metrics.k8s.io/v1beta1/pods";

@@ -48,7 +48,6 @@ fn answer(path: &str) -> Option<Value> {
         "/apis/apps/v1/statefulsets" => {
             list(json!([{"metadata": {"namespace": "shop", "name": "db", "annotations": enabled}}]))
         }
-        "/apis/apps/v1/daemonsets" => list(json!([])),
         "/apis/apps/v1/replicasets" => list(json!([{"metadata": controlled("shop", "web-1", "Deployment", "web")}])),
         "/api/v1/pods" => list(json!([
             pod("web-1-a", ("ReplicaSet", "web-1"), &sized, "True"),
