@@ -2,19 +2,22 @@
 
 use super::{check_name, check_step};
 use anyhow::{Context as _, ensure};
-use prescale_chassis::HttpAccessConfig;
-use prescale_chassis::http_access::check_url;
 use prescale_domain::source::SourceName;
 use serde::{Deserialize, Serialize};
 
-const SECTION: &str = "collector.kubernetes";
+const CALL_DEADLINE_S_MAX: u32 = 60;
 
 /// Section `[collector.kubernetes]`: what a cluster's API server says of its workloads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KubernetesConfig {
-    /// Where the API server is, such as `https://kubernetes.default.svc`; empty for off.
-    pub url: String,
+    /// Whether workloads are looked for.
+    pub enabled: bool,
+    /// File with the cluster's address and the credentials. Empty for the pod's own account where this runs in the
+    /// cluster, else for what `kubectl` would take.
+    pub kubeconfig: String,
+    /// Context of that file; empty for its current one.
+    pub context: String,
     /// Names the source for good.
     pub name: String,
     /// Time between two samples of a workload, in seconds.
@@ -22,26 +25,28 @@ pub struct KubernetesConfig {
     /// Label selector that the API server goes by, such as `team=shop`. Of what it selects, workloads with the label or
     /// annotation `prescale.io/enabled: "true"` are collected.
     pub selector: String,
-    /// Section `[collector.kubernetes.access]`: how to be let in.
-    pub access: HttpAccessConfig,
+    /// A call that takes longer is given up, in seconds.
+    pub call_deadline_s: u32,
 }
 
 impl Default for KubernetesConfig {
     fn default() -> Self {
         Self {
-            url: String::new(),
+            enabled: false,
+            kubeconfig: String::new(),
+            context: String::new(),
             name: "main".to_owned(),
             every_s: 60,
             selector: String::new(),
-            access: HttpAccessConfig::default(),
+            call_deadline_s: 10,
         }
     }
 }
 
 impl KubernetesConfig {
-    /// Whether there is a server to be asked.
+    /// Whether there is a cluster to be asked.
     pub fn is_enabled(&self) -> bool {
-        !self.url.is_empty()
+        self.enabled
     }
 
     /// Name of the source.
@@ -53,15 +58,15 @@ impl KubernetesConfig {
     }
 
     pub(crate) fn check(&self) -> anyhow::Result<()> {
-        if !self.is_enabled() {
-            return Ok(());
-        }
-        check_url(SECTION, &self.url)?;
         check_name("[collector.kubernetes] name", &self.name)?;
         ensure!(!self.name.is_empty(), "[collector.kubernetes] name = \"\": the source needs a name");
         check_step("[collector.kubernetes] every_s", self.every_s)?;
-        self.source()?;
-        self.access.check("collector.kubernetes.access")
+        ensure!(
+            (1..=CALL_DEADLINE_S_MAX).contains(&self.call_deadline_s),
+            "[collector.kubernetes] call_deadline_s = {}: 1 to {CALL_DEADLINE_S_MAX} are possible",
+            self.call_deadline_s
+        );
+        self.source().map(drop)
     }
 }
 
@@ -75,12 +80,9 @@ mod tests {
             let config: KubernetesConfig = toml::from_str(text).unwrap();
             config.check().map_or_else(|error| format!("{error:#}"), |()| String::new())
         };
-        assert_eq!(refused("every_s = 0\n"), "", "it is off");
-        assert_eq!(refused("url = \"https://k\"\n"), "");
-        assert!(refused("url = \"k:6443\"\n").contains("[collector.kubernetes] url"));
-        assert!(refused("url = \"https://k\"\nevery_s = 0\n").contains("[collector.kubernetes] every_s = 0"));
-        assert!(refused("url = \"https://k\"\nname = \"\"\n").contains("[collector.kubernetes] name"));
-        let access = "url = \"https://k\"\n[access]\ntoken_file = \"/nowhere\"\n";
-        assert!(refused(access).contains("[collector.kubernetes.access] token_file"));
+        assert_eq!(refused("enabled = true\n"), "");
+        for key in ["every_s = 0", "call_deadline_s = 0", "call_deadline_s = 61", "name = \"\""] {
+            assert!(refused(&format!("{key}\n")).contains(&format!("[collector.kubernetes] {key}")), "{key}");
+        }
     }
 }

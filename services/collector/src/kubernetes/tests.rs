@@ -15,6 +15,7 @@ use prescale_domain::time::EventTime;
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 fn controlled(namespace: &str, name: &str, kind: &str, owner: &str) -> Value {
@@ -118,23 +119,24 @@ fn a_part_of_what_is_asked_for_is_nothing() {
     assert!(format!("{:#}", with_wrong.unwrap_err()).contains("pod shop/web-1-a"));
 }
 
-/// Answers each request as an API server that wants a token, until it is stopped.
+/// Answers each request, one a connection, as an API server that wants a token, until it is stopped.
 fn serve(listener: &TcpListener, stop: &CancellationToken) {
     for connection in listener.incoming() {
         if stop.is_cancelled() {
             return;
         }
         let (mut connection, mut head) = (connection.unwrap(), Vec::<u8>::new());
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            connection.read_exact(&mut byte).unwrap();
+        connection.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") && connection.read_exact(&mut byte).is_ok() {
             head.extend(byte);
         }
         let head = String::from_utf8(head).unwrap();
         let found = head.split(' ').nth(1).and_then(answer).filter(|_| head.contains("Bearer swordfish"));
         let (status, body) = found.map_or(("403 Forbidden", "{}".to_owned()), |list| ("200 OK", list.to_string()));
         let length = body.len();
-        write!(connection, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}").unwrap();
+        // Who has asked may be gone.
+        drop(write!(connection, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"));
     }
 }
 
@@ -155,7 +157,15 @@ impl Drop for End<'_> {
 fn a_server_is_asked_at_each_tick_and_nothing_is_there_twice() {
     let (listener, test) = (TcpListener::bind("127.0.0.1:0").unwrap(), TestBus::new());
     let (address, context) = (listener.local_addr().unwrap(), Context::default());
-    let table = format!("[kubernetes]\nurl = \"http://{address}/\"\nevery_s = 1\naccess.token = \"swordfish\"\n");
+    let kubeconfig = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "here",
+        "clusters": [{"name": "here", "cluster": {"server": format!("http://{address}")}}],
+        "users": [{"name": "me", "user": {"token": "swordfish"}}],
+        "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
+    });
+    let file = test.folder.path().join("kubeconfig");
+    std::fs::write(&file, kubeconfig.to_string()).unwrap();
+    let table = format!("[kubernetes]\nenabled = true\nevery_s = 1\nkubeconfig = {:?}\n", file.display().to_string());
     let own = OwnTables::read(&INPUTS, &table.parse().unwrap()).unwrap();
     let config = Config { own, ..Config::default() };
     assert!((ENTRY.is_on)(&config) && !(ENTRY.is_on)(&Config::default()));
