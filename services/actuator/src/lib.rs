@@ -47,11 +47,13 @@ pub fn uses(config: &Config) -> Vec<Use> {
 /// When the configuration cannot be used, or the bus is lost.
 pub fn run(config: &Config, context: &Context, bus: Arc<dyn Bus>, shutdown: &CancellationToken) -> anyhow::Result<()> {
     let (factory, bus) = (factory(config)?, bus.as_ref());
-    let stage = move |stop: &CancellationToken| Ok(context.run_stage(bus, factory, stop)?);
+    let stage = move |stop: &CancellationToken| -> anyhow::Result<()> { Ok(context.run_stage(bus, factory, stop)?) };
     let mut running = vec![Running { name: stage::NAME, run: Box::new(stage) }];
     for (cloud, driver) in driven(&CLOUDS, &config.0) {
         let tables = &config.0;
-        let run = move |stop: &CancellationToken| (driver.run)(&DriverRun { tables, context, bus, stop });
+        let run = move |stop: &CancellationToken| -> anyhow::Result<()> {
+            (driver.run)(&DriverRun { tables, context, bus, stop })
+        };
         running.push(Running { name: cloud.section.name(), run: Box::new(run) });
     }
     run_together(running, shutdown).context("the actuator stopped")

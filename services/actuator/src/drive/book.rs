@@ -240,7 +240,8 @@ impl Book {
     /// Why an action is not taken up at all.
     fn refused(&self, order: &Order) -> Option<ActionOutcome> {
         if let Some(why) = order.withdrawn_for() {
-            return (!self.undoes_withdrawn).then_some(ActionOutcome::Superseded { why });
+            let has_to_be_undone = self.undoes_withdrawn && !order.action.dry_run;
+            return (!has_to_be_undone).then_some(ActionOutcome::Superseded { why });
         }
         let mechanism = order.action.mechanism;
         (!self.mechanisms.contains(&mechanism)).then(|| ActionOutcome::Failed {

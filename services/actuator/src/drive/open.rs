@@ -229,7 +229,8 @@ impl Open {
     }
 
     fn waits(&mut self, why: &str, look_again_s: u32, now: Now) -> Fate {
-        match self.taken_ms {
+        let taken_ms = self.taken_ms;
+        match taken_ms {
             Some(since_ms) if now.ms.saturating_sub(since_ms) >= self.settle_ms => {
                 let within_s = self.settle_ms / 1000;
                 let why = format!("the cloud has taken it, and it was not in effect after {within_s} s: {why}");

@@ -51,7 +51,7 @@ impl Position {
     }
 
     /// Where reading begins, by partition; from its oldest record on where a partition has none.
-    pub fn from(&self) -> BTreeMap<u32, i64> {
+    pub fn starts(&self) -> BTreeMap<u32, i64> {
         self.0.iter().map(|(partition, reached)| (*partition, reached.from)).collect()
     }
 
@@ -100,7 +100,7 @@ impl Course {
     }
 
     /// The next record of each partition.
-    pub fn next(&self) -> BTreeMap<u32, i64> {
+    pub fn next_offsets(&self) -> BTreeMap<u32, i64> {
         self.partitions.iter().map(|(partition, read)| (*partition, read.next)).collect()
     }
 
@@ -147,20 +147,20 @@ mod tests {
     fn what_is_open_and_what_is_remembered_is_read_again() {
         let position = Position::decode(&stored().encode()).unwrap();
         assert_eq!(position, stored());
-        assert_eq!(position.from(), BTreeMap::from([(0, 5), (1, 8)]));
+        assert_eq!(position.starts(), BTreeMap::from([(0, 5), (1, 8)]));
         let kept: Vec<Kept> = [4, 5, 6, 9, 10].map(|offset| position.kept(place(0, offset))).into();
         let open = |mark: Option<&str>| Kept::Open(mark.map(Arc::from));
         assert_eq!(kept, [Kept::Answered, open(None), open(Some("3 by kubectl")), Kept::Answered, Kept::New]);
         assert_eq!(position.kept(place(2, 0)), Kept::New);
         let again = Course::of(&position).position(std::iter::empty(), NOW);
-        assert_eq!(again.from(), BTreeMap::from([(0, 10), (1, 8)]));
+        assert_eq!(again.starts(), BTreeMap::from([(0, 10), (1, 8)]));
     }
 
     #[test]
     fn a_topic_that_was_made_anew_is_read_anew_and_another_builds_position_is_refused() {
         let mut position = stored();
         position.forget(0);
-        assert_eq!((position.kept(place(0, 3)), position.from().len()), (Kept::New, 1));
+        assert_eq!((position.kept(place(0, 3)), position.starts().len()), (Kept::New, 1));
         assert!(Position::decode(&[9, 1]).is_err() && Position::decode(&[]).is_err());
     }
 }

@@ -152,7 +152,7 @@ impl World {
             }
         }
         (self.book, self.course) = (fresh(), Course::of(&self.stored));
-        self.next = self.stored.from().get(&0).map_or(0, |offset| usize::try_from(*offset).unwrap());
+        self.next = self.stored.starts().get(&0).map_or(0, |offset| usize::try_from(*offset).unwrap());
     }
 
     fn ends(&mut self, job: &Job, how: u8) {

@@ -13,7 +13,7 @@ use super::outage::{Change, Outage};
 use super::position::{Course, Position};
 use super::result::record;
 use anyhow::{Context as _, Result};
-use prescale_bus::{Bus, BusError, CaughtUp, ConsumedRecord, ReadFrom, RecordReader, Source};
+use prescale_bus::{Bus, BusError, CaughtUp, ConsumedRecord, ReadFrom, RecordReader, Source, cancelled_within};
 use prescale_chassis::audit::Place;
 use prescale_chassis::stage::decode_record;
 use prescale_chassis::{BusRetry, ComponentHealth, Input};
@@ -34,6 +34,8 @@ const POLL_CALLED: Duration = Duration::from_millis(20);
 const RECORDS_MAX: usize = 500;
 /// After so many records without a result the position is written all the same.
 const UNWRITTEN_MAX: usize = 1_000;
+/// A reader that was lost is opened again after so long.
+const REOPENED_AFTER: Duration = Duration::from_secs(1);
 /// Workloads of which nothing need be known are forgotten so often.
 const FORGET_EVERY_MS: u64 = 60_000;
 
@@ -182,7 +184,10 @@ impl<'a, D: Driver> Session<'a, D> {
             }
             Err(BusError::Backend { retryable: true, context, message }) => {
                 tracing::warn!(source = self.setup.source, "{context}: {message}; trying again");
-                let from = self.course.next();
+                if cancelled_within(self.retry.shutdown(), REOPENED_AFTER) {
+                    return Ok(false);
+                }
+                let from = self.course.next_offsets();
                 let opened = self.retry.run(|| self.setup.bus.reader(topics::ACTIONS, ReadFrom::Offsets(from.clone())));
                 let Some(reader) = opened.context("cannot read the actions")? else { return Ok(false) };
                 self.reader = reader;
@@ -316,7 +321,7 @@ fn name_of(call: &Call) -> &'static str {
 /// A reader of the actions from where the position says; `None` when the shutdown comes before the bus.
 fn reader(setup: &Setup<'_>, retry: &BusRetry, stored: &mut Position) -> Result<Option<Box<dyn RecordReader>>> {
     loop {
-        let from = stored.from();
+        let from = stored.starts();
         let opened = retry.run(|| {
             let reader = setup.bus.reader(topics::ACTIONS, ReadFrom::Offsets(from.clone()))?;
             let reached = reader.reached()?;

@@ -27,7 +27,8 @@ impl Target {
     /// # Errors
     /// With the reason when it means none, or one of a kind that is not known.
     pub(super) fn of(workload: &WorkloadId, kinds: &BTreeMap<String, KindConfig>) -> Result<Self, String> {
-        let parts: Vec<&str> = workload.as_str().split('/').collect();
+        let workload = workload.as_str();
+        let parts: Vec<&str> = workload.split('/').collect();
         let [namespace, kind, name] = parts[..] else {
             return Err(format!("{workload:?} is no object of Kubernetes: workloads there are NAMESPACE/KIND/NAME"));
         };
