@@ -35,6 +35,8 @@ pub(crate) struct Pod {
     pub(super) hindrance: Option<&'static str>,
     /// How far a resize has come, by its conditions.
     pub(super) resize: Resize,
+    /// Whether the kubelet says that those are of what is asked for now.
+    is_seen: bool,
     /// The containers that are sized, by their names; empty for all of them.
     sized: Vec<String>,
     /// What its init containers ask for.
@@ -92,6 +94,7 @@ impl Pod {
     pub(crate) fn read(pod: &Value, working_sets: &BTreeMap<(String, String), u64>) -> Result<Option<Self>> {
         let (metadata, spec, status) = (&pod["metadata"], &pod["spec"], &pod["status"]);
         let name = metadata["name"].as_str().context("a pod without a name")?;
+        let generation = metadata["generation"].as_i64();
         let is_over = status["phase"] == "Succeeded" || status["phase"] == "Failed";
         if is_over || !metadata["deletionTimestamp"].is_null() || !spec["nodeName"].is_string() {
             return Ok(None);
@@ -108,7 +111,8 @@ impl Pod {
                 is_ready: condition(status, "Ready").is_some(),
                 containers: containers.into_iter().map(held).collect::<Result<_>>()?,
                 hindrance: hindrance(pod),
-                resize: Resize::read(metadata["generation"].as_i64(), status),
+                resize: Resize::read(generation, status),
+                is_seen: generation.is_some() && status["observedGeneration"].as_i64() >= generation,
                 sized: sized(&metadata["annotations"]),
                 init,
                 qos,
@@ -134,7 +138,7 @@ impl Pod {
 
     /// Whether its containers run with what they ask for.
     pub(super) fn is_in_effect(&self) -> bool {
-        self.resize == Resize::None && self.containers.iter().all(Held::is_in_effect)
+        self.resize == Resize::None && self.containers.iter().all(|held| held.is_in_effect(self.is_seen))
     }
 
     /// Whether a container of it would be restarted by some change.
@@ -184,16 +188,22 @@ impl Held {
         self.allocated.or(self.actual.map(|actual| actual.requests))
     }
 
-    /// Whether it has what it asks for. Requests that were granted are told as they were asked for; limits as they are
-    /// read back, rounded.
-    fn is_in_effect(&self) -> bool {
+    /// Whether it has what it asks for. What was granted is told as it was asked for; what it runs with is read back,
+    /// rounded. Where the first is not told, a kubelet that has seen what is asked for and says nothing of it has made it.
+    fn is_in_effect(&self, is_seen: bool) -> bool {
         let Resources { requests, limits } = self.container.resources;
-        let Some(granted) = self.granted() else { return false };
         let near = |asked: Option<u64>, has: Option<u64>, rounded: u64| {
             asked.zip(has).is_none_or(|(asked, has)| asked.abs_diff(has) < rounded)
         };
-        let is_granted =
-            near(requests.cpu_millis, granted.cpu_millis, 1) && near(requests.memory_bytes, granted.memory_bytes, 1);
+        let is = |granted: Amounts| {
+            near(requests.cpu_millis, granted.cpu_millis, 1) && near(requests.memory_bytes, granted.memory_bytes, 1)
+        };
+        let is_granted = match (self.allocated, self.actual) {
+            (Some(allocated), _) => is(allocated),
+            (None, _) if is_seen => true,
+            (None, Some(actual)) => is(actual.requests),
+            (None, None) => false,
+        };
         let runs_with_it = self.actual.is_none_or(|actual| {
             near(limits.cpu_millis, actual.limits.cpu_millis, CPU_MILLIS_ROUNDED)
                 && near(limits.memory_bytes, actual.limits.memory_bytes, MEMORY_BYTES_ROUNDED)
@@ -293,6 +303,11 @@ mod tests {
         assert!(has("7m", "20m", "99999744") && has("7m", "15m", "100M"));
         assert!(!has("8m", "20m", "100M") && !has("7m", "25m", "100M") && !has("7m", "20m", "99M"));
         assert!(!pod(json!({})).is_in_effect(), "nothing is told");
+        let requests = |cpu: &str| json!({"requests": {"cpu": cpu}, "limits": {"cpu": "15m", "memory": "100M"}});
+        let status = |cpu: &str| json!({"containerStatuses": [{"name": "app", "resources": requests(cpu)}]});
+        assert!(pod(status("7m")).is_in_effect() && !pod(status("9m")).is_in_effect());
+        let seen = Pod { is_seen: true, ..pod(status("9m")) };
+        assert!(seen.is_in_effect(), "requests are read back rounded, too");
     }
 
     #[test]
