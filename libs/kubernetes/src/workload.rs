@@ -10,14 +10,6 @@ pub fn id(namespace: &str, kind: &str, name: &str) -> String {
     format!("{namespace}/{kind}/{name}")
 }
 
-/// The parts of an id: namespace, kind and name; `None` where it is none.
-pub fn parts(id: &str) -> Option<(&str, &str, &str)> {
-    let mut parts = id.split('/');
-    let three = (parts.next()?, parts.next()?, parts.next()?);
-    let is_whole = parts.next().is_none() && [three.0, three.1, three.2].iter().all(|part| !part.is_empty());
-    is_whole.then_some(three)
-}
-
 /// Whether a workload is meant, by its metadata: the label, or where there is none, the annotation.
 pub fn is_enabled(metadata: &Value) -> bool {
     let said = metadata["labels"][ENABLED].as_str().or_else(|| metadata["annotations"][ENABLED].as_str());
@@ -28,15 +20,6 @@ pub fn is_enabled(metadata: &Value) -> bool {
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn an_id_has_three_parts() {
-        assert_eq!(id("shop", "Deployment", "web"), "shop/Deployment/web");
-        assert_eq!(parts("shop/Deployment/web"), Some(("shop", "Deployment", "web")));
-        for none in ["", "web", "shop/web", "shop/Deployment/", "shop/Deployment/web/1", "//"] {
-            assert_eq!(parts(none), None, "{none}");
-        }
-    }
 
     #[test]
     fn a_label_goes_before_an_annotation() {

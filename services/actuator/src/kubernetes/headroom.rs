@@ -15,6 +15,8 @@ use serde_json::{Map, Value, json};
 
 /// The group of CapacityBuffer.
 pub(super) const BUFFER_GROUP: &str = "/apis/autoscaling.x-k8s.io";
+const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+const MANAGER: &str = "prescale";
 /// Id of the action that has asked for the room.
 const ACTION: &str = "prescale.io/action";
 /// Until when it is kept, in milliseconds since the Unix epoch.
@@ -93,7 +95,7 @@ impl Headroom {
         spec.insert("priorityClassName".to_owned(), json!(PRIORITY_CLASS));
         spec.insert("terminationGracePeriodSeconds".to_owned(), json!(0));
         spec.insert("automountServiceAccountToken".to_owned(), json!(false));
-        let labels = json!({"prescale.io/placeholder-for": name_of(target)});
+        let labels = json!({"prescale.io/placeholder-for": workload["metadata"]["uid"]});
         let object = json!({
             "apiVersion": "apps/v1",
             "kind": "Deployment",
@@ -121,10 +123,11 @@ impl Headroom {
         format!("{}/{}", self.path, self.name)
     }
 
-    /// With what that object is by now; `None` where it is not there.
+    /// With what that object is by now; `None` where it is not there. One that somebody else has made is none.
     pub(super) fn seen(self, object: Option<&Value>) -> Self {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let kept = object.map(|object| {
+        let is_own = |object: &&Value| object["metadata"]["labels"][MANAGED_BY] == MANAGER;
+        let kept = object.filter(is_own).map(|object| {
             let (metadata, annotations) = (&object["metadata"], &object["metadata"]["annotations"]);
             Kept {
                 resource_version: text(&metadata["resourceVersion"]),
@@ -174,7 +177,7 @@ impl Headroom {
         let mut object = self.object.clone();
         object["metadata"] = json!({
             "name": self.name,
-            "labels": {"app.kubernetes.io/managed-by": "prescale"},
+            "labels": {MANAGED_BY: MANAGER},
             "annotations": said(order, until),
             "ownerReferences": [self.owner],
         });
@@ -299,6 +302,9 @@ mod tests {
             "/apis/autoscaling.x-k8s.io/v1beta1/namespaces/shop/capacitybuffers/prescale-deployment-web"
         );
         assert_eq!(headroom.gone(), Some(Step::TidyUp(removal)));
+        let mut of_others = made(&request);
+        of_others["metadata"]["labels"] = Value::Null;
+        assert_eq!(of_buffer().seen(Some(&of_others)).gone(), None);
     }
 
     #[test]
