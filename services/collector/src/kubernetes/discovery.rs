@@ -129,8 +129,8 @@ impl Cluster {
 impl Pod {
     fn read(pod: &Value, used: Option<(f64, f64)>) -> Result<Self> {
         let containers = pod["spec"]["containers"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let sizes = containers.iter().map(|container| Ok(Resources::read(&container["resources"])?.size()));
-        let sizes: Vec<_> = sizes.collect::<Result<_>>()?;
+        let size = |container: &Value| Resources::read(&container["resources"]).map(|resources| resources.size());
+        let sizes = containers.iter().map(size).collect::<Result<Vec<_>, _>>()?;
         let conditions = pod["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
         Ok(Self {
             is_ready: conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"),
