@@ -30,7 +30,7 @@ pub enum TemplateRule {
 #[serde(default)]
 pub struct ResizeConfig {
     /// What becomes of a resize that is deferred for five minutes, in progress for an hour, or can never be: `give-up` or
-    /// `rollout`.
+    /// `rollout`. `[actuator.kubernetes] settle_s` bounds all of it.
     pub on_stuck: OnStuck,
     /// What becomes of the template: `follow` or `leave`.
     pub template: TemplateRule,

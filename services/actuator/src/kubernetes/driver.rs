@@ -136,7 +136,9 @@ impl Driver for KubernetesDriver {
         };
         let is_changed = object.replicas != action.desired.replicas;
         let autoscaler = match self.rules.autoscaler {
-            _ if sizes => None,
+            // It is asked for before anything is sent.
+            _ if sizes && aim.sent_from.is_some() => None,
+            _ if sizes => self.autoscaler(&target).await?,
             AutoscalerMode::Refuse if !is_changed => None,
             AutoscalerMode::Refuse | AutoscalerMode::RaiseMin => self.autoscaler(&target).await?,
         };
@@ -153,9 +155,7 @@ impl Driver for KubernetesDriver {
 
     fn next(&self, Seen { replicas, pods }: &Seen, aim: &Aim, now: EventTime) -> Step {
         match pods {
-            Some(pods) if is_sizing(aim) => {
-                limits::next((&replicas.target, &replicas.object), pods, self.sizing, aim, now)
-            }
+            Some(pods) if is_sizing(aim) => limits::next(replicas, pods, self.sizing, aim, now),
             pods => {
                 let left = pods.as_ref().filter(|_| !aim.order.action.dry_run).and_then(in_place::finished);
                 left.unwrap_or_else(|| scale::next(replicas, self.rules, aim, now))

@@ -1,7 +1,7 @@
 //! What comes next for the size of an object's pods. Pure; how they are sized is [`in_place`]'s.
 
 use super::object::Object;
-use super::target::Target;
+use super::scale;
 use crate::drive::driver::{Aim, Standing};
 use crate::drive::step::Step;
 use crate::in_place::config::ResizeConfig;
@@ -35,13 +35,8 @@ pub(super) struct Rules {
 }
 
 /// What comes next.
-pub(super) fn next(
-    (target, object): (&Target, &Object),
-    pods: &Facts,
-    rules: Rules,
-    aim: &Aim,
-    now: EventTime,
-) -> Step {
+pub(super) fn next(replicas: &scale::Facts, pods: &Facts, rules: Rules, aim: &Aim, now: EventTime) -> Step {
+    let scale::Facts { target, object, autoscaler, .. } = replicas;
     let (order, wanted) = (aim.order.as_ref(), Wanted::of(&aim.order.action.desired));
     if let Some(why) = order.withdrawn_for() {
         return in_place::settled(pods, wanted).unwrap_or(Step::Done(ActionOutcome::Superseded { why }));
@@ -51,7 +46,10 @@ pub(super) fn next(
     {
         return step;
     }
-    if let Some(why) = object.forbids_all(rules.requires_annotation) {
+    let by_requests = autoscaler.as_ref().filter(|autoscaler| autoscaler.goes_by_requests).map(|autoscaler| {
+        format!("{} goes by the share that is used of what its pods request, and would answer", autoscaler.name())
+    });
+    if let Some(why) = object.forbids_all(rules.requires_annotation).or(by_requests) {
         let why = format!("{} {} is left as it is: {why}", target.kind, target.name);
         return Step::Done(ActionOutcome::Failed { why, retryable: false });
     }
@@ -63,7 +61,8 @@ pub(super) fn next(
 mod tests {
     use super::*;
     use crate::in_place::Shown;
-    use crate::kubernetes::testing::{NOW, aim, deployment, target, with_action, withdrawal};
+    use crate::kubernetes::autoscaler::{Autoscaler, Kind};
+    use crate::kubernetes::testing::{NOW, aim, deployment, facts, target, with_action, withdrawal};
     use prescale_domain::action::Mechanism;
     use serde_json::json;
 
@@ -114,8 +113,7 @@ mod tests {
     }
 
     fn step(pods: &Facts, aim: &Aim, now: EventTime) -> Step {
-        let object = Object::of(&deployment(1), None).unwrap();
-        next((&target(), &object), pods, RULES, aim, now)
+        next(&facts(&deployment(1)), pods, RULES, aim, now)
     }
 
     #[test]
@@ -125,9 +123,17 @@ mod tests {
         assert_eq!(request.path, "/pods/web-1/resize");
         let mut bare = deployment(1);
         bare["metadata"]["annotations"] = Value::Null;
-        let object = Object::of(&bare, None).unwrap();
-        let refused = next((&target(), &object), &pods(500, false), RULES, &wanted, NOW);
-        assert!(matches!(refused, Step::Done(ActionOutcome::Failed { .. })), "{refused:?}");
+        let list = json!({"items": [{
+            "metadata": {"name": "web", "resourceVersion": "9"},
+            "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}},
+        }]});
+        let autoscaler = Autoscaler::of(Kind::HorizontalPodAutoscaler, &list, &target());
+        let owned = scale::Facts { autoscaler, ..facts(&deployment(1)) };
+        for left in [facts(&bare), owned] {
+            let refused = next(&left, &pods(500, false), RULES, &wanted, NOW);
+            assert!(matches!(refused, Step::Done(ActionOutcome::Failed { .. })), "{refused:?}");
+        }
+        let object = facts(&deployment(1)).object;
         let standing = |pods: &Facts| standing(&object, pods, &wanted);
         assert!(!standing(&pods(500, false)).is_taken && standing(&pods(750, false)).is_taken);
         assert_eq!(standing(&pods(500, false)).capacity.unwrap().cpu_cores_per_replica, 0.5);
