@@ -21,7 +21,7 @@ fn allowed(package: &str, manifest: &Path) -> Option<BTreeSet<&'static str>> {
         CHASSIS => &[BUS, CONTRACTS, DOMAIN],
         "prescale" | "integration-tests" | "bus-tests" | "xtask" => return None,
         // What they evaluate and explain are the planner's decisions, by the planner's configuration.
-        "prescale-evaluator" | "prescale-console" => &[BUS, CONTRACTS, CHASSIS, DOMAIN, PLANNER],
+        "prescale-console" => &[BUS, CONTRACTS, CHASSIS, DOMAIN, PLANNER],
         _ if manifest.components().any(|c| c.as_os_str() == "services") => {
             &[BUS, CONTRACTS, INFERENCE, CHASSIS, KUBERNETES, DOMAIN]
         }

@@ -119,7 +119,7 @@ impl Autoscaler {
     /// A request that sets its least number and what it says of it; `null` takes an annotation away.
     fn set(&self, min: u32, said: [(&str, Value); 3]) -> Step {
         let annotations: Map<String, Value> = said.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let spec = Map::from_iter([(self.kind.min_field().to_owned(), min.into())]);
+        let spec: Map<String, Value> = Map::from_iter([(self.kind.min_field().to_owned(), min.into())]);
         Step::Send(Request {
             method: Method::Patch,
             path: format!("{}/{}", self.kind.path(&self.namespace), self.name),

@@ -1,8 +1,10 @@
 //! What must follow from predictions, by the log alone: an hour that is over has its outcome, if its demand was known
-//! in it under a known capacity.
+//! in it under a known capacity. To hold leaves no record, and whether it was right to hold only the rules of that time
+//! could say.
 
-use crate::stage::OPEN_HOUR;
+use crate::stage::HOLD;
 use prescale_chassis::audit::{Audit, GAP, Judged, NO_OUTPUT, NOT_UNDERSTOOD, Read, STALE};
+use prescale_contracts::topics;
 use prescale_domain::evaluation::outcome::HOUR_S;
 use prescale_domain::prediction::Prediction;
 use prescale_domain::resource::Resource;
@@ -28,7 +30,7 @@ struct Known {
     is_due: bool,
 }
 
-/// Of the evaluator.
+/// Of the planner.
 pub(crate) fn audit() -> Box<dyn Audit> {
     Box::<Hours>::default()
 }
@@ -48,17 +50,17 @@ impl Audit for Hours {
         let was_due = known.take(&prediction);
         if read.has_gap() {
             Judged::Wrong(GAP)
+        } else if was_due && !read.found.iter().any(|found| found.topic == topics::OUTCOMES) {
+            Judged::Wrong(NO_OUTPUT)
         } else if read.has_ended() {
             Judged::Ended
-        } else if was_due {
-            Judged::Wrong(NO_OUTPUT)
         } else {
-            Judged::Without(OPEN_HOUR)
+            Judged::Without(HOLD)
         }
     }
 
     fn counted(&self) -> &[&'static str] {
-        &[OPEN_HOUR, STALE]
+        &[HOLD, STALE]
     }
 }
 
