@@ -50,15 +50,6 @@ struct Kept {
     replicas: i64,
 }
 
-/// What becomes of room.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Room {
-    /// This comes next.
-    Goes(Step),
-    /// There is none, and none is to be made.
-    None,
-}
-
 impl Headroom {
     /// By a CapacityBuffer of that version of its group, for replicas of the workload that an object is.
     pub(super) fn by_buffer(target: &Target, workload: &Value, version: &str) -> Self {
@@ -139,15 +130,15 @@ impl Headroom {
         Self { kept, ..self }
     }
 
-    /// What comes next so that there is room for so many further replicas, until `until`. It is made once for an action: not
-    /// again where it was asked for before and is gone.
+    /// What comes next so that there is room for so many further replicas, until `until`; `None` where there is none, and none
+    /// is to be made. It is made once for an action: not again where it was asked for before and is gone.
     pub(super) fn next(
         &self,
         missing: u32,
         order: &Order,
         was_sent: bool,
         (now, until): (EventTime, EventTime),
-    ) -> Room {
+    ) -> Option<Step> {
         let wait = || Step::Wait {
             why: format!(
                 "there is to be room on nodes for {missing} further replicas, which its autoscaler has not added"
@@ -155,7 +146,7 @@ impl Headroom {
             look_again_s: LOOK_AGAIN_S,
         };
         let is_wanted = missing > 0 && now < until;
-        Room::Goes(match &self.kept {
+        Some(match &self.kept {
             Some(kept) if !is_wanted || (kept.action_id == **order.id() && kept.until_ms <= now.as_ms()) => {
                 Step::TidyUp(self.removal(kept))
             }
@@ -164,7 +155,7 @@ impl Headroom {
             }
             Some(_) => wait(),
             None if is_wanted && !was_sent => Step::Send(self.making(missing, order, until)),
-            None => return Room::None,
+            None => return None,
         })
     }
 
@@ -262,9 +253,9 @@ mod tests {
         (EventTime::from_s(s), EventTime::from_s(900))
     }
 
-    fn sent(room: Room) -> Request {
-        match room {
-            Room::Goes(Step::Send(request)) => request,
+    fn sent(step: Option<Step>) -> Request {
+        match step {
+            Some(Step::Send(request)) => request,
             other => panic!("{other:?} sends nothing"),
         }
     }
@@ -291,11 +282,11 @@ mod tests {
         );
         assert_eq!(request.body["metadata"]["ownerReferences"][0]["uid"], "u1");
         let headroom = headroom.seen(Some(&made(&request)));
-        assert!(matches!(headroom.next(3, &action, true, at(20)), Room::Goes(Step::Wait { .. })));
+        assert!(matches!(headroom.next(3, &action, true, at(20)), Some(Step::Wait { .. })));
         let fewer = sent(headroom.next(1, &action, true, at(20)));
         assert_eq!((fewer.method, &fewer.body["spec"]["replicas"]), (Method::Patch, &json!(1)));
         assert_eq!(fewer.body["metadata"]["resourceVersion"], "7");
-        let Room::Goes(Step::TidyUp(removal)) = headroom.next(0, &action, true, at(20)) else { panic!("it stays") };
+        let Some(Step::TidyUp(removal)) = headroom.next(0, &action, true, at(20)) else { panic!("it stays") };
         assert_eq!((removal.method, &removal.body["preconditions"]["resourceVersion"]), (Method::Delete, &json!("7")));
         assert_eq!(
             removal.path,
@@ -312,12 +303,12 @@ mod tests {
         let (headroom, action) = (of_buffer(), order());
         let request = sent(headroom.next(3, &action, false, (EventTime::from_s(10), EventTime::from_s(300))));
         let kept = headroom.clone().seen(Some(&made(&request)));
-        assert!(matches!(kept.next(3, &action, true, at(299)), Room::Goes(Step::Wait { .. })));
-        assert!(matches!(kept.next(3, &action, true, at(300)), Room::Goes(Step::TidyUp(_))));
-        assert!(matches!(kept.next(3, &action, true, at(900)), Room::Goes(Step::TidyUp(_))), "it is void");
-        assert_eq!(headroom.next(3, &action, true, at(301)), Room::None, "it was there for its time");
-        assert_eq!(headroom.next(0, &action, false, at(10)), Room::None);
-        assert_eq!((headroom.next(3, &action, false, at(900)), headroom.gone()), (Room::None, None));
+        assert!(matches!(kept.next(3, &action, true, at(299)), Some(Step::Wait { .. })));
+        assert!(matches!(kept.next(3, &action, true, at(300)), Some(Step::TidyUp(_))));
+        assert!(matches!(kept.next(3, &action, true, at(900)), Some(Step::TidyUp(_))), "it is void");
+        assert_eq!(headroom.next(3, &action, true, at(301)), None, "it was there for its time");
+        assert_eq!(headroom.next(0, &action, false, at(10)), None);
+        assert_eq!((headroom.next(3, &action, false, at(900)), headroom.gone()), (None, None));
         let newer = with_id(&order(), "newer");
         let taken_over = sent(kept.next(5, &newer, false, at(301)));
         assert_eq!(taken_over.body["metadata"]["annotations"][ACTION], **newer.id());

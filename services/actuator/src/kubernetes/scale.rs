@@ -6,7 +6,7 @@
 
 use super::autoscaler::{self, Autoscaler};
 use super::config::AutoscalerMode;
-use super::headroom::{Headroom, Room};
+use super::headroom::Headroom;
 use super::object::Object;
 use super::target::Target;
 use crate::drive::driver::{Aim, Standing};
@@ -111,8 +111,8 @@ fn left_alone(facts: &Facts, autoscaler: &Autoscaler, rules: Rules, aim: &Aim, n
     let missing = aim.order.action.desired.replicas.saturating_sub(object.replicas);
     let until = aim.order.valid_until().min(now.plus_s(rules.room_s.into()));
     let was_sent = aim.sent_from.is_some();
-    if let Some(Room::Goes(step)) = headroom.as_ref().map(|room| room.next(missing, &aim.order, was_sent, (now, until)))
-    {
+    let room = headroom.as_ref().and_then(|room| room.next(missing, &aim.order, was_sent, (now, until)));
+    if let Some(step) = room {
         return step;
     }
     failed(format!(
