@@ -9,8 +9,10 @@ mod autoscaler;
 mod client;
 mod config;
 mod driver;
+mod headroom;
 mod leader;
 mod lease;
+mod limits;
 mod object;
 mod run;
 mod scale;
@@ -19,7 +21,7 @@ mod target;
 #[cfg(test)]
 mod testing;
 
-pub use config::{AutoscalerMode, KindConfig, KubernetesConfig};
+pub use config::{AutoscalerMode, KindConfig, KubernetesConfig, NodeHeadroom};
 pub use run::{run, run_by};
 
 use prescale_domain::action::Mechanism;
@@ -29,4 +31,4 @@ pub const NAME: &str = "kubernetes";
 /// Id of the source that writes its results.
 pub const SOURCE: &str = "actuator.kubernetes";
 /// How it changes capacity.
-pub const MECHANISMS: &[Mechanism] = &[Mechanism::Replicas];
+pub const MECHANISMS: &[Mechanism] = &[Mechanism::Replicas, Mechanism::Limits];

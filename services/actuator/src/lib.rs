@@ -8,6 +8,7 @@ mod audit;
 pub mod clouds;
 pub mod config;
 pub mod drive;
+pub mod in_place;
 pub mod kubernetes;
 pub mod stage;
 

@@ -163,7 +163,7 @@ impl Book {
                 self.due.remove(&(due_ms, workload));
                 continue;
             };
-            if open.is_to_send() && now.at >= open.aim().order.valid_until() {
+            if open.is_void_to_send(now) {
                 // It became void while it waited for its turn: what there is decides what that means.
                 open.look_instead();
             }

@@ -75,6 +75,8 @@ struct Trouble {
 pub struct Open {
     aim: Aim,
     call: Call,
+    /// Whether the call is made although the action is void.
+    tidies_up: bool,
     /// The mark of what the request was made from that is to be sent.
     mark: Option<Arc<str>>,
     /// Since when it is known that the cloud has taken it.
@@ -96,6 +98,7 @@ impl Open {
         Self {
             aim: Aim { order, sent_from },
             call: Call::Look,
+            tidies_up: false,
             mark: None,
             taken_ms: None,
             void_ms: None,
@@ -141,9 +144,9 @@ impl Open {
         (self.call, self.mark) = (Call::Look, None);
     }
 
-    /// Whether its next call changes something.
-    pub fn is_to_send(&self) -> bool {
-        matches!(self.call, Call::Send(_))
+    /// Whether its next call changes something that an action which is void may not change.
+    pub fn is_void_to_send(&self, now: Now) -> bool {
+        matches!(self.call, Call::Send(_)) && !self.tidies_up && now.at >= self.aim.order.valid_until()
     }
 
     /// Takes in what was seen.
@@ -165,6 +168,10 @@ impl Open {
             Step::Done(outcome) => Fate::Ends(outcome),
             Step::Wait { why, look_again_s } => self.waits(&why, look_again_s, now),
             Step::Send(request) => self.wants(request, standing.mark, now),
+            Step::TidyUp(request) => {
+                (self.call, self.mark, self.tidies_up) = (Call::Send(request), Some(standing.mark), true);
+                Fate::Goes { at_ms: now.ms }
+            }
         }
     }
 
@@ -236,7 +243,7 @@ impl Open {
 
     fn wants(&mut self, request: Request, mark: Arc<str>, now: Now) -> Fate {
         if now.at < self.aim.order.valid_until() {
-            (self.call, self.mark) = (Call::Send(request), Some(mark));
+            (self.call, self.mark, self.tidies_up) = (Call::Send(request), Some(mark), false);
             return Fate::Goes { at_ms: now.ms };
         }
         if self.taken_ms.is_some() {
@@ -248,7 +255,7 @@ impl Open {
 
     fn dry_run(&mut self, step: Step, now: Now) -> Fate {
         let said = match step {
-            Step::Send(request) => {
+            Step::Send(request) | Step::TidyUp(request) => {
                 self.call = Call::Check(request);
                 return Fate::Goes { at_ms: now.ms };
             }

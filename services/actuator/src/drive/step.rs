@@ -35,6 +35,8 @@ pub struct Request {
 pub enum Step {
     /// This call. Whatever comes of it, the cloud is looked at again before another is made.
     Send(Request),
+    /// This call, also where the action is void: it brings to a close what was begun for it or for an earlier one.
+    TidyUp(Request),
     /// Nothing now: something takes its time.
     Wait {
         /// What is waited for.

@@ -1,7 +1,8 @@
 //! What objects say of themselves, and what is written onto them, under `prescale.io/`.
 
 /// `"true"` where the object's capacity may be changed, `"false"` where never.
-pub(super) const ENABLED: &str = "prescale.io/enabled";
+pub(super) use prescale_kubernetes::workload::ENABLED;
+
 /// `"true"` where any action on the object is a dry run.
 pub(super) const DRY_RUN: &str = "prescale.io/dry-run";
 /// Fewest replicas.

@@ -30,6 +30,8 @@ pub(super) struct Autoscaler {
     annotations: BTreeMap<String, String>,
     min: u32,
     max: u32,
+    /// Whether it goes by the share that is used of what pods request.
+    pub(super) goes_by_requests: bool,
 }
 
 impl Kind {
@@ -85,6 +87,7 @@ impl Autoscaler {
             annotations: texts(&metadata["annotations"]),
             min: count(&spec[kind.min_field()]).unwrap_or(min),
             max: count(&spec[kind.max_field()]).unwrap_or(max),
+            goes_by_requests: goes_by_requests(kind, spec),
         })
     }
 
@@ -126,6 +129,21 @@ impl Autoscaler {
                 "spec": spec,
             }),
         })
+    }
+}
+
+/// Whether an autoscaler with this specification goes by the share that is used of what pods request.
+fn goes_by_requests(kind: Kind, spec: &Value) -> bool {
+    let by_share = |metric: &Value| {
+        ["resource", "containerResource"].iter().any(|of| metric[of]["target"]["type"] == "Utilization")
+    };
+    let by_requests = |trigger: &Value| {
+        matches!(trigger["type"].as_str(), Some("cpu" | "memory")) && trigger["metricType"] != "AverageValue"
+    };
+    match kind {
+        // Without metrics it goes by the CPU's.
+        Kind::HorizontalPodAutoscaler => spec["metrics"].as_array().is_none_or(|all| all.iter().any(by_share)),
+        Kind::ScaledObject => spec["triggers"].as_array().is_some_and(|all| all.iter().any(by_requests)),
     }
 }
 

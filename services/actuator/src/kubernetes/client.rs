@@ -4,12 +4,11 @@
 use super::config::KubernetesConfig;
 use crate::drive::call::CallError;
 use crate::drive::step::{Method, Request};
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 use kube::client::Body;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client as KubeClient, Config};
+use prescale_kubernetes::access::{self, Access};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ const WORDS_CHARS_MAX: usize = 300;
 
 /// A client of one cluster.
 #[derive(Clone)]
-pub(super) struct Client(KubeClient);
+pub(super) struct Client(kube::Client);
 
 impl Client {
     /// As the configuration says. It connects with the first call. Has to be made on the runtime.
@@ -30,11 +29,13 @@ impl Client {
     /// # Errors
     /// When neither a kubeconfig nor a pod's account can be used.
     pub(super) async fn new(config: &KubernetesConfig) -> Result<Self> {
-        let mut access = access(config).await?;
-        // Whether a request that was not answered has taken effect is looked at, and never guessed by sending it again.
-        access.default_retry = false;
-        access.connect_timeout = Some(Duration::from_secs(config.call_deadline_s.into()));
-        Ok(Self(KubeClient::try_from(access).context("cannot use the cluster's address and credentials")?))
+        let access = Access {
+            section: "actuator.kubernetes",
+            kubeconfig: &config.kubeconfig,
+            context: &config.context,
+            connect_timeout: Duration::from_secs(config.call_deadline_s.into()),
+        };
+        access::client(&access).await.map(Self)
     }
 
     /// The namespace of the pod, or of the context.
@@ -127,27 +128,6 @@ fn refusal(status: StatusCode, headers: &HeaderMap, words: String, direction: Di
         status if status.is_client_error() => CallError::Refused { why, retryable: false },
         _ => CallError::Unavailable { why },
     }
-}
-
-async fn access(config: &KubernetesConfig) -> Result<Config> {
-    let KubernetesConfig { kubeconfig, context, .. } = config;
-    let options = KubeConfigOptions {
-        context: Some(context.clone()).filter(|context| !context.is_empty()),
-        ..KubeConfigOptions::default()
-    };
-    if !kubeconfig.is_empty() {
-        let what = || format!("cannot use [actuator.kubernetes] kubeconfig = {kubeconfig:?}");
-        let file = Kubeconfig::read_from(kubeconfig).with_context(what)?;
-        return Config::from_custom_kubeconfig(file, &options).await.with_context(what);
-    }
-    if context.is_empty()
-        && let Ok(access) = Config::incluster()
-    {
-        return Ok(access);
-    }
-    Config::from_kubeconfig(&options).await.context(
-        "this runs in no pod, and there is no kubeconfig to use: set [actuator.kubernetes] kubeconfig, or KUBECONFIG",
-    )
 }
 
 /// An error with what it follows from.

@@ -1,5 +1,6 @@
 //! Section `[actuator.kubernetes]`.
 
+use crate::in_place::config::ResizeConfig;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -28,6 +29,8 @@ pub struct KubernetesConfig {
     pub require_annotation: bool,
     /// What is done where an autoscaler owns the number of replicas.
     pub autoscaler: AutoscalerMode,
+    /// How nodes are asked for room for replicas that an autoscaler will add which is left alone.
+    pub node_headroom: NodeHeadroom,
     /// Most calls under way at a time.
     pub calls_in_flight_max: usize,
     /// Most calls a second.
@@ -36,6 +39,8 @@ pub struct KubernetesConfig {
     pub call_deadline_s: u32,
     /// What the cluster has taken is ready within so many seconds, or has failed.
     pub settle_s: u32,
+    /// Section `[actuator.kubernetes.resize]`: how pods are resized in place.
+    pub resize: ResizeConfig,
     /// Sections `[actuator.kubernetes.kinds.NAME]`: further kinds with a `scale` subresource, by kind.
     pub kinds: BTreeMap<String, KindConfig>,
 }
@@ -48,6 +53,18 @@ pub enum AutoscalerMode {
     Refuse,
     /// Its least number of replicas is raised, and given back.
     RaiseMin,
+}
+
+/// How nodes are asked for room for replicas that an autoscaler will add which is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NodeHeadroom {
+    /// Not at all.
+    Off,
+    /// By a CapacityBuffer, which Karpenter and the cluster autoscaler heed.
+    Buffer,
+    /// By pods that do nothing, of priority class `prescale-placeholder`, which has to be there.
+    Placeholder,
 }
 
 /// Section `[actuator.kubernetes.kinds.NAME]`: where objects of a kind are found.
@@ -77,10 +94,12 @@ impl Default for KubernetesConfig {
             lease_namespace: String::new(),
             require_annotation: true,
             autoscaler: AutoscalerMode::Refuse,
+            node_headroom: NodeHeadroom::Off,
             calls_in_flight_max: 16,
             calls_per_s_max: 20.0,
             call_deadline_s: 10,
             settle_s: 600,
+            resize: ResizeConfig::default(),
             kinds: BTreeMap::new(),
         }
     }
@@ -109,6 +128,7 @@ impl KubernetesConfig {
             (1..=SETTLE_S_MAX).contains(settle_s),
             "[actuator.kubernetes] settle_s = {settle_s}: give 1 to {SETTLE_S_MAX}"
         );
+        self.resize.check()?;
         for (kind, KindConfig { group, version, plural }) in &self.kinds {
             let is_named = [kind, group, version, plural].iter().all(|name| is_segment(name));
             ensure!(is_named, "[actuator.kubernetes.kinds.{kind}]: give group, version and plural, as paths have them");
@@ -138,6 +158,7 @@ mod tests {
             ("calls_per_s_max = 0.0", "calls_per_s_max = 0"),
             ("call_deadline_s = 0", "call_deadline_s = 0"),
             ("settle_s = 1000000", "settle_s = 1000000"),
+            ("[resize]\npods_share_max = 2.0", "pods_share_max = 2"),
             ("[kinds.Rollout]\ngroup = \"a/b\"", "kinds.Rollout"),
         ] {
             assert!(refused(text).contains(key), "{text}: {}", refused(text));

@@ -78,6 +78,11 @@ impl Object {
 
     /// Why its capacity may not be changed to so many replicas, where it may not.
     pub(super) fn forbids(&self, desired: u32, requires_annotation: bool) -> Option<String> {
+        self.forbids_all(requires_annotation).or_else(|| self.is_out_of_bounds(desired))
+    }
+
+    /// Why its capacity may not be changed at all, where it may not.
+    pub(super) fn forbids_all(&self, requires_annotation: bool) -> Option<String> {
         match self.annotation(ENABLED) {
             Some("true") => {}
             Some(other) => return Some(format!("its annotation {ENABLED} is {other:?}, and not \"true\"")),
@@ -91,9 +96,10 @@ impl Object {
         if self.is_being_deleted {
             return Some("it is being deleted".to_owned());
         }
-        if self.replicas == 0 {
-            return Some("somebody has turned it off: it has 0 replicas".to_owned());
-        }
+        (self.replicas == 0).then(|| "somebody has turned it off: it has 0 replicas".to_owned())
+    }
+
+    fn is_out_of_bounds(&self, desired: u32) -> Option<String> {
         let bound = |name: &str| self.annotation(name).map(|text| (text.parse::<u32>(), text));
         match bound(REPLICAS_MIN) {
             Some((Ok(min), _)) if desired >= min => {}

@@ -6,6 +6,7 @@
 
 use super::autoscaler::{self, Autoscaler};
 use super::config::AutoscalerMode;
+use super::headroom::Headroom;
 use super::object::Object;
 use super::target::Target;
 use crate::drive::driver::{Aim, Standing};
@@ -28,6 +29,8 @@ pub(super) struct Facts {
     pub(super) object: Object,
     /// The autoscaler that owns the number of its replicas, if one does and it was looked for.
     pub(super) autoscaler: Option<Autoscaler>,
+    /// The room on nodes that is kept for it or may be asked for, where the configuration wants any.
+    pub(super) headroom: Option<Headroom>,
 }
 
 /// By what rules objects are changed.
@@ -35,6 +38,8 @@ pub(super) struct Facts {
 pub(super) struct Rules {
     pub(super) requires_annotation: bool,
     pub(super) autoscaler: AutoscalerMode,
+    /// Room on nodes is kept for so many seconds at most.
+    pub(super) room_s: u32,
 }
 
 /// The name under which the request of an action is made.
@@ -56,8 +61,14 @@ pub(super) fn standing(Facts { object, autoscaler, .. }: &Facts, aim: &Aim) -> S
 
 /// What comes next.
 pub(super) fn next(facts: &Facts, rules: Rules, aim: &Aim, now: EventTime) -> Step {
-    let Facts { target, object, autoscaler } = facts;
+    let Facts { target, object, autoscaler, headroom } = facts;
     let (action, desired) = (&aim.order.action, aim.order.action.desired.replicas);
+    let is_left_alone = autoscaler.is_some() && rules.autoscaler == AutoscalerMode::Refuse && object.replicas < desired;
+    if let Some(kept) = headroom.as_ref().filter(|_| !action.dry_run && (!is_left_alone || action.is_withdrawal()))
+        && let Some(step) = kept.gone()
+    {
+        return step;
+    }
     if let Some(why) = aim.order.withdrawn_for() {
         return match autoscaler {
             Some(autoscaler) => autoscaler::given_back(autoscaler, &aim.order, why),
@@ -77,12 +88,7 @@ pub(super) fn next(facts: &Facts, rules: Rules, aim: &Aim, now: EventTime) -> St
             };
         }
         (Some(autoscaler), AutoscalerMode::Refuse) if object.replicas != desired => {
-            return failed(format!(
-                "{} owns the number of replicas of {} {}: remove it, or set [actuator.kubernetes] autoscaler = \"raise-min\"",
-                autoscaler.name(),
-                target.kind,
-                target.name
-            ));
+            return left_alone(facts, autoscaler, rules, aim, now);
         }
         _ => {}
     }
@@ -97,6 +103,24 @@ pub(super) fn next(facts: &Facts, rules: Rules, aim: &Aim, now: EventTime) -> St
         return Step::Wait { why, look_again_s: ROLLOUT_LOOK_AGAIN_S };
     }
     Step::Send(request(facts, &aim.order))
+}
+
+/// What comes next where an autoscaler is left alone: room on nodes for what it will add, or nothing.
+fn left_alone(facts: &Facts, autoscaler: &Autoscaler, rules: Rules, aim: &Aim, now: EventTime) -> Step {
+    let Facts { target, object, headroom, .. } = facts;
+    let missing = aim.order.action.desired.replicas.saturating_sub(object.replicas);
+    let until = aim.order.valid_until().min(now.plus_s(rules.room_s.into()));
+    let was_sent = aim.sent_from.is_some();
+    let room = headroom.as_ref().and_then(|room| room.next(missing, &aim.order, was_sent, (now, until)));
+    if let Some(step) = room {
+        return step;
+    }
+    failed(format!(
+        "{} owns the number of replicas of {} {}: remove it, or set [actuator.kubernetes] autoscaler = \"raise-min\"",
+        autoscaler.name(),
+        target.kind,
+        target.name
+    ))
 }
 
 /// Why the number of replicas stays as others have set it, where it does.

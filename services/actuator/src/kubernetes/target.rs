@@ -59,6 +59,22 @@ impl Target {
         format!("{}/scale", self.path)
     }
 
+    /// Path of the pods of its namespace.
+    pub(super) fn pods_path(&self) -> String {
+        format!("/api/v1/namespaces/{}/pods", self.namespace)
+    }
+
+    /// Path of the ReplicaSets of its namespace, where its pods are made by some.
+    pub(super) fn replica_sets_path(&self) -> Option<String> {
+        let makes_sets = (self.group.as_str(), self.kind.as_str()) == (APPS, "Deployment");
+        makes_sets.then(|| format!("/apis/{APPS}/{VERSION}/namespaces/{}/replicasets", self.namespace))
+    }
+
+    /// Path of what the pods of its namespace use.
+    pub(super) fn metrics_path(&self) -> String {
+        format!("/apis/metrics.k8s.io/v1beta1/namespaces/{}/pods", self.namespace)
+    }
+
     /// Whether the object itself says how many replicas it should have and has; else its `scale` does.
     pub(super) fn says_its_replicas(&self) -> bool {
         self.group == APPS

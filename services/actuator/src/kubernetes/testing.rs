@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub(super) const RULES: Rules = Rules { requires_annotation: true, autoscaler: AutoscalerMode::Refuse };
+pub(super) const RULES: Rules = Rules { requires_annotation: true, autoscaler: AutoscalerMode::Refuse, room_s: 300 };
 pub(super) const NOW: EventTime = EventTime::from_s(1060);
 
 /// Deployment `web` with so many replicas, all ready, that kubectl has set and that may be changed.
@@ -50,7 +50,7 @@ pub(super) fn target() -> Target {
 }
 
 pub(super) fn facts(object: &Value) -> Facts {
-    Facts { target: target(), object: Object::of(object, None).unwrap(), autoscaler: None }
+    Facts { target: target(), object: Object::of(object, None).unwrap(), autoscaler: None, headroom: None }
 }
 
 /// An action from so many replicas to so many, decided at 1000 s.

@@ -94,7 +94,7 @@ fn its_table_is_read_shown_and_checked() {
     let nobodys = OwnTables::read(&INPUTS, &"[toy]\n".parse::<Table>().unwrap()).unwrap_err();
     assert_eq!(
         nobodys,
-        "toy: unknown key, known are: fleet, host, influx, kafka_topics, otlp, prometheus, remote_write, replay"
+        "toy: unknown key, known are: fleet, host, influx, kafka_topics, kubernetes, otlp, prometheus, remote_write, replay"
     );
     let (test, unsound) = (TestBus::new(), config("[toy]\nsamples = 101\n").unwrap());
     let stop = CancellationToken::new();

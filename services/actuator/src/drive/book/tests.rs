@@ -164,6 +164,21 @@ fn what_may_have_been_taken_is_looked_at_beyond_its_time() {
 }
 
 #[test]
+fn what_was_half_done_is_brought_to_a_close_also_when_the_action_is_void() {
+    let mut book = book(false);
+    book.take(order("web", (0, 900), 4, 0), Kept::Open(Some("mark".into())), at_s(2000));
+    let look = only(book.jobs(at_s(2000)));
+    let Step::Send(request) = sends() else { panic!("it sends") };
+    book.came(&look, seen(Step::TidyUp(request.clone()), false), at_s(2000));
+    let tidies = only(book.jobs(at_s(2001)));
+    assert_eq!(tidies.call, Call::Send(request));
+    book.came(&tidies, Came::Taken, at_s(2001));
+    let look = only(book.jobs(at_s(2002)));
+    book.came(&look, seen(sends(), false), at_s(2002));
+    assert!(words(&outcomes(&mut book)[0]).contains("void"), "nothing else is sent");
+}
+
+#[test]
 fn a_withdrawal_ends_the_action_and_blocks_what_was_decided_with_it() {
     let mut book = book(false);
     let action = order("web", (0, 900), 4, 0);

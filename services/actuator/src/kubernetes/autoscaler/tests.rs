@@ -53,6 +53,19 @@ fn it_is_found_by_its_target_and_keda_has_fields_of_its_own() {
 }
 
 #[test]
+fn it_is_known_whether_it_goes_by_what_pods_request() {
+    let resource = |kind: &str| json!({"metrics": [{"type": "Resource", "resource": {"target": {"type": kind}}}]});
+    let container = json!({"metrics": [{"containerResource": {"target": {"type": "Utilization"}}}]});
+    let external = json!({"metrics": [{"type": "External", "external": {"target": {"type": "AverageValue"}}}]});
+    let of_hpa = |spec: &Value| goes_by_requests(Kind::HorizontalPodAutoscaler, spec);
+    assert!(of_hpa(&resource("Utilization")) && of_hpa(&container) && of_hpa(&json!({})));
+    assert!(!of_hpa(&resource("AverageValue")) && !of_hpa(&external));
+    let of_keda = |trigger: Value| goes_by_requests(Kind::ScaledObject, &json!({"triggers": [trigger]}));
+    assert!(of_keda(json!({"type": "cpu"})) && of_keda(json!({"type": "memory", "metricType": "Utilization"})));
+    assert!(!of_keda(json!({"type": "cpu", "metricType": "AverageValue"})) && !of_keda(json!({"type": "kafka"})));
+}
+
+#[test]
 fn it_is_raised_further_raised_and_given_back_to_what_it_was() {
     let first = aim(3, 5);
     let up = after(raised(&hpa(2, &Value::Null), &first.order));

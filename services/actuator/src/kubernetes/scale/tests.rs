@@ -140,6 +140,37 @@ fn an_autoscaler_owns_the_replicas_of_its_target() {
 }
 
 #[test]
+fn room_is_asked_for_where_an_autoscaler_is_left_alone_and_goes_with_the_need() {
+    let list = serde_json::json!({"items": [{
+        "metadata": {"name": "web", "resourceVersion": "9"},
+        "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}},
+    }]});
+    let autoscaler = || Autoscaler::of(Kind::HorizontalPodAutoscaler, &list, &target());
+    let room = |object: Option<&Value>| Some(Headroom::by_buffer(&target(), &deployment(3), "v1alpha1").seen(object));
+    let owned = |replicas: u32, kept: Option<&Value>| Facts {
+        autoscaler: autoscaler(),
+        headroom: room(kept),
+        ..facts(&deployment(replicas))
+    };
+    let request = sent(next(&owned(3, None), RULES, &aim(3, 5), NOW));
+    assert_eq!((request.method, &request.body["spec"]["replicas"]), (Method::Post, &serde_json::json!(2)));
+    let mut kept = request.body;
+    kept["metadata"]["resourceVersion"] = "1".into();
+    let is_removed = |facts: &Facts, aim: &Aim| matches!(next(facts, RULES, aim, NOW), Step::TidyUp(request) if request.method == Method::Delete);
+    assert!(words(next(&owned(3, Some(&kept)), RULES, &aim(3, 5), NOW)).contains("room on nodes for 2 further"));
+    assert!(is_removed(&owned(5, Some(&kept)), &aim(3, 5)), "the autoscaler has added them");
+    assert!(is_removed(&owned(3, Some(&kept)), &withdrawal(&aim(3, 5))));
+    let alone = Facts { autoscaler: None, ..owned(3, Some(&kept)) };
+    assert!(is_removed(&alone, &aim(3, 5)), "the replicas ask for their nodes themselves");
+    let mut again = aim(3, 5);
+    again.sent_from = Some("before".into());
+    assert!(
+        words(next(&owned(3, None), RULES, &again, NOW)).contains("owns the number of replicas"),
+        "its time is over"
+    );
+}
+
+#[test]
 fn a_withdrawal_changes_nothing_where_there_is_nothing_to_give_back() {
     assert_eq!(words(step(&deployment(3), &withdrawal(&aim(3, 5)))), "paused");
 }
