@@ -16,7 +16,7 @@ pub const OPEN_HOUR: &str = "open_hour";
 pub const STALE: &str = prescale_chassis::audit::STALE;
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 5;
+const STATE_LAYOUT: u32 = 6;
 
 /// Makes the stage's instances.
 ///
