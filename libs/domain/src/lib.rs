@@ -5,6 +5,7 @@
 //! them in a snapshot; that format is private and never a contract.
 
 pub mod action;
+pub mod anomaly;
 pub mod calibration;
 pub mod cloud;
 mod draw;

@@ -2,6 +2,7 @@
 //! Each knows how to come from a domain value, how to become one, and what its contract allows.
 
 mod action;
+mod anomaly;
 mod capacity;
 mod check;
 mod fingerprint;
