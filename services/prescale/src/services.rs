@@ -77,7 +77,7 @@ impl ServiceEntry {
 }
 
 /// The services that ship, in the order of the data.
-pub static SERVICES: [ServiceEntry; 10] = [
+pub static SERVICES: [ServiceEntry; 11] = [
     ServiceEntry {
         name: "collector",
         section: section::of!(collector, |s| s.collector.check()),
@@ -148,6 +148,17 @@ pub static SERVICES: [ServiceEntry; 10] = [
         run: |l| prescale_actuator::run(&l.settings.actuator, l.context, l.bus(), l.stop),
     },
     ServiceEntry {
+        name: "detector",
+        section: section::of!(detector, |s| s.detector.check(&s.grouper.groups)),
+        stages: |s| s.detector.stages(),
+        factories: |s| prescale_detector::factories(&s.detector, detector_named(s)),
+        uses: nothing_else,
+        run: |l| {
+            let named = detector_named(l.settings);
+            prescale_detector::run(&l.settings.detector, named, l.context, l.bus(), l.stop)
+        },
+    },
+    ServiceEntry {
         name: "grouper",
         section: section::of!(grouper, |s| {
             s.grouper.groups()?;
@@ -207,6 +218,10 @@ fn check_planner(settings: &Settings) -> Result<()> {
         ensure!(is_forecast, "[planner.rates.{rate}]: it is not forecast: add {rate:?} to [predictor] resources");
     }
     Ok(())
+}
+
+fn detector_named(settings: &Settings) -> prescale_detector::Named<'_> {
+    prescale_detector::Named { fleets: &settings.governor.fleets, groups: &settings.grouper.groups }
 }
 
 fn run_console(launch: &Launch<'_>) -> Result<()> {

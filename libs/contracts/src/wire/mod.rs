@@ -2,11 +2,13 @@
 //! Each knows how to come from a domain value, how to become one, and what its contract allows.
 
 mod action;
+mod anomaly;
 mod capacity;
 mod check;
 mod fingerprint;
 mod fleet;
 mod group;
+mod incident;
 mod interval;
 mod outcome;
 mod point;
@@ -131,4 +133,20 @@ contract!(
     "Outcome",
     |outcome| &outcome.workload,
     from
+);
+contract!(
+    anomaly::Anomaly,
+    prescale_domain::alarm::Anomaly,
+    topics::ANOMALIES,
+    "Anomaly",
+    |anomaly| &anomaly.workload,
+    at
+);
+contract!(
+    incident::Incident,
+    prescale_domain::incident::Incident,
+    topics::INCIDENTS,
+    "Incident",
+    |incident| &incident.fleet,
+    at
 );
