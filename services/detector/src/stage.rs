@@ -3,7 +3,7 @@
 use prescale_bus::{StageFailure, StateSchema};
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::topics;
-use prescale_domain::alarm::{AlarmRules, Alarms, unusual};
+use prescale_domain::alarm::{AlarmRules, Alarms};
 use prescale_domain::governor::Fleets;
 use prescale_domain::incident::FleetAnomaly;
 use prescale_domain::prediction::Prediction;
@@ -88,8 +88,7 @@ impl DetectorStage {
     }
 
     fn reply(&mut self, Input { envelope, value: prediction }: &Input<Prediction>) -> Result<Reply, StageFailure> {
-        let (p_value, blamed) = unusual(prediction);
-        let Some(anomalies) = self.alarms.take(&self.rules, prediction, (p_value, &blamed)) else {
+        let Some(anomalies) = self.alarms.take(&self.rules, prediction) else {
             return Ok(Reply::Drop(STALE));
         };
         if anomalies.is_empty() {

@@ -1,8 +1,9 @@
 //! `schemas/anomalies.avsc`.
 
 use super::capacity::Platform;
-use super::check::{self, Within};
+use super::check;
 use crate::mirror::{Fault, Wire};
+use crate::names::Name;
 use prescale_domain::alarm as domain;
 use prescale_domain::kpi::KpiName;
 use prescale_domain::time::EventTime;
@@ -18,12 +19,6 @@ pub(super) enum Severity {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct BlamedKpi {
-    name: String,
-    share: f64,
-}
-
-#[derive(Serialize, Deserialize)]
 pub(crate) struct Anomaly {
     workload: String,
     source: String,
@@ -33,7 +28,7 @@ pub(crate) struct Anomaly {
     ended_at: Option<i64>,
     p_value: f64,
     severity: Severity,
-    kpis: Vec<BlamedKpi>,
+    kpis: Vec<Name>,
     unusual_bins: i64,
     watched_bins: i64,
     platform: Platform,
@@ -59,22 +54,21 @@ impl Severity {
 }
 
 /// KPIs to blame as they are written.
-pub(super) fn written(kpis: &[domain::Blamed]) -> Vec<BlamedKpi> {
-    kpis.iter().map(|kpi| BlamedKpi { name: kpi.name.as_str().to_owned(), share: kpi.share }).collect()
+pub(super) fn written(kpis: &[KpiName]) -> Vec<Name> {
+    kpis.iter().map(|kpi| Name(kpi.shared())).collect()
 }
 
 /// Checks KPIs to blame.
-pub(super) fn check_kpis(kpis: &[BlamedKpi]) -> Result<(), Fault> {
-    for (i, kpi) in kpis.iter().enumerate() {
-        check::not_empty("name", &kpi.name).within_item("kpis", i)?;
-        check::share("share", kpi.share).within_item("kpis", i)?;
+pub(super) fn check_kpis(kpis: &[Name]) -> Result<(), Fault> {
+    match kpis.iter().position(|kpi| kpi.is_empty()) {
+        Some(i) => Err(Fault::new(&format!("kpis[{i}]"), "is empty")),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// KPIs to blame as they are meant.
-pub(super) fn read(kpis: Vec<BlamedKpi>) -> Vec<domain::Blamed> {
-    kpis.into_iter().map(|kpi| domain::Blamed { name: KpiName::new(&kpi.name), share: kpi.share }).collect()
+pub(super) fn read(kpis: Vec<Name>) -> Vec<KpiName> {
+    kpis.into_iter().map(|kpi| kpi.0.into()).collect()
 }
 
 /// Checks the stretch of time that something lasts.

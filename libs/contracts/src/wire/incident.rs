@@ -1,11 +1,12 @@
 //! `schemas/alarms.avsc` and `schemas/incidents.avsc`.
 
-use super::anomaly::{self, Anomaly, BlamedKpi, Severity};
+use super::anomaly::{self, Anomaly, Severity};
 use super::check::{self, Within};
 use crate::codec;
 use crate::contract::Contract;
 use crate::error::ContractError;
 use crate::mirror::{Fault, Wire};
+use crate::names::Name;
 use crate::topics;
 use prescale_domain::incident as domain;
 use prescale_domain::time::EventTime;
@@ -26,7 +27,7 @@ struct IncidentMember {
     ended_at: Option<i64>,
     p_value: f64,
     severity: Severity,
-    kpis: Vec<BlamedKpi>,
+    kpis: Vec<Name>,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -20,15 +20,6 @@ use crate::time::EventTime;
 use crate::workload::WorkloadId;
 use std::sync::Arc;
 
-/// A KPI and its part in an anomaly.
-#[derive(Clone, Debug, PartialEq, bitcode::Encode, bitcode::Decode)]
-pub struct Blamed {
-    /// What was measured.
-    pub name: KpiName,
-    /// Its share of the score, 0 to 1.
-    pub share: f64,
-}
-
 /// A record of topic `anomalies`: a stretch of unusual behaviour of one workload, as it is known at an instant. The
 /// newest of an id counts.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,7 +41,7 @@ pub struct Anomaly {
     /// How far it threatens the capacity, at its worst.
     pub severity: Severity,
     /// KPIs to blame, the most to blame first, at its least likely instant.
-    pub kpis: Vec<Blamed>,
+    pub kpis: Vec<KpiName>,
     /// Unusual bins among those watched.
     pub unusual_bins: u32,
     /// Bins watched.

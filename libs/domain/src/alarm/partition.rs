@@ -2,7 +2,7 @@
 
 use super::severity::threat;
 use super::watch::{Seen, Told, Watch};
-use super::{AlarmRules, Anomaly, Blamed};
+use super::{AlarmRules, Anomaly};
 use crate::prediction::Prediction;
 use crate::sample::Platform;
 use crate::slots::Slots;
@@ -27,15 +27,9 @@ struct Kept {
 }
 
 impl Alarms {
-    /// Takes a prediction in, with the p-value of what it tells of and the KPIs to blame for it, the most to blame first.
-    /// What is to be told, of this workload and of those that have fallen silent; `None` when the prediction is not newer
+    /// Takes a prediction in, with how unusual it says that its workload is. What is to be told, of this workload and of those that have fallen silent; `None` when the prediction is not newer
     /// than the last one of its workload.
-    pub fn take(
-        &mut self,
-        rules: &AlarmRules,
-        prediction: &Prediction,
-        (p_value, blamed): (Option<f64>, &[Blamed]),
-    ) -> Option<Vec<Anomaly>> {
+    pub fn take(&mut self, rules: &AlarmRules, prediction: &Prediction) -> Option<Vec<Anomaly>> {
         let Prediction { workload, source, made_at: at, .. } = prediction;
         let observed = self.sources.observe(source, *at);
         let new = || Kept { source: observed.source, newest: EventTime::from_ms(i64::MIN), watch: Watch::default() };
@@ -44,7 +38,13 @@ impl Alarms {
             return None;
         }
         (kept.source, kept.newest) = (observed.source, *at);
-        let seen = Seen { at: *at, p_value, blamed, severity: threat(prediction) };
+        let score = prediction.anomaly.as_ref();
+        let seen = Seen {
+            at: *at,
+            p_value: score.map(|score| f64::from(score.p_value)),
+            blamed: score.map_or(&[], |score| &score.kpis),
+            severity: threat(prediction),
+        };
         let told = kept.watch.take(rules, &seen);
         let mut anomalies: Vec<Anomaly> =
             told.map(|told| anomaly((workload, source, prediction.platform), *at, told)).into_iter().collect();

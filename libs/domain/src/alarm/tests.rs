@@ -3,6 +3,7 @@
 use super::rules::BIN_S;
 use super::watch::{Seen, Told, Watch};
 use super::*;
+use crate::anomaly::AnomalyScore;
 use crate::policy::fixtures::{prediction, workload};
 use crate::prediction::Prediction;
 use proptest::prelude::*;
@@ -70,22 +71,23 @@ fn an_alarm_is_severe_where_it_threatens_the_capacity() {
     assert_eq!(threat(&made), Severity::Info);
 }
 
-fn at_bin(bin: i64) -> Prediction {
-    prediction("a", i64::from(BIN_S) * bin, 1.0, 1.0, 4)
+fn at_bin(bin: i64, p_value: Option<f32>) -> Prediction {
+    let kpis = vec![KpiName::new("cpu_cores_used")];
+    let anomaly = p_value.map(|p_value| AnomalyScore { p_value, kpis });
+    Prediction { anomaly, ..prediction("a", i64::from(BIN_S) * bin, 1.0, 1.0, 4) }
 }
 
 #[test]
 fn an_anomaly_has_one_id_and_ends_also_when_its_workload_is_gone() {
     let rules = AlarmRules::default();
     let mut alarms = Alarms::default();
-    let blamed = [Blamed { name: KpiName::new("cpu_cores_used"), share: 0.8 }];
-    let first = alarms.take(&rules, &at_bin(1000), (Some(1e-8), &blamed)).unwrap();
+    let first = alarms.take(&rules, &at_bin(1000, Some(1e-8))).unwrap();
     let [begun] = first.as_slice() else { panic!("{first:?}") };
-    assert_eq!((begun.workload.as_str(), &*begun.kpis, begun.ended_at), ("a", &blamed[..], None));
-    assert_eq!(alarms.take(&rules, &at_bin(1000), (Some(1e-8), &blamed)), None, "it is not newer");
-    assert_eq!(alarms.take(&rules, &at_bin(1001), (None, &[])).unwrap(), []);
-    let nine_days = Prediction { workload: workload("b"), ..at_bin(1000 + 12 * 24 * 9) };
-    let last = alarms.take(&rules, &nine_days, (Some(0.5), &[])).unwrap();
+    assert_eq!((begun.workload.as_str(), begun.kpis[0].as_str(), begun.ended_at), ("a", "cpu_cores_used", None));
+    assert_eq!(alarms.take(&rules, &at_bin(1000, Some(1e-8))), None, "it is not newer");
+    assert_eq!(alarms.take(&rules, &at_bin(1001, None)).unwrap(), []);
+    let nine_days = Prediction { workload: workload("b"), ..at_bin(1000 + 12 * 24 * 9, Some(0.5)) };
+    let last = alarms.take(&rules, &nine_days).unwrap();
     let [ended] = last.as_slice() else { panic!("{last:?}") };
     assert_eq!((&ended.anomaly_id, ended.ended_at), (&begun.anomaly_id, Some(EventTime::of_bin(1001, BIN_S))));
     assert!(alarms.workload_bytes(&workload("a")).is_none());
@@ -96,16 +98,16 @@ proptest! {
     /// Each alarm begins once, ends at most once, and a snapshot anywhere changes nothing.
     #[test]
     fn alarms_begin_and_end_in_turn(
-        p_values in prop::collection::vec(prop_oneof![Just(0.5), Just(5e-4), Just(1e-7)], 1..200),
+        p_values in prop::collection::vec(prop_oneof![Just(0.5f32), Just(5e-4), Just(1e-7)], 1..200),
         cut in 0..200usize,
     ) {
         let rules = AlarmRules::default();
         let (mut alarms, mut again) = (Alarms::default(), Alarms::default());
         let mut is_open: Option<std::sync::Arc<str>> = None;
         for (i, p) in p_values.iter().enumerate() {
-            let made = at_bin(1000 + i as i64);
-            let told = alarms.take(&rules, &made, (Some(*p), &[])).expect("each is newer");
-            prop_assert_eq!(again.take(&rules, &made, (Some(*p), &[])), Some(told.clone()));
+            let made = at_bin(1000 + i as i64, Some(*p));
+            let told = alarms.take(&rules, &made).expect("each is newer");
+            prop_assert_eq!(again.take(&rules, &made), Some(told.clone()));
             if i == cut {
                 again = bitcode::decode(&bitcode::encode(&alarms)).expect("it was encoded here");
             }

@@ -1,7 +1,8 @@
 //! The last bins of one workload, and the alarm that they raise.
 
+use super::Severity;
 use super::rules::{AlarmRules, BIN_S};
-use super::{Blamed, Severity};
+use crate::kpi::KpiName;
 use crate::time::EventTime;
 use bitcode::{Decode, Encode};
 
@@ -14,7 +15,7 @@ pub(super) struct Seen<'a> {
     pub(super) at: EventTime,
     /// `None` where there is no score, as of a young workload.
     pub(super) p_value: Option<f64>,
-    pub(super) blamed: &'a [Blamed],
+    pub(super) blamed: &'a [KpiName],
     pub(super) severity: Severity,
 }
 
@@ -38,7 +39,7 @@ pub(super) struct Open {
     last_unusual: i64,
     pub(super) p_value: f64,
     pub(super) severity: Severity,
-    pub(super) blamed: Vec<Blamed>,
+    pub(super) blamed: Vec<KpiName>,
     pub(super) unusual_bins: u32,
     /// The p-value that was told last.
     told_p_value: f64,
@@ -142,7 +143,7 @@ impl Watch {
 
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
-        self.open.as_ref().map_or(0, |open| size_of::<Open>() + open.blamed.capacity() * size_of::<Blamed>())
+        self.open.as_ref().map_or(0, |open| size_of::<Open>() + open.blamed.capacity() * size_of::<KpiName>())
     }
 }
 

@@ -157,9 +157,9 @@ impl Kept {
         if self.is_ended || !(is_near(first) || is_near(self.newest_start)) {
             return false;
         }
-        let top = anomaly.kpis.first().map(|kpi| &kpi.name);
+        let top = anomaly.kpis.first();
         let is_related = |(member, source): &(Member, Arc<str>)| {
-            let same_kpi = top.is_some() && member.kpis.first().map(|kpi| &kpi.name) == top;
+            let same_kpi = top.is_some() && member.kpis.first() == top;
             same_kpi || rules.share_a_group((&member.workload, source), (&anomaly.workload, &anomaly.source))
         };
         self.members.len() >= rules.fleet_members_min as usize || self.members.iter().any(is_related)

@@ -9,7 +9,8 @@ mod silence;
 pub use grouping::{IncidentRules, IncidentRulesError, Incidents};
 pub use silence::Silence;
 
-use crate::alarm::{Anomaly, Blamed, Severity};
+use crate::alarm::{Anomaly, Severity};
+use crate::kpi::KpiName;
 use crate::time::EventTime;
 use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
@@ -40,7 +41,7 @@ pub struct Member {
     /// How far it threatens the capacity, at its worst.
     pub severity: Severity,
     /// KPIs to blame, the most to blame first.
-    pub kpis: Vec<Blamed>,
+    pub kpis: Vec<KpiName>,
 }
 
 /// A record of topic `incidents`: what is known of an incident. The newest of an id counts.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::group::GroupName;
-use crate::kpi::{CPU_CORES_USED, KpiName, LATENCY_MS, MEMORY_BYTES};
+use crate::kpi::{CPU_CORES_USED, LATENCY_MS, MEMORY_BYTES};
 use crate::policy::fixtures::workload;
 use crate::sample::Platform;
 use crate::selector::Selector;
@@ -19,7 +19,7 @@ fn anomaly(name: &str, started_s: i64, kpi: &str) -> Anomaly {
         ended_at: None,
         p_value: 1e-5,
         severity: Severity::Info,
-        kpis: vec![Blamed { name: KpiName::new(kpi), share: 0.9 }],
+        kpis: vec![KpiName::new(kpi)],
         unusual_bins: 2,
         watched_bins: 3,
         platform: Platform::SIMULATED,

@@ -1,6 +1,6 @@
 //! A made-up incident for the tests of receivers.
 
-use prescale_domain::alarm::{Blamed, Severity};
+use prescale_domain::alarm::Severity;
 use prescale_domain::incident::{Incident, Member};
 use prescale_domain::kpi::{CPU_CORES_USED, KpiName};
 use prescale_domain::time::EventTime;
@@ -15,7 +15,7 @@ pub(crate) fn incident() -> Incident {
         ended_at: None,
         p_value: 1e-5,
         severity: Severity::Warning,
-        kpis: vec![Blamed { name: KpiName::new(CPU_CORES_USED), share: 1.0 }],
+        kpis: vec![KpiName::new(CPU_CORES_USED)],
     };
     Incident {
         fleet: name("shop"),

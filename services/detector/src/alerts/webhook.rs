@@ -13,6 +13,7 @@ use prescale_chassis::patience::{GaveUp, Patience};
 use prescale_chassis::sink::{Sink, SinkOf, Taken};
 use prescale_contracts::rfc3339;
 use prescale_domain::incident::{Incident, Member};
+use prescale_domain::kpi::KpiName;
 use ring::hmac;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -68,8 +69,7 @@ fn body(incident: &Incident) -> Value {
 }
 
 fn member(member: &Member) -> Value {
-    let kpis: Vec<Value> =
-        member.kpis.iter().map(|kpi| json!({"name": kpi.name.as_str(), "share": kpi.share})).collect();
+    let kpis: Vec<&str> = member.kpis.iter().map(KpiName::as_str).collect();
     json!({
         "workload": member.workload.as_str(),
         "severity": member.severity.name(),
@@ -98,7 +98,7 @@ mod tests {
     fn the_body_says_who_and_why() {
         let body = body(&incident());
         assert_eq!((&body["state"], &body["severity"]), (&json!("lasts"), &json!("warning")));
-        assert_eq!(body["members"][0]["kpis"][0]["name"], "cpu_cores_used");
+        assert_eq!(body["members"][0]["kpis"][0], "cpu_cores_used");
         assert_eq!(body["summary"], "2 workloads of shop are unusual, db first by cpu_cores_used");
         assert_eq!(body["ended_at"], Value::Null);
     }

@@ -1,6 +1,7 @@
 //! An incident in words.
 
 use prescale_domain::incident::{Incident, Member};
+use prescale_domain::kpi::KpiName;
 
 /// So many workloads are named.
 const NAMED_MAX: usize = 5;
@@ -35,6 +36,6 @@ pub(super) fn description(incident: &Incident) -> String {
 
 /// The KPIs most to blame.
 fn blame(member: &Member) -> String {
-    let names: Vec<&str> = member.kpis.iter().take(3).map(|kpi| kpi.name.as_str()).collect();
+    let names: Vec<&str> = member.kpis.iter().take(3).map(KpiName::as_str).collect();
     names.join(", ")
 }
