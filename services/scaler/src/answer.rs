@@ -1,5 +1,6 @@
 //! What is answered to a trigger, by what is known of workloads. Where that is not enough it is said so and why, and
-//! never a number: KEDA then falls back on what its ScaledObject says.
+//! never a number: KEDA then falls back on what its ScaledObject says. For that it needs the spec of what it could not be
+//! told, so a spec waits for no forecast.
 
 use crate::forecasts::{Forecast, Forecasts, Horizon};
 use crate::message::{MetricSpec, MetricValue};
@@ -10,15 +11,16 @@ use prescale_domain::quantiles::QUANTILE_LEVELS;
 use prescale_domain::sample::Capacity;
 use prescale_domain::time::EventTime;
 
-/// What KEDA is to ask for, and how much of it there is to be for each replica.
+/// What KEDA is to ask for, and how much of it there is to be for each replica. A replica has what the newest forecast
+/// says, be that too old to go by.
 ///
 /// # Errors
-/// When the workload has no forecast that counts, or the capacity of its replicas is not known.
-pub(crate) fn spec(trigger: &Trigger, forecasts: &Forecasts, now: EventTime) -> Result<MetricSpec, Status> {
-    let forecast = fresh(trigger, forecasts, now)?;
+/// When it is a share of the capacity that a replica has, and that is not known.
+pub(crate) fn spec(trigger: &Trigger, forecasts: &Forecasts) -> Result<MetricSpec, Status> {
     let target = match trigger.target {
         Target::PerReplica(much) => much,
         Target::Share(resource, share) => {
+            let forecast = newest(trigger, forecasts)?;
             let capacity = forecast.capacity.as_ref().filter(|capacity| capacity.replicas > 0);
             let has = |capacity: &Capacity| resource.of(capacity) / f64::from(capacity.replicas);
             let much = capacity.map(|capacity| has(capacity) * share).filter(|much| *much > 0.0);
@@ -87,13 +89,19 @@ fn metric_name(trigger: &Trigger) -> String {
     format!("prescale-{}", trigger.resource.chars().map(plain).collect::<String>())
 }
 
+/// The newest forecast of the workload, if that is not too old to go by.
 fn fresh<'a>(trigger: &Trigger, forecasts: &'a Forecasts, now: EventTime) -> Result<&'a Forecast, Status> {
+    let forecast = newest(trigger, forecasts)?;
+    if forecasts.is_stale(forecast, now) {
+        let (workload, age_s) = (&trigger.workload, forecast.age_s(now));
+        return Err(unavailable(format!("the newest forecast of {workload} is {age_s} s old, which is too old")));
+    }
+    Ok(forecast)
+}
+
+fn newest<'a>(trigger: &Trigger, forecasts: &'a Forecasts) -> Result<&'a Forecast, Status> {
     let workload = &trigger.workload;
     match forecasts.of(workload) {
-        Some(forecast) if forecasts.is_stale(forecast, now) => {
-            let age_s = forecast.age_s(now);
-            Err(unavailable(format!("the newest forecast of {workload} is {age_s} s old, which is too old")))
-        }
         Some(forecast) => Ok(forecast),
         None if !forecasts.is_whole() => Err(unavailable("the forecasts are still being read".to_owned())),
         None if forecasts.left_out() > 0 => Err(unavailable(format!(
@@ -158,10 +166,10 @@ mod tests {
     fn a_share_follows_what_a_replica_has() {
         let trigger = trigger(&[("target", "50%")]);
         // Two replicas of two cores.
-        let two = spec(&trigger, &known([of_web(1.0)]), at(0)).unwrap();
+        let two = spec(&trigger, &known([of_web(1.0)])).unwrap();
         assert_eq!((two.target_size_float, two.target_size), (1.0, 1));
         let unknown = Forecast { capacity: None, ..of_web(1.0) };
-        assert_eq!(spec(&trigger, &known([unknown]), at(0)).unwrap_err().code, Code::Unavailable);
+        assert_eq!(spec(&trigger, &known([unknown])).unwrap_err().code, Code::Unavailable);
     }
 
     #[test]
@@ -171,7 +179,6 @@ mod tests {
         let code = |known: &Forecasts, minutes| {
             let codes = [
                 value(&trigger, &metric, known, at(minutes)).map(drop),
-                spec(&trigger, known, at(minutes)).map(drop),
                 is_active(&trigger, known, at(minutes)).map(drop),
             ]
             .map(|answer| answer.map_or_else(|status| status.code, |()| Code::Ok));
@@ -188,6 +195,25 @@ mod tests {
             assert_eq!(answer.unwrap_err().code, Code::NotFound);
         }
         assert_eq!(value(&trigger, "other", &web, at(0)).unwrap_err().code, Code::NotFound);
+    }
+
+    /// KEDA counts what it could not be told, and falls back, by metrics that it has the spec of.
+    #[test]
+    fn what_cannot_be_told_has_its_spec() {
+        let unread = Forecasts::new(Terms { workloads_max: 9, stale_after_s: 900 });
+        for (target, much) in [("0.7", 0.7), ("plan", 1.0)] {
+            let trigger = trigger(&[("target", target)]);
+            let spec = spec(&trigger, &unread).unwrap();
+            assert_eq!(spec.target_size_float, much);
+            let answer = value(&trigger, &spec.metric_name, &unread, at(0));
+            assert_eq!(answer.unwrap_err().code, Code::Unavailable);
+        }
+        let share = trigger(&[("target", "50%")]);
+        assert_eq!(spec(&share, &unread).unwrap_err().code, Code::Unavailable);
+        assert_eq!(spec(&share, &known([])).unwrap_err().code, Code::NotFound);
+        let web = known([of_web(1.0)]);
+        let spec = spec(&share, &web).unwrap();
+        assert_eq!(value(&share, &spec.metric_name, &web, at(60)).unwrap_err().code, Code::Unavailable, "it is stale");
     }
 
     #[test]

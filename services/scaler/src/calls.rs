@@ -46,7 +46,7 @@ impl Server {
     }
 
     fn specs(&self, trigger: &Trigger) -> Result<GetMetricSpecResponse, Status> {
-        let spec = self.look(|forecasts, now| answer::spec(trigger, forecasts, now))?;
+        let spec = self.look(|forecasts, _| answer::spec(trigger, forecasts))?;
         Ok(GetMetricSpecResponse { metric_specs: vec![spec] })
     }
 

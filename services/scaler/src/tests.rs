@@ -263,13 +263,15 @@ async fn streams_say_what_is_at_once_and_then_what_changes() {
     let spec = (METRIC.to_owned(), 2.0);
     assert_eq!(specs.next_spec().await, Ok(spec.clone()));
     let mut asked = client.stream("GetMetricSpec", &metadata).await;
-    assert_eq!(asked.next_spec().await, Ok(spec), "who asks hears what the stream has said");
+    assert_eq!(asked.next_spec().await, Ok(spec.clone()), "who asks hears what the stream has said");
     scaler.know(with_replicas_of(4.0, of_web(11, 0.01)));
     assert_eq!(activity.next_activity().await, Ok(false));
     scaler.is_minute(30);
     assert_eq!(activity.next_activity().await, Err(UNAVAILABLE));
-    assert_eq!(specs.next_spec().await, Err(UNAVAILABLE), "and nothing was said between");
+    let mut asked = client.stream("GetMetricSpec", &metadata).await;
+    assert_eq!(asked.next_spec().await, Ok(spec), "by which KEDA falls back");
     scaler.end().await;
+    assert_eq!(specs.next_spec().await, Err(UNAVAILABLE), "and nothing was said between");
 }
 
 #[tokio::test]
