@@ -55,7 +55,7 @@ pub(crate) fn value(
         Target::Plan => {
             let workload = &trigger.workload;
             let planned = forecasts.planned_replicas(workload, forecast, now).map(f64::from);
-            planned.ok_or_else(|| unavailable(format!("no capacity is planned for {workload}, and none is known")))?
+            planned.ok_or_else(|| unavailable(format!("neither a plan nor the capacity of {workload} is known now")))?
         }
         Target::PerReplica(_) | Target::Share(..) => {
             let ahead = ahead(trigger, forecast)?;
@@ -152,6 +152,7 @@ mod tests {
     fn known(forecasts: impl IntoIterator<Item = Forecast>) -> Forecasts {
         let mut known = Forecasts::new(Terms { workloads_max: 9, stale_after_s: 900 });
         known.mark_whole();
+        known.mark_plans_whole();
         for forecast in forecasts {
             known.take(crate::testing::id(WEB), forecast, at(0));
         }

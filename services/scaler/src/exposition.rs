@@ -137,6 +137,7 @@ mod tests {
 
     fn known(names: &[&str]) -> Forecasts {
         let mut known = Forecasts::new(Terms { workloads_max: 9, stale_after_s: 900 });
+        known.mark_plans_whole();
         for name in names {
             let (workload, forecast) = forecast(name, at(0), 1.0);
             known.take(workload, forecast, at(0));

@@ -36,6 +36,8 @@ struct Topic {
     name: &'static str,
     from: ReadFrom,
     decode: fn(&[u8]) -> Result<Fact, ContractError>,
+    /// All that was there has been read.
+    mark_whole: fn(&mut Forecasts),
 }
 
 static TOPICS: [Topic; 2] = [
@@ -46,6 +48,7 @@ static TOPICS: [Topic; 2] = [
             let (workload, forecast) = Forecast::of(Prediction::decode(value)?);
             Ok(Fact::Forecast(workload, forecast))
         },
+        mark_whole: Forecasts::mark_whole,
     },
     Topic {
         name: topics::ACTIONS,
@@ -54,6 +57,7 @@ static TOPICS: [Topic; 2] = [
             let (workload, plan) = Plan::of(Action::decode(value)?);
             Ok(Fact::Plan(workload, plan))
         },
+        mark_whole: Forecasts::mark_plans_whole,
     },
 ];
 
@@ -134,8 +138,8 @@ impl Follower {
             let now = (self.clock)();
             self.shared.change(|forecasts| {
                 facts.into_iter().for_each(|fact| fact.go_into(forecasts, now));
-                if now_whole && topic.name == topics::PREDICTIONS_LATEST {
-                    forecasts.mark_whole();
+                if now_whole {
+                    (topic.mark_whole)(forecasts);
                 }
                 metrics::gauge!("prescale_scaler_forecasts_left_out").set(forecasts.left_out() as f64);
             });

@@ -66,7 +66,10 @@ pub(crate) struct Forecasts {
     terms: Terms,
     forecasts: BTreeMap<WorkloadId, Forecast>,
     plans: BTreeMap<WorkloadId, Plan>,
+    /// All forecasts that were there have been read.
     is_whole: bool,
+    /// So have all plans.
+    are_plans_whole: bool,
     left_out: u64,
     room_sought_at: Option<EventTime>,
 }
@@ -110,6 +113,7 @@ impl Forecasts {
             forecasts: BTreeMap::new(),
             plans: BTreeMap::new(),
             is_whole: false,
+            are_plans_whole: false,
             left_out: 0,
             room_sought_at: None,
         }
@@ -150,12 +154,17 @@ impl Forecasts {
         }
     }
 
-    /// All that was there has been read.
+    /// All forecasts that were there have been read.
     pub(crate) fn mark_whole(&mut self) {
         self.is_whole = true;
     }
 
-    /// Whether all that was there has been read.
+    /// All plans that were there have been read.
+    pub(crate) fn mark_plans_whole(&mut self) {
+        self.are_plans_whole = true;
+    }
+
+    /// Whether all forecasts that were there have been read.
     pub(crate) fn is_whole(&self) -> bool {
         self.is_whole
     }
@@ -181,10 +190,11 @@ impl Forecasts {
     }
 
     /// The replicas that a workload is to have: those of its newest action while that is valid, else as many as serve,
-    /// since nothing else is planned; at least one. `None` where neither is known.
+    /// since nothing else is planned; at least one. `None` where neither is known, and until all plans have been read.
     pub(crate) fn planned_replicas(&self, workload: &WorkloadId, forecast: &Forecast, now: EventTime) -> Option<u32> {
         let planned = self.plans.get(workload).filter(|plan| plan.is_valid(now)).map(|plan| plan.replicas);
-        let replicas = planned.or_else(|| forecast.capacity.as_ref().map(|capacity| capacity.replicas))?;
+        let serves = || forecast.capacity.as_ref().filter(|_| self.are_plans_whole).map(|capacity| capacity.replicas);
+        let replicas = planned.or_else(serves)?;
         Some(replicas.max(1))
     }
 
@@ -242,6 +252,8 @@ mod tests {
         let mut known = forecasts(1);
         let (web, forecast) = forecast("web", at(0), 1.0);
         let replicas = |known: &Forecasts, minutes| known.planned_replicas(&web, &forecast, at(minutes));
+        assert_eq!(replicas(&known, 0), None, "a plan may not have been read yet");
+        known.mark_plans_whole();
         assert_eq!(replicas(&known, 0), Some(2), "as many as serve");
         let (workload, plan) = Plan::of(action("web", at(0), 5));
         known.plan(workload, plan, at(0));

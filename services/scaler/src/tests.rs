@@ -53,6 +53,7 @@ impl Scaler {
         let forecasts = Forecasts::new(Terms { workloads_max: 9, stale_after_s: 900 });
         let shared = Arc::new(Shared::new(forecasts));
         shared.change(Forecasts::mark_whole);
+        shared.change(Forecasts::mark_plans_whole);
         let (minute, stop) = (Arc::new(AtomicI64::new(0)), CancellationToken::new());
         let of_clock = Arc::clone(&minute);
         let selector = Selector::new(&[], &[]).unwrap();
