@@ -3,6 +3,7 @@
 pub mod chromium;
 pub mod influxdb2;
 pub mod installation;
+pub mod kubernetes;
 pub mod open_loop;
 pub mod pipeline;
 pub mod processes;
