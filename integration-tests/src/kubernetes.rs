@@ -3,6 +3,7 @@
 //! them. It must not know who is tested on it.
 
 pub mod audit;
+pub mod chart;
 pub mod faults;
 
 use audit::{Event, events};
@@ -80,6 +81,19 @@ impl Cluster {
     /// The certificate that its own, and that of a [`faults::Proxy`], are checked against.
     pub fn ca_file(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
+    }
+
+    /// A client that trusts [`Cluster::ca_file`], with the longest wait for an answer.
+    ///
+    /// # Panics
+    /// When that file is gone.
+    pub fn agent(&self, answer_within: Option<Duration>) -> Agent {
+        agent(&fs::read_to_string(self.ca_file()).expect("the CA's certificate is readable"), answer_within)
+    }
+
+    /// The header `Authorization` of somebody who may do everything.
+    pub fn authorization(&self) -> String {
+        format!("Bearer {ADMIN}")
     }
 
     /// Sends a request as somebody who may do everything, and returns status and body. A patch is a merge patch, or an

@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	k8s.io/apiserver v0.36.3
 	k8s.io/component-base v0.36.3
+	helm.sh/helm/v3 v3.21.4
 	k8s.io/kubernetes v1.36.3
 	sigs.k8s.io/kwok v0.8.0
 )

@@ -1,7 +1,7 @@
 //! What stands between clients and the API server and makes mistakes by a script: it refuses, gives another answer to what
 //! has taken effect, or none. It must not know who is tested.
 
-use super::{Cluster, agent};
+use super::Cluster;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -10,7 +10,6 @@ use axum::http::{Request, Response, StatusCode, header};
 use prescale_chassis::{ListenTlsConfig, listen};
 use serde_json::json;
 use std::collections::VecDeque;
-use std::fs;
 use std::io::Read;
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -105,11 +104,10 @@ impl Proxy {
             client_ca_file: PathBuf::new(),
         };
         let tls = tls.read("proxy.tls").expect("the files can be used");
-        let ca = fs::read_to_string(cluster.ca_file()).expect("the CA's certificate is readable");
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
         let url = format!("https://{}", listener.local_addr().expect("a bound port"));
         let (play, stop) = (Arc::<Mutex<Play>>::default(), CancellationToken::new());
-        let upstream = Upstream { play: Arc::clone(&play), agent: agent(&ca, None), url: cluster.url() };
+        let upstream = Upstream { play: Arc::clone(&play), agent: cluster.agent(None), url: cluster.url() };
         let app = Router::new().fallback(answer).with_state(upstream);
         let stopped = stop.clone();
         let serve = move || {
