@@ -1,5 +1,6 @@
 //! What the integration tests share: a browser, stores, and harnesses that need a place of their own.
 
+pub mod actuators;
 pub mod chromium;
 pub mod influxdb2;
 pub mod installation;

@@ -1,21 +1,30 @@
 //! Against a real API server of Kubernetes. What has come of something is counted by its audit log.
 
+mod autoscalers;
 mod bed;
 mod chart;
+mod driving;
+mod rights;
+mod world;
 
 use integration_tests::kubernetes::Cluster;
 use serde_json::{Value, json};
 
-/// A Deployment whose pods are one container each.
+/// A Deployment, meant to be scaled, whose pods are one container each.
 fn deployment(namespace: &str, name: &str, replicas: u32) -> Value {
+    scaled("Deployment", namespace, name, replicas)
+}
+
+/// The same of another kind of group `apps`.
+fn scaled(kind: &str, namespace: &str, name: &str, replicas: u32) -> Value {
     let resources = json!({
         "requests": { "cpu": "500m", "memory": "256Mi" },
         "limits": { "cpu": "1", "memory": "512Mi" },
     });
     json!({
         "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": { "namespace": namespace, "name": name },
+        "kind": kind,
+        "metadata": { "namespace": namespace, "name": name, "annotations": { "prescale.io/enabled": "true" } },
         "spec": {
             "replicas": replicas,
             "selector": { "matchLabels": { "app": name } },

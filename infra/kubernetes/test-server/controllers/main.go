@@ -1,4 +1,4 @@
-// What makes a cluster of an API server: Kubernetes' controllers, and kwok, which plays the nodes.
+// What makes a cluster of an API server: Kubernetes' own controllers, and kwok, which plays the nodes.
 // The first argument says which.
 package main
 
@@ -6,15 +6,18 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/spf13/pflag"
 	"k8s.io/component-base/cli"
 	"k8s.io/kubernetes/cmd/kube-controller-manager/app"
-	genericapiserver "k8s.io/apiserver/pkg/server"
+	"sigs.k8s.io/kwok/pkg/config"
 	kwok "sigs.k8s.io/kwok/pkg/kwok/cmd"
+	"sigs.k8s.io/kwok/pkg/log"
+	"sigs.k8s.io/kwok/pkg/utils/signals"
 )
 
 func main() {
 	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "controllers: name kube-controller-manager or kwok first")
+		fmt.Fprintln(os.Stderr, "name kube-controller-manager or kwok first")
 		os.Exit(64)
 	}
 	name := os.Args[1]
@@ -23,9 +26,27 @@ func main() {
 	case "kube-controller-manager":
 		os.Exit(cli.Run(app.NewControllerManagerCommand()))
 	case "kwok":
-		os.Exit(cli.Run(kwok.NewCommand(genericapiserver.SetupSignalContext())))
+		if err := nodes(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 	default:
-		fmt.Fprintf(os.Stderr, "controllers: %q is neither kube-controller-manager nor kwok\n", name)
+		fmt.Fprintf(os.Stderr, "%q is neither kube-controller-manager nor kwok\n", name)
 		os.Exit(64)
 	}
+}
+
+// nodes runs kwok, whose stages come with the flag --config.
+func nodes() error {
+	flags := pflag.NewFlagSet("global", pflag.ContinueOnError)
+	flags.ParseErrorsAllowlist.UnknownFlags = true
+	flags.Usage = func() {}
+	ctx, _ := log.InitFlags(signals.SetupSignalContext(), flags)
+	ctx, err := config.InitFlags(ctx, flags)
+	if err != nil {
+		return err
+	}
+	command := kwok.NewCommand(ctx)
+	command.PersistentFlags().AddFlagSet(flags)
+	return command.ExecuteContext(ctx)
 }

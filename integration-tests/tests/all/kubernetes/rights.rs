@@ -1,0 +1,159 @@
+//! The chart's rights are those that are needed: each of them is used, and without any one of them something that the
+//! actuator is for does not work.
+
+use super::world::World;
+use super::{autoscalers, deployment, scaled};
+use bus_tests::repository;
+use integration_tests::actuators::{now, replicas};
+use integration_tests::kubernetes::Cluster;
+use integration_tests::processes::until;
+use prescale_domain::action::{Action, ActionOutcome};
+use prescale_domain::workload::WorkloadId;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::Arc;
+
+/// The longest that an action is tried for which a right is missing.
+const VALID_S: i64 = 20;
+/// Parts of the chart's file, with the lease's, which goes without saying.
+const PARTS: [&str; 4] = ["look", "scale", "autoscalers", "lease"];
+
+/// API group, resource and verb.
+type Right = (String, String, String);
+
+/// All that the chart's file has, by part.
+fn rights() -> Vec<(&'static str, Right)> {
+    let text = fs::read_to_string(repository().join("infra/chart/prescale/files/rights.json")).expect("it is there");
+    let file: Value = serde_json::from_str(&text).expect("it is JSON");
+    assert_eq!(file.as_object().expect("parts by name").len(), PARTS.len(), "a part is not tested");
+    let of_rule = |rule: &Value| {
+        let texts = |field: &str| -> Vec<String> {
+            let texts = rule[field].as_array().expect("a list").iter().filter_map(Value::as_str);
+            texts.map(str::to_owned).collect()
+        };
+        let (groups, resources, verbs) = (texts("apiGroups"), texts("resources"), texts("verbs"));
+        let mut rights: Vec<Right> = Vec::new();
+        for (group, resource) in groups.iter().flat_map(|group| resources.iter().map(move |r| (group, r))) {
+            rights.extend(verbs.iter().map(|verb| (group.clone(), resource.clone(), verb.clone())));
+        }
+        rights
+    };
+    let of_part = |part: &'static str| {
+        let rules = file[part].as_array().expect("a list of rules").clone();
+        rules.into_iter().flat_map(move |rule| of_rule(&rule)).map(move |right| (part, right))
+    };
+    PARTS.into_iter().flat_map(of_part).collect()
+}
+
+/// A world in which all parts of the chart's rights are needed.
+fn world() -> World {
+    let world = World::new(&PARTS[..3], "autoscaler = \"raise-min\"\ncall_deadline_s = 5\n");
+    let (cluster, namespace) = (world.cluster, &world.namespace);
+    for kind in ["ReplicaSet", "StatefulSet"] {
+        cluster.apply(&scaled(kind, namespace, "plain", 2));
+    }
+    for name in ["plain", "hpa", "keda"] {
+        cluster.apply(&deployment(namespace, name, 2));
+    }
+    cluster.apply(&autoscalers::horizontal(namespace, "hpa", 1));
+    cluster.apply(&json!({
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "ScaledObject",
+        "metadata": { "namespace": namespace, "name": "keda" },
+        "spec": { "scaleTargetRef": { "name": "keda" }, "minReplicaCount": 1, "maxReplicaCount": 10 },
+    }));
+    world
+}
+
+/// Makes KEDA's kind, without KEDA.
+fn make_scaled_objects(cluster: &Cluster) {
+    let schema = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
+    let version = json!({
+        "name": "v1alpha1",
+        "served": true,
+        "storage": true,
+        "schema": { "openAPIV3Schema": schema },
+    });
+    cluster.apply(&json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": { "name": "scaledobjects.keda.sh" },
+        "spec": {
+            "group": "keda.sh",
+            "scope": "Namespaced",
+            "names": { "kind": "ScaledObject", "plural": "scaledobjects" },
+            "versions": [version],
+        },
+    }));
+    until("KEDA's kind", || cluster.ask("GET", "/apis/keda.sh/v1alpha1/scaledobjects", &Value::Null).0 == 200);
+}
+
+/// Tells of all workloads of the world that they are to grow; the actions' ids.
+fn tell_all(world: &mut World) -> Vec<Arc<str>> {
+    let workloads = ["Deployment/plain", "ReplicaSet/plain", "StatefulSet/plain", "Deployment/hpa", "Deployment/keda"];
+    let mut tell = |workload: &str| {
+        let name = format!("{}/{workload}", world.namespace);
+        let action = replicas(&world.namespace, "any", 2, 3);
+        let workload = WorkloadId::new(&name).expect("a name");
+        world.actuators.tell(&Action { workload, valid_until: now().plus_s(VALID_S), ..action })
+    };
+    workloads.into_iter().map(&mut tell).collect()
+}
+
+/// Sets the rights to these, in place of the chart's.
+fn allow<'a>(world: &World, is_lease: bool, rights: impl Iterator<Item = &'a Right>) {
+    let name = if is_lease { format!("{}-lease", world.namespace) } else { world.namespace.clone() };
+    let rule =
+        |(group, resource, verb): &Right| json!({ "apiGroups": [group], "resources": [resource], "verbs": [verb] });
+    world.cluster.apply(&json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": { "namespace": world.namespace, "name": name },
+        "rules": rights.map(rule).collect::<Vec<_>>(),
+    }));
+}
+
+fn used(world: &World, is_success: bool) -> BTreeSet<Right> {
+    let all = world.asked().into_iter().filter(|event| (event.status < 300) == is_success);
+    all.map(|event| (event.group, event.resource, event.verb)).collect()
+}
+
+#[test]
+fn each_right_of_the_chart_is_used_and_needed_and_none_is_lacking() {
+    make_scaled_objects(Cluster::shared());
+    let rights = rights();
+    let mut whole = world();
+    whole.start();
+    for id in tell_all(&mut whole) {
+        let result = whole.actuators.result(&id);
+        assert!(matches!(result.outcome, ActionOutcome::Applied { .. }), "{result:?}");
+    }
+    let all: BTreeSet<Right> = rights.iter().map(|(_, right)| right.clone()).collect();
+    assert_eq!(used(&whole, true), all, "what is used is what there is");
+    std::thread::scope(|scope| {
+        for lacking in &rights {
+            scope.spawn(|| lacks(&rights, lacking));
+        }
+    });
+}
+
+/// Fails where everything works without this one.
+fn lacks(rights: &[(&'static str, Right)], lacking: &(&'static str, Right)) {
+    let (part, right) = lacking;
+    let mut world = world();
+    let is_lease = *part == "lease";
+    let others = rights.iter().filter(|(part, other)| (*part == "lease") == is_lease && other != right);
+    allow(&world, is_lease, others.map(|(_, right)| right));
+    world.until_forbidden(&right.0, &right.1, &right.2);
+    world.start();
+    let ids = tell_all(&mut world);
+    until(&format!("{right:?} to be missed"), || used(&world, false).contains(right));
+    if is_lease {
+        assert!(world.actuators.results().is_empty(), "without {right:?} nothing is done");
+        return;
+    }
+    let outcomes: Vec<ActionOutcome> = ids.iter().map(|id| world.actuators.result(id).outcome).collect();
+    let applied = outcomes.iter().filter(|outcome| matches!(outcome, ActionOutcome::Applied { .. })).count();
+    assert!(applied < ids.len(), "all is done without {right:?}");
+}
