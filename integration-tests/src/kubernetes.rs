@@ -6,7 +6,7 @@ pub mod audit;
 pub mod chart;
 pub mod faults;
 
-use audit::{Event, events};
+use audit::{Event, Log};
 use bus_tests::cache::{from_go_module, require};
 use bus_tests::conformance::fixture::until;
 use bus_tests::guarded::Guarded;
@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
 use ureq::Agent;
@@ -28,6 +28,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 const MODULE: &str = "infra/kubernetes/test-server";
 /// The token of somebody who may do everything.
 const ADMIN: &str = "swordfish-of-the-admin";
+const ADMIN_NAME: &str = "admin";
 /// Longest wait for one answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
@@ -36,6 +37,7 @@ pub struct Cluster {
     port: u16,
     agent: Agent,
     named: AtomicU32,
+    audit: Mutex<Log>,
     /// The API server and etcd.
     servers: Vec<Guarded>,
     folder: TempDir,
@@ -64,7 +66,8 @@ impl Cluster {
             let answer = agent.run(asked.body(()).expect("the request is well formed"));
             answer.is_ok_and(|answer| answer.status().is_success()).then_some(())
         });
-        Self { port, agent, named: AtomicU32::new(0), servers: vec![server, etcd], folder }
+        let audit = Mutex::new(Log::new(log("audit.log")));
+        Self { port, agent, named: AtomicU32::new(0), audit, servers: vec![server, etcd], folder }
     }
 
     /// The one that the tests of this process share; each takes a namespace of its own.
@@ -179,9 +182,10 @@ impl Cluster {
         let fence = format!("fence-{}", self.named.fetch_add(1, Ordering::Relaxed));
         self.ask("GET", &format!("/api/v1/namespaces/{fence}"), &Value::Null);
         until("the audit log", || {
-            let all = events(&self.folder.path().join("audit.log"));
+            let mut log = self.audit.lock().unwrap_or_else(PoisonError::into_inner);
+            let all = log.events();
             let end = all.iter().position(|event| event.name == fence)?;
-            Some(all.into_iter().take(end).collect())
+            Some(all[..end].to_vec())
         })
     }
 }
@@ -214,8 +218,8 @@ fn put_files(folder: &Path) -> String {
     put("ca.pem", &ca.certificate);
     put("server.pem", &server.certificate);
     put("server-key.pem", &server.key);
-    put("tokens.csv", &format!("{ADMIN},admin,admin,\"system:masters\"\n"));
-    put("audit-policy.json", &audit::policy().to_string());
+    put("tokens.csv", &format!("{ADMIN},{ADMIN_NAME},{ADMIN_NAME},\"system:masters\"\n"));
+    put("audit-policy.json", &audit::policy(ADMIN_NAME).to_string());
     ca.certificate
 }
 

@@ -1,8 +1,9 @@
 //! The API server's audit log: who has asked for what, and what came of it.
 
 use serde_json::{Value, json};
-use std::fs;
-use std::path::Path;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
 
 /// A request that the server has answered.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,26 +36,50 @@ impl Event {
     }
 }
 
-/// What the server is to write down: all that comes from outside, with the bodies of what changes something.
-pub(super) fn policy() -> Value {
+/// What the server is to write down: all that is asked for, with the bodies of what changes something, but by the test
+/// itself only where it looks for a namespace.
+pub(super) fn policy(admin: &str) -> Value {
+    let namespaces = json!([{ "group": "", "resources": ["namespaces"] }]);
     json!({
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",
         "omitStages": ["RequestReceived"],
         "rules": [
-            { "level": "None", "users": ["system:apiserver"] },
+            { "level": "Metadata", "users": [admin], "verbs": ["get"], "resources": namespaces },
+            { "level": "None", "users": [admin, "system:apiserver"] },
             { "level": "Metadata", "verbs": ["get", "list", "watch"] },
             { "level": "Request" },
         ],
     })
 }
 
-/// All events of a log, in its order. A watch counts when it begins, everything else when it ends.
-pub(super) fn events(log: &Path) -> Vec<Event> {
-    let text = fs::read_to_string(log).unwrap_or_default();
-    // The last line may not be there as a whole yet.
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    whole.lines().filter_map(|line| event(&serde_json::from_str(line).expect("a line of the log is JSON"))).collect()
+/// A log as far as it was read.
+pub(super) struct Log {
+    path: PathBuf,
+    read_bytes: u64,
+    events: Vec<Event>,
+}
+
+impl Log {
+    /// Of this file, which need not be there yet.
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, read_bytes: 0, events: Vec::new() }
+    }
+
+    /// All events so far, in the log's order. A watch counts when it begins, everything else when it ends.
+    pub(super) fn events(&mut self) -> &[Event] {
+        let mut text = String::new();
+        if let Ok(mut file) = File::open(&self.path) {
+            file.seek(SeekFrom::Start(self.read_bytes)).expect("the log can be read on");
+            file.read_to_string(&mut text).expect("the log is text");
+        }
+        // The last line may not be there as a whole yet.
+        let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+        self.read_bytes += whole.len() as u64;
+        let parsed = whole.lines().map(|line| serde_json::from_str(line).expect("a line of the log is JSON"));
+        self.events.extend(parsed.filter_map(|line: Value| event(&line)));
+        &self.events
+    }
 }
 
 fn event(said: &Value) -> Option<Event> {
