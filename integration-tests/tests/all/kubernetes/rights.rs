@@ -97,13 +97,13 @@ fn make_scaled_objects(cluster: &Cluster) {
 /// Tells of all workloads of the world that they are to grow; the actions' ids.
 fn tell_all(world: &mut World) -> Vec<Arc<str>> {
     let workloads = ["Deployment/plain", "ReplicaSet/plain", "StatefulSet/plain", "Deployment/hpa", "Deployment/keda"];
-    let mut tell = |workload: &str| {
+    let tell = |workload: &str| {
         let name = format!("{}/{workload}", world.namespace);
         let action = replicas(&world.namespace, "any", 2, 3);
         let workload = WorkloadId::new(&name).expect("a name");
         world.actuators.tell(&Action { workload, valid_until: now().plus_s(VALID_S), ..action })
     };
-    workloads.into_iter().map(&mut tell).collect()
+    workloads.into_iter().map(tell).collect()
 }
 
 /// Sets the rights to these, in place of the chart's.
