@@ -46,8 +46,6 @@ pub enum Fault {
     Silent,
     /// The server answers, and the client never hears of it.
     SilentAfter,
-    /// The answer ends after its first part: a watch that ends.
-    Ended,
 }
 
 /// A request as it came.
@@ -174,16 +172,15 @@ async fn answer(State(upstream): State<Upstream>, request: Request<Body>) -> Res
     };
     let fault = locked(&upstream.play).next(seen);
     match fault {
-        Fault::Passed => passed(upstream, parts, body, usize::MAX).await,
-        Fault::Ended => passed(upstream, parts, body, 1).await,
+        Fault::Passed => passed(upstream, parts, body).await,
         Fault::Refused { status, retry_after_s } => refusal(status, retry_after_s),
         Fault::AnsweredAfter { status } => {
-            passed(upstream, parts, body, usize::MAX).await;
+            passed(upstream, parts, body).await;
             refusal(status, None)
         }
         Fault::Silent => std::future::pending().await,
         Fault::SilentAfter => {
-            passed(upstream, parts, body, usize::MAX).await;
+            passed(upstream, parts, body).await;
             std::future::pending().await
         }
     }
@@ -218,15 +215,15 @@ fn refusal(status: u16, retry_after_s: Option<u32>) -> Response<Body> {
     answer.body(Body::from(said.to_string())).expect("the answer is well formed")
 }
 
-/// The server's own answer, of whose body so many parts. A thread reads it, since a watch may go on for minutes.
-async fn passed(upstream: Upstream, parts: Parts, body: Bytes, parts_max: usize) -> Response<Body> {
+/// The server's own answer. A thread reads it, since it may come slowly.
+async fn passed(upstream: Upstream, parts: Parts, body: Bytes) -> Response<Body> {
     let (head, heard) = oneshot::channel();
     let (sender, receiver) = mpsc::channel(16);
     std::thread::spawn(move || match asked(&upstream, &parts, &body) {
         Ok(answer) => {
             let (parts, body) = answer.into_parts();
             if head.send(parts).is_ok() {
-                read(body.into_reader(), &sender, parts_max);
+                read(body.into_reader(), &sender);
             }
         }
         Err(error) => eprintln!("{} {}: the proxy hears nothing: {error}", parts.method, parts.uri),
@@ -256,9 +253,9 @@ fn asked(upstream: &Upstream, parts: &Parts, body: &Bytes) -> Result<ureq::http:
 }
 
 /// Hands on what is read until nobody wants it any more.
-fn read(mut from: impl Read, to: &mpsc::Sender<std::io::Result<Bytes>>, parts_max: usize) {
+fn read(mut from: impl Read, to: &mpsc::Sender<std::io::Result<Bytes>>) {
     let mut buffer = vec![0; 16 * 1024];
-    for _ in 0..parts_max {
+    loop {
         let part = match from.read(&mut buffer) {
             Ok(0) => return,
             Ok(length) => Ok(Bytes::copy_from_slice(&buffer[..length])),
