@@ -17,6 +17,7 @@ mod outcomes;
 mod prometheus;
 mod reading;
 mod rules;
+mod scaler;
 mod scenario;
 mod services;
 mod snapshots;

@@ -391,11 +391,19 @@ fn fleet_record() -> impl Strategy<Value = FleetRecord> {
     (workload(), said).prop_map(|(key, said)| FleetRecord { key, said })
 }
 
+fn shown_request() -> impl Strategy<Value = ShownRequest> {
+    let text = "\\PC{0,30}";
+    (text, text, text, text, any::<Option<bool>>()).prop_map(|(method, path, content_type, body, is_accepted)| {
+        ShownRequest { method, path, content_type, body, is_accepted }
+    })
+}
+
 fn action_result() -> impl Strategy<Value = ActionResult> {
     let why = "\\PC{0,30}";
     let outcome = prop_oneof![
         instant().prop_map(|effective_at| ActionOutcome::Applied { effective_at }),
-        Just(ActionOutcome::DryRun),
+        (prop::option::of(shown_request()), prop::option::of(why))
+            .prop_map(|(request, said)| ActionOutcome::DryRun { request, said }),
         why.prop_map(|why| ActionOutcome::Superseded { why }),
         (why, any::<bool>()).prop_map(|(why, retryable)| ActionOutcome::Failed { why, retryable }),
     ];

@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub const NAME: &str = "predictor";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 11;
+const STATE_LAYOUT: u32 = 12;
 
 /// Makes the stage's instances.
 pub struct Factory {

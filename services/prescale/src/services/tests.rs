@@ -86,7 +86,6 @@ fn the_stages_that_ship_are_in_the_order_of_the_data() {
         "planner",
         "governor",
         "actuator",
-        "evaluator",
         "grouper",
         "group-forecaster",
         "archiver-parquet-groups",
