@@ -3,6 +3,7 @@
 mod autoscalers;
 mod bed;
 mod chart;
+mod discovery;
 mod driving;
 mod rights;
 mod world;

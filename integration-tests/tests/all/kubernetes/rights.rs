@@ -1,7 +1,7 @@
 //! The chart's rights are those that are needed: each of them is used, and without any one of them something that the
 //! actuator is for does not work.
 
-use super::world::World;
+use super::world::{World, asked_by};
 use super::{autoscalers, deployment, scaled};
 use bus_tests::repository;
 use integration_tests::actuators::{now, replicas};
@@ -17,21 +17,20 @@ use std::sync::Arc;
 
 /// The longest that an action is tried for which a right is missing.
 const VALID_S: i64 = 20;
-/// Parts of the chart's file, with the lease's, which goes without saying.
+/// Parts of the chart's file that replicas need, with the lease's, which goes without saying.
 const PARTS: [&str; 4] = ["look", "scale", "autoscalers", "lease"];
 
 /// Statuses of what was allowed and of what was not.
 const USED: Range<u16> = 200..300;
-const FORBIDDEN: Range<u16> = 403..404;
+pub(super) const FORBIDDEN: Range<u16> = 403..404;
 
 /// API group, resource and verb.
-type Right = (String, String, String);
+pub(super) type Right = (String, String, String);
 
-/// All that the chart's file has, by part.
-fn rights() -> Vec<(&'static str, Right)> {
+/// All that the chart's file has for these parts.
+pub(super) fn rights(parts: &[&'static str]) -> Vec<(&'static str, Right)> {
     let text = fs::read_to_string(repository().join("infra/chart/prescale/files/rights.json")).expect("it is there");
     let file: Value = serde_json::from_str(&text).expect("it is JSON");
-    assert_eq!(file.as_object().expect("parts by name").len(), PARTS.len(), "a part is not tested");
     let of_rule = |rule: &Value| {
         let texts = |field: &str| -> Vec<String> {
             let texts = rule[field].as_array().expect("a list").iter().filter_map(Value::as_str);
@@ -48,7 +47,7 @@ fn rights() -> Vec<(&'static str, Right)> {
         let rules = file[part].as_array().expect("a list of rules").clone();
         rules.into_iter().flat_map(move |rule| of_rule(&rule)).map(move |right| (part, right))
     };
-    PARTS.into_iter().flat_map(of_part).collect()
+    parts.iter().copied().flat_map(of_part).collect()
 }
 
 /// A world in which all parts of the chart's rights are needed.
@@ -119,16 +118,16 @@ fn allow<'a>(world: &World, is_lease: bool, rights: impl Iterator<Item = &'a Rig
     }));
 }
 
-/// What the actuators have asked for with an answer among these.
-fn asked(world: &World, statuses: Range<u16>) -> BTreeSet<Right> {
-    let answered = world.asked().into_iter().filter(|event| statuses.contains(&event.status));
+/// What somebody has asked for with an answer among these.
+pub(super) fn asked(cluster: &Cluster, user: &str, statuses: &Range<u16>) -> BTreeSet<Right> {
+    let answered = asked_by(cluster, user).into_iter().filter(|event| statuses.contains(&event.status));
     answered.map(|event| (event.group, event.resource, event.verb)).collect()
 }
 
 #[test]
-fn each_right_of_the_chart_is_used_and_needed_and_none_is_lacking() {
+fn each_right_that_replicas_take_is_used_and_needed_and_none_is_lacking() {
     make_scaled_objects(Cluster::shared());
-    let rights = rights();
+    let rights = rights(&PARTS);
     let mut whole = world();
     whole.start();
     for id in tell_all(&mut whole) {
@@ -138,8 +137,8 @@ fn each_right_of_the_chart_is_used_and_needed_and_none_is_lacking() {
     // It gives the lease back.
     whole.actuators.terminate_all();
     let all: BTreeSet<Right> = rights.iter().map(|(_, right)| right.clone()).collect();
-    assert_eq!(asked(&whole, USED), all, "what is used is what there is");
-    assert_eq!(asked(&whole, FORBIDDEN), BTreeSet::new());
+    assert_eq!(asked(whole.cluster, &whole.user, &USED), all, "what is used is what there is");
+    assert_eq!(asked(whole.cluster, &whole.user, &FORBIDDEN), BTreeSet::new());
     let rights = &rights;
     std::thread::scope(|scope| {
         for lacking in rights {
@@ -155,10 +154,10 @@ fn lacks(rights: &[(&'static str, Right)], lacking: &(&'static str, Right)) {
     let is_lease = *part == "lease";
     let others = rights.iter().filter(|(part, other)| (*part == "lease") == is_lease && other != right);
     allow(&world, is_lease, others.map(|(_, right)| right));
-    world.until_forbidden(&right.0, &right.1, &right.2);
+    until_forbidden(world.cluster, &world.user, &world.namespace, right);
     world.start();
     let ids = tell_all(&mut world);
-    until(&format!("{right:?} to be missed"), || asked(&world, FORBIDDEN).contains(right));
+    until(&format!("{right:?} to be missed"), || asked(world.cluster, &world.user, &FORBIDDEN).contains(right));
     if is_lease {
         return;
     }

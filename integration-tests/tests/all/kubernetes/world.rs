@@ -7,7 +7,6 @@ use integration_tests::kubernetes::Cluster;
 use integration_tests::kubernetes::audit::Event;
 use integration_tests::kubernetes::chart::objects;
 use integration_tests::kubernetes::faults::Proxy;
-use integration_tests::processes::until;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,7 +24,7 @@ pub(super) struct World {
     pub(super) proxy: Proxy,
     pub(super) actuators: Actuators,
     pub(super) kubeconfig: PathBuf,
-    user: String,
+    pub(super) user: String,
     stopped: Arc<AtomicBool>,
     controllers: Option<JoinHandle<()>>,
 }
@@ -74,33 +73,18 @@ impl World {
 
     /// What the actuators have asked for, by the server's audit log.
     pub(super) fn asked(&self) -> Vec<Event> {
-        self.cluster.audited().into_iter().filter(|event| event.user == self.user).collect()
+        asked_by(self.cluster, &self.user)
     }
 
     /// What has come of it for an object of this name.
     pub(super) fn effects_on(&self, name: &str) -> Vec<Event> {
         self.asked().into_iter().filter(|event| event.is_effect() && event.name == name).collect()
     }
+}
 
-    /// Waits until the server knows that the actuators may not do this; it hears of roles by a watch.
-    pub(super) fn until_forbidden(&self, group: &str, resource: &str, verb: &str) {
-        let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
-        let attributes = json!({
-            "namespace": self.namespace,
-            "group": group,
-            "resource": resource,
-            "subresource": subresource,
-            "verb": verb,
-        });
-        let review = json!({
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SubjectAccessReview",
-            "spec": { "user": self.user, "resourceAttributes": attributes },
-        });
-        let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
-        let is_allowed = || self.cluster.done("POST", path, &review)["status"]["allowed"] == true;
-        until("a right to be taken away", || !is_allowed());
-    }
+/// What somebody has asked for, by the server's audit log.
+pub(super) fn asked_by(cluster: &Cluster, user: &str) -> Vec<Event> {
+    cluster.audited().into_iter().filter(|event| event.user == user).collect()
 }
 
 impl Drop for World {
