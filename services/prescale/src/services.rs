@@ -80,7 +80,7 @@ impl ServiceEntry {
 }
 
 /// The services that ship, in the order of the data.
-pub static SERVICES: [ServiceEntry; 11] = [
+pub static SERVICES: [ServiceEntry; 12] = [
     ServiceEntry {
         name: "collector",
         section: section::of!(collector, |s| s.collector.check()),
@@ -149,6 +149,17 @@ pub static SERVICES: [ServiceEntry; 11] = [
         factories: |s| Ok(vec![prescale_actuator::factory(&s.actuator)?]),
         uses: |s, _| prescale_actuator::uses(&s.actuator),
         run: |l| prescale_actuator::run(&l.settings.actuator, l.context, l.bus(), l.stop),
+    },
+    ServiceEntry {
+        name: "detector",
+        section: section::of!(detector, |s| s.detector.check(&s.grouper.groups)),
+        stages: |s| s.detector.stages(),
+        factories: |s| prescale_detector::factories(&s.detector, detector_named(s)),
+        uses: nothing_else,
+        run: |l| {
+            let named = detector_named(l.settings);
+            prescale_detector::run(&l.settings.detector, named, l.context, l.bus(), l.stop)
+        },
     },
     ServiceEntry {
         name: "grouper",
@@ -228,6 +239,10 @@ fn check_planner(settings: &Settings) -> Result<()> {
         ensure!(is_forecast, "[planner.rates.{rate}]: it is not forecast: add {rate:?} to [predictor] resources");
     }
     Ok(())
+}
+
+fn detector_named(settings: &Settings) -> prescale_detector::Named<'_> {
+    prescale_detector::Named { fleets: &settings.governor.fleets, groups: &settings.grouper.groups }
 }
 
 fn run_console(launch: &Launch<'_>) -> Result<()> {

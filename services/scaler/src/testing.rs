@@ -68,6 +68,7 @@ pub(crate) fn prediction(name: &str, made_at: EventTime, cores: f64) -> Predicti
         earlier: Vec::new(),
         capacity: Some(capacity(2)),
         platform: Platform::KUBERNETES,
+        anomaly: None,
     }
 }
 

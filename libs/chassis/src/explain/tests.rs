@@ -70,6 +70,7 @@ fn prediction(seconds: i64) -> Prediction {
             memory_bytes_per_replica: 8.0 * GIB,
             instance_type: None,
         }),
+        anomaly: None,
         platform: Platform::SIMULATED,
     }
 }

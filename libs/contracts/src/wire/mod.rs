@@ -2,11 +2,14 @@
 //! Each knows how to come from a domain value, how to become one, and what its contract allows.
 
 mod action;
+mod alarm;
+mod anomaly;
 mod capacity;
 mod check;
 mod fingerprint;
 mod fleet;
 mod group;
+mod incident;
 mod interval;
 mod outcome;
 mod point;
@@ -131,4 +134,20 @@ contract!(
     "Outcome",
     |outcome| &outcome.workload,
     from
+);
+contract!(
+    alarm::Anomaly,
+    prescale_domain::alarm::Anomaly,
+    topics::ANOMALIES,
+    "Anomaly",
+    |anomaly| &anomaly.workload,
+    at
+);
+contract!(
+    incident::Incident,
+    prescale_domain::incident::Incident,
+    topics::INCIDENTS,
+    "Incident",
+    |incident| &incident.fleet,
+    at
 );

@@ -12,7 +12,7 @@ use super::stated_bounds;
 use crate::action::{Action, Mechanism, PlanChange, Reason, Verdict};
 use crate::forecast::capped::Served;
 use crate::guardrail::history::DAY_S;
-use crate::guardrail::{History, Room};
+use crate::guardrail::{History, Room, Unusual};
 use crate::prediction::Prediction;
 use crate::resource::Direction;
 use crate::sample::Capacity;
@@ -43,6 +43,8 @@ pub struct Facts<'a> {
     pub served: Served,
     /// Whether more CPU may have been wanted than the newest use.
     pub hides_demand: bool,
+    /// What was unusual lately.
+    pub unusual: &'a Unusual,
     /// What the newest use of CPU is, against what was asked for.
     pub surge: Surge,
     /// Demand of CPU, and how rules did on it.
@@ -347,6 +349,7 @@ pub(super) fn may_act(rules: &Rules, facts: &Facts<'_>, direction: Direction, pr
     }
     if direction == Direction::In {
         objections.extend(floor::objections_to_a_decrease(facts));
+        objections.extend(facts.unusual.objection(guardrails, now));
     }
     if let Some(published) = &facts.history.published
         && published.dry_run == rules.dry_run.on(facts.prediction.platform)

@@ -17,8 +17,8 @@ use super::rule_book::{Ruled, RulesFor};
 use super::rules::Rules;
 use crate::action::Mechanism;
 use crate::forecast::capped::Served;
-use crate::guardrail::History;
 use crate::guardrail::strain::Usual;
+use crate::guardrail::{History, Unusual};
 use crate::prediction::{Moment, Prediction};
 use crate::resource::Resource;
 use crate::sample::{Capacity, Platform};
@@ -60,6 +60,7 @@ struct Known {
     rates: Rates,
     /// Of the signals that tell of a shortage, by the newest prediction.
     usual: Usual,
+    unusual: Unusual,
 }
 
 /// What follows from what was measured at an instant, beside what is remembered of it.
@@ -205,14 +206,20 @@ impl Known {
             awaited: Awaited::default(),
             rates: Rates::default(),
             usual: Usual::default(),
+            unusual: Unusual::default(),
         }
     }
 
     /// Bytes on the heap.
     fn heap_bytes(&self) -> usize {
-        let Self { history, live, track, leaders, rates, .. } = self;
+        let Self { history, live, track, leaders, rates, unusual, .. } = self;
         let changes = history.changes.capacity() * size_of::<EventTime>();
-        changes + live.heap_bytes() + track.heap_bytes() + leaders.heap_bytes() + rates.heap_bytes()
+        changes
+            + unusual.heap_bytes()
+            + live.heap_bytes()
+            + track.heap_bytes()
+            + leaders.heap_bytes()
+            + rates.heap_bytes()
     }
 
     /// The capacity that the newest prediction said, which held until this one.
@@ -255,6 +262,7 @@ impl Known {
             self.observe((rules, &settings), (&mut *markets, peers), &newest, (before.as_ref(), said));
         self.is_capacity_said = said.is_some();
         self.usual = Usual::of(prediction);
+        self.unusual.observe(&rules.guardrails, prediction.made_at, prediction.anomaly.as_ref());
         let facts = Facts {
             prediction,
             prediction_id,
@@ -262,6 +270,7 @@ impl Known {
             live: &self.live,
             served,
             hides_demand,
+            unusual: &self.unusual,
             surge,
             track: &self.track,
             ahead: &ahead,

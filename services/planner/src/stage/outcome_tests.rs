@@ -38,6 +38,7 @@ fn input(workload: &str, at_s: i64, cores_used: f64) -> Input<Prediction> {
             memory_bytes_per_replica: 8e9,
             instance_type: None,
         }),
+        anomaly: None,
         platform: Platform::SIMULATED,
     };
     let position = format!("{workload} {at_s}");

@@ -59,6 +59,7 @@ fn input(name: &str, source: &str, at_s: i64, cores: f64, replicas: u32) -> Inpu
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: Some(capacity),
+        anomaly: None,
         platform: Platform::SIMULATED,
     };
     Input { envelope, value }

@@ -1,34 +1,35 @@
-//! Waiting for a store that does not take what it is given: with longer and longer pauses, seen in the
+//! Waiting for a receiver outside the bus that does not take what it is given: with longer and longer pauses, seen in the
 //! log, in `/readyz` and in the metrics, and never so long that the bus takes the stage for dead.
 
+use crate::health::ComponentHealth;
 use prescale_bus::backoff::any_seed;
 use prescale_bus::{Backoff, cancelled_within};
-use prescale_chassis::ComponentHealth;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// A store may ask for a pause up to this.
+/// A receiver may ask for a pause up to this.
 const ASKED_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// A step is held up at most so long; then it is given up and begun anew.
 const HELD_MAX: Duration = Duration::from_secs(240);
 
-/// A step was given up before the store took all of it.
+/// A step was given up before the receiver took all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct GaveUp;
+pub struct GaveUp;
 
-/// Why a store did not take something, and how long it asks to be left alone.
+/// Why a receiver did not take something, and how long it asks to be left alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Unavailable {
+pub struct Unavailable {
     /// What happened, to what, and what to do.
-    pub(crate) why: String,
+    pub why: String,
     /// The pause that it asks for.
-    pub(crate) asked_pause: Duration,
+    pub asked_pause: Duration,
 }
 
 impl Unavailable {
-    pub(crate) fn new(why: impl Into<String>) -> Self {
+    /// Without a pause that is asked for.
+    pub fn new(why: impl Into<String>) -> Self {
         Self { why: why.into(), asked_pause: Duration::ZERO }
     }
 }
@@ -40,7 +41,7 @@ struct Outage {
 }
 
 /// The patience of one stage.
-pub(crate) struct Patience {
+pub struct Patience {
     stage: &'static str,
     health: ComponentHealth,
     shutdown: CancellationToken,
@@ -49,26 +50,26 @@ pub(crate) struct Patience {
 
 impl Patience {
     /// Of a stage whose health is `health`.
-    pub(crate) fn new(stage: &'static str, health: ComponentHealth, shutdown: CancellationToken) -> Self {
+    pub fn new(stage: &'static str, health: ComponentHealth, shutdown: CancellationToken) -> Self {
         Self { stage, health, shutdown, outage: None }
     }
 
     /// Work begins or goes on.
-    pub(crate) fn at_work(&self) {
+    pub fn at_work(&self) {
         self.health.alive();
     }
 
     /// Nothing is left to do for now.
-    pub(crate) fn idle(&self) {
+    pub fn idle(&self) {
         self.health.idle();
     }
 
-    /// The store has taken something.
-    pub(crate) fn answered(&mut self) {
+    /// The receiver has taken something.
+    pub fn answered(&mut self) {
         self.health.alive();
         if let Some(outage) = self.outage.take() {
             let waited_s = outage.since.elapsed().as_secs();
-            tracing::info!(stage = self.stage, waited_s, "the store takes records again");
+            tracing::info!(stage = self.stage, waited_s, "it takes records again");
             self.health.ready();
         }
         self.gauge(0.0);
@@ -78,8 +79,8 @@ impl Patience {
     ///
     /// # Errors
     /// When the step must be given up: on shutdown, or because it has been held up for long enough.
-    pub(crate) fn wait(&mut self, unavailable: &Unavailable) -> Result<(), GaveUp> {
-        metrics::counter!("prescale_archiver_retries_total", "stage" => self.stage).increment(1);
+    pub fn wait(&mut self, unavailable: &Unavailable) -> Result<(), GaveUp> {
+        metrics::counter!("prescale_sink_retries_total", "stage" => self.stage).increment(1);
         self.gauge(1.0);
         let Unavailable { why, asked_pause } = unavailable;
         let new = || Outage {
@@ -103,14 +104,14 @@ impl Patience {
     }
 
     fn gauge(&self, waiting: f64) {
-        metrics::gauge!("prescale_archiver_waiting", "stage" => self.stage).set(waiting);
+        metrics::gauge!("prescale_sink_waiting", "stage" => self.stage).set(waiting);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prescale_chassis::HealthRegistry;
+    use crate::health::HealthRegistry;
 
     #[test]
     fn an_outage_shows_in_the_health_and_ends_with_an_answer() {

@@ -1,26 +1,27 @@
-//! A sink as a stage of the bus: it writes no records, and its step ends when the store has taken or
+//! A sink as a stage of the bus: it writes no records, and its step ends when the receiver outside has taken or
 //! durably refused all of them, so the position moves no sooner. It keeps no state: after a restart it
 //! goes on at the committed position.
 
+use crate::context::Context;
+use crate::health::ComponentHealth;
 use crate::patience::{GaveUp, Patience};
+use crate::stage::{UNDECODABLE, decode_record};
 use prescale_bus::{Bus, BusError, ConsumedRecord, Outcome, Stage, StageFactory, StageFailure};
-use prescale_chassis::stage::{UNDECODABLE, decode_record};
-use prescale_chassis::{ComponentHealth, Context};
 use prescale_contracts::Contract;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_util::sync::CancellationToken;
 
 /// A decoded record of one partition.
-pub(crate) struct Taken<'a, C> {
+pub struct Taken<'a, C> {
     /// As it was read.
-    pub(crate) record: &'a ConsumedRecord,
+    pub record: &'a ConsumedRecord,
     /// What it says.
-    pub(crate) value: C,
+    pub value: C,
 }
 
 /// What takes the records of one partition.
-pub(crate) trait Sink<C>: Send {
+pub trait Sink<C>: Send {
     /// Takes records, in the order of the log; returns when they are safe or durably refused.
     ///
     /// # Errors
@@ -29,20 +30,20 @@ pub(crate) trait Sink<C>: Send {
 }
 
 /// Makes the sink of a partition.
-pub(crate) type SinkOf<C> = dyn Fn(u32) -> Box<dyn Sink<C>> + Send + Sync;
+pub type SinkOf<C> = dyn Fn(u32) -> Box<dyn Sink<C>> + Send + Sync;
 
 /// A sink's stage, and what it needs.
-pub(crate) struct SinkRun<'a> {
+pub struct SinkRun<'a> {
     /// The installation.
-    pub(crate) context: &'a Context,
+    pub context: &'a Context,
     /// The bus.
-    pub(crate) bus: &'a dyn Bus,
+    pub bus: &'a dyn Bus,
     /// Name of the stage.
-    pub(crate) stage: &'static str,
+    pub stage: &'static str,
     /// Most records that it is given at a time.
-    pub(crate) batch_records_max: usize,
+    pub batch_records_max: usize,
     /// When to end.
-    pub(crate) shutdown: &'a CancellationToken,
+    pub shutdown: &'a CancellationToken,
 }
 
 impl SinkRun<'_> {
@@ -52,7 +53,7 @@ impl SinkRun<'_> {
     ///
     /// # Errors
     /// When the bus is lost.
-    pub(crate) fn run<C: Contract + 'static>(&self, sink_of: Box<SinkOf<C>>) -> Result<(), BusError> {
+    pub fn run<C: Contract + 'static>(&self, sink_of: Box<SinkOf<C>>) -> Result<(), BusError> {
         let health = self.context.health.component(self.stage);
         health.ready();
         let factory = Arc::new(SinkFactory {
@@ -148,7 +149,7 @@ impl<C: Contract> Stage for SinkStage<C> {
                 }
                 Err(why) => {
                     let (partition, offset) = (record.partition, record.offset);
-                    tracing::warn!(stage = self.stage, partition, offset, why, "not archived");
+                    tracing::warn!(stage = self.stage, partition, offset, why, "left out");
                     outcomes.push(Outcome::Drop(UNDECODABLE));
                 }
             }
@@ -157,13 +158,13 @@ impl<C: Contract> Stage for SinkStage<C> {
         self.patience.idle();
         match done {
             Ok(()) => {
-                metrics::counter!("prescale_archiver_records_taken_total", "stage" => self.stage)
+                metrics::counter!("prescale_sink_records_taken_total", "stage" => self.stage)
                     .increment(taken.len() as u64);
                 Ok(outcomes)
             }
             Err(GaveUp) => {
                 self.gave_up.store(true, Ordering::Release);
-                Err(StageFailure { message: "the store did not take the records; they are tried again".to_owned() })
+                Err(StageFailure { message: "the receiver did not take the records; they are tried again".to_owned() })
             }
         }
     }
