@@ -37,8 +37,7 @@ impl Actuators {
         let general = "[bus]\npartitions = 2\n\n[telemetry]\nlisten = \"127.0.0.1:0\"\n";
         let text = format!("{general}\n[actuator.kubernetes]\nenabled = true\n{kubernetes}\n");
         fs::write(folder.path().join("prescale.toml"), text).expect("the folder is writable");
-        let made = command(&folder, "prescale").args(["topics", "apply"]).output().expect("prescale starts");
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        prescale(&folder, &["topics", "apply"]);
         let options = EmbeddedOptions { maintenance_every: None, ..EmbeddedOptions::default() };
         let bus = EmbeddedBus::open(folder.path().join("prescale.db"), options).expect("the log opens");
         let source = bus.source("test").expect("the source opens");
@@ -93,6 +92,14 @@ impl Actuators {
         envelope.id
     }
 
+    /// Runs `prescale` over the same log, which must end well; what it prints.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn prescale(&self, args: &[&str]) -> String {
+        prescale(&self.folder, args)
+    }
+
     /// All results so far, in the log's order.
     pub fn results(&self) -> Vec<ActionResult> {
         let records = bus_tests::conformance::fixture::read_all(&self.bus, topics::ACTION_RESULTS);
@@ -136,6 +143,12 @@ fn command(folder: &TempDir, program: &str) -> Command {
     let mut command = Command::new(binary(program));
     command.current_dir(folder.path()).env_remove("RUST_LOG").env_remove("PRESCALE_CONFIG");
     command
+}
+
+fn prescale(folder: &TempDir, args: &[&str]) -> String {
+    let output = command(folder, "prescale").args(args).output().expect("prescale starts");
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("it prints text")
 }
 
 /// Now, by the wall clock.

@@ -155,7 +155,12 @@ fn an_action_whose_calls_fail_until_its_deadline_does_nothing_afterwards() {
 #[test]
 fn a_dry_run_shows_the_request_and_the_api_server_is_asked_whether_it_would_take_it() {
     let mut world = World::new(&["look", "scale"], IMPATIENT);
-    world.cluster.apply(&deployment(&world.namespace, "web", 2));
+    let mut object = deployment(&world.namespace, "web", 2);
+    object["metadata"]["annotations"] = json!({});
+    world.cluster.apply(&object);
+    // `kubectl annotate`, as the README has it.
+    let annotated = json!({ "metadata": { "annotations": { "prescale.io/enabled": "true" } } });
+    world.cluster.done("PATCH", &world.path("web"), &annotated);
     world.start();
     let action = Action { dry_run: true, ..replicas(&world.namespace, "web", 2, 3) };
     let id = world.actuators.tell(&action);
@@ -163,6 +168,8 @@ fn a_dry_run_shows_the_request_and_the_api_server_is_asked_whether_it_would_take
     let ActionOutcome::DryRun { request: Some(request), .. } = &outcome else { panic!("{outcome:?}") };
     assert_eq!(request.is_accepted, Some(true), "{request:?}");
     assert!(request.path.starts_with(&world.path("web")), "{request:?}");
+    let told = world.actuators.prescale(&["bus", "tail", "action-results"]);
+    assert!(told.contains(&request.path), "{told}");
     let asked = world.asked();
     let shown: Vec<_> = asked.iter().filter(|event| event.is_dry_run && event.status == 200).collect();
     assert_eq!(shown.len(), 1, "{asked:?}");
