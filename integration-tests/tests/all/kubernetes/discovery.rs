@@ -1,6 +1,6 @@
 //! The collector's look at a cluster, with the rights that the chart gives it for that.
 
-use super::rights::{FORBIDDEN, Right, asked, rights, rules, until_forbidden};
+use super::rights::{FORBIDDEN, Right, asked, rights, rules, until_known};
 use super::{deployment, user};
 use integration_tests::kubernetes::Cluster;
 use integration_tests::kubernetes::chart::objects;
@@ -88,9 +88,10 @@ impl Drop for Collector {
 fn each_right_that_discovery_takes_is_used_and_needed_and_none_is_lacking() {
     let rights: Vec<Right> = rights(&[PART]).into_iter().map(|(_, right)| right).collect();
     let mut whole = Collector::stopped();
+    rights.iter().for_each(|right| until_known(whole.cluster, &whole.user, "", right, true));
     whole.start();
     until("samples", || whole.samples() > 0);
-    assert_eq!(whole.allowed(), rights.iter().cloned().collect(), "what is used is what there is");
+    assert_eq!(whole.allowed(), rights.iter().cloned().collect::<BTreeSet<_>>(), "what is used is what there is");
     assert_eq!(asked(whole.cluster, &whole.user, &FORBIDDEN), BTreeSet::new());
     let rights = &rights;
     std::thread::scope(|scope| {
@@ -109,7 +110,7 @@ fn lacks(rights: &[Right], lacking: &Right) {
         "metadata": { "name": collector.namespace },
         "rules": rules(rights.iter().filter(|right| *right != lacking)),
     }));
-    until_forbidden(collector.cluster, &collector.user, "", lacking);
+    until_known(collector.cluster, &collector.user, "", lacking, false);
     collector.start();
     until("a right to be missed", || asked(collector.cluster, &collector.user, &FORBIDDEN).contains(lacking));
     assert_eq!(collector.samples(), 0, "without {lacking:?}");

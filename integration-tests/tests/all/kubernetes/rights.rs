@@ -61,11 +61,12 @@ fn world() -> World {
         cluster.apply(&deployment(namespace, name, 2));
     }
     cluster.apply(&autoscalers::horizontal(namespace, "hpa", 1));
+    let target = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "name": "keda" });
     cluster.apply(&json!({
         "apiVersion": "keda.sh/v1alpha1",
         "kind": "ScaledObject",
         "metadata": { "namespace": namespace, "name": "keda" },
-        "spec": { "scaleTargetRef": { "name": "keda" }, "minReplicaCount": 1, "maxReplicaCount": 10 },
+        "spec": { "scaleTargetRef": target, "minReplicaCount": 1, "maxReplicaCount": 10 },
     }));
     world
 }
@@ -108,14 +109,41 @@ fn tell_all(world: &mut World) -> Vec<Arc<str>> {
 /// Sets the rights to these, in place of the chart's.
 fn allow<'a>(world: &World, is_lease: bool, rights: impl Iterator<Item = &'a Right>) {
     let name = if is_lease { format!("{}-lease", world.namespace) } else { world.namespace.clone() };
-    let rule =
-        |(group, resource, verb): &Right| json!({ "apiGroups": [group], "resources": [resource], "verbs": [verb] });
     world.cluster.apply(&json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "Role",
         "metadata": { "namespace": world.namespace, "name": name },
-        "rules": rights.map(rule).collect::<Vec<_>>(),
+        "rules": rules(rights),
     }));
+}
+
+/// The rules of a role that gives these rights.
+pub(super) fn rules<'a>(rights: impl Iterator<Item = &'a Right>) -> Vec<Value> {
+    let rule =
+        |(group, resource, verb): &Right| json!({ "apiGroups": [group], "resources": [resource], "verbs": [verb] });
+    rights.map(rule).collect()
+}
+
+/// Waits until the server knows that a user may do this in a namespace, or with none everywhere, or may not; it hears of
+/// roles by a watch.
+pub(super) fn until_known(cluster: &Cluster, user: &str, namespace: &str, right: &Right, is_allowed: bool) {
+    let (group, resource, verb) = right;
+    let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+    let attributes = json!({
+        "namespace": namespace,
+        "group": group,
+        "resource": resource,
+        "subresource": subresource,
+        "name": "prescale-actuator",
+        "verb": verb,
+    });
+    let review = json!({
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": { "user": user, "resourceAttributes": attributes },
+    });
+    let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+    until("the server to know of a right", || cluster.done("POST", path, &review)["status"]["allowed"] == is_allowed);
 }
 
 /// What somebody has asked for with an answer among these.
@@ -129,6 +157,7 @@ fn each_right_that_replicas_take_is_used_and_needed_and_none_is_lacking() {
     make_scaled_objects(Cluster::shared());
     let rights = rights(&PARTS);
     let mut whole = world();
+    rights.iter().for_each(|(_, right)| until_known(whole.cluster, &whole.user, &whole.namespace, right, true));
     whole.start();
     for id in tell_all(&mut whole) {
         let result = whole.actuators.result(&id);
@@ -154,7 +183,7 @@ fn lacks(rights: &[(&'static str, Right)], lacking: &(&'static str, Right)) {
     let is_lease = *part == "lease";
     let others = rights.iter().filter(|(part, other)| (*part == "lease") == is_lease && other != right);
     allow(&world, is_lease, others.map(|(_, right)| right));
-    until_forbidden(world.cluster, &world.user, &world.namespace, right);
+    until_known(world.cluster, &world.user, &world.namespace, right, false);
     world.start();
     let ids = tell_all(&mut world);
     until(&format!("{right:?} to be missed"), || asked(world.cluster, &world.user, &FORBIDDEN).contains(right));

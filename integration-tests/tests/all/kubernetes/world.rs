@@ -139,15 +139,13 @@ fn serve(cluster: &Cluster, path: &str, object: &Value) {
     if object["status"]["observedGeneration"] == *generation {
         return;
     }
-    let mut status = json!({
+    let status = json!({
         "observedGeneration": generation,
         "replicas": replicas,
+        "updatedReplicas": replicas,
         "readyReplicas": replicas,
         "availableReplicas": replicas,
     });
-    if object["kind"] != "ReplicaSet" {
-        status["updatedReplicas"] = replicas.clone();
-    }
     let name = object["metadata"]["name"].as_str().expect("a name");
     cluster.ask("PATCH", &format!("{path}/{name}/status"), &json!({ "status": status }));
 }
