@@ -82,23 +82,29 @@ fn throttled(rules: &Rules, facts: &Facts<'_>, resource: Resource, reasons: &mut
     if resource != Resource::Cpu || !throttling.is_at(facts.prediction.made_at) {
         return None;
     }
-    let share = number(throttling.share() * 100.0);
+    let share = || number(throttling.share() * 100.0);
     if throttling.is_in_vain() {
-        let text = format!(
-            "{}: it is throttled in {share} % of the scheduler's periods, and the last {TRIES_MAX} times that it had half as \
-             much again and more that did not help: bursts are throttled, and nothing more is given for them",
-            resource.kpi()
-        );
-        reasons.push(reason("throttling.in_vain", text));
+        let text = || {
+            format!(
+                "{}: it is throttled in {} % of the scheduler's periods, and the last {TRIES_MAX} times that it had half as \
+                 much again and more that did not help: bursts are throttled, and nothing more is given for them",
+                resource.kpi(),
+                share()
+            )
+        };
+        reasons.push(facts.reason("throttling.in_vain", text));
         return None;
     }
     let stepped = facts.served.capacity * (1.0 + rules.guardrails.step.share_max_out);
     let known = known_need(&rules.guardrails, facts.live).of(resource).unwrap_or(0.0);
-    let why = format!(
-        "; it is throttled in {share} % of the scheduler's periods with {}, so use does not tell how much is wanted, and it \
-         grows by the largest step, or to what it used within the week",
-        resource.amount(facts.served.capacity)
-    );
+    let why = facts.words(|| {
+        format!(
+            "; it is throttled in {} % of the scheduler's periods with {}, so use does not tell how much is wanted, and it \
+             grows by the largest step, or to what it used within the week",
+            share(),
+            resource.amount(facts.served.capacity)
+        )
+    });
     Some((stepped.max(known), why))
 }
 
