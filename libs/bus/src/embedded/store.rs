@@ -198,9 +198,10 @@ pub(super) fn append(transaction: &Transaction<'_>, placed: &[Placed]) -> rusqli
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::embedded::testing::open;
+    use crate::embedded::testing::{open, with_topic, write};
     use crate::write::Placement;
     use crate::{Bus, Cleanup, TopicSpec};
+    use rusqlite::TransactionState;
 
     const PARTITIONS: u32 = 2;
 
@@ -224,6 +225,22 @@ mod tests {
         assert_eq!(idle(), 2);
     }
 
+    /// One that went on reading would keep the file from being checkpointed.
+    #[test]
+    fn a_connection_that_is_kept_reads_no_more() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bus = open(folder.path());
+        with_topic(&bus, Cleanup::Delete { retention_ms: 1 << 40 });
+        write(&bus, &[("a", Some("1")), ("b", Some("2"))]);
+        bus.topics().expect("they can be listed");
+        bus.lag("group", "topic").expect("it can be read");
+        bus.source_position("test").expect("it can be read");
+        let idle = lock(&bus.store.idle_readers);
+        let [connection] = &idle[..] else { panic!("{} are kept", idle.len()) };
+        let state = connection.transaction_state(Some("main")).expect("there is such a database");
+        assert_eq!(state, TransactionState::None);
+    }
+
     #[test]
     fn what_goes_to_two_topics_alike_is_one_batch() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -236,17 +253,16 @@ mod tests {
             cleanup: Cleanup::Delete { retention_ms: 1 << 40 },
         });
         bus.ensure_topics(&specs).expect("the topics are made");
-        let write = |topic: &str, partition: u32, value: &str| Write {
+        let to = |topic: &str, partition: u32, value: &str| Write {
             topic: topic.into(),
             placement: Placement::LikeInput(partition),
             key: Some(b"key".to_vec()),
             value: Some(value.as_bytes().to_vec()),
             headers: Vec::new(),
         };
-        let mut writes: Vec<Write> =
-            ["a", "b"].into_iter().flat_map(|v| topics.map(|topic| write(topic, 0, v))).collect();
-        writes.push(write("third", 0, "c"));
-        writes.extend(["a", "b"].map(|v| write("one", 1, v)));
+        let mut writes: Vec<Write> = ["a", "b"].into_iter().flat_map(|v| topics.map(|topic| to(topic, 0, v))).collect();
+        writes.push(to("third", 0, "c"));
+        writes.extend(["a", "b"].map(|v| to("one", 1, v)));
         let placed = bus.store.place(&writes).expect("the topics are there");
         let of = |topic: &str, partition: u32| {
             let found = placed.iter().find(|p| &*p.topic.name == topic && p.partition == partition);
