@@ -72,12 +72,20 @@ pub(crate) fn value(
 /// Whether there have to be replicas at all: always, unless the trigger says below which demand there need not be any.
 ///
 /// # Errors
-/// When the workload has no forecast that counts.
+/// When the workload has no forecast that counts; for none to be needed, it has to reach beyond `now`.
 pub(crate) fn is_active(trigger: &Trigger, forecasts: &Forecasts, now: EventTime) -> Result<bool, Status> {
     let forecast = fresh(trigger, forecasts, now)?;
     let Some(threshold) = trigger.activation_threshold else { return Ok(true) };
-    let upper = ahead(trigger, forecast)?.maximum.at(trigger.quantile.max(QUANTILE_LEVELS[UPPER]));
-    Ok(upper >= threshold)
+    let ahead = ahead(trigger, forecast)?;
+    let is_active = ahead.maximum.at(trigger.quantile.max(QUANTILE_LEVELS[UPPER])) >= threshold;
+    let (age_s, horizon_s) = (forecast.age_s(now), ahead.horizon_s);
+    if !is_active && age_s >= i64::from(horizon_s) {
+        let workload = &trigger.workload;
+        let message =
+            format!("{workload} needed no replica, by a forecast {age_s} s old that looked {horizon_s} s ahead");
+        return Err(unavailable(message));
+    }
+    Ok(is_active)
 }
 
 /// KEDA puts the trigger's number before it.
@@ -215,6 +223,14 @@ mod tests {
         let web = known([of_web(1.0)]);
         let spec = spec(&share, &web).unwrap();
         assert_eq!(value(&share, &spec.metric_name, &web, at(60)).unwrap_err().code, Code::Unavailable, "it is stale");
+    }
+
+    #[test]
+    fn no_replica_is_needed_only_as_long_as_the_forecast_reaches() {
+        let trigger = trigger(&[("target", "1"), ("horizon", "5m"), ("activationThreshold", "0.5")]);
+        let active = |cores, minutes| is_active(&trigger, &known([of_web(cores)]), at(minutes)).map_err(|s| s.code);
+        assert_eq!((active(0.01, 4), active(0.01, 5)), (Ok(false), Err(Code::Unavailable)));
+        assert_eq!(active(3.0, 5), Ok(true), "it has some, and keeps them");
     }
 
     #[test]
