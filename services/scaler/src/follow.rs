@@ -141,7 +141,7 @@ impl Follower {
                 if now_whole {
                     (topic.mark_whole)(forecasts);
                 }
-                metrics::gauge!("prescale_scaler_forecasts_left_out").set(forecasts.left_out() as f64);
+                metrics::counter!("prescale_scaler_forecasts_left_out_total").absolute(forecasts.left_out());
             });
             if now_whole {
                 is_behind = false;

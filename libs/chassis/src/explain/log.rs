@@ -172,8 +172,7 @@ impl Log<'_> {
         Ok(orders)
     }
 
-    /// What the last seven days were worth, `None` where no hour is over, or nothing evaluates; and where the outcomes
-    /// begin that were read.
+    /// What the last seven days were worth, `None` where no hour is over; and where the outcomes begin that were read.
     pub(super) fn last_week(&self) -> Result<(Option<Span>, Option<Begin>)> {
         if !self.has(topics::OUTCOMES)? {
             return Ok((None, None));
