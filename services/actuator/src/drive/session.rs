@@ -36,6 +36,8 @@ const RECORDS_MAX: usize = 500;
 const UNWRITTEN_MAX: usize = 1_000;
 /// A reader that was lost is opened again after so long.
 const REOPENED_AFTER: Duration = Duration::from_secs(1);
+/// What was not written down within so long is not sent, in milliseconds.
+const WRITTEN_WITHIN_MS: u64 = 2_000;
 /// Workloads of which nothing need be known are forgotten so often.
 const FORGET_EVERY_MS: u64 = 60_000;
 
@@ -146,7 +148,7 @@ impl<'a, D: Driver> Session<'a, D> {
             if !self.write(sends, now)? {
                 return Ok(());
             }
-            jobs.into_iter().for_each(|job| self.call(job));
+            self.make(jobs, now);
             if now.ms.saturating_sub(self.forgot_ms) >= FORGET_EVERY_MS {
                 self.forgot_ms = now.ms;
                 self.book.forget(now);
@@ -276,14 +278,34 @@ impl<'a, D: Driver> Session<'a, D> {
         Ok(written)
     }
 
-    /// Makes a call; what comes of it is seen by the loop.
-    fn call(&self, job: Job) {
+    /// Makes the calls that were due at `due`. Where writing them down took long, what is to be sent is looked at anew:
+    /// it may have been withdrawn meanwhile, or this one may not be the one any more that calls.
+    fn make(&mut self, jobs: Vec<Job>, due: Now) {
+        let now = (self.setup.clock)();
+        let is_late = now.ms.saturating_sub(due.ms) > WRITTEN_WITHIN_MS || self.retry.shutdown().is_cancelled();
+        for job in jobs {
+            if is_late && matches!(job.call, Call::Send(_)) {
+                let why = "it took long to write down what is to be sent".to_owned();
+                self.book.came(&job, Came::Failed(CallError::Conflict { why }), now);
+            } else {
+                self.call(job, now);
+            }
+        }
+    }
+
+    /// Makes a call; what comes of it is seen by the loop. It is given up when its action becomes void.
+    fn call(&self, job: Job, now: Now) {
         let (driver, clock, done) = (Arc::clone(self.driver), Arc::clone(&self.setup.clock), self.done.0.clone());
-        let deadline = self.setup.call_deadline;
+        let valid_ms = job.aim.order.valid_until().as_ms().saturating_sub(now.at.as_ms());
+        let deadline = match (&job.call, u64::try_from(valid_ms)) {
+            // One that is made although its action is void brings something to a close.
+            (Call::Send(_), Ok(valid_ms @ 1..)) => self.setup.call_deadline.min(Duration::from_millis(valid_ms)),
+            _ => self.setup.call_deadline,
+        };
         let asked = job.clone();
         let answer = self.setup.runtime.spawn(async move {
             let answer = tokio::time::timeout(deadline, answer_of(driver.as_ref(), &asked, &clock)).await;
-            let why = || format!("it took longer than {} s", deadline.as_secs());
+            let why = || format!("it took longer than {} s", deadline.as_secs_f64());
             answer.unwrap_or_else(|_| Came::Failed(CallError::Unknown { why: why() }))
         });
         self.setup.runtime.spawn(async move {
