@@ -5,13 +5,15 @@ use super::config::KubernetesConfig;
 use crate::drive::call::CallError;
 use crate::drive::step::{Method, Request};
 use anyhow::Result;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, StatusCode};
 use kube::client::Body;
 use prescale_kubernetes::access::{self, Access};
 use serde_json::{Value, json};
 use std::time::Duration;
 
+/// Under this name the server keeps who has set a field where the request does not say.
+const AGENT: &str = "prescale-actuator";
 /// A server may ask for a pause up to this.
 const ASKED_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Without saying for how long.
@@ -71,8 +73,8 @@ impl Client {
             Method::Patch => http::Method::PATCH,
             Method::Delete => http::Method::DELETE,
         };
-        let builder =
-            http::Request::builder().method(method).uri(&request.path).header(CONTENT_TYPE, request.content_type);
+        let builder = http::Request::builder().method(method).uri(&request.path);
+        let builder = builder.header(USER_AGENT, AGENT).header(CONTENT_TYPE, request.content_type);
         let request = builder.body(Body::from(request.body.to_string().into_bytes())).map_err(unsound)?;
         self.call(request, Direction::Writes).await
     }

@@ -24,8 +24,11 @@ pub(super) struct Object {
     pub(super) is_rolling_out: bool,
     /// What its controller says is wrong.
     pub(super) trouble: Option<String>,
-    /// Who has set the number of replicas, each with when, in order.
+    /// Who has set the number of replicas, each with when, in order. Empty where the server does not keep it: of a field
+    /// that nobody has ever named, it keeps nobody who sets it later either.
     pub(super) owners: Vec<(String, String)>,
+    /// Counts changes of its specification, where its kind does.
+    generation: Option<i64>,
 }
 
 impl Object {
@@ -42,9 +45,8 @@ impl Object {
         let existing = count(&status["replicas"]).or_else(|| count(&scale?["status"]["replicas"])).unwrap_or(0);
         let says_ready = scale.is_none() || !status["readyReplicas"].is_null();
         let ready = if says_ready { count(&status["readyReplicas"]).unwrap_or(0) } else { existing };
-        let updated = count(&status["updatedReplicas"]);
-        let number = |value: &Value| value.as_i64();
-        let observed = number(&status["observedGeneration"]).zip(number(&metadata["generation"]));
+        let generation = metadata["generation"].as_i64();
+        let observed = status["observedGeneration"].as_i64().zip(generation);
         Ok(Self {
             uid: text(&metadata["uid"], "a uid")?,
             resource_version: text(&metadata["resourceVersion"], "a resourceVersion")?,
@@ -54,16 +56,20 @@ impl Object {
             replicas: replicas.ok_or("the server shows an object without a number of replicas")?,
             existing,
             ready,
-            is_rolling_out: updated.is_some_and(|updated| updated < existing),
+            is_rolling_out: is_rolling_out(spec, status, existing),
             trouble: trouble(&status["conditions"]),
-            owners: owners(&metadata["managedFields"]),
+            owners: owners(&metadata["managedFields"], "f:replicas"),
+            generation,
         })
     }
 
     /// Tells whether anybody has changed the number of replicas, or made the object anew.
     pub(super) fn mark(&self) -> Arc<str> {
-        let owners: Vec<String> = self.owners.iter().map(|(manager, time)| format!("{manager} {time}")).collect();
-        format!("{} {} by {}", self.uid, self.replicas, owners.join(", ")).into()
+        let by = match (&self.owners[..], self.generation) {
+            ([], Some(generation)) => format!("nobody, at generation {generation}"),
+            (owners, _) => text_of(owners),
+        };
+        format!("{} {} by {by}", self.uid, self.replicas).into()
     }
 
     /// Whether the number of replicas was set last under this name.
@@ -138,13 +144,29 @@ fn trouble(conditions: &Value) -> Option<String> {
     words.map(str::to_owned)
 }
 
-fn owners(managed: &Value) -> Vec<(String, String)> {
+/// Whether replicas of an older template are being replaced. A count that is 0 is left out; where older ones are meant to
+/// stay, none are being replaced.
+fn is_rolling_out(spec: &Value, status: &Value, existing: u32) -> bool {
+    let of_set = &spec["updateStrategy"];
+    let leaves_some = of_set["type"] == "OnDelete" || count(&of_set["rollingUpdate"]["partition"]).unwrap_or(0) > 0;
+    let counts = !of_set.is_null() || !spec["strategy"].is_null();
+    let updated = count(&status["updatedReplicas"]).or_else(|| counts.then_some(0));
+    !leaves_some && updated.is_some_and(|updated| updated < existing)
+}
+
+/// Who has set a field of the specification (`f:NAME`), or the object's scale, each with when, in order.
+pub(super) fn owners(managed: &Value, field: &str) -> Vec<(String, String)> {
     let entries = managed.as_array().into_iter().flatten();
-    let has_set =
-        |entry: &&Value| entry["subresource"] == "scale" || !entry["fieldsV1"]["f:spec"]["f:replicas"].is_null();
+    let has_set = |entry: &&Value| entry["subresource"] == "scale" || !entry["fieldsV1"]["f:spec"][field].is_null();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut owners: Vec<(String, String)> =
         entries.filter(has_set).map(|entry| (text(&entry["manager"]), text(&entry["time"]))).collect();
     owners.sort_unstable();
     owners
+}
+
+/// Owners as text.
+pub(super) fn text_of(owners: &[(String, String)]) -> String {
+    let owners: Vec<String> = owners.iter().map(|(manager, time)| format!("{manager} {time}")).collect();
+    owners.join(", ")
 }
