@@ -1,6 +1,7 @@
 //! An object as the server shows it, and what of it matters here. Pure.
 
 use super::annotations::{DRY_RUN, ENABLED, REPLICAS_MAX, REPLICAS_MIN};
+use prescale_kubernetes::workload::said;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +12,8 @@ pub(super) struct Object {
     pub(super) uid: String,
     pub(super) resource_version: String,
     pub(super) annotations: BTreeMap<String, String>,
+    /// What it says of whether it may be changed.
+    enabled: Option<String>,
     pub(super) is_being_deleted: bool,
     /// Whether its controller has seen the newest version of what it should be.
     pub(super) is_observed: bool,
@@ -51,6 +54,7 @@ impl Object {
             uid: text(&metadata["uid"], "a uid")?,
             resource_version: text(&metadata["resourceVersion"], "a resourceVersion")?,
             annotations: texts(&metadata["annotations"]),
+            enabled: said(metadata).map(str::to_owned),
             is_being_deleted: !metadata["deletionTimestamp"].is_null(),
             is_observed: observed.is_none_or(|(observed, generation)| observed >= generation),
             replicas: replicas.ok_or("the server shows an object without a number of replicas")?,
@@ -89,12 +93,12 @@ impl Object {
 
     /// Why its capacity may not be changed at all, where it may not.
     pub(super) fn forbids_all(&self, requires_annotation: bool) -> Option<String> {
-        match self.annotation(ENABLED) {
+        match self.enabled.as_deref() {
             Some("true") => {}
-            Some(other) => return Some(format!("its annotation {ENABLED} is {other:?}, and not \"true\"")),
+            Some(other) => return Some(format!("its label or annotation {ENABLED} is {other:?}, and not \"true\"")),
             None if requires_annotation => {
                 return Some(format!(
-                    "it has no annotation {ENABLED}: \"true\", which [actuator.kubernetes] require_annotation asks for"
+                    "it has no label or annotation {ENABLED}: \"true\", which [actuator.kubernetes] require_annotation asks for"
                 ));
             }
             None => {}

@@ -66,7 +66,7 @@ fn what_it_asks_for_is_waited_for_until_it_serves() {
 fn only_who_asks_for_it_is_changed_and_within_its_bounds() {
     let cases: [(&str, Value, &str); 6] = [
         ("prescale.io/enabled", "false".into(), "is \"false\""),
-        ("prescale.io/enabled", Value::Null, "has no annotation prescale.io/enabled"),
+        ("prescale.io/enabled", Value::Null, "has no label or annotation prescale.io/enabled"),
         ("prescale.io/replicas-max", "4".into(), "5 replicas: its annotation prescale.io/replicas-max is \"4\""),
         ("prescale.io/replicas-max", "many".into(), "is \"many\""),
         ("prescale.io/replicas-min", "6".into(), "replicas-min is \"6\""),
@@ -82,7 +82,11 @@ fn only_who_asks_for_it_is_changed_and_within_its_bounds() {
             }
         }
     }
+    let off = with(deployment(3), |object| object["metadata"]["labels"]["prescale.io/enabled"] = "false".into());
+    assert!(words(step(&off, &aim(3, 5))).contains("is \"false\""), "the label goes before the annotation");
     let bare = with(deployment(3), |object| object["metadata"]["annotations"] = Value::Null);
+    let labelled = with(bare.clone(), |object| object["metadata"]["labels"]["prescale.io/enabled"] = "true".into());
+    sent(step(&labelled, &aim(3, 5)));
     let all = Rules { requires_annotation: false, ..RULES };
     sent(next(&facts(&bare), all, &aim(3, 5), NOW));
 }
