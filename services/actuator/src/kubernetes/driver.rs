@@ -158,7 +158,7 @@ impl Driver for KubernetesDriver {
             Some(pods) if is_sizing(aim) => limits::next(replicas, pods, self.sizing, aim, now),
             pods => {
                 let left = pods.as_ref().filter(|_| !aim.order.action.dry_run).and_then(in_place::finished);
-                left.unwrap_or_else(|| scale::next(replicas, self.rules, aim, now))
+                closing(left, || scale::next(replicas, self.rules, aim, now))
             }
         }
     }
@@ -169,6 +169,18 @@ impl Driver for KubernetesDriver {
 
     async fn check(&self, request: &Request) -> Result<(), CallError> {
         self.client.check(request).await.map(drop)
+    }
+}
+
+/// What is left to be brought to a close goes first; while that waits for controllers, replicas need not.
+fn closing(left: Option<Step>, of_replicas: impl FnOnce() -> Step) -> Step {
+    match left {
+        None => of_replicas(),
+        Some(Step::Wait { why, look_again_s }) => match of_replicas() {
+            Step::Done(_) => Step::Wait { why, look_again_s },
+            step => step,
+        },
+        Some(step) => step,
     }
 }
 
@@ -186,5 +198,25 @@ fn found(answer: Result<Value, CallError>) -> Result<Option<Value>, CallError> {
         Ok(value) => Ok(Some(value)),
         Err(CallError::Gone { .. }) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drive::step::Method;
+    use prescale_domain::action::ActionOutcome;
+
+    #[test]
+    fn what_is_left_goes_first_and_holds_up_no_replicas_while_it_waits() {
+        let request =
+            |method| Request { method, path: String::new(), content_type: "application/json", body: Value::Null };
+        let waits = || Step::Wait { why: "a controller".to_owned(), look_again_s: 2 };
+        let (tidies, sends) = (Step::TidyUp(request(Method::Patch)), Step::Send(request(Method::Put)));
+        let done = Step::Done(ActionOutcome::DRY_RUN);
+        assert_eq!(closing(Some(tidies.clone()), || sends.clone()), tidies);
+        assert_eq!(closing(Some(waits()), || sends.clone()), sends);
+        assert_eq!(closing(Some(waits()), || done.clone()), waits());
+        assert_eq!(closing(None, || done.clone()), done);
     }
 }

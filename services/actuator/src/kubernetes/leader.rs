@@ -43,7 +43,11 @@ impl Leader {
     pub(super) async fn acquire(&mut self, stop: &CancellationToken) -> bool {
         let mut told = String::new();
         loop {
-            let waits_for = match self.ask().await {
+            let asked = tokio::select! {
+                () = stop.cancelled() => return false,
+                asked = self.ask() => asked,
+            };
+            let waits_for = match asked {
                 Ok(None) => {
                     tracing::info!("it holds the lease {}, and calls the cluster", self.claim.path());
                     return true;
