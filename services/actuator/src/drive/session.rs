@@ -100,6 +100,8 @@ struct Session<'a, D> {
     book: Book,
     outage: Outage,
     done: (SyncSender<(Job, Came)>, Receiver<(Job, Came)>),
+    /// Calls whose end was not seen yet.
+    under_way: usize,
     unwritten: usize,
     forgot_ms: u64,
 }
@@ -130,6 +132,7 @@ impl<'a, D: Driver> Session<'a, D> {
             book: Book::new(setup.limits.clone(), driver.mechanisms(), driver.undoes_withdrawn()),
             outage: Outage::default(),
             done: sync_channel(setup.limits.calls_in_flight_max.max(1)),
+            under_way: 0,
             unwritten: 0,
             forgot_ms: 0,
             retry,
@@ -137,10 +140,28 @@ impl<'a, D: Driver> Session<'a, D> {
     }
 
     fn run(mut self) -> Result<()> {
+        let ended = self.goes_on();
+        self.waits_for_calls();
+        ended
+    }
+
+    /// Calls that are under way have their time, so that whoever calls next sees what came of them.
+    fn waits_for_calls(&mut self) {
+        self.setup.health.idle();
+        let until = Instant::now() + self.setup.call_deadline;
+        while self.under_way > 0
+            && let Ok(_) = self.done.1.recv_timeout(until.saturating_duration_since(Instant::now()))
+        {
+            self.under_way -= 1;
+        }
+    }
+
+    fn goes_on(&mut self) -> Result<()> {
         while !self.retry.shutdown().is_cancelled() {
             self.setup.health.alive();
             let now = (self.setup.clock)();
             while let Ok((job, came)) = self.done.1.try_recv() {
+                self.under_way -= 1;
                 self.came(&job, came, now);
             }
             let jobs = self.book.jobs(now);
@@ -294,7 +315,8 @@ impl<'a, D: Driver> Session<'a, D> {
     }
 
     /// Makes a call; what comes of it is seen by the loop. It is given up when its action becomes void.
-    fn call(&self, job: Job, now: Now) {
+    fn call(&mut self, job: Job, now: Now) {
+        self.under_way += 1;
         let (driver, clock, done) = (Arc::clone(self.driver), Arc::clone(&self.setup.clock), self.done.0.clone());
         let valid_ms = job.aim.order.valid_until().as_ms().saturating_sub(now.at.as_ms());
         let deadline = match (&job.call, u64::try_from(valid_ms)) {
