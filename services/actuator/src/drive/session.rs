@@ -37,7 +37,7 @@ const UNWRITTEN_MAX: usize = 1_000;
 /// A reader that was lost is opened again after so long.
 const REOPENED_AFTER: Duration = Duration::from_secs(1);
 /// What was not written down within so long is not sent, in milliseconds.
-const WRITTEN_WITHIN_MS: u64 = 2_000;
+const WRITTEN_WITHIN_MS: u64 = 5_000;
 /// Workloads of which nothing need be known are forgotten so often.
 const FORGET_EVERY_MS: u64 = 60_000;
 
@@ -149,9 +149,11 @@ impl<'a, D: Driver> Session<'a, D> {
     fn waits_for_calls(&mut self) {
         self.setup.health.idle();
         let until = Instant::now() + self.setup.call_deadline;
-        while self.under_way > 0
-            && let Ok(_) = self.done.1.recv_timeout(until.saturating_duration_since(Instant::now()))
-        {
+        while self.under_way > 0 {
+            let left = until.saturating_duration_since(Instant::now());
+            if self.done.1.recv_timeout(left).is_err() {
+                return;
+            }
             self.under_way -= 1;
         }
     }
@@ -300,13 +302,16 @@ impl<'a, D: Driver> Session<'a, D> {
     }
 
     /// Makes the calls that were due at `due`. Where writing them down took long, what is to be sent is looked at anew:
-    /// it may have been withdrawn meanwhile, or this one may not be the one any more that calls.
+    /// it may be void or withdrawn by now, or this one may not be the one any more that calls.
     fn make(&mut self, jobs: Vec<Job>, due: Now) {
         let now = (self.setup.clock)();
         let is_late = now.ms.saturating_sub(due.ms) > WRITTEN_WITHIN_MS || self.retry.shutdown().is_cancelled();
         for job in jobs {
+            let valid_until = job.aim.order.valid_until();
+            let is_late = is_late || (due.at < valid_until && valid_until <= now.at);
             if is_late && matches!(job.call, Call::Send(_)) {
                 let why = "it took long to write down what is to be sent".to_owned();
+                tracing::warn!(cloud = self.setup.cloud, workload = %job.aim.order.workload(), "{why}");
                 self.book.came(&job, Came::Failed(CallError::Conflict { why }), now);
             } else {
                 self.call(job, now);
