@@ -19,6 +19,11 @@ use prescale_domain::time::EventTime;
 use prescale_kubernetes::selector::encoded;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// What pods use is told within so long, or is not known.
+const MEASURED_WITHIN: Duration = Duration::from_secs(2);
 
 /// One cluster.
 pub(super) struct KubernetesDriver {
@@ -46,7 +51,7 @@ impl KubernetesDriver {
         Self { client, rules, sizing, headroom: config.node_headroom, kinds: config.kinds.clone() }
     }
 
-    /// The pods of an object; what they use as well, where that matters and is measured.
+    /// The pods of an object; what they use as well, where that is wanted and is measured.
     async fn pods(
         &self,
         target: &Target,
@@ -62,9 +67,13 @@ impl KubernetesDriver {
             Some(path) => Some((self.client.get(&format!("{path}{query}")).await?, path)),
             None => None,
         };
-        // There need not be any who measures.
-        let metrics =
-            if uses { self.client.get(&format!("{}{query}", target.metrics_path())).await.ok() } else { None };
+        // There need not be any who measures, and who does not answer holds up nothing.
+        let metrics = if uses {
+            let path = format!("{}{query}", target.metrics_path());
+            timeout(MEASURED_WITHIN, self.client.get(&path)).await.ok().and_then(Result::ok)
+        } else {
+            None
+        };
         let shown = Shown {
             object,
             kind: &target.kind,
@@ -128,9 +137,8 @@ impl Driver for KubernetesDriver {
         let scale = if target.says_its_replicas() { None } else { Some(self.client.get(&target.scale_path()).await?) };
         let object = Object::of(&seen, scale.as_ref()).map_err(refused)?;
         let (sizes, action) = (is_sizing(aim), &aim.order.action);
-        let is_less = action.desired.memory_bytes_per_replica < action.current.memory_bytes_per_replica;
         let pods = if sizes || object.annotations.contains_key(PAUSED_FOR) {
-            Some(self.pods(&target, &seen, scale.as_ref(), sizes && is_less).await?)
+            Some(self.pods(&target, &seen, scale.as_ref(), sizes).await?)
         } else {
             None
         };
