@@ -38,6 +38,7 @@ fn settings() -> Settings {
     settings.collector.host.enabled = false;
     // It changes much, from the first hour on.
     settings.planner.policy = PolicyName::Threshold;
+    settings.detector.log = false;
     let fleet = &mut settings.collector.fleet;
     fleet.enabled = true;
     fleet.workloads = 12;
@@ -190,13 +191,18 @@ const OUTPUTS: [&str; 8] = [
     topics::GROUP_PREDICTIONS,
 ];
 
+/// Who has nothing to say of a fleet of five hours, which is too young to be unusual.
+const USUAL: [&str; 2] = ["detector", "incidents"];
+
 #[test]
 fn a_copy_of_the_log_adds_up() {
     let accounts = accounts(topics::RAW_KPIS, |_| ());
-    assert_eq!(accounts.len(), 7);
-    for account in accounts.values() {
+    assert_eq!(accounts.len(), 9);
+    for (stage, account) in &accounts {
         assert_eq!(account.faults(), [""; 0]);
-        assert!(account.read > 0 && account.followed > 0 && account.unread == 0, "{account:?}");
+        let is_heard = account.read > 0 && account.followed > 0;
+        assert!(is_heard || USUAL.contains(&stage.as_str()), "{account:?}");
+        assert_eq!(account.unread, 0, "{account:?}");
         assert_eq!(account.outputs_without_input, 0, "{account:?}");
     }
 }
@@ -268,6 +274,7 @@ fn losses_of(stage: &str) -> Vec<Loss> {
                 is_of(record, ALONE) && made.contains(&bin(record).map(|bin| bin - 1))
             })
         }
+        usual if USUAL.contains(&usual) => return Vec::new(),
         other => panic!("say which output of {other:?} is missed when it is lost, and who tells"),
     };
     vec![lost]
