@@ -36,6 +36,9 @@ const RECORDS_MAX: usize = 500;
 const UNWRITTEN_MAX: usize = 1_000;
 /// A reader that was lost is opened again after so long.
 const REOPENED_AFTER: Duration = Duration::from_secs(1);
+/// A partition that ends before what was read of it was made anew, where so many looks say so: one whose leader has just
+/// changed may say so once.
+const SHORT_LOOKS: u32 = 5;
 /// What was not written down within so long is not sent, in milliseconds.
 const WRITTEN_WITHIN_MS: u64 = 5_000;
 /// Workloads of which nothing need be known are forgotten so often.
@@ -369,6 +372,7 @@ fn name_of(call: &Call) -> &'static str {
 
 /// A reader of the actions from where the position says; `None` when the shutdown comes before the bus.
 fn reader(setup: &Setup<'_>, retry: &BusRetry, stored: &mut Position) -> Result<Option<Box<dyn RecordReader>>> {
+    let mut looks = 0;
     loop {
         let from = stored.starts();
         let opened = retry.run(|| {
@@ -381,6 +385,13 @@ fn reader(setup: &Setup<'_>, retry: &BusRetry, stored: &mut Position) -> Result<
         let anew: Vec<u32> = from.iter().filter(|(p, from)| reaches(**p) < **from).map(|(p, _)| *p).collect();
         if anew.is_empty() {
             return Ok(Some(reader));
+        }
+        looks += 1;
+        if looks < SHORT_LOOKS {
+            if cancelled_within(retry.shutdown(), REOPENED_AFTER) {
+                return Ok(None);
+            }
+            continue;
         }
         tracing::warn!(source = setup.source, "partitions {anew:?} of the actions were made anew, and are read anew");
         anew.into_iter().for_each(|partition| stored.forget(partition));
