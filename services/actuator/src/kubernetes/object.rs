@@ -60,7 +60,7 @@ impl Object {
             replicas: replicas.ok_or("the server shows an object without a number of replicas")?,
             existing,
             ready,
-            is_rolling_out: is_rolling_out(spec, status, existing),
+            is_rolling_out: is_rolling_out(spec, status, existing, scale.is_none()),
             trouble: trouble(&status["conditions"]),
             owners: owners(&metadata["managedFields"], "f:replicas"),
             generation,
@@ -148,12 +148,12 @@ fn trouble(conditions: &Value) -> Option<String> {
     words.map(str::to_owned)
 }
 
-/// Whether replicas of an older template are being replaced. A count that is 0 is left out; where older ones are meant to
-/// stay, none are being replaced.
-fn is_rolling_out(spec: &Value, status: &Value, existing: u32) -> bool {
+/// Whether replicas of an older template are being replaced. Where older ones are meant to stay, none are. Kinds of group
+/// `apps` leave out a count that is 0; what others leave out is not known.
+fn is_rolling_out(spec: &Value, status: &Value, existing: u32, is_of_apps: bool) -> bool {
     let of_set = &spec["updateStrategy"];
     let leaves_some = of_set["type"] == "OnDelete" || count(&of_set["rollingUpdate"]["partition"]).unwrap_or(0) > 0;
-    let counts = !of_set.is_null() || !spec["strategy"].is_null();
+    let counts = is_of_apps && (!of_set.is_null() || !spec["strategy"].is_null());
     let updated = count(&status["updatedReplicas"]).or_else(|| counts.then_some(0));
     !leaves_some && updated.is_some_and(|updated| updated < existing)
 }

@@ -231,7 +231,8 @@ fn a_kind_that_does_not_say_what_is_ready_is_ready_with_what_there_is() {
         "spec": {},
     });
     let scale = serde_json::json!({"spec": {"replicas": 5}, "status": {"replicas": 4}});
+    let object = with(object, |object| object["spec"]["strategy"] = serde_json::json!({"canary": {}}));
     let read = Object::of(&object, Some(&scale)).unwrap();
-    assert_eq!((read.replicas, read.existing, read.ready), (5, 4, 4));
+    assert_eq!((read.replicas, read.existing, read.ready, read.is_rolling_out), (5, 4, 4, false));
     assert!(Object::of(&object, None).unwrap_err().contains("without a number of replicas"));
 }
