@@ -256,9 +256,10 @@ impl Book {
     /// Opens an action; whether it takes the place of one that may have left something half done is told.
     fn open_up(&mut self, order: Arc<Order>, kept: Kept, has_acted: bool, now: Now) {
         let workload = order.workload().clone();
-        let sent_from = match kept {
-            Kept::Open(sent_from) => sent_from,
-            Kept::New | Kept::Answered => None,
+        // One that was open may have taken such a place, and was not looked at before this process began.
+        let (sent_from, has_acted) = match kept {
+            Kept::Open(sent_from) => (sent_from, true),
+            Kept::New | Kept::Answered => (None, has_acted),
         };
         let mut open = Open::new(Arc::clone(&order), sent_from, 1000 * u64::from(self.limits.settle_s));
         if has_acted {

@@ -193,6 +193,8 @@ fn what_one_has_left_half_done_is_looked_at_by_the_next_also_where_that_is_void(
     assert!(words(&outcomes(&mut book)[0]).contains("void"), "nothing is sent");
     book.take(order("app", (0, 900), 4, 2), Kept::New, at_s(2005));
     assert!(words(&outcomes(&mut book)[0]).contains("void"), "there is nothing to look at");
+    book.take(order("db", (0, 900), 4, 3), Kept::Open(None), at_s(2005));
+    assert_eq!(only(book.jobs(at_s(2005))).call, Call::Look, "it may have taken such a place before a restart");
 }
 
 #[test]
