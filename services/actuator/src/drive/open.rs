@@ -14,8 +14,10 @@ use std::time::Duration;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// What has changed meanwhile is looked at again after so long, in milliseconds.
+/// What has changed meanwhile is looked at again after so long, in milliseconds, so many times in a row; then it is in the way
+/// for good, and pauses grow.
 const CONFLICT_PAUSE_MS: u64 = 100;
+const CONFLICTS_QUICK: u32 = 5;
 /// What was sent is looked at after so long, in milliseconds: a cloud needs a moment to do anything about it.
 const FIRST_LOOK_MS: u64 = 500;
 
@@ -90,6 +92,8 @@ pub struct Open {
     /// What went wrong last.
     trouble: Option<Trouble>,
     before: Option<Capacity>,
+    /// So many requests in a row did not fit what was there.
+    conflicts: u32,
     backoff: Backoff,
     settle_ms: u64,
 }
@@ -110,6 +114,7 @@ impl Open {
             void_ms: None,
             trouble: None,
             before: None,
+            conflicts: 0,
             backoff,
             settle_ms,
         }
@@ -192,6 +197,7 @@ impl Open {
     pub fn sent(&mut self, now: Now) -> Fate {
         self.trouble = None;
         self.backoff.reset();
+        self.conflicts = 0;
         if !self.tidies_up {
             self.taken_ms.get_or_insert(now.ms);
         }
@@ -220,7 +226,11 @@ impl Open {
         match error {
             CallError::Refused { why, retryable } => self.fails(why, retryable),
             CallError::Gone { why } => self.fails(why, false),
-            CallError::Conflict { why } => self.goes_wrong(trouble(why, false), CONFLICT_PAUSE_MS, now),
+            CallError::Conflict { why } => {
+                self.conflicts = self.conflicts.saturating_add(1);
+                let pause_ms = if self.conflicts <= CONFLICTS_QUICK { CONFLICT_PAUSE_MS } else { self.pause_ms() };
+                self.goes_wrong(trouble(why, false), pause_ms, now)
+            }
             CallError::Throttled { why, pause } => {
                 let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
                 self.goes_wrong(trouble(why, false), pause_ms, now)

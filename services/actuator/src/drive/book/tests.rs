@@ -214,6 +214,23 @@ fn a_request_that_was_refused_for_what_has_changed_does_not_count_as_sent() {
 }
 
 #[test]
+fn what_conflicts_for_good_is_asked_for_ever_less_often() {
+    let mut book = book(false);
+    book.take(order("web", (0, 900), 4, 0), Kept::New, at_s(1));
+    let mut now = at_s(1);
+    for _ in 0..20 {
+        let look = only(book.jobs(now));
+        book.came(&look, seen(sends(), false), now);
+        let send = only(book.jobs(now));
+        book.came(&send, Came::Failed(CallError::Conflict { why: "it is there".to_owned() }), now);
+        let wake_ms = book.wake_ms(now).expect("it goes on");
+        assert!(wake_ms >= now.ms + 100);
+        now.ms = wake_ms;
+    }
+    assert!(now.ms > 60_000, "{} ms", now.ms);
+}
+
+#[test]
 fn what_is_tidied_up_is_nothing_that_the_cloud_has_taken() {
     let mut book = book(false);
     book.take(order("web", (0, 900), 4, 0), Kept::New, at_s(1));
