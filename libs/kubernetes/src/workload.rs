@@ -10,10 +10,14 @@ pub fn id(namespace: &str, kind: &str, name: &str) -> String {
     format!("{namespace}/{kind}/{name}")
 }
 
-/// Whether a workload is meant, by its metadata: the label, or where there is none, the annotation.
+/// What the metadata of a workload says of whether it is meant: the label, or where there is none, the annotation.
+pub fn said(metadata: &Value) -> Option<&str> {
+    metadata["labels"][ENABLED].as_str().or_else(|| metadata["annotations"][ENABLED].as_str())
+}
+
+/// Whether a workload is meant, by its metadata.
 pub fn is_enabled(metadata: &Value) -> bool {
-    let said = metadata["labels"][ENABLED].as_str().or_else(|| metadata["annotations"][ENABLED].as_str());
-    said == Some("true")
+    said(metadata) == Some("true")
 }
 
 #[cfg(test)]
@@ -23,10 +27,11 @@ mod tests {
 
     #[test]
     fn a_label_goes_before_an_annotation() {
-        let said = |label: &str, annotation: &str| {
+        let both = |label: &str, annotation: &str| {
             is_enabled(&json!({"labels": {ENABLED: label}, "annotations": {ENABLED: annotation}}))
         };
-        assert!(said("true", "false") && !said("false", "true"));
+        assert!(both("true", "false") && !both("false", "true"));
         assert!(is_enabled(&json!({"annotations": {ENABLED: "true"}})) && !is_enabled(&json!({})));
+        assert_eq!((said(&json!({})), said(&json!({"labels": {ENABLED: "false"}}))), (None, Some("false")));
     }
 }

@@ -134,13 +134,13 @@ impl Book {
         }
         let (decided_at, is_withdrawal) = (order.action.decided_at, order.action.is_withdrawal());
         entry.newest = Some(Newest { decided_at, is_withdrawal });
-        self.overtake(&workload, &order);
+        let has_acted = self.overtake(&workload, &order);
         if is_answered {
             return;
         }
         match self.refused(&order) {
             Some(outcome) => self.end(order, outcome, None),
-            None => self.open_up(workload, order, kept, now),
+            None => self.open_up(order, kept, has_acted, now),
         }
     }
 
@@ -253,12 +253,18 @@ impl Book {
         })
     }
 
-    fn open_up(&mut self, workload: WorkloadId, order: Arc<Order>, kept: Kept, now: Now) {
-        let sent_from = match kept {
-            Kept::Open(sent_from) => sent_from,
-            Kept::New | Kept::Answered => None,
+    /// Opens an action; whether it takes the place of one that may have left something half done is told.
+    fn open_up(&mut self, order: Arc<Order>, kept: Kept, has_acted: bool, now: Now) {
+        let workload = order.workload().clone();
+        // One that was open may have taken such a place, and was not looked at before this process began.
+        let (sent_from, has_acted) = match kept {
+            Kept::Open(sent_from) => (sent_from, true),
+            Kept::New | Kept::Answered => (None, has_acted),
         };
-        let open = Open::new(Arc::clone(&order), sent_from, 1000 * u64::from(self.limits.settle_s));
+        let mut open = Open::new(Arc::clone(&order), sent_from, 1000 * u64::from(self.limits.settle_s));
+        if has_acted {
+            open.follows_what_has_acted();
+        }
         if let Some(outcome) = open.void(now) {
             self.end(order, outcome, None);
             return;
@@ -270,10 +276,13 @@ impl Book {
         }
     }
 
-    /// Ends what is open of a workload, since this one takes its place.
-    fn overtake(&mut self, workload: &WorkloadId, newer: &Order) {
+    /// Ends what is open of a workload, since this one takes its place; whether something may have come of it.
+    fn overtake(&mut self, workload: &WorkloadId, newer: &Order) -> bool {
+        let before = self.entries.get(workload).and_then(|entry| entry.open.as_ref());
+        let has_acted = before.is_some_and(Open::may_have_acted);
         let why = newer.withdrawn_for().unwrap_or_else(|| "a newer action took its place".to_owned());
         self.finish(workload, ActionOutcome::Superseded { why });
+        has_acted
     }
 
     /// Ends what is open of a workload, if anything is.

@@ -68,6 +68,11 @@ impl CallError {
         }
     }
 
+    /// Whether it is known that a request came to nothing.
+    pub fn had_no_effect(&self) -> bool {
+        matches!(self, Self::Conflict { .. } | Self::Throttled { .. } | Self::Unauthorised { .. })
+    }
+
     /// Whether the cloud as such is in the way, and not what this call asked for.
     pub fn is_outage(&self) -> bool {
         matches!(self, Self::Unavailable { .. } | Self::Unauthorised { .. } | Self::Unknown { .. })

@@ -14,8 +14,10 @@ use std::time::Duration;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// What has changed meanwhile is looked at again after so long, in milliseconds.
+/// What has changed meanwhile is looked at again after so long, in milliseconds, so many times in a row; then it is in the way
+/// for good, and pauses grow.
 const CONFLICT_PAUSE_MS: u64 = 100;
+const CONFLICTS_QUICK: u32 = 5;
 /// What was sent is looked at after so long, in milliseconds: a cloud needs a moment to do anything about it.
 const FIRST_LOOK_MS: u64 = 500;
 
@@ -77,6 +79,10 @@ pub struct Open {
     call: Call,
     /// Whether the call is made although the action is void.
     tidies_up: bool,
+    /// Whether something may be half done, by it or by the one before it: then it is looked at also when it is void.
+    may_be_half_done: bool,
+    /// [`Aim::sent_from`] before the last request, which holds again where that did not take effect.
+    sent_before: Option<Arc<str>>,
     /// The mark of what the request was made from that is to be sent.
     mark: Option<Arc<str>>,
     /// Since when it is known that the cloud has taken it.
@@ -86,6 +92,8 @@ pub struct Open {
     /// What went wrong last.
     trouble: Option<Trouble>,
     before: Option<Capacity>,
+    /// So many requests in a row did not fit what was there.
+    conflicts: u32,
     backoff: Backoff,
     settle_ms: u64,
 }
@@ -99,11 +107,14 @@ impl Open {
             aim: Aim { order, sent_from },
             call: Call::Look,
             tidies_up: false,
+            may_be_half_done: false,
+            sent_before: None,
             mark: None,
             taken_ms: None,
             void_ms: None,
             trouble: None,
             before: None,
+            conflicts: 0,
             backoff,
             settle_ms,
         }
@@ -119,9 +130,14 @@ impl Open {
         self.before.as_ref()
     }
 
-    /// Whether anything may have come of it.
+    /// Whether anything may have come of it, or something may be left of what was begun before it.
     pub fn may_have_acted(&self) -> bool {
-        self.taken_ms.is_some() || self.aim.sent_from.is_some()
+        self.taken_ms.is_some() || self.aim.sent_from.is_some() || self.may_be_half_done
+    }
+
+    /// It takes the place of one that may have left something half done.
+    pub fn follows_what_has_acted(&mut self) {
+        self.may_be_half_done = true;
     }
 
     /// Its end where it is void and nothing has come of it.
@@ -133,8 +149,8 @@ impl Open {
     /// The next call. A request counts as sent from here on.
     pub fn start(&mut self) -> Call {
         let call = std::mem::replace(&mut self.call, Call::Look);
-        if matches!(call, Call::Send(_)) {
-            self.aim.sent_from = self.mark.take();
+        if matches!(call, Call::Send(_)) && !self.tidies_up {
+            self.sent_before = std::mem::replace(&mut self.aim.sent_from, self.mark.take());
         }
         call
     }
@@ -169,7 +185,9 @@ impl Open {
             Step::Wait { why, look_again_s } => self.waits(&why, look_again_s, now),
             Step::Send(request) => self.wants(request, standing.mark, now),
             Step::TidyUp(request) => {
-                (self.call, self.mark, self.tidies_up) = (Call::Send(request), Some(standing.mark), true);
+                // It is nothing of what the action asks for, so that does not count as sent.
+                (self.call, self.mark, self.tidies_up) = (Call::Send(request), None, true);
+                self.may_be_half_done = true;
                 Fate::Goes { at_ms: now.ms }
             }
         }
@@ -179,7 +197,10 @@ impl Open {
     pub fn sent(&mut self, now: Now) -> Fate {
         self.trouble = None;
         self.backoff.reset();
-        self.taken_ms.get_or_insert(now.ms);
+        self.conflicts = 0;
+        if !self.tidies_up {
+            self.taken_ms.get_or_insert(now.ms);
+        }
         Fate::Goes { at_ms: now.ms + FIRST_LOOK_MS }
     }
 
@@ -196,15 +217,23 @@ impl Open {
             let said = Some(error.to_string());
             return Fate::Ends(ActionOutcome::DryRun { request: Some(shown(request, Some(false))), said });
         }
+        if matches!(call, Call::Send(_)) && !self.tidies_up && error.had_no_effect() {
+            // Who has changed the object since is none who has undone it.
+            self.aim.sent_from = self.sent_before.take();
+        }
         let in_looking = matches!(call, Call::Look);
         let trouble = |why: String, is_refusal: bool| Trouble { why, is_refusal, in_looking };
         match error {
             CallError::Refused { why, retryable } => self.fails(why, retryable),
             CallError::Gone { why } => self.fails(why, false),
-            CallError::Conflict { why } => self.goes_wrong(trouble(why, false), CONFLICT_PAUSE_MS, now),
-            CallError::Throttled { pause, .. } => {
+            CallError::Conflict { why } => {
+                self.conflicts = self.conflicts.saturating_add(1);
+                let pause_ms = if self.conflicts <= CONFLICTS_QUICK { CONFLICT_PAUSE_MS } else { self.pause_ms() };
+                self.goes_wrong(trouble(why, false), pause_ms, now)
+            }
+            CallError::Throttled { why, pause } => {
                 let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-                Fate::Goes { at_ms: now.ms.saturating_add(pause_ms) }
+                self.goes_wrong(trouble(why, false), pause_ms, now)
             }
             CallError::Unauthorised { why } => {
                 let pause_ms = self.pause_ms();
@@ -271,11 +300,11 @@ impl Open {
     fn goes_wrong(&mut self, trouble: Trouble, pause_ms: u64, now: Now) -> Fate {
         self.trouble = Some(trouble);
         if now.at >= self.aim.order.valid_until() {
-            if !self.may_have_acted() {
+            let is_over = self.is_over(now);
+            if is_over && self.taken_ms.is_none() && self.aim.sent_from.is_none() {
                 return Fate::Ends(self.void_for("it was void before it was carried out", now));
             }
-            let since_ms = *self.void_ms.get_or_insert(now.ms);
-            if now.ms.saturating_sub(since_ms) >= self.settle_ms {
+            if is_over {
                 let why = self.with_trouble("nobody knows whether it took effect");
                 return Fate::Ends(ActionOutcome::Failed { why, retryable: true });
             }
@@ -283,14 +312,14 @@ impl Open {
         Fate::Goes { at_ms: now.ms.saturating_add(pause_ms) }
     }
 
-    /// Whether there is nothing left to wait for, of one that the cloud has not taken. One whose request may still be on
-    /// its way is waited for a while.
+    /// Whether there is nothing left to wait for. One whose request may still be on its way, or that may have left something
+    /// half done, is waited for a while.
     fn is_over(&mut self, now: Now) -> bool {
         if now.at < self.aim.order.valid_until() {
             return false;
         }
         let since_ms = *self.void_ms.get_or_insert(now.ms);
-        self.aim.sent_from.is_none() || now.ms.saturating_sub(since_ms) >= self.settle_ms
+        !self.may_have_acted() || now.ms.saturating_sub(since_ms) >= self.settle_ms
     }
 
     /// Its end as one that is void. Where the cloud would not be called, that is what it failed by.

@@ -7,8 +7,9 @@ use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use std::sync::Arc;
 
-/// What is done about a withdrawal may be done for so long after the withdrawn action was decided, in seconds.
-const WITHDRAWAL_FOR_S: i64 = 3600;
+/// What is done about a withdrawal may be done for so long after the withdrawn action was decided, in seconds: longer than
+/// actions are valid, and shorter than the account of results waits.
+const WITHDRAWAL_FOR_S: i64 = 6 * 3600;
 /// An action is remembered for at least so long after it was decided, in seconds, so that what comes behind it and is
 /// older, or comes twice, is known.
 const REMEMBERED_FOR_S: i64 = 3600;

@@ -81,27 +81,38 @@ pub struct Course {
 #[derive(Clone, Debug, Default)]
 struct Read {
     next: i64,
+    /// The record that comes next from the reader: one before `next` is read again.
+    again: i64,
+    /// Open ones that are still to be read again, as they are stored.
+    unread: BTreeMap<i64, Option<Arc<str>>>,
     /// Actions that are to be remembered, in order, each with until when.
     recent: VecDeque<(i64, EventTime)>,
 }
 
 impl Course {
-    /// Goes on from a position.
+    /// Goes on from a position. What it has is kept until it was read again, so that it is not lost if that is cut short.
     pub fn of(position: &Position) -> Self {
-        let read = |reached: &Reached| Read { next: reached.next, recent: VecDeque::new() };
+        let read = |Reached { from, next, open }: &Reached| Read {
+            next: *next,
+            again: *from,
+            unread: open.clone(),
+            recent: VecDeque::new(),
+        };
         Self { partitions: position.0.iter().map(|(partition, reached)| (*partition, read(reached))).collect() }
     }
 
     /// A record was read; one of this cloud's actions is to be remembered for a while.
     pub fn pass(&mut self, place: Place, remembered_until: Option<EventTime>) {
         let read = self.partitions.entry(place.partition).or_default();
-        read.next = read.next.max(place.offset + 1);
+        read.again = read.again.max(place.offset + 1);
+        read.next = read.next.max(read.again);
+        read.unread = read.unread.split_off(&read.again);
         read.recent.extend(remembered_until.map(|until| (place.offset, until)));
     }
 
-    /// The next record of each partition.
+    /// Where a reader goes on that takes the place of the one before.
     pub fn next_offsets(&self) -> BTreeMap<u32, i64> {
-        self.partitions.iter().map(|(partition, read)| (*partition, read.next)).collect()
+        self.partitions.iter().map(|(partition, read)| (*partition, read.again)).collect()
     }
 
     /// The position, with what is open.
@@ -111,12 +122,13 @@ impl Course {
             by_partition.entry(partition).or_default().insert(offset, sent_from.cloned());
         }
         let reached = |(partition, read): (&u32, &mut Read)| {
-            let open = by_partition.remove(partition).unwrap_or_default();
+            let mut open = by_partition.remove(partition).unwrap_or_default();
+            open.extend(read.unread.iter().map(|(offset, sent_from)| (*offset, sent_from.clone())));
             while read.recent.front().is_some_and(|(_, until)| *until <= now.at) {
                 read.recent.pop_front();
             }
             let oldest = [read.recent.front().map(|(offset, _)| *offset), open.keys().next().copied()];
-            let from = oldest.into_iter().flatten().min().unwrap_or(read.next);
+            let from = oldest.into_iter().flatten().min().map_or(read.again, |oldest| oldest.min(read.again));
             (*partition, Reached { from, next: read.next, open })
         };
         Position(self.partitions.iter_mut().map(reached).collect())
@@ -152,8 +164,23 @@ mod tests {
         let open = |mark: Option<&str>| Kept::Open(mark.map(Arc::from));
         assert_eq!(kept, [Kept::Answered, open(None), open(Some("3 by kubectl")), Kept::Answered, Kept::New]);
         assert_eq!(position.kept(place(2, 0)), Kept::New);
-        let again = Course::of(&position).position(std::iter::empty(), NOW);
-        assert_eq!(again.starts(), BTreeMap::from([(0, 10), (1, 8)]));
+    }
+
+    #[test]
+    fn what_was_not_read_again_yet_is_kept() {
+        let position = stored();
+        let mut course = Course::of(&position);
+        let none = std::iter::empty;
+        assert_eq!(course.position(none(), NOW), position, "nothing was read");
+        assert_eq!(course.next_offsets(), BTreeMap::from([(0, 5), (1, 8)]));
+        course.pass(place(0, 5), None);
+        let later = course.position(none(), NOW);
+        let mark: Arc<str> = "3 by kubectl".into();
+        assert_eq!((later.kept(place(0, 5)), later.kept(place(0, 6))), (Kept::Answered, Kept::Open(Some(mark))));
+        assert_eq!((later.starts()[&0], later.kept(place(0, 10)), course.next_offsets()[&0]), (6, Kept::New, 6));
+        course.pass(place(0, 9), None);
+        let all = course.position(none(), NOW);
+        assert_eq!((all.starts()[&0], all.kept(place(0, 6))), (10, Kept::Answered));
     }
 
     #[test]

@@ -36,6 +36,11 @@ const RECORDS_MAX: usize = 500;
 const UNWRITTEN_MAX: usize = 1_000;
 /// A reader that was lost is opened again after so long.
 const REOPENED_AFTER: Duration = Duration::from_secs(1);
+/// A partition that ends before what was read of it was made anew, where so many looks say so: one whose leader has just
+/// changed may say so once.
+const SHORT_LOOKS: u32 = 5;
+/// What was not written down within so long is not sent, in milliseconds.
+const WRITTEN_WITHIN_MS: u64 = 5_000;
 /// Workloads of which nothing need be known are forgotten so often.
 const FORGET_EVERY_MS: u64 = 60_000;
 
@@ -98,6 +103,8 @@ struct Session<'a, D> {
     book: Book,
     outage: Outage,
     done: (SyncSender<(Job, Came)>, Receiver<(Job, Came)>),
+    /// Calls whose end was not seen yet.
+    under_way: usize,
     unwritten: usize,
     forgot_ms: u64,
 }
@@ -128,6 +135,7 @@ impl<'a, D: Driver> Session<'a, D> {
             book: Book::new(setup.limits.clone(), driver.mechanisms(), driver.undoes_withdrawn()),
             outage: Outage::default(),
             done: sync_channel(setup.limits.calls_in_flight_max.max(1)),
+            under_way: 0,
             unwritten: 0,
             forgot_ms: 0,
             retry,
@@ -135,10 +143,30 @@ impl<'a, D: Driver> Session<'a, D> {
     }
 
     fn run(mut self) -> Result<()> {
+        let ended = self.goes_on();
+        self.waits_for_calls();
+        ended
+    }
+
+    /// Calls that are under way have their time, so that whoever calls next sees what came of them.
+    fn waits_for_calls(&mut self) {
+        self.setup.health.idle();
+        let until = Instant::now() + self.setup.call_deadline;
+        while self.under_way > 0 {
+            let left = until.saturating_duration_since(Instant::now());
+            if self.done.1.recv_timeout(left).is_err() {
+                return;
+            }
+            self.under_way -= 1;
+        }
+    }
+
+    fn goes_on(&mut self) -> Result<()> {
         while !self.retry.shutdown().is_cancelled() {
             self.setup.health.alive();
             let now = (self.setup.clock)();
             while let Ok((job, came)) = self.done.1.try_recv() {
+                self.under_way -= 1;
                 self.came(&job, came, now);
             }
             let jobs = self.book.jobs(now);
@@ -146,7 +174,7 @@ impl<'a, D: Driver> Session<'a, D> {
             if !self.write(sends, now)? {
                 return Ok(());
             }
-            jobs.into_iter().for_each(|job| self.call(job));
+            self.make(jobs, now);
             if now.ms.saturating_sub(self.forgot_ms) >= FORGET_EVERY_MS {
                 self.forgot_ms = now.ms;
                 self.book.forget(now);
@@ -276,14 +304,38 @@ impl<'a, D: Driver> Session<'a, D> {
         Ok(written)
     }
 
-    /// Makes a call; what comes of it is seen by the loop.
-    fn call(&self, job: Job) {
+    /// Makes the calls that were due at `due`. Where writing them down took long, what is to be sent is looked at anew:
+    /// it may be void or withdrawn by now, or this one may not be the one any more that calls.
+    fn make(&mut self, jobs: Vec<Job>, due: Now) {
+        let now = (self.setup.clock)();
+        let is_late = now.ms.saturating_sub(due.ms) > WRITTEN_WITHIN_MS || self.retry.shutdown().is_cancelled();
+        for job in jobs {
+            let valid_until = job.aim.order.valid_until();
+            let is_late = is_late || (due.at < valid_until && valid_until <= now.at);
+            if is_late && matches!(job.call, Call::Send(_)) {
+                let why = "it took long to write down what is to be sent".to_owned();
+                tracing::warn!(cloud = self.setup.cloud, workload = %job.aim.order.workload(), "{why}");
+                self.book.came(&job, Came::Failed(CallError::Conflict { why }), now);
+            } else {
+                self.call(job, now);
+            }
+        }
+    }
+
+    /// Makes a call; what comes of it is seen by the loop. It is given up when its action becomes void.
+    fn call(&mut self, job: Job, now: Now) {
+        self.under_way += 1;
         let (driver, clock, done) = (Arc::clone(self.driver), Arc::clone(&self.setup.clock), self.done.0.clone());
-        let deadline = self.setup.call_deadline;
+        let valid_ms = job.aim.order.valid_until().as_ms().saturating_sub(now.at.as_ms());
+        let deadline = match (&job.call, u64::try_from(valid_ms)) {
+            // One that is made although its action is void brings something to a close.
+            (Call::Send(_), Ok(valid_ms @ 1..)) => self.setup.call_deadline.min(Duration::from_millis(valid_ms)),
+            _ => self.setup.call_deadline,
+        };
         let asked = job.clone();
         let answer = self.setup.runtime.spawn(async move {
             let answer = tokio::time::timeout(deadline, answer_of(driver.as_ref(), &asked, &clock)).await;
-            let why = || format!("it took longer than {} s", deadline.as_secs());
+            let why = || format!("it took longer than {} s", deadline.as_secs_f64());
             answer.unwrap_or_else(|_| Came::Failed(CallError::Unknown { why: why() }))
         });
         self.setup.runtime.spawn(async move {
@@ -320,6 +372,7 @@ fn name_of(call: &Call) -> &'static str {
 
 /// A reader of the actions from where the position says; `None` when the shutdown comes before the bus.
 fn reader(setup: &Setup<'_>, retry: &BusRetry, stored: &mut Position) -> Result<Option<Box<dyn RecordReader>>> {
+    let mut looks = 0;
     loop {
         let from = stored.starts();
         let opened = retry.run(|| {
@@ -332,6 +385,13 @@ fn reader(setup: &Setup<'_>, retry: &BusRetry, stored: &mut Position) -> Result<
         let anew: Vec<u32> = from.iter().filter(|(p, from)| reaches(**p) < **from).map(|(p, _)| *p).collect();
         if anew.is_empty() {
             return Ok(Some(reader));
+        }
+        looks += 1;
+        if looks < SHORT_LOOKS {
+            if cancelled_within(retry.shutdown(), REOPENED_AFTER) {
+                return Ok(None);
+            }
+            continue;
         }
         tracing::warn!(source = setup.source, "partitions {anew:?} of the actions were made anew, and are read anew");
         anew.into_iter().for_each(|partition| stored.forget(partition));

@@ -17,7 +17,7 @@ use prescale_domain::sample::Platform;
 use prescale_domain::time::EventTime;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
@@ -30,6 +30,7 @@ struct CellDriver {
     cells: Mutex<Cells>,
     /// Workloads of which no call ends.
     hang: Mutex<BTreeSet<String>>,
+    looks: AtomicU64,
 }
 
 impl CellDriver {
@@ -57,6 +58,7 @@ impl Driver for CellDriver {
 
     async fn observe(&self, aim: &Aim) -> Result<Cell, CallError> {
         self.answers(aim.order.workload().as_str()).await;
+        self.looks.fetch_add(1, Ordering::Relaxed);
         Ok(self.cells.lock().unwrap().cell(aim.order.workload()))
     }
 
@@ -85,6 +87,9 @@ struct World {
     runtime: Runtime,
     wall_s: Arc<AtomicI64>,
     began: Instant,
+    /// The clock that never goes back is so far ahead, and goes on by that much each time that it is read.
+    ahead_ms: Arc<AtomicU64>,
+    step_ms: Arc<AtomicU64>,
 }
 
 impl World {
@@ -100,7 +105,8 @@ impl World {
         bus.ensure_topics(&[spec(topics::ACTIONS), spec(topics::ACTION_RESULTS)]).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
         let (wall_s, began) = (Arc::new(AtomicI64::new(1)), Instant::now());
-        Self { bus, driver: Arc::default(), runtime, wall_s, began }
+        let (ahead_ms, step_ms) = (Arc::default(), Arc::default());
+        Self { bus, driver: Arc::default(), runtime, wall_s, began, ahead_ms, step_ms }
     }
 
     fn write(&self, orders: &[Order]) {
@@ -110,6 +116,7 @@ impl World {
 
     fn run(&self, stop: &CancellationToken) -> anyhow::Result<()> {
         let (wall_s, began) = (Arc::clone(&self.wall_s), self.began);
+        let (ahead_ms, step_ms) = (Arc::clone(&self.ahead_ms), Arc::clone(&self.step_ms));
         let setup = Setup {
             cloud: "cells",
             source: "actuator.cells",
@@ -119,7 +126,8 @@ impl World {
             health: HealthRegistry::default().component("actuator.cells"),
             runtime: self.runtime.handle(),
             clock: Arc::new(move || {
-                let ms = u64::try_from(began.elapsed().as_millis()).unwrap();
+                let ahead_ms = ahead_ms.fetch_add(step_ms.load(Ordering::Relaxed), Ordering::Relaxed);
+                let ms = u64::try_from(began.elapsed().as_millis()).unwrap() + ahead_ms;
                 Now { at: EventTime::from_s(wall_s.load(Ordering::Relaxed)), ms }
             }),
         };
@@ -175,6 +183,28 @@ fn a_call_that_hangs_holds_up_nobody_else_and_is_given_up_when_its_action_is_voi
     });
     let cells = world.driver.cells.lock().unwrap();
     assert_eq!((cells.effects.len(), cells.effects.values().max()), (19, Some(&1)));
+}
+
+#[test]
+fn what_was_written_down_late_is_looked_at_anew_and_not_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let (world, orders, stop) = (World::new(folder.path()), orders(1), CancellationToken::new());
+    world.step_ms.store(10_000, Ordering::Relaxed);
+    world.write(&orders);
+    std::thread::scope(|scope| {
+        let session = scope.spawn(|| world.run(&stop));
+        let began = Instant::now();
+        while world.driver.looks.load(Ordering::Relaxed) < 3 {
+            assert!(began.elapsed() < WITHIN && !session.is_finished(), "it does not look again");
+            std::thread::yield_now();
+        }
+        assert!(world.driver.cells.lock().unwrap().effects.is_empty(), "it was sent");
+        world.step_ms.store(0, Ordering::Relaxed);
+        let applied = world.results(1);
+        assert!(matches!(applied[&id_of(&orders[0])], ActionOutcome::Applied { .. }), "{applied:?}");
+        stop.cancel();
+        session.join().unwrap().unwrap();
+    });
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What objects say of themselves, and what is written onto them, under `prescale.io/`.
 
-/// `"true"` where the object's capacity may be changed, `"false"` where never.
+/// Label or annotation: `"true"` where the object's capacity may be changed, `"false"` where never.
 pub(super) use prescale_kubernetes::workload::ENABLED;
 
 /// `"true"` where any action on the object is a dry run.

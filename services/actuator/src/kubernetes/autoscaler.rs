@@ -4,7 +4,7 @@
 //! all in one request under the version that was seen.
 
 use super::annotations::{ACTION, DECIDED_AT, MIN_BEFORE};
-use super::object::{count, texts};
+use super::object::{count, owners, text_of, texts};
 use super::target::Target;
 use crate::drive::order::Order;
 use crate::drive::step::{Method, Request, Step};
@@ -30,6 +30,8 @@ pub(super) struct Autoscaler {
     annotations: BTreeMap<String, String>,
     min: u32,
     max: u32,
+    /// Who has set its least number, each with when.
+    owners: Vec<(String, String)>,
     /// Whether it goes by the share that is used of what pods request.
     pub(super) goes_by_requests: bool,
 }
@@ -87,6 +89,7 @@ impl Autoscaler {
             annotations: texts(&metadata["annotations"]),
             min: count(&spec[kind.min_field()]).unwrap_or(min),
             max: count(&spec[kind.max_field()]).unwrap_or(max),
+            owners: owners(&metadata["managedFields"], &format!("f:{}", kind.min_field())),
             goes_by_requests: goes_by_requests(kind, spec),
         })
     }
@@ -103,7 +106,7 @@ impl Autoscaler {
 
     /// Tells whether anybody has changed its least number.
     pub(super) fn mark(&self) -> Arc<str> {
-        format!("{} from {}", self.name(), self.min).into()
+        format!("{} from {} by {}", self.name(), self.min, text_of(&self.owners)).into()
     }
 
     /// Its own least number of replicas.

@@ -5,13 +5,15 @@ use super::config::KubernetesConfig;
 use crate::drive::call::CallError;
 use crate::drive::step::{Method, Request};
 use anyhow::Result;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, StatusCode};
 use kube::client::Body;
 use prescale_kubernetes::access::{self, Access};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
 
+/// Under this name the server keeps who has set a field where the request does not say.
+const AGENT: &str = "prescale-actuator";
 /// A server may ask for a pause up to this.
 const ASKED_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Without saying for how long.
@@ -52,31 +54,27 @@ impl Client {
         self.call(request, Direction::Reads).await
     }
 
-    /// Makes a request that changes something.
-    ///
-    /// # Errors
-    /// As [`CallError`] tells them apart.
-    pub(super) async fn write(&self, request: &Request) -> Result<Value, CallError> {
-        self.write_to(request, &request.path).await
-    }
-
     /// Asks whether the server would take a request: it does all but store what comes of it.
     ///
     /// # Errors
     /// As [`CallError`] tells them apart.
     pub(super) async fn check(&self, request: &Request) -> Result<Value, CallError> {
-        let joint = if request.path.contains('?') { '&' } else { '?' };
-        self.write_to(request, &format!("{}{joint}dryRun=All", request.path)).await
+        self.write(&checking(request)).await
     }
 
-    async fn write_to(&self, request: &Request, path: &str) -> Result<Value, CallError> {
+    /// Makes a request that changes something.
+    ///
+    /// # Errors
+    /// As [`CallError`] tells them apart.
+    pub(super) async fn write(&self, request: &Request) -> Result<Value, CallError> {
         let method = match request.method {
             Method::Post => http::Method::POST,
             Method::Put => http::Method::PUT,
             Method::Patch => http::Method::PATCH,
             Method::Delete => http::Method::DELETE,
         };
-        let builder = http::Request::builder().method(method).uri(path).header(CONTENT_TYPE, request.content_type);
+        let builder = http::Request::builder().method(method).uri(&request.path);
+        let builder = builder.header(USER_AGENT, AGENT).header(CONTENT_TYPE, request.content_type);
         let request = builder.body(Body::from(request.body.to_string().into_bytes())).map_err(unsound)?;
         self.call(request, Direction::Writes).await
     }
@@ -100,6 +98,20 @@ impl Client {
         });
         Err(refusal(parts.status, &parts.headers, why, direction))
     }
+}
+
+/// The request that asks whether the server would take another one. A removal's options are read from its body, and its
+/// query is passed over where it has one.
+fn checking(request: &Request) -> Request {
+    let mut checking = request.clone();
+    match request.method {
+        Method::Delete => checking.body["dryRun"] = json!(["All"]),
+        Method::Post | Method::Put | Method::Patch => {
+            let joint = if request.path.contains('?') { '&' } else { '?' };
+            checking.path = format!("{}{joint}dryRun=All", request.path);
+        }
+    }
+    checking
 }
 
 /// Whether a call changes something.
@@ -156,6 +168,21 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.extend(retry_after.map(|text| (RETRY_AFTER, http::HeaderValue::from_static(text))));
         refusal(StatusCode::from_u16(status).unwrap(), &headers, "no".to_owned(), direction)
+    }
+
+    #[test]
+    fn a_check_changes_nothing_by_whatever_method() {
+        let request = |method, path: &str| Request {
+            method,
+            path: path.to_owned(),
+            content_type: "application/json",
+            body: json!({"kind": "any"}),
+        };
+        let paths = [(Method::Put, "/a?b=c"), (Method::Post, "/a"), (Method::Patch, "/a")]
+            .map(|(method, path)| checking(&request(method, path)).path);
+        assert_eq!(paths, ["/a?b=c&dryRun=All", "/a?dryRun=All", "/a?dryRun=All"]);
+        let removal = checking(&request(Method::Delete, "/a"));
+        assert_eq!((removal.path.as_str(), removal.body), ("/a", json!({"kind": "any", "dryRun": ["All"]})));
     }
 
     #[test]

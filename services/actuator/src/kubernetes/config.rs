@@ -24,8 +24,8 @@ pub struct KubernetesConfig {
     /// Namespace of the lease by which one actuator at a time calls the cluster; empty for that of the pod or of the
     /// context.
     pub lease_namespace: String,
-    /// Whether only objects with the annotation `prescale.io/enabled: "true"` are changed. One that says `"false"` never
-    /// is.
+    /// Whether only objects with the label or annotation `prescale.io/enabled: "true"` are changed. One that says `"false"`
+    /// never is.
     pub require_annotation: bool,
     /// What is done where an autoscaler owns the number of replicas.
     pub autoscaler: AutoscalerMode,
@@ -33,7 +33,7 @@ pub struct KubernetesConfig {
     pub node_headroom: NodeHeadroom,
     /// Most calls under way at a time.
     pub calls_in_flight_max: usize,
-    /// Most calls a second.
+    /// Most calls a second; a look at a workload counts as one, whatever has to be asked for.
     pub calls_per_s_max: f64,
     /// A call that takes longer is given up, and what came of it is looked at, in seconds.
     pub call_deadline_s: u32,

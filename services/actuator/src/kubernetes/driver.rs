@@ -19,6 +19,11 @@ use prescale_domain::time::EventTime;
 use prescale_kubernetes::selector::encoded;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// What pods use is told within so long, or is not known.
+const MEASURED_WITHIN: Duration = Duration::from_secs(2);
 
 /// One cluster.
 pub(super) struct KubernetesDriver {
@@ -46,7 +51,7 @@ impl KubernetesDriver {
         Self { client, rules, sizing, headroom: config.node_headroom, kinds: config.kinds.clone() }
     }
 
-    /// The pods of an object; what they use as well, where that matters and is measured.
+    /// The pods of an object; what they use as well, where that is wanted and is measured.
     async fn pods(
         &self,
         target: &Target,
@@ -62,9 +67,13 @@ impl KubernetesDriver {
             Some(path) => Some((self.client.get(&format!("{path}{query}")).await?, path)),
             None => None,
         };
-        // There need not be any who measures.
-        let metrics =
-            if uses { self.client.get(&format!("{}{query}", target.metrics_path())).await.ok() } else { None };
+        // There need not be any who measures, and who does not answer holds up nothing.
+        let metrics = if uses {
+            let path = format!("{}{query}", target.metrics_path());
+            timeout(MEASURED_WITHIN, self.client.get(&path)).await.ok().and_then(Result::ok)
+        } else {
+            None
+        };
         let shown = Shown {
             object,
             kind: &target.kind,
@@ -128,9 +137,8 @@ impl Driver for KubernetesDriver {
         let scale = if target.says_its_replicas() { None } else { Some(self.client.get(&target.scale_path()).await?) };
         let object = Object::of(&seen, scale.as_ref()).map_err(refused)?;
         let (sizes, action) = (is_sizing(aim), &aim.order.action);
-        let is_less = action.desired.memory_bytes_per_replica < action.current.memory_bytes_per_replica;
         let pods = if sizes || object.annotations.contains_key(PAUSED_FOR) {
-            Some(self.pods(&target, &seen, scale.as_ref(), sizes && is_less).await?)
+            Some(self.pods(&target, &seen, scale.as_ref(), sizes).await?)
         } else {
             None
         };
@@ -158,7 +166,7 @@ impl Driver for KubernetesDriver {
             Some(pods) if is_sizing(aim) => limits::next(replicas, pods, self.sizing, aim, now),
             pods => {
                 let left = pods.as_ref().filter(|_| !aim.order.action.dry_run).and_then(in_place::finished);
-                left.unwrap_or_else(|| scale::next(replicas, self.rules, aim, now))
+                closing(left, || scale::next(replicas, self.rules, aim, now))
             }
         }
     }
@@ -169,6 +177,18 @@ impl Driver for KubernetesDriver {
 
     async fn check(&self, request: &Request) -> Result<(), CallError> {
         self.client.check(request).await.map(drop)
+    }
+}
+
+/// What is left to be brought to a close goes first; while that waits for controllers, replicas need not.
+fn closing(left: Option<Step>, of_replicas: impl FnOnce() -> Step) -> Step {
+    match left {
+        None => of_replicas(),
+        Some(Step::Wait { why, look_again_s }) => match of_replicas() {
+            Step::Done(_) => Step::Wait { why, look_again_s },
+            step => step,
+        },
+        Some(step) => step,
     }
 }
 
@@ -186,5 +206,25 @@ fn found(answer: Result<Value, CallError>) -> Result<Option<Value>, CallError> {
         Ok(value) => Ok(Some(value)),
         Err(CallError::Gone { .. }) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drive::step::Method;
+    use prescale_domain::action::ActionOutcome;
+
+    #[test]
+    fn what_is_left_goes_first_and_holds_up_no_replicas_while_it_waits() {
+        let request =
+            |method| Request { method, path: String::new(), content_type: "application/json", body: Value::Null };
+        let waits = || Step::Wait { why: "a controller".to_owned(), look_again_s: 2 };
+        let (tidies, sends) = (Step::TidyUp(request(Method::Patch)), Step::Send(request(Method::Put)));
+        let done = Step::Done(ActionOutcome::DRY_RUN);
+        assert_eq!(closing(Some(tidies.clone()), || sends.clone()), tidies);
+        assert_eq!(closing(Some(waits()), || sends.clone()), sends);
+        assert_eq!(closing(Some(waits()), || done.clone()), waits());
+        assert_eq!(closing(None, || done.clone()), done);
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Leader {
     claim: Claim,
     clock: Clock,
     health: ComponentHealth,
+    /// It was asked for last, and had, at this time, in milliseconds.
+    asked_ms: u64,
 }
 
 impl Leader {
@@ -34,14 +36,18 @@ impl Leader {
         let namespace = if namespace.is_empty() { client.namespace() } else { namespace };
         let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "prescale".to_owned());
         let claim = Claim::of(namespace, format!("{host}-{:016x}", any_seed()));
-        Self { client, claim, clock, health }
+        Self { client, claim, clock, health, asked_ms: 0 }
     }
 
     /// Waits until it holds the lease; false when the shutdown comes first.
     pub(super) async fn acquire(&mut self, stop: &CancellationToken) -> bool {
         let mut told = String::new();
         loop {
-            let waits_for = match self.ask().await {
+            let asked = tokio::select! {
+                () = stop.cancelled() => return false,
+                asked = self.ask() => asked,
+            };
+            let waits_for = match asked {
                 Ok(None) => {
                     tracing::info!("it holds the lease {}, and calls the cluster", self.claim.path());
                     return true;
@@ -67,29 +73,40 @@ impl Leader {
         }
     }
 
-    /// Renews the lease until the term ends, and ends it when the lease is lost.
+    /// Renews the lease until the term ends, and ends it when the lease is lost. Who has asked in vain for so long that it
+    /// may be lost does not wait for the answer.
     pub(super) async fn renew(&mut self, term: &CancellationToken) {
-        let mut renewed_ms = (self.clock)().ms;
-        while !term.is_cancelled() {
+        loop {
+            let pause = RENEWED_EVERY.min(self.left());
             tokio::select! {
                 () = term.cancelled() => return,
-                () = sleep(RENEWED_EVERY) => {}
+                () = sleep(pause) => {}
             }
-            let asked_ms = (self.clock)().ms;
-            match self.ask().await {
-                Ok(None) => renewed_ms = asked_ms,
-                Ok(Some(holder)) => {
+            let left = self.left();
+            let asked = tokio::select! {
+                () = term.cancelled() => return,
+                asked = timeout(left, self.ask()) => asked,
+            };
+            match asked {
+                Ok(Ok(None)) => {}
+                Ok(Ok(Some(holder))) => {
                     tracing::warn!("{holder} has taken the lease {}", self.claim.path());
-                    term.cancel();
+                    return term.cancel();
                 }
-                Err(error) => {
-                    tracing::warn!("the lease {} could not be renewed: {error}", self.claim.path());
-                    if (self.clock)().ms.saturating_sub(renewed_ms) >= LOST_AFTER_MS {
-                        term.cancel();
-                    }
-                }
+                Ok(Err(error)) => tracing::warn!("the lease {} could not be renewed: {error}", self.claim.path()),
+                Err(_) => tracing::warn!("the lease {} could not be renewed: no answer", self.claim.path()),
+            }
+            if self.left().is_zero() {
+                tracing::warn!("the lease {} is taken for lost", self.claim.path());
+                return term.cancel();
             }
         }
+    }
+
+    /// How long the lease can be taken for held.
+    fn left(&self) -> Duration {
+        let since_ms = (self.clock)().ms.saturating_sub(self.asked_ms);
+        Duration::from_millis(LOST_AFTER_MS.saturating_sub(since_ms))
     }
 
     /// Gives the lease back, if it holds it and the server takes that.
@@ -102,7 +119,7 @@ impl Leader {
 
     /// Takes or renews the lease: `None` when it is held, else who holds it.
     async fn ask(&mut self) -> Result<Option<String>, CallError> {
-        let path = self.claim.path();
+        let (path, asked_ms) = (self.claim.path(), (self.clock)().ms);
         let lease = match in_time(self.client.get(&path)).await {
             Ok(lease) => Some(lease),
             Err(CallError::Gone { .. }) => None,
@@ -111,7 +128,11 @@ impl Leader {
         let now = (self.clock)();
         match self.claim.turn(lease.as_ref(), now.at, now.ms) {
             Turn::Waits { holder } => Ok(Some(holder)),
-            Turn::Asks(request) => in_time(self.client.write(&request)).await.map(|_| None),
+            Turn::Asks(request) => {
+                in_time(self.client.write(&request)).await?;
+                self.asked_ms = asked_ms;
+                Ok(None)
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! An object as the server shows it, and what of it matters here. Pure.
 
 use super::annotations::{DRY_RUN, ENABLED, REPLICAS_MAX, REPLICAS_MIN};
+use prescale_kubernetes::workload::said;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +12,8 @@ pub(super) struct Object {
     pub(super) uid: String,
     pub(super) resource_version: String,
     pub(super) annotations: BTreeMap<String, String>,
+    /// What it says of whether it may be changed.
+    enabled: Option<String>,
     pub(super) is_being_deleted: bool,
     /// Whether its controller has seen the newest version of what it should be.
     pub(super) is_observed: bool,
@@ -24,8 +27,11 @@ pub(super) struct Object {
     pub(super) is_rolling_out: bool,
     /// What its controller says is wrong.
     pub(super) trouble: Option<String>,
-    /// Who has set the number of replicas, each with when, in order.
+    /// Who has set the number of replicas, each with when, in order. Empty where the server does not keep it: of a field
+    /// that nobody has ever named, it keeps nobody who sets it later either.
     pub(super) owners: Vec<(String, String)>,
+    /// Counts changes of its specification, where its kind does.
+    generation: Option<i64>,
 }
 
 impl Object {
@@ -42,28 +48,32 @@ impl Object {
         let existing = count(&status["replicas"]).or_else(|| count(&scale?["status"]["replicas"])).unwrap_or(0);
         let says_ready = scale.is_none() || !status["readyReplicas"].is_null();
         let ready = if says_ready { count(&status["readyReplicas"]).unwrap_or(0) } else { existing };
-        let updated = count(&status["updatedReplicas"]);
-        let number = |value: &Value| value.as_i64();
-        let observed = number(&status["observedGeneration"]).zip(number(&metadata["generation"]));
+        let generation = metadata["generation"].as_i64();
+        let observed = status["observedGeneration"].as_i64().zip(generation);
         Ok(Self {
             uid: text(&metadata["uid"], "a uid")?,
             resource_version: text(&metadata["resourceVersion"], "a resourceVersion")?,
             annotations: texts(&metadata["annotations"]),
+            enabled: said(metadata).map(str::to_owned),
             is_being_deleted: !metadata["deletionTimestamp"].is_null(),
             is_observed: observed.is_none_or(|(observed, generation)| observed >= generation),
             replicas: replicas.ok_or("the server shows an object without a number of replicas")?,
             existing,
             ready,
-            is_rolling_out: updated.is_some_and(|updated| updated < existing),
+            is_rolling_out: is_rolling_out(spec, status, existing, scale.is_none()),
             trouble: trouble(&status["conditions"]),
-            owners: owners(&metadata["managedFields"]),
+            owners: owners(&metadata["managedFields"], "f:replicas"),
+            generation,
         })
     }
 
     /// Tells whether anybody has changed the number of replicas, or made the object anew.
     pub(super) fn mark(&self) -> Arc<str> {
-        let owners: Vec<String> = self.owners.iter().map(|(manager, time)| format!("{manager} {time}")).collect();
-        format!("{} {} by {}", self.uid, self.replicas, owners.join(", ")).into()
+        let by = match (&self.owners[..], self.generation) {
+            ([], Some(generation)) => format!("nobody, at generation {generation}"),
+            (owners, _) => text_of(owners),
+        };
+        format!("{} {} by {by}", self.uid, self.replicas).into()
     }
 
     /// Whether the number of replicas was set last under this name.
@@ -83,12 +93,12 @@ impl Object {
 
     /// Why its capacity may not be changed at all, where it may not.
     pub(super) fn forbids_all(&self, requires_annotation: bool) -> Option<String> {
-        match self.annotation(ENABLED) {
+        match self.enabled.as_deref() {
             Some("true") => {}
-            Some(other) => return Some(format!("its annotation {ENABLED} is {other:?}, and not \"true\"")),
+            Some(other) => return Some(format!("its label or annotation {ENABLED} is {other:?}, and not \"true\"")),
             None if requires_annotation => {
                 return Some(format!(
-                    "it has no annotation {ENABLED}: \"true\", which [actuator.kubernetes] require_annotation asks for"
+                    "it has no label or annotation {ENABLED}: \"true\", which [actuator.kubernetes] require_annotation asks for"
                 ));
             }
             None => {}
@@ -138,13 +148,29 @@ fn trouble(conditions: &Value) -> Option<String> {
     words.map(str::to_owned)
 }
 
-fn owners(managed: &Value) -> Vec<(String, String)> {
+/// Whether replicas of an older template are being replaced. Where older ones are meant to stay, none are. Kinds of group
+/// `apps` leave out a count that is 0; what others leave out is not known.
+fn is_rolling_out(spec: &Value, status: &Value, existing: u32, is_of_apps: bool) -> bool {
+    let of_set = &spec["updateStrategy"];
+    let leaves_some = of_set["type"] == "OnDelete" || count(&of_set["rollingUpdate"]["partition"]).unwrap_or(0) > 0;
+    let counts = is_of_apps && (!of_set.is_null() || !spec["strategy"].is_null());
+    let updated = count(&status["updatedReplicas"]).or_else(|| counts.then_some(0));
+    !leaves_some && updated.is_some_and(|updated| updated < existing)
+}
+
+/// Who has set a field of the specification (`f:NAME`), or the object's scale, each with when, in order.
+pub(super) fn owners(managed: &Value, field: &str) -> Vec<(String, String)> {
     let entries = managed.as_array().into_iter().flatten();
-    let has_set =
-        |entry: &&Value| entry["subresource"] == "scale" || !entry["fieldsV1"]["f:spec"]["f:replicas"].is_null();
+    let has_set = |entry: &&Value| entry["subresource"] == "scale" || !entry["fieldsV1"]["f:spec"][field].is_null();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut owners: Vec<(String, String)> =
         entries.filter(has_set).map(|entry| (text(&entry["manager"]), text(&entry["time"]))).collect();
     owners.sort_unstable();
     owners
+}
+
+/// Owners as text.
+pub(super) fn text_of(owners: &[(String, String)]) -> String {
+    let owners: Vec<String> = owners.iter().map(|(manager, time)| format!("{manager} {time}")).collect();
+    owners.join(", ")
 }

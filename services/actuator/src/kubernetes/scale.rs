@@ -52,7 +52,9 @@ pub(super) fn standing(Facts { object, autoscaler, .. }: &Facts, aim: &Aim) -> S
     let order = aim.order.as_ref();
     let is_set = object.was_set_by(&manager(order)) || object.replicas == order.action.desired.replicas;
     Standing {
-        is_taken: autoscaler.as_ref().map_or(is_set, |autoscaler| autoscaler.bears(order)),
+        is_taken: autoscaler
+            .as_ref()
+            .map_or(is_set, |autoscaler| autoscaler.bears(order) || autoscaler::raised(autoscaler, order).is_none()),
         is_dry_run: object.asks_for_dry_runs(),
         mark: autoscaler.as_ref().map_or_else(|| object.mark(), Autoscaler::mark),
         capacity: Some(Capacity { replicas: object.replicas, ..order.action.current.clone() }),
@@ -80,7 +82,12 @@ pub(super) fn next(facts: &Facts, rules: Rules, aim: &Aim, now: EventTime) -> St
     }
     match (autoscaler, rules.autoscaler) {
         (Some(autoscaler), AutoscalerMode::RaiseMin) => {
+            let is_undone = aim.sent_from.as_ref().is_some_and(|mark| *mark != autoscaler.mark());
             return match autoscaler::raised(autoscaler, &aim.order) {
+                Some(Step::Send(_)) if is_undone => {
+                    let why = format!("{} was changed by somebody else meanwhile", autoscaler.name());
+                    Step::Done(ActionOutcome::Superseded { why })
+                }
                 Some(step) => step,
                 // How far it goes down is the autoscaler's to decide.
                 None if action.verdict == Verdict::ScaleIn => Step::Done(ActionOutcome::Applied { effective_at: now }),
@@ -98,8 +105,10 @@ pub(super) fn next(facts: &Facts, rules: Rules, aim: &Aim, now: EventTime) -> St
     if let Some(why) = overtaken(object, aim) {
         return Step::Done(ActionOutcome::Superseded { why });
     }
-    if action.verdict == Verdict::ScaleIn && object.is_rolling_out {
-        let why = format!("{} {} is being rolled out", target.kind, target.name);
+    if action.verdict == Verdict::ScaleIn && (object.is_rolling_out || !object.is_observed) {
+        let how =
+            if object.is_observed { "is being rolled out" } else { "has changed, which its controller has not seen" };
+        let why = format!("{} {} {how}", target.kind, target.name);
         return Step::Wait { why, look_again_s: ROLLOUT_LOOK_AGAIN_S };
     }
     Step::Send(request(facts, &aim.order))
@@ -128,7 +137,8 @@ fn overtaken(object: &Object, aim: &Aim) -> Option<String> {
     let (action, replicas) = (&aim.order.action, object.replicas);
     if aim.sent_from.as_ref().is_some_and(|mark| *mark != object.mark()) {
         let owners: Vec<&str> = object.owners.iter().map(|(manager, _)| manager.as_str()).collect();
-        return Some(format!("it was set to {replicas} replicas by {} meanwhile", owners.join(" and ")));
+        let by = if owners.is_empty() { "somebody".to_owned() } else { owners.join(" and ") };
+        return Some(format!("it was set to {replicas} replicas by {by} meanwhile"));
     }
     let desired = action.desired.replicas;
     match action.verdict {

@@ -179,6 +179,75 @@ fn what_was_half_done_is_brought_to_a_close_also_when_the_action_is_void() {
 }
 
 #[test]
+fn what_one_has_left_half_done_is_looked_at_by_the_next_also_where_that_is_void() {
+    let mut book = book(false);
+    book.take(order("web", (0, 900), 4, 0), Kept::Open(Some("mark".into())), at_s(2000));
+    book.take(order("web", (60, 900), 5, 1), Kept::New, at_s(2000));
+    assert_eq!(outcomes(&mut book).len(), 1, "the newer one is open");
+    let look = only(book.jobs(at_s(2000)));
+    assert_eq!((&look.call, look.aim.order.action.desired.replicas, &look.aim.sent_from), (&Call::Look, 5, &None));
+    book.came(&look, seen(waits(), false), at_s(2000));
+    assert!(outcomes(&mut book).is_empty(), "it takes its time");
+    let look = only(book.jobs(at_s(2005)));
+    book.came(&look, seen(sends(), false), at_s(2005));
+    assert!(words(&outcomes(&mut book)[0]).contains("void"), "nothing is sent");
+    book.take(order("app", (0, 900), 4, 2), Kept::New, at_s(2005));
+    assert!(words(&outcomes(&mut book)[0]).contains("void"), "there is nothing to look at");
+    book.take(order("db", (0, 900), 4, 3), Kept::Open(None), at_s(2005));
+    assert_eq!(only(book.jobs(at_s(2005))).call, Call::Look, "it may have taken such a place before a restart");
+}
+
+#[test]
+fn a_request_that_was_refused_for_what_has_changed_does_not_count_as_sent() {
+    for (error, mark) in [
+        (CallError::Conflict { why: "changed".to_owned() }, None),
+        (CallError::Unknown { why: "no answer".to_owned() }, Some("mark")),
+    ] {
+        let mut book = book(false);
+        book.take(order("web", (0, 900), 4, 0), Kept::New, at_s(1));
+        let look = only(book.jobs(at_s(1)));
+        book.came(&look, seen(sends(), false), at_s(1));
+        let send = only(book.jobs(at_s(1)));
+        book.came(&send, Came::Failed(error), at_s(2));
+        assert_eq!(only(book.jobs(at_s(9))).aim.sent_from.as_deref(), mark);
+    }
+}
+
+#[test]
+fn what_conflicts_for_good_is_asked_for_ever_less_often() {
+    let mut book = book(false);
+    book.take(order("web", (0, 900), 4, 0), Kept::New, at_s(1));
+    let mut now = at_s(1);
+    for _ in 0..20 {
+        let look = only(book.jobs(now));
+        book.came(&look, seen(sends(), false), now);
+        let send = only(book.jobs(now));
+        book.came(&send, Came::Failed(CallError::Conflict { why: "it is there".to_owned() }), now);
+        let wake_ms = book.wake_ms(now).expect("it goes on");
+        assert!(wake_ms >= now.ms + 100);
+        now.ms = wake_ms;
+    }
+    assert!(now.ms > 60_000, "{} ms", now.ms);
+}
+
+#[test]
+fn what_is_tidied_up_is_nothing_that_the_cloud_has_taken() {
+    let mut book = book(false);
+    book.take(order("web", (0, 900), 4, 0), Kept::New, at_s(1));
+    let look = only(book.jobs(at_s(1)));
+    let Step::Send(request) = sends() else { panic!("it sends") };
+    book.came(&look, seen(Step::TidyUp(request), false), at_s(1));
+    let tidies = only(book.jobs(at_s(1)));
+    book.came(&tidies, Came::Taken, at_s(1));
+    let look = only(book.jobs(at_s(2)));
+    assert_eq!(look.aim.sent_from, None);
+    book.came(&look, seen(waits(), false), at_s(2));
+    let look = only(book.jobs(at_s(600)));
+    book.came(&look, seen(waits(), false), at_s(600));
+    assert!(outcomes(&mut book).is_empty(), "it is valid, and nothing was sent for it");
+}
+
+#[test]
 fn a_withdrawal_ends_the_action_and_blocks_what_was_decided_with_it() {
     let mut book = book(false);
     let action = order("web", (0, 900), 4, 0);

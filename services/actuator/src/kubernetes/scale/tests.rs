@@ -66,7 +66,7 @@ fn what_it_asks_for_is_waited_for_until_it_serves() {
 fn only_who_asks_for_it_is_changed_and_within_its_bounds() {
     let cases: [(&str, Value, &str); 6] = [
         ("prescale.io/enabled", "false".into(), "is \"false\""),
-        ("prescale.io/enabled", Value::Null, "has no annotation prescale.io/enabled"),
+        ("prescale.io/enabled", Value::Null, "has no label or annotation prescale.io/enabled"),
         ("prescale.io/replicas-max", "4".into(), "5 replicas: its annotation prescale.io/replicas-max is \"4\""),
         ("prescale.io/replicas-max", "many".into(), "is \"many\""),
         ("prescale.io/replicas-min", "6".into(), "replicas-min is \"6\""),
@@ -82,7 +82,11 @@ fn only_who_asks_for_it_is_changed_and_within_its_bounds() {
             }
         }
     }
+    let off = with(deployment(3), |object| object["metadata"]["labels"]["prescale.io/enabled"] = "false".into());
+    assert!(words(step(&off, &aim(3, 5))).contains("is \"false\""), "the label goes before the annotation");
     let bare = with(deployment(3), |object| object["metadata"]["annotations"] = Value::Null);
+    let labelled = with(bare.clone(), |object| object["metadata"]["labels"]["prescale.io/enabled"] = "true".into());
+    sent(step(&labelled, &aim(3, 5)));
     let all = Rules { requires_annotation: false, ..RULES };
     sent(next(&facts(&bare), all, &aim(3, 5), NOW));
 }
@@ -101,6 +105,27 @@ fn a_rollout_holds_up_what_takes_away_alone_and_a_pause_holds_up_nothing() {
     sent(step(&rolling, &aim(4, 6)));
     let paused = with(deployment(4), |object| object["spec"]["paused"] = true.into());
     sent(step(&paused, &aim(4, 6)));
+    let unseen = with(deployment(4), |object| object["metadata"]["generation"] = 5.into());
+    assert!(words(step(&unseen, &aim(4, 2))).contains("its controller has not seen"));
+    sent(step(&unseen, &aim(4, 6)));
+}
+
+#[test]
+fn a_count_that_is_left_out_is_none_and_what_is_meant_to_stay_is_no_rollout() {
+    let begins = |strategy: &str, value: Value| {
+        with(deployment(4), |object| {
+            object["status"]["updatedReplicas"] = Value::Null;
+            object["spec"][strategy] = value;
+        })
+    };
+    let rolling = serde_json::json!({"type": "RollingUpdate"});
+    assert!(matches!(step(&begins("strategy", rolling.clone()), &aim(4, 2)), Step::Wait { .. }));
+    assert!(matches!(step(&begins("updateStrategy", rolling), &aim(4, 2)), Step::Wait { .. }));
+    let partition = serde_json::json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 2}});
+    for leaves_some in [partition, serde_json::json!({"type": "OnDelete"})] {
+        sent(step(&begins("updateStrategy", leaves_some), &aim(4, 2)));
+    }
+    sent(step(&begins("template", Value::Null), &aim(4, 2)));
 }
 
 #[test]
@@ -126,6 +151,21 @@ fn after_an_answer_that_never_came_it_is_known_whether_it_took_effect() {
 }
 
 #[test]
+fn where_the_server_does_not_keep_who_sets_the_number_each_change_counts() {
+    let nobody = |generation: i64| {
+        with(deployment(3), |object| {
+            object["metadata"]["managedFields"] = Value::Null;
+            object["metadata"]["generation"] = generation.into();
+            object["status"]["observedGeneration"] = generation.into();
+        })
+    };
+    let mut again = aim(3, 5);
+    again.sent_from = Some(facts(&nobody(4)).object.mark());
+    sent(step(&nobody(4), &again));
+    assert!(words(step(&nobody(6), &again)).contains("meanwhile"), "it took effect and was undone");
+}
+
+#[test]
 fn an_autoscaler_owns_the_replicas_of_its_target() {
     let list = serde_json::json!({"items": [{
         "metadata": {"name": "web", "resourceVersion": "9"},
@@ -137,6 +177,15 @@ fn an_autoscaler_owns_the_replicas_of_its_target() {
     assert_eq!(next(&owned, RULES, &aim(2, 3), NOW), APPLIED, "it has what it should have");
     let raises = Rules { autoscaler: AutoscalerMode::RaiseMin, ..RULES };
     assert_eq!(sent(next(&owned, raises, &aim(3, 5), NOW)).body["spec"]["minReplicas"], 5);
+    let mut again = aim(3, 5);
+    again.sent_from = Some(standing(&owned, &again).mark);
+    sent(next(&owned, raises, &again, NOW));
+    let mut undone = list;
+    undone["items"][0]["metadata"]["managedFields"] =
+        serde_json::json!([{"manager": "argo", "time": "now", "fieldsV1": {"f:spec": {"f:minReplicas": {}}}}]);
+    let autoscaler = Autoscaler::of(Kind::HorizontalPodAutoscaler, &undone, &target());
+    let undone = Facts { autoscaler, ..owned };
+    assert!(words(next(&undone, raises, &again, NOW)).contains("changed by somebody else"));
 }
 
 #[test]
@@ -182,7 +231,8 @@ fn a_kind_that_does_not_say_what_is_ready_is_ready_with_what_there_is() {
         "spec": {},
     });
     let scale = serde_json::json!({"spec": {"replicas": 5}, "status": {"replicas": 4}});
+    let object = with(object, |object| object["spec"]["strategy"] = serde_json::json!({"canary": {}}));
     let read = Object::of(&object, Some(&scale)).unwrap();
-    assert_eq!((read.replicas, read.existing, read.ready), (5, 4, 4));
+    assert_eq!((read.replicas, read.existing, read.ready, read.is_rolling_out), (5, 4, 4, false));
     assert!(Object::of(&object, None).unwrap_err().contains("without a number of replicas"));
 }
