@@ -17,9 +17,10 @@ use std::thread::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// The topics that the stages write to, and the one they begin with.
-const WRITTEN: [&str; 11] = [
+const WRITTEN: [&str; 12] = [
     topics::RAW_KPIS,
     topics::FINGERPRINTS,
+    topics::FORECAST_SCORES,
     topics::PREDICTIONS,
     topics::PREDICTIONS_LATEST,
     topics::GROUP_PARTS,

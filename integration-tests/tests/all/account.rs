@@ -179,8 +179,9 @@ fn place(record: &ConsumedRecord) -> (Vec<u8>, Option<EventTime>) {
 }
 
 /// The topics that stages write and that are not compacted.
-const OUTPUTS: [&str; 8] = [
+const OUTPUTS: [&str; 9] = [
     topics::FINGERPRINTS,
+    topics::FORECAST_SCORES,
     topics::PREDICTIONS,
     topics::PROPOSALS,
     topics::ACTIONS,

@@ -127,7 +127,8 @@ fn decodes_as_its_contract(topic: &str, framed: &[u8]) {
         topics::ACTIONS => same::<prescale_domain::action::Action>(framed),
         topics::ACTION_RESULTS => same::<prescale_domain::action::ActionResult>(framed),
         topics::OUTCOMES => same::<prescale_domain::evaluation::Outcome>(framed),
-        topics::FORECAST_SCORES | topics::ANOMALIES => {}
+        topics::FORECAST_SCORES => same::<prescale_domain::forecast_score::ForecastScore>(framed),
+        topics::ANOMALIES => {}
         other => panic!("{other}: say which contract reads it"),
     }
 }

@@ -24,7 +24,7 @@ pub const ACTIONS: &str = "actions";
 pub const ACTION_RESULTS: &str = "action-results";
 /// What hours of workloads came to: the capacity as it was, the plan and the reactive rule on the demand that came.
 pub const OUTCOMES: &str = "outcomes";
-/// Forecasts against what happened.
+/// How the forecasts of hours of workloads did, against what came.
 pub const FORECAST_SCORES: &str = "forecast-scores";
 /// Stretches of unusual behaviour.
 pub const ANOMALIES: &str = "anomalies";
@@ -107,7 +107,7 @@ pub fn table() -> Vec<TopicContract> {
         (ACTIONS, days(30), "the desired capacity, why, by which policy, from which prediction, valid until when"),
         (ACTION_RESULTS, days(30), "what the cloud said and when it took effect"),
         (OUTCOMES, days(30), "what an hour's capacity, plan and reactive rule were worth on the demand that came"),
-        (FORECAST_SCORES, days(30), "realised against predicted, pinball loss, coverage, drift state"),
+        (FORECAST_SCORES, days(30), "how an hour's forecasts did: pinball loss, coverage, drift, rivals' losses"),
         (ANOMALIES, days(30), "score, p-value, KPIs to blame, start, end"),
     ]
     .into_iter()

@@ -12,6 +12,7 @@ pub mod evaluation;
 pub mod fingerprint;
 pub mod fleet;
 pub mod forecast;
+pub mod forecast_score;
 pub mod governor;
 pub mod group;
 pub mod guardrail;

@@ -3,8 +3,8 @@
 //! [`partition`] holds the work of one partition, [`held`] what waits for its next prediction, [`series`],
 //! [`scatter`], [`fitted`] and [`joined`] what is known of one demand;
 //! [`registry`] says which models there are, [`weights`] loads them, [`lineup`] says which is in use when, [`parted`]
-//! which were before their family had gone, [`wave`] runs them; [`stage`] puts all on the bus, `audit` says what must
-//! follow. The statistical families and the calibration are `prescale_domain`'s.
+//! which were before their family had gone, [`wave`] runs them; `scored` tells how forecasts did; [`stage`] puts all on the
+//! bus, `audit` says what must follow. The statistical families and the calibration are `prescale_domain`'s.
 
 mod audit;
 pub mod config;
@@ -18,6 +18,7 @@ pub mod parted;
 pub mod partition;
 pub mod registry;
 pub mod scatter;
+mod scored;
 pub mod series;
 pub mod stage;
 pub mod wave;
@@ -38,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 pub const STAGE: StageEntry = StageEntry {
     stage: stage::NAME,
     input: topics::FINGERPRINTS,
-    outputs: &[topics::PREDICTIONS, topics::PREDICTIONS_LATEST],
+    outputs: &[topics::FORECAST_SCORES, topics::PREDICTIONS, topics::PREDICTIONS_LATEST],
     ids: Ids::OfInput,
     audit: audit::audit,
 };

@@ -10,6 +10,7 @@
 //! (that one has enough history, and history only grows) is not kept up any more: its state is dropped. So
 //! such a series holds the state of one family in the long run.
 
+mod scores;
 mod turn;
 
 use crate::config::{Choice, Settings};
@@ -34,11 +35,13 @@ use prescale_domain::forecast::last_value::LastValue;
 use prescale_domain::forecast::residuals::at_least_uncertain;
 use prescale_domain::forecast::seasonal_naive::{DayBefore, SeasonalNaive};
 use prescale_domain::forecast::{DAY_BINS, Family, Forecaster, HorizonQuantiles};
+use prescale_domain::forecast_score::Tally;
 use prescale_domain::prediction::HorizonForecast;
 use prescale_domain::quantiles::Quantiles;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use prescale_inference::Kind;
+pub(crate) use scores::SeriesScores;
 
 /// What is remembered of one series.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
@@ -63,6 +66,8 @@ pub struct Series {
     bins_at_features: u32,
     /// The newest value that a prediction has told, rounded.
     told: Option<f32>,
+    /// How forecasts did that was not told yet.
+    scores: Tally,
 }
 
 /// What a series goes by.
@@ -328,7 +333,7 @@ impl Series {
     pub fn rearrange_horizons(&mut self, places: &[Option<usize>], horizons_bins: &[usize]) {
         self.calibration.rearrange(places, horizons_bins);
         self.contest.start();
-        self.expected = None;
+        (self.expected, self.scores) = (None, Tally::default());
     }
 
     /// Keeps of what was made under other settings what these ask for.
@@ -361,7 +366,8 @@ impl Series {
         let smoothed = self.smoothed.as_ref().map_or(0, |s| size_of::<Smoothed>() + s.heap_bytes());
         let day_before = self.day_before.as_ref().map_or(0, |d| size_of::<DayBefore>() + d.heap_bytes());
         let neighbours: usize = self.neighbours.iter().map(|n| size_of::<WorkloadId>() + n.as_str().len()).sum();
-        let judged = self.calibration.heap_bytes() + self.contest.heap_bytes() + neighbours + self.joined.heap_bytes();
+        let scored = self.calibration.heap_bytes() + self.contest.heap_bytes() + self.scores.heap_bytes();
+        let judged = scored + neighbours + self.joined.heap_bytes();
         self.demand.heap_bytes() + networks + smoothed + day_before + self.fitted.heap_bytes() + judged
     }
 
@@ -393,11 +399,17 @@ impl Series {
         let preferred = self.by_turn(rules, None).next();
         let has_fallen_back = self.calibration.drift() == DriftState::FallenBack;
         let last_state = self.last_drift_state(rules);
-        if let Some(state) = self.calibration.close(horizons_bins, &self.demand, last_state, &mut scored) {
+        let serving = reigning.map(|family| (family, makers[family as usize].1));
+        let mut closing = self.scores.closing(closed.bin, serving, horizons_bins);
+        let judged = |of, judged| closing.push(of, &judged);
+        if let Some(state) =
+            self.calibration.close_judging(horizons_bins, &self.demand, last_state, &mut scored, judged)
+        {
             counter!("prescale_predictor_drift_alarms_total", "led_to" => state.name()).increment(1);
         }
         let who = (reigning, preferred);
-        self.contest.close(&rules.settings.contest, horizons_bins, &self.demand, who, &mut scored);
+        let round = self.contest.close(&rules.settings.contest, horizons_bins, &self.demand, who, &mut scored);
+        round.into_iter().for_each(|round| self.scores.push_round(&round));
         if has_fallen_back {
             self.end_fallback(rules);
         }

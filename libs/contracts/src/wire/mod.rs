@@ -6,6 +6,7 @@ mod capacity;
 mod check;
 mod fingerprint;
 mod fleet;
+mod forecast_score;
 mod group;
 mod interval;
 mod outcome;
@@ -130,5 +131,13 @@ contract!(
     topics::OUTCOMES,
     "Outcome",
     |outcome| &outcome.workload,
+    from
+);
+contract!(
+    forecast_score::ForecastScore,
+    prescale_domain::forecast_score::ForecastScore,
+    topics::FORECAST_SCORES,
+    "ForecastScore",
+    |score| &score.workload,
     from
 );

@@ -54,7 +54,7 @@ impl HorizonForecast {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-enum DriftState {
+pub(super) enum DriftState {
     Unknown,
     Stable,
     Widened,
@@ -63,7 +63,7 @@ enum DriftState {
 }
 
 impl DriftState {
-    fn of(state: Option<domain_drift::DriftState>) -> Self {
+    pub(super) fn of(state: Option<domain_drift::DriftState>) -> Self {
         match state {
             None => Self::Unknown,
             Some(domain_drift::DriftState::Stable) => Self::Stable,
@@ -73,7 +73,7 @@ impl DriftState {
         }
     }
 
-    fn into_domain(self) -> Option<domain_drift::DriftState> {
+    pub(super) fn into_domain(self) -> Option<domain_drift::DriftState> {
         match self {
             Self::Unknown => None,
             Self::Stable => Some(domain_drift::DriftState::Stable),
