@@ -21,7 +21,7 @@ pub(crate) const UNUSABLE: u32 = 1 << 31;
 pub(crate) const IDS: &str = include_str!("../../../schemas/ids.json");
 
 /// The embedded files, by path below `schemas/`.
-pub(crate) const TEXTS: [(&str, &str); 13] = [
+pub(crate) const TEXTS: [(&str, &str); 14] = [
     ("raw-points.avsc", include_str!("../../../schemas/raw-points.avsc")),
     ("raw-kpis.avsc", include_str!("../../../schemas/raw-kpis.avsc")),
     ("fingerprints.avsc", include_str!("../../../schemas/fingerprints.avsc")),
@@ -32,6 +32,7 @@ pub(crate) const TEXTS: [(&str, &str); 13] = [
     ("action-results.avsc", include_str!("../../../schemas/action-results.avsc")),
     ("outcomes.avsc", include_str!("../../../schemas/outcomes.avsc")),
     ("forecast-scores.avsc", include_str!("../../../schemas/forecast-scores.avsc")),
+    ("retraining.avsc", include_str!("../../../schemas/retraining.avsc")),
     ("anomalies.avsc", include_str!("../../../schemas/anomalies.avsc")),
     ("group-parts.avsc", include_str!("../../../schemas/group-parts.avsc")),
     ("group-predictions.avsc", include_str!("../../../schemas/group-predictions.avsc")),

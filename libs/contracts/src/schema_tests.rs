@@ -128,6 +128,7 @@ fn decodes_as_its_contract(topic: &str, framed: &[u8]) {
         topics::ACTION_RESULTS => same::<prescale_domain::action::ActionResult>(framed),
         topics::OUTCOMES => same::<prescale_domain::evaluation::Outcome>(framed),
         topics::FORECAST_SCORES => same::<prescale_domain::forecast_score::ForecastScore>(framed),
+        topics::RETRAINING => same::<prescale_domain::retraining::RetrainingRequest>(framed),
         topics::ANOMALIES => {}
         other => panic!("{other}: say which contract reads it"),
     }

@@ -25,6 +25,7 @@ pub mod policy;
 pub mod prediction;
 pub mod quantiles;
 pub mod resource;
+pub mod retraining;
 pub mod sample;
 pub mod scaled;
 pub mod score;

@@ -12,6 +12,7 @@ mod interval;
 mod outcome;
 mod point;
 mod prediction;
+mod retraining;
 pub(crate) mod sample;
 
 use crate::codec;
@@ -140,4 +141,12 @@ contract!(
     "ForecastScore",
     |score| &score.workload,
     from
+);
+contract!(
+    retraining::RetrainingRequest,
+    prescale_domain::retraining::RetrainingRequest,
+    topics::RETRAINING,
+    "RetrainingRequest",
+    |request| request.family.key(),
+    to
 );
