@@ -1,4 +1,5 @@
-//! Forecast scores through Avro and back, what is refused of them, and how many bytes an hour takes.
+//! Forecast scores and what follows from them through Avro and back, what is refused of them, and how many bytes an hour
+//! takes.
 
 use crate::contract::Contract;
 use crate::error::ContractError;
@@ -6,6 +7,7 @@ use crate::json::record_json;
 use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::forecast_score::{ForecastScore, HorizonScore, PairedLoss, ResourceScore, StatisticScore};
 use prescale_domain::kpi::KpiName;
+use prescale_domain::retraining::{RetrainingRequest, TrainedFamily};
 use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
@@ -152,4 +154,27 @@ fn an_hour_of_a_workload_takes_less_than_600_bytes() {
     let bytes = whole().encode().unwrap().len();
     println!("{bytes} bytes");
     assert!(bytes < 600, "{bytes}");
+}
+
+#[test]
+fn a_request_for_retraining_has_the_family_as_its_key() {
+    let request = RetrainingRequest {
+        family: TrainedFamily::named("random-forest").unwrap(),
+        model_version: "0.2.0".into(),
+        workload: WorkloadId::new("fleet-web-003").unwrap(),
+        source: SourceName::new("fleet:demo").unwrap(),
+        resource: KpiName::new("cpu_cores_used"),
+        from: EventTime::from_s(1_767_225_600),
+        to: EventTime::from_s(1_767_398_400),
+        loss_before: 0.25,
+        loss_now: 0.5,
+    };
+    let framed = request.encode().unwrap();
+    let read = RetrainingRequest::decode(&framed).unwrap();
+    assert_eq!((&read, Contract::workload(&read).as_str()), (&request, "random-forest"));
+    let backwards = RetrainingRequest { to: request.from, ..request.clone() };
+    let error = backwards.encode().unwrap_err().to_string();
+    assert!(error.contains("to") && error.contains("is not after from"), "{error}");
+    let negative = RetrainingRequest { loss_now: -0.5, ..request };
+    assert!(negative.encode().is_err());
 }
