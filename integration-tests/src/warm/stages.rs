@@ -11,7 +11,6 @@ use prescale_domain::workload::WorkloadId;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use prescale_evaluator::stage as evaluator;
 use prescale_fingerprinter::stage as fingerprinter;
 use prescale_planner::stage as planner;
 use prescale_predictor::stage as predictor;
@@ -27,7 +26,6 @@ struct Factories {
     fingerprinter: fingerprinter::Factory,
     predictor: predictor::Factory,
     planner: planner::Factory,
-    evaluator: evaluator::Factory,
 }
 
 /// The stages of one partition.
@@ -35,7 +33,6 @@ struct Stages {
     fingerprinter: fingerprinter::FingerprinterStage,
     predictor: predictor::PredictorStage,
     planner: planner::PlannerStage,
-    evaluator: evaluator::EvaluatorStage,
 }
 
 impl WarmStages {
@@ -57,32 +54,29 @@ impl WarmStages {
     }
 
     /// Bytes that each stage keeps of a workload, in the mean over those that have lived, without what the allocator adds.
-    pub fn workload_bytes(&self, crowd: &Crowd) -> [(&'static str, f64); 4] {
-        let of = |(partition, stages): (usize, &Stages)| -> Vec<[usize; 4]> {
+    pub fn workload_bytes(&self, crowd: &Crowd) -> [(&'static str, f64); 3] {
+        let of = |(partition, stages): (usize, &Stages)| -> Vec<[usize; 3]> {
             crowd.originals(partition).into_iter().map(|number| stages.workload_bytes(crowd.workload(number))).collect()
         };
-        let each: Vec<[usize; 4]> = self.partitions.iter().enumerate().flat_map(of).collect();
+        let each: Vec<[usize; 3]> = self.partitions.iter().enumerate().flat_map(of).collect();
         let mean = |place: usize| each.iter().map(|bytes| bytes[place] as f64).sum::<f64>() / each.len().max(1) as f64;
-        let stages = [fingerprinter::NAME, predictor::NAME, planner::NAME, evaluator::NAME];
+        let stages = [fingerprinter::NAME, predictor::NAME, planner::NAME];
         std::array::from_fn(|place| (stages[place], mean(place)))
     }
 
     /// Factories that hand each partition's stage out once; asked for it again they make an empty one.
     pub fn factories(self) -> Vec<Arc<dyn StageFactory>> {
         let Self { factories, partitions } = self;
-        let (mut fingerprinters, mut predictors) = (BTreeMap::new(), BTreeMap::new());
-        let (mut planners, mut evaluators) = (BTreeMap::new(), BTreeMap::new());
+        let (mut fingerprinters, mut predictors, mut planners) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for (partition, stages) in (0..).zip(partitions) {
             fingerprinters.insert(partition, stages.fingerprinter);
             predictors.insert(partition, stages.predictor);
             planners.insert(partition, stages.planner);
-            evaluators.insert(partition, stages.evaluator);
         }
         vec![
             warm(factories.fingerprinter, fingerprinters),
             warm(factories.predictor, predictors),
             warm(factories.planner, planners),
-            warm(factories.evaluator, evaluators),
         ]
     }
 }
@@ -91,12 +85,11 @@ impl Factories {
     /// As each service makes its own.
     fn of(settings: &Settings) -> anyhow::Result<Self> {
         let fleets = prescale_chassis::fleets(settings.named().fleets)?;
-        let terms = settings.evaluator.terms(&settings.planner, &settings.grouper.groups)?;
+        let terms = settings.planner.terms(settings.named().groups)?;
         Ok(Self {
             fingerprinter: fingerprinter::Factory::new(Arc::new(settings.fingerprinter.settings()?)),
             predictor: predictor::Factory::new(settings.predictor.settings()?)?,
-            planner: planner::Factory::new(Arc::new(settings.rules()?), Arc::new(fleets)),
-            evaluator: evaluator::Factory::new(Arc::new(terms)),
+            planner: planner::Factory::new(Arc::new(terms), Arc::new(fleets)),
         })
     }
 
@@ -105,19 +98,17 @@ impl Factories {
             fingerprinter: self.fingerprinter.create(partition),
             predictor: self.predictor.create(partition),
             planner: self.planner.create(partition),
-            evaluator: self.evaluator.create(partition),
         }
     }
 }
 
 impl Stages {
     /// By stage in the order of the data; 0 where it keeps nothing of the workload.
-    fn workload_bytes(&self, workload: &WorkloadId) -> [usize; 4] {
+    fn workload_bytes(&self, workload: &WorkloadId) -> [usize; 3] {
         let kept = [
             self.fingerprinter.workload_bytes(workload),
             self.predictor.workload_bytes(workload),
             self.planner.workload_bytes(workload),
-            self.evaluator.workload_bytes(workload),
         ];
         kept.map(Option::unwrap_or_default)
     }
@@ -132,13 +123,11 @@ impl Stages {
             let fingerprints = pass(&mut self.fingerprinter, &samples);
             let predictions = pass(&mut self.predictor, &fingerprints);
             pass(&mut self.planner, &predictions);
-            pass(&mut self.evaluator, &predictions);
         }
         for (original, copy) in crowd.copies(partition) {
             self.fingerprinter.copy_workload(original, copy);
             self.predictor.copy_workload(original, copy);
             self.planner.copy_workload(original, copy);
-            self.evaluator.copy_workload(original, copy);
         }
     }
 }

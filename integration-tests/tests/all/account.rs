@@ -197,7 +197,7 @@ const WITHOUT_OUTPUTS: &str = "retrainer";
 #[test]
 fn a_copy_of_the_log_adds_up() {
     let accounts = accounts(topics::RAW_KPIS, |_| ());
-    assert_eq!(accounts.len(), 9);
+    assert_eq!(accounts.len(), 8);
     for account in accounts.values() {
         assert_eq!(account.faults(), [""; 0]);
         let has_outputs = account.followed > 0 || account.stage == WITHOUT_OUTPUTS;
@@ -238,26 +238,28 @@ fn first_of_several() -> BTreeSet<String> {
     predictions.map(|record| of(record, 0)).collect()
 }
 
-/// What is lost of each stage. A stage that is added is to say here which of its outputs is missed.
-fn loss_of(stage: &str) -> Loss {
-    match stage {
+/// What is lost of each stage, one at a time. A stage that is added is to say here which of its outputs are missed.
+fn losses_of(stage: &str) -> Vec<Loss> {
+    let lost = match stage {
         "fingerprinter" => Loss::of(topics::FINGERPRINTS, "fingerprinter", |_| true),
         "predictor" => {
             let full = places(topics::FINGERPRINTS, |record| decoded::<Fingerprint>(record).has_features());
-            Loss::of(topics::PREDICTIONS, "predictor", move |record| full.contains(&place(record)))
+            let prediction = Loss::of(topics::PREDICTIONS, "predictor", move |record| full.contains(&place(record)));
+            return vec![Loss::of(topics::FORECAST_SCORES, "predictor", |_| true), prediction];
         }
         "planner" => {
             let firsts = first_of_several();
             let id =
                 |record: &ConsumedRecord| record.header("ce_id").map(|id| String::from_utf8_lossy(id).into_owned());
-            Loss::of(topics::PROPOSALS, "planner", move |record| id(record).is_some_and(|id| firsts.contains(&id)))
+            let is_first = move |record: &ConsumedRecord| id(record).is_some_and(|id| firsts.contains(&id));
+            let outcome = Loss::of(topics::OUTCOMES, "planner", |_| true);
+            return vec![outcome, Loss::of(topics::PROPOSALS, "planner", is_first)];
         }
         "governor" => Loss::of(topics::ACTIONS, "governor", |record| {
             let action = decoded::<Action>(record);
             action.verdict == Verdict::ScaleOut && !action.is_withdrawal()
         }),
         "actuator" => Loss::of(topics::ACTION_RESULTS, "actuator", |_| true),
-        "evaluator" => Loss::of(topics::OUTCOMES, "evaluator", |_| true),
         // That a part is missing shows where the forecast is there that was made of it.
         "grouper" => {
             let forecast = places(topics::GROUP_PREDICTIONS, |record| is_of(record, ALONE));
@@ -273,7 +275,8 @@ fn loss_of(stage: &str) -> Loss {
             })
         }
         other => panic!("say which output of {other:?} is missed when it is lost, and who tells"),
-    }
+    };
+    vec![lost]
 }
 
 fn is_of(record: &ConsumedRecord, key: &str) -> bool {
@@ -283,8 +286,9 @@ fn is_of(record: &ConsumedRecord, key: &str) -> bool {
 #[test]
 fn an_output_of_any_stage_that_is_lost_is_found_out() {
     let context = installation(&settings());
-    for entry in context.graph.stages().iter().filter(|entry| entry.stage != WITHOUT_OUTPUTS) {
-        let Loss { topic, is_meant, told_by } = loss_of(entry.stage);
+    let stages = context.graph.stages().iter().filter(|entry| entry.stage != WITHOUT_OUTPUTS);
+    for (entry, loss) in stages.flat_map(|entry| losses_of(entry.stage).into_iter().map(move |loss| (entry, loss))) {
+        let Loss { topic, is_meant, told_by } = loss;
         assert!(entry.outputs.contains(&topic), "{} does not write {topic}", entry.stage);
         let accounts = without(topic, is_meant);
         let told = &accounts[told_by];

@@ -11,7 +11,7 @@ const LEFT: [&str; 5] = [
     "integration-tests/bus/src/conformance: fixture stage",
     "libs/domain/src: calibration forecast prediction score",
     "libs/domain/src/policy: decide floor live market proactive rate rules",
-    "services/collector/src: config fleet host influx inputs kafka_topics otlp prometheus receiver remote_write replay",
+    "services/collector/src: config fleet host influx inputs kafka_topics kubernetes otlp prometheus receiver remote_write replay",
     "services/prescale/src: services settings",
 ];
 

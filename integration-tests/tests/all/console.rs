@@ -113,6 +113,7 @@ fn prediction(name: &str, minutes: i64, cores: f64) -> Prediction {
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: Some(capacity(1)),
+        anomaly: None,
         platform: Platform::SIMULATED,
     }
 }
@@ -162,6 +163,7 @@ fn fingerprint(name: &str) -> Fingerprint {
             windows: Windows::boxed(window.clone(), window),
         }],
         capacity: Some(capacity(1)),
+        anomaly: None,
         platform: Platform::SIMULATED,
     }
 }

@@ -16,6 +16,7 @@ mod outcomes;
 mod prometheus;
 mod reading;
 mod rules;
+mod scaler;
 mod scenario;
 mod services;
 mod snapshots;

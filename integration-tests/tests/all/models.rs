@@ -177,6 +177,7 @@ fn fingerprints(minute: i64) -> Vec<OutputRecord> {
                 windows: Windows::boxed(WindowFeatures::default(), WindowFeatures::default()),
             }],
             capacity: None,
+            anomaly: None,
             platform: Platform::SIMULATED,
         };
         let Fingerprint { workload, at, .. } = &fingerprint;

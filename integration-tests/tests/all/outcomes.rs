@@ -19,8 +19,8 @@ fn settings() -> Settings {
     settings.collector.host.enabled = false;
     settings.planner.policy = PolicyName::Threshold;
     settings.planner.dry_run.simulated = true;
-    settings.evaluator.core_price_per_h = 0.5;
-    settings.evaluator.currency = "EUR".to_owned();
+    settings.planner.outcomes.core_price_per_h = 0.5;
+    settings.planner.outcomes.currency = "EUR".to_owned();
     let fleet = &mut settings.collector.fleet;
     fleet.enabled = true;
     fleet.workloads = 4;

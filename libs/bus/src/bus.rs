@@ -4,6 +4,7 @@ use crate::error::BusError;
 use crate::record::{ConsumedRecord, OutputRecord};
 use crate::stage::StageFactory;
 use crate::topic::TopicSpec;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -47,7 +48,7 @@ impl StageOptions {
 }
 
 /// Where a reader starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadFrom {
     /// The oldest record kept.
     Earliest,
@@ -55,6 +56,10 @@ pub enum ReadFrom {
     Latest,
     /// So many records before the end, in each partition.
     Back(u64),
+    /// The record at this offset of each partition, or the oldest kept behind it; a partition that is not named is read
+    /// from its oldest record on. Where a partition ends before that, with what comes from now on: then
+    /// [`RecordReader::reached`] tells that it begins before the offset.
+    Offsets(BTreeMap<u32, i64>),
 }
 
 /// Whether a read reached the end of the topic.

@@ -15,7 +15,7 @@ use compared::Compared;
 use log::{Answered, Begin, Decisions, Log, Published};
 use prescale_bus::{Bus, ConsumedRecord};
 use prescale_contracts::{ContractError, record_json, rfc3339, topics, worth_json};
-use prescale_domain::action::{ActionOutcome, ActionResult};
+use prescale_domain::action::{ActionOutcome, ActionResult, ShownRequest};
 use prescale_domain::evaluation::sums::Span;
 use prescale_domain::evaluation::wording::sentence;
 use prescale_domain::governor::{Fleets, Held, Order};
@@ -302,11 +302,24 @@ impl Explanation {
 pub fn outcome_text(result: &ActionResult) -> String {
     match &result.outcome {
         ActionOutcome::Applied { effective_at } => format!("applied, serves from {}", rfc3339(*effective_at)),
-        ActionOutcome::DryRun => "dry run: nothing was called".to_owned(),
+        ActionOutcome::DryRun { request, said } => dry_run_text(request.as_ref(), said.as_deref()),
         ActionOutcome::Superseded { why } => format!("not carried out: {why}"),
         ActionOutcome::Failed { why, retryable: true } => format!("failed, a later try may succeed: {why}"),
         ActionOutcome::Failed { why, retryable: false } => format!("failed: {why}"),
     }
+}
+
+fn dry_run_text(request: Option<&ShownRequest>, said: Option<&str>) -> String {
+    let said = said.map(|said| format!(": {said}")).unwrap_or_default();
+    let Some(ShownRequest { method, path, body, is_accepted, .. }) = request else {
+        return format!("dry run, nothing was called{said}");
+    };
+    let answer = match is_accepted {
+        Some(true) => "would take",
+        Some(false) => "would refuse",
+        None => "was not asked about",
+    };
+    format!("dry run, the cloud {answer} {method} {path} {body}{said}")
 }
 
 #[cfg(test)]

@@ -12,6 +12,12 @@ use tokio_util::sync::CancellationToken;
 /// How often files with certificates are looked at.
 const RENEWED_EVERY: Duration = Duration::from_secs(60);
 
+/// Requests that a client may have open on one connection of HTTP/2, where nothing else is said.
+const STREAMS_MAX: u32 = 200;
+
+/// A connection of HTTP/2 on which nothing comes is asked this often whether its client is still there.
+const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(30);
+
 /// Serves until `stop`; open requests may take `drain` to end then.
 ///
 /// # Errors
@@ -23,14 +29,34 @@ pub async fn serve(
     stop: &CancellationToken,
     drain: Duration,
 ) -> Result<()> {
+    serve_streams(listener, tls, app, STREAMS_MAX, stop, drain).await
+}
+
+/// As [`serve`], to clients that may have so many requests open on one connection.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_streams(
+    listener: TcpListener,
+    tls: Option<ListenTls>,
+    app: Router,
+    streams_max: u32,
+    stop: &CancellationToken,
+    drain: Duration,
+) -> Result<()> {
     let handle = Handle::new();
     let app = app.into_make_service();
     let serving = async {
         match tls {
-            None => axum_server::from_tcp(listener)?.handle(handle.clone()).serve(app).await,
+            None => {
+                let mut server = axum_server::from_tcp(listener)?;
+                server.http_builder().http2().max_concurrent_streams(streams_max).keep_alive_interval(KEEP_ALIVE_EVERY);
+                server.handle(handle.clone()).serve(app).await
+            }
             Some(tls) => {
                 let config = RustlsConfig::from_config(tls.server());
-                let server = axum_server::from_tcp_rustls(listener, config.clone())?;
+                let mut server = axum_server::from_tcp_rustls(listener, config.clone())?;
+                server.http_builder().http2().max_concurrent_streams(streams_max).keep_alive_interval(KEEP_ALIVE_EVERY);
                 tokio::select! {
                     done = server.handle(handle.clone()).serve(app) => done,
                     never = renew(tls, config) => match never {},

@@ -89,7 +89,13 @@ impl Outgoing {
 
     fn with<C: Contract>(envelope: &Envelope, stage: &str, topics: &[&str], value: &C) -> Result<Self, StageFailure> {
         let bytes = value.encode().map_err(|e| StageFailure { message: format!("{stage} made a bad record: {e}") })?;
-        let records = topics.iter().map(|topic| record(envelope, topic, value, bytes.clone())).collect();
+        let mut records = Vec::with_capacity(topics.len());
+        if let Some((first, others)) = topics.split_first() {
+            records.push(record(envelope, first, value, bytes));
+            for topic in others {
+                records.push(OutputRecord { topic: Arc::from(*topic), ..records[0].clone() });
+            }
+        }
         Ok(Self { records })
     }
 

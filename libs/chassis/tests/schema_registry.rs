@@ -44,7 +44,7 @@ impl TypedStage for Seer {
                     workload: input.value.workload.clone(),
                     action_id: Arc::clone(&input.envelope.id),
                     at: input.value.at,
-                    outcome: ActionOutcome::DryRun,
+                    outcome: ActionOutcome::DRY_RUN,
                     before: capacity.clone(),
                     after: capacity,
                     price_per_h: None,

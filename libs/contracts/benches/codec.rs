@@ -74,6 +74,7 @@ fn fingerprint() -> Fingerprint {
         feature_schema_hash: "0123456789abcdef".into(),
         kpis: (0..KPIS).map(kpi).collect(),
         capacity: capacity(),
+        anomaly: None,
         platform: Platform::SIMULATED,
     }
 }
@@ -126,6 +127,7 @@ fn prediction() -> Prediction {
         signals: Vec::new(),
         earlier: [240, 180, 120, 60].map(reading).to_vec(),
         capacity: capacity(),
+        anomaly: None,
         platform: Platform::SIMULATED,
     }
 }

@@ -3,6 +3,7 @@
 use crate::contract::Contract;
 use crate::json::record_json;
 use prescale_domain::action::*;
+use prescale_domain::anomaly::AnomalyScore;
 use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::calibration::{LOWER, NOMINAL_COVERAGE, UPPER};
 use prescale_domain::fingerprint::*;
@@ -170,11 +171,23 @@ fn features() -> impl Strategy<Value = WindowFeatures> {
     )
 }
 
+fn anomaly() -> impl Strategy<Value = Option<AnomalyScore>> {
+    let score = (1e-9f32..=1.0, prop::collection::vec(text(), 0..3));
+    prop::option::of(
+        score.prop_map(|(p_value, kpis)| AnomalyScore {
+            p_value,
+            kpis: kpis.iter().map(|kpi| KpiName::new(kpi)).collect(),
+        }),
+    )
+}
+
 fn fingerprint() -> impl Strategy<Value = Fingerprint> {
     let kpis = prop::collection::btree_map(text(), (text(), maybe(), features(), features()), 0..4);
     let of = (workload(), source(), instant(), prop::array::uniform3(seconds()), text());
-    (of, any::<bool>(), kpis, prop::option::of(capacity()), platform()).prop_map(
-        |((workload, source, at, [step_s, short_window_s, long_window_s], hash), closes, kpis, capacity, platform)| {
+    let rest = (anomaly(), prop::option::of(capacity()), platform());
+    (of, any::<bool>(), kpis, rest).prop_map(
+        |((workload, source, at, [step_s, short_window_s, long_window_s], hash), closes, kpis, rest)| {
+            let (anomaly, capacity, platform) = rest;
             Fingerprint {
                 workload,
                 source,
@@ -193,6 +206,7 @@ fn fingerprint() -> impl Strategy<Value = Fingerprint> {
                     })
                     .collect(),
                 capacity,
+                anomaly,
                 platform,
             }
         },
@@ -252,8 +266,8 @@ fn prediction() -> impl Strategy<Value = Prediction> {
     let signals = prop::collection::btree_map(text(), signal, 0..3);
     let gaps = prop::collection::vec((1..400_000i64, prop::array::uniform4(maybe())), 0..5);
     let of = (workload(), source(), instant(), seconds());
-    (of, resources, signals, gaps, prop::option::of(capacity()), platform()).prop_map(
-        |((workload, source, made_at, step_s), resources, signals, gaps, capacity, platform)| Prediction {
+    (of, resources, signals, gaps, anomaly(), prop::option::of(capacity()), platform()).prop_map(
+        |((workload, source, made_at, step_s), resources, signals, gaps, anomaly, capacity, platform)| Prediction {
             earlier: readings(gaps, made_at, (resources.len(), signals.len())),
             workload,
             source,
@@ -274,6 +288,7 @@ fn prediction() -> impl Strategy<Value = Prediction> {
                 })
                 .collect(),
             capacity,
+            anomaly,
             platform,
         },
     )
@@ -391,11 +406,19 @@ fn fleet_record() -> impl Strategy<Value = FleetRecord> {
     (workload(), said).prop_map(|(key, said)| FleetRecord { key, said })
 }
 
+fn shown_request() -> impl Strategy<Value = ShownRequest> {
+    let text = "\\PC{0,30}";
+    (text, text, text, text, any::<Option<bool>>()).prop_map(|(method, path, content_type, body, is_accepted)| {
+        ShownRequest { method, path, content_type, body, is_accepted }
+    })
+}
+
 fn action_result() -> impl Strategy<Value = ActionResult> {
     let why = "\\PC{0,30}";
     let outcome = prop_oneof![
         instant().prop_map(|effective_at| ActionOutcome::Applied { effective_at }),
-        Just(ActionOutcome::DryRun),
+        (prop::option::of(shown_request()), prop::option::of(why))
+            .prop_map(|(request, said)| ActionOutcome::DryRun { request, said }),
         why.prop_map(|why| ActionOutcome::Superseded { why }),
         (why, any::<bool>()).prop_map(|(why, retryable)| ActionOutcome::Failed { why, retryable }),
     ];

@@ -4,6 +4,7 @@ use crate::contract::Contract;
 use crate::error::ContractError;
 use crate::json::record_json;
 use crate::record_tests::interval_of;
+use prescale_domain::anomaly::AnomalyScore;
 use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, Season, WindowFeatures, Windows};
 use prescale_domain::group::{GroupName, GroupPrediction, MemberCount};
@@ -60,6 +61,7 @@ fn a_prediction() -> Prediction {
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: None,
+        anomaly: None,
         platform: Platform::SIMULATED,
     }
 }
@@ -152,6 +154,7 @@ fn fingerprint_with(change: impl FnOnce(&mut WindowFeatures)) -> Fingerprint {
             windows: Windows::boxed(WindowFeatures::default(), long),
         }],
         capacity: None,
+        anomaly: None,
         platform: Platform::OBSERVED_ONLY,
     }
 }
@@ -163,6 +166,9 @@ fn broken_rules_are_refused_by_name() {
     refused(&Sample { kpis: vec![kpi("a", None), kpi("a", None)], ..a_sample() }, "kpis[1].name");
     refused(&Sample { kpis: vec![kpi("", None)], ..a_sample() }, "kpis[0].name");
     refused(&Prediction { resources: Vec::new(), ..a_prediction() }, "resources");
+    let anomaly = |p_value: f32, kpi: &str| Some(AnomalyScore { p_value, kpis: vec![KpiName::new(kpi)] });
+    refused(&Prediction { anomaly: anomaly(1.5, "a"), ..a_prediction() }, "anomaly.p_value");
+    refused(&Fingerprint { anomaly: anomaly(0.5, ""), ..fingerprint_with(|_| ()) }, "anomaly.kpis[0]");
     let signal = |name: &str, last| Signal {
         name: KpiName::new(name),
         unit: "ms".into(),

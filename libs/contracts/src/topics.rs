@@ -30,6 +30,10 @@ pub const FORECAST_SCORES: &str = "forecast-scores";
 pub const RETRAINING: &str = "retraining";
 /// Stretches of unusual behaviour.
 pub const ANOMALIES: &str = "anomalies";
+/// The same, told to the fleet; the key is the fleet.
+pub const ALARMS: &str = "alarms";
+/// Anomalies that are one event; the key is the fleet.
+pub const INCIDENTS: &str = "incidents";
 
 const DAY_MS: i64 = 86_400_000;
 const DLQ_SUFFIX: &str = ".dlq";
@@ -116,7 +120,9 @@ pub fn table() -> Vec<TopicContract> {
             days(30),
             "that a workload's forecasts by a trained family got worse for good, since when, by how much",
         ),
-        (ANOMALIES, days(30), "score, p-value, KPIs to blame, start, end"),
+        (ANOMALIES, days(30), "p-value, severity, KPIs to blame, start, end"),
+        (ALARMS, days(30), "an anomaly of one of its workloads"),
+        (INCIDENTS, days(30), "anomalies that are one event, its beginning and its end"),
     ]
     .into_iter()
     .flat_map(|(name, retention, says)| {
@@ -142,7 +148,7 @@ mod tests {
         let table = table();
         let names: BTreeSet<&str> = table.iter().map(|t| t.name.as_str()).collect();
         assert_eq!(names.len(), table.len());
-        assert_eq!(table.len(), 30);
+        assert_eq!(table.len(), 34);
         for topic in table.iter().filter(|t| t.subject.is_some()) {
             assert!(names.contains(dlq_of(&topic.name).as_str()), "{}", topic.name);
             assert_eq!(topic.subject.as_deref(), Some(subject_of(&topic.name).as_str()));

@@ -78,6 +78,7 @@ fn prediction(name: &WorkloadId, source: &SourceName, cpu: &KpiName, (tick, used
             memory_bytes_per_replica: 8e9,
             instance_type: None,
         }),
+        anomaly: None,
         platform: Platform::KUBERNETES,
     }
 }

@@ -150,6 +150,26 @@ pub enum Mechanism {
     InstanceType,
 }
 
+/// A call to a cloud as a dry run shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ShownRequest {
+    /// Method, such as `PUT`.
+    pub method: String,
+    /// Path on the cloud's server, with its query.
+    pub path: String,
+    /// Type of the body.
+    pub content_type: String,
+    /// Body, as text.
+    pub body: String,
+    /// Whether the cloud would take it; `None` where it was not asked, or did not answer.
+    pub is_accepted: Option<bool>,
+}
+
+impl ActionOutcome {
+    /// A dry run of which there is nothing to show.
+    pub const DRY_RUN: Self = Self::DryRun { request: None, said: None };
+}
+
 /// What the cloud said to an action.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub enum ActionOutcome {
@@ -158,8 +178,13 @@ pub enum ActionOutcome {
         /// When the new capacity serves.
         effective_at: EventTime,
     },
-    /// A dry run: nothing was called.
-    DryRun,
+    /// A dry run: nothing was changed.
+    DryRun {
+        /// The call that would have been made; `None` where the cloud has none to show, or none would have been made.
+        request: Option<ShownRequest>,
+        /// What the cloud said to it, or why none would have been made; `None` where there is nothing to say.
+        said: Option<String>,
+    },
     /// The action was void, or a newer one took its place.
     Superseded {
         /// Why.

@@ -1,5 +1,6 @@
 //! A fingerprint: how a workload behaved over the short and the long window ending at an instant.
 
+use crate::anomaly::AnomalyScore;
 use crate::kpi::KpiName;
 use crate::sample::{Capacity, Platform};
 use crate::source::SourceName;
@@ -179,6 +180,9 @@ pub struct Fingerprint {
     pub feature_schema_hash: Arc<str>,
     /// The KPIs, by name ascending; all of them have windows, or none has.
     pub kpis: Vec<KpiFingerprint>,
+    /// How unusual the workload was in the bin that closes, all its KPIs together; `None` between closes, and where too
+    /// little is known to tell.
+    pub anomaly: Option<AnomalyScore>,
     /// Capacity at that instant, where known.
     pub capacity: Option<Capacity>,
     /// What runs the workload.

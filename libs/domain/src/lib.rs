@@ -5,6 +5,8 @@
 //! them in a snapshot; that format is private and never a contract.
 
 pub mod action;
+pub mod alarm;
+pub mod anomaly;
 pub mod calibration;
 pub mod cloud;
 mod draw;
@@ -16,6 +18,7 @@ pub mod forecast_score;
 pub mod governor;
 pub mod group;
 pub mod guardrail;
+pub mod incident;
 pub mod knob;
 pub mod kpi;
 pub mod outcome;

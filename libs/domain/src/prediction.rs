@@ -4,6 +4,7 @@ mod moment;
 
 pub use moment::Moment;
 
+use crate::anomaly::AnomalyScore;
 use crate::calibration::Statistic;
 use crate::calibration::drift::DriftState;
 use crate::kpi::KpiName;
@@ -123,6 +124,9 @@ pub struct Prediction {
     /// What was measured since the prediction before this one, `made_at` itself left out; the capacity was that of
     /// the prediction before.
     pub earlier: Vec<Reading>,
+    /// How unusual the workload was in the bin that closes, its KPIs and how far its forecasts were off in the bin before
+    /// taken together; `None` between closes, and where too little is known to tell.
+    pub anomaly: Option<AnomalyScore>,
     /// Capacity at `made_at`, where known.
     pub capacity: Option<Capacity>,
     /// What runs the workload.

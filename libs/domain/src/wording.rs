@@ -38,7 +38,12 @@ impl Resource {
 }
 
 pub(crate) fn replicas(n: u32) -> String {
-    format!("{n} {}", if n == 1 { "replica" } else { "replicas" })
+    counted(n as usize, "replica")
+}
+
+/// A count of what has a plural by `s`.
+pub(crate) fn counted(n: usize, one: &str) -> String {
+    format!("{n} {one}{}", if n == 1 { "" } else { "s" })
 }
 
 pub(crate) fn capacity(c: &Capacity) -> String {
@@ -118,6 +123,7 @@ mod tests {
         assert_eq!(bytes(1.5 * GIB), "1.5 GiB");
         assert_eq!(bytes(256.0 * MIB), "256 MiB");
         assert_eq!((cores(1.0), cores(2.5)), ("1 core".to_owned(), "2.5 cores".to_owned()));
+        assert_eq!([0, 1, 2].map(|n| counted(n, "change")), ["0 changes", "1 change", "2 changes"]);
     }
 
     #[test]

@@ -1,18 +1,22 @@
-//! The clouds, in one list: whose capacity each changes, how, and what it reads of the configuration. The stage goes
-//! over the list, so a cloud is its module and its entry.
+//! The clouds, in one list: whose capacity each changes, how, and what it reads of the configuration. The stage and what
+//! runs beside it go over the list, so a cloud is its module and its entry.
 
+mod kubernetes;
 pub mod simulated;
 
 #[cfg(test)]
 mod tests;
 
 use anyhow::Result;
+use prescale_bus::Bus;
 use prescale_chassis::config::{PartKind, Parts};
+use prescale_chassis::{Context, SourceEntry};
 use prescale_domain::action::{Action, ActionResult, Mechanism};
 use prescale_domain::sample::{Capacity, Platform};
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// A cloud.
 #[derive(Clone, Copy)]
@@ -23,8 +27,43 @@ pub struct CloudEntry {
     pub mechanisms: &'static [Mechanism],
     /// Its table in section `[actuator]`, under the platform's name.
     pub section: PartKind,
-    /// Checks its table, which is among these, and makes what makes the cloud.
-    pub make: fn(&Parts) -> Result<Arc<dyn CloudFactory>>,
+    /// How its actions are carried out.
+    pub how: How,
+}
+
+/// How a cloud's actions are carried out.
+#[derive(Clone, Copy)]
+pub enum How {
+    /// By the stage: it is pure, and part of the stage's state. Checks its table, which is among these, and makes what
+    /// makes the cloud.
+    InStage(fn(&Parts) -> Result<Arc<dyn CloudFactory>>),
+    /// By a driver beside the stage, which calls it. While that is off the stage answers that nobody does.
+    Driven(DriverEntry),
+}
+
+/// What drives a real cloud.
+#[derive(Clone, Copy)]
+pub struct DriverEntry {
+    /// The source that writes its results.
+    pub source: SourceEntry,
+    /// Whether the tables ask for it.
+    pub is_on: fn(&Parts) -> bool,
+    /// Checks its table.
+    pub check: fn(&Parts) -> Result<()>,
+    /// Runs it until the shutdown.
+    pub run: fn(&DriverRun<'_>) -> Result<()>,
+}
+
+/// What a driver is run with.
+pub struct DriverRun<'a> {
+    /// The tables, of which it takes its own.
+    pub tables: &'a Parts,
+    /// The installation.
+    pub context: &'a Context,
+    /// The bus.
+    pub bus: &'a dyn Bus,
+    /// When to end.
+    pub stop: &'a CancellationToken,
 }
 
 /// Makes a cloud for each partition.
@@ -56,4 +95,12 @@ pub trait Cloud: Send {
 }
 
 /// The clouds that ship.
-pub static CLOUDS: [CloudEntry; 1] = [simulated::ENTRY];
+pub static CLOUDS: [CloudEntry; 2] = [simulated::ENTRY, kubernetes::ENTRY];
+
+/// The drivers that these tables ask for, each with its cloud.
+pub fn driven<'a>(clouds: &'a [CloudEntry], tables: &'a Parts) -> impl Iterator<Item = (&'a CloudEntry, DriverEntry)> {
+    clouds.iter().filter_map(|cloud| match cloud.how {
+        How::Driven(driver) if (driver.is_on)(tables) => Some((cloud, driver)),
+        How::Driven(_) | How::InStage(_) => None,
+    })
+}

@@ -12,7 +12,7 @@ pub struct Config(pub(crate) Parts);
 
 impl Default for Config {
     fn default() -> Self {
-        Self(Parts::defaults(CLOUDS.map(|cloud| cloud.section)))
+        Self(Parts::defaults(CLOUDS.iter().map(|cloud| cloud.section)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The actuator as a stage of the bus.
 
-use crate::clouds::{CLOUDS, Cloud, CloudEntry, CloudFactory};
+use crate::clouds::{CLOUDS, Cloud, CloudEntry, CloudFactory, How, driven};
 use crate::config::Config;
 use anyhow::Result;
 use prescale_bus::{Rejection, StageFailure, StateSchema};
@@ -9,7 +9,7 @@ use prescale_contracts::{Envelope, topics};
 use prescale_domain::action::{Action, ActionOutcome, ActionResult, Mechanism};
 use prescale_domain::policy::violations;
 use prescale_domain::sample::Platform;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Name of the stage.
@@ -17,18 +17,24 @@ pub const NAME: &str = "actuator";
 /// Code under which plans that contradict themselves are rejected.
 pub const UNSOUND_PLAN: &str = "unsound_plan";
 
+/// Reason of actions that a driver carries out.
+pub const DRIVEN: &str = "driven";
+
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 2;
+const STATE_LAYOUT: u32 = 3;
 
 /// Makes the stage's instances.
 pub struct Factory {
     config: Config,
     clouds: Vec<(CloudEntry, Arc<dyn CloudFactory>)>,
+    driven: Arc<BTreeSet<Platform>>,
 }
 
 /// The stage on one partition: its state is that of the clouds, as the partition's workloads see them.
 pub struct ActuatorStage {
     clouds: BTreeMap<Platform, Served>,
+    /// Platforms whose actions are left to a driver.
+    driven: Arc<BTreeSet<Platform>>,
 }
 
 /// A cloud and how it can change capacity.
@@ -51,8 +57,15 @@ impl Factory {
     /// # Errors
     /// As [`Factory::new`].
     pub fn with(clouds: &[CloudEntry], config: &Config) -> Result<Self> {
-        let made = clouds.iter().map(|entry| -> Result<_> { Ok((*entry, (entry.make)(&config.0)?)) });
-        Ok(Self { config: config.clone(), clouds: made.collect::<Result<_>>()? })
+        let mut made = Vec::new();
+        for entry in clouds {
+            match entry.how {
+                How::InStage(make) => made.push((*entry, make(&config.0)?)),
+                How::Driven(driver) => (driver.check)(&config.0)?,
+            }
+        }
+        let driven = driven(clouds, &config.0).map(|(entry, _)| entry.platform).collect();
+        Ok(Self { config: config.clone(), clouds: made, driven: Arc::new(driven) })
     }
 }
 
@@ -75,7 +88,7 @@ impl TypedStageFactory for Factory {
 
     fn create(&self, _partition: u32) -> ActuatorStage {
         let clouds = self.clouds.iter().map(|(entry, factory)| served(entry, factory.create()));
-        ActuatorStage { clouds: clouds.collect() }
+        ActuatorStage { clouds: clouds.collect(), driven: Arc::clone(&self.driven) }
     }
 
     fn restore(&self, _partition: u32, snapshot: &[u8]) -> Result<ActuatorStage, String> {
@@ -85,7 +98,7 @@ impl TypedStageFactory for Factory {
             Some(snapshot) => Ok(served(entry, factory.restore(snapshot)?)),
             None => Ok(served(entry, factory.create())),
         });
-        Ok(ActuatorStage { clouds: clouds.collect::<Result<_, String>>()? })
+        Ok(ActuatorStage { clouds: clouds.collect::<Result<_, String>>()?, driven: Arc::clone(&self.driven) })
     }
 }
 
@@ -109,13 +122,17 @@ impl TypedStage for ActuatorStage {
 
 impl ActuatorStage {
     fn reply(&mut self, Input { envelope, value: action }: &Input<Action>) -> Result<Reply, StageFailure> {
-        if action.is_withdrawal() {
+        let is_driven = self.driven.contains(&action.platform);
+        if action.is_withdrawal() && !is_driven {
             return Ok(Reply::Emit(vec![self.withdraw(envelope, action)?]));
         }
-        let wrong = violations(action);
+        let wrong = if action.is_withdrawal() { Vec::new() } else { violations(action) };
         if !wrong.is_empty() {
             let message = format!("the plan for {} is not carried out: {}", action.workload, wrong.join("; "));
             return Ok(Reply::Reject(Rejection { code: UNSOUND_PLAN, message }));
+        }
+        if is_driven {
+            return Ok(Reply::Drop(DRIVEN));
         }
         let result = self.carry_out(&envelope.id, action);
         Ok(Reply::Emit(vec![Outgoing::following(envelope, NAME, 0, &[topics::ACTION_RESULTS], &result)?]))
@@ -134,7 +151,7 @@ impl ActuatorStage {
 
     fn carry_out(&mut self, action_id: &Arc<str>, action: &Action) -> ActionResult {
         if action.dry_run {
-            return self.unchanged(action_id, action, ActionOutcome::DryRun);
+            return self.unchanged(action_id, action, ActionOutcome::DRY_RUN);
         }
         let why = match self.clouds.get_mut(&action.platform) {
             Some(Served { mechanisms, cloud }) if mechanisms.contains(&action.mechanism) => {
@@ -144,7 +161,10 @@ impl ActuatorStage {
                 "its cloud, {}, cannot change capacity by {:?}: set [planner] mechanism",
                 action.platform, action.mechanism
             ),
-            None => format!("no cloud of this build is {}: set [planner.dry_run] elsewhere", action.platform),
+            None => format!(
+                "nobody carries actions out on {}: turn its driver on in [actuator], or set [planner.dry_run] elsewhere",
+                action.platform
+            ),
         };
         self.unchanged(action_id, action, ActionOutcome::Failed { why, retryable: false })
     }
@@ -232,11 +252,36 @@ pub(crate) mod tests {
         let mut elsewhere = input(1000, 2, 4);
         elsewhere.value.platform = Platform::KUBERNETES;
         let replies = stage.apply(vec![dry, elsewhere]).unwrap();
-        assert_eq!(result(&replies[0]).outcome, ActionOutcome::DryRun);
+        assert_eq!(result(&replies[0]).outcome, ActionOutcome::DRY_RUN);
         let failed = result(&replies[1]);
         assert!(matches!(failed.outcome, ActionOutcome::Failed { retryable: false, .. }), "{failed:?}");
         assert_eq!((failed.after.replicas, failed.price_per_h), (2, None), "nobody knows its prices");
         assert_eq!(stage.snapshot(), factory().create(0).snapshot());
+    }
+
+    #[test]
+    fn what_a_driver_carries_out_is_left_to_it_unless_it_contradicts_itself() {
+        let section = "[kubernetes]\nenabled = true\n".parse().unwrap();
+        let config = Config::read(&CLOUDS, &section).unwrap();
+        let kubernetes = || {
+            let mut input = input(1000, 2, 4);
+            input.value.platform = Platform::KUBERNETES;
+            input
+        };
+        let (mut withdrawal, mut wrong) = (kubernetes(), kubernetes());
+        let why = prescale_domain::action::Reason { rule: "governor.paused".into(), text: "paused".into() };
+        withdrawal.value = withdrawal.value.withdrawn(why);
+        wrong.value.verdict = Verdict::ScaleIn;
+        let mut stage = Factory::new(&config).unwrap().create(0);
+        let replies = stage.apply(vec![kubernetes(), withdrawal, wrong, input(1000, 2, 4)]).unwrap();
+        assert_eq!(replies[..2], [Reply::Drop(DRIVEN), Reply::Drop(DRIVEN)]);
+        assert!(matches!(&replies[2], Reply::Reject(r) if r.code == UNSOUND_PLAN));
+        assert!(
+            matches!(result(&replies[3]).outcome, ActionOutcome::Applied { .. }),
+            "the simulated cloud is the stage's"
+        );
+        assert_eq!(crate::uses(&config).len(), 3);
+        assert!(crate::uses(&Config::default()).is_empty());
     }
 
     #[test]

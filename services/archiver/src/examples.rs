@@ -45,6 +45,7 @@ pub(crate) fn fingerprint(workload: &str, at_s: i64) -> Fingerprint {
         feature_schema_hash: "0123456789abcdef".into(),
         kpis: vec![kpi(CPU_CORES_USED, "cores", Some(2.75)), kpi("latency_ms", "ms", None)],
         capacity: capacity(),
+        anomaly: None,
         platform: Platform::SIMULATED,
     }
 }
@@ -97,6 +98,7 @@ pub(crate) fn prediction(workload: &str, at_s: i64) -> Prediction {
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: capacity(),
+        anomaly: None,
         platform: Platform::SIMULATED,
     }
 }

@@ -7,9 +7,7 @@
 pub mod config;
 mod features;
 mod parquet;
-mod patience;
 mod push;
-mod stage;
 pub mod stages;
 
 #[cfg(test)]
@@ -19,12 +17,12 @@ pub use config::Config;
 
 use anyhow::{Context as _, Result};
 use prescale_bus::{Bus, cancelled_within};
+use prescale_chassis::sink::{SinkOf, SinkRun};
 use prescale_chassis::{Context, Running, run_together};
 use prescale_contracts::Contract;
 use prescale_domain::fingerprint::Fingerprint;
 use prescale_domain::group::GroupPrediction;
 use prescale_domain::prediction::Prediction;
-use stage::{SinkOf, SinkRun};
 use stages::{INFLUXDB, PARQUET, PROMETHEUS};
 use std::sync::Arc;
 use std::time::Duration;

@@ -4,10 +4,9 @@
 //! A source waits here, so it never holds more than the records under way. It must not know what
 //! they say.
 
-use crate::retry::BusRetry;
 use anyhow::{Context as _, Result};
 use prescale_bus::{Bus, BusError, OutputRecord, Source};
-use prescale_chassis::output_record;
+use prescale_chassis::{BusRetry, output_record};
 use prescale_contracts::{Contract, ContractError, Envelope, topics};
 use prescale_domain::sample::Sample;
 

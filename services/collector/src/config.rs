@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 mod influx;
 mod kafka_topics;
+mod kubernetes;
 mod moment;
 mod otlp;
 mod prometheus;
@@ -20,6 +21,7 @@ mod text;
 
 pub use influx::InfluxConfig;
 pub use kafka_topics::{KafkaFormat, KafkaStart, KafkaTopicConfig};
+pub use kubernetes::KubernetesConfig;
 pub use moment::Moment;
 pub use otlp::OtlpConfig;
 pub use prometheus::PrometheusConfig;

@@ -4,15 +4,14 @@ use crate::append::{Appended, Appender, PlacedSample};
 use crate::clock;
 use crate::config::{HostConfig, name_from};
 use crate::inputs::{self, InputEntry};
-use crate::retry::BusRetry;
-use anyhow::{Context as _, Result, bail};
+use crate::tick;
+use anyhow::{Context as _, Result};
 use machine::Machine;
 use prescale_bus::Bus;
-use prescale_chassis::Context;
+use prescale_chassis::{BusRetry, Context};
 use prescale_contracts::rfc3339;
 use prescale_domain::sample::{Platform, Sample};
 use prescale_domain::source::SourceName;
-use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use sysinfo::System;
 use tokio_util::sync::CancellationToken;
@@ -30,8 +29,7 @@ pub(crate) const ENTRY: InputEntry = InputEntry {
     run: |l| run(&l.config.host, l.context, l.bus, l.stop),
 };
 
-/// Layout of the position: this byte, then the bin and step of the last tick.
-const POSITION_LAYOUT: u8 = 1;
+const NAME_KEY: &str = "[collector.host] name";
 
 /// Collects until shutdown.
 fn run(config: &HostConfig, context: &Context, bus: &dyn Bus, shutdown: &CancellationToken) -> Result<()> {
@@ -40,16 +38,16 @@ fn run(config: &HostConfig, context: &Context, bus: &dyn Bus, shutdown: &Cancell
         "" => name_from(&System::host_name().context("this machine has no host name: set [collector.host] name")?),
         name => name.to_owned(),
     };
-    let id = SourceName::new(format!("host:{name}")).context("[collector.host] name")?;
-    let workload = WorkloadId::new(&id).context("[collector.host] name")?;
+    let id = SourceName::new(format!("host:{name}")).context(NAME_KEY)?;
+    let workload = WorkloadId::new(&id).context(NAME_KEY)?;
     let retry = BusRetry::new(&id, health, shutdown);
     let Some((mut appender, stored)) = Appender::open(bus, retry.clone())? else { return Ok(()) };
-    let mut last = stored.as_deref().map(read_position).transpose()?;
+    let mut last = stored.as_deref().map(|bytes| tick::read_position(bytes, NAME_KEY)).transpose()?;
     let mut machine = Machine::open()?;
     retry.health().ready();
     tracing::info!(source = retry.id(), "collecting each {} s", config.every_s);
     loop {
-        let due = next_tick(clock::now(), last, config.every_s);
+        let due = tick::next(clock::now(), last, config.every_s);
         retry.health().idle();
         if due > clock::now().plus_s(2 * i64::from(config.every_s)) {
             tracing::warn!(source = retry.id(), "the clock was set back: the next sample is at {}", rfc3339(due));
@@ -57,7 +55,7 @@ fn run(config: &HostConfig, context: &Context, bus: &dyn Bus, shutdown: &Cancell
         if !clock::wait_until(due, shutdown) {
             return Ok(());
         }
-        let at = EventTime::of_bin(clock::now().bin(config.every_s), config.every_s).max(due);
+        let at = tick::at(due, clock::now(), config.every_s);
         let snapshot = machine.snapshot();
         let sample = Sample {
             workload: workload.clone(),
@@ -69,51 +67,16 @@ fn run(config: &HostConfig, context: &Context, bus: &dyn Bus, shutdown: &Cancell
             platform: Platform::OBSERVED_ONLY,
         };
         let placed = PlacedSample { sample, place: at.as_ms().to_string() };
-        if appender.append(&[placed], &position(at))? == Appended::Shutdown {
+        if appender.append(&[placed], &tick::position(at))? == Appended::Shutdown {
             return Ok(());
         }
         last = Some(at);
     }
 }
 
-/// The next instant on the grid that lies after now and after the last one.
-fn next_tick(now: EventTime, last: Option<EventTime>, every_s: u32) -> EventTime {
-    let newest = last.map_or(now, |last| last.max(now));
-    EventTime::of_bin(newest.bin(every_s) + 1, every_s)
-}
-
-fn position(at: EventTime) -> Vec<u8> {
-    let mut bytes = vec![POSITION_LAYOUT];
-    bytes.extend(at.as_ms().to_be_bytes());
-    bytes
-}
-
-fn read_position(bytes: &[u8]) -> Result<EventTime> {
-    match bytes.split_first() {
-        Some((&POSITION_LAYOUT, ms)) if ms.len() == 8 => {
-            Ok(EventTime::from_ms(i64::from_be_bytes(ms.try_into().context("eight bytes")?)))
-        }
-        _ => bail!("the stored position is of another build: give the source another name with [collector.host] name"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn ticks_lie_on_the_grid_and_never_repeat(now_ms in 0i64..1 << 45, back_ms in -100_000i64..100_000, every_s in 1u32..3600) {
-            let now = EventTime::from_ms(now_ms);
-            let last = EventTime::from_ms((now_ms - back_ms).max(0));
-            let next = next_tick(now, Some(last), every_s);
-            prop_assert!(next > last && next > now);
-            prop_assert_eq!(next.as_ms() % (i64::from(every_s) * 1000), 0);
-            prop_assert!(next.as_ms() <= last.max(now).as_ms() + i64::from(every_s) * 1000);
-            prop_assert_eq!(read_position(&position(next)).unwrap(), next);
-        }
-    }
 
     #[test]
     fn this_machine_is_collected_on_the_grid_and_over_a_restart() {
@@ -138,12 +101,5 @@ mod tests {
             assert!(sample.capacity.is_some());
             prescale_domain::stream::validity::check(sample).unwrap();
         }
-    }
-
-    #[test]
-    fn a_position_of_another_build_is_refused() {
-        assert!(read_position(&[]).is_err());
-        assert!(read_position(&[2, 0, 0, 0, 0, 0, 0, 0, 0]).is_err());
-        assert!(read_position(&[1, 0]).is_err());
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::config::Config;
 use crate::event::Event;
-use crate::{fleet, host, influx, kafka_topics, otlp, prometheus, remote_write, replay};
+use crate::{fleet, host, influx, kafka_topics, kubernetes, otlp, prometheus, remote_write, replay};
 use anyhow::Result;
 use prescale_bus::Bus;
 use prescale_chassis::config::{PartKind, Parts};
@@ -48,13 +48,14 @@ pub struct Launch<'a> {
 }
 
 /// The inputs that ship.
-pub static INPUTS: [InputEntry; 8] = [
+pub static INPUTS: [InputEntry; 9] = [
     host::ENTRY,
     prometheus::ENTRY,
     remote_write::ENTRY,
     otlp::ENTRY,
     influx::ENTRY,
     kafka_topics::ENTRY,
+    kubernetes::ENTRY,
     replay::ENTRY,
     fleet::ENTRY,
 ];

@@ -1,5 +1,5 @@
 //! Samples from where they arise: this machine, a Prometheus that is asked or pushes, an OpenTelemetry Collector or a
-//! Telegraf that pushes, topics of others on a Kafka, a trace from a file, a generated fleet.
+//! Telegraf that pushes, topics of others on a Kafka, a Kubernetes cluster, a trace from a file, a generated fleet.
 //!
 //! The inputs are one list ([`inputs::INPUTS`]). Each has a thread, a name for good and a position on the bus, written
 //! with its samples in one step: after a stop or a crash it goes on, and nothing is left out or written twice. This is
@@ -17,6 +17,7 @@ pub mod inputs;
 mod kafka_topics;
 #[cfg(test)]
 mod kill_tests;
+mod kubernetes;
 mod otlp;
 pub mod preview;
 pub mod prometheus;
@@ -25,10 +26,10 @@ pub mod received;
 mod receiver;
 mod remote_write;
 pub mod replay;
-mod retry;
 mod run;
 #[cfg(test)]
 mod testing;
+mod tick;
 pub mod untrusted;
 
 pub use config::Config;

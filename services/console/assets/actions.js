@@ -95,6 +95,11 @@ function factsOf(action) {
     facts.push({ name: "Answered", at_ms: result.at_ms });
     if (result.effective_at_ms != null) facts.push({ name: "In effect from", at_ms: result.effective_at_ms });
     if (result.why) facts.push({ name: result.outcome === "failed" ? "The cloud said" : "Because", text: result.why });
+    if (result.request) {
+      const { method, path, body, accepted } = result.request;
+      const answer = accepted == null ? "not asked" : accepted ? "would take it" : "would refuse it";
+      facts.push({ name: "Request", text: `${method} ${path} ${body}` }, { name: "The cloud", text: answer });
+    }
     if (result.outcome === "failed") facts.push({ name: "Trying again", text: result.retryable ? "can help" : "will not help" });
     if (result.outcome === "applied") facts.push({ name: "Capacity after", text: capacityText(result.after) });
     if (result.price_per_h != null) facts.push({ name: "Price after", text: `${number(result.price_per_h)} per hour` });

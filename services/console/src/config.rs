@@ -1,9 +1,9 @@
 //! Section `[console]`.
 
-use anyhow::{Context as _, Result, bail};
-use prescale_chassis::{ListenTlsConfig, Secret};
+use anyhow::{Result, bail};
+use prescale_chassis::{ListenTlsConfig, Secret, listen_access};
 use serde::{Deserialize, Serialize};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 
 /// Settings of the console.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,19 +55,7 @@ impl Config {
         if self.points_max < 32 {
             bail!("[console] points_max = {}: at least 32 are needed for a curve", self.points_max);
         }
-        let address = self
-            .listen
-            .to_socket_addrs()
-            .with_context(|| format!("[console] listen = {:?} is no host:port", self.listen))?
-            .next()
-            .with_context(|| format!("[console] listen = {:?} has no address", self.listen))?;
-        if !address.ip().is_loopback() && self.token.expose().is_empty() && !self.tls.knows_its_clients() {
-            bail!(
-                "[console] listen = {:?} is open to other machines: set [console] token (or PRESCALE__CONSOLE__TOKEN) or [console.tls] client_ca_file, or listen on 127.0.0.1",
-                self.listen
-            );
-        }
-        Ok(address)
+        listen_access::checked_address("console", &self.listen, &self.token, &self.tls)
     }
 }
 

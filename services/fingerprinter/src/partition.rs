@@ -10,6 +10,7 @@ use crate::sql::table::{Series, TableBuilder, Window};
 use bitcode::{Decode, Encode};
 use metrics::counter;
 use prescale_contracts::Envelope;
+use prescale_domain::anomaly::{AnomalyScore, Close, Detector, KPIS_MAX, Value};
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, Season, WindowFeatures, Windows};
 use prescale_domain::forecast::GRID_STEP_S;
 use prescale_domain::kpi::{Kpi, KpiName};
@@ -103,15 +104,21 @@ struct State {
     plausibility: Plausibility,
 }
 
-/// A workload's windows, and how far its features were told.
+/// A workload's windows, how far its features were told, and how unusual it is.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 struct Followed {
     windows: WorkloadWindows,
     /// The newest bin whose close was told; `None` before the first sample.
     told_bin: Option<i64>,
+    detector: Detector,
 }
 
 impl Followed {
+    /// Bytes on the heap, without what the allocator adds.
+    fn heap_bytes(&self) -> usize {
+        self.windows.heap_bytes() + self.detector.heap_bytes()
+    }
+
     /// Whether features are due with the sample: it closes a bin, or shows that one has closed without them.
     fn is_due(&mut self, at: EventTime, step_s: u32) -> bool {
         let bin = at.bin(GRID_STEP_S);
@@ -134,6 +141,8 @@ pub struct Partition {
     unfinished: Vec<Unfinished>,
     workspace: Workspace,
     sums: ShortSums,
+    /// Of the sample that is taken in; kept for its memory.
+    values: Vec<Value>,
 }
 
 /// A fingerprint whose series, where it has features, are in the window table, from `first_series` on: short and
@@ -160,6 +169,7 @@ impl Partition {
             unfinished: Vec::new(),
             workspace: Workspace::default(),
             sums: ShortSums::default(),
+            values: Vec::new(),
         })
     }
 
@@ -193,15 +203,15 @@ impl Partition {
         &self.state.plausibility
     }
 
-    /// Bytes that the windows take on the heap, without what the allocator adds.
+    /// Bytes that the windows and detectors take on the heap, without what the allocator adds.
     pub fn window_bytes(&self) -> usize {
-        self.state.workloads.values().map(|followed| followed.windows.heap_bytes()).sum()
+        self.state.workloads.values().map(Followed::heap_bytes).sum()
     }
 
     /// Bytes that a workload takes of which no sample waits, without what the allocator adds.
     pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
         let followed = self.state.workloads.get(workload)?;
-        let windows = Slots::<Followed>::bytes_each() + workload.as_str().len() + followed.windows.heap_bytes();
+        let windows = Slots::<Followed>::bytes_each() + workload.as_str().len() + followed.heap_bytes();
         // The copy of another one has no samples of its own yet.
         let admission = self.state.admission.workload_bytes(workload).unwrap_or(0);
         Some(windows + admission + Plausibility::bytes_each())
@@ -254,6 +264,10 @@ impl Partition {
         let followed = self.state.workloads.get_or_insert_with(&sample.workload, Followed::default);
         let on_grid = GridSample { step_s: sample.step_s, bin, at: sample.at, kpis: &sample.kpis };
         followed.windows.record(&self.settings.windows, on_grid, &mut self.state.kpis, &mut self.workspace);
+        let known = followed.windows.kpis().iter().take(KPIS_MAX);
+        self.values.extend(known.map(|kpi| Value { kpi: kpi.number, value: kpi.last }));
+        followed.detector.add(&self.values);
+        self.values.clear();
         followed.is_due(sample.at, sample.step_s)
     }
 
@@ -302,8 +316,17 @@ impl Partition {
         let is_due = self.record(bin, &mut sample);
         let first_series = self.table.series();
         let kpis = if is_due { self.tabulate(bin, &sample) } else { self.newest_values(&sample.workload) };
-        let fingerprint = self.fingerprint(sample, kpis);
+        let anomaly = if is_due { self.score(&sample) } else { None };
+        let fingerprint = self.fingerprint(sample, kpis, anomaly);
         self.unfinished.push(Unfinished { input, envelope, fingerprint, first_series });
+    }
+
+    /// How unusual the workload was until now since features were due before.
+    fn score(&mut self, sample: &Sample) -> Option<AnomalyScore> {
+        let detector = &mut self.state.workloads.get_mut(&sample.workload)?.detector;
+        let found = detector.close(Close { at: sample.at, bin_s: sample.step_s.max(GRID_STEP_S) })?;
+        let name = |number: &u32| Some(self.state.kpis.get(*number)?.name.clone());
+        Some(AnomalyScore { p_value: found.p_value? as f32, kpis: found.blamed.iter().filter_map(name).collect() })
     }
 
     fn newest_values(&self, workload: &WorkloadId) -> Vec<KpiFingerprint> {
@@ -357,7 +380,7 @@ impl Partition {
         kpis
     }
 
-    fn fingerprint(&self, sample: Sample, kpis: Vec<KpiFingerprint>) -> Fingerprint {
+    fn fingerprint(&self, sample: Sample, kpis: Vec<KpiFingerprint>, anomaly: Option<AnomalyScore>) -> Fingerprint {
         Fingerprint {
             workload: sample.workload,
             source: sample.source,
@@ -367,6 +390,7 @@ impl Partition {
             long_window_s: self.settings.windows.long_window_s(),
             feature_schema_hash: Arc::clone(&self.settings.feature_schema_hash),
             kpis,
+            anomaly,
             capacity: sample.capacity,
             platform: sample.platform,
         }

@@ -4,18 +4,21 @@
 //! itself ([`General`]) but for the policy's name and the resources.
 
 mod general;
+mod outcomes;
 mod rates;
 mod sections;
 #[cfg(test)]
 mod toy;
 
 pub use general::General;
+pub use outcomes::OutcomesConfig;
 pub use prescale_chassis::config::KnobSection;
 pub use rates::{PerReplicaConfig, RateConfig, RatesConfig};
 pub use sections::{SectionConfig, SectionsConfig};
 
 use anyhow::Context as _;
 use prescale_chassis::{GroupsConfig, PricesConfig};
+use prescale_domain::evaluation::Terms;
 use prescale_domain::guardrail::Guardrails;
 use prescale_domain::policy::{
     AnyPolicy, Cost, DryRun, ForecastChoice, Policy as _, Proactive, RuleBook, Rules, Sizing, Threshold,
@@ -77,6 +80,8 @@ macro_rules! policies {
             pub dry_run: KnobSection<DryRun>,
             /// Section `[planner.prices]`.
             pub prices: PricesConfig,
+            /// Section `[planner.outcomes]`.
+            pub outcomes: OutcomesConfig,
             /// Sections `[planner.for.NAME]`: rules for some workloads.
             #[serde(rename = "for")]
             pub sections: SectionsConfig,
@@ -93,6 +98,7 @@ macro_rules! policies {
                     guardrails: KnobSection::default(),
                     dry_run: KnobSection::default(),
                     prices: PricesConfig::default(),
+                    outcomes: OutcomesConfig::default(),
                     sections: SectionsConfig::new(),
                 }
             }
@@ -116,6 +122,7 @@ macro_rules! policies {
                         "guardrails" => config.guardrails = map.next_value()?,
                         "dry_run" => config.dry_run = map.next_value()?,
                         "prices" => config.prices = map.next_value()?,
+                        "outcomes" => config.outcomes = map.next_value()?,
                         "for" => config.sections = map.next_value()?,
                         key => config.general.take(key, &mut map)?,
                     }
@@ -166,6 +173,14 @@ impl Config {
     /// With the key that is out of range or contradicts another, and the sections that it comes from.
     pub fn rules(&self, groups: &GroupsConfig) -> anyhow::Result<RuleBook> {
         sections::rule_book(self, groups)
+    }
+
+    /// What is decided and accounted by, checked; `groups` as for [`Self::rules`].
+    ///
+    /// # Errors
+    /// As [`Self::rules`].
+    pub fn terms(&self, groups: &GroupsConfig) -> anyhow::Result<Terms> {
+        Ok(Terms { rules: self.rules(groups)?, pricing: self.outcomes.pricing()? })
     }
 
     /// Names of the rates that workloads are sized by, in sections too, with repetitions.

@@ -1,7 +1,10 @@
-//! Predictions in, proposals out: what capacity each workload should have, and why; and what is seen of the fleets.
+//! Predictions in, proposals out: what capacity each workload should have, and why; and what is seen of the fleets. And
+//! outcomes: hour by hour what the capacity, the plan and the reactive rule were worth.
 //!
-//! How that is decided is `prescale_domain::policy`'s; [`stage`] puts it on the bus.
+//! How that is decided is `prescale_domain::policy`'s, how it is reckoned `prescale_domain::evaluation`'s; [`stage`] puts
+//! it on the bus, `audit` says what must follow.
 
+mod audit;
 pub mod config;
 pub mod stage;
 
@@ -9,24 +12,19 @@ pub use config::Config;
 
 use anyhow::Context as _;
 use prescale_bus::{Bus, StageFactory};
-use prescale_chassis::audit::{Audit, Newest};
 use prescale_chassis::{Context, FleetsConfig, GroupsConfig, Ids, StageEntry, stage_factory};
 use prescale_contracts::topics;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// The stage. To hold leaves no record, and whether it was right to hold only the rules of that time could say.
+/// The stage.
 pub const STAGE: StageEntry = StageEntry {
     stage: stage::NAME,
     input: topics::PREDICTIONS,
-    outputs: &[topics::PROPOSALS],
+    outputs: &[topics::OUTCOMES, topics::PROPOSALS],
     ids: Ids::OfInput,
-    audit,
+    audit: audit::audit,
 };
-
-fn audit() -> Box<dyn Audit> {
-    Box::new(Newest::or(stage::HOLD))
-}
 
 /// What the planner reads of other services' sections: who belongs together.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +55,6 @@ pub fn run(
 /// When the configuration cannot be used.
 pub fn factory(config: &Config, named: Named<'_>) -> anyhow::Result<Arc<dyn StageFactory>> {
     let fleets = prescale_chassis::fleets(named.fleets)?;
-    let rules = config.rules(named.groups)?;
-    Ok(stage_factory(stage::Factory::new(Arc::new(rules), Arc::new(fleets))))
+    let terms = config.terms(named.groups)?;
+    Ok(stage_factory(stage::Factory::new(Arc::new(terms), Arc::new(fleets))))
 }

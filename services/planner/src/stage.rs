@@ -3,47 +3,47 @@
 use prescale_bus::{Reach, StageFailure, StateSchema};
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::topics;
-use prescale_domain::governor::{FleetRecord, Fleets, Proposer};
-use prescale_domain::policy::RuleBook;
+use prescale_domain::evaluation::Terms;
+use prescale_domain::governor::{Fleets, Proposed, Proposer};
 use prescale_domain::prediction::Prediction;
 use prescale_domain::workload::WorkloadId;
 use std::sync::Arc;
 
 /// Name of the stage.
 pub const NAME: &str = "planner";
-/// Reason under which predictions are counted that change nothing.
+/// Reason under which predictions are counted that change nothing, and with which no hour of their workload is over.
 pub const HOLD: &str = "hold";
 /// Reason under which predictions are counted that are not newer than the last of the workload.
 pub const STALE: &str = prescale_chassis::audit::STALE;
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 7;
+const STATE_LAYOUT: u32 = 10;
 
 /// What rules are tried with is halved in a week, for the prices in two.
-pub const REMEMBERED: Reach = Reach { what: "what the rules that are tried have come to", records_s: 14 * 86_400 };
+const REMEMBERED: Reach = Reach { what: "what the rules that are tried have come to", records_s: 14 * 86_400 };
 
 /// Makes the stage's instances.
 ///
-/// The rules do not shape the state: what was published under earlier rules stays published, and a snapshot knows of it.
+/// The terms do not shape the state: what was published under earlier rules stays published, and a snapshot knows of it.
 /// Where decisions have to be made again under other rules, they are forgotten afterwards: nobody may have published
 /// them.
 pub struct Factory {
-    rules: Arc<RuleBook>,
+    terms: Arc<Terms>,
     fleets: Arc<Fleets>,
 }
 
 /// The stage on one partition.
 pub struct PlannerStage {
-    rules: Arc<RuleBook>,
+    terms: Arc<Terms>,
     fleets: Arc<Fleets>,
     partition: u32,
     proposer: Proposer,
 }
 
 impl Factory {
-    /// Of checked rules and fleets.
-    pub fn new(rules: Arc<RuleBook>, fleets: Arc<Fleets>) -> Self {
-        Self { rules, fleets }
+    /// Of checked terms and fleets.
+    pub fn new(terms: Arc<Terms>, fleets: Arc<Fleets>) -> Self {
+        Self { terms, fleets }
     }
 }
 
@@ -60,7 +60,7 @@ impl TypedStageFactory for Factory {
 
     fn state_schema(&self) -> String {
         StateSchema::of(NAME, STATE_LAYOUT)
-            .made_under_all_of("checksum of the rules", &self.rules)
+            .made_under_all_of("checksum of the rules and prices", &self.terms)
             .made_under_all_of("checksum of the fleets", &self.fleets)
             .to_string()
     }
@@ -70,8 +70,8 @@ impl TypedStageFactory for Factory {
     }
 
     fn create(&self, partition: u32) -> PlannerStage {
-        let (rules, fleets) = (Arc::clone(&self.rules), Arc::clone(&self.fleets));
-        PlannerStage { rules, fleets, partition, proposer: Proposer::default() }
+        let (terms, fleets) = (Arc::clone(&self.terms), Arc::clone(&self.fleets));
+        PlannerStage { terms, fleets, partition, proposer: Proposer::default() }
     }
 
     fn restore(&self, partition: u32, snapshot: &[u8]) -> Result<PlannerStage, String> {
@@ -109,20 +109,28 @@ impl PlannerStage {
 
     fn reply(&mut self, input: &Input<Prediction>) -> Result<Reply, StageFailure> {
         let Input { envelope, value: prediction } = input;
-        let desk = (self.rules.as_ref(), self.fleets.as_ref(), self.partition);
-        let Some(said) = self.proposer.step(desk, prediction, (&envelope.id, envelope.as_of)) else {
+        let desk = (self.terms.as_ref(), self.fleets.as_ref(), self.partition);
+        let Some(proposed) = self.proposer.step(desk, prediction, (&envelope.id, envelope.as_of)) else {
             return Ok(Reply::Drop(STALE));
         };
-        if said.is_empty() {
+        let Proposed { outcomes, said } = proposed;
+        if outcomes.is_empty() && said.is_empty() {
             return Ok(Reply::Drop(HOLD));
         }
-        let outgoing = |(ordinal, record): (usize, &FleetRecord)| {
-            let (workload, ordinal) = (&prediction.workload, ordinal as u32);
-            Outgoing::following_key(envelope, NAME, workload, ordinal, &[topics::PROPOSALS], record)
-        };
-        Ok(Reply::Emit(said.iter().enumerate().map(outgoing).collect::<Result<_, _>>()?))
+        // One numbering for both, and first what is kept longer, so that retention leaves no gap.
+        let mut ordinals = 0..;
+        let told = outcomes.iter().zip(ordinals.by_ref());
+        let told = told.map(|(outcome, i)| Outgoing::following(envelope, NAME, i, &[topics::OUTCOMES], outcome));
+        let mut outgoing = told.collect::<Result<Vec<_>, _>>()?;
+        for (record, i) in said.iter().zip(ordinals) {
+            let workload = &prediction.workload;
+            outgoing.push(Outgoing::following_key(envelope, NAME, workload, i, &[topics::PROPOSALS], record)?);
+        }
+        Ok(Reply::Emit(outgoing))
     }
 }
 
+#[cfg(test)]
+mod outcome_tests;
 #[cfg(test)]
 mod tests;

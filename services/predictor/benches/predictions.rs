@@ -76,6 +76,7 @@ impl Fleet {
                 memory_bytes_per_replica: 8e9,
                 instance_type: None,
             }),
+            anomaly: None,
             platform: Platform::SIMULATED,
         };
         let (workload, at) = (&fingerprint.workload, fingerprint.at);

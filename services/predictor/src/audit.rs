@@ -114,6 +114,7 @@ mod tests {
             feature_schema_hash: "0123456789abcdef".into(),
             kpis: kpis.iter().map(kpi).collect(),
             capacity: None,
+            anomaly: None,
             platform: Platform::SIMULATED,
         };
         let record = output_record(&envelope, topics::FINGERPRINTS, &fingerprint).unwrap();

@@ -1,11 +1,13 @@
 //! Fingerprints in, predictions out: quantiles of each workload's demand at and up to each horizon.
 //!
 //! [`partition`] holds the work of one partition, [`held`] what waits for its next prediction, [`series`],
-//! [`scatter`], [`fitted`] and [`joined`] what is known of one demand;
+//! [`scatter`], [`fitted`] and [`joined`] what is known of one demand; `anomaly` says how unusual a workload is;
 //! [`registry`] says which models there are, [`weights`] loads them, [`lineup`] says which is in use when, [`parted`]
 //! which were before their family had gone, [`wave`] runs them; `scored` tells how forecasts did; [`stage`] puts all on the
-//! bus, `audit` says what must follow; [`retrainer`] watches over the scores. The statistical families and the calibration are `prescale_domain`'s.
+//! bus, `audit` says what must follow; [`retrainer`] watches over the scores. The statistical families and the
+//! calibration are `prescale_domain`'s.
 
+mod anomaly;
 mod audit;
 pub mod config;
 pub mod fitted;

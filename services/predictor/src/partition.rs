@@ -10,6 +10,7 @@
 //! run over all series that wait, a wave. A wave holds a series once: a second record of it makes the
 //! first wave run before it is taken in. So it does not matter where a batch or a wave ends.
 
+use crate::anomaly;
 use crate::config::Settings;
 use crate::held::{readings, rearranged};
 use crate::job::Job;
@@ -23,6 +24,7 @@ use crate::workload::{Workload, count_untold};
 use bitcode::{Decode, Encode};
 use metrics::counter;
 use prescale_contracts::Envelope;
+use prescale_domain::anomaly::AnomalyScore;
 use prescale_domain::calibration::cold_start::{EXEMPLARY_BINS_MIN, Exemplars, START_BINS, Traits};
 use prescale_domain::calibration::pools::{PoolKey, Pools, Spreads};
 use prescale_domain::fingerprint::Fingerprint;
@@ -458,9 +460,10 @@ impl Partition {
             let told = scored::told(workload, &record.fingerprint, made, names);
             self.scores.extend(told.map(|told| (input, told)));
             workload.capacity.clone_from(&record.fingerprint.capacity);
+            let anomaly = anomaly::of(&record.fingerprint, self.settings.resources.iter().zip(&workload.series));
             let held = std::mem::take(&mut workload.held);
             let earlier = readings(&held, self.settings.resources.len(), &places, &signal_places);
-            fates[input] = predicted(record, forecasts, signals, earlier);
+            fates[input] = predicted(record, Made { resources: forecasts, signals, earlier, anomaly });
         }
         self.wave.buffers = buffers;
         Ok(())
@@ -546,8 +549,17 @@ fn joined<'a>(names: impl Iterator<Item = &'a KpiName>) -> String {
     names.map(KpiName::as_str).collect::<Vec<_>>().join(", ")
 }
 
-fn predicted(record: Enveloped, resources: Vec<ResourceForecast>, signals: Vec<Signal>, earlier: Vec<Reading>) -> Fate {
+/// What a prediction says beside what its fingerprint does.
+struct Made {
+    resources: Vec<ResourceForecast>,
+    signals: Vec<Signal>,
+    earlier: Vec<Reading>,
+    anomaly: Option<AnomalyScore>,
+}
+
+fn predicted(record: Enveloped, made: Made) -> Fate {
     let Enveloped { envelope, fingerprint } = record;
+    let Made { resources, signals, earlier, anomaly } = made;
     let prediction = Prediction {
         workload: fingerprint.workload,
         source: fingerprint.source,
@@ -557,6 +569,7 @@ fn predicted(record: Enveloped, resources: Vec<ResourceForecast>, signals: Vec<S
         signals,
         earlier,
         capacity: fingerprint.capacity,
+        anomaly,
         platform: fingerprint.platform,
     };
     Fate::Predicted(envelope, Box::new(prediction))

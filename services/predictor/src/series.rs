@@ -21,6 +21,7 @@ use crate::lineup::{FROM_THE_BEGINNING, Lineup, ModelId};
 use crate::scatter::Scatter;
 use bitcode::{Decode, Encode};
 use metrics::counter;
+use prescale_domain::anomaly::Residuals;
 use prescale_domain::calibration::cold_start::{Corrections, START_BINS};
 use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::calibration::pools::{PoolKey, Spreads};
@@ -62,6 +63,8 @@ pub struct Series {
     /// What the newest forecast expects of the next bin, least and most.
     expected: Option<(f32, f32)>,
     scatter: Scatter,
+    /// How far forecasts a bin ahead were off.
+    residuals: Residuals,
     /// Bins that there were when features last came.
     bins_at_features: u32,
     /// The newest value that a prediction has told, rounded.
@@ -145,6 +148,12 @@ impl Series {
     /// The newest value that a prediction has told.
     pub fn told(&self) -> Option<f64> {
         self.told.map(f64::from)
+    }
+
+    /// How unusual it is by how much the forecast of the newest bin that closed was off, as a p-value; `None` where that
+    /// is not known.
+    pub fn residual_p_value(&self) -> Option<f32> {
+        self.residuals.p_value()
     }
 
     /// Notes what a prediction tells.
@@ -381,7 +390,7 @@ impl Series {
         self.day_before = Some(Box::default());
         (self.fitted, self.joined) = (Fitted::starting(), Joined::default());
         (self.has_run, self.expected, self.bins_at_features) = (false, None, 0);
-        self.scatter = Scatter::default();
+        (self.scatter, self.residuals) = (Scatter::default(), Residuals::default());
     }
 
     fn close(&mut self, rules: Rules<'_>, mut scored: impl FnMut((ModelId, usize, Statistic), Scores)) {
@@ -399,14 +408,20 @@ impl Series {
         let preferred = self.by_turn(rules, None).next();
         let has_fallen_back = self.calibration.drift() == DriftState::FallenBack;
         let last_state = self.last_drift_state(rules);
+        let is_next =
+            |horizon: usize, statistic: Statistic| horizons_bins[horizon] == 1 && statistic == Statistic::Value;
+        let mut off = None;
+        let noted = |of: (Family, usize, Statistic), scores: Scores| {
+            off = if is_next(of.1, of.2) { Some(scores) } else { off };
+            scored(of, scores);
+        };
         let serving = reigning.map(|family| (family, makers[family as usize].1));
         let mut closing = self.scores.closing(closed.bin, serving, horizons_bins);
         let judged = |of, judged| closing.push(of, &judged);
-        if let Some(state) =
-            self.calibration.close_judging(horizons_bins, &self.demand, last_state, &mut scored, judged)
-        {
+        if let Some(state) = self.calibration.close_judging(horizons_bins, &self.demand, last_state, noted, judged) {
             counter!("prescale_predictor_drift_alarms_total", "led_to" => state.name()).increment(1);
         }
+        self.residuals.close(off.map(|scores| f64::from(scores.lower.max(scores.upper))));
         let who = (reigning, preferred);
         let round = self.contest.close(&rules.settings.contest, horizons_bins, &self.demand, who, &mut scored);
         round.into_iter().for_each(|round| self.scores.push_round(&round));

@@ -176,7 +176,7 @@ mod tests {
         let reads_results = "Read on topic \"action-results\"".to_owned();
         assert!(with.contains(&reads_results) && !without.contains(&reads_results));
         let watches = |stage: &str| with.contains(&format!("Describe on group \"prescale-{stage}\""));
-        assert!(watches("actuator") && !watches("evaluator"), "{with:?}");
+        assert!(watches("actuator") && !watches("grouper"), "{with:?}");
     }
 
     #[test]
@@ -193,15 +193,26 @@ mod tests {
     }
 
     #[test]
-    fn the_evaluator_reads_predictions_and_writes_outcomes_alone() {
-        let mut settings = Settings::default();
-        let rights = of(&acls_of(&settings, "eu."), "evaluator");
+    fn the_planner_reads_predictions_and_writes_what_it_says_of_them() {
+        let rights = of(&acls_of(&Settings::default(), "eu."), "planner");
         assert!(rights.contains(&"Read on topic \"eu.predictions\"".to_owned()), "{rights:?}");
-        assert!(rights.contains(&"Write on topic \"eu.outcomes\"".to_owned()), "{rights:?}");
-        assert!(!rights.iter().any(|right| right.contains("eu.proposals") || right.contains("eu.actions")));
-        settings.evaluator.enabled = false;
-        let without = acls_of(&settings, "eu.");
-        assert!(without.iter().all(|s| s.service != "evaluator"), "it needs nothing while it is off");
+        for topic in [topics::OUTCOMES, topics::PROPOSALS] {
+            assert!(rights.contains(&format!("Write on topic \"eu.{topic}\"")), "{rights:?}");
+        }
+        assert!(!rights.iter().any(|right| right.contains("eu.actions")), "{rights:?}");
+    }
+
+    #[test]
+    fn the_scaler_reads_forecasts_and_actions_and_writes_nothing() {
+        let mut settings = Settings::default();
+        assert!(acls_of(&settings, "eu.").iter().all(|s| s.service != "scaler"), "it needs nothing while it is off");
+        let scaler = prescale_scaler::Config { listen: "127.0.0.1:0".to_owned(), ..prescale_scaler::Config::default() };
+        settings.own.put("scaler", scaler);
+        let rights = of(&acls_of(&settings, "eu."), "scaler");
+        for topic in [topics::PREDICTIONS_LATEST, topics::ACTIONS] {
+            assert!(rights.contains(&format!("Read on topic \"eu.{topic}\"")), "{rights:?}");
+        }
+        assert!(!rights.iter().any(|right| right.starts_with("Write") || right.contains("group")), "{rights:?}");
     }
 
     #[test]

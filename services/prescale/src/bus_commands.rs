@@ -34,7 +34,7 @@ pub struct Tail {
 /// # Errors
 /// When the topic is missing, the bus cannot be read or the output cannot be written.
 pub fn tail(bus: &dyn Bus, what: &Tail, out: &mut dyn Write, shutdown: &CancellationToken) -> Result<()> {
-    let mut reader = bus.reader(&what.topic, what.from)?;
+    let mut reader = bus.reader(&what.topic, what.from.clone())?;
     let mut left = what.limit.unwrap_or(usize::MAX);
     while left > 0 && !shutdown.is_cancelled() {
         let (records, caught_up) = reader.poll(PAGE_RECORDS, WAIT)?;

@@ -138,6 +138,7 @@ pub(crate) fn enveloped(sample: &Sample) -> Enveloped {
         feature_schema_hash: "".into(),
         kpis,
         capacity: sample.capacity.clone(),
+        anomaly: None,
         platform: sample.platform,
     };
     let envelope = Envelope::root("trace", "io.prescale.v1.Fingerprint", &sample.workload, sample.at, "");

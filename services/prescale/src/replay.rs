@@ -36,6 +36,7 @@ use prescale_collector::ReplayReport;
 use prescale_collector::config::ReplayConfig;
 use prescale_collector::replay::read::TraceExtent;
 use prescale_domain::cloud::PriceList;
+use prescale_domain::evaluation::Terms;
 use prescale_domain::forecast::Family;
 use prescale_domain::governor::{Fleets, GovernorRules};
 use prescale_domain::kpi::{CPU_CORES_USED, MEMORY_BYTES};
@@ -236,6 +237,7 @@ impl Plan {
 
     fn basis(&self, rules: RuleBook) -> Basis {
         let (governor, fleets) = (self.governor.clone(), Arc::clone(&self.fleets));
-        Basis { rules, governor, fleets, partitions: self.partitions }
+        let terms = Terms { rules, pricing: None };
+        Basis { terms, governor, fleets, partitions: self.partitions }
     }
 }

@@ -15,6 +15,7 @@ use prescale_bus::{Bus, StageFactory};
 use prescale_chassis::{Context, Graph, SourceEntry, StageEntry, Use, orders, service_main_reading};
 use prescale_collector::Event;
 use prescale_contracts::topics;
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -59,6 +60,8 @@ pub struct Launch<'a> {
 pub enum Told {
     /// What became of a source of the collector.
     Collected(Event),
+    /// Where the scaler listens.
+    Scaler(String),
     /// Where the console listens.
     Console(String),
 }
@@ -77,7 +80,7 @@ impl ServiceEntry {
 }
 
 /// The services that ship, in the order of the data.
-pub static SERVICES: [ServiceEntry; 11] = [
+pub static SERVICES: [ServiceEntry; 12] = [
     ServiceEntry {
         name: "collector",
         section: section::of!(collector, |s| s.collector.check()),
@@ -144,18 +147,18 @@ pub static SERVICES: [ServiceEntry; 11] = [
         section: section::of!(actuator, |s| prescale_actuator::stage::Factory::new(&s.actuator).map(drop)),
         stages: |_| vec![prescale_actuator::STAGE],
         factories: |s| Ok(vec![prescale_actuator::factory(&s.actuator)?]),
-        uses: nothing_else,
+        uses: |s, _| prescale_actuator::uses(&s.actuator),
         run: |l| prescale_actuator::run(&l.settings.actuator, l.context, l.bus(), l.stop),
     },
     ServiceEntry {
-        name: "evaluator",
-        section: section::of!(evaluator, |s| s.evaluator.terms(&s.planner, &s.grouper.groups).map(drop)),
-        stages: |s| s.evaluator.stages(),
-        factories: |s| Ok(vec![prescale_evaluator::factory(&s.evaluator, (&s.planner, &s.grouper.groups))?]),
+        name: "detector",
+        section: section::of!(detector, |s| s.detector.check(&s.grouper.groups)),
+        stages: |s| s.detector.stages(),
+        factories: |s| prescale_detector::factories(&s.detector, detector_named(s)),
         uses: nothing_else,
         run: |l| {
-            let planner = (&l.settings.planner, &l.settings.grouper.groups);
-            prescale_evaluator::run(&l.settings.evaluator, planner, l.context, l.bus(), l.stop)
+            let named = detector_named(l.settings);
+            prescale_detector::run(&l.settings.detector, named, l.context, l.bus(), l.stop)
         },
     },
     ServiceEntry {
@@ -176,6 +179,20 @@ pub static SERVICES: [ServiceEntry; 11] = [
         factories: no_state,
         uses: nothing_else,
         run: |l| prescale_archiver::run(&l.settings.archiver, l.context, l.bus(), l.stop),
+    },
+    ServiceEntry {
+        name: "scaler",
+        section: Section::own::<prescale_scaler::Config>(|s| scaler(s).check()),
+        stages: |_| Vec::new(),
+        factories: no_state,
+        uses: |s, _| {
+            let reads = prescale_scaler::READS.map(|topic| Use::Reads(topic.to_owned()));
+            if scaler(s).is_enabled() { Vec::from(reads) } else { Vec::new() }
+        },
+        run: |l| {
+            let bound = |url| (l.tell)(Told::Scaler(url));
+            prescale_scaler::run_reporting(&scaler(l.settings), l.context, l.bus(), l.stop, bound)
+        },
     },
     ServiceEntry {
         name: "console",
@@ -204,6 +221,10 @@ pub fn no_state(_settings: &Settings) -> Result<Factories> {
     Ok(Vec::new())
 }
 
+fn scaler(settings: &Settings) -> Cow<'_, prescale_scaler::Config> {
+    settings.own.get("scaler").map_or_else(Cow::default, Cow::Borrowed)
+}
+
 fn console_uses(_settings: &Settings, graph: &Graph) -> Vec<Use> {
     let shown = prescale_console::READS.map(|topic| Use::Reads(topic.to_owned()));
     let dead_letters = graph.inputs().into_iter().map(|topic| Use::Reads(topics::dlq_of(topic)));
@@ -212,12 +233,16 @@ fn console_uses(_settings: &Settings, graph: &Graph) -> Vec<Use> {
 }
 
 fn check_planner(settings: &Settings) -> Result<()> {
-    settings.rules()?;
+    settings.planner.terms(&settings.grouper.groups)?;
     for rate in settings.planner.rated() {
         let is_forecast = settings.predictor.resources.iter().any(|resource| resource == rate);
         ensure!(is_forecast, "[planner.rates.{rate}]: it is not forecast: add {rate:?} to [predictor] resources");
     }
     Ok(())
+}
+
+fn detector_named(settings: &Settings) -> prescale_detector::Named<'_> {
+    prescale_detector::Named { fleets: &settings.governor.fleets, groups: &settings.grouper.groups }
 }
 
 fn run_console(launch: &Launch<'_>) -> Result<()> {

@@ -34,8 +34,8 @@ pub struct Settings {
     pub planner: prescale_planner::Config,
     /// `[governor]`.
     pub governor: prescale_governor::Config,
-    /// `[evaluator]`.
-    pub evaluator: prescale_evaluator::Config,
+    /// `[detector]`.
+    pub detector: prescale_detector::Config,
     /// `[actuator]`.
     pub actuator: prescale_actuator::Config,
     /// `[archiver]`.

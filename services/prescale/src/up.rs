@@ -58,6 +58,7 @@ pub fn up(
     let progress = Progress::new();
     let tell = |told| match told {
         Told::Console(url) => println!("console: {url}"),
+        Told::Scaler(url) => println!("external scaler: {url}"),
         Told::Collected(event) => {
             progress.show(&event);
             if event == Event::PrometheusLive {

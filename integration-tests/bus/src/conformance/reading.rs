@@ -3,6 +3,7 @@
 use super::BusUnderTest;
 use super::fixture::{INPUT, PARTITIONS, inputs, make_topics, read_all, read_count, record, topic, until};
 use prescale_bus::{Bus, BusError, CaughtUp, ConsumedRecord, ReadFrom, RecordReader};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The position is stored with the records or not at all, and outlives a restart.
@@ -127,4 +128,33 @@ pub fn a_reader_of_one_partition_reads_that_one(under_test: &dyn BusUnderTest) {
     let wanted = read_count(bus.as_ref(), INPUT, 120).iter().filter(|r| r.partition == partition).count();
     let came = poll_until(latest.as_mut(), wanted - all.iter().filter(|r| r.partition == partition).count());
     assert!(came.iter().all(|r| r.partition == partition), "{came:?}");
+}
+
+/// A reader that is given offsets begins with them: with the oldest record where one names none or is negative, and with
+/// what comes next where the partition ends before.
+pub fn a_reader_begins_at_the_offsets_that_it_is_given(under_test: &dyn BusUnderTest) {
+    let bus = under_test.open("a");
+    make_topics(bus.as_ref());
+    let mut source = bus.source("reading").expect("the source opens");
+    source.append(inputs(0, 60), b"60").expect("the records are written");
+    let all = read_count(bus.as_ref(), INPUT, 60);
+    let of = |partition: u32| all.iter().filter(move |r| r.partition == partition).cloned().collect::<Vec<_>>();
+    let (first, others) = (of(0), of(1));
+    let middle = first.get(first.len() / 2).expect("the partition has records").offset;
+
+    let from = |offset: i64| ReadFrom::Offsets(BTreeMap::from([(0, offset)]));
+    let read = poll_to_end(bus.as_ref(), from(middle));
+    let read_of = |partition: u32| read.iter().filter(move |r| r.partition == partition).cloned().collect::<Vec<_>>();
+    assert_eq!(read_of(0), first.iter().filter(|r| r.offset >= middle).cloned().collect::<Vec<_>>());
+    assert_eq!(read_of(1), others, "it is named no offset");
+    assert_eq!(poll_partition(bus.as_ref(), 0, from(middle)), read_of(0));
+    assert_eq!(poll_partition(bus.as_ref(), 0, from(-1)), first);
+
+    let far = i64::MAX / 2;
+    let mut behind = bus.partition_reader(INPUT, 0, from(far)).expect("the reader opens");
+    assert!(behind.reached().expect("it is readable")[0] < far, "it tells that the partition ends before");
+    source.append(inputs(60, 60), b"120").expect("the records are written");
+    let wanted = read_count(bus.as_ref(), INPUT, 120).iter().filter(|r| r.partition == 0).count() - first.len();
+    let came = poll_until(behind.as_mut(), wanted);
+    assert!(came.len() == wanted && came.iter().all(|r| r.partition == 0 && r.offset > middle), "{came:?}");
 }

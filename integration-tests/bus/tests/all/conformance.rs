@@ -24,6 +24,7 @@ macro_rules! conformance {
             reading::a_source_opened_again_fences_the_first,
             reading::a_reader_goes_on_where_it_was,
             reading::a_reader_of_one_partition_reads_that_one,
+            reading::a_reader_begins_at_the_offsets_that_it_is_given,
             sharing::instances_share_and_hand_over,
             dead_letters::a_replay_writes_each_letter_back_once,
             dead_letters::replays_at_once_double_nothing,

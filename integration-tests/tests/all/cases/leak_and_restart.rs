@@ -28,7 +28,7 @@ const SETTLES_S: i64 = 1800;
 const SETTLES_HOUR_S: i64 = HOUR_S;
 
 /// One in so many forecasts an hour ahead may be off the slope.
-const OFF_IN: usize = 6;
+const OFF_IN: usize = 12;
 
 impl Leak {
     fn name(&self) -> String {
@@ -81,7 +81,7 @@ fn off_the_slope(leak: &Leak) -> (Vec<String>, usize) {
 fn forecasts_follow_the_slope() {
     for leak in &LEAKS {
         let (wrong, count) = off_the_slope(leak);
-        // Not all do: see ARCHITECTURE.md, "What is not there yet".
+        // What was learnt of others' forecasts is still in the first ones that follow the trend.
         if OFF_IN * wrong.len() > count {
             none_wrong(&format!("{} of {count} forecasts of {}", wrong.len(), leak.name()), wrong);
         }

@@ -31,7 +31,6 @@ use crate::bus::{Bus, Lag, ReadFrom, RecordReader, Source, StageOptions};
 use crate::error::BusError;
 use crate::stage::StageFactory;
 use crate::topic::{Cleanup, TopicSpec};
-use failure::backend;
 use leases::LeaseKeeper;
 use periodic::Periodic;
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -154,12 +153,10 @@ impl Bus for EmbeddedBus {
     }
 
     fn topics(&self) -> Result<Vec<(String, u32)>, BusError> {
-        let connection = self.store.reader()?;
-        let select = || {
-            let mut select = connection.prepare("SELECT name, partitions FROM topics ORDER BY name")?;
-            select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<Vec<_>>>()
-        };
-        select().map_err(|e| backend("cannot list the topics", &e))
+        self.store.look("cannot list the topics", |connection| {
+            let mut select = connection.prepare_cached("SELECT name, partitions FROM topics ORDER BY name")?;
+            select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        })
     }
 
     fn run_stage(
@@ -191,20 +188,15 @@ impl Bus for EmbeddedBus {
 
     fn lag(&self, group: &str, topic: &str) -> Result<Vec<Lag>, BusError> {
         let topic = self.store.topic(topic)?;
-        let connection = self.store.reader()?;
-        let lags = || {
-            let ends = log::ends(&connection, &topic)?;
-            ends.into_iter()
-                .zip(0..)
-                .map(|(end, partition)| {
-                    let position = match log::position(&connection, group, &topic, partition)? {
-                        Some(position) => position,
-                        None => log::oldest_from(&connection, &topic, partition, 0)?,
-                    };
-                    Ok(Lag { topic: topic.name.to_string(), partition, position, end })
-                })
-                .collect::<rusqlite::Result<Vec<_>>>()
-        };
-        lags().map_err(|e| backend(&format!("cannot read the lag of {group} on {:?}", topic.name), &e))
+        self.store.look(&format!("cannot read the lag of {group} on {:?}", topic.name), |connection| {
+            let lag = |(end, partition): (i64, u32)| -> rusqlite::Result<Lag> {
+                let position = match log::position(connection, group, &topic, partition)? {
+                    Some(position) => position,
+                    None => log::oldest_from(connection, &topic, partition, 0)?,
+                };
+                Ok(Lag { topic: topic.name.to_string(), partition, position, end })
+            };
+            log::ends(connection, &topic)?.into_iter().zip(0..).map(lag).collect()
+        })
     }
 }

@@ -27,7 +27,7 @@ impl EmbeddedReader {
     pub(super) fn open(store: Arc<Store>, topic: &str, only: Option<u32>, from: ReadFrom) -> Result<Self, BusError> {
         let topic = store.topic(topic)?;
         let connection = store.reader()?;
-        let positions = start(&connection, &topic, only, from)
+        let positions = start(&connection, &topic, only, &from)
             .map_err(|e| backend(&format!("cannot find the start of topic {:?}", topic.name), &e))?;
         let cursors = positions.iter().map(|_| Cursor::default()).collect();
         Ok(Self { store, connection, topic, positions, cursors, first: 0 })
@@ -56,7 +56,7 @@ impl EmbeddedReader {
     }
 }
 
-fn start(connection: &Connection, topic: &Topic, only: Option<u32>, from: ReadFrom) -> rusqlite::Result<Vec<i64>> {
+fn start(connection: &Connection, topic: &Topic, only: Option<u32>, from: &ReadFrom) -> rusqlite::Result<Vec<i64>> {
     let ends = log::ends(connection, topic)?;
     ends.into_iter()
         .zip(0..)
@@ -65,7 +65,11 @@ fn start(connection: &Connection, topic: &Topic, only: Option<u32>, from: ReadFr
             ReadFrom::Latest => Ok(end),
             ReadFrom::Earliest => log::oldest_from(connection, topic, partition, 0),
             ReadFrom::Back(count) => {
-                let from = end.saturating_sub(i64::try_from(count).unwrap_or(i64::MAX)).max(0);
+                let from = end.saturating_sub(i64::try_from(*count).unwrap_or(i64::MAX)).max(0);
+                log::oldest_from(connection, topic, partition, from)
+            }
+            ReadFrom::Offsets(offsets) => {
+                let from = offsets.get(&partition).map_or(0, |offset| (*offset).clamp(0, end));
                 log::oldest_from(connection, topic, partition, from)
             }
         })

@@ -1,6 +1,5 @@
 //! A source on the embedded log: its records and its position in one transaction.
 
-use super::failure::backend;
 use super::store::{Store, append};
 use crate::bus::Source;
 use crate::crash_point::CrashPoint;
@@ -33,11 +32,11 @@ impl EmbeddedSource {
 
 /// The position of a source, whoever has it open.
 pub(super) fn position(store: &Store, id: &str) -> Result<Option<Vec<u8>>, BusError> {
-    let found: Option<Option<Vec<u8>>> = store
-        .reader()?
-        .query_row("SELECT position FROM sources WHERE source = ?1", [id], |row| row.get(0))
-        .optional()
-        .map_err(|e| backend(&format!("cannot read the position of source {id:?}"), &e))?;
+    let found: Option<Option<Vec<u8>>> =
+        store.look(&format!("cannot read the position of source {id:?}"), |connection| {
+            let mut select = connection.prepare_cached("SELECT position FROM sources WHERE source = ?1")?;
+            select.query_row([id], |row| row.get(0)).optional()
+        })?;
     Ok(found.flatten())
 }
 

@@ -62,13 +62,15 @@ impl Signal {
 pub(super) struct Placed {
     topic: Topic,
     partition: u32,
-    batches: Vec<Batch>,
+    batches: Arc<[Batch]>,
 }
 
 /// The file and what this process knows of it.
 pub(super) struct Store {
     pub(super) path: PathBuf,
     pub(super) options: EmbeddedOptions,
+    /// Connections that only read, between two looks: to open one takes many times as long as a look.
+    idle_readers: Mutex<Vec<Connection>>,
     writer: Mutex<Connection>,
     topics: Mutex<BTreeMap<String, Topic>>,
 }
@@ -76,12 +78,25 @@ pub(super) struct Store {
 impl Store {
     pub(super) fn open(path: PathBuf, options: EmbeddedOptions) -> Result<Self, BusError> {
         let writer = Mutex::new(schema::open_writer(&path, &options)?);
-        Ok(Self { path, options, writer, topics: Mutex::default() })
+        Ok(Self { path, options, idle_readers: Mutex::default(), writer, topics: Mutex::default() })
     }
 
     /// A connection of one's own that only reads.
     pub(super) fn reader(&self) -> Result<Connection, BusError> {
         schema::open_reader(&self.path, &self.options)
+    }
+
+    /// Looks at the log, with a connection that is kept for the next look.
+    pub(super) fn look<T>(
+        &self,
+        context: &str,
+        look: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, BusError> {
+        let idle = lock(&self.idle_readers).pop();
+        let connection = idle.map_or_else(|| self.reader(), Ok)?;
+        let seen = look(&connection).map_err(|e| backend(context, &e))?;
+        lock(&self.idle_readers).push(connection);
+        Ok(seen)
     }
 
     /// Runs `work` in one transaction that holds the write lock from its start.
@@ -125,7 +140,7 @@ impl Store {
     }
 
     /// Looks up the topics of records to be written, and makes batches of them: what takes time is done before the
-    /// file is locked.
+    /// file is locked. What goes to several topics alike is made into batches once.
     pub(super) fn place(&self, writes: &[Write]) -> Result<Vec<Placed>, BusError> {
         let mut last: Option<Topic> = None;
         let mut by_place: BTreeMap<(i64, u32), (Topic, Vec<Content<'_>>)> = BTreeMap::new();
@@ -139,12 +154,18 @@ impl Store {
             contents.push(Content::from(write));
             last = Some(topic);
         }
-        let placed = by_place.into_iter().map(|((_, partition), (topic, contents))| Placed {
-            topic,
-            partition,
-            batches: batch::cut(&contents),
-        });
-        Ok(placed.collect())
+        let mut placed: Vec<Placed> = Vec::with_capacity(by_place.len());
+        let places: Vec<(u32, &[Content<'_>])> =
+            by_place.iter().map(|((_, partition), (_, contents))| (*partition, contents.as_slice())).collect();
+        for ((topic, _), place) in by_place.values().zip(&places) {
+            let alike = places[..placed.len()].iter().position(|before| before == place);
+            let batches = match alike {
+                Some(before) => Arc::clone(&placed[before].batches),
+                None => batch::cut(place.1).into(),
+            };
+            placed.push(Placed { topic: topic.clone(), partition: place.0, batches });
+        }
+        Ok(placed)
     }
 
     /// Wakes those who wait for these topics; call it after the commit.
@@ -166,10 +187,76 @@ pub(super) fn append(transaction: &Transaction<'_>, placed: &[Placed]) -> rusqli
         let records: i64 = batches.iter().map(Batch::records).sum();
         let end: i64 = advance.query_row(params![topic.id, partition, records], |row| row.get(0))?;
         let mut offset = end - records;
-        for batch in batches {
+        for batch in batches.iter() {
             batch.insert(transaction, topic.id, *partition, offset, appended_at_ms)?;
             offset += batch.records();
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embedded::testing::open;
+    use crate::write::Placement;
+    use crate::{Bus, Cleanup, TopicSpec};
+
+    const PARTITIONS: u32 = 2;
+
+    #[test]
+    fn a_connection_is_kept_for_the_next_look_unless_it_failed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bus = open(folder.path());
+        let store = &bus.store;
+        let idle = || lock(&store.idle_readers).len();
+        for _ in 0..3 {
+            store.look("test", |connection| connection.execute_batch("SELECT 1")).expect("it can be looked at");
+            assert_eq!(idle(), 1);
+        }
+        store.look("test", |connection| connection.execute_batch("DELETE FROM topics")).expect_err("it only reads");
+        assert_eq!(idle(), 0);
+        let both = store.look("test", |_| {
+            store.look("test", |_| Ok(())).expect("two can look at once");
+            Ok(())
+        });
+        both.expect("it can be looked at");
+        assert_eq!(idle(), 2);
+    }
+
+    #[test]
+    fn what_goes_to_two_topics_alike_is_one_batch() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bus = open(folder.path());
+        let topics = ["one", "other", "third"];
+        let specs = topics.map(|name| TopicSpec {
+            name: name.to_owned(),
+            partitions: PARTITIONS,
+            replication: 1,
+            cleanup: Cleanup::Delete { retention_ms: 1 << 40 },
+        });
+        bus.ensure_topics(&specs).expect("the topics are made");
+        let write = |topic: &str, partition: u32, value: &str| Write {
+            topic: topic.into(),
+            placement: Placement::LikeInput(partition),
+            key: Some(b"key".to_vec()),
+            value: Some(value.as_bytes().to_vec()),
+            headers: Vec::new(),
+        };
+        let mut writes: Vec<Write> =
+            ["a", "b"].into_iter().flat_map(|v| topics.map(|topic| write(topic, 0, v))).collect();
+        writes.push(write("third", 0, "c"));
+        writes.extend(["a", "b"].map(|v| write("one", 1, v)));
+        let placed = bus.store.place(&writes).expect("the topics are there");
+        let of = |topic: &str, partition: u32| {
+            let found = placed.iter().find(|p| &*p.topic.name == topic && p.partition == partition);
+            &found.expect("it is placed").batches
+        };
+        assert_eq!(placed.len(), 4);
+        assert!(Arc::ptr_eq(of("one", 0), of("other", 0)));
+        assert!(!Arc::ptr_eq(of("one", 0), of("third", 0)), "there is more in it");
+        assert!(!Arc::ptr_eq(of("one", 0), of("one", 1)), "it goes elsewhere");
+        let counts = ["one", "other", "third"].map(|topic| of(topic, 0).iter().map(Batch::records).sum::<i64>());
+        assert_eq!(counts, [2, 2, 3]);
+    }
 }

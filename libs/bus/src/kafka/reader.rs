@@ -27,10 +27,13 @@ impl KafkaReader {
             .filter(is_read)
             .map(|partition| {
                 let (oldest, end) = cluster.bounds(topic, partition)?;
-                let start = match from {
+                let start = match &from {
                     ReadFrom::Earliest => oldest,
                     ReadFrom::Latest => end,
-                    ReadFrom::Back(count) => end.saturating_sub(i64::try_from(count).unwrap_or(i64::MAX)).max(oldest),
+                    ReadFrom::Back(count) => end.saturating_sub(i64::try_from(*count).unwrap_or(i64::MAX)).max(oldest),
+                    ReadFrom::Offsets(offsets) => {
+                        offsets.get(&partition).map_or(oldest, |offset| (*offset).min(end).max(oldest))
+                    }
                 };
                 Ok((partition, start))
             })

@@ -6,6 +6,7 @@ use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
 use prescale_bus::{Cleanup, OutputRecord, TopicSpec};
 use prescale_contracts::{Contract, Envelope};
 use prescale_domain::calibration::drift::DriftState;
+use prescale_domain::evaluation::Terms;
 use prescale_domain::governor::{Effect, FleetRecord, Proposer, Said, Scope, StandingOrder};
 use prescale_domain::kpi::{CPU_CORES_USED, KpiName, MEMORY_BYTES};
 use prescale_domain::policy::{Cost, Rules, Threshold};
@@ -69,6 +70,7 @@ fn prediction(seconds: i64) -> Prediction {
             memory_bytes_per_replica: 8.0 * GIB,
             instance_type: None,
         }),
+        anomaly: None,
         platform: Platform::SIMULATED,
     }
 }
@@ -85,7 +87,7 @@ fn usual() -> Rules {
 
 /// A log that is written by hand, and by a planner.
 struct Story {
-    rules: Rules,
+    terms: Terms,
     proposer: Proposer,
     records: Vec<OutputRecord>,
 }
@@ -93,7 +95,7 @@ struct Story {
 impl Story {
     /// A planner with those rules.
     fn by(rules: Rules) -> Self {
-        Self { rules, proposer: Proposer::default(), records: Vec::new() }
+        Self { terms: Terms { rules: rules.into(), pricing: None }, proposer: Proposer::default(), records: Vec::new() }
     }
 
     /// Writes a record; gives its id.
@@ -108,9 +110,9 @@ impl Story {
     fn predict(&mut self, seconds: i64) {
         let prediction = prediction(seconds);
         let id = self.write(&prediction);
-        let said =
-            self.proposer.step((&self.rules, &Fleets::default(), 0), &prediction, (&id, prediction.made_at)).unwrap();
-        said.iter().for_each(|record| {
+        let desk = (&self.terms, &Fleets::default(), 0);
+        let proposed = self.proposer.step(desk, &prediction, (&id, prediction.made_at)).unwrap();
+        proposed.said.iter().for_each(|record| {
             self.write(record);
         });
     }

@@ -213,6 +213,36 @@ pub(crate) struct ActionResult {
     after: Capacity,
     price_per_h: Option<f64>,
     platform: Platform,
+    request: Option<ShownRequest>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ShownRequest {
+    method: String,
+    path: String,
+    content_type: String,
+    body: String,
+    accepted: Option<bool>,
+}
+
+impl ShownRequest {
+    fn of(request: &domain::ShownRequest) -> Self {
+        let domain::ShownRequest { method, path, content_type, body, is_accepted } = request.clone();
+        Self { method, path, content_type, body, accepted: is_accepted }
+    }
+
+    fn into_domain(self) -> domain::ShownRequest {
+        let Self { method, path, content_type, body, accepted } = self;
+        domain::ShownRequest { method, path, content_type, body, is_accepted: accepted }
+    }
+}
+
+/// The request that only a dry run has.
+fn request_of(outcome: &domain::ActionOutcome) -> Option<ShownRequest> {
+    match outcome {
+        domain::ActionOutcome::DryRun { request, .. } => request.as_ref().map(ShownRequest::of),
+        _ => None,
+    }
 }
 
 /// A status with the fields that only it has.
@@ -221,7 +251,7 @@ fn status_of(outcome: &domain::ActionOutcome) -> (ActionStatus, Option<i64>, Opt
         domain::ActionOutcome::Applied { effective_at } => {
             (ActionStatus::Applied, Some(effective_at.as_ms()), None, false)
         }
-        domain::ActionOutcome::DryRun => (ActionStatus::DryRun, None, None, false),
+        domain::ActionOutcome::DryRun { said, .. } => (ActionStatus::DryRun, None, said.clone(), false),
         domain::ActionOutcome::Superseded { why } => (ActionStatus::Superseded, None, Some(why.clone()), false),
         domain::ActionOutcome::Failed { why, retryable } => (ActionStatus::Failed, None, Some(why.clone()), *retryable),
     }
@@ -245,6 +275,7 @@ impl Wire for ActionResult {
             after: Capacity::of(&result.after),
             price_per_h: result.price_per_h,
             platform: result.platform.into(),
+            request: request_of(&result.outcome),
         }
     }
 
@@ -268,7 +299,9 @@ impl Wire for ActionResult {
             ActionStatus::Applied => domain::ActionOutcome::Applied {
                 effective_at: EventTime::from_ms(self.effective_at.ok_or_else(|| missing("effective_at"))?),
             },
-            ActionStatus::DryRun => domain::ActionOutcome::DryRun,
+            ActionStatus::DryRun => {
+                domain::ActionOutcome::DryRun { request: self.request.map(ShownRequest::into_domain), said: self.why }
+            }
             ActionStatus::Superseded => {
                 domain::ActionOutcome::Superseded { why: self.why.ok_or_else(|| missing("why"))? }
             }

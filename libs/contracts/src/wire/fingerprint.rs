@@ -1,5 +1,6 @@
 //! `schemas/fingerprints.avsc`.
 
+use super::anomaly::AnomalyScore;
 use super::capacity::{Capacity, Platform};
 use super::check::{self, Within};
 use crate::mirror::{Fault, Wire};
@@ -306,6 +307,7 @@ pub(crate) struct Fingerprint {
     long_window_s: i64,
     feature_schema_hash: Name,
     kpis: Vec<KpiFingerprint>,
+    anomaly: Option<AnomalyScore>,
     capacity: Option<Capacity>,
     platform: Platform,
 }
@@ -324,6 +326,7 @@ impl Wire for Fingerprint {
             long_window_s: fingerprint.long_window_s.into(),
             feature_schema_hash: Name(fingerprint.feature_schema_hash.clone()),
             kpis: fingerprint.kpis.iter().map(KpiFingerprint::of).collect(),
+            anomaly: fingerprint.anomaly.as_ref().map(AnomalyScore::of),
             capacity: fingerprint.capacity.as_ref().map(Capacity::of),
             platform: fingerprint.platform.into(),
         }
@@ -352,6 +355,7 @@ impl Wire for Fingerprint {
         let names: Vec<&str> = self.kpis.iter().map(|k| &*k.name).collect();
         check::ascending("kpis", "name", &names)?;
         check_windows(&self.kpis)?;
+        self.anomaly.as_ref().map_or(Ok(()), AnomalyScore::check).within("anomaly")?;
         self.capacity.as_ref().map_or(Ok(()), Capacity::check).within("capacity")
     }
 
@@ -365,6 +369,7 @@ impl Wire for Fingerprint {
             long_window_s: check::positive("long_window_s", self.long_window_s)?,
             feature_schema_hash: self.feature_schema_hash.0,
             kpis: self.kpis.into_iter().map(KpiFingerprint::into_domain).collect(),
+            anomaly: self.anomaly.map(AnomalyScore::into_domain),
             capacity: self.capacity.map(Capacity::into_domain).transpose().within("capacity")?,
             platform: self.platform.into_domain()?,
         })

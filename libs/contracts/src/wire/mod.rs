@@ -2,12 +2,15 @@
 //! Each knows how to come from a domain value, how to become one, and what its contract allows.
 
 mod action;
+mod alarm;
+mod anomaly;
 mod capacity;
 mod check;
 mod fingerprint;
 mod fleet;
 mod forecast_score;
 mod group;
+mod incident;
 mod interval;
 mod outcome;
 mod point;
@@ -149,4 +152,20 @@ contract!(
     "RetrainingRequest",
     |request| request.family.key(),
     to
+);
+contract!(
+    alarm::Anomaly,
+    prescale_domain::alarm::Anomaly,
+    topics::ANOMALIES,
+    "Anomaly",
+    |anomaly| &anomaly.workload,
+    at
+);
+contract!(
+    incident::Incident,
+    prescale_domain::incident::Incident,
+    topics::INCIDENTS,
+    "Incident",
+    |incident| &incident.fleet,
+    at
 );

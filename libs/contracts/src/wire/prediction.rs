@@ -1,5 +1,6 @@
 //! `schemas/predictions.avsc`, also the value of `predictions-latest`.
 
+use super::anomaly::AnomalyScore;
 use super::capacity::{Capacity, Platform};
 use super::check::{self, Within};
 use super::interval::{self, Interval, Quantiles};
@@ -256,6 +257,7 @@ pub(crate) struct Prediction {
     resources: Vec<ResourceForecast>,
     signals: Vec<Signal>,
     earlier: Vec<Reading>,
+    anomaly: Option<AnomalyScore>,
     capacity: Option<Capacity>,
     platform: Platform,
 }
@@ -284,6 +286,7 @@ impl Wire for Prediction {
             resources: prediction.resources.iter().map(ResourceForecast::of).collect(),
             signals: prediction.signals.iter().map(Signal::of).collect(),
             earlier: prediction.earlier.iter().map(Reading::of).collect(),
+            anomaly: prediction.anomaly.as_ref().map(AnomalyScore::of),
             capacity: prediction.capacity.as_ref().map(Capacity::of),
             platform: prediction.platform.into(),
         }
@@ -303,6 +306,7 @@ impl Wire for Prediction {
         check_resources(&self.resources)?;
         check_signals(&self.signals)?;
         self.check_earlier()?;
+        self.anomaly.as_ref().map_or(Ok(()), AnomalyScore::check).within("anomaly")?;
         self.capacity.as_ref().map_or(Ok(()), Capacity::check).within("capacity")
     }
 
@@ -315,6 +319,7 @@ impl Wire for Prediction {
             resources: resources_into_domain(self.resources)?,
             signals: self.signals.into_iter().map(Signal::into_domain).collect(),
             earlier: self.earlier.into_iter().map(Reading::into_domain).collect(),
+            anomaly: self.anomaly.map(AnomalyScore::into_domain),
             capacity: self.capacity.map(Capacity::into_domain).transpose().within("capacity")?,
             platform: self.platform.into_domain()?,
         })

@@ -52,6 +52,7 @@ pub(super) fn seen(name: &str, at_s: i64, demand: Option<f64>, cores: Option<f64
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: cores.map(one_of),
+        anomaly: None,
         platform: Platform::OBSERVED_ONLY,
     }
 }

@@ -20,6 +20,7 @@ fn prediction_of(sample: &Sample) -> Prediction {
     Prediction {
         source: sample.source.clone(),
         capacity: sample.capacity.clone(),
+        anomaly: None,
         platform: sample.platform,
         ..seen(sample.workload.as_str(), sample.at.as_ms() / 1000, used, None)
     }

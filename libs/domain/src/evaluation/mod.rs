@@ -1,9 +1,8 @@
 //! What decisions were worth, workload by workload and hour by hour: the capacity as it was, the plan (a dry run's
 //! too) and the reactive rule, each held against the demand of CPU that came.
 //!
-//! It follows predictions alone: decisions are a function of them and the rules, so they are made again
-//! ([`crate::policy::Planning`]), and what each capacity was worth is reckoned as replays reckon it
-//! ([`crate::outcome`]). It must not know who carries decisions out, nor what was held on the way there.
+//! It follows predictions and the decisions on them ([`crate::policy::Planning`]), and reckons what each capacity was worth
+//! as replays do ([`crate::outcome`]). It must not know who carries decisions out, nor what was held on the way there.
 
 mod account;
 pub mod outcome;

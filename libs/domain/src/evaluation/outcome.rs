@@ -22,7 +22,7 @@ pub struct Pricing {
     pub per_core_h: Option<f64>,
 }
 
-/// What an evaluation goes by.
+/// What decisions and their account go by.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Terms {
     /// The planner's rules.

@@ -1,4 +1,4 @@
-//! One partition's evaluation: its decisions made again, and each workload's account.
+//! One partition's decisions, and each workload's account of what they are worth.
 
 use super::account::Account;
 use super::outcome::{Outcome, Terms};
@@ -10,10 +10,9 @@ use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
 use std::sync::Arc;
 
-/// One partition's evaluation. It is a function of the predictions in their order and of the terms.
+/// One partition's decisions and accounts. It is a function of the predictions in their order and of the terms.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 pub struct Evaluation {
-    /// The same as the planner's of this partition.
     planning: Planning,
     sources: Sources,
     pub(super) workloads: Slots<Kept>,
@@ -29,7 +28,7 @@ pub(super) struct Kept {
 /// What a prediction led to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evaluated {
-    /// What the planner decides on it.
+    /// What is decided on it.
     pub decision: Decision,
     /// The workload's hours that are over with it, in their order.
     pub outcomes: Vec<Outcome>,
@@ -64,6 +63,11 @@ impl Evaluation {
     pub fn forget_published(&mut self) {
         self.planning.forget_published();
         self.workloads.values_mut().for_each(|kept| kept.account.forget_plan());
+    }
+
+    /// As [`Planning::workloads`].
+    pub fn workloads(&self) -> impl Iterator<Item = &WorkloadId> {
+        self.planning.workloads()
     }
 
     /// Bytes that a workload takes, without what the allocator adds.

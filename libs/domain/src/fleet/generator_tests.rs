@@ -100,7 +100,7 @@ fn only_what_was_applied_to_one_of_its_own_changes_anything() {
     let result = applied(&workload.id, MONDAY, workload.initial_capacity.clone());
     let stranger = applied(&WorkloadId::new("vm-1").unwrap(), MONDAY, workload.initial_capacity.clone());
     let refused = ActionOutcome::Failed { why: "quota".into(), retryable: true };
-    for outcome in [ActionOutcome::DryRun, ActionOutcome::Superseded { why: "newer".into() }, refused] {
+    for outcome in [ActionOutcome::DRY_RUN, ActionOutcome::Superseded { why: "newer".into() }, refused] {
         assert!(!fleet.feel(&mut state, &ActionResult { outcome, ..result.clone() }));
     }
     assert!(!fleet.feel(&mut state, &stranger));

@@ -164,6 +164,12 @@ impl DemandSeries {
         self.day.day_before(0)
     }
 
+    /// The bin so many before the open one, from 1 on; `None` where it had no sample, and more than a day back.
+    pub fn measured_back(&self, bins: usize) -> Option<f64> {
+        let back = bins.checked_sub(1)?;
+        if self.day.is_measured_back(back) { self.day.value_back(back) } else { None }
+    }
+
     /// Of the last `bins` bins (at most [`DAY_BINS`]), the open one included: the greatest, `None` where
     /// one is missing or before the series.
     pub fn maximum_over(&self, bins: usize) -> Option<f64> {
@@ -293,6 +299,10 @@ mod tests {
             prop_assert_eq!(series.recent_present(&mut present), n);
             for (i, (value, was_present)) in whole[whole.len() - n..].iter().enumerate() {
                 prop_assert_eq!((recent[i], present[i]), (*value, *was_present));
+            }
+            for bins in [1usize, 12, 287, 288] {
+                let back = whole.len().checked_sub(bins + 1).map(|i| whole[i]);
+                prop_assert_eq!(series.measured_back(bins), back.filter(|(_, measured)| *measured).map(|(v, _)| v));
             }
             let day_ago = whole.len().checked_sub(DAY_BINS + 1).map(|i| whole[i]);
             prop_assert_eq!(series.day_ago(), day_ago);

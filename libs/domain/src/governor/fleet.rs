@@ -12,7 +12,7 @@ use crate::action::{Action, Reason, Verdict};
 use crate::forecast::GRID_STEP_S;
 use crate::sample::Capacity;
 use crate::time::EventTime;
-use crate::wording::{instant, number, reason};
+use crate::wording::{counted, instant, number, reason};
 use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
 use std::collections::BTreeMap;
@@ -195,8 +195,9 @@ impl<T: Clone> Fleet<T> {
         let wanted = self.books[usize::from(action.dry_run)].wanted(action.decided_at, i64::from(window_s));
         (wanted >= most).then(|| {
             let text = format!(
-                "{wanted} of {known} workloads grew within {window_s} s for the sake of forecasts alone, {most} may: this \
-                 waits until live use demands it or they are fewer"
+                "{} grew within {window_s} s for the sake of forecasts alone, {most} may: this waits until live use demands it \
+                 or they are fewer",
+                of_known(wanted, known)
             );
             reason("governor.wanted_share", text)
         })
@@ -348,17 +349,24 @@ impl<T: Clone> Fleet<T> {
         let changed = books.others_changed(at, i64::from(window_s), &action.workload);
         let scale_ins = books.scale_ins(at);
         if scale_ins >= scale_ins_max {
-            let text =
-                format!("{scale_ins} scale-ins within an hour, {scale_ins_max} are allowed of {known} workloads");
+            let text = format!(
+                "{} within an hour, of {} at most {scale_ins_max} may be",
+                counted(scale_ins, "scale-in"),
+                counted(known as usize, "workload")
+            );
             return Err(reason("governor.scale_in_budget", text));
         }
         if changed >= changed_max {
-            let text =
-                format!("{changed} other workloads changed within {window_s} s, {changed_max} of {known} may change");
+            let text = format!(
+                "{} changed within {window_s} s, of {known} at most {changed_max} may",
+                counted(changed, "other workload")
+            );
             return Err(reason("governor.changed_share", text));
         }
         let text = format!(
-            "{changed} of {known} workloads changed within {window_s} s (at most {changed_max}), {scale_ins} scale-ins within an hour (at most {scale_ins_max})"
+            "{} changed within {window_s} s (at most {changed_max}), {} within an hour (at most {scale_ins_max})",
+            of_known(changed, known),
+            counted(scale_ins, "scale-in")
         );
         Ok(reason("governor.admitted", text))
     }
@@ -443,6 +451,11 @@ impl<T: Clone> Fleet<T> {
     }
 }
 
+/// So many of a fleet's workloads, in words.
+fn of_known(count: usize, known: u32) -> String {
+    format!("{count} of {}", counted(known as usize, "workload"))
+}
+
 /// Whether a capacity has more of anything than another.
 fn exceeds(a: &Capacity, b: &Capacity) -> bool {
     a.cpu_cores() > b.cpu_cores() || a.memory_bytes() > b.memory_bytes()
@@ -452,8 +465,8 @@ fn exceeds(a: &Capacity, b: &Capacity) -> bool {
 fn may_shrink(rules: &GovernorRules, count: &Count) -> Result<(), Reason> {
     if let Some(known) = count.known_before_gone {
         let text = format!(
-            "{} of {known} workloads report; from a share of {} gone on nothing shrinks",
-            count.present,
+            "only {} can be seen; from a share of {} gone on nothing shrinks",
+            of_known(count.present as usize, known),
             number(rules.gone_share_max),
         );
         return Err(reason("governor.fleet_gone", text));
@@ -461,9 +474,8 @@ fn may_shrink(rules: &GovernorRules, count: &Count) -> Result<(), Reason> {
     let share = rules.migrated_share_max;
     if f64::from(count.lost_kpi) > share * f64::from(count.present) {
         let text = format!(
-            "{} of {} workloads report without a KPI that they had; above a share of {} nothing shrinks",
-            count.lost_kpi,
-            count.present,
+            "{} lost a KPI; above a share of {} nothing shrinks",
+            of_known(count.lost_kpi as usize, count.present),
             number(share),
         );
         return Err(reason("governor.kpis_lost", text));

@@ -3,6 +3,7 @@
 use super::fixtures::order;
 use super::{Effect, FleetRecord, Fleets, Governor, GovernorRules, Heard, Order, Orders, Proposer, Ruling, Said};
 use crate::action::{Action, Mechanism, Verdict};
+use crate::evaluation::Terms;
 use crate::policy::fixtures::{GIB, capacity, prediction, threshold_rules, workload};
 use crate::policy::properties::{Gap, followed_rules, gap, waits};
 use crate::policy::{Planning, Rules};
@@ -51,6 +52,7 @@ struct LetOut {
 /// when it is let out, or withdrawn before it serves, is not carried out.
 struct ClosedLoop<'a> {
     rules: &'a Rules,
+    terms: Terms,
     governor_rules: &'a GovernorRules,
     planner: Proposer,
     /// Decides the same, and says why also where nothing comes of it.
@@ -68,6 +70,7 @@ impl<'a> ClosedLoop<'a> {
             |i: usize| Member { name: workload(&format!("w{i}")), orders: Vec::new(), out: None, misled_until_s: 0 };
         Self {
             rules,
+            terms: Terms { rules: rules.clone().into(), pricing: None },
             governor_rules,
             planner: Proposer::default(),
             twin: Planning::default(),
@@ -84,8 +87,9 @@ impl<'a> ClosedLoop<'a> {
         let id: Arc<str> = "p".into();
         let decision = self.twin.step(self.rules, made, &id).expect("it is newer than all before");
         let fleets = Fleets::default();
-        let said = self.planner.step((self.rules, &fleets, 0), made, (&id, made.made_at)).expect("as for the twin");
-        for FleetRecord { key, said } in said {
+        let proposed =
+            self.planner.step((&self.terms, &fleets, 0), made, (&id, made.made_at)).expect("as for the twin");
+        for FleetRecord { key, said } in proposed.said {
             let heard = match said {
                 Said::Proposal(proposal) => {
                     self.proposed += 1;

@@ -29,7 +29,7 @@ mod tests;
 pub use core::{Governor, Heard};
 pub use fleets::Fleets;
 pub use orders::{Effect, Order, Orders, Scope, ScopeError};
-pub use proposer::Proposer;
+pub use proposer::{Proposed, Proposer};
 pub use rules::GovernorRules;
 pub use ruling::Ruling;
 pub use sightings::Sightings;

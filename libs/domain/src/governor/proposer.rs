@@ -1,9 +1,9 @@
-//! What one partition of the planner says to the governor: what it would do, and between that the views of the
-//! bins that end before and after it.
+//! What one partition of the planner says: to the governor what it would do, and between that the views of the bins that
+//! end before and after it; to everyone what the hours that are over were worth.
 
 use super::{FleetRecord, Fleets, Proposal, Said, Sightings};
-use crate::policy::rule_book::RulesFor;
-use crate::policy::{Decision, Planning};
+use crate::evaluation::{Evaluated, Evaluation, Outcome, Terms};
+use crate::policy::Decision;
 use crate::prediction::Prediction;
 use crate::time::EventTime;
 use crate::workload::WorkloadId;
@@ -13,20 +13,29 @@ use std::sync::Arc;
 /// All that a partition of the planner remembers.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 pub struct Proposer {
-    planning: Planning,
+    evaluation: Evaluation,
     sightings: Sightings,
 }
 
+/// What follows from a prediction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proposed {
+    /// The workload's hours that are over with it, in their order.
+    pub outcomes: Vec<Outcome>,
+    /// What the governor is told, in its order.
+    pub said: Vec<FleetRecord>,
+}
+
 impl Proposer {
-    /// What follows from a prediction of this id, in its order; `None` when it is not newer than the last one of its
-    /// workload. `as_of` is how far its source had come when its turn came, not before it was made.
+    /// What follows from a prediction of this id; `None` when it is not newer than the last one of its workload. `as_of`
+    /// is how far its source had come when its turn came, not before it was made.
     pub fn step(
         &mut self,
-        (rules, fleets, partition): (&impl RulesFor, &Fleets, u32),
+        (terms, fleets, partition): (&Terms, &Fleets, u32),
         prediction: &Prediction,
         (id, as_of): (&Arc<str>, EventTime),
-    ) -> Option<Vec<FleetRecord>> {
-        let decision = self.planning.step(rules, prediction, id)?;
+    ) -> Option<Proposed> {
+        let Evaluated { decision, outcomes } = self.evaluation.step(terms, prediction, id)?;
         let fleet = fleets.of(&prediction.workload, &prediction.source);
         let before = self.sightings.before(&fleet, partition, as_of).map(Said::View);
         let proposed = match decision {
@@ -38,26 +47,27 @@ impl Proposer {
         };
         let after = self.sightings.after(&fleet, partition, (prediction, as_of)).map(Said::View);
         let said = [before, proposed, after].into_iter().flatten();
-        Some(said.map(|said| FleetRecord { key: fleet.clone(), said }).collect())
+        let said = said.map(|said| FleetRecord { key: fleet.clone(), said }).collect();
+        Some(Proposed { outcomes, said })
     }
 
-    /// As [`Planning::copy_workload`]; what is seen of the fleets is not copied.
+    /// As [`Evaluation::copy_workload`]; what is seen of the fleets is not copied.
     pub fn copy_workload(&mut self, from: &WorkloadId, to: &WorkloadId) {
-        self.planning.copy_workload(from, to);
+        self.evaluation.copy_workload(from, to);
     }
 
-    /// As [`Planning::forget_published`].
+    /// As [`Evaluation::forget_published`].
     pub fn forget_published(&mut self) {
-        self.planning.forget_published();
+        self.evaluation.forget_published();
     }
 
-    /// As [`Planning::workload_bytes`].
+    /// As [`Evaluation::workload_bytes`].
     pub fn workload_bytes(&self, workload: &WorkloadId) -> Option<usize> {
-        self.planning.workload_bytes(workload)
+        self.evaluation.workload_bytes(workload)
     }
 
     /// Workloads that are remembered, in the order in which they came.
     pub fn workloads(&self) -> impl Iterator<Item = &WorkloadId> {
-        self.planning.workloads()
+        self.evaluation.workloads()
     }
 }

@@ -395,3 +395,25 @@ fn standing_orders_are_repeated_daily_by_one_partition_alone() {
     assert_eq!(words(&lost.propose(urgent(0, "busy", (1, 10)))), ["busy governor.paused"]);
     assert!(courts[1].governor.standing().all(|o| o.at == EventTime::from_s(0)));
 }
+
+#[test]
+fn counts_of_one_are_said_in_the_singular() {
+    let mut court = Court::new();
+    (court.rules.changed_share_max, court.rules.scale_ins_per_h_max_share) = (1.0, 0.0);
+    court.close(0, 1, 1);
+    for name in ["a", "b", "c"] {
+        court.propose(proposal(0, name, (1, 10), false));
+    }
+    let said: Vec<String> = court
+        .close(1, 1, 1)
+        .into_iter()
+        .map(|ruling| match ruling {
+            Ruling::Admitted { action, .. } => action.reasons.last().expect("it says why").text.clone(),
+            Ruling::Held { why, .. } => why.text,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert!(said[0].starts_with("0 of 1 workload changed within 600 s (at most 1), 0 scale-ins within"), "{said:?}");
+    assert!(said[1].starts_with("1 other workload changed within 600 s, of 1 at most 1 may"), "{said:?}");
+    assert_eq!(said[2], said[1]);
+}

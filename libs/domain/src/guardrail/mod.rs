@@ -7,11 +7,14 @@ pub mod history;
 pub mod pace;
 pub mod room;
 pub mod strain;
+pub mod unusual;
 
 pub use history::{History, Published};
 pub use pace::Pace;
 pub use room::{Bounds, Room, Step};
+pub use unusual::Unusual;
 
+use crate::anomaly::ANOMALY_P_MAX;
 use crate::forecast::capped::CAPPED_FROM;
 use crate::knob::{Knob, Knobs, MIB};
 
@@ -36,6 +39,10 @@ pub struct Guardrails {
     /// From this share of the capacity on, use is taken to be capped by it: it tells how much there is and not how much
     /// is wanted, and capacity grows by the largest step. 0 where use can pass the capacity.
     pub capped_from: f64,
+    /// A workload whose p-value is below this has an anomaly; 0 says that none has.
+    pub anomaly_p_max: f64,
+    /// No decrease so long after an anomaly, in seconds.
+    pub anomaly_hold_s: u32,
 }
 
 impl Default for Guardrails {
@@ -49,13 +56,26 @@ impl Default for Guardrails {
             surge_s: 120,
             floor_window_s: 300,
             capped_from: CAPPED_FROM,
+            anomaly_p_max: ANOMALY_P_MAX,
+            anomaly_hold_s: 1800,
         }
     }
 }
 
 impl Knobs for Guardrails {
     fn knobs(&mut self, see: &mut dyn FnMut(&'static str, Knob<'_>)) {
-        let Self { bounds, step, pace, scored_min, floor_utilisation, surge_s, floor_window_s, capped_from } = self;
+        let Self {
+            bounds,
+            step,
+            pace,
+            scored_min,
+            floor_utilisation,
+            surge_s,
+            floor_window_s,
+            capped_from,
+            anomaly_p_max,
+            anomaly_hold_s,
+        } = self;
         bounds.knobs(see);
         step.knobs(see);
         pace.knobs(see);
@@ -64,6 +84,8 @@ impl Knobs for Guardrails {
         see("surge_s", Knob::Count(surge_s));
         see("floor_window_s", Knob::Count(floor_window_s));
         see("capped_from", Knob::number(capped_from));
+        see("anomaly_p_max", Knob::number(anomaly_p_max));
+        see("anomaly_hold_s", Knob::Count(anomaly_hold_s));
     }
 }
 

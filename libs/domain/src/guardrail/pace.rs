@@ -4,7 +4,7 @@ use super::history::{DAY_S, History};
 use crate::action::Reason;
 use crate::resource::Direction;
 use crate::time::EventTime;
-use crate::wording::{instant, reason};
+use crate::wording::{counted, instant, reason};
 
 /// How often actions may come, in event time.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,7 +55,8 @@ impl Pace {
         let changes = history.changes_since(now.plus_s(-DAY_S));
         if direction == Direction::In && changes >= self.changes_per_day_max as usize {
             let text = format!(
-                "{changes} changes within 24 h, {} are allowed: no decrease until one of them is a day ago",
+                "{} within 24 h of at most {}: no decrease until one is a day ago",
+                counted(changes, "change"),
                 self.changes_per_day_max
             );
             objections.push(reason("guardrail.flap_budget", text));

@@ -4,7 +4,8 @@ use crate::resource::Direction;
 use crate::sample::Capacity;
 
 /// Bounds of a workload's capacity. An increase never ends outside of them, a decrease never
-/// below the lower ones. A workload that is above the upper ones may come down in its own time.
+/// below the lower ones. A workload that is below the lower ones is brought up to them at once, one that is above the
+/// upper ones comes down as any decrease does, but for the default of `replicas_max`, which nobody stated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bounds {
     /// Fewest replicas, at least 1.

@@ -8,14 +8,15 @@ use super::proactive::{Ahead, Prices, Settings, Track};
 use super::proposal::{Need, Proposal};
 use super::rate::{RateView, judge};
 use super::rules::Rules;
+use super::stated_bounds;
 use crate::action::{Action, Mechanism, PlanChange, Reason, Verdict};
 use crate::forecast::capped::Served;
 use crate::guardrail::history::DAY_S;
-use crate::guardrail::{History, Room};
+use crate::guardrail::{History, Room, Unusual};
 use crate::prediction::Prediction;
 use crate::resource::Direction;
 use crate::sample::Capacity;
-use crate::wording::{capacity as capacity_words, capacity_gone_by, instant, reason};
+use crate::wording::{capacity as capacity_words, capacity_gone_by, counted, instant, reason};
 use std::sync::Arc;
 
 /// What is to be done about a workload.
@@ -23,7 +24,7 @@ use std::sync::Arc;
 pub enum Decision {
     /// Change its capacity.
     Act(Box<Action>),
-    /// Leave it, for these reasons.
+    /// Leave it, for these reasons; they are worded where [`Facts::tells_why`].
     Hold(Vec<Reason>),
 }
 
@@ -42,6 +43,8 @@ pub struct Facts<'a> {
     pub served: Served,
     /// Whether more CPU may have been wanted than the newest use.
     pub hides_demand: bool,
+    /// What was unusual lately.
+    pub unusual: &'a Unusual,
     /// What the newest use of CPU is, against what was asked for.
     pub surge: Surge,
     /// Demand of CPU, and how rules did on it.
@@ -54,10 +57,32 @@ pub struct Facts<'a> {
     pub settings: &'a Settings,
     /// The rates that it has, of those that the rules name.
     pub rates: &'a [RateView<'a>],
+    /// Whether reasons are worded and evidence is gathered, for whoever reads them: to word them takes longer than to
+    /// decide. Nothing is decided by it.
+    pub tells_why: bool,
 }
 
-/// Decides about one workload.
+impl Facts<'_> {
+    /// A reason, worded where someone reads it.
+    pub fn reason(&self, rule: &str, text: impl FnOnce() -> String) -> Reason {
+        reason(rule, self.words(text))
+    }
+
+    /// Words of a reason, where someone reads it.
+    pub fn words(&self, text: impl FnOnce() -> String) -> String {
+        if self.tells_why { text() } else { String::new() }
+    }
+}
+
+/// Decides about one workload. Why it is changed is always told, why it is left where the facts say so.
 pub fn decide(rules: &Rules, facts: &Facts<'_>) -> Decision {
+    match decision(rules, facts) {
+        Decision::Act(_) if !facts.tells_why => decision(rules, &Facts { tells_why: true, ..*facts }),
+        decision => decision,
+    }
+}
+
+fn decision(rules: &Rules, facts: &Facts<'_>) -> Decision {
     let prediction = facts.prediction;
     let Some(current) = prediction.capacity.as_ref().filter(|c| is_sound(c)) else {
         let text = "the prediction does not say what capacity the workload has".to_owned();
@@ -70,30 +95,71 @@ pub fn decide(rules: &Rules, facts: &Facts<'_>) -> Decision {
     if let Some(chooser) = rules.policy.chooser() {
         return ready::plan(rules, chooser, facts, (current, base), again, proposal);
     }
-    let Some((direction, need)) = proposal.change else {
-        return decided(rules, facts, current, again, proposal);
-    };
+    let mechanism = rules.sizing.mechanism(prediction.platform);
+    let stated = (&rules.guardrails.bounds, &rules.sizing);
+    let ordered = stated_bounds::ordered(stated, mechanism, (current, base), &mut proposal.reasons);
+    // A decrease of something else comes after the order.
+    let change = proposal.change.filter(|(direction, _)| *direction == Direction::Out || ordered.is_none());
+    let mut sized = None;
+    if let Some(change) = change {
+        sized = resized(rules, facts, (current, base), change, ordered.as_ref(), &mut proposal);
+        if sized.is_some() && !may_act(rules, facts, change.0, &mut proposal) {
+            if ordered.is_none() {
+                return Decision::Hold(proposal.reasons);
+            }
+            sized = None;
+        }
+    }
+    sized = sized.or(ordered);
+    if sized.is_none() && !proposal.demanded {
+        sized = brought_down(rules, facts, (current, base), &mut proposal);
+        if sized.is_some() && !may_act(rules, facts, Direction::In, &mut proposal) {
+            return Decision::Hold(proposal.reasons);
+        }
+    }
+    decided(rules, facts, current, sized.or(again), proposal)
+}
+
+/// What a change comes to, within what holds it; an increase covers what is ordered too.
+fn resized(
+    rules: &Rules,
+    facts: &Facts<'_>,
+    (current, base): (&Capacity, &Capacity),
+    (direction, need): (Direction, Need),
+    ordered: Option<&Capacity>,
+    proposal: &mut Proposal,
+) -> Option<Capacity> {
     let need = match direction {
-        Direction::Out => need,
+        Direction::Out => ordered.map_or(need, |ordered| stated_bounds::with_ordered(need, base, ordered)),
         Direction::In => floor::leave(rules, facts, need, &mut proposal.reasons),
     };
-    let mechanism = rules.sizing.mechanism(prediction.platform);
+    let mechanism = rules.sizing.mechanism(facts.prediction.platform);
     let step = if proposal.demanded {
         Room::FREE
     } else {
         let room = |known: &Need| rules.sizing.step_room(&rules.guardrails.step, mechanism, base, direction, known);
-        if rules.policy.plan().is_some() {
+        let step = if rules.policy.plan().is_some() {
             room(&floor::known_need(&rules.guardrails, facts.live))
                 .within(floor::proven_room(rules, facts, current, direction))
         } else {
             room(&Need::default())
-        }
+        };
+        ordered.map_or(step, |ordered| step.up_to(ordered, u32::MAX))
     };
-    let sized = size(rules, mechanism, (base, current), (direction, &step), &need, &mut proposal.reasons);
-    if sized.is_some() && !may_act(rules, facts, direction, &mut proposal) {
-        return Decision::Hold(proposal.reasons);
-    }
-    decided(rules, facts, current, sized.or(again), proposal)
+    size(rules, facts, (mechanism, base), (direction, &step), &need, &mut proposal.reasons)
+}
+
+/// What it comes to on the way down to a stated maximum, where it is above one.
+fn brought_down(
+    rules: &Rules,
+    facts: &Facts<'_>,
+    (current, base): (&Capacity, &Capacity),
+    proposal: &mut Proposal,
+) -> Option<Capacity> {
+    let mechanism = rules.sizing.mechanism(facts.prediction.platform);
+    let need = stated_bounds::most(&rules.guardrails.bounds, &rules.sizing, mechanism, base)?;
+    proposal.reasons.push(stated_bounds::above((current, base)));
+    resized(rules, facts, (current, base), (Direction::In, need), None, proposal)
 }
 
 /// What the policy, rates and live use propose. `current` serves, `base` was asked for last.
@@ -199,27 +265,29 @@ pub(super) fn is_sound(capacity: &Capacity) -> bool {
 /// when that is no change.
 fn size(
     rules: &Rules,
-    mechanism: Mechanism,
-    (base, current): (&Capacity, &Capacity),
+    facts: &Facts<'_>,
+    (mechanism, base): (Mechanism, &Capacity),
     (direction, step): (Direction, &Room),
     need: &Need,
     reasons: &mut Vec<Reason>,
 ) -> Option<Capacity> {
-    let held = capacity_gone_by(base, Some(current));
+    let held = || capacity_gone_by(base, facts.prediction.capacity.as_ref());
     let fit = |room: &Room| rules.sizing.fit(mechanism, base, direction, need, room);
     let Some(free) = fit(&Room::FREE) else {
-        let text = format!("{held} is as near as {} comes: no other change", mechanism_words(mechanism));
-        reasons.push(reason("sizing.no_change", text));
+        let text = || format!("{} is as near as {} comes: no other change", held(), mechanism_words(mechanism));
+        reasons.push(facts.reason("sizing.no_change", text));
         return None;
     };
-    reasons.push(reason(sizing_rule(mechanism), format!("that takes {}", capacity_words(&free))));
+    reasons.push(facts.reason(sizing_rule(mechanism), || format!("that takes {}", capacity_words(&free))));
     let stepped = fit(step);
     if stepped.as_ref() != Some(&free) {
-        reasons.push(reason("guardrail.step", restrained("one action may go only so far", stepped.as_ref(), &held)));
+        let text = || restrained("one action may go only so far", stepped.as_ref(), &held());
+        reasons.push(facts.reason("guardrail.step", text));
     }
     let bounded = fit(&step.within(rules.guardrails.bounds.room(direction)));
     if bounded != stepped {
-        reasons.push(reason("guardrail.bounds", restrained("the bounds of the workload", bounded.as_ref(), &held)));
+        let text = || restrained("the bounds of the workload", bounded.as_ref(), &held());
+        reasons.push(facts.reason("guardrail.bounds", text));
     }
     if bounded.as_ref().is_some_and(|c| !is_sound(c)) {
         reasons.push(reason("sizing.not_finite", "the forecast asks for more than any number can say".to_owned()));
@@ -264,18 +332,24 @@ pub(super) fn may_act(rules: &Rules, facts: &Facts<'_>, direction: Direction, pr
     if let Some(scored) = proposal.scored_least.or((guardrails.scored_min > 0).then_some(0))
         && scored < guardrails.scored_min
     {
-        let text =
-            format!("{scored} scored intervals stand behind the forecast, {} are asked for", guardrails.scored_min);
-        objections.push(reason("guardrail.confidence", text));
+        let text = || {
+            format!(
+                "{} behind the forecast, of at least {} asked for",
+                counted(scored as usize, "scored interval"),
+                guardrails.scored_min
+            )
+        };
+        objections.push(facts.reason("guardrail.confidence", text));
     }
     if let Surge::Young { lasted_s, demands_after_s, short_before } = facts.surge
         && direction == Direction::Out
         && rules.policy.plan().is_some()
     {
-        objections.push(floor::waits(lasted_s, demands_after_s, short_before));
+        objections.push(floor::waits(facts, lasted_s, demands_after_s, short_before));
     }
     if direction == Direction::In {
         objections.extend(floor::objections_to_a_decrease(facts));
+        objections.extend(facts.unusual.objection(guardrails, now));
     }
     if let Some(published) = &facts.history.published
         && published.dry_run == rules.dry_run.on(facts.prediction.platform)
@@ -283,24 +357,27 @@ pub(super) fn may_act(rules: &Rules, facts: &Facts<'_>, direction: Direction, pr
         && now < published.valid_until
         && direction == Direction::In
     {
-        let text = format!("an action stands until {}: no decrease before that", instant(published.valid_until));
-        objections.push(reason("plan.pending", text));
+        let text = || format!("an action stands until {}: no decrease before that", instant(published.valid_until));
+        objections.push(facts.reason("plan.pending", text));
     }
     objections.extend(guardrails.pace.objections(facts.history, now, direction));
     if objections.is_empty() {
-        let text = format!(
-            "nothing stands against it: {} changes within 24 h of at most {}; cooldown, warm-up, confidence{} asked",
-            facts.history.changes_since(now.plus_s(-DAY_S)),
-            guardrails.pace.changes_per_day_max,
-            if direction == Direction::In {
-                ", strain, missing values and a fall never seen are"
-            } else {
-                " and surges are"
-            },
-        );
-        proposal.reasons.push(reason("guardrail.free", text));
+        proposal.reasons.push(facts.reason("guardrail.free", || free_words(rules, facts, direction)));
         return true;
     }
     proposal.reasons.append(&mut objections);
     false
+}
+
+fn free_words(rules: &Rules, facts: &Facts<'_>, direction: Direction) -> String {
+    let since = facts.prediction.made_at.plus_s(-DAY_S);
+    let asked = match direction {
+        Direction::In => ", strain, missing values and a fall never seen are",
+        Direction::Out => " and surges are",
+    };
+    format!(
+        "nothing stands against it: {} within 24 h of at most {}; cooldown, warm-up, confidence{asked} asked",
+        counted(facts.history.changes_since(since), "change"),
+        rules.guardrails.pace.changes_per_day_max,
+    )
 }

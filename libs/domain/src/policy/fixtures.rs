@@ -66,6 +66,7 @@ pub(crate) fn prediction(name: &str, at_s: i64, cores: f64, gib: f64, replicas: 
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: Some(capacity(replicas)),
+        anomaly: None,
         platform: Platform::SIMULATED,
     }
 }
@@ -92,6 +93,7 @@ pub(crate) fn last_value(sample: &Sample) -> Prediction {
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: sample.capacity.clone(),
+        anomaly: None,
         platform: sample.platform,
     }
 }

@@ -23,6 +23,7 @@ pub mod rate;
 pub mod rule_book;
 pub mod rules;
 pub mod sizing;
+mod stated_bounds;
 pub mod threshold;
 
 #[cfg(test)]
@@ -38,7 +39,11 @@ pub(crate) mod properties;
 #[cfg(test)]
 mod reading_tests;
 #[cfg(test)]
+mod stated_bounds_tests;
+#[cfg(test)]
 mod strain_tests;
+#[cfg(test)]
+mod throttling_tests;
 
 pub use check::violations;
 pub use cost::Cost;

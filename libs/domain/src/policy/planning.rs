@@ -17,8 +17,8 @@ use super::rule_book::{Ruled, RulesFor};
 use super::rules::Rules;
 use crate::action::Mechanism;
 use crate::forecast::capped::Served;
-use crate::guardrail::History;
 use crate::guardrail::strain::Usual;
+use crate::guardrail::{History, Unusual};
 use crate::prediction::{Moment, Prediction};
 use crate::resource::Resource;
 use crate::sample::{Capacity, Platform};
@@ -60,6 +60,7 @@ struct Known {
     rates: Rates,
     /// Of the signals that tell of a shortage, by the newest prediction.
     usual: Usual,
+    unusual: Unusual,
 }
 
 /// What follows from what was measured at an instant, beside what is remembered of it.
@@ -73,22 +74,33 @@ struct Observation<'a> {
 
 impl Planning {
     /// Takes a prediction into account: decides, and remembers the prediction, with what was measured before it,
-    /// and the decision. `None` when the prediction is not newer than the last one of its workload.
+    /// and the decision. `None` when the prediction is not newer than the last one of its workload. Why a workload is
+    /// left is not worded.
     pub fn step(
         &mut self,
         rules: &impl RulesFor,
         prediction: &Prediction,
         prediction_id: &Arc<str>,
     ) -> Option<Decision> {
-        self.step_seen(rules, prediction, prediction_id, |_, _, _| ()).map(|(decision, ())| decision)
+        self.stepped(rules, (prediction, prediction_id), false, |_, _, _| ()).map(|(decision, ())| decision)
     }
 
-    /// As [`Self::step`], with what `see` makes of what the decision follows from.
+    /// As [`Self::step`], with all reasons worded, and with what `see` makes of what the decision follows from.
     pub fn step_seen<T>(
         &mut self,
         rules: &impl RulesFor,
         prediction: &Prediction,
         prediction_id: &Arc<str>,
+        see: impl FnOnce(&Rules, &Facts<'_>, &Decision) -> T,
+    ) -> Option<(Decision, T)> {
+        self.stepped(rules, (prediction, prediction_id), true, see)
+    }
+
+    fn stepped<T>(
+        &mut self,
+        rules: &impl RulesFor,
+        (prediction, prediction_id): (&Prediction, &Arc<str>),
+        tells_why: bool,
         see: impl FnOnce(&Rules, &Facts<'_>, &Decision) -> T,
     ) -> Option<(Decision, T)> {
         let Ruled { rules, from } = rules.rules_for(&prediction.workload, &prediction.source);
@@ -104,7 +116,7 @@ impl Planning {
         let rules = with_lead_time(rules, lead_times, prediction);
         known.market = market;
         let fleet = (&mut self.markets, self.peers.entry(source).or_default());
-        let (mut decision, seen) = known.step(&rules, fleet, prediction, prediction_id, see);
+        let (mut decision, seen) = known.step(&rules, fleet, (prediction, prediction_id), tells_why, see);
         tell_sections(from, &mut decision);
         Some((decision, seen))
     }
@@ -194,14 +206,20 @@ impl Known {
             awaited: Awaited::default(),
             rates: Rates::default(),
             usual: Usual::default(),
+            unusual: Unusual::default(),
         }
     }
 
     /// Bytes on the heap.
     fn heap_bytes(&self) -> usize {
-        let Self { history, live, track, leaders, rates, .. } = self;
+        let Self { history, live, track, leaders, rates, unusual, .. } = self;
         let changes = history.changes.capacity() * size_of::<EventTime>();
-        changes + live.heap_bytes() + track.heap_bytes() + leaders.heap_bytes() + rates.heap_bytes()
+        changes
+            + unusual.heap_bytes()
+            + live.heap_bytes()
+            + track.heap_bytes()
+            + leaders.heap_bytes()
+            + rates.heap_bytes()
     }
 
     /// The capacity that the newest prediction said, which held until this one.
@@ -222,8 +240,8 @@ impl Known {
         &mut self,
         rules: &Rules,
         (markets, peers): (&mut Markets, &mut Peers),
-        prediction: &Prediction,
-        prediction_id: &Arc<str>,
+        (prediction, prediction_id): (&Prediction, &Arc<str>),
+        tells_why: bool,
         see: impl FnOnce(&Rules, &Facts<'_>, &Decision) -> T,
     ) -> (Decision, T) {
         let settings = settings(rules, prediction.step_s);
@@ -244,6 +262,7 @@ impl Known {
             self.observe((rules, &settings), (&mut *markets, peers), &newest, (before.as_ref(), said));
         self.is_capacity_said = said.is_some();
         self.usual = Usual::of(prediction);
+        self.unusual.observe(&rules.guardrails, prediction.made_at, prediction.anomaly.as_ref());
         let facts = Facts {
             prediction,
             prediction_id,
@@ -251,12 +270,14 @@ impl Known {
             live: &self.live,
             served,
             hides_demand,
+            unusual: &self.unusual,
             surge,
             track: &self.track,
             ahead: &ahead,
             prices: markets.of(&self.market),
             settings: &settings,
             rates: &rates,
+            tells_why,
         };
         let decision = decide(rules, &facts);
         let seen = see(rules, &facts, &decision);
@@ -290,7 +311,14 @@ impl Known {
         } else {
             forecast_of(prediction, Resource::Cpu).and_then(|forecast| forecast_ahead(forecast, settings))
         };
+        let before = before.filter(|c| is_sound(c));
+        let served = |resource: Resource| match current {
+            Some(now) => Served::over(before.map(|before| resource.of(before)), resource.of(now)),
+            None => Served::steady(f64::INFINITY),
+        };
         let symptoms = self.usual.symptoms(moment);
+        self.live.throttling.observe(at, &symptoms, served(Resource::Cpu).capacity);
+        let symptoms = self.live.throttling.believed(symptoms);
         let suffers = symptoms.is_throttled() || symptoms.have_risen;
         let mut ahead = Ahead { forecast, led: self.leaders.led(peers, self.track.onsets(), bin) };
         let rates = match current {
@@ -303,11 +331,6 @@ impl Known {
         };
         let prices = markets.of(&self.market);
         prices.pass(bin, &settings.aim);
-        let before = before.filter(|c| is_sound(c));
-        let served = |resource: Resource| match current {
-            Some(now) => Served::over(before.map(|before| resource.of(before)), resource.of(now)),
-            None => Served::steady(f64::INFINITY),
-        };
         self.watch(moment, served);
         let served = served(Resource::Cpu);
         let cores_grain = current.map_or(0.0, |current| cores_grain(rules, prediction.platform, current)) as f32;

@@ -220,6 +220,50 @@ proptest! {
         }
     }
 
+    /// What is decided and remembered is the same whether or not someone is told why; who is, is told all of it.
+    #[test]
+    fn whether_it_is_told_why_changes_no_decision(
+        rules in followed_rules(), steps in steps(), follows: bool, platform in platform(),
+    ) {
+        let (mut silent, mut telling, mut last) = (Planning::default(), Planning::default(), None::<Action>);
+        let (mut at_s, id) = (0, "p".into());
+        for (wait_s, cores, gib, width) in steps {
+            at_s += i64::from(wait_s);
+            let mut p = one(at_s, (cores, gib, width), platform, last.as_ref().filter(|_| follows));
+            (p.resources[0].last, p.resources[1].last) = (Some(cores), Some(gib * super::fixtures::GIB));
+            let decided = silent.step(&rules, &p, &id).expect("it is newer than all before");
+            let (told, ()) = telling.step_seen(&rules, &p, &id, |_, _, _| ()).expect("it is newer than all before");
+            match told {
+                Decision::Act(action) => {
+                    prop_assert_eq!(&decided, &Decision::Act(action.clone()));
+                    last = Some(*action);
+                }
+                Decision::Hold(reasons) => {
+                    prop_assert!(matches!(decided, Decision::Hold(_)), "{decided:?}");
+                    prop_assert!(!reasons.is_empty() && reasons.iter().all(|reason| !reason.text.is_empty()));
+                }
+            }
+        }
+        prop_assert_eq!(silent, telling);
+    }
+
+    /// Whatever is forecast, and however little may change.
+    #[test]
+    fn a_stated_minimum_is_met_by_the_first_decision(
+        rules in rules(), replicas_min in 5u32..40, (cores, gib, width) in (0.0f64..60.0, 0.0f64..200.0, 0.0f64..0.3),
+        platform in platform(),
+    ) {
+        let mut rules = rules;
+        rules.sizing.mechanism = Some(Mechanism::Replicas);
+        rules.guardrails.bounds = Bounds { replicas_min, replicas_max: 40, ..Bounds::default() };
+        let action = super::decide_tests::acted(super::decide_tests::decide_first(
+            &rules, &one(0, (cores, gib, width), platform, None),
+        ));
+        prop_assert_eq!(violations(&action), Vec::<String>::new());
+        prop_assert!((replicas_min..=40).contains(&action.desired.replicas), "{}", action.desired.replicas);
+        prop_assert!(!action.follows_from_live_use());
+    }
+
     /// An increase that live use does not demand goes as far as the step allows, or, where the policy looks back, to
     /// what covers the greatest use of the last 7 days, in whole replicas or grains. It is never by more replicas than
     /// the step allows.

@@ -205,6 +205,12 @@ impl Guardrails {
             "give a share of the capacity above 0 and up to 1",
         )?;
         require(
+            (0.0..1.0).contains(&self.anomaly_p_max),
+            "anomaly_p_max",
+            self.anomaly_p_max,
+            "give a share of ordinary bins of at least 0 and below 1",
+        )?;
+        require(
             self.capped_from.is_finite() && self.capped_from >= 0.0,
             "capped_from",
             self.capped_from,

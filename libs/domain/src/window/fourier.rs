@@ -98,8 +98,7 @@ impl Workspace {
         self.buffer.extend(points.iter().map(|(_, y)| Complex64::new(if y.is_nan() { 0.0 } else { y - mean }, 0.0)));
         self.scratch.resize(plan.get_inplace_scratch_len(), Complex64::ZERO);
         plan.process_with_scratch(&mut self.buffer, &mut self.scratch);
-        let mut waves: Vec<(usize, f64)> = (1..=(length - 1) / 2).map(|k| (k, self.buffer[k].norm_sqr())).collect();
-        waves.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let waves = strongest((1..=(length - 1) / 2).map(|k| (k, self.buffer[k].norm_sqr())));
         let origin_s = points.first().map_or(0.0, |(t, _)| *t);
         let season = |(k, power): &(usize, f64)| {
             let period_s = length as f64 * grid_s / *k as f64;
@@ -111,8 +110,21 @@ impl Workspace {
                 strength: (2.0 * power / (present as f64 * m2)).min(1.0),
             }
         };
-        waves.iter().take(TOP_SEASONS).filter(|(_, power)| *power > 1e-12 * m2).map(season).collect()
+        waves.iter().filter(|(_, power)| *power > 1e-12 * m2).map(season).collect()
     }
+}
+
+/// The waves of the greatest power, the strongest first; of equal ones the earlier first.
+fn strongest(waves: impl Iterator<Item = (usize, f64)>) -> Vec<(usize, f64)> {
+    let mut strongest: Vec<(usize, f64)> = Vec::with_capacity(TOP_SEASONS + 1);
+    for (k, power) in waves {
+        let place = strongest.partition_point(|(_, known)| known.total_cmp(&power).is_ge());
+        if place < TOP_SEASONS {
+            strongest.insert(place, (k, power));
+            strongest.truncate(TOP_SEASONS);
+        }
+    }
+    strongest
 }
 
 #[cfg(test)]
@@ -148,6 +160,18 @@ mod tests {
         let day = season_at(&points, 3600.0, 86_400.0).unwrap();
         assert!((day.amplitude - 2.0).abs() < 1e-9 && (day.phase_rad - 0.7).abs() < 1e-9);
         assert_eq!(season_at(&points, 3600.0, 604_800.0), None);
+    }
+
+    #[test]
+    fn the_strongest_waves_come_in_the_order_of_their_power() {
+        let powers = [1.0, 5.0, 0.0, 5.0, 2.0, 5.0, 9.0];
+        for known in 0..=powers.len() {
+            let waves: Vec<(usize, f64)> = (1..).zip(powers).take(known).collect();
+            let mut sorted = waves.clone();
+            sorted.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            sorted.truncate(TOP_SEASONS);
+            assert_eq!(strongest(waves.into_iter()), sorted);
+        }
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub const RELATIVE_ERROR_MAX: f64 = 1.0 / 33.0;
 /// Bits of an `f32` that are dropped: 23 of the mantissa less the four that number the buckets.
 const DROPPED_BITS: u32 = 19;
 
+/// What one value more makes the bytes longer by, at most: a bucket that splits what was skipped.
+const ROOM_BYTES: usize = 8;
+
 /// Counts of values by bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct LogHistogram(Box<[u8]>);
@@ -88,6 +91,11 @@ fn put_number(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
+/// Bytes that [`put_number`] writes.
+fn number_bytes(number: u64) -> usize {
+    (u64::BITS - (number | 1).leading_zeros()).div_ceil(7) as usize
+}
+
 /// Writes buckets, ascending and unique, in place of what `bytes` had.
 fn put_buckets(bytes: &mut Vec<u8>, buckets: impl Iterator<Item = (i16, u64)>) {
     bytes.clear();
@@ -110,6 +118,20 @@ fn put_buckets(bytes: &mut Vec<u8>, buckets: impl Iterator<Item = (i16, u64)>) {
 pub fn put_histogram_of(buckets: &mut [i16], bytes: &mut Vec<u8>) {
     buckets.sort_unstable();
     put_buckets(bytes, buckets.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u64)));
+}
+
+/// The same buckets with one value more.
+fn with_one_more(buckets: Buckets<'_>, bucket: i16) -> impl Iterator<Item = (i16, u64)> {
+    let mut buckets = buckets.peekable();
+    let mut is_counted = false;
+    std::iter::from_fn(move || {
+        if is_counted || buckets.peek().is_some_and(|(found, _)| *found < bucket) {
+            return buckets.next();
+        }
+        is_counted = true;
+        let known = buckets.next_if(|(found, _)| *found == bucket);
+        Some((bucket, known.map_or(0, |(_, count)| count) + 1))
+    })
 }
 
 /// The values at these ranks (0 to 1, ascending) of all values in some histograms; `None` when
@@ -175,23 +197,26 @@ impl LogHistogram {
     pub fn record(&mut self, value: f32) {
         let bucket = bucket_of(value);
         if !self.count_in_place(bucket) {
-            let mut one = Vec::with_capacity(3);
-            put_buckets(&mut one, std::iter::once((bucket, 1)));
-            *self = Self::merged(&[&self.0, &one]);
+            let mut bytes = Vec::with_capacity(self.0.len() + ROOM_BYTES);
+            put_buckets(&mut bytes, with_one_more(Buckets::of(&self.0), bucket));
+            self.0 = bytes.into();
         }
     }
 
-    /// Adds one where that bucket's count is there and stays one byte long.
+    /// Adds one where that bucket's count is there and stays as long as it is.
     fn count_in_place(&mut self, bucket: i16) -> bool {
         let length = self.0.len();
         let mut buckets = Buckets::of(&self.0);
         while let Some((found, count)) = buckets.next() {
             let end = length - buckets.rest.len();
             if found >= bucket {
-                if found > bucket || count >= 0x7f {
+                let (bytes, more) = (number_bytes(count), count + 1);
+                if found > bucket || number_bytes(more) > bytes {
                     return false;
                 }
-                self.0[end - 1] += 1;
+                for (place, byte) in self.0[end - bytes..end].iter_mut().enumerate() {
+                    *byte = *byte & 0x80 | (more >> (7 * place)) as u8 & 0x7f;
+                }
                 return true;
             }
         }
@@ -217,6 +242,18 @@ mod tests {
         let values: Vec<f32> = (0..200).map(|i| 1.0 + (i as f32 * 0.7).sin() * 0.5).collect();
         assert!(histogram(&values).as_bytes().len() < 40);
         assert_eq!(quantiles(&[histogram(&[]).as_bytes()], [0.5]), None);
+    }
+
+    #[test]
+    fn counts_of_any_length_are_counted_on() {
+        let mut counted = histogram(&[1.0, 3.0]);
+        let mut bytes = Vec::new();
+        for count in 1..17_000 {
+            counted.record(2.0);
+            let buckets = [(1.0, 1), (2.0, count), (3.0, 1)].map(|(value, count)| (bucket_of(value), count));
+            put_buckets(&mut bytes, buckets.into_iter());
+            assert_eq!(counted.as_bytes(), bytes);
+        }
     }
 
     proptest! {

@@ -1,6 +1,6 @@
 //! The simulated cloud, which is pure: its state is part of the stage's.
 
-use super::{Cloud, CloudEntry, CloudFactory};
+use super::{Cloud, CloudEntry, CloudFactory, How};
 use anyhow::{Context as _, ensure};
 use prescale_chassis::PricesConfig;
 use prescale_chassis::config::{KnobSection, PartKind, Parts};
@@ -19,7 +19,7 @@ pub(super) const ENTRY: CloudEntry = CloudEntry {
     platform: Platform::SIMULATED,
     mechanisms: &[Mechanism::Replicas, Mechanism::Limits, Mechanism::InstanceType],
     section: PartKind::of::<SimulatedConfig>(NAME),
-    make,
+    how: How::InStage(make),
 };
 
 const NAME: &str = "simulated";

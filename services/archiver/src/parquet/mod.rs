@@ -14,10 +14,10 @@ mod part;
 mod table;
 
 use crate::config::ParquetConfig;
-use crate::patience::{GaveUp, Patience, Unavailable};
-use crate::stage::{Sink, SinkRun, Taken};
 use anyhow::Result;
 use days::{Days, Rules};
+use prescale_chassis::patience::{GaveUp, Patience, Unavailable};
+use prescale_chassis::sink::{Sink, SinkRun, Taken};
 use std::path::{Path, PathBuf};
 use table::Tabular;
 

@@ -12,6 +12,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use parquet::file::metadata::KeyValue;
 use prescale_contracts::Contract;
+use prescale_domain::anomaly::ANOMALY_P_MAX;
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint};
 use prescale_domain::kpi::KpiName;
 use prescale_domain::resource::Resource;
@@ -219,6 +220,7 @@ impl Rows<Fingerprint> for FingerprintRows {
 
     fn append(&mut self, fingerprint: &Fingerprint) {
         let f = fingerprint;
+        let is_anomaly = f.anomaly.as_ref().is_some_and(|score| f64::from(score.p_value) < ANOMALY_P_MAX);
         for kpi in &f.kpis {
             self.subject.append(&Subject {
                 workload: &f.workload,
@@ -230,7 +232,7 @@ impl Rows<Fingerprint> for FingerprintRows {
                 last: kpi.last,
                 capacity: f.capacity.as_ref(),
             });
-            self.anomaly.append_value(false);
+            self.anomaly.append_value(is_anomaly);
             self.append_features(kpi);
         }
     }
@@ -263,6 +265,7 @@ mod tests {
     use crate::examples::{fingerprint, newest_values};
     use arrow::array::AsArray as _;
     use arrow::datatypes::Float64Type;
+    use prescale_domain::anomaly::AnomalyScore;
 
     #[test]
     fn between_the_closes_of_bins_a_row_has_its_newest_value_and_no_features() {
@@ -277,6 +280,23 @@ mod tests {
         assert_eq!(column("last"), [Some(2.75), None, Some(2.75), None]);
         assert_eq!(column("short_count"), [Some(60.0), Some(60.0), None, None]);
         assert_eq!(column("short_p95"), [Some(3.5), Some(3.5), None, None]);
+        assert!(batch.column_by_name("anomaly").unwrap().as_boolean().iter().all(|one| one == Some(false)));
         assert_eq!(column("long_extra_peak_to_mean"), [Some(1.5), Some(1.5), None, None]);
+    }
+
+    #[test]
+    fn the_rows_of_a_bin_that_is_rare_enough_are_anomalies() {
+        let with = |p_value: f32| {
+            let anomaly = Some(AnomalyScore { p_value, kpis: Vec::new() });
+            Fingerprint { anomaly, ..fingerprint("web", 0) }
+        };
+        let mut rows = FingerprintRows::default();
+        for record in [with(0.01), with(0.0001)] {
+            rows.learn(&record);
+            rows.append(&record);
+        }
+        let batch = rows.finish().unwrap();
+        let told: Vec<Option<bool>> = batch.column_by_name("anomaly").unwrap().as_boolean().iter().collect();
+        assert_eq!(told, [Some(false), Some(false), Some(true), Some(true)]);
     }
 }

@@ -2,23 +2,10 @@
 
 use anyhow::Result;
 use prescale_chassis::HttpAccessConfig;
-use prescale_chassis::http_access::Authorization;
+use prescale_chassis::http_post::{Answered, HttpPost};
 use std::time::Duration;
-use ureq::Agent;
 
-const ANSWER_BYTES_MAX: u64 = 64 * 1024;
-/// So much of a store's words is repeated.
-const WORDS_MAX: usize = 300;
-
-/// How a protocol goes over HTTP.
-pub(crate) struct Protocol {
-    /// Where to.
-    pub(crate) url: String,
-    /// Scheme of a token in the `Authorization` header.
-    pub(crate) token_scheme: &'static str,
-    /// Further headers.
-    pub(crate) headers: &'static [(&'static str, &'static str)],
-}
+pub(crate) use prescale_chassis::http_post::Protocol;
 
 /// What a store did with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,60 +29,34 @@ pub(crate) enum Answer {
 }
 
 /// A store's address, and how to be let in.
-pub(crate) struct Endpoint {
-    protocol: Protocol,
-    agent: Agent,
-    authorization: Authorization,
-}
+pub(crate) struct Endpoint(HttpPost);
 
 impl Endpoint {
     /// Of a store whose access is configured in `section`.
     pub(crate) fn new(protocol: Protocol, section: &'static str, access: &HttpAccessConfig) -> Result<Self> {
-        let agent = access.agent(section, 0)?;
-        let authorization = Authorization::new(access, section, protocol.token_scheme)?;
-        Ok(Self { protocol, agent, authorization })
+        HttpPost::new(protocol, section, access).map(Self)
     }
 
     /// Sends a body.
     pub(crate) fn post(&self, body: &[u8]) -> Answer {
-        let mut request = self.agent.post(&self.protocol.url);
-        for (name, value) in self.protocol.headers {
-            request = request.header(*name, *value);
-        }
-        if let Some(value) = self.authorization.value() {
-            request = request.header("Authorization", value.expose());
-        }
-        let unanswered = |error: ureq::Error| Answer::Unavailable {
-            why: format!("{}: {error}", self.shown_url()),
-            asked_pause: Duration::ZERO,
-        };
-        let mut response = match request.send(body) {
-            Ok(response) => response,
-            Err(error) => return unanswered(error),
-        };
-        let status = response.status().as_u16();
-        self.authorization.heed(status);
-        let retry_after = response.headers().get("Retry-After").and_then(|v| v.to_str().ok()?.trim().parse().ok());
-        match response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec() {
-            // What a refusal is about may stand in the words alone.
-            Err(error) if !(200..300).contains(&status) => unanswered(error),
-            words => meaning(self.shown_url(), status, &words.unwrap_or_default(), retry_after),
+        match self.0.post(body, &[]) {
+            Ok(answered) => meaning(self.shown_url(), answered),
+            Err(why) => Answer::Unavailable { why, asked_pause: Duration::ZERO },
         }
     }
 
     /// The address without its query.
     pub(crate) fn shown_url(&self) -> &str {
-        self.protocol.url.split('?').next().unwrap_or_default()
+        self.0.shown_url()
     }
 }
 
 /// What a status and its words mean. What is wrong with the samples is refused for good; what is wrong
 /// with the address, the credentials or the server is waited for.
-fn meaning(url: &str, status: u16, words: &[u8], retry_after_s: Option<u64>) -> Answer {
-    let words: String = String::from_utf8_lossy(words).trim().chars().take(WORDS_MAX).collect();
+fn meaning(url: &str, Answered { status, words, asked_pause }: Answered) -> Answer {
     let unavailable = |what_to_do: &str| Answer::Unavailable {
         why: format!("{url} answered {status}{what_to_do}: {words}"),
-        asked_pause: Duration::from_secs(retry_after_s.unwrap_or(0)),
+        asked_pause,
     };
     match status {
         200..300 => Answer::Taken,
@@ -118,7 +79,8 @@ mod tests {
     use std::net::TcpListener;
 
     fn kind(status: u16, words: &str) -> &'static str {
-        match meaning("u", status, words.as_bytes(), None) {
+        let answered = Answered { status, words: words.to_owned(), asked_pause: Duration::ZERO };
+        match meaning("u", answered) {
             Answer::Taken => "taken",
             Answer::Refused { is_stale: true, .. } => "stale",
             Answer::Refused { .. } => "refused",

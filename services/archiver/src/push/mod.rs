@@ -8,11 +8,11 @@ mod sender;
 
 use crate::config::{INFLUXDB, INFLUXDB_ACCESS, InfluxdbConfig, PROMETHEUS_ACCESS, PrometheusConfig};
 use crate::features::Selection;
-use crate::stage::SinkOf;
 use anyhow::{Context as _, Result};
 use endpoint::{Endpoint, Protocol};
 use line_protocol::LineProtocol;
 use pieces::{Encode, Encoder};
+use prescale_chassis::sink::SinkOf;
 use remote_write::RemoteWrite;
 use sender::Sender;
 use std::sync::Arc;

@@ -5,8 +5,8 @@
 
 use super::endpoint::{Answer, Endpoint};
 use super::pieces::{Encode, Encoder, Pieces};
-use crate::patience::{GaveUp, Patience, Unavailable};
-use crate::stage::{Sink, Taken};
+use prescale_chassis::patience::{GaveUp, Patience, Unavailable};
+use prescale_chassis::sink::{Sink, Taken};
 use std::ops::Range;
 use std::sync::Arc;
 

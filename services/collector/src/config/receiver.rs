@@ -1,10 +1,10 @@
 //! Keys that the sections of all receivers have alike, and what of them can be wrong.
 
 use super::{check_name, check_step};
-use anyhow::{Context as _, bail, ensure};
-use prescale_chassis::{ListenTls, ListenTlsConfig, Secret};
+use anyhow::{Context as _, ensure};
+use prescale_chassis::{ListenTls, ListenTlsConfig, Secret, listen_access};
 use prescale_domain::source::SourceName;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 
 const REQUEST_BYTES_MAX: usize = 64 << 20;
 
@@ -49,18 +49,7 @@ impl ReceiverKeys<'_> {
     /// # Errors
     /// When it does not resolve, or is open to other machines and there is neither a token nor `client_ca_file`.
     pub(crate) fn address(&self) -> anyhow::Result<SocketAddr> {
-        let Self { section, listen, .. } = *self;
-        let address = listen
-            .to_socket_addrs()
-            .with_context(|| format!("[{section}] listen = {listen:?} is no host:port"))?
-            .next()
-            .with_context(|| format!("[{section}] listen = {listen:?} has no address"))?;
-        if !address.ip().is_loopback() && self.token.expose().is_empty() && !self.tls.knows_its_clients() {
-            bail!(
-                "[{section}] listen = {listen:?} is open to other machines: set [{section}] token or [{section}.tls] client_ca_file, or listen on 127.0.0.1"
-            );
-        }
-        Ok(address)
+        listen_access::checked_address(self.section, self.listen, self.token, self.tls)
     }
 
     /// TLS of the port; `None` for plain HTTP.

@@ -1,8 +1,8 @@
 //! Hearing of the results of actions, each once and in the order of its partition.
 
-use crate::retry::BusRetry;
 use anyhow::{Context as _, Result};
 use prescale_bus::{Bus, ConsumedRecord, ReadFrom, RecordReader};
+use prescale_chassis::BusRetry;
 use prescale_chassis::stage::decode_record;
 use prescale_contracts::topics;
 use prescale_domain::action::ActionResult;

@@ -73,7 +73,7 @@ fn result(minute: i64, offset: i64) -> ConsumedRecord {
         workload: WorkloadId::new("vm-1").unwrap(),
         action_id: "a".into(),
         at: EventTime::from_s(60 * minute),
-        outcome: ActionOutcome::DryRun,
+        outcome: ActionOutcome::DRY_RUN,
         before: capacity.clone(),
         after: capacity,
         price_per_h: None,

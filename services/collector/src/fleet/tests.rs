@@ -67,7 +67,7 @@ fn answers(input: &Input<Sample>) -> Result<Vec<Outgoing>, StageFailure> {
         platform: sample.platform,
     };
     let dry = ActionResult {
-        outcome: ActionOutcome::DryRun,
+        outcome: ActionOutcome::DRY_RUN,
         after: Capacity { replicas: 1, ..applied.before.clone() },
         ..applied.clone()
     };

@@ -3,10 +3,10 @@
 use super::*;
 use crate::append::{Appended, Appender, PlacedSample};
 use crate::config::HostConfig;
-use crate::retry::BusRetry;
 use crate::run::run_inputs;
 use crate::testing::TestBus;
 use anyhow::{Context as _, ensure};
+use prescale_chassis::BusRetry;
 use prescale_domain::kpi::{CPU_CORES_USED, Kpi, KpiKind, KpiName};
 use prescale_domain::sample::{Platform, Sample};
 use prescale_domain::source::SourceName;
@@ -94,7 +94,7 @@ fn its_table_is_read_shown_and_checked() {
     let nobodys = OwnTables::read(&INPUTS, &"[toy]\n".parse::<Table>().unwrap()).unwrap_err();
     assert_eq!(
         nobodys,
-        "toy: unknown key, known are: fleet, host, influx, kafka_topics, otlp, prometheus, remote_write, replay"
+        "toy: unknown key, known are: fleet, host, influx, kafka_topics, kubernetes, otlp, prometheus, remote_write, replay"
     );
     let (test, unsound) = (TestBus::new(), config("[toy]\nsamples = 101\n").unwrap());
     let stop = CancellationToken::new();

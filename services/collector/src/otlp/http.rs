@@ -86,7 +86,7 @@ fn refused(form: Form, refusal: &Refusal) -> Vec<u8> {
     match form {
         Form::Protobuf => message::status_of(refusal),
         Form::Json => {
-            let code = message::code_of(refusal.status);
+            let code = message::code_of(refusal.status).number();
             serde_json::json!({ "code": code, "message": refusal.message }).to_string().into_bytes()
         }
     }

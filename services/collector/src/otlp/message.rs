@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
 };
+use prescale_chassis::grpc::Code;
 use prescale_domain::time::EventTime;
 use prost::Message as _;
 use prost::encoding::{bytes, int32, int64, string};
@@ -88,21 +89,23 @@ pub(super) fn json_of(answer: &ExportMetricsServiceResponse) -> String {
 
 /// The code of gRPC for a status of HTTP. Where there is no room that is `RESOURCE_EXHAUSTED`, as it is for what is too
 /// large: senders tell them apart by whether it is said when to try again.
-pub(super) fn code_of(status: StatusCode) -> u8 {
+pub(super) fn code_of(status: StatusCode) -> Code {
     match status {
-        StatusCode::OK => 0,
-        StatusCode::BAD_REQUEST => 3,
-        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => 8,
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => 12,
-        StatusCode::UNAUTHORIZED => 16,
-        _ => 13,
+        StatusCode::OK => Code::Ok,
+        StatusCode::BAD_REQUEST => Code::InvalidArgument,
+        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            Code::ResourceExhausted
+        }
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::Unimplemented,
+        StatusCode::UNAUTHORIZED => Code::Unauthenticated,
+        _ => Code::Internal,
     }
 }
 
 /// A `google.rpc.Status`, with a `RetryInfo` where it can come again.
 pub(super) fn status_of(refusal: &Refusal) -> Vec<u8> {
     let mut status = Vec::new();
-    int32::encode(1, &i32::from(code_of(refusal.status)), &mut status);
+    int32::encode(1, &i32::from(code_of(refusal.status).number()), &mut status);
     string::encode(2, &refusal.message, &mut status);
     if intake::can_come_again(refusal.status) {
         let (mut delay, mut retry, mut any) = (Vec::<u8>::new(), Vec::<u8>::new(), Vec::<u8>::new());

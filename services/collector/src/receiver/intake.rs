@@ -8,6 +8,7 @@ use crate::config::ReceiverKeys;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use prescale_bus::OutputRecord;
+use prescale_chassis::listen_access::bearer;
 use prescale_chassis::{Secret, output_record};
 use prescale_contracts::{Contract, ContractError, Envelope, topics};
 use prescale_domain::point::Point;
@@ -120,10 +121,7 @@ impl Intake {
     /// # Errors
     /// When the request does not have it.
     pub(crate) fn lets_in(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let given = authorization.and_then(|value| value.split_once(' '));
-        let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer")).map(|(_, given)| given);
-        self.admits(given, "Authorization: Bearer TOKEN")
+        self.admits(bearer(headers), "Authorization: Bearer TOKEN")
     }
 
     /// Lets those in who have given the token, where there is one; others are told the `way` to give it.

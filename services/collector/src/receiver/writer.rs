@@ -1,8 +1,8 @@
 //! From requests to the log: what waits is written together, and each request hears whether its records are there.
 
-use crate::retry::BusRetry;
 use anyhow::{Context as _, Result, anyhow};
 use prescale_bus::{BusError, OutputRecord, Source};
+use prescale_chassis::BusRetry;
 use tokio::sync::{mpsc, oneshot};
 
 /// Records on their way to the log.

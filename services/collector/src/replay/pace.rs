@@ -2,10 +2,9 @@
 //! stages are too far behind.
 
 use crate::config::Speed;
-use crate::retry::BusRetry;
 use anyhow::{Context as _, Result};
 use prescale_bus::{Bus, cancelled_within};
-use prescale_chassis::{Context, StageEntry};
+use prescale_chassis::{BusRetry, Context, StageEntry};
 use prescale_contracts::topics;
 use std::time::{Duration, Instant};
 

@@ -85,6 +85,7 @@ fn prediction(name: &str, at_s: i64, cpu: (f64, f64), memory: (f64, f64)) -> Fac
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: Some(capacity(1)),
+        anomaly: None,
         platform: Platform::SIMULATED,
     };
     Fact::Prediction("p".into(), prediction)
@@ -108,6 +109,7 @@ fn fingerprint(name: &str, at_s: i64, last: f64, mean: Option<f64>) -> Fact {
             windows: mean.and_then(|mean| Windows::boxed(window(mean), window(mean))),
         }],
         capacity: Some(capacity(1)),
+        anomaly: None,
         platform: Platform::SIMULATED,
     }))
 }

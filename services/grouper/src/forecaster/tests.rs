@@ -47,6 +47,7 @@ fn prediction(workload: &str, at_s: i64, demand: f64) -> Input<Prediction> {
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: None,
+        anomaly: None,
         platform: Platform::SIMULATED,
     };
     Input { envelope, value }

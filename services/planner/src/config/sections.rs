@@ -13,6 +13,8 @@ use toml::{Table, Value};
 
 /// The key of `[planner]` that sections stand under.
 const FOR: &str = "for";
+/// A key of `[planner]` that is the same for all workloads.
+const OUTCOMES: &str = "outcomes";
 
 /// The sections by name.
 pub type SectionsConfig = BTreeMap<String, SectionConfig>;
@@ -53,16 +55,20 @@ impl TryFrom<Table> for SectionConfig {
     fn try_from(table: Table) -> Result<Self, String> {
         let (own, overrides): (Table, Table) = table.into_iter().partition(|(key, _)| OWN.contains(&key.as_str()));
         let Own { priority, workloads, sources, groups } = read_strictly(&own)?;
-        ensure_not_nested(&overrides)?;
+        ensure_of_some(&overrides)?;
         ensure_known(&overrides)?;
         read_strictly::<Config>(&overrides)?;
         Ok(Self { priority, workloads, sources, groups, overrides })
     }
 }
 
-fn ensure_not_nested(overrides: &Table) -> Result<(), String> {
+/// Refuses what cannot be said of some workloads alone.
+fn ensure_of_some(overrides: &Table) -> Result<(), String> {
     if overrides.contains_key(FOR) {
         return Err("for: a section has no sections of its own: give it a priority instead".to_owned());
+    }
+    if overrides.contains_key(OUTCOMES) {
+        return Err("outcomes: it is the same for all workloads: set [planner.outcomes]".to_owned());
     }
     Ok(())
 }
@@ -70,7 +76,7 @@ fn ensure_not_nested(overrides: &Table) -> Result<(), String> {
 /// What is misspelt may be a key of the section's own as well as one of `[planner]`.
 fn ensure_known(overrides: &Table) -> Result<(), String> {
     let general = Table::try_from(Config::default()).map_err(|e| e.to_string())?;
-    let known = || general.keys().map(String::as_str).filter(|key| *key != FOR).chain(OWN);
+    let known = || general.keys().map(String::as_str).filter(|key| ![FOR, OUTCOMES].contains(key)).chain(OWN);
     match overrides.keys().find(|key| !general.contains_key(*key)) {
         Some(key) => Err(format!("{key}: unknown key, {}", hint(key, known()))),
         None => Ok(()),

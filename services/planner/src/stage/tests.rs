@@ -59,6 +59,7 @@ fn input(name: &str, source: &str, at_s: i64, cores: f64, replicas: u32) -> Inpu
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: Some(capacity),
+        anomaly: None,
         platform: Platform::SIMULATED,
     };
     Input { envelope, value }
@@ -67,18 +68,13 @@ fn input(name: &str, source: &str, at_s: i64, cores: f64, replicas: u32) -> Inpu
 fn factory() -> Factory {
     let mut config = Config { policy: PolicyName::Threshold, ..Config::default() };
     config.guardrails.pace.cooldown_out_s = 300;
-    Factory::new(Arc::new(config.rules(&GroupsConfig::new()).unwrap()), Arc::default())
+    Factory::new(Arc::new(config.terms(&GroupsConfig::new()).unwrap()), Arc::default())
 }
 
 fn said(reply: &Reply) -> Vec<FleetRecord> {
     let Reply::Emit(outgoing) = reply else { return Vec::new() };
-    let records = outgoing.iter().map(|o| &o.records()[0]);
-    records
-        .map(|record| {
-            assert_eq!(&*record.topic, topics::PROPOSALS);
-            Contract::decode(record.value.as_deref().unwrap()).unwrap()
-        })
-        .collect()
+    let records = outgoing.iter().map(|o| &o.records()[0]).filter(|record| *record.topic == *topics::PROPOSALS);
+    records.map(|record| Contract::decode(record.value.as_deref().unwrap()).unwrap()).collect()
 }
 
 fn proposal_of(reply: &Reply) -> Proposal {
@@ -115,8 +111,8 @@ fn a_policy_that_is_in_the_list_is_configured_checked_and_decides() {
     let text = "[planner]\npolicy = \"toy\"\n[planner.toy]\ncores = 6\n\
                 [planner.for.db]\nworkloads = [\"db-*\"]\ntoy.cores = 5\n\
                 [planner.for.plain]\nworkloads = [\"plain\"]\npolicy = \"threshold\"\n";
-    let rules = read(text).unwrap().rules(&GroupsConfig::new()).unwrap();
-    let mut stage = Factory::new(Arc::new(rules), Arc::default()).create(0);
+    let terms = read(text).unwrap().terms(&GroupsConfig::new()).unwrap();
+    let mut stage = Factory::new(Arc::new(terms), Arc::default()).create(0);
     let mut decided = |name: &str| {
         let reply = stage.apply(vec![input(name, "fleet:a", 1000, 3.0, 4)]).unwrap().remove(0);
         let Proposal { action, demanded, .. } = proposal_of(&reply);
@@ -196,7 +192,7 @@ fn other_rules_shape_no_state_and_what_was_decided_again_under_them_is_forgotten
     let mut config = Config { policy: PolicyName::Threshold, ..Config::default() };
     config.guardrails.pace.cooldown_out_s = 300;
     let under = |config: &Config| {
-        Factory::new(Arc::new(config.rules(&GroupsConfig::new()).unwrap()), Arc::default()).state_schema()
+        Factory::new(Arc::new(config.terms(&GroupsConfig::new()).unwrap()), Arc::default()).state_schema()
     };
     let before = under(&config);
     config.guardrails.pace.cooldown_out_s = 600;

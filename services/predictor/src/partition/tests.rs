@@ -41,6 +41,7 @@ pub(crate) fn fingerprint(workload: &str, at_s: i64, demands: [Option<f64>; 2]) 
             memory_bytes_per_replica: 8e9,
             instance_type: None,
         }),
+        anomaly: None,
         platform: Platform::SIMULATED,
     }
 }

@@ -90,30 +90,57 @@ fn a_family_that_is_overtaken_keeps_no_state() {
     assert!(old.carried(Family::Gru).is_some() && old.smoothed.is_none());
 }
 
+/// Who makes the forecasts of so many bins, where the GRU says one value by the newest.
+fn makers(
+    settings: &Settings,
+    bins: i64,
+    value: impl Fn(i64) -> Option<f64>,
+    said: impl Fn(f64) -> f64,
+) -> Vec<Family> {
+    let spreads = Pools::new(2, 3).spreads();
+    let (mut series, mut newest, mut families) = (Series::default(), 0.0, Vec::new());
+    for bin in 0..bins {
+        let value = value(bin);
+        newest = value.unwrap_or(newest);
+        let offer = Offer { at: EventTime::from_s(300 * bin), value, capacity: None, cap: None, is_hidden: false };
+        let scale = through(&mut series, settings, &lineup(&[]), &offer).unwrap().scale;
+        let quantiles = Quantiles::rearranged([said(newest); LEVELS]).unwrap();
+        let from_networks = vec![(GRU, Some(vec![HorizonQuantiles { value: quantiles, maximum: quantiles }; 3]))];
+        let rules = Rules { settings, lineup: &lineup(&[]) };
+        let made = series.forecast(Making { rules, resource: 0, spreads: &spreads, scale, from_networks });
+        families.push(made.unwrap().family);
+    }
+    families
+}
+
 /// The GRU says ten times the demand: another family makes the forecast after two days, and it is kept
 /// up for that.
 #[test]
 fn a_family_that_loses_less_takes_over() {
     let settings = Settings { choice: Choice::Loss, ..settings(&["gru", "last-value"]) };
-    let spreads = Pools::new(2, 3).spreads();
-    let (mut series, mut families) = (Series::default(), Vec::new());
-    for bin in 0..800 {
-        let offer = Offer {
-            at: EventTime::from_s(300 * bin),
-            value: Some(3.0 + (bin % 5) as f64),
-            capacity: None,
-            cap: None,
-            is_hidden: false,
-        };
-        let scale = through(&mut series, &settings, &lineup(&[]), &offer).unwrap().scale;
-        let quantiles = Quantiles::rearranged([30.0; LEVELS]).unwrap();
-        let from_networks = vec![(GRU, Some(vec![HorizonQuantiles { value: quantiles, maximum: quantiles }; 3]))];
-        let rules = Rules { settings: &settings, lineup: &lineup(&[]) };
-        let made = series.forecast(Making { rules, resource: 0, spreads: &spreads, scale, from_networks });
-        families.push(made.unwrap().family);
-    }
+    let mut families = makers(&settings, 800, |bin| Some(3.0 + (bin % 5) as f64), |_| 30.0);
     families.dedup();
     assert_eq!(families, [Family::LastValue, Family::Gru, Family::LastValue]);
+}
+
+/// It grows steadily, is gone for three bins in 240 and begins again; the GRU always says the last value.
+fn makers_of_a_leak(choice: Choice, bins: i64) -> Vec<Family> {
+    let settings = Settings { choice, ..settings(&["gru", "exponential-smoothing", "last-value"]) };
+    let leak = |bin: i64| {
+        let age = bin % 240;
+        (age < 237).then(|| 0.5 + 0.03 * age as f64 + 0.005 * (bin % 3) as f64)
+    };
+    makers(&settings, bins, leak, |newest| newest)
+}
+
+#[test]
+fn exponential_smoothing_takes_its_turn_while_a_trend_goes_on() {
+    let all = |families: &[Family], wanted: Family| families.iter().all(|family| *family == wanted);
+    let by_loss = makers_of_a_leak(Choice::Loss, 700);
+    assert!(all(&by_loss[GRU_BINS_NEEDED as usize..200], Family::Gru), "nobody knows yet that it goes on");
+    assert!(all(&by_loss[340..], Family::ExponentialSmoothing), "within a day and a half, and across a restart");
+    let by_order = makers_of_a_leak(Choice::Order, 400);
+    assert!(all(&by_order[GRU_BINS_NEEDED as usize..], Family::Gru), "the order is as it was stated");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use prescale_domain::forecast::{Family, Forecaster};
 impl Series {
     /// Seasonal naive makes the forecasts until it is the worse again; a day later, for good if it is not.
     pub(super) fn end_fallback(&mut self, rules: Rules<'_>) {
-        let next = self.by_turn(rules, self.champion(rules)).next();
+        let next = self.by_turn(rules, self.first(rules)).next();
         let Some(next) = next.filter(|next| *next != Family::SeasonalNaive) else { return };
         if self.calibration.drift() != DriftState::FallenBack {
             self.contest.end_stand_in(&rules.settings.contest, Family::SeasonalNaive, next);
@@ -35,16 +35,20 @@ impl Series {
         if can_fall_back || has_fallen_back { DriftState::FallenBack } else { DriftState::Reset }
     }
 
-    /// The families that have enough history: the champion, then the others in the order of the list. Seasonal
-    /// naive comes before them where drift has led to it.
+    /// The families that have enough history: first the one whose turn it is, then the others in the order of the list.
+    /// Seasonal naive comes before them where drift has led to it.
     pub(super) fn by_preference<'a>(&self, rules: Rules<'a>) -> impl Iterator<Item = Family> + use<'a, '_> {
         let fallback = (self.calibration.drift() == DriftState::FallenBack).then_some(Family::SeasonalNaive);
-        self.by_turn(rules, fallback.or(self.champion(rules)))
+        self.by_turn(rules, fallback.or(self.first(rules)))
     }
 
-    /// The champion, where one is chosen at all.
-    fn champion(&self, rules: Rules<'_>) -> Option<Family> {
-        self.contest.champion().filter(|_| rules.settings.choice == Choice::Loss)
+    /// Whose turn it is, where one is chosen at all: the champion's, but while a trend goes on undamped that of exponential
+    /// smoothing, which alone follows it. A contest that goes by what is lost would need weeks to see that, since most is
+    /// lost where such a trend breaks off, by all alike.
+    fn first(&self, rules: Rules<'_>) -> Option<Family> {
+        let is_steady = self.smoothed.as_ref().is_some_and(|smoothed| smoothed.follows_steady_trend());
+        let steady = is_steady.then_some(Family::ExponentialSmoothing);
+        steady.or(self.contest.champion()).filter(|_| rules.settings.choice == Choice::Loss)
     }
 
     pub(super) fn by_turn<'a>(

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use prescale_bus::dlq::LetterFilter;
 use prescale_chassis::explain::ACTIONS_SHOWN;
 use prescale_chassis::ready::AskTls;
-use prescale_collector::config::ReplayConfig;
+use prescale_collector::config::{KubernetesConfig, ReplayConfig};
 use prescale_domain::governor::Scope;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -239,7 +239,7 @@ impl UpArgs {
         let shown = &settings.collector;
         if !shown.host.enabled && !shown.fleet.enabled && !is_fed(settings) {
             bail!(
-                "there is nothing to collect: leave --no-host out, or give --prometheus URL, --replay FILE, --fleet N, set `listen` of [collector.remote_write], [collector.otlp] or [collector.influx], or name topics in [collector.kafka_topics]"
+                "there is nothing to collect: leave --no-host out, or give --prometheus URL, --replay FILE, --fleet N, set `listen` of [collector.remote_write], [collector.otlp] or [collector.influx], name topics in [collector.kafka_topics], or a cluster in [collector.kubernetes]"
             );
         }
         Ok(())
@@ -267,6 +267,7 @@ fn is_fed(settings: &Settings) -> bool {
         || collector.prometheus.is_enabled()
         || collector.writes_points()
         || !collector.kafka_topics.is_empty()
+        || collector.own.get::<KubernetesConfig>("kubernetes").is_some_and(KubernetesConfig::is_enabled)
         || settings.assembler.enabled
 }
 

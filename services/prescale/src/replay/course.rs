@@ -238,6 +238,7 @@ fn of_last_value(sample: &Sample, memory: Memory) -> Option<Prediction> {
         capacity: sample.capacity.clone(),
         signals: Vec::new(),
         earlier: Vec::new(),
+        anomaly: None,
         platform: sample.platform,
     })
 }

@@ -287,6 +287,7 @@ mod tests {
             signals: Vec::new(),
             earlier: vec![reading(120, 1.0), reading(180, 4.0)],
             capacity: None,
+            anomaly: None,
             platform: Platform::OBSERVED_ONLY,
         }
     }

@@ -1,7 +1,7 @@
 //! The planner and the governor as a contender: the one place that calls their code.
 
+use prescale_domain::evaluation::Terms;
 use prescale_domain::governor::{FleetRecord, Fleets, Governor, GovernorRules, Heard, Proposer, Ruling, Said};
-use prescale_domain::policy::RuleBook;
 use prescale_domain::prediction::Prediction;
 use prescale_domain::sample::Capacity;
 use prescale_domain::time::EventTime;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// What is decided by: the planner's rules, the governor's, and the fleets.
 #[derive(Clone)]
 pub(super) struct Basis {
-    pub rules: RuleBook,
+    pub terms: Terms,
     /// `None` to let everything out at once.
     pub governor: Option<Arc<GovernorRules>>,
     pub fleets: Arc<Fleets>,
@@ -49,9 +49,10 @@ impl Planner {
     /// The workloads that are to have another capacity now, and which. A decrease that the governor lets wait comes
     /// with a later prediction, which may be another workload's.
     pub(super) fn decide(&mut self, workload: usize, partition: u32, prediction: Prediction) -> Vec<(usize, Capacity)> {
-        let desk = (&self.basis.rules, self.basis.fleets.as_ref(), partition);
-        let said =
-            self.proposers[partition as usize].step(desk, &prediction, (&self.prediction_id, prediction.made_at));
+        let desk = (&self.basis.terms, self.basis.fleets.as_ref(), partition);
+        let prediction_id = (&self.prediction_id, prediction.made_at);
+        let proposed = self.proposers[partition as usize].step(desk, &prediction, prediction_id);
+        let said = proposed.map(|proposed| proposed.said);
         let mut decided = Vec::new();
         for record in said.iter().flatten() {
             for ruling in self.ruled((workload, prediction.made_at), record.clone()) {

@@ -264,9 +264,10 @@ fn the_stages_decide_the_same() {
     let rules = {
         let plan = Plan::of(&settings, &request).unwrap();
         let Kind::Planner(planning) = &plan.contenders[1].0.kind else { panic!("the planner") };
-        Arc::new(planning.rules(900).unwrap())
+        planning.rules(900).unwrap()
     };
-    let planners = prescale_planner::stage::Factory::new(rules, Arc::default());
+    let terms = Arc::new(Terms { rules, pricing: None });
+    let planners = prescale_planner::stage::Factory::new(terms, Arc::default());
     let mut planners = [planners.create(0), planners.create(1)];
     let governor = prescale_governor::stage::Factory::new(Arc::new(settings.governor.rules().unwrap()), 2);
     let mut governor = governor.create(0);
@@ -287,7 +288,7 @@ fn the_stages_decide_the_same() {
     assert!(admitted.len() > 2 && proposals > admitted.len(), "{} of {proposals} proposals", admitted.len());
 }
 
-/// What the evaluator comes to by the same rules, summed up over the whole trace.
+/// What the account comes to by the same rules, summed up over the whole trace.
 fn evaluated(rules: RuleBook, predictions: &[Prediction]) -> Sums {
     let (terms, id) = (Terms { rules, pricing: None }, Arc::from("replay"));
     let mut evaluation = Evaluation::default();
@@ -318,7 +319,7 @@ fn agree(what: &str, worth: &Worth, tallies: &[Tally]) {
 }
 
 #[test]
-fn the_evaluators_account_agrees() {
+fn the_planners_account_agrees() {
     let folder = tempfile::tempdir().unwrap();
     let policies = ["planner", "as-bought"].map(str::to_owned).to_vec();
     let request = Request {
@@ -328,12 +329,12 @@ fn the_evaluators_account_agrees() {
         scored_from: Some(EventTime::from_s(0)),
         lead_times_s: vec![600],
         forecasts: true,
-        // The evaluator does not know what a governor lets wait.
+        // The account does not know what a governor lets wait.
         governor: false,
         ..request(&trace(folder.path()))
     };
     let mut settings = Settings::default();
-    // One planner, as the evaluation has one.
+    // One planner, as the account has one.
     settings.bus.partitions = 1;
     let plan = Plan::of(&settings, &request).unwrap();
     let [(_, lead_s), ..] = plan.contenders[..] else { panic!("there are contenders") };

@@ -1,7 +1,7 @@
 //! A service's section of the configuration: how it is read, shown and checked.
 
 use crate::settings::Settings;
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use prescale_chassis::config::PartType;
 use prescale_chassis::{ConfigError, Loader};
 use toml::Value;
@@ -35,7 +35,7 @@ pub(super) use of;
 impl Section {
     /// A section that [`Settings::own`] keeps under its name, as a `C`.
     pub const fn own<C: PartType>(check: fn(&Settings) -> Result<()>) -> Self {
-        Self { read: read_own::<C>, shown: shown_own, check }
+        Self { read: read_own::<C>, shown: shown_own::<C>, check }
     }
 }
 
@@ -44,6 +44,10 @@ fn read_own<C: PartType>(name: &'static str, loader: &Loader, settings: &mut Set
     Ok(())
 }
 
-fn shown_own(name: &'static str, settings: &Settings) -> Result<Value> {
-    settings.own.shown(name)?.with_context(|| format!("[{name}] was not read"))
+/// The defaults where it was not read.
+fn shown_own<C: PartType>(name: &'static str, settings: &Settings) -> Result<Value> {
+    match settings.own.shown(name)? {
+        Some(shown) => Ok(shown),
+        None => Ok(Value::try_from(C::default())?),
+    }
 }

@@ -163,7 +163,7 @@ impl<'a> Archived<'a> {
         let stage = [("stage", sink.stage.as_str())];
         Self {
             sink,
-            taken: counted.sum("prescale_archiver_records_taken_total", &stage),
+            taken: counted.sum("prescale_sink_records_taken_total", &stage),
             dropped: counted.series("prescale_stage_dropped_total", &stage),
             is_all_of_this_run: counted.sum("prescale_stage_records_in_total", &stage) == sink.read,
         }
@@ -254,7 +254,7 @@ mod tests {
         let counted = |taken: u64, dropped: u64, read: u64| {
             let stage = "stage=\"archiver-parquet-predictions\"";
             Rendered::parse(&format!(
-                "prescale_archiver_records_taken_total{{{stage}}} {taken}\n\
+                "prescale_sink_records_taken_total{{{stage}}} {taken}\n\
                  prescale_stage_dropped_total{{{stage},reason=\"undecodable\"}} {dropped}\n\
                  prescale_stage_records_in_total{{{stage}}} {read}\n"
             ))

@@ -1,5 +1,6 @@
 //! Additive exponential smoothing: a level with a damped trend or without, and from the second day on
-//! a level with a season of a day. Which, and with which smoothing, the last day's errors decide.
+//! a level with a season of a day. Which, and with which smoothing, the last day's errors decide; but where a trend
+//! has gone on undamped, it goes on (`steady.rs`).
 //!
 //! A small fixed grid of candidates runs side by side; the one with the least discounted square of
 //! errors one bin ahead makes the forecast. Those with a season share its components, which the best
@@ -10,10 +11,12 @@
 pub(super) mod greatest;
 pub(super) mod plain;
 pub mod state_space;
+mod steady;
 
 use self::greatest::path;
 use self::plain::{Best, Candidate, Plain, error_kept, least};
 use self::state_space::{LevelTrend, Smoothing};
+use self::steady::SteadyTrend;
 use crate::forecast::day_ring::DayRing;
 use crate::forecast::demand::{ClosedBin, DemandSeries};
 use crate::forecast::greatest::{Step, at_horizons};
@@ -47,6 +50,7 @@ pub struct Smoothed {
     season: DayRing,
     /// Bins without samples since the last that had some.
     unobserved: u32,
+    steady: SteadyTrend,
 }
 
 /// The candidate that makes the forecast.
@@ -59,6 +63,11 @@ impl Smoothed {
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
         self.season.heap_bytes()
+    }
+
+    /// Whether the forecast follows a trend that goes on undamped.
+    pub fn follows_steady_trend(&self) -> bool {
+        self.steady.is_followed()
     }
 
     fn start(&mut self, demand: &DemandSeries, value: f64) {
@@ -110,6 +119,9 @@ impl Smoothed {
         if !self.plain.has_begun() {
             return None;
         }
+        if let Some(best) = self.steady.best(self.plain.closest(), self.unobserved) {
+            return Some(Chosen { best, has_season: false });
+        }
         let without = self.plain.best();
         if self.season.is_empty() {
             return Some(Chosen { best: without, has_season: false });
@@ -152,7 +164,10 @@ impl Forecaster for ExponentialSmoothing {
     fn close(&self, state: &mut Smoothed, demand: &DemandSeries, closed: &ClosedBin) {
         match closed.value {
             Some(value) if !state.plain.has_begun() => state.start(demand, value),
-            Some(value) => state.observe(value),
+            Some(value) => {
+                state.steady.observe(demand, value, state.unobserved);
+                state.observe(value);
+            }
             None => state.miss(),
         }
         if state.season.is_empty() && state.plain.has_begun() && demand.bins() >= DAY_BINS as u64 {

@@ -51,6 +51,13 @@ pub(in crate::forecast) struct Best {
     pub(in crate::forecast) error_variance: f64,
 }
 
+/// The level that follows the series most closely, without a trend.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Closest {
+    pub(super) smoothing: Smoothing,
+    pub(super) level: f64,
+}
+
 /// All candidates without a season.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 pub(in crate::forecast) struct Plain {
@@ -99,6 +106,12 @@ impl Plain {
     pub(in crate::forecast) fn with_errors_times(mut self, times: f64) -> Self {
         self.candidates.iter_mut().for_each(|candidate| candidate.squares *= times);
         self
+    }
+
+    /// The level of the quickest one without a trend. Of use once [`Self::has_begun`].
+    pub(super) fn closest(&self) -> Closest {
+        let i = CANDIDATES - 2;
+        Closest { smoothing: smoothing(i), level: self.candidates[i].state.level }
     }
 
     /// The one that was the least off. Of use once [`Self::has_begun`].

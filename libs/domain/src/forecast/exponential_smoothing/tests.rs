@@ -2,7 +2,7 @@
 //! between candidates does.
 
 use super::*;
-use crate::forecast::testing::{noise_of, run, wave};
+use crate::forecast::testing::{noise_of, normals, run, step, wave};
 use crate::quantiles::Quantiles;
 use serde_json::Value;
 
@@ -106,6 +106,73 @@ fn the_maximum_is_at_least_as_high_as_the_value() {
     for forecast in ExponentialSmoothing.forecast(&state, &demand, &[1, 3, 12, 72]).unwrap() {
         for (value, maximum) in forecast.value.values().iter().zip(forecast.maximum.values()) {
             assert!(maximum >= value);
+        }
+    }
+}
+
+/// What grows by 0.03 a bin with a little noise, is gone for three bins in 240, and begins again.
+fn leak(t: i64) -> Option<f64> {
+    let age = t % 240;
+    (age < 237).then(|| 0.5 + 0.03 * age as f64 + 0.02 * noise_of(t))
+}
+
+#[test]
+fn a_trend_that_goes_on_is_followed_across_restarts() {
+    let (mut demand, mut state) = run(&ExponentialSmoothing, (0..340).map(leak));
+    for t in 340..1500 {
+        step(&ExponentialSmoothing, (&mut demand, &mut state), leak(t));
+        if !(12..220).contains(&(t % 240)) {
+            continue;
+        }
+        assert!(state.follows_steady_trend(), "bin {t}");
+        let forecast = ExponentialSmoothing.forecast(&state, &demand, &[1, 12]).unwrap();
+        for (ahead, forecast) in [1, 12].into_iter().zip(&forecast) {
+            let truth = leak(t + ahead).unwrap();
+            assert!((forecast.value.median() - truth).abs() < 0.06, "{ahead} after {t}: {:?} {truth}", forecast.value);
+            let width = forecast.value.values()[6] - forecast.value.values()[0];
+            assert!(width > 0.0 && width < 0.36, "{ahead} after {t}: the trend is 0.36 an hour, the interval {width}");
+        }
+    }
+    // It goes on where nothing is measured.
+    let (mut demand, mut state) = run(&ExponentialSmoothing, (0..460).map(leak));
+    (0..5).for_each(|_| step(&ExponentialSmoothing, (&mut demand, &mut state), None));
+    let forecast = ExponentialSmoothing.forecast(&state, &demand, &[6]).unwrap();
+    let (median, truth) = (forecast[0].value.median(), leak(470).unwrap());
+    assert!((median - truth).abs() < 0.06, "{median} {truth}");
+}
+
+#[test]
+fn a_trend_that_ends_is_not_followed_for_long() {
+    let ends = |t: i64| Some(0.03 * t.min(500) as f64 + 0.02 * noise_of(t));
+    let (mut demand, mut state) = run(&ExponentialSmoothing, (0..500).map(ends));
+    assert!(state.follows_steady_trend());
+    (500..560).for_each(|t| step(&ExponentialSmoothing, (&mut demand, &mut state), ends(t)));
+    assert!(!state.follows_steady_trend(), "five hours later");
+}
+
+/// Each for ten days.
+#[test]
+fn what_has_no_steady_trend_is_left_to_the_candidates() {
+    let steps = normals(3, 2880);
+    let walk = steps.iter().scan(50.0, |level, step| {
+        *level += step;
+        Some(*level)
+    });
+    let walk: Vec<f64> = walk.collect();
+    let series: [(&str, &dyn Fn(i64) -> f64); 7] = [
+        ("a constant", &|_| 0.1),
+        ("noise", &|t| 3.0 + noise_of(t)),
+        ("a daily wave", &|t| wave(t, 0.0).unwrap_or(0.0)),
+        ("a random walk", &|t| walk[t as usize]),
+        ("a saw of an hour", &|t| (t % 12) as f64),
+        ("a level that jumps", &|t| (1 + t / 250 % 2) as f64 + 0.1 * noise_of(t)),
+        ("a slow rise in much noise", &|t| 0.01 * t as f64 + noise_of(t)),
+    ];
+    for (name, values) in series {
+        let (mut demand, mut state) = run(&ExponentialSmoothing, [Some(values(0))]);
+        for t in 1..2880 {
+            step(&ExponentialSmoothing, (&mut demand, &mut state), Some(values(t)));
+            assert!(!state.follows_steady_trend(), "{name}, bin {t}");
         }
     }
 }

@@ -43,6 +43,7 @@ fn prediction(workload: &str, at_s: i64, demand: f64) -> Prediction {
         signals: Vec::new(),
         earlier: Vec::new(),
         capacity: None,
+        anomaly: None,
         platform: Platform::SIMULATED,
     }
 }

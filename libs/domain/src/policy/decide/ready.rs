@@ -9,9 +9,9 @@ use crate::policy::floor;
 use crate::policy::proposal::{Need, Proposal};
 use crate::policy::rules::Rules;
 use crate::policy::rules::interface::Chooser;
+use crate::policy::stated_bounds::Lacking;
 use crate::resource::{Direction, Resource};
 use crate::sample::Capacity;
-use crate::wording::reason;
 
 /// Decides by what the chooser takes. `current` serves, `base` was asked for last, and `again` is what is due to be asked
 /// for again.
@@ -26,7 +26,9 @@ pub(in crate::policy) fn plan(
     let planned = floor::leave(rules, facts, proposal.planned, &mut proposal.reasons);
     let wanted = wanted(rules, facts, (current, base), &planned, &mut proposal);
     let mut choice = chooser.choose(rules, base, &wanted);
-    proposal.reasons.extend(chooser.words(rules, (current, base), &wanted, &choice));
+    if facts.tells_why {
+        proposal.reasons.extend(chooser.words(rules, (current, base), &wanted, &choice));
+    }
     let grows = exceeds(&wanted, base);
     if shrinks(&choice.chosen.capacity, base) {
         // What live use demands is an increase: a decrease beside it is asked about as any other.
@@ -39,8 +41,8 @@ pub(in crate::policy) fn plan(
         if !may_shrink {
             choice = chooser.choose(rules, base, &at_least(&wanted, base));
             let text =
-                format!("nothing of what is there is given up for now: {} instead", priced_words(&choice.chosen));
-            proposal.reasons.push(reason(&format!("{}.keeps", rules.policy.name()), text));
+                || format!("nothing of what is there is given up for now: {} instead", priced_words(&choice.chosen));
+            proposal.reasons.push(facts.reason(&format!("{}.keeps", rules.policy.name()), text));
             if shrinks(&choice.chosen.capacity, base) {
                 return decided(rules, facts, current, again.filter(|_| proposal.demanded), proposal);
             }
@@ -52,10 +54,22 @@ pub(in crate::policy) fn plan(
     }
     // What is taken only since it is cheaper waits as a decrease does.
     let direction = if grows { Direction::Out } else { Direction::In };
+    let lacking = Lacking::of(&rules.guardrails.bounds, base);
     if !shrinks(&desired, base) && !may_act(rules, facts, direction, &mut proposal) {
-        return Decision::Hold(proposal.reasons);
+        let desired = lacking.as_ref().and_then(|_| least(rules, chooser, base));
+        proposal.reasons.extend(lacking.zip(desired.as_ref()).map(|(lacking, to)| lacking.met((current, base), to)));
+        return decided(rules, facts, current, desired, proposal);
     }
+    proposal.reasons.extend(lacking.map(|lacking| lacking.met((current, base), &desired)));
     decided(rules, facts, current, Some(desired), proposal)
+}
+
+/// What is chosen of what has the stated minimum and takes nothing away; `None` where that is nothing new.
+fn least(rules: &Rules, chooser: &dyn Chooser, base: &Capacity) -> Option<Capacity> {
+    let low = rules.guardrails.bounds.room(Direction::In);
+    let stated = Wanted { cpu_cores: low.cpu_cores.0, memory_bytes: low.memory_bytes.0, replicas: low.replicas.0 };
+    let desired = chooser.choose(rules, base, &at_least(&stated, base)).chosen.capacity;
+    (desired != *base && !shrinks(&desired, base)).then_some(desired)
 }
 
 /// What is chosen, and what else would cover the need; what may not be given up is not asked about. `base` was asked for
@@ -126,13 +140,15 @@ fn wanted(
         };
         let stepped = planned.max(of(&step[0]).0).min(most);
         if stepped != planned {
-            let text = format!(
-                "{}: one action may go only so far: {} instead of {}",
-                resource.kpi(),
-                resource.amount(stepped),
-                resource.amount(planned)
-            );
-            proposal.reasons.push(reason("guardrail.step", text));
+            let text = || {
+                format!(
+                    "{}: one action may go only so far: {} instead of {}",
+                    resource.kpi(),
+                    resource.amount(stepped),
+                    resource.amount(planned)
+                )
+            };
+            proposal.reasons.push(facts.reason("guardrail.step", text));
         }
         stepped.max(low)
     };

@@ -1,12 +1,15 @@
-//! What is watched of a workload's live use, whichever policy decides: its peaks, and surges over what it has.
+//! What is watched of a workload's live use, whichever policy decides: its peaks, surges over what it has, and whether it is
+//! throttled.
 //!
 //! It must not know policies nor mechanisms: it says what use asks for, and what it has been like.
 
 pub mod peaks;
 pub mod surge;
+pub mod throttling;
 
 pub use peaks::Peaks;
 pub use surge::{Surge, SurgeRules, Surges};
+pub use throttling::Throttling;
 
 use bitcode::{Decode, Encode};
 
@@ -19,11 +22,13 @@ pub struct Live {
     pub memory: Peaks,
     /// Of CPU over what is asked for.
     pub surges: Surges,
+    /// Of CPU.
+    pub throttling: Throttling,
 }
 
 impl Live {
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
-        self.cpu.heap_bytes() + self.memory.heap_bytes() + self.surges.heap_bytes()
+        self.cpu.heap_bytes() + self.memory.heap_bytes() + self.surges.heap_bytes() + self.throttling.heap_bytes()
     }
 }

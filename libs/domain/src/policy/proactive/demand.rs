@@ -218,17 +218,25 @@ impl DemandRing {
 
     /// Greatest demand of the closed bins from `first` to `last`; `None` where all are gaps.
     pub fn maximum(&self, first: i64, last: i64) -> Option<f32> {
-        let (Some(newest), len) = (self.newest(), self.len() as i64) else { return None };
-        let (first, last) = (first.max(newest - len + 1), last.min(newest));
         // Codes are in the order of the demands.
-        (first..=last).filter_map(|bin| self.code_at(bin)).max().and_then(|code| self.codes.demand(code))
+        self.codes_of(first, last).max().and_then(|code| self.codes.demand(code))
+    }
+
+    /// Those of the closed bins from `first` to `last` that are kept and not missing, in their order.
+    fn codes_of(&self, first: i64, last: i64) -> impl Iterator<Item = u16> {
+        let newest = self.newest().unwrap_or(last);
+        let (first, last) = (first.max(newest - self.len() as i64 + 1), last.min(newest));
+        let count = usize::try_from(last - first + 1).unwrap_or(0);
+        let begin = self.place(first).unwrap_or(0);
+        let places = (begin..self.len()).chain(0..begin).take(count);
+        places.map(|place| self.codes.get(place)).filter(|code| *code != MISSING)
     }
 
     /// Quantiles of the last so many closed bins at ascending levels, each the least demand that so large a share of them
     /// does not exceed; `None` before [`DAY_BINS`] of them are known.
     pub fn quantiles<const N: usize>(&self, last: i64, levels: [f64; N]) -> Option<[f32; N]> {
         let newest = self.newest()?;
-        let mut known: Vec<u16> = (0..last).filter_map(|age| self.code_at(newest - age)).collect();
+        let mut known: Vec<u16> = self.codes_of(newest - last + 1, newest).collect();
         if known.len() < DAY_BINS as usize {
             return None;
         }

@@ -1,12 +1,11 @@
 //! What the proactive policy proposes for a whole workload: CPU by the rule that serves its demand best, memory by its
 //! recent peak.
 
+use super::Proactive;
 use super::rule::{FORECAST_LEVELS, OF_CORES, RULES};
-use super::track::{Ahead, Asked, CORES_UNIT, ForecastAhead, Settings, Track};
-use super::{Prices, Proactive};
+use super::track::{Asked, CORES_UNIT, ForecastAhead, Settings};
 use crate::action::{Evidence, Reason};
 use crate::policy::decide::Facts;
-use crate::policy::live::Live;
 use crate::policy::outlook::Horizon;
 use crate::policy::proposal::{Need, Proposal};
 use crate::policy::rules::interface::Policy;
@@ -15,7 +14,7 @@ use crate::policy::sizing::Sizing;
 use crate::prediction::{Prediction, ResourceForecast};
 use crate::resource::{Direction, Resource};
 use crate::sample::Capacity;
-use crate::wording::{amount_gone_by, model, number, reason};
+use crate::wording::{amount_gone_by, model, number};
 
 /// Memory is not taken away before its use has been watched for so long, in seconds.
 const MEMORY_WATCHED_S_MIN: i64 = 86_400;
@@ -40,9 +39,8 @@ impl Policy for Proactive {
 
     /// Judges CPU and memory. The facts' track is of CPU.
     fn propose(&self, rules: &Rules, facts: &Facts<'_>, base: &Capacity) -> Proposal {
-        let Facts { prediction, live, track, ahead, prices, settings, .. } = *facts;
+        let Facts { prediction, track, ahead, prices, settings, .. } = *facts;
         let mut proposal = Proposal::default();
-        let serves = prediction.capacity.as_ref();
         let (mut out, mut lower) = (Need::default(), Need::default());
         let (mut grows, mut shrinks) = (false, false);
         for &resource in &rules.forecast.resources {
@@ -50,10 +48,10 @@ impl Policy for Proactive {
             let judged = match resource {
                 Resource::Cpu => forecast.and_then(|_| track.asked(settings, prices, CORES_UNIT, ahead)).map(|asked| {
                     let reasons = &mut proposal.reasons;
-                    reasons.extend(onset_reason(&asked, ahead));
-                    let judged = self.judge_cpu(&asked, (base, serves), settings, (track, prices), reasons);
+                    reasons.extend(onset_reason(facts, &asked));
+                    let judged = judge_cpu(facts, &asked, base, reasons);
                     let grows = judged.0 == Some(Direction::Out);
-                    let passed = grows.then(|| passed_reason(&asked, base, settings, prediction, (track, live, ahead)));
+                    let passed = grows.then(|| passed_reason(facts, &asked, base));
                     match passed.flatten() {
                         Some(passed) => {
                             reasons.push(passed);
@@ -62,11 +60,10 @@ impl Policy for Proactive {
                         None => judged,
                     }
                 }),
-                Resource::Memory => self.judge_memory(live, forecast, (base, serves), settings, &mut proposal.reasons),
+                Resource::Memory => self.judge_memory(facts, forecast, base, &mut proposal.reasons),
             };
-            if let Some(evidence) = forecast.and_then(|f| evidence(resource, f, base, settings)) {
-                proposal.evidence.push(evidence);
-            }
+            let told = forecast.filter(|_| facts.tells_why);
+            proposal.evidence.extend(told.and_then(|f| evidence(resource, f, base, settings)));
             let planned = judged.filter(|(direction, _)| direction.is_some()).map(|(_, amount)| amount);
             proposal.planned.set(resource, planned.unwrap_or_else(|| resource.of(base)));
             match judged {
@@ -81,8 +78,8 @@ impl Policy for Proactive {
                 Some((None, _)) | None => lower.set(resource, resource.of(base)),
             }
             if judged.is_none() {
-                let text = format!("{}: no use of it is known, so it stays as it is", resource.kpi());
-                proposal.reasons.push(reason("proactive.unknown", text));
+                let text = || format!("{}: no use of it is known, so it stays as it is", resource.kpi());
+                proposal.reasons.push(facts.reason("proactive.unknown", text));
             }
         }
         proposal.change = match (grows, shrinks) {
@@ -99,45 +96,14 @@ impl Policy for Proactive {
 }
 
 impl Proactive {
-    fn judge_cpu(
-        &self,
-        asked: &Asked,
-        (base, serves): (&Capacity, Option<&Capacity>),
-        settings: &Settings,
-        (track, prices): (&Track, &Prices),
-        reasons: &mut Vec<Reason>,
-    ) -> (Option<Direction>, f64) {
-        let (amount, now) = (f64::from(asked.amount), Resource::Cpu.of(base));
-        let direction = asked.deadband.direction(asked.amount, now as f32);
-        let why = track.cost_words(settings, prices, asked.rule);
-        let what = match direction {
-            Some(Direction::Out) => "more is needed".to_owned(),
-            Some(Direction::In) => "less is enough".to_owned(),
-            None => format!(
-                "{} stay: a decrease has to save {} %",
-                amount_gone_by(Resource::Cpu, base, serves),
-                number(f64::from(asked.deadband.shrink_share) * 100.0)
-            ),
-        };
-        let text = format!(
-            "{}: {} by {} (serves {} s after a decision); {what}; {why}",
-            Resource::Cpu.kpi(),
-            Resource::Cpu.amount(amount),
-            RULES[asked.rule].words(OF_CORES),
-            settings.lead_time_s,
-        );
-        reasons.push(reason("proactive.rule", text));
-        (direction, amount)
-    }
-
     fn judge_memory(
         &self,
-        live: &Live,
+        facts: &Facts<'_>,
         forecast: Option<&ResourceForecast>,
-        (base, serves): (&Capacity, Option<&Capacity>),
-        settings: &Settings,
+        base: &Capacity,
         reasons: &mut Vec<Reason>,
     ) -> Option<(Option<Direction>, f64)> {
+        let Facts { prediction, live, settings, .. } = *facts;
         let peak = live.memory.greatest(MEMORY_PEAK_DAYS)?;
         let (amount, now) = (peak * self.memory_headroom, Resource::Memory.of(base));
         let horizon = forecast.and_then(|f| Horizon::of(f, settings.serves_until_s()));
@@ -152,70 +118,98 @@ impl Proactive {
             maximum(HIGH_LEVEL).min(amount).max(maximum(0.5))
         };
         let words = |x: f64| Resource::Memory.amount(x);
-        let held = amount_gone_by(Resource::Memory, base, serves);
-        let name = Resource::Memory.kpi();
+        let headroom = || number(self.memory_headroom);
+        let held = || amount_gone_by(Resource::Memory, base, prediction.capacity.as_ref());
+        let peak_words = || format!("its peak of the last {MEMORY_PEAK_DAYS} days is {}", words(peak));
+        let mut say = |rule: &str, text: &dyn Fn() -> String| {
+            reasons.push(facts.reason(rule, || format!("{}: {}", Resource::Memory.kpi(), text())));
+        };
         if ahead > now && ahead.is_finite() {
-            let text = format!(
-                "{name}: {} may be needed before a later decision serves, against {held}; its peak of the last {MEMORY_PEAK_DAYS} days is {}",
-                words(ahead),
-                words(peak)
-            );
-            reasons.push(reason("proactive.memory_grows", text));
+            say("proactive.memory_grows", &|| {
+                let (ahead, held, peak) = (words(ahead), held(), peak_words());
+                format!("{ahead} may be needed before a later decision serves, against {held}; {peak}")
+            });
             return Some((Some(Direction::Out), ahead.max(amount)));
         }
-        let peak_text = format!("its peak of the last {MEMORY_PEAK_DAYS} days is {}", words(peak));
         if amount >= now * (1.0 - self.memory_shrink_share) {
-            let text = format!("{name}: {peak_text}; with {} × that, {held} stay", number(self.memory_headroom));
-            reasons.push(reason("proactive.memory_keep", text));
+            say("proactive.memory_keep", &|| format!("{}; with {} × that, {} stay", peak_words(), headroom(), held()));
             return Some((None, now));
         }
         if live.memory.watched_s() < MEMORY_WATCHED_S_MIN {
-            let text = format!("{name}: it has been watched for less than a day, so none of {held} is taken away");
-            reasons.push(reason("proactive.memory_young", text));
+            say("proactive.memory_young", &|| {
+                format!("it has been watched for less than a day, so none of {} is taken away", held())
+            });
             return Some((None, now));
         }
         if live.memory.is_growing() {
-            let text = format!("{name}: it has been growing for hours, so none of {held} is taken away; {peak_text}");
-            reasons.push(reason("proactive.memory_growing", text));
+            say("proactive.memory_growing", &|| {
+                format!("it has been growing for hours, so none of {} is taken away; {}", held(), peak_words())
+            });
             return Some((None, now));
         }
-        let text =
-            format!("{name}: {peak_text}, so {} are enough ({} × peak)", words(amount), number(self.memory_headroom));
-        reasons.push(reason("proactive.memory_peak", text));
+        say("proactive.memory_peak", &|| {
+            format!("{}, so {} are enough ({} × peak)", peak_words(), words(amount), headroom())
+        });
         Some((Some(Direction::In), amount))
     }
 }
 
+/// What the rule in use asks for, against what was asked for last.
+fn judge_cpu(facts: &Facts<'_>, asked: &Asked, base: &Capacity, reasons: &mut Vec<Reason>) -> (Option<Direction>, f64) {
+    let direction = asked.deadband.direction(asked.amount, Resource::Cpu.of(base) as f32);
+    reasons.push(facts.reason("proactive.rule", || rule_words(facts, asked, base, direction)));
+    (direction, f64::from(asked.amount))
+}
+
+fn rule_words(facts: &Facts<'_>, asked: &Asked, base: &Capacity, direction: Option<Direction>) -> String {
+    let Facts { prediction, track, prices, settings, .. } = *facts;
+    let why = track.cost_words(settings, prices, asked.rule);
+    let what = match direction {
+        Some(Direction::Out) => "more is needed".to_owned(),
+        Some(Direction::In) => "less is enough".to_owned(),
+        None => format!(
+            "{} stay: a decrease has to save {} %",
+            amount_gone_by(Resource::Cpu, base, prediction.capacity.as_ref()),
+            number(f64::from(asked.deadband.shrink_share) * 100.0)
+        ),
+    };
+    format!(
+        "{}: {} by {} (serves {} s after a decision); {what}; {why}",
+        Resource::Cpu.kpi(),
+        Resource::Cpu.amount(f64::from(asked.amount)),
+        RULES[asked.rule].words(OF_CORES),
+        settings.lead_time_s,
+    )
+}
+
 /// Why an onset is expected, where the rule in use looks at that.
-fn onset_reason(asked: &Asked, ahead: &Ahead) -> Option<Reason> {
-    if !RULES[asked.rule].looks_at_onsets() {
+fn onset_reason(facts: &Facts<'_>, asked: &Asked) -> Option<Reason> {
+    let led = facts.ahead.led.as_ref();
+    if !RULES[asked.rule].looks_at_onsets() || asked.due.is_none() && led.is_none() {
         return None;
     }
-    let by_itself = asked.due.map(|due| {
-        format!(
-            "of {} rises that were as long in coming as this one is, {} came within the time that is decided for",
-            due.of, due.ended
-        )
-    });
-    let by_a_peer = ahead.led.as_ref().map(|led| {
-        format!(
-            "{} has just risen, and {} of its last {} rises were followed by one here",
-            led.peer, led.followed, led.of
-        )
-    });
-    let why: Vec<String> = by_itself.into_iter().chain(by_a_peer).collect();
-    (!why.is_empty()).then(|| reason("proactive.onset", format!("a rise is due: {}", why.join("; "))))
+    Some(facts.reason("proactive.onset", || {
+        let by_itself = asked.due.map(|due| {
+            format!(
+                "of {} rises that were as long in coming as this one is, {} came within the time that is decided for",
+                due.of, due.ended
+            )
+        });
+        let by_a_peer = led.map(|led| {
+            format!(
+                "{} has just risen, and {} of its last {} rises were followed by one here",
+                led.peer, led.followed, led.of
+            )
+        });
+        let why: Vec<String> = by_itself.into_iter().chain(by_a_peer).collect();
+        format!("a rise is due: {}", why.join("; "))
+    }))
 }
 
 /// Why growth is left that a surge alone asks for that has passed, where the workload's surges are over before new
 /// capacity can serve and don't come again while the rule in use recalls them.
-fn passed_reason(
-    asked: &Asked,
-    base: &Capacity,
-    settings: &Settings,
-    prediction: &Prediction,
-    (track, live, ahead): (&Track, &Live, &Ahead),
-) -> Option<Reason> {
+fn passed_reason(facts: &Facts<'_>, asked: &Asked, base: &Capacity) -> Option<Reason> {
+    let Facts { prediction, live, track, ahead, settings, .. } = *facts;
     let recalls_s = RULES[asked.rule].recalls_s(settings.serves_until_s());
     let now = (prediction.made_at, prediction.step_s);
     let short = live.surges.passed(settings.lead_time_s, now, recalls_s)?;
@@ -226,12 +220,14 @@ fn passed_reason(
     if afresh.and_then(|amount| asked.deadband.direction(amount, stands as f32)) == Some(Direction::Out) {
         return None;
     }
-    let text = format!(
-        "{}: what asks for more has passed; the last {short} such surges of this workload were over before new capacity could serve, and seldom came again soon: {} stay",
-        Resource::Cpu.kpi(),
-        amount_gone_by(Resource::Cpu, base, prediction.capacity.as_ref()),
-    );
-    Some(reason("surge.passed", text))
+    let text = || {
+        format!(
+            "{}: what asks for more has passed; the last {short} such surges of this workload were over before new capacity could serve, and seldom came again soon: {} stay",
+            Resource::Cpu.kpi(),
+            amount_gone_by(Resource::Cpu, base, prediction.capacity.as_ref()),
+        )
+    };
+    Some(facts.reason("surge.passed", text))
 }
 
 /// The forecast of a resource in a prediction.

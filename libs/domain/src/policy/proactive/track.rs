@@ -405,11 +405,21 @@ impl Track {
 mod tests {
     use super::*;
 
+    /// By which what is decided serves a bin later, for a bin.
+    pub(super) fn bin_by_bin() -> Settings {
+        Settings {
+            lead_time_s: 300,
+            step_s: 300,
+            hold_s: 300,
+            aim: Aim::default(),
+            floor_utilisation: 0.95,
+            surge_s: 0,
+        }
+    }
+
     #[test]
     fn what_was_asked_for_serves_behind_a_bin_without_a_demand() {
-        let aim = Aim::default();
-        let settings =
-            Settings { lead_time_s: 300, step_s: 300, hold_s: 300, aim, floor_utilisation: 0.95, surge_s: 0 };
+        let settings = bin_by_bin();
         let (mut track, mut prices) = (Track::default(), Prices::default());
         let mut unmet_after = |bin: i64, demand: Option<f32>| {
             let demand = (bin, demand.map(BinDemand::seen));
@@ -428,14 +438,7 @@ mod tests {
     /// A surge that the capacity hid until it had grown recurs as what it was, and one that was seen whole as it came.
     #[test]
     fn what_was_hidden_is_remembered_as_what_came_once_it_was_seen() {
-        let settings = Settings {
-            lead_time_s: 300,
-            step_s: 300,
-            hold_s: 300,
-            aim: Aim::default(),
-            floor_utilisation: 0.95,
-            surge_s: 0,
-        };
+        let settings = bin_by_bin();
         let remembered = |is_bound: bool| {
             let (mut track, mut prices) = (Track::default(), Prices::default());
             for (bin, amount) in (0..).zip([0.5, 1.0, 2.0, 4.0, 6.0, 1.0, 1.0]) {

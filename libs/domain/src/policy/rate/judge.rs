@@ -10,7 +10,7 @@ use crate::policy::proposal::{Need, Proposal};
 use crate::policy::rules::Rules;
 use crate::resource::Direction;
 use crate::sample::Capacity;
-use crate::wording::{model, number, reason, replicas_gone_by};
+use crate::wording::{model, number, replicas_gone_by};
 
 /// What a policy says of one rate.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,11 +88,13 @@ fn say_what_is_not_configured(rules: &Rules, facts: &Facts<'_>, proposal: &mut P
         return;
     }
     for forecast in &facts.prediction.resources {
-        let text = format!(
-            "{0} is forecast, and nothing says how much of it a replica serves: set per_replica of [planner.rates.{0}]",
-            forecast.resource
-        );
-        proposal.reasons.push(reason("rate.not_configured", text));
+        let text = || {
+            format!(
+                "{0} is forecast, and nothing says how much of it a replica serves: set per_replica of [planner.rates.{0}]",
+                forecast.resource
+            )
+        };
+        proposal.reasons.push(facts.reason("rate.not_configured", text));
     }
 }
 
@@ -121,9 +123,10 @@ fn judge<'a>(
     if let Some(scored) = call.scored {
         proposal.scored_least = Some(proposal.scored_least.map_or(scored, |least| least.min(scored)));
     }
-    let held = replicas_gone_by(base, facts.prediction.capacity.as_ref());
     let judged = Judged { serves, direction: call.direction, replicas: serves.replicas(call.rate) };
-    proposal.reasons.push(words(view, &judged, call.rate, &call.by, &held));
+    let held = || replicas_gone_by(base, facts.prediction.capacity.as_ref());
+    let text = || words(view, &judged, call.rate, &call.by, &held());
+    proposal.reasons.push(facts.reason("rate.replicas", text));
     proposal.evidence.extend(call.evidence);
     Some(judged)
 }
@@ -134,32 +137,33 @@ pub(in crate::policy) fn by_tried_rule(facts: &Facts<'_>, view: &RateView<'_>, s
     Some(RateCall {
         direction: asked.deadband.direction(asked.amount, served as f32),
         rate: f64::from(asked.amount),
-        by: format!(
-            "by {} (serves {} s after a decision)",
-            RULES[asked.rule].words(OF_A_REPLICA),
-            facts.settings.lead_time_s
-        ),
-        evidence: view_evidence(facts, view, served),
+        by: facts.words(|| {
+            format!(
+                "by {} (serves {} s after a decision)",
+                RULES[asked.rule].words(OF_A_REPLICA),
+                facts.settings.lead_time_s
+            )
+        }),
+        evidence: if facts.tells_why { view_evidence(facts, view, served) } else { None },
         scored: None,
     })
 }
 
 /// What a rate needs, `by` what; `held` is the count that a decision goes by, in words.
-fn words(view: &RateView<'_>, judged: &Judged<'_>, rate: f64, by: &str, held: &str) -> Reason {
+fn words(view: &RateView<'_>, judged: &Judged<'_>, rate: f64, by: &str, held: &str) -> String {
     let Judged { serves, direction, replicas } = judged;
     let what = match direction {
         Some(Direction::Out) => format!("{} replicas are needed", number(replicas.ceil())),
         Some(Direction::In) => format!("{} replicas are enough", number(replicas.ceil().max(1.0))),
         None => format!("{held} stay"),
     };
-    let text = format!(
+    format!(
         "{}: {} {by}, and a replica serves {} ({}): {what}",
         view.kpi,
         number(rate),
         number(serves.per_replica),
         serves.why
-    );
-    reason("rate.replicas", text)
+    )
 }
 
 fn view_evidence(facts: &Facts<'_>, view: &RateView<'_>, served: f64) -> Option<Evidence> {
@@ -196,20 +200,22 @@ pub(in crate::policy) fn demand(
             continue;
         }
         if let Surge::Young { lasted_s, demands_after_s, short_before } = view.surge {
-            proposal.reasons.push(crate::policy::floor::waits(lasted_s, demands_after_s, short_before));
+            proposal.reasons.push(crate::policy::floor::waits(facts, lasted_s, demands_after_s, short_before));
             continue;
         }
-        let text = format!(
-            "{}: {} are served now, a replica serves {} ({}), of which at most {} % may be used: {} replicas are needed, \
+        let text = || {
+            format!(
+                "{}: {} are served now, a replica serves {} ({}), of which at most {} % may be used: {} replicas are needed, \
              whatever the forecast says",
-            view.kpi,
-            number(used),
-            number(serves.per_replica),
-            serves.why,
-            number(utilisation * 100.0),
-            number(needed.ceil()),
-        );
-        proposal.reasons.push(reason("floor.live", text));
+                view.kpi,
+                number(used),
+                number(serves.per_replica),
+                serves.why,
+                number(utilisation * 100.0),
+                number(needed.ceil()),
+            )
+        };
+        proposal.reasons.push(facts.reason("floor.live", text));
         let mut need = match proposal.change {
             Some((Direction::Out, need)) => need,
             _ => Need::default(),
@@ -228,12 +234,10 @@ pub(in crate::policy) fn leave(rules: &Rules, facts: &Facts<'_>, need: &mut Need
         let before = *need;
         serves.raise(need, serves.replicas(recent / rules.guardrails.floor_utilisation));
         if *need != before && (before.replicas.is_some() || before.cpu_cores.is_some()) {
-            let text = format!(
-                "{}: {} were served just now, so as many replicas as that takes stay",
-                view.kpi,
-                number(recent)
-            );
-            reasons.push(reason("floor.leaves", text));
+            let text = || {
+                format!("{}: {} were served just now, so as many replicas as that takes stay", view.kpi, number(recent))
+            };
+            reasons.push(facts.reason("floor.leaves", text));
         }
     }
 }

@@ -43,7 +43,12 @@ fn of_both(at_s: i64, rate: f64, cores: f64, replicas: u32) -> Prediction {
 }
 
 fn first(rules: &Rules, p: &Prediction) -> Decision {
-    Planning::default().step(rules, p, &"p".into()).expect("it is new")
+    next(&mut Planning::default(), rules, p)
+}
+
+/// The decision with its reasons in words.
+fn next(planning: &mut Planning, rules: &Rules, p: &Prediction) -> Decision {
+    planning.step_seen(rules, p, &"p".into(), |_, _, _| ()).expect("it is new").0
 }
 
 fn acted(decision: Decision) -> Action {
@@ -119,7 +124,7 @@ fn what_a_replica_serves_is_learnt_from_loaded_bins() {
     let mut planning = Planning::default();
     let mut at = |bin: i64, rate: f64| {
         let p = of_both(bin * 300, rate, 0.01 * rate, 4);
-        reasons(planning.step(&rules, &p, &"p".into()).expect("it is new"))
+        reasons(next(&mut planning, &rules, &p))
     };
     for bin in 0..12 {
         let said = at(bin, 300.0);

@@ -19,7 +19,6 @@ use crate::action::Reason;
 use crate::knob::{Knob, Knobs};
 use crate::resource::Direction;
 use crate::sample::Capacity;
-use crate::wording::reason;
 
 /// The four numbers of the rule.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -119,7 +118,7 @@ impl Policy for Threshold {
     }
 
     fn propose(&self, rules: &Rules, facts: &Facts<'_>, base: &Capacity) -> Proposal {
-        propose::propose(self, &rules.forecast, facts.prediction, base)
+        propose::propose(self, &rules.forecast, facts, base)
     }
 
     fn judge_rate(
@@ -129,10 +128,10 @@ impl Policy for Threshold {
         view: &RateView<'_>,
         served: f64,
     ) -> Result<Option<RateCall>, Reason> {
-        let chosen = rules.forecast.choose_of(view.kpi.as_str(), facts.prediction, served).map_err(|why| {
-            let text = format!("{}: no decision, {why}", view.kpi);
-            reason("threshold.undecided", text)
-        })?;
+        let chosen = rules
+            .forecast
+            .choose_of(view.kpi.as_str(), facts.prediction, served)
+            .map_err(|why| facts.reason("threshold.undecided", || format!("{}: no decision, {why}", view.kpi)))?;
         let (direction, rate) = match self.judge(&chosen.outlook) {
             Call::Increase { to } => (Some(Direction::Out), to),
             Call::Decrease { to } => (Some(Direction::In), to),
@@ -141,8 +140,8 @@ impl Policy for Threshold {
         Ok(Some(RateCall {
             direction,
             rate,
-            by: format!("by the {}", rules.forecast.words(chosen.horizon_s)),
-            evidence: Some(propose::evidence(view.kpi.as_str(), &chosen)),
+            by: facts.words(|| format!("by the {}", rules.forecast.words(chosen.horizon_s))),
+            evidence: facts.tells_why.then(|| propose::evidence(view.kpi.as_str(), &chosen)),
             scored: Some(chosen.interval.scored),
         }))
     }

@@ -85,7 +85,7 @@ fn evidence_json(evidence: &Evidence) -> Value {
 fn result_json(result: &ActionResult) -> Value {
     let (outcome, effective_at, why, retryable) = match &result.outcome {
         ActionOutcome::Applied { effective_at } => ("applied", Some(effective_at.as_ms()), None, None),
-        ActionOutcome::DryRun => ("dry-run", None, None, None),
+        ActionOutcome::DryRun { said, .. } => ("dry-run", None, said.as_ref(), None),
         ActionOutcome::Superseded { why } => ("superseded", None, Some(why), None),
         ActionOutcome::Failed { why, retryable } => ("failed", None, Some(why), Some(*retryable)),
     };
@@ -98,7 +98,19 @@ fn result_json(result: &ActionResult) -> Value {
         "before": capacity_json(&result.before),
         "after": capacity_json(&result.after),
         "price_per_h": result.price_per_h,
+        "request": request_json(&result.outcome),
     })
+}
+
+/// The call that a dry run would have made.
+fn request_json(outcome: &ActionOutcome) -> Option<Value> {
+    let ActionOutcome::DryRun { request: Some(request), .. } = outcome else { return None };
+    Some(json!({
+        "method": request.method,
+        "path": request.path,
+        "body": request.body,
+        "accepted": request.is_accepted,
+    }))
 }
 
 pub(super) fn prediction_json(id: &str, made_at: EventTime, resources: &[ResourceForecast]) -> Value {

@@ -130,18 +130,12 @@ impl Track {
 mod tests {
     use super::*;
     use crate::policy::proactive::track::Measure;
+    use crate::policy::proactive::track::tests::bin_by_bin;
     use crate::policy::proactive::trial::BinDemand;
 
     #[test]
     fn only_the_rule_that_would_have_cost_least_is_said_to() {
-        let settings = Settings {
-            lead_time_s: 300,
-            step_s: 300,
-            hold_s: 300,
-            aim: Aim::default(),
-            floor_utilisation: 0.95,
-            surge_s: 0,
-        };
+        let settings = bin_by_bin();
         let (mut track, mut prices) = (Track::default(), Prices::default());
         for bin in 0..400 {
             let demand = BinDemand::seen(if bin % 24 < 4 { 4.0 } else { 1.0 });

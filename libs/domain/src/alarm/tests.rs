@@ -1,0 +1,124 @@
+//! Alarms on made-up p-values.
+
+use super::rules::BIN_S;
+use super::watch::{Seen, Told, Watch};
+use super::*;
+use crate::anomaly::AnomalyScore;
+use crate::policy::fixtures::{prediction, workload};
+use crate::prediction::Prediction;
+use proptest::prelude::*;
+
+fn seen(bin: i64, p_value: f64) -> Seen<'static> {
+    Seen { at: EventTime::of_bin(bin, BIN_S), p_value: Some(p_value), blamed: &[], severity: Severity::Info }
+}
+
+/// What is told of p-values, one a bin from bin 100 on.
+fn told(rules: &AlarmRules, p_values: &[f64]) -> Vec<(i64, Told)> {
+    let mut watch = Watch::default();
+    let told = (100..).zip(p_values).filter_map(|(bin, p)| Some((bin, watch.take(rules, &seen(bin, *p))?)));
+    told.collect()
+}
+
+#[test]
+fn some_of_the_last_bins_raise_an_alarm_and_usual_ones_in_a_row_end_it() {
+    let (low, high) = (5e-4, 0.5);
+    let mut p_values = vec![high, low, high, low, high, low];
+    p_values.extend([high; 8]);
+    let rules = AlarmRules::default();
+    let all = told(&rules, &p_values);
+    let [(103, raised), (111, ended)] = all.as_slice() else { panic!("{all:?}") };
+    assert_eq!(raised.alarm.started_at, EventTime::of_bin(101, BIN_S));
+    assert_eq!((raised.ended_at, raised.alarm.unusual_bins, raised.watched_bins), (None, 2, 3));
+    assert_eq!(ended.ended_at, Some(EventTime::of_bin(106, BIN_S)));
+    assert_eq!((ended.alarm.started_at, ended.alarm.unusual_bins), (raised.alarm.started_at, 3));
+    assert!(told(&rules, &[high, low, high, high, low, high, high, low]).is_empty(), "one in three is chance");
+}
+
+#[test]
+fn one_that_is_hardly_possible_raises_it_alone_and_what_gets_worse_is_told_again() {
+    let rules = AlarmRules::default();
+    let all = told(&rules, &[0.5, 1e-7, 1e-7, 5e-8, 1e-9, 0.5]);
+    let bins: Vec<i64> = all.iter().map(|(bin, _)| *bin).collect();
+    assert_eq!(bins, [101, 104]);
+    assert_eq!(all[1].1.alarm.p_value, 1e-9);
+    let mut watch = Watch::default();
+    watch.take(&rules, &seen(100, 1e-7));
+    let worse = Seen { severity: Severity::Critical, ..seen(101, 1e-4) };
+    let told = watch.take(&rules, &worse).unwrap();
+    assert_eq!((told.alarm.severity, told.alarm.p_value), (Severity::Critical, 1e-7));
+}
+
+#[test]
+fn a_bin_counts_once_and_a_gap_is_not_unusual() {
+    let rules = AlarmRules { raise_bins: 2, of_bins: 2, ..AlarmRules::default() };
+    let mut watch = Watch::default();
+    let at = |s| Seen { at: EventTime::from_s(s), ..seen(0, 1e-4) };
+    assert_eq!(watch.take(&rules, &at(30_000)), None);
+    assert_eq!(watch.take(&rules, &at(30_060)), None, "it is the same bin");
+    assert_eq!(watch.take(&rules, &at(30_600)), None, "the one between is not known");
+    assert!(watch.take(&rules, &at(30_900)).is_some());
+}
+
+#[test]
+fn an_alarm_is_severe_where_it_threatens_the_capacity() {
+    let mut made = prediction("a", 1000, 1.0, 1.0, 4);
+    assert_eq!(threat(&made), Severity::Info);
+    made.resources[0].last = Some(7.7);
+    assert_eq!(threat(&made), Severity::Critical, "of 8 cores");
+    assert_eq!(threat(&prediction("a", 1000, 7.5, 1.0, 4)), Severity::Warning, "an hour ahead");
+    assert_eq!(threat(&prediction("a", 1000, 1.0, 40.0, 4)), Severity::Warning, "of 32 GiB");
+    made.capacity = None;
+    assert_eq!(threat(&made), Severity::Info);
+}
+
+fn at_bin(bin: i64, p_value: Option<f32>) -> Prediction {
+    let kpis = vec![KpiName::new("cpu_cores_used")];
+    let anomaly = p_value.map(|p_value| AnomalyScore { p_value, kpis });
+    Prediction { anomaly, ..prediction("a", i64::from(BIN_S) * bin, 1.0, 1.0, 4) }
+}
+
+#[test]
+fn an_anomaly_has_one_id_and_ends_also_when_its_workload_is_gone() {
+    let rules = AlarmRules::default();
+    let mut alarms = Alarms::default();
+    let first = alarms.take(&rules, &at_bin(1000, Some(1e-8))).unwrap();
+    let [begun] = first.as_slice() else { panic!("{first:?}") };
+    assert_eq!((begun.workload.as_str(), begun.kpis[0].as_str(), begun.ended_at), ("a", "cpu_cores_used", None));
+    assert_eq!(alarms.take(&rules, &at_bin(1000, Some(1e-8))), None, "it is not newer");
+    assert_eq!(alarms.take(&rules, &at_bin(1001, None)).unwrap(), []);
+    let nine_days = Prediction { workload: workload("b"), ..at_bin(1000 + 12 * 24 * 9, Some(0.5)) };
+    let last = alarms.take(&rules, &nine_days).unwrap();
+    let [ended] = last.as_slice() else { panic!("{last:?}") };
+    assert_eq!((&ended.anomaly_id, ended.ended_at), (&begun.anomaly_id, Some(EventTime::of_bin(1001, BIN_S))));
+    assert!(alarms.workload_bytes(&workload("a")).is_none());
+    assert!(alarms.workload_bytes(&workload("b")).unwrap() < 200);
+}
+
+proptest! {
+    /// Each alarm begins once, ends at most once, and a snapshot anywhere changes nothing.
+    #[test]
+    fn alarms_begin_and_end_in_turn(
+        p_values in prop::collection::vec(prop_oneof![Just(0.5f32), Just(5e-4), Just(1e-7)], 1..200),
+        cut in 0..200usize,
+    ) {
+        let rules = AlarmRules::default();
+        let (mut alarms, mut again) = (Alarms::default(), Alarms::default());
+        let mut is_open: Option<std::sync::Arc<str>> = None;
+        for (i, p) in p_values.iter().enumerate() {
+            let made = at_bin(1000 + i as i64, Some(*p));
+            let told = alarms.take(&rules, &made).expect("each is newer");
+            prop_assert_eq!(again.take(&rules, &made), Some(told.clone()));
+            if i == cut {
+                again = bitcode::decode(&bitcode::encode(&alarms)).expect("it was encoded here");
+            }
+            for anomaly in told {
+                match &is_open {
+                    Some(open) => prop_assert_eq!(&anomaly.anomaly_id, open),
+                    None => prop_assert!(anomaly.ended_at.is_none()),
+                }
+                prop_assert!(anomaly.started_at <= anomaly.at);
+                is_open = anomaly.ended_at.is_none().then_some(anomaly.anomaly_id);
+            }
+        }
+    }
+}

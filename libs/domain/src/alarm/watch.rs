@@ -1,0 +1,153 @@
+//! The last bins of one workload, and the alarm that they raise.
+
+use super::Severity;
+use super::rules::{AlarmRules, BIN_S};
+use crate::kpi::KpiName;
+use crate::time::EventTime;
+use bitcode::{Decode, Encode};
+
+/// An alarm is told again once its p-value has fallen to this part of what was told.
+const WORSE_RATIO: f64 = 0.1;
+
+/// What is known of a workload at an instant.
+#[derive(Clone, Debug)]
+pub(super) struct Seen<'a> {
+    pub(super) at: EventTime,
+    /// `None` where there is no score, as of a young workload.
+    pub(super) p_value: Option<f64>,
+    pub(super) blamed: &'a [KpiName],
+    pub(super) severity: Severity,
+}
+
+/// The last bins of one workload.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub(super) struct Watch {
+    /// The newest bin.
+    bin: i64,
+    /// Whether a bin was unusual: the newest in the lowest bit.
+    unusual: u32,
+    /// Least p-value of the newest bin.
+    newest_p_value: Option<f64>,
+    open: Option<Box<Open>>,
+}
+
+/// An alarm that lasts.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub(super) struct Open {
+    pub(super) started_at: EventTime,
+    /// The last bin that was unusual.
+    last_unusual: i64,
+    pub(super) p_value: f64,
+    pub(super) severity: Severity,
+    pub(super) blamed: Vec<KpiName>,
+    pub(super) unusual_bins: u32,
+    /// The p-value that was told last.
+    told_p_value: f64,
+    told_severity: Severity,
+}
+
+/// What is to be told of an alarm.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Told {
+    pub(super) alarm: Open,
+    pub(super) ended_at: Option<EventTime>,
+    pub(super) watched_bins: u32,
+}
+
+impl Watch {
+    /// Takes in what is known at an instant that is later than those before. What is to be told of it, if anything.
+    pub(super) fn take(&mut self, rules: &AlarmRules, seen: &Seen<'_>) -> Option<Told> {
+        let bin = seen.at.bin(BIN_S);
+        self.go_to(bin);
+        let is_unusual = seen.p_value.is_some_and(|p| p <= rules.p_value_max);
+        if let Some(p) = seen.p_value {
+            self.newest_p_value = Some(self.newest_p_value.map_or(p, |least| least.min(p)));
+        }
+        let was_unusual = self.unusual & 1 == 1;
+        self.unusual |= u32::from(is_unusual);
+        if self.open.is_some() {
+            return self.go_on(rules, seen, is_unusual, is_unusual && !was_unusual);
+        }
+        if is_unusual && self.is_raised(rules) { Some(self.raise(rules, seen)) } else { None }
+    }
+
+    /// Moves to a bin; those that are skipped were not unusual.
+    fn go_to(&mut self, bin: i64) {
+        if bin <= self.bin {
+            return;
+        }
+        let bins = u32::try_from(bin - self.bin).unwrap_or(u32::MAX);
+        self.unusual = self.unusual.checked_shl(bins).unwrap_or(0);
+        (self.bin, self.newest_p_value) = (bin, None);
+    }
+
+    fn is_raised(&self, rules: &AlarmRules) -> bool {
+        let is_lone = self.newest_p_value.is_some_and(|p| p <= rules.lone_p_value_max);
+        is_lone || self.unusual_of(rules) >= rules.raise_bins
+    }
+
+    fn unusual_of(&self, rules: &AlarmRules) -> u32 {
+        (self.unusual & watched(rules.of_bins)).count_ones()
+    }
+
+    fn raise(&mut self, rules: &AlarmRules, seen: &Seen<'_>) -> Told {
+        let watched = self.unusual & watched(rules.of_bins);
+        let oldest = i64::from(u32::BITS - 1 - watched.leading_zeros().min(u32::BITS - 1));
+        let first_bin = EventTime::of_bin(self.bin - oldest, BIN_S);
+        let p_value = seen.p_value.unwrap_or(1.0);
+        let alarm = Open {
+            started_at: first_bin.min(seen.at),
+            last_unusual: self.bin,
+            p_value,
+            severity: seen.severity,
+            blamed: seen.blamed.to_vec(),
+            unusual_bins: watched.count_ones(),
+            told_p_value: p_value,
+            told_severity: seen.severity,
+        };
+        self.open = Some(Box::new(alarm.clone()));
+        Told { alarm, ended_at: None, watched_bins: rules.of_bins }
+    }
+
+    fn go_on(&mut self, rules: &AlarmRules, seen: &Seen<'_>, is_unusual: bool, is_new_bin: bool) -> Option<Told> {
+        let mut open = self.open.take()?;
+        let watched_bins = u32::try_from(self.bin - open.started_at.bin(BIN_S) + 1).unwrap_or(u32::MAX);
+        if is_unusual {
+            open.last_unusual = self.bin;
+            open.unusual_bins = open.unusual_bins.saturating_add(u32::from(is_new_bin));
+            if let Some(p) = seen.p_value.filter(|p| *p < open.p_value) {
+                open.p_value = p;
+                open.blamed = seen.blamed.to_vec();
+            }
+            open.severity = open.severity.max(seen.severity);
+        } else if self.bin - open.last_unusual >= i64::from(rules.end_bins) {
+            let ended_at = EventTime::of_bin(open.last_unusual + 1, BIN_S);
+            return Some(Told { alarm: *open, ended_at: Some(ended_at), watched_bins });
+        }
+        let is_worse = open.p_value <= WORSE_RATIO * open.told_p_value || open.severity > open.told_severity;
+        if is_worse {
+            (open.told_p_value, open.told_severity) = (open.p_value, open.severity);
+        }
+        let told = is_worse.then(|| Told { alarm: (*open).clone(), ended_at: None, watched_bins });
+        self.open = Some(open);
+        told
+    }
+
+    /// The alarm that lasts, ended at its last unusual bin: of a workload that nobody hears from any more.
+    pub(super) fn abandon(&mut self) -> Option<Told> {
+        let open = self.open.take()?;
+        let ended_at = EventTime::of_bin(open.last_unusual + 1, BIN_S);
+        let watched_bins = u32::try_from(self.bin - open.started_at.bin(BIN_S) + 1).unwrap_or(u32::MAX);
+        Some(Told { alarm: *open, ended_at: Some(ended_at), watched_bins })
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.open.as_ref().map_or(0, |open| size_of::<Open>() + open.blamed.capacity() * size_of::<KpiName>())
+    }
+}
+
+/// The lowest so many bits.
+fn watched(bins: u32) -> u32 {
+    u32::MAX.checked_shr(u32::BITS - bins.clamp(1, u32::BITS)).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,213 @@
+//! Anomalies to incidents.
+
+use super::{Incident, MEMBERS_TOLD_MAX, Member, Silence};
+use crate::alarm::{Anomaly, Severity};
+use crate::group::GroupName;
+use crate::selector::Selector;
+use crate::time::EventTime;
+use crate::workload::WorkloadId;
+use bitcode::{Decode, Encode};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Incidents are forgotten so long after they ended, in seconds: an anomaly may be told late.
+const KEPT_S: i64 = 3600;
+
+/// What makes anomalies one incident.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IncidentRules {
+    /// An anomaly belongs to an incident that began, or had its newest member, within so many seconds of it.
+    pub join_s: u32,
+    /// From so many members on everything that begins in that time belongs to it.
+    pub fleet_members_min: u32,
+    /// An incident that lasts is told again after so many seconds.
+    pub repeat_s: u32,
+    /// Groups by name: members of one are related.
+    pub groups: Vec<(GroupName, Selector)>,
+    /// Of whom nobody is to hear.
+    pub silences: Vec<Silence>,
+}
+
+impl Default for IncidentRules {
+    fn default() -> Self {
+        Self { join_s: 900, fleet_members_min: 5, repeat_s: 43_200, groups: Vec::new(), silences: Vec::new() }
+    }
+}
+
+/// Rules that make no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} is {value}: {problem}")]
+pub struct IncidentRulesError {
+    /// Which.
+    pub key: &'static str,
+    /// Its value.
+    pub value: u32,
+    /// What it has to be.
+    pub problem: &'static str,
+}
+
+impl IncidentRules {
+    /// Checks them.
+    ///
+    /// # Errors
+    /// With the first that is out of range.
+    pub fn validate(&self) -> Result<(), IncidentRulesError> {
+        let wrong = |key, value, problem| Err(IncidentRulesError { key, value, problem });
+        if self.join_s > 86_400 {
+            return wrong("join_s", self.join_s, "give at most 86400");
+        }
+        if self.fleet_members_min < 2 {
+            return wrong("fleet_members_min", self.fleet_members_min, "give at least 2");
+        }
+        if self.repeat_s < 3600 {
+            return wrong("repeat_s", self.repeat_s, "give at least 3600");
+        }
+        Ok(())
+    }
+
+    fn is_silenced(&self, anomaly: &Anomaly) -> bool {
+        self.silences.iter().any(|silence| silence.holds(&anomaly.workload, &anomaly.source, anomaly.started_at))
+    }
+
+    fn share_a_group(&self, a: (&WorkloadId, &str), b: (&WorkloadId, &str)) -> bool {
+        self.groups.iter().any(|(_, members)| members.holds(a.0, a.1) && members.holds(b.0, b.1))
+    }
+}
+
+/// The incidents of the fleets of one partition. It is a function of the anomalies in their order and of the rules.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+pub struct Incidents {
+    fleets: BTreeMap<WorkloadId, Fleet>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+struct Fleet {
+    /// The newest instant that was told of.
+    newest: Option<EventTime>,
+    incidents: Vec<Kept>,
+}
+
+/// An incident as it is kept.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+struct Kept {
+    id: Arc<str>,
+    /// The first mover first, each with its source.
+    members: Vec<(Member, Arc<str>)>,
+    /// When the newest member became unusual.
+    newest_start: EventTime,
+    told_at: EventTime,
+    is_ended: bool,
+}
+
+impl Incidents {
+    /// Takes in what is told of an anomaly of a fleet. What is to be told of incidents; nothing where nothing is new, or
+    /// nobody is to hear of it.
+    pub fn take(&mut self, rules: &IncidentRules, fleet: &WorkloadId, anomaly: &Anomaly) -> Vec<Incident> {
+        let known = self.fleets.entry(fleet.clone()).or_default();
+        let now = known.newest.map_or(anomaly.at, |newest| newest.max(anomaly.at));
+        known.newest = Some(now);
+        let touched = known.place(rules, anomaly);
+        let mut told: Vec<Incident> = Vec::new();
+        if let Some(index) = touched {
+            told.extend(known.incidents[index].heard(anomaly).then(|| known.incidents[index].told(fleet, now, false)));
+        }
+        let is_due = |kept: &Kept| !kept.is_ended && now >= kept.told_at.plus_s(i64::from(rules.repeat_s));
+        told.extend(known.incidents.iter_mut().filter(|kept| is_due(kept)).map(|kept| kept.told(fleet, now, true)));
+        known.incidents.retain(|kept| !kept.is_ended || now < kept.told_at.plus_s(KEPT_S));
+        told
+    }
+
+    /// Incidents that last.
+    pub fn lasting(&self) -> usize {
+        self.fleets.values().flat_map(|fleet| &fleet.incidents).filter(|kept| !kept.is_ended).count()
+    }
+}
+
+impl Fleet {
+    /// The index of the incident that an anomaly belongs to, which may be new; `None` where nobody is to hear of it.
+    fn place(&mut self, rules: &IncidentRules, anomaly: &Anomaly) -> Option<usize> {
+        let has_it = |kept: &Kept| kept.members.iter().any(|(member, _)| member.anomaly_id == anomaly.anomaly_id);
+        if let Some(index) = self.incidents.iter().position(has_it) {
+            return Some(index);
+        }
+        // One that ends here without having begun was silenced, or told of long ago.
+        if anomaly.ended_at.is_some() || rules.is_silenced(anomaly) {
+            return None;
+        }
+        if let Some(index) = self.incidents.iter().position(|kept| kept.takes(rules, anomaly)) {
+            return Some(index);
+        }
+        self.incidents.push(Kept {
+            id: format!("incident:{}", anomaly.anomaly_id).into(),
+            members: Vec::new(),
+            newest_start: anomaly.started_at,
+            told_at: anomaly.at,
+            is_ended: false,
+        });
+        Some(self.incidents.len() - 1)
+    }
+}
+
+impl Kept {
+    /// Whether an anomaly that is new belongs to it.
+    fn takes(&self, rules: &IncidentRules, anomaly: &Anomaly) -> bool {
+        let first = self.members.first().map_or(self.newest_start, |(first, _)| first.started_at);
+        let join_ms = i64::from(rules.join_s) * 1000;
+        let is_near = |start: EventTime| (anomaly.started_at.as_ms() - start.as_ms()).abs() <= join_ms;
+        if self.is_ended || !(is_near(first) || is_near(self.newest_start)) {
+            return false;
+        }
+        let top = anomaly.kpis.first();
+        let is_related = |(member, source): &(Member, Arc<str>)| {
+            let same_kpi = top.is_some() && member.kpis.first() == top;
+            same_kpi || rules.share_a_group((&member.workload, source), (&anomaly.workload, &anomaly.source))
+        };
+        self.members.len() >= rules.fleet_members_min as usize || self.members.iter().any(is_related)
+    }
+
+    /// Takes in what is told of an anomaly of it; whether that is worth telling.
+    fn heard(&mut self, anomaly: &Anomaly) -> bool {
+        let severity = self.severity();
+        let place = self.members.iter().position(|(member, _)| member.anomaly_id == anomaly.anomaly_id);
+        let is_new = place.is_none();
+        let member = Member {
+            workload: anomaly.workload.clone(),
+            anomaly_id: Arc::clone(&anomaly.anomaly_id),
+            started_at: anomaly.started_at,
+            ended_at: anomaly.ended_at,
+            p_value: anomaly.p_value,
+            severity: anomaly.severity,
+            kpis: anomaly.kpis.clone(),
+        };
+        match place {
+            Some(place) => self.members[place].0 = member,
+            None => self.members.push((member, anomaly.source.as_str().into())),
+        }
+        self.members.sort_by(|(a, _), (b, _)| (a.started_at, &a.workload).cmp(&(b.started_at, &b.workload)));
+        self.newest_start = self.newest_start.max(anomaly.started_at);
+        let has_ended = self.members.iter().all(|(member, _)| member.ended_at.is_some());
+        let ends = has_ended && !std::mem::replace(&mut self.is_ended, has_ended);
+        is_new || ends || self.severity() > severity
+    }
+
+    fn severity(&self) -> Severity {
+        self.members.iter().map(|(member, _)| member.severity).max().unwrap_or(Severity::Info)
+    }
+
+    fn told(&mut self, fleet: &WorkloadId, at: EventTime, is_repetition: bool) -> Incident {
+        self.told_at = at;
+        let members = || self.members.iter().map(|(member, _)| member);
+        let ended_at = members().filter_map(|member| member.ended_at).max().filter(|_| self.is_ended);
+        Incident {
+            fleet: fleet.clone(),
+            incident_id: Arc::clone(&self.id),
+            at,
+            started_at: members().map(|member| member.started_at).min().unwrap_or(at),
+            ended_at,
+            severity: self.severity(),
+            workloads: self.members.len() as u32,
+            members: members().take(MEMBERS_TOLD_MAX).cloned().collect(),
+            is_repetition,
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Incidents of made-up anomalies.
+
+use super::*;
+use crate::group::GroupName;
+use crate::kpi::{CPU_CORES_USED, LATENCY_MS, MEMORY_BYTES};
+use crate::policy::fixtures::workload;
+use crate::sample::Platform;
+use crate::selector::Selector;
+use crate::source::SourceName;
+use proptest::prelude::*;
+
+fn anomaly(name: &str, started_s: i64, kpi: &str) -> Anomaly {
+    Anomaly {
+        workload: workload(name),
+        source: SourceName::new("fleet:test").unwrap(),
+        anomaly_id: format!("{name}@{started_s}").into(),
+        at: EventTime::from_s(started_s + 600),
+        started_at: EventTime::from_s(started_s),
+        ended_at: None,
+        p_value: 1e-5,
+        severity: Severity::Info,
+        kpis: vec![KpiName::new(kpi)],
+        unusual_bins: 2,
+        watched_bins: 3,
+        platform: Platform::SIMULATED,
+    }
+}
+
+fn ended(begun: &Anomaly, after_s: i64) -> Anomaly {
+    let ended_at = Some(begun.started_at.plus_s(after_s));
+    Anomaly { ended_at, at: begun.started_at.plus_s(after_s + 1800), ..begun.clone() }
+}
+
+fn fleet() -> WorkloadId {
+    workload("shop")
+}
+
+#[test]
+fn what_begins_in_a_moment_for_the_same_reason_is_one_incident_and_the_first_mover_stands_first() {
+    let (rules, mut incidents) = (IncidentRules::default(), Incidents::default());
+    let (web, db, batch) =
+        (anomaly("web", 1300, CPU_CORES_USED), anomaly("db", 1000, CPU_CORES_USED), anomaly("b", 1300, MEMORY_BYTES));
+    let first = incidents.take(&rules, &fleet(), &web).remove(0);
+    assert_eq!((first.workloads, first.ended_at, first.is_repetition), (1, None, false));
+    let second = incidents.take(&rules, &fleet(), &db).remove(0);
+    assert_eq!((&second.incident_id, second.workloads), (&first.incident_id, 2));
+    assert_eq!((second.members[0].workload.as_str(), second.started_at), ("db", EventTime::from_s(1000)));
+    let other = incidents.take(&rules, &fleet(), &batch).remove(0);
+    assert_ne!(other.incident_id, first.incident_id);
+    assert_ne!(
+        incidents.take(&rules, &workload("lab"), &anomaly("c", 1300, CPU_CORES_USED))[0].incident_id,
+        first.incident_id
+    );
+    let later = incidents.take(&rules, &fleet(), &anomaly("late", 9000, CPU_CORES_USED)).remove(0);
+    assert_ne!(later.incident_id, first.incident_id);
+    assert_eq!(incidents.lasting(), 4);
+}
+
+#[test]
+fn it_ends_with_its_last_member_and_says_when_it_gets_worse() {
+    let (rules, mut incidents) = (IncidentRules::default(), Incidents::default());
+    let (web, db) = (anomaly("web", 1300, CPU_CORES_USED), anomaly("db", 1000, CPU_CORES_USED));
+    incidents.take(&rules, &fleet(), &web);
+    incidents.take(&rules, &fleet(), &db);
+    assert_eq!(incidents.take(&rules, &fleet(), &Anomaly { p_value: 1e-9, ..web.clone() }), [], "no more severe");
+    let worse = incidents.take(&rules, &fleet(), &Anomaly { severity: Severity::Critical, ..web.clone() });
+    assert_eq!(worse[0].severity, Severity::Critical);
+    assert_eq!(incidents.take(&rules, &fleet(), &ended(&db, 600)), []);
+    let over = incidents.take(&rules, &fleet(), &ended(&web, 900)).remove(0);
+    assert_eq!(over.ended_at, Some(EventTime::from_s(2200)));
+    assert_eq!(incidents.lasting(), 0);
+    assert_eq!(incidents.take(&rules, &fleet(), &ended(&web, 900)), [], "it is told once");
+}
+
+#[test]
+fn a_group_is_related_and_a_fleet_that_is_unusual_as_a_whole_is_one_incident() {
+    let members = Selector::new(&["shop-*".to_owned()], &[]).unwrap();
+    let groups = vec![(GroupName::new("shop").unwrap(), members)];
+    let rules = IncidentRules { groups, ..IncidentRules::default() };
+    let mut incidents = Incidents::default();
+    let web = incidents.take(&rules, &fleet(), &anomaly("shop-web", 1000, CPU_CORES_USED)).remove(0);
+    let db = incidents.take(&rules, &fleet(), &anomaly("shop-db", 1000, LATENCY_MS)).remove(0);
+    assert_eq!(db.incident_id, web.incident_id);
+    for i in 0..3 {
+        incidents.take(&rules, &fleet(), &anomaly(&format!("vm{i}"), 1000, CPU_CORES_USED));
+    }
+    let any = incidents.take(&rules, &fleet(), &anomaly("other", 1300, MEMORY_BYTES)).remove(0);
+    assert_eq!((&any.incident_id, any.workloads), (&web.incident_id, 6));
+}
+
+#[test]
+fn nobody_hears_of_what_is_silenced_and_what_lasts_is_told_again() {
+    let members = Selector::new(&["web".to_owned()], &[]).unwrap();
+    let until = Some(EventTime::from_s(5000));
+    let silences = vec![Silence { members, from: Some(EventTime::from_s(1000)), until }];
+    let rules = IncidentRules { silences, ..IncidentRules::default() };
+    let mut incidents = Incidents::default();
+    let silenced = anomaly("web", 2000, CPU_CORES_USED);
+    assert_eq!(incidents.take(&rules, &fleet(), &silenced), []);
+    assert_eq!(incidents.take(&rules, &fleet(), &ended(&silenced, 600)), []);
+    let first = incidents.take(&rules, &fleet(), &anomaly("web", 5000, CPU_CORES_USED)).remove(0);
+    let told = incidents.take(&rules, &fleet(), &anomaly("db", 60_000, MEMORY_BYTES));
+    let again = told.iter().find(|incident| incident.is_repetition).unwrap();
+    assert_eq!((&again.incident_id, again.at), (&first.incident_id, EventTime::from_s(60_600)));
+    assert_eq!(told.len(), 2);
+}
+
+proptest! {
+    /// Whatever comes in whatever order: an incident begins once, ends once, and a snapshot changes nothing.
+    #[test]
+    fn incidents_begin_and_end_once(
+        starts in prop::collection::vec((0..20usize, 0..40i64, any::<bool>()), 1..60), cut in 0..60usize,
+    ) {
+        let (rules, mut incidents, mut again) = (IncidentRules::default(), Incidents::default(), Incidents::default());
+        let mut open = std::collections::BTreeMap::new();
+        for (i, (name, bin, is_over)) in starts.iter().enumerate() {
+            let begun = anomaly(&format!("w{name}"), 300 * bin, [CPU_CORES_USED, MEMORY_BYTES][name % 2]);
+            let told_of = if *is_over { ended(&begun, 900) } else { begun };
+            let told = incidents.take(&rules, &fleet(), &told_of);
+            prop_assert_eq!(&again.take(&rules, &fleet(), &told_of), &told);
+            if i == cut {
+                again = bitcode::decode(&bitcode::encode(&incidents)).expect("it was encoded here");
+            }
+            for incident in told {
+                prop_assert_eq!(incident.workloads as usize, incident.members.len());
+                let was_over = open.insert(incident.incident_id.clone(), incident.ended_at.is_some());
+                prop_assert!(was_over != Some(true) || incident.ended_at.is_some());
+            }
+        }
+    }
+}

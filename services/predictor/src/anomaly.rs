@@ -1,0 +1,48 @@
+//! How unusual a workload is: what its KPIs say and how far its forecasts were off, as one.
+
+use crate::series::Series;
+use prescale_domain::anomaly::{AnomalyScore, BLAMED_MAX, combined};
+use prescale_domain::fingerprint::Fingerprint;
+use prescale_domain::kpi::KpiName;
+
+/// Of a fingerprint with features and its series, each with its resource: the p-values combined, and the KPIs to blame,
+/// those of the smallest p-value first. `None` between the closes of bins, and where nothing is known.
+pub(crate) fn of<'a>(
+    fingerprint: &Fingerprint,
+    series: impl Iterator<Item = (&'a KpiName, &'a Series)>,
+) -> Option<AnomalyScore> {
+    if !fingerprint.has_features() {
+        return None;
+    }
+    let residuals = series.filter_map(|(kpi, series)| Some((series.residual_p_value()?, std::slice::from_ref(kpi))));
+    let of_kpis = fingerprint.anomaly.iter().map(|anomaly| (anomaly.p_value, &*anomaly.kpis));
+    let mut found: Vec<(f32, &[KpiName])> = of_kpis.chain(residuals).collect();
+    let p_values: Vec<f64> = found.iter().map(|(p_value, _)| f64::from(*p_value)).collect();
+    let p_value = combined(&p_values)? as f32;
+    found.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut kpis: Vec<KpiName> = Vec::with_capacity(BLAMED_MAX);
+    for kpi in found.into_iter().flat_map(|(_, kpis)| kpis) {
+        if kpis.len() < BLAMED_MAX && !kpis.contains(kpi) {
+            kpis.push(kpi.clone());
+        }
+    }
+    Some(AnomalyScore { p_value, kpis })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::partition::tests::fingerprint;
+
+    #[test]
+    fn it_is_what_the_kpis_say_where_no_forecast_was_scored_and_nothing_between_the_closes_of_bins() {
+        let mut closing = fingerprint("vm-1", 300, [Some(1.0), Some(1e9)]);
+        assert_eq!(of(&closing, std::iter::empty()), None);
+        let score = AnomalyScore { p_value: 0.25, kpis: vec![KpiName::new("cpu_cores_used")] };
+        closing.anomaly = Some(score.clone());
+        let (kpi, series) = (KpiName::new("memory_bytes"), Series::default());
+        assert_eq!(of(&closing, [(&kpi, &series)].into_iter()), Some(score));
+        closing.kpis.iter_mut().for_each(|kpi| kpi.windows = None);
+        assert_eq!(of(&closing, std::iter::empty()), None);
+    }
+}
