@@ -1,8 +1,10 @@
 //! What the integration tests share: a browser, stores, and harnesses that need a place of their own.
 
+pub mod actuators;
 pub mod chromium;
 pub mod influxdb2;
 pub mod installation;
+pub mod kubernetes;
 pub mod open_loop;
 pub mod pipeline;
 pub mod processes;

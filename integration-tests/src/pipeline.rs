@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// The topics that the stages write to, and the one they begin with.
-const WRITTEN: [&str; 13] = [
+const WRITTEN: [&str; 16] = [
     topics::RAW_KPIS,
     topics::FINGERPRINTS,
     topics::FORECAST_SCORES,
@@ -31,6 +31,9 @@ const WRITTEN: [&str; 13] = [
     topics::ACTIONS,
     topics::ACTION_RESULTS,
     topics::OUTCOMES,
+    topics::ANOMALIES,
+    topics::ALARMS,
+    topics::INCIDENTS,
 ];
 
 /// All stages, each on a thread of its own.

@@ -14,7 +14,8 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   test     set up, then lint, deny.toml where cargo-deny is there, rust, then python
-  setup    only the set-up: Java, Maven, Go, Chromium, Prometheus, VictoriaMetrics, InfluxDB, PyTorch
+  setup    only the set-up: Java, Maven, Go, Chromium, Prometheus, VictoriaMetrics, InfluxDB, etcd,
+           PyTorch
   lint     formatting and clippy
   rust     all Rust tests
   python   the tests of the training kit

@@ -18,7 +18,11 @@ const TOOLS: &[Tool] = &[
         debian_packages: &["openjdk-17-jre-headless"],
     },
     Tool { needed_for: "fetching Kafka and Apicurio", probe: &["mvn", "--version"], debian_packages: &["maven"] },
-    Tool { needed_for: "fetching toxiproxy", probe: &["go", "version"], debian_packages: &["golang-go"] },
+    Tool {
+        needed_for: "making toxiproxy and Kubernetes' API server",
+        probe: &["go", "version"],
+        debian_packages: &["golang-go"],
+    },
     Tool { needed_for: "the console's test", probe: &["chromium", "--version"], debian_packages: &["chromium"] },
     Tool {
         needed_for: "the console's test",
@@ -32,6 +36,7 @@ const TOOLS: &[Tool] = &[
         debian_packages: &["victoria-metrics"],
     },
     Tool { needed_for: "the archiver's tests", probe: &["influxd", "version"], debian_packages: &["influxdb"] },
+    Tool { needed_for: "Kubernetes' API server", probe: &["etcd", "--version"], debian_packages: &["etcd-server"] },
     Tool {
         needed_for: "the training kit's tests",
         probe: &[SYSTEM_PYTHON, "-c", "import ensurepip, numpy, torch, venv"],

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Fails when a command does not answer, with what to install.
-pub(crate) fn require(command: &[&str], what: &str) {
+///
+/// # Panics
+/// When it does not answer.
+pub fn require(command: &[&str], what: &str) {
     let answers = Command::new(command[0])
         .args(&command[1..])
         .stdin(Stdio::null())
@@ -65,4 +68,29 @@ pub(crate) fn from_go(name: &str, package: &str) -> PathBuf {
             .expect("go starts");
         assert!(status.success(), "Go could not fetch {name}: run `go install {package}` by hand");
     })
+}
+
+/// As [`folder`], filled with the program that a package of a Go module of this repository makes. It is made again when the
+/// module or the package has changed.
+///
+/// # Panics
+/// When Go is missing or cannot make it.
+pub fn from_go_module(name: &str, module: &Path, package: &str) -> PathBuf {
+    let text = |file: PathBuf| fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    let what = ["go.mod".to_owned(), "go.sum".to_owned(), format!("{package}/main.go")];
+    let what: String = what.into_iter().map(|file| text(module.join(file))).collect();
+    let folder = folder(name, &what, |folder| {
+        require(&["go", "version"], "Go 1.21 or newer (Debian: golang-go)");
+        let status = Command::new("go")
+            .args(["build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o"])
+            .arg(folder.join(package))
+            .arg(format!("./{package}"))
+            .current_dir(module)
+            .stdin(Stdio::null())
+            .status()
+            .expect("go starts");
+        let module = module.display();
+        assert!(status.success(), "Go could not make {name}: run `go build ./{package}` in {module} by hand");
+    });
+    folder.join(package)
 }

@@ -2,7 +2,7 @@
 //! not know the stages: without them it is built in seconds.
 
 pub mod apicurio;
-mod cache;
+pub mod cache;
 pub mod conformance;
 pub mod counters;
 pub mod faults;

@@ -38,6 +38,7 @@ fn settings() -> Settings {
     settings.collector.host.enabled = false;
     // It changes much, from the first hour on.
     settings.planner.policy = PolicyName::Threshold;
+    settings.detector.log = false;
     let fleet = &mut settings.collector.fleet;
     fleet.enabled = true;
     fleet.workloads = 12;
@@ -191,17 +192,18 @@ const OUTPUTS: [&str; 9] = [
     topics::GROUP_PREDICTIONS,
 ];
 
-/// The stage that has nothing to say in five hours, since no drift has lasted.
-const WITHOUT_OUTPUTS: &str = "retrainer";
+/// Who has nothing to say of a fleet of five hours, which is too young to be unusual, and for drift to last.
+const USUAL: [&str; 3] = ["detector", "incidents", "retrainer"];
 
 #[test]
 fn a_copy_of_the_log_adds_up() {
     let accounts = accounts(topics::RAW_KPIS, |_| ());
-    assert_eq!(accounts.len(), 8);
-    for account in accounts.values() {
+    assert_eq!(accounts.len(), 10);
+    for (stage, account) in &accounts {
         assert_eq!(account.faults(), [""; 0]);
-        let has_outputs = account.followed > 0 || account.stage == WITHOUT_OUTPUTS;
-        assert!(account.read > 0 && has_outputs && account.unread == 0, "{account:?}");
+        let is_heard = account.read > 0 && account.followed > 0;
+        assert!(is_heard || USUAL.contains(&stage.as_str()), "{account:?}");
+        assert_eq!(account.unread, 0, "{account:?}");
         assert_eq!(account.outputs_without_input, 0, "{account:?}");
     }
 }
@@ -274,6 +276,7 @@ fn losses_of(stage: &str) -> Vec<Loss> {
                 is_of(record, ALONE) && made.contains(&bin(record).map(|bin| bin - 1))
             })
         }
+        usual if USUAL.contains(&usual) => return Vec::new(),
         other => panic!("say which output of {other:?} is missed when it is lost, and who tells"),
     };
     vec![lost]
@@ -286,7 +289,7 @@ fn is_of(record: &ConsumedRecord, key: &str) -> bool {
 #[test]
 fn an_output_of_any_stage_that_is_lost_is_found_out() {
     let context = installation(&settings());
-    let stages = context.graph.stages().iter().filter(|entry| entry.stage != WITHOUT_OUTPUTS);
+    let stages = context.graph.stages().iter();
     for (entry, loss) in stages.flat_map(|entry| losses_of(entry.stage).into_iter().map(move |loss| (entry, loss))) {
         let Loss { topic, is_meant, told_by } = loss;
         assert!(entry.outputs.contains(&topic), "{} does not write {topic}", entry.stage);

@@ -10,6 +10,7 @@ mod edges;
 mod governor;
 mod input_faults;
 mod kafka_topics;
+mod kubernetes;
 mod models;
 mod orders;
 mod outcomes;

@@ -5,8 +5,8 @@ use crate::forecasts::Terms;
 use anyhow::{Context as _, Result, bail, ensure};
 use prescale_chassis::config::selector;
 use prescale_chassis::{ListenTlsConfig, Secret, listen_access};
-use prescale_domain::sample::Platform;
 use prescale_domain::quantiles::QUANTILE_LEVELS;
+use prescale_domain::sample::Platform;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 

@@ -1,10 +1,10 @@
 //! When an alarm is raised and when it ends.
 
 /// Length of a bin, in seconds.
-pub const BIN_S: u32 = 300;
+pub(super) const BIN_S: u32 = 300;
 
 /// Most bins that can be watched at a time.
-pub const WATCHED_BINS_MAX: u32 = 32;
+pub(super) const WATCHED_BINS_MAX: u32 = 32;
 
 /// When an alarm is raised and when it ends.
 #[derive(Clone, Debug, PartialEq)]

@@ -96,8 +96,6 @@ fn least_after(change: impl Fn(&mut [f64; 4], &[f64; 4])) -> (f64, Option<u32>) 
 
 #[test]
 fn kinds_of_anomalies_are_found_and_the_kpi_is_blamed() {
-    let (ordinary, _) = least_after(|_, _| ());
-    assert!(ordinary >= ANOMALY_P_MAX, "{ordinary}");
     let kinds: [(&str, u32, fn(&mut [f64; 4], &[f64; 4])); 4] = [
         ("spike", 1, |now, _| now[1] *= 3.0),
         ("level shift", 3, |now, _| now[3] += 40.0),

@@ -3,7 +3,8 @@
 use super::fixtures::{GIB, capacity, forecast, prediction, threshold_rules};
 use super::*;
 use crate::action::{Action, Mechanism, Verdict};
-use crate::kpi::CPU_CORES_USED;
+use crate::anomaly::AnomalyScore;
+use crate::kpi::{CPU_CORES_USED, KpiName};
 use crate::prediction::Prediction;
 use crate::resource::Resource;
 use crate::sample::{Capacity, Platform};
@@ -43,6 +44,25 @@ fn a_decrease_needs_every_resource() {
     assert_eq!((both.verdict, both.desired.replicas), (Verdict::ScaleIn, 3), "16 × 1.1 GiB take 3 × 8");
     let cpu_only = decide_first(&rules, &prediction("w", 0, 3.0, 30.0, 4));
     assert_eq!(held(&cpu_only), ["threshold.decrease", "threshold.keep", "policy.not_all_allow_decrease"]);
+}
+
+#[test]
+fn an_anomaly_holds_a_decrease_and_no_increase() {
+    let rules = threshold_rules();
+    let unusual = |p: Prediction| {
+        let anomaly = Some(AnomalyScore { p_value: 1e-4, kpis: vec![KpiName::new(CPU_CORES_USED)] });
+        Prediction { anomaly, ..p }
+    };
+    let decrease = decide_first(&rules, &unusual(prediction("w", 0, 3.0, 16.0, 4)));
+    assert!(held(&decrease).contains(&"guardrail.anomaly"), "{decrease:?}");
+    let increase = acted(decide_first(&rules, &unusual(prediction("w", 0, 10.0, 20.0, 4))));
+    assert_eq!(increase.desired.replicas, 6);
+    let mut planning = Planning::default();
+    let mut step = |p: &Prediction| planning.step(&rules, p, &"p".into()).expect("it is new");
+    step(&unusual(prediction("w", 0, 7.0, 28.0, 4)));
+    let hold_s = i64::from(rules.guardrails.anomaly_hold_s);
+    assert!(held(&step(&prediction("w", hold_s - 1, 3.0, 16.0, 4))).contains(&"guardrail.anomaly"));
+    assert_eq!(acted(step(&prediction("w", hold_s, 3.0, 16.0, 4))).verdict, Verdict::ScaleIn);
 }
 
 /// A prediction at that instant, with the use measured last.

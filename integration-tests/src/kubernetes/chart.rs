@@ -1,0 +1,49 @@
+//! Our chart, rendered by Helm's own engine.
+
+use super::{Cluster, program};
+use bus_tests::repository;
+use serde_json::{Value, from_slice};
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+const CHART: &str = "infra/chart/prescale";
+
+/// The objects of a release in a namespace, after which it is called, with these values.
+///
+/// # Panics
+/// When Helm does not take the chart or the values.
+pub fn objects(namespace: &str, values: &Value) -> Vec<Value> {
+    let mut child = Command::new(program("chart"))
+        .arg(repository().join(CHART))
+        .args([namespace; 2])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    // JSON is YAML.
+    stdin.write_all(values.to_string().as_bytes()).expect("it reads the values");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "the chart is not rendered with {values}");
+    from_slice(&output.stdout).expect("a list of objects")
+}
+
+impl Cluster {
+    /// Makes an object as it is said here, or changes it to that. A field that the server does not know is an error.
+    ///
+    /// # Panics
+    /// When the server does not take it.
+    pub fn apply(&self, object: &Value) -> Value {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let version = text(&object["apiVersion"]);
+        let root = if version.contains('/') { format!("/apis/{version}") } else { format!("/api/{version}") };
+        let namespace = match object["metadata"]["namespace"].as_str() {
+            Some(namespace) => format!("/namespaces/{namespace}"),
+            None => String::new(),
+        };
+        let (kind, name) = (text(&object["kind"]).to_lowercase(), text(&object["metadata"]["name"]));
+        let query = "fieldManager=test&force=true&fieldValidation=Strict";
+        self.done("PATCH", &format!("{root}{namespace}/{kind}s/{name}?{query}"), object)
+    }
+}

@@ -1,0 +1,196 @@
+//! The chart's rights are those that are needed: each of them is used, and without any one of them something that the
+//! actuator is for does not work.
+
+use super::world::{World, asked_by};
+use super::{autoscalers, deployment, scaled};
+use bus_tests::repository;
+use integration_tests::actuators::{now, replicas};
+use integration_tests::kubernetes::Cluster;
+use integration_tests::processes::until;
+use prescale_domain::action::{Action, ActionOutcome};
+use prescale_domain::workload::WorkloadId;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::fs;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The longest that an action is tried for which a right is missing.
+const VALID_S: i64 = 20;
+/// Parts of the chart's file that replicas need, with the lease's, which goes without saying.
+const PARTS: [&str; 4] = ["look", "scale", "autoscalers", "lease"];
+
+/// Statuses of what was allowed and of what was not.
+const USED: Range<u16> = 200..300;
+pub(super) const FORBIDDEN: Range<u16> = 403..404;
+
+/// API group, resource and verb.
+pub(super) type Right = (String, String, String);
+
+/// All that the chart's file has for these parts.
+pub(super) fn rights(parts: &[&'static str]) -> Vec<(&'static str, Right)> {
+    let text = fs::read_to_string(repository().join("infra/chart/prescale/files/rights.json")).expect("it is there");
+    let file: Value = serde_json::from_str(&text).expect("it is JSON");
+    let of_rule = |rule: &Value| {
+        let texts = |field: &str| -> Vec<String> {
+            let texts = rule[field].as_array().expect("a list").iter().filter_map(Value::as_str);
+            texts.map(str::to_owned).collect()
+        };
+        let (groups, resources, verbs) = (texts("apiGroups"), texts("resources"), texts("verbs"));
+        let mut rights: Vec<Right> = Vec::new();
+        for (group, resource) in groups.iter().flat_map(|group| resources.iter().map(move |r| (group, r))) {
+            rights.extend(verbs.iter().map(|verb| (group.clone(), resource.clone(), verb.clone())));
+        }
+        rights
+    };
+    let of_part = |part: &'static str| {
+        let rules = file[part].as_array().expect("a list of rules").clone();
+        rules.into_iter().flat_map(move |rule| of_rule(&rule)).map(move |right| (part, right))
+    };
+    parts.iter().copied().flat_map(of_part).collect()
+}
+
+/// A world in which all parts of the chart's rights are needed.
+fn world() -> World {
+    let world = World::new(&PARTS[..3], "autoscaler = \"raise-min\"\ncall_deadline_s = 5\n");
+    let (cluster, namespace) = (world.cluster, &world.namespace);
+    for kind in ["ReplicaSet", "StatefulSet"] {
+        cluster.apply(&scaled(kind, namespace, "plain", 2));
+    }
+    for name in ["plain", "hpa", "keda"] {
+        cluster.apply(&deployment(namespace, name, 2));
+    }
+    cluster.apply(&autoscalers::horizontal(namespace, "hpa", 1));
+    let target = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "name": "keda" });
+    cluster.apply(&json!({
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "ScaledObject",
+        "metadata": { "namespace": namespace, "name": "keda" },
+        "spec": { "scaleTargetRef": target, "minReplicaCount": 1, "maxReplicaCount": 10 },
+    }));
+    world
+}
+
+/// Makes KEDA's kind, without KEDA.
+fn make_scaled_objects(cluster: &Cluster) {
+    let schema = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
+    let version = json!({
+        "name": "v1alpha1",
+        "served": true,
+        "storage": true,
+        "schema": { "openAPIV3Schema": schema },
+    });
+    cluster.apply(&json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": { "name": "scaledobjects.keda.sh" },
+        "spec": {
+            "group": "keda.sh",
+            "scope": "Namespaced",
+            "names": { "kind": "ScaledObject", "plural": "scaledobjects" },
+            "versions": [version],
+        },
+    }));
+    until("KEDA's kind", || cluster.ask("GET", "/apis/keda.sh/v1alpha1/scaledobjects", &Value::Null).0 == 200);
+}
+
+/// Tells of all workloads of the world that they are to grow; the actions' ids.
+fn tell_all(world: &mut World) -> Vec<Arc<str>> {
+    let workloads = ["Deployment/plain", "ReplicaSet/plain", "StatefulSet/plain", "Deployment/hpa", "Deployment/keda"];
+    let tell = |workload: &str| {
+        let name = format!("{}/{workload}", world.namespace);
+        let action = replicas(&world.namespace, "any", 2, 3);
+        let workload = WorkloadId::new(&name).expect("a name");
+        world.actuators.tell(&Action { workload, valid_until: now().plus_s(VALID_S), ..action })
+    };
+    workloads.into_iter().map(tell).collect()
+}
+
+/// Sets the rights to these, in place of the chart's.
+fn allow<'a>(world: &World, is_lease: bool, rights: impl Iterator<Item = &'a Right>) {
+    let name = if is_lease { format!("{}-lease", world.namespace) } else { world.namespace.clone() };
+    world.cluster.apply(&json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": { "namespace": world.namespace, "name": name },
+        "rules": rules(rights),
+    }));
+}
+
+/// The rules of a role that gives these rights.
+pub(super) fn rules<'a>(rights: impl Iterator<Item = &'a Right>) -> Vec<Value> {
+    let rule =
+        |(group, resource, verb): &Right| json!({ "apiGroups": [group], "resources": [resource], "verbs": [verb] });
+    rights.map(rule).collect()
+}
+
+/// Waits until the server knows that a user may do this in a namespace, or with none everywhere, or may not; it hears of
+/// roles by a watch.
+pub(super) fn until_known(cluster: &Cluster, user: &str, namespace: &str, right: &Right, is_allowed: bool) {
+    let (group, resource, verb) = right;
+    let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+    let attributes = json!({
+        "namespace": namespace,
+        "group": group,
+        "resource": resource,
+        "subresource": subresource,
+        "name": "prescale-actuator",
+        "verb": verb,
+    });
+    let review = json!({
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": { "user": user, "resourceAttributes": attributes },
+    });
+    let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+    until("the server to know of a right", || cluster.done("POST", path, &review)["status"]["allowed"] == is_allowed);
+}
+
+/// What somebody has asked for with an answer among these.
+pub(super) fn asked(cluster: &Cluster, user: &str, statuses: &Range<u16>) -> BTreeSet<Right> {
+    let answered = asked_by(cluster, user).into_iter().filter(|event| statuses.contains(&event.status));
+    answered.map(|event| (event.group, event.resource, event.verb)).collect()
+}
+
+#[test]
+fn each_right_that_replicas_take_is_used_and_needed_and_none_is_lacking() {
+    make_scaled_objects(Cluster::shared());
+    let rights = rights(&PARTS);
+    let mut whole = world();
+    rights.iter().for_each(|(_, right)| until_known(whole.cluster, &whole.user, &whole.namespace, right, true));
+    whole.start();
+    for id in tell_all(&mut whole) {
+        let result = whole.actuators.result(&id);
+        assert!(matches!(result.outcome, ActionOutcome::Applied { .. }), "{result:?}");
+    }
+    // It gives the lease back.
+    whole.actuators.terminate_all();
+    let all: BTreeSet<Right> = rights.iter().map(|(_, right)| right.clone()).collect();
+    assert_eq!(asked(whole.cluster, &whole.user, &USED), all, "what is used is what there is");
+    assert_eq!(asked(whole.cluster, &whole.user, &FORBIDDEN), BTreeSet::new());
+    let rights = &rights;
+    std::thread::scope(|scope| {
+        for lacking in rights {
+            scope.spawn(move || lacks(rights, lacking));
+        }
+    });
+}
+
+/// Fails where everything works without this one.
+fn lacks(rights: &[(&'static str, Right)], lacking: &(&'static str, Right)) {
+    let (part, right) = lacking;
+    let mut world = world();
+    let is_lease = *part == "lease";
+    let others = rights.iter().filter(|(part, other)| (*part == "lease") == is_lease && other != right);
+    allow(&world, is_lease, others.map(|(_, right)| right));
+    until_known(world.cluster, &world.user, &world.namespace, right, false);
+    world.start();
+    let ids = tell_all(&mut world);
+    until(&format!("{right:?} to be missed"), || asked(world.cluster, &world.user, &FORBIDDEN).contains(right));
+    if is_lease {
+        return;
+    }
+    let outcomes: Vec<ActionOutcome> = ids.iter().map(|id| world.actuators.result(id).outcome).collect();
+    let applied = outcomes.iter().filter(|outcome| matches!(outcome, ActionOutcome::Applied { .. })).count();
+    assert!(applied < ids.len(), "all is done without {right:?}");
+}
