@@ -17,11 +17,13 @@ use std::thread::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// The topics that the stages write to, and the one they begin with.
-const WRITTEN: [&str; 14] = [
+const WRITTEN: [&str; 16] = [
     topics::RAW_KPIS,
     topics::FINGERPRINTS,
+    topics::FORECAST_SCORES,
     topics::PREDICTIONS,
     topics::PREDICTIONS_LATEST,
+    topics::RETRAINING,
     topics::GROUP_PARTS,
     topics::GROUP_PREDICTIONS,
     topics::PROPOSALS,
@@ -40,7 +42,7 @@ pub struct Pipeline {
     settings: Settings,
     context: Context,
     stop: CancellationToken,
-    /// What runs in place of the service of the same name.
+    /// What runs in place of the service's stage of the same name as the service.
     own: Vec<Arc<dyn StageFactory>>,
     threads: Vec<(&'static str, JoinHandle<anyhow::Result<()>>)>,
 }
@@ -73,6 +75,10 @@ impl Pipeline {
         let (settings, context) = (self.settings.clone(), self.context.clone());
         let (bus, stop) = (Arc::clone(&self.bus), self.stop.clone());
         let own = self.own.iter().find(|factory| factory.name() == service.name).cloned();
+        if own.is_some() {
+            let others = (service.factories)(&settings).expect("the configuration can be used");
+            others.into_iter().filter(|factory| factory.name() != service.name).for_each(|factory| self.run(factory));
+        }
         let run = move || match own {
             Some(factory) => Ok(context.run_stage(bus.as_ref(), factory, &stop)?),
             None => {
@@ -82,6 +88,15 @@ impl Pipeline {
         };
         let thread = std::thread::Builder::new().name(service.name.to_owned()).spawn(run).expect("a thread starts");
         self.threads.push((service.name, thread));
+    }
+
+    /// Runs a stage by itself.
+    fn run(&mut self, factory: Arc<dyn StageFactory>) {
+        let (context, bus, stop) = (self.context.clone(), Arc::clone(&self.bus), self.stop.clone());
+        let name = factory.name();
+        let run = move || -> anyhow::Result<()> { Ok(context.run_stage(bus.as_ref(), factory, &stop)?) };
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run).expect("a thread starts");
+        self.threads.push((name, thread));
     }
 
     /// Runs the collector, as the settings say, until `is_end` holds for one of its events; then
@@ -163,7 +178,7 @@ pub fn outputs(bus: &dyn Bus) -> Outputs {
         topics::PREDICTIONS_LATEST => newest(said(bus, topic)),
         topics::GROUP_PARTS => sorted_parts(said(bus, topic)),
         topics::GROUP_PREDICTIONS | topics::ACTIONS | topics::ACTION_RESULTS => by_key(said(bus, topic)),
-        topics::PROPOSALS => by_id(said(bus, topic)),
+        topics::PROPOSALS | topics::RETRAINING => by_id(said(bus, topic)),
         topics::CONTROL => newest(said(bus, topic)),
         _ => said(bus, topic),
     };

@@ -180,8 +180,9 @@ fn place(record: &ConsumedRecord) -> (Vec<u8>, Option<EventTime>) {
 }
 
 /// The topics that stages write and that are not compacted.
-const OUTPUTS: [&str; 8] = [
+const OUTPUTS: [&str; 9] = [
     topics::FINGERPRINTS,
+    topics::FORECAST_SCORES,
     topics::PREDICTIONS,
     topics::PROPOSALS,
     topics::ACTIONS,
@@ -191,13 +192,13 @@ const OUTPUTS: [&str; 8] = [
     topics::GROUP_PREDICTIONS,
 ];
 
-/// Who has nothing to say of a fleet of five hours, which is too young to be unusual.
-const USUAL: [&str; 2] = ["detector", "incidents"];
+/// Who has nothing to say of a fleet of five hours, which is too young to be unusual, and for drift to last.
+const USUAL: [&str; 3] = ["detector", "incidents", "retrainer"];
 
 #[test]
 fn a_copy_of_the_log_adds_up() {
     let accounts = accounts(topics::RAW_KPIS, |_| ());
-    assert_eq!(accounts.len(), 9);
+    assert_eq!(accounts.len(), 10);
     for (stage, account) in &accounts {
         assert_eq!(account.faults(), [""; 0]);
         let is_heard = account.read > 0 && account.followed > 0;
@@ -245,7 +246,8 @@ fn losses_of(stage: &str) -> Vec<Loss> {
         "fingerprinter" => Loss::of(topics::FINGERPRINTS, "fingerprinter", |_| true),
         "predictor" => {
             let full = places(topics::FINGERPRINTS, |record| decoded::<Fingerprint>(record).has_features());
-            Loss::of(topics::PREDICTIONS, "predictor", move |record| full.contains(&place(record)))
+            let prediction = Loss::of(topics::PREDICTIONS, "predictor", move |record| full.contains(&place(record)));
+            return vec![Loss::of(topics::FORECAST_SCORES, "predictor", |_| true), prediction];
         }
         "planner" => {
             let firsts = first_of_several();
@@ -287,10 +289,8 @@ fn is_of(record: &ConsumedRecord, key: &str) -> bool {
 #[test]
 fn an_output_of_any_stage_that_is_lost_is_found_out() {
     let context = installation(&settings());
-    let stages = context.graph.stages();
-    for (entry, loss) in
-        stages.iter().flat_map(|entry| losses_of(entry.stage).into_iter().map(move |loss| (entry, loss)))
-    {
+    let stages = context.graph.stages().iter();
+    for (entry, loss) in stages.flat_map(|entry| losses_of(entry.stage).into_iter().map(move |loss| (entry, loss))) {
         let Loss { topic, is_meant, told_by } = loss;
         assert!(entry.outputs.contains(&topic), "{} does not write {topic}", entry.stage);
         let accounts = without(topic, is_meant);

@@ -19,6 +19,8 @@ mod wire;
 mod worth;
 
 #[cfg(test)]
+mod forecast_score_tests;
+#[cfg(test)]
 mod outcome_tests;
 #[cfg(test)]
 mod record_tests;

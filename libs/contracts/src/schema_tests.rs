@@ -127,10 +127,11 @@ fn decodes_as_its_contract(topic: &str, framed: &[u8]) {
         topics::ACTIONS => same::<prescale_domain::action::Action>(framed),
         topics::ACTION_RESULTS => same::<prescale_domain::action::ActionResult>(framed),
         topics::OUTCOMES => same::<prescale_domain::evaluation::Outcome>(framed),
+        topics::FORECAST_SCORES => same::<prescale_domain::forecast_score::ForecastScore>(framed),
+        topics::RETRAINING => same::<prescale_domain::retraining::RetrainingRequest>(framed),
         topics::ANOMALIES => same::<prescale_domain::alarm::Anomaly>(framed),
         topics::ALARMS => same::<prescale_domain::incident::FleetAnomaly>(framed),
         topics::INCIDENTS => same::<prescale_domain::incident::Incident>(framed),
-        topics::FORECAST_SCORES => {}
         other => panic!("{other}: say which contract reads it"),
     }
 }

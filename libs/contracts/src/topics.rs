@@ -24,8 +24,10 @@ pub const ACTIONS: &str = "actions";
 pub const ACTION_RESULTS: &str = "action-results";
 /// What hours of workloads came to: the capacity as it was, the plan and the reactive rule on the demand that came.
 pub const OUTCOMES: &str = "outcomes";
-/// Forecasts against what happened.
+/// How the forecasts of hours of workloads did, against what came.
 pub const FORECAST_SCORES: &str = "forecast-scores";
+/// Workloads that ask for a trained family to be trained anew; the key is the family.
+pub const RETRAINING: &str = "retraining";
 /// Stretches of unusual behaviour.
 pub const ANOMALIES: &str = "anomalies";
 /// The same, told to the fleet; the key is the fleet.
@@ -48,7 +50,8 @@ pub enum Retention {
     Compact,
 }
 
-/// One topic; every key is the workload id, or the name of the group, the fleet or the scope that records are about.
+/// One topic; every key is the workload id, or the name of the group, the fleet, the scope or the family that records are
+/// about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicContract {
     /// Name.
@@ -111,7 +114,12 @@ pub fn table() -> Vec<TopicContract> {
         (ACTIONS, days(30), "the desired capacity, why, by which policy, from which prediction, valid until when"),
         (ACTION_RESULTS, days(30), "what the cloud said and when it took effect"),
         (OUTCOMES, days(30), "what an hour's capacity, plan and reactive rule were worth on the demand that came"),
-        (FORECAST_SCORES, days(30), "realised against predicted, pinball loss, coverage, drift state"),
+        (FORECAST_SCORES, days(30), "how an hour's forecasts did: pinball loss, coverage, drift, rivals' losses"),
+        (
+            RETRAINING,
+            days(30),
+            "that a workload's forecasts by a trained family got worse for good, since when, by how much",
+        ),
         (ANOMALIES, days(30), "p-value, severity, KPIs to blame, start, end"),
         (ALARMS, days(30), "an anomaly of one of its workloads"),
         (INCIDENTS, days(30), "anomalies that are one event, its beginning and its end"),
@@ -140,7 +148,7 @@ mod tests {
         let table = table();
         let names: BTreeSet<&str> = table.iter().map(|t| t.name.as_str()).collect();
         assert_eq!(names.len(), table.len());
-        assert_eq!(table.len(), 32);
+        assert_eq!(table.len(), 34);
         for topic in table.iter().filter(|t| t.subject.is_some()) {
             assert!(names.contains(dlq_of(&topic.name).as_str()), "{}", topic.name);
             assert_eq!(topic.subject.as_deref(), Some(subject_of(&topic.name).as_str()));

@@ -1,4 +1,4 @@
-"""`python -m prescale_training train|cross-validate|export|verify|evaluate|compare`"""
+"""`python -m prescale_training train|cross-validate|export|verify|evaluate|compare|watch`"""
 
 import argparse
 import sys
@@ -30,6 +30,12 @@ VALIDATE_EXAMPLES = """examples:
 COMPARE_EXAMPLES = """examples:
   compare ../gru ../lstm --on bitbrains --workloads 50 --points 4 --statsforecast autoets autoarima
   compare ../gru --trace mine.csv --map entity=vm,time=ts,cpu=usage,cpu_capacity=cores
+"""
+
+
+WATCH_EXAMPLES = """examples:
+  watch recipes/own.toml --store /var/lib/prescale/models
+  watch recipes/own.toml --store /var/lib/prescale/models --once --prescale "prescale --config prescale.toml"
 """
 
 
@@ -80,6 +86,17 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--to-day", type=float, default=1e6, help="score to this day of a series")
     evaluate.add_argument("--series-max", type=int, help="only this many series, evenly picked; the set is then called so, as bitbrains-200")
     evaluate.add_argument("--processes", type=int, default=2)
+
+    about = "train a candidate version for each request of `prescale retraining`, into the models folder"
+    watch = command("watch", about, traces, epilog=WATCH_EXAMPLES)
+    watch.add_argument("recipe", type=Path, nargs="+", help="one a family, each with a source of the archive")
+    watch.add_argument("--store", type=Path, required=True, help="[predictor] models_dir")
+    watch.add_argument("--prescale", default="prescale", help="how the command line is called")
+    watch.add_argument("--workloads-min", type=int, default=3, help="so many workloads have to ask")
+    watch.add_argument("--before-days", type=float, default=14.0, help="train on so many days before the range as well")
+    watch.add_argument("--weight", type=float, default=3.0, help="of what was asked for, beside the recipe's own sources")
+    watch.add_argument("--every", type=float, default=600.0, help="look so often, in seconds")
+    watch.add_argument("--once", action="store_true", help="look once and end")
 
     about = "compare models with statsforecast's and the textbook's, on the same points"
     against = command("compare", about, traces, sets, scores, epilog=COMPARE_EXAMPLES)
@@ -194,21 +211,39 @@ def _compare(arguments) -> int:
     return _tell(arguments, figures, table)
 
 
+def _watch(arguments) -> int:
+    import shlex
+    import time
+
+    from .recipe import load_recipe
+    from .watch import Terms, answer, read_requests, train_and_export
+
+    recipes = [load_recipe(path) for path in arguments.recipe]
+    terms = Terms(arguments.workloads_min, arguments.before_days, arguments.weight)
+    train = train_and_export(arguments.data, _say)
+    while True:
+        answer(read_requests(shlex.split(arguments.prescale)), recipes, arguments.store, terms, train, _say)
+        if arguments.once:
+            return 0
+        time.sleep(arguments.every)
+
+
 def main(given: list[str] | None = None) -> int:
     """Runs one command; 0 well, 1 failure, 64 bad usage."""
     from .recipe import RecipeError
     from .columns import SourceError
+    from .watch import WatchError
 
     try:
         arguments = _parser().parse_args(given)
     except SystemExit as stop:
         return 64 if stop.code else 0
-    commands = {"train": _train, "cross-validate": _cross_validate, "export": _export, "evaluate": _evaluate, "compare": _compare}
+    commands = {"train": _train, "cross-validate": _cross_validate, "export": _export, "evaluate": _evaluate, "compare": _compare, "watch": _watch}
     try:
         if arguments.command == "verify":
             return _report(arguments.model)
         return commands[arguments.command](arguments)
-    except (RecipeError, SourceError, OSError) as error:
+    except (RecipeError, SourceError, WatchError, OSError) as error:
         print(f"prescale_training: {error}", file=sys.stderr)
         return 1
 

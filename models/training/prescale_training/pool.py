@@ -1,5 +1,6 @@
 """Which series a recipe trains on, and the segments drawn from them."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,12 +34,23 @@ def _read(source: Source, data: Path) -> list[Series]:
         marked = Path(source.anomalies) if source.anomalies else None
         series = read_trace(Path(source.path), mapping, "history", source.time_unit, marked)
         wanted = [s for s in series if not source.kpis or s.name.rsplit("#", 1)[1] in source.kpis]
+        wanted = [s for s in wanted if not source.workloads or s.workload.split("/", 1)[1] in source.workloads]
+        wanted = [s for s in (_within(s, source.from_s, source.to_s) for s in wanted) if s is not None]
         if not wanted:
             raise SourceError(f"{source.path} has no series" + f" of {', '.join(source.kpis)}" * bool(source.kpis))
         return wanted
     if source.reader not in sources.READERS:
         raise SourceError(f"no reader {source.reader!r}; there are {', '.join(sources.READERS)}")
     return sources.READERS[source.reader](data)
+
+
+def _within(series: Series, from_s: float, to_s: float) -> Series | None:
+    """What a series has from an instant to before another; None where that is too short to train on."""
+    if from_s == -math.inf and to_s == math.inf:
+        return series
+    bins = len(series.values)
+    begin, end = (min(max((at_s - series.start_s) / GRID_STEP_S, 0), bins) for at_s in (from_s, to_s))
+    return between(series, math.ceil(begin), math.ceil(end))
 
 
 def _named_columns(source: Source) -> Mapping:

@@ -1,6 +1,7 @@
 """Recipes: what to train on and how, as TOML. Unknown keys are refused."""
 
 import dataclasses
+import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,8 @@ class Source:
     A `path` is a Parquet or CSV file or a folder of Parquet files. Its columns are told by `map` (see
     `trace`), or one by one; with the reader "archive" it is the folder of fingerprints that the archiver
     writes. Instants are timestamps, or numbers in `time_unit`. `kpis` says which resources are wanted
-    (all, if none). `anomalies` is a file of stretches to leave out (see `anomalies`).
+    (all, if none), `workloads` which workloads, `from_s` and `to_s` which time, in Unix seconds. `anomalies` is a file
+    of stretches to leave out (see `anomalies`).
 
     Per batch, sources are drawn in proportion to `weight`. Workloads whose bucket (0..99, by hash of
     their name) is below `test_buckets` are left for evaluation, the next `validation_buckets` choose
@@ -32,6 +34,9 @@ class Source:
     map: str = ""
     time_unit: str = "s"
     kpis: tuple[str, ...] = ()
+    workloads: tuple[str, ...] = ()
+    from_s: float = -math.inf
+    to_s: float = math.inf
     anomalies: str = ""
     workload_column: str = "workload"
     instant_column: str = "at_s"

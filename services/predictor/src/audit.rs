@@ -1,7 +1,9 @@
 //! What must follow from fingerprints, by the log alone: a full one of a workload that is forecast has a prediction;
-//! one between the closes of bins may have none.
+//! one between the closes of bins may have none. How an hour's forecasts did is told beside a prediction, which has the
+//! next number then: so one without the other is found out.
 
 use prescale_chassis::audit::{Audit, GAP, Judged, NO_OUTPUT, NOT_UNDERSTOOD, Read, STALE};
+use prescale_contracts::topics;
 use prescale_domain::fingerprint::Fingerprint;
 use prescale_domain::forecast::GRID_STEP_S;
 use prescale_domain::kpi::KpiName;
@@ -50,7 +52,8 @@ impl Audit for Fingerprints {
         if silent_s > SILENT_S {
             known.forecast = None;
         }
-        if read.has_gap() {
+        let is_predicted = read.found.iter().any(|found| found.topic == topics::PREDICTIONS);
+        if read.has_gap() || read.has_ended() && !is_predicted {
             return Judged::Wrong(GAP);
         }
         if read.has_ended() && known.forecast.is_some() {
@@ -85,7 +88,7 @@ mod tests {
     use prescale_bus::ConsumedRecord;
     use prescale_chassis::audit::Found;
     use prescale_chassis::output_record;
-    use prescale_contracts::{Contract, Envelope, topics};
+    use prescale_contracts::{Contract, Envelope};
     use prescale_domain::fingerprint::{KpiFingerprint, WindowFeatures, Windows};
     use prescale_domain::sample::Platform;
     use prescale_domain::source::SourceName;
@@ -119,9 +122,25 @@ mod tests {
     }
 
     fn judged(audit: &mut dyn Audit, record: &ConsumedRecord, has_output: bool) -> Judged {
-        let found = Found { topic: topics::PREDICTIONS, ordinal: 0, at: None };
-        let found = if has_output { vec![found] } else { Vec::new() };
+        judged_with(audit, record, if has_output { &[(topics::PREDICTIONS, 0)] } else { &[] })
+    }
+
+    fn judged_with(audit: &mut dyn Audit, record: &ConsumedRecord, outputs: &[(&'static str, u32)]) -> Judged {
+        let found = |(topic, ordinal): &(&'static str, u32)| Found { topic, ordinal: *ordinal, at: None };
+        let found: Vec<Found> = outputs.iter().map(found).collect();
         audit.judge(&Read { record, found: &found, is_rejected: false })
+    }
+
+    #[test]
+    fn of_a_score_and_its_prediction_neither_is_lost_unseen() {
+        let (scored, predicted) = ((topics::FORECAST_SCORES, 0), (topics::PREDICTIONS, 1));
+        for (outputs, wanted) in [
+            (&[scored, predicted][..], Judged::Ended),
+            (&[predicted], Judged::Wrong(GAP)),
+            (&[scored], Judged::Wrong(GAP)),
+        ] {
+            assert_eq!(judged_with(audit().as_mut(), &record(300, &["cpu"], true), outputs), wanted);
+        }
     }
 
     #[test]

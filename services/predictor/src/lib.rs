@@ -3,8 +3,9 @@
 //! [`partition`] holds the work of one partition, [`held`] what waits for its next prediction, [`series`],
 //! [`scatter`], [`fitted`] and [`joined`] what is known of one demand; `anomaly` says how unusual a workload is;
 //! [`registry`] says which models there are, [`weights`] loads them, [`lineup`] says which is in use when, [`parted`]
-//! which were before their family had gone, [`wave`] runs them; [`stage`] puts all on the bus, `audit` says what must
-//! follow. The statistical families and the calibration are `prescale_domain`'s.
+//! which were before their family had gone, [`wave`] runs them; `scored` tells how forecasts did; [`stage`] puts all on the
+//! bus, `audit` says what must follow; [`retrainer`] watches over the scores. The statistical families and the
+//! calibration are `prescale_domain`'s.
 
 mod anomaly;
 mod audit;
@@ -18,7 +19,9 @@ pub mod network;
 pub mod parted;
 pub mod partition;
 pub mod registry;
+pub mod retrainer;
 pub mod scatter;
+mod scored;
 pub mod series;
 pub mod stage;
 pub mod wave;
@@ -29,7 +32,7 @@ pub use config::Config;
 
 use anyhow::Context as _;
 use prescale_bus::{Bus, StageFactory};
-use prescale_chassis::{Context, Ids, StageEntry, stage_factory};
+use prescale_chassis::{Context, Ids, Running, StageEntry, run_together, stage_factory};
 use prescale_contracts::topics;
 use registry::Registry;
 use std::sync::Arc;
@@ -39,32 +42,49 @@ use tokio_util::sync::CancellationToken;
 pub const STAGE: StageEntry = StageEntry {
     stage: stage::NAME,
     input: topics::FINGERPRINTS,
-    outputs: &[topics::PREDICTIONS, topics::PREDICTIONS_LATEST],
+    outputs: &[topics::FORECAST_SCORES, topics::PREDICTIONS, topics::PREDICTIONS_LATEST],
     ids: Ids::OfInput,
     audit: audit::audit,
 };
 
-/// Runs the predictor until shutdown. Blocks; call it outside of any async runtime.
+/// The stage that asks for retraining.
+pub const RETRAINER: StageEntry = StageEntry {
+    stage: retrainer::NAME,
+    input: topics::FORECAST_SCORES,
+    outputs: &[topics::RETRAINING],
+    ids: Ids::OfInput,
+    audit: retrainer::audit,
+};
+
+/// Runs both stages until shutdown, or until one of them loses the bus. Blocks; call it outside of any async runtime.
 ///
 /// # Errors
 /// When the configuration cannot be used, a model that it names is refused, or the bus is lost.
 pub fn run(config: &Config, context: &Context, bus: Arc<dyn Bus>, shutdown: &CancellationToken) -> anyhow::Result<()> {
     let registry = Arc::new(Registry::open_recording(Arc::new(config.settings()?))?);
-    let factory = stage_factory(stage::Factory::of(Arc::clone(&registry)));
+    let running = |factory: Arc<dyn StageFactory>| -> Running<'_> {
+        let (name, bus) = (factory.name(), bus.as_ref());
+        let run = move |stop: &CancellationToken| {
+            context.run_stage(bus, factory, stop).with_context(|| format!("the {name} stopped"))
+        };
+        Running { name, run: Box::new(run) }
+    };
+    let factories = [stage_factory(stage::Factory::of(Arc::clone(&registry))), stage_factory(retrainer::Factory)];
     let ended = shutdown.child_token();
     std::thread::scope(|scope| {
         let watcher =
             std::thread::Builder::new().name("models".to_owned()).spawn_scoped(scope, || registry.watch(&ended));
         watcher.context("cannot start the thread that looks at the models")?;
         let _guard = ended.clone().drop_guard();
-        context.run_stage(bus.as_ref(), factory, shutdown).context("the predictor stopped")
+        run_together(factories.into_iter().map(running).collect(), shutdown)
     })
 }
 
-/// The stage as the bus runs it, with the models as they are now.
+/// Both stages as the bus runs them, with the models as they are now.
 ///
 /// # Errors
 /// When the configuration cannot be used, or a model that it names is refused.
-pub fn factory(config: &Config) -> anyhow::Result<Arc<dyn StageFactory>> {
-    Ok(stage_factory(stage::Factory::new(config.settings()?)?))
+pub fn factories(config: &Config) -> anyhow::Result<Vec<Arc<dyn StageFactory>>> {
+    let predictor = stage_factory(stage::Factory::new(config.settings()?)?);
+    Ok(vec![predictor, stage_factory(retrainer::Factory)])
 }

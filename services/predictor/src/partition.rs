@@ -17,6 +17,7 @@ use crate::job::Job;
 use crate::lineup::ModelId;
 use crate::parted::{Identity, Parted};
 use crate::registry::{Models, Registry};
+use crate::scored::{self, Names};
 use crate::series::{Making, Offer, Rules, Series};
 use crate::wave::{self, Buffers};
 use crate::workload::{Workload, count_untold};
@@ -28,6 +29,7 @@ use prescale_domain::calibration::cold_start::{EXEMPLARY_BINS_MIN, Exemplars, ST
 use prescale_domain::calibration::pools::{PoolKey, Pools, Spreads};
 use prescale_domain::fingerprint::Fingerprint;
 use prescale_domain::forecast::{DAY_BINS, Family, GRID_STEP_S};
+use prescale_domain::forecast_score::ForecastScore;
 use prescale_domain::kpi::KpiName;
 use prescale_domain::prediction::{Prediction, Reading, ResourceForecast, Signal};
 use prescale_domain::resource::Resource;
@@ -96,6 +98,8 @@ pub struct Partition {
     family_names: [Arc<str>; Family::ALL.len()],
     state: State,
     wave: Wave,
+    /// What is told of earlier forecasts beside the predictions of the step, by the place of the record.
+    scores: Vec<(usize, ForecastScore)>,
     /// Whether it was told that workloads have nothing that is forecast.
     has_told_unforecast: bool,
 }
@@ -143,6 +147,7 @@ impl Partition {
             family_names: Family::ALL.map(|family| family.name().into()),
             state,
             wave: Wave::default(),
+            scores: Vec::new(),
             has_told_unforecast: false,
         }
     }
@@ -240,6 +245,7 @@ impl Partition {
     /// When the models' runtime fails.
     pub fn apply(&mut self, batch: Vec<Enveloped>) -> anyhow::Result<Vec<Fate>> {
         self.hear_of_switches();
+        self.scores.clear();
         let mut fates = Vec::with_capacity(batch.len());
         for (input, record) in batch.into_iter().enumerate() {
             if self.wave.rows >= WAVE_ROWS_MAX || self.wave.workloads.contains(&record.fingerprint.workload) {
@@ -296,6 +302,12 @@ impl Partition {
              their values cannot be (the fingerprinter says why); otherwise name one of its own in [predictor] resources, \
              and a rate in [planner.rates] too (told once a partition)"
         );
+    }
+
+    /// How earlier forecasts did, as it was to be told beside predictions of the last step: by the place of the record,
+    /// ascending. It is not told again.
+    pub fn take_scores(&mut self) -> Vec<(usize, ForecastScore)> {
+        std::mem::take(&mut self.scores)
     }
 
     fn refusal(&self, fingerprint: &Fingerprint) -> Option<&'static str> {
@@ -438,6 +450,15 @@ impl Partition {
                 workload.hold(&self.settings, &record.fingerprint);
                 continue;
             }
+            let names = Names {
+                rules: Rules { settings: &self.settings, lineup: self.models.lineup() },
+                models: &self.models,
+                statistical_version: &self.statistical_version,
+                families: &self.family_names,
+            };
+            let made = places.iter().copied().zip(&forecasts);
+            let told = scored::told(workload, &record.fingerprint, made, names);
+            self.scores.extend(told.map(|told| (input, told)));
             workload.capacity.clone_from(&record.fingerprint.capacity);
             let anomaly = anomaly::of(&record.fingerprint, self.settings.resources.iter().zip(&workload.series));
             let held = std::mem::take(&mut workload.held);
@@ -560,5 +581,7 @@ mod between_tests;
 mod changed_tests;
 #[cfg(test)]
 mod parted_tests;
+#[cfg(test)]
+mod scored_tests;
 #[cfg(test)]
 pub(crate) mod tests;

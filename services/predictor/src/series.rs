@@ -10,6 +10,7 @@
 //! (that one has enough history, and history only grows) is not kept up any more: its state is dropped. So
 //! such a series holds the state of one family in the long run.
 
+mod scores;
 mod turn;
 
 use crate::config::{Choice, Settings};
@@ -35,11 +36,13 @@ use prescale_domain::forecast::last_value::LastValue;
 use prescale_domain::forecast::residuals::at_least_uncertain;
 use prescale_domain::forecast::seasonal_naive::{DayBefore, SeasonalNaive};
 use prescale_domain::forecast::{DAY_BINS, Family, Forecaster, HorizonQuantiles};
+use prescale_domain::forecast_score::Tally;
 use prescale_domain::prediction::HorizonForecast;
 use prescale_domain::quantiles::Quantiles;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use prescale_inference::Kind;
+pub(crate) use scores::SeriesScores;
 
 /// What is remembered of one series.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
@@ -66,6 +69,8 @@ pub struct Series {
     bins_at_features: u32,
     /// The newest value that a prediction has told, rounded.
     told: Option<f32>,
+    /// How forecasts did that was not told yet.
+    scores: Tally,
 }
 
 /// What a series goes by.
@@ -337,7 +342,7 @@ impl Series {
     pub fn rearrange_horizons(&mut self, places: &[Option<usize>], horizons_bins: &[usize]) {
         self.calibration.rearrange(places, horizons_bins);
         self.contest.start();
-        self.expected = None;
+        (self.expected, self.scores) = (None, Tally::default());
     }
 
     /// Keeps of what was made under other settings what these ask for.
@@ -370,7 +375,8 @@ impl Series {
         let smoothed = self.smoothed.as_ref().map_or(0, |s| size_of::<Smoothed>() + s.heap_bytes());
         let day_before = self.day_before.as_ref().map_or(0, |d| size_of::<DayBefore>() + d.heap_bytes());
         let neighbours: usize = self.neighbours.iter().map(|n| size_of::<WorkloadId>() + n.as_str().len()).sum();
-        let judged = self.calibration.heap_bytes() + self.contest.heap_bytes() + neighbours + self.joined.heap_bytes();
+        let scored = self.calibration.heap_bytes() + self.contest.heap_bytes() + self.scores.heap_bytes();
+        let judged = scored + neighbours + self.joined.heap_bytes();
         self.demand.heap_bytes() + networks + smoothed + day_before + self.fitted.heap_bytes() + judged
     }
 
@@ -409,12 +415,16 @@ impl Series {
             off = if is_next(of.1, of.2) { Some(scores) } else { off };
             scored(of, scores);
         };
-        if let Some(state) = self.calibration.close(horizons_bins, &self.demand, last_state, noted) {
+        let serving = reigning.map(|family| (family, makers[family as usize].1));
+        let mut closing = self.scores.closing(closed.bin, serving, horizons_bins);
+        let judged = |of, judged| closing.push(of, &judged);
+        if let Some(state) = self.calibration.close_judging(horizons_bins, &self.demand, last_state, noted, judged) {
             counter!("prescale_predictor_drift_alarms_total", "led_to" => state.name()).increment(1);
         }
         self.residuals.close(off.map(|scores| f64::from(scores.lower.max(scores.upper))));
         let who = (reigning, preferred);
-        self.contest.close(&rules.settings.contest, horizons_bins, &self.demand, who, &mut scored);
+        let round = self.contest.close(&rules.settings.contest, horizons_bins, &self.demand, who, &mut scored);
+        round.into_iter().for_each(|round| self.scores.push_round(&round));
         if has_fallen_back {
             self.end_fallback(rules);
         }

@@ -9,6 +9,7 @@ use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::topics;
 use prescale_domain::fingerprint::Fingerprint;
 use prescale_domain::forecast::{Family, GRID_STEP_S, TWO_WEEKS_BINS};
+use prescale_domain::forecast_score::ForecastScore;
 use prescale_domain::workload::WorkloadId;
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use std::sync::Arc;
 pub const NAME: &str = "predictor";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 13;
+const STATE_LAYOUT: u32 = 14;
 
 /// Makes the stage's instances.
 pub struct Factory {
@@ -109,7 +110,10 @@ impl TypedStage for PredictorStage {
         let batch =
             batch.into_iter().map(|input| Enveloped { envelope: input.envelope, fingerprint: input.value }).collect();
         let fates = self.partition.apply(batch).map_err(|e| StageFailure { message: format!("{NAME}: {e:#}") })?;
-        fates.into_iter().map(reply_of).collect()
+        let mut scores = self.partition.take_scores().into_iter().peekable();
+        let each = fates.into_iter().enumerate();
+        each.map(|(input, fate)| reply_of(fate, scores.next_if(|(of, _)| *of == input).map(|(_, score)| score)))
+            .collect()
     }
 
     fn snapshot(&self) -> Vec<u8> {
@@ -117,11 +121,16 @@ impl TypedStage for PredictorStage {
     }
 }
 
-fn reply_of(fate: Fate) -> Result<Reply, StageFailure> {
+/// A score comes beside a prediction alone, and before it: so what is kept longer has the lower number, and whoever has
+/// the prediction misses a score that is lost.
+fn reply_of(fate: Fate, score: Option<ForecastScore>) -> Result<Reply, StageFailure> {
     match fate {
         Fate::Predicted(envelope, prediction) => {
             let to = [topics::PREDICTIONS, topics::PREDICTIONS_LATEST];
-            Ok(Reply::Emit(vec![Outgoing::following(&envelope, NAME, 0, &to, &*prediction)?]))
+            let ordinal = u32::from(score.is_some());
+            let scored = score.map(|score| Outgoing::following(&envelope, NAME, 0, &[topics::FORECAST_SCORES], &score));
+            let predicted = Outgoing::following(&envelope, NAME, ordinal, &to, &*prediction);
+            Ok(Reply::Emit(scored.into_iter().chain([predicted]).collect::<Result<_, _>>()?))
         }
         Fate::TakenIn => Ok(Reply::Emit(Vec::new())),
         Fate::Dropped(reason) => Ok(Reply::Drop(reason)),

@@ -15,11 +15,11 @@ use crate::bus_commands::{self, GroupInput, Tail};
 use crate::dead_letters::{self, Listing};
 use crate::services::{SERVICES, graph, installation};
 use crate::settings::Settings;
-use crate::{check_config, pretty_json, state_report, topics, up};
+use crate::{check_config, pretty_json, retraining, state_report, topics, up};
 use anyhow::{Context as _, Result};
 use args::{
-    AccountArgs, AclsArgs, BusVerb, Cli, DlqListArgs, DlqReplayArgs, DlqVerb, ExplainArgs, ScopeArgs, StartFrom,
-    TailArgs, TopicsVerb, UpArgs, Verb,
+    AccountArgs, AclsArgs, BusVerb, Cli, DlqListArgs, DlqReplayArgs, DlqVerb, ExplainArgs, RetrainingArgs, ScopeArgs,
+    StartFrom, TailArgs, TopicsVerb, UpArgs, Verb,
 };
 use clap::Parser as _;
 use common::Format;
@@ -106,6 +106,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Backtest(args) => backtest::run(config, &args),
         Verb::Replay(args) => replay::run(config, &args),
         Verb::Model { verb } => model::run(config, &verb),
+        Verb::Retraining(args) => retraining(config, &args),
         Verb::Health(health) => Ok(ask_ready(&health.address, health.tls().as_ref())?),
     }
 }
@@ -295,6 +296,17 @@ fn order(config: Option<&Path>, scope: &ScopeArgs, effect: Effect, why: &str) ->
     let by = std::env::var("USER").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "operator".to_owned());
     let wish = Wish { scope, effect, why: why.to_owned(), by };
     say(&orders::order(bus.as_ref(), wish, &shutdown)?)
+}
+
+fn retraining(config: Option<&Path>, args: &RetrainingArgs) -> Result<(), Failure> {
+    let (settings, bus) = open(config)?;
+    let predictor = settings.predictor.settings().map_err(Failure::Usage)?;
+    let shutdown = shutdown::on_signals().context("cannot set up the signal handlers")?;
+    let open = retraining::open(bus.as_ref(), &predictor, &shutdown)?;
+    match args.format {
+        Format::Json => say(&pretty_json(&retraining::as_json(&open))?),
+        Format::Text => say(&retraining::as_text(&open)),
+    }
 }
 
 fn account(config: Option<&Path>, args: &AccountArgs) -> Result<(), Failure> {

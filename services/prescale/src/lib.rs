@@ -12,6 +12,7 @@ mod lanes;
 pub mod models;
 pub mod replay;
 mod report_page;
+pub mod retraining;
 pub mod services;
 pub mod settings;
 pub mod state_report;

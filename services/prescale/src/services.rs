@@ -121,8 +121,8 @@ pub static SERVICES: [ServiceEntry; 12] = [
             prescale_predictor::stage::Factory::new(s.predictor.settings()?)?;
             Ok(())
         }),
-        stages: |_| vec![prescale_predictor::STAGE],
-        factories: |s| Ok(vec![prescale_predictor::factory(&s.predictor)?]),
+        stages: |_| vec![prescale_predictor::STAGE, prescale_predictor::RETRAINER],
+        factories: |s| prescale_predictor::factories(&s.predictor),
         uses: nothing_else,
         run: |l| prescale_predictor::run(&l.settings.predictor, l.context, l.bus(), l.stop),
     },

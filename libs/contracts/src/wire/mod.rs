@@ -8,12 +8,14 @@ mod capacity;
 mod check;
 mod fingerprint;
 mod fleet;
+mod forecast_score;
 mod group;
 mod incident;
 mod interval;
 mod outcome;
 mod point;
 mod prediction;
+mod retraining;
 pub(crate) mod sample;
 
 use crate::codec;
@@ -134,6 +136,22 @@ contract!(
     "Outcome",
     |outcome| &outcome.workload,
     from
+);
+contract!(
+    forecast_score::ForecastScore,
+    prescale_domain::forecast_score::ForecastScore,
+    topics::FORECAST_SCORES,
+    "ForecastScore",
+    |score| &score.workload,
+    from
+);
+contract!(
+    retraining::RetrainingRequest,
+    prescale_domain::retraining::RetrainingRequest,
+    topics::RETRAINING,
+    "RetrainingRequest",
+    |request| request.family.key(),
+    to
 );
 contract!(
     alarm::Anomaly,

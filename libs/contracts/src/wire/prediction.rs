@@ -55,7 +55,7 @@ impl HorizonForecast {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-enum DriftState {
+pub(super) enum DriftState {
     Unknown,
     Stable,
     Widened,
@@ -64,7 +64,7 @@ enum DriftState {
 }
 
 impl DriftState {
-    fn of(state: Option<domain_drift::DriftState>) -> Self {
+    pub(super) fn of(state: Option<domain_drift::DriftState>) -> Self {
         match state {
             None => Self::Unknown,
             Some(domain_drift::DriftState::Stable) => Self::Stable,
@@ -74,7 +74,7 @@ impl DriftState {
         }
     }
 
-    fn into_domain(self) -> Option<domain_drift::DriftState> {
+    pub(super) fn into_domain(self) -> Option<domain_drift::DriftState> {
         match self {
             Self::Unknown => None,
             Self::Stable => Some(domain_drift::DriftState::Stable),

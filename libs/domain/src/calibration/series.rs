@@ -15,7 +15,7 @@ use crate::forecast::capped::Truth;
 use crate::forecast::demand::DemandSeries;
 use crate::forecast::{Family, HorizonQuantiles};
 use crate::prediction::Interval;
-use crate::quantiles::{LEVELS, QUANTILE_LEVELS, Quantiles};
+use crate::quantiles::{LEVELS, MEDIAN, QUANTILE_LEVELS, Quantiles};
 use crate::scaled::{Grid, NONE};
 use crate::score::pinball_loss;
 use bitcode::{Decode, Encode};
@@ -25,6 +25,19 @@ use bitcode::{Decode, Encode};
 pub(crate) struct Made {
     pub(crate) raw: RawInterval,
     pub(crate) published: [f32; LEVELS],
+}
+
+/// What became of a forecast of one horizon and statistic, in the unit of the demand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Judged {
+    /// Mean pinball loss over the levels, of what could be seen.
+    pub loss: f64,
+    /// What came, as far as it could be seen.
+    pub realised: f64,
+    /// The median that was published.
+    pub median: f64,
+    /// Whether the published interval held what came; `None` where more may have been wanted than was seen.
+    pub is_held: Option<bool>,
 }
 
 /// Numbers of a [`Made`]: bounds and median of the raw interval, and the published quantiles.
@@ -96,16 +109,28 @@ impl<M: Copy> SeriesCalibration<M> {
         self.start(horizons_bins);
     }
 
-    /// Closes a bin, which is still the open one of `demand`: scores what was forecast for it, handing
-    /// out each forecast's maker, horizon (its index), statistic and scores, and lets the newest
-    /// forecast wait for its truth if it was made as of this bin. Gives what an alarm of drift led to;
-    /// `last_state` is the furthest that there is for the series.
+    /// As [`Self::close_judging`], where nobody asks what became of each forecast.
     pub fn close(
         &mut self,
         horizons_bins: &[usize],
         demand: &DemandSeries,
         last_state: DriftState,
+        scored: impl FnMut((M, usize, Statistic), Scores),
+    ) -> Option<DriftState> {
+        self.close_judging(horizons_bins, demand, last_state, scored, |_, _| ())
+    }
+
+    /// Closes a bin, which is still the open one of `demand`: scores what was forecast for it, handing
+    /// out each forecast's maker, horizon (its index), statistic and scores, and what became of it, and lets the newest
+    /// forecast wait for its truth if it was made as of this bin. Gives what an alarm of drift led to;
+    /// `last_state` is the furthest that there is for the series.
+    pub fn close_judging(
+        &mut self,
+        horizons_bins: &[usize],
+        demand: &DemandSeries,
+        last_state: DriftState,
         mut scored: impl FnMut((M, usize, Statistic), Scores),
+        mut judged: impl FnMut((M, usize, Statistic), Judged),
     ) -> Option<DriftState> {
         let closed = demand.open()?;
         let (mut loss, mut losses) = (0.0, 0u32);
@@ -118,11 +143,14 @@ impl<M: Copy> SeriesCalibration<M> {
                 let truths = [(Statistic::Value, Some(truth)), (Statistic::Maximum, demand.greatest_truth(*bins))];
                 for (statistic, truth) in truths {
                     let Some(truth) = truth else { continue };
-                    let made_of = made.made.of(statistic);
-                    self.records[i][statistic as usize].push(&made.made, (statistic, truth), *bins);
-                    (loss, losses) = (loss + made_of.loss(truth), losses + 1);
+                    let (made_of, of) = (made.made.of(statistic), (made.maker, i, statistic));
+                    let is_held = self.records[i][statistic as usize].push(&made.made, (statistic, truth), *bins);
+                    let of_forecast = made_of.loss(truth);
+                    (loss, losses) = (loss + of_forecast, losses + 1);
+                    let median = made_of.published[MEDIAN].into();
+                    judged(of, Judged { loss: of_forecast, realised: truth.value, median, is_held });
                     if let Some(scores) = Scores::of(&made_of.raw, truth) {
-                        scored((made.maker, i, statistic), scores);
+                        scored(of, scores);
                     }
                 }
             }
@@ -260,13 +288,14 @@ impl Made {
 }
 
 impl Record {
-    /// Quantiles and truth are compared as they were kept, so that a truth on a bound is held.
-    fn push(&mut self, made: &MadeOfBoth, (statistic, truth): (Statistic, Truth), bins_ahead: usize) {
+    /// Whether the interval held the truth, where that can be told. Quantiles and truth are compared as they were kept,
+    /// so that a truth on a bound is held.
+    fn push(&mut self, made: &MadeOfBoth, (statistic, truth): (Statistic, Truth), bins_ahead: usize) -> Option<bool> {
         let (published, value) = (made.of(statistic).published, made.as_kept(truth.value));
-        if !truth.is_bound() {
-            self.coverage.push((published[LOWER]..=published[UPPER]).contains(&value));
-        }
+        let is_held = (!truth.is_bound()).then(|| (published[LOWER]..=published[UPPER]).contains(&value));
+        is_held.into_iter().for_each(|is_held| self.coverage.push(is_held));
         self.tracker.push(&published, value, truth.seen_up_to.map(|up_to| made.as_kept(up_to)), bins_ahead);
+        is_held
     }
 }
 

@@ -84,6 +84,16 @@ struct Round {
     entries: Vec<Entry>,
 }
 
+/// What the families lost in a round that is through.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoundLosses {
+    /// The bin as of which all of them forecast.
+    pub bin: i64,
+    /// By family, in the order of the round: mean pinball loss over levels, horizons and statistics, in the unit of the
+    /// demand. Those of which nothing could be scored are left out.
+    pub losses: Vec<(Family, f32)>,
+}
+
 /// The lead of one family on the preferred one, discounted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Encode, Decode)]
 struct Record {
@@ -113,6 +123,13 @@ pub struct Contest {
     preferred: Option<Family>,
 }
 
+impl RoundLosses {
+    /// The families, in the order of the round.
+    pub fn families(&self) -> impl Iterator<Item = Family> {
+        self.losses.iter().map(|(family, _)| *family)
+    }
+}
+
 impl Contest {
     /// The family that won; `None` while none did or its lead is gone, so that the order of preference holds.
     pub fn champion(&self) -> Option<Family> {
@@ -139,7 +156,8 @@ impl Contest {
     /// Closes a bin, which is still the open one of `demand`: scores what was forecast for it, and at the
     /// round's end sees who is champion. `reigning` is who makes the series' forecasts: the champion, or another
     /// while there is none or its turn is not yet; `preferred` who would if there were none.
-    /// Hands out the other families' calibration scores with horizon (its index) and statistic.
+    /// Hands out the other families' calibration scores with horizon (its index) and statistic. Gives what was lost in the
+    /// round that is through with the bin.
     pub fn close(
         &mut self,
         terms: &Terms,
@@ -147,8 +165,8 @@ impl Contest {
         demand: &DemandSeries,
         (reigning, preferred): (Option<Family>, Option<Family>),
         mut scored: impl FnMut((Family, usize, Statistic), Scores),
-    ) {
-        let (Some(closed), Some(round)) = (demand.open(), &mut self.round) else { return };
+    ) -> Option<RoundLosses> {
+        let (closed, round) = (demand.open()?, self.round.as_mut()?);
         let ahead = closed.bin - round.bin;
         let due = horizons_bins.iter().position(|bins| *bins as i64 == ahead);
         if let (Some(horizon), Some(truth)) = (due, demand.truth()) {
@@ -170,12 +188,16 @@ impl Contest {
         }
         let to_come = horizons_bins.iter().filter(|bins| **bins as i64 > ahead).count();
         round.entries.iter_mut().for_each(|entry| entry.keep(to_come));
-        if horizons_bins.last().is_none_or(|longest| ahead >= *longest as i64)
-            && let (Some(round), Some(reigning)) = (self.round.take(), reigning)
-        {
+        if horizons_bins.last().is_some_and(|longest| ahead < *longest as i64) {
+            return None;
+        }
+        let round = self.round.take()?;
+        if let Some(reigning) = reigning {
             self.settle(terms, &round, (reigning, preferred));
             self.crown(terms);
         }
+        let losses = round.entries.iter().filter_map(|entry| Some((entry.family, entry.mean_loss()?)));
+        Some(RoundLosses { bin: round.bin, losses: losses.collect() })
     }
 
     /// By how much a family very lately lost less than the one whose forecasts are published, as a share of what that one

@@ -44,6 +44,26 @@ fn records_are_byte_for_byte_the_same_after_a_restart() {
 }
 
 #[test]
+fn each_hour_is_told_once_beside_the_first_prediction_behind_it() {
+    let outcomes = factory().create(0).apply(&records()).unwrap();
+    let mut told = Vec::new();
+    for outcome in outcomes {
+        let Outcome::Emit(records) = outcome else { panic!("{outcome:?}") };
+        let to: Vec<&str> = records.iter().map(|record| &*record.topic).collect();
+        if to.contains(&topics::FORECAST_SCORES) {
+            assert_eq!(to, crate::STAGE.outputs);
+            let score = ForecastScore::decode(records[0].value.as_deref().unwrap()).unwrap();
+            assert_eq!(score.resources.len(), 2);
+            told.push((score.from.as_ms() / 3_600_000, score.hours, score.workload.as_str().to_owned()));
+        }
+    }
+    let first_hour = 1_700_000_100 / 3600;
+    let hours = [first_hour, first_hour + 1];
+    let wanted = hours.into_iter().flat_map(|hour| (0..3).map(move |workload| (hour, 1, format!("vm-{workload}"))));
+    assert_eq!(told, wanted.collect::<Vec<_>>());
+}
+
+#[test]
 fn a_record_that_is_no_fingerprint_is_rejected_and_a_bad_snapshot_refused() {
     let mut broken = records().remove(0);
     broken.value = Some(vec![0, 1, 2]);

@@ -64,6 +64,8 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: ModelVerb,
     },
+    /// The trained families whose forecasts got worse for good, and what they should be trained anew on.
+    Retraining(RetrainingArgs),
     /// Let nothing change, in all fleets, one fleet or one workload, until it is resumed.
     Pause(PauseArgs),
     /// Lift the order that was given for the same.
@@ -478,6 +480,13 @@ impl ScopeArgs {
         };
         Ok(Scope::parse(&text)?)
     }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RetrainingArgs {
+    /// How.
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
 }
 
 #[derive(Debug, Args)]

@@ -223,3 +223,24 @@ fn only_challengers_hand_out_calibration_scores_and_a_restart_changes_nothing() 
     contest.start();
     assert!(contest.is_due(0, &HORIZONS));
 }
+
+#[test]
+fn a_round_that_is_through_tells_what_each_lost() {
+    let (mut contest, mut demand) = (Contest::default(), DemandSeries::default());
+    demand.start(EventTime::of_bin(7, GRID_STEP_S), 0.0);
+    contest.begin(7, &[(Family::Gru, vec![around(1.0); 2]), (Family::Arima, vec![around(3.0); 2])]);
+    let mut rounds = Vec::new();
+    for _ in 0..6 {
+        let who = (Some(Family::Gru), Some(Family::Gru));
+        rounds.extend(contest.close(&Terms::default(), &HORIZONS, &demand, who, |_, _| ()));
+        demand.close();
+        demand.add(0.0);
+    }
+    let [RoundLosses { bin: 7, losses }] = rounds.as_slice() else { panic!("{rounds:?}") };
+    assert_eq!(losses.iter().map(|(family, _)| *family).collect::<Vec<_>>(), [Family::Gru, Family::Arima]);
+    for ((_, loss), miss) in losses.iter().zip([1.0, 3.0]) {
+        let of_level = |level: f64| (1.0 - level) * (miss + level - 0.5);
+        let wanted = QUANTILE_LEVELS.map(of_level).iter().sum::<f64>() / QUANTILE_LEVELS.len() as f64;
+        assert!((f64::from(*loss) - wanted).abs() < 1e-3, "{loss} instead of {wanted}");
+    }
+}

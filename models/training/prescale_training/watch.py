@@ -1,0 +1,142 @@
+"""Answers requests for retraining: a candidate version in the models folder for each version that forecasts worse.
+
+`prescale retraining --format json` says what is asked for. A candidate is trained as the family's recipe says, with the
+workloads and the range that are named as one source more, of the archive that the recipe reads. What the recipe holds out
+stays held out, and what is marked as unusual is left out as ever. A candidate is in no use until it is promoted.
+"""
+
+import dataclasses
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from .recipe import Recipe, RecipeError
+
+ANSWERED = "request.json"
+"""In a candidate's folder: the request that it answers."""
+
+_DAY_S = 86_400
+
+
+class WatchError(Exception):
+    """Requests cannot be read, or a candidate is no model; says why."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """When a request is answered, and on what.
+
+    `weight` is that of the source with what was asked for, beside the recipe's own. The range is made longer by
+    `before_days`, so that what was before is in it.
+    """
+
+    workloads_min: int = 3
+    before_days: float = 14.0
+    weight: float = 3.0
+
+
+def family_of(recipe: Recipe) -> str:
+    """The family whose models a recipe trains."""
+    return recipe.windowed.family or recipe.training.cell
+
+
+def read_requests(prescale: list[str]) -> list[dict]:
+    """What is open, as the command says; `prescale` is how it is called."""
+    asked = subprocess.run([*prescale, "retraining", "--format", "json"], capture_output=True, text=True)
+    if asked.returncode != 0:
+        raise WatchError(f"{' '.join(prescale)} retraining failed: {asked.stderr.strip() or asked.returncode}")
+    try:
+        return json.loads(asked.stdout)
+    except json.JSONDecodeError as error:
+        raise WatchError(f"{' '.join(prescale)} retraining wrote no JSON: {error}") from error
+
+
+def version_of(request: dict) -> str:
+    """The candidate's: that of the version which forecasts worse, with the end of the range."""
+    end = datetime.fromtimestamp(request["to_ms"] / 1000, UTC)
+    return f"{request['model_version'].partition('+')[0]}+{end:%Y%m%dT%H%M}"
+
+
+def recipe_for(recipe: Recipe, request: dict, terms: Terms) -> Recipe:
+    """The recipe of the candidate."""
+    archive = next((source for source in recipe.sources if source.path), None)
+    if archive is None:
+        raise RecipeError(f"recipe {recipe.name}: it has no source with a path: add one of the archive of fingerprints")
+    asked = dataclasses.replace(
+        archive,
+        workloads=tuple(request["workloads"]),
+        from_s=request["from_ms"] / 1000 - terms.before_days * _DAY_S,
+        to_s=request["to_ms"] / 1000,
+        weight=terms.weight,
+    )
+    return dataclasses.replace(recipe, version=version_of(request), sources=(*recipe.sources, asked))
+
+
+def candidate_of(store: Path, request: dict) -> Path | None:
+    """The folder of the candidate that answers a request for the same version; None where there is none."""
+    for path in sorted((store / request["family"]).glob(f"*/{ANSWERED}")):
+        if json.loads(path.read_text())["model_version"] == request["model_version"]:
+            return path.parent
+    return None
+
+
+Train = Callable[[Recipe, Path], list[str]]
+"""Trains as a recipe says and writes the model folder; says what is wrong with it."""
+
+
+def answer(requests: list[dict], recipes: list[Recipe], store: Path, terms: Terms, train: Train, say=print) -> list[Path]:
+    """Trains a candidate for each request that has none. Gives their folders.
+
+    A folder gets its name once it is whole, so nobody finds half of one.
+    """
+    made = []
+    for request in requests:
+        name = f"{request['family']} {request['model_version']}"
+        recipe = next((recipe for recipe in recipes if family_of(recipe) == request["family"]), None)
+        workloads = len(request["workloads"]) + request["more_workloads"]
+        if recipe is None:
+            say(f"{name}: no recipe trains this family: name one")
+        elif workloads < terms.workloads_min:
+            say(f"{name}: {workloads} workloads ask for it, {terms.workloads_min} have to")
+        elif (known := candidate_of(store, request)) is not None:
+            say(f"{name}: {known} is the candidate; remove it to have another")
+        else:
+            made.append(_candidate(recipe_for(recipe, request, terms), request, store, train))
+            say(f"{name}: prescale model promote {request['family']} {made[-1].name}")
+    return made
+
+
+def _candidate(recipe: Recipe, request: dict, store: Path, train: Train) -> Path:
+    folder = store / request["family"] / recipe.version
+    partial = folder.with_name(f".partial-{recipe.version}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    problems = train(recipe, partial)
+    if problems:
+        raise WatchError(f"the candidate {partial} is no model: {'; '.join(problems)}")
+    (partial / ANSWERED).write_text(json.dumps(request, indent=1) + "\n")
+    partial.rename(folder)
+    return folder
+
+
+def train_and_export(data: Path, say) -> Train:
+    """How candidates are trained."""
+
+    def train(recipe: Recipe, folder: Path) -> list[str]:
+        import tempfile
+
+        from .export import export
+        from .fit import fit_and_save
+        from .trained import used_in
+        from .verify import problems_of
+
+        with tempfile.TemporaryDirectory() as run:
+            trained = fit_and_save(recipe, data, Path(run), say)
+            export(trained, recipe, folder, [], used_in(Path(run)))
+        return problems_of(folder)
+
+    return train
