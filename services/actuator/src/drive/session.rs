@@ -307,8 +307,11 @@ impl<'a, D: Driver> Session<'a, D> {
     /// Makes the calls that were due at `due`. Where writing them down took long, what is to be sent is looked at anew:
     /// it may be void or withdrawn by now, or this one may not be the one any more that calls.
     fn make(&mut self, jobs: Vec<Job>, due: Now) {
+        if self.retry.shutdown().is_cancelled() {
+            return;
+        }
         let now = (self.setup.clock)();
-        let is_late = now.ms.saturating_sub(due.ms) > WRITTEN_WITHIN_MS || self.retry.shutdown().is_cancelled();
+        let is_late = now.ms.saturating_sub(due.ms) > WRITTEN_WITHIN_MS;
         for job in jobs {
             let valid_until = job.aim.order.valid_until();
             let is_late = is_late || (due.at < valid_until && valid_until <= now.at);
