@@ -8,7 +8,7 @@ pub mod tally;
 #[cfg(test)]
 mod properties;
 
-pub use tally::{Closing, HOUR_BINS, Tally, Told};
+pub use tally::{Closing, HOUR_BINS, Paired, Tally, Told};
 
 use crate::calibration::drift::DriftState;
 use crate::kpi::KpiName;

@@ -29,7 +29,7 @@ pub(super) fn deliver(
             Ok(Answered { status, words, asked_pause }) => {
                 let what_to_do = match status {
                     401 | 403 => " (give it a token, or user and password)",
-                    300..400 | 404 | 405 => " (is the url right?)",
+                    300..=399 | 404 | 405 => " (is the url right?)",
                     _ => "",
                 };
                 Unavailable { why: format!("{} answered {status}{what_to_do}: {words}", to.shown_url()), asked_pause }
