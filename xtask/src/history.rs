@@ -100,8 +100,9 @@ fn time_of(stat: &str) -> Option<(String, f64)> {
     let (head, rest) = stat.rsplit_once(')')?;
     let (_, name) = head.split_once('(')?;
     // The 14th and the 15th field, of which the third is the first of the rest.
-    let ticks = rest.split_whitespace().skip(11).take(2).map(|field| field.parse::<f64>().ok());
-    Some((name.to_owned(), ticks.sum::<Option<f64>>()? / TICKS_PER_S))
+    let mut ticks = rest.split_whitespace().skip(11).map(|field| field.parse::<f64>().ok());
+    let (user, system) = (ticks.next()??, ticks.next()??);
+    Some((name.to_owned(), (user + system) / TICKS_PER_S))
 }
 
 fn sum(times: &BTreeMap<String, f64>) -> f64 {

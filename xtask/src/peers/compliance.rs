@@ -25,7 +25,6 @@ pub(super) fn test(given: &Given) -> Result<()> {
     ensure!(!names.is_empty(), "no names of metrics are in {}", module.display());
     let folder = go::folder(MODULE)?.join("run");
     let address = free_address()?;
-    fs::create_dir_all(&folder)?;
     let preset_file = folder.with_file_name("preset.toml");
     fs::write(&preset_file, preset(&names))?;
     let preset_file = preset_file.display().to_string();

@@ -53,8 +53,7 @@ impl Prescale {
     /// Ends it in good order, with what is then on its log: every record must be accounted for.
     pub(super) fn end(mut self) -> Result<Log> {
         self.program.end()?;
-        let said = self.ask(&["account"]);
-        let Ok(_) = &said else { return Err(said.unwrap_err().context("the account has a gap")) };
+        self.ask(&["account"]).context("the account has a gap")?;
         Ok(Log { points: points(&self.tail("raw-points")?)?, samples: samples(&self.tail("raw-kpis")?)? })
     }
 

@@ -71,7 +71,6 @@ fn path_with(folder: &Path) -> Result<OsString> {
 fn pushes(given: &Given, programs: &Path) -> Result<()> {
     let folder = go::folder(MODULE)?.join("run");
     let address = free_address()?;
-    fs::create_dir_all(&folder)?;
     let preset = folder.with_file_name("preset.toml");
     fs::write(&preset, PRESET)?;
     let sections = format!(
@@ -81,8 +80,8 @@ fn pushes(given: &Given, programs: &Path) -> Result<()> {
     let mut prescale = Prescale::start(&given.binary()?, &folder, &sections, Some(address))?;
     let mut target = Replica::new(programs, &folder, JOB, None)?;
     target.start()?;
-    let mut pair = ["one", "two"].map(|name| Replica::new(programs, &folder, name, Some((target.address, address))));
-    let [Ok(one), Ok(two)] = &mut pair else { return pair.into_iter().collect::<Result<Vec<_>>>().map(drop) };
+    let replica = |name: &str| Replica::new(programs, &folder, name, Some((target.address, address)));
+    let (mut one, mut two) = (replica("one")?, replica("two")?);
     one.start()?;
     wait(TURN);
     two.start()?;

@@ -4,6 +4,9 @@ use anyhow::{Result, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+/// So many places are shown.
+const SHOWN: usize = 5;
+
 /// What a value is of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
@@ -66,23 +69,23 @@ impl Values {
 /// store, when the sender was killed, at the instants of which `was_killed` says so.
 pub(super) fn compare(what: &str, sent: &Values, got: &Values, was_killed: impl Fn(i64) -> bool) -> Result<()> {
     ensure!(sent.count() > 1, "{what}: the sender has sent {} values", sent.count());
-    let only_in = |one: &'_ Values, other: &Values| -> (Vec<(Place, Vec<f64>)>, Vec<(Place, Vec<f64>)>) {
-        let missing = one.0.iter().filter(|(place, _)| !other.0.contains_key(place));
-        missing.map(|(place, all)| (place.clone(), all.clone())).partition(|(place, _)| was_killed(place.at_ms))
+    let unknown = got.only(|place| !sent.0.contains_key(place));
+    let made_up = unknown.only(|place| !was_killed(place.at_ms));
+    ensure!(made_up.0.is_empty(), "{what}: {} are on the log and were not sent: {made_up}", made_up.count());
+    let missing = sent.only(|place| !got.0.contains_key(place));
+    let lost = missing.only(|place| !was_killed(place.at_ms));
+    ensure!(lost.0.is_empty(), "{what}: {} are lost: {lost}", lost.count());
+    let is_other = |place: &Place| match (sent.0.get(place), got.0.get(place)) {
+        (Some(sent), Some(got)) => !are_alike(sent, got),
+        _ => false,
     };
-    let (unstored, made_up) = only_in(got, sent);
-    ensure!(made_up.is_empty(), "{what}: {} are on the log and were not sent: {}", made_up.len(), shown(&made_up));
-    let (unsent, lost) = only_in(sent, got);
-    ensure!(lost.is_empty(), "{what}: {} are lost: {}", lost.len(), shown(&lost));
-    let is_other = |(place, all): &(&Place, &Vec<f64>)| got.0.get(place).is_some_and(|values| !are_alike(all, values));
-    let others: Vec<_> = sent.0.iter().filter(is_other).map(|(place, all)| (place.clone(), all.clone())).collect();
-    ensure!(others.is_empty(), "{what}: {} are other ones, or lost in part: {}", others.len(), shown(&others));
-    let count = |of: &[(Place, Vec<f64>)]| of.iter().map(|(_, values)| values.len()).sum::<usize>();
-    let (unsent, unstored) = (count(&unsent), count(&unstored));
+    let others = sent.only(is_other);
+    ensure!(others.0.is_empty(), "{what}: {} are other ones, or lost in part: {others}", others.count());
+    let (unsent, unstored) = (missing.count(), unknown.count());
     eprintln!("xtask: {what}: {} values sent, the same on the log", sent.count() - unsent);
     if unsent + unstored > 0 {
         eprintln!(
-            "xtask: {what}: when the sender was killed it had {unsent} more that it had not sent, and had not stored {unstored} that it had"
+            "xtask: {what}: when it was killed {unsent} more were not sent yet, and {unstored} that were sent not stored"
         );
     }
     Ok(())
@@ -95,9 +98,10 @@ fn are_alike(one: &[f64], other: &[f64]) -> bool {
 }
 
 /// The first few.
-fn shown(of: &[(Place, Vec<f64>)]) -> String {
-    let some: Vec<String> = of.iter().take(5).map(|(place, values)| format!("{place}: {values:?}")).collect();
-    some.join("; ")
+impl fmt::Display for Values {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().take(SHOWN).try_for_each(|(place, values)| write!(f, "{place}: {values:?}; "))
+    }
 }
 
 #[cfg(test)]
