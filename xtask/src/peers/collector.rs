@@ -118,12 +118,12 @@ fn configuration(folder: &Path, exporters: &[String; 3]) -> String {
     let pipelines = each(&|number, way| {
         let name = types[number];
         format!(
-            "    metrics/{way}:\n      receivers: [hostmetrics]\n      processors: [resource/{way}]\n      \
+            "    metrics/{way}:\n      receivers: [host_metrics]\n      processors: [resource/{way}]\n      \
              exporters: [{name}, file/{way}]\n"
         )
     });
     format!(
-        "receivers:\n  hostmetrics:\n    collection_interval: {INTERVAL_S}s\n    scrapers:\n      cpu:\n      memory:\n\
+        "receivers:\n  host_metrics:\n    collection_interval: {INTERVAL_S}s\n    scrapers:\n      cpu:\n      memory:\n\
          processors:\n{named}exporters:\n{exporters}service:\n  telemetry: {{metrics: {{level: none}}}}\n  pipelines:\n{pipelines}"
     )
 }

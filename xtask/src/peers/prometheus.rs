@@ -163,32 +163,31 @@ impl Replica {
         self.program.until_listens(self.address)
     }
 
-    /// What it has scraped.
+    /// What it has scraped, all of one instant of its store.
     fn values(&self) -> Result<Values> {
-        let mut values = Values::default();
-        for (measured, metric) in MEASURED {
-            let url = format!("http://{}", self.address);
-            let query = format!("{metric}{{job=\"{JOB}\"}}[1h]");
-            let output =
-                Command::new(&self.promtool).args(["query", "instant", "--format=json", &url, &query]).output()?;
-            let error = String::from_utf8_lossy(&output.stderr);
-            ensure!(output.status.success(), "promtool query instant {url} {query}: {error}");
-            put_answer(&mut values, measured, &serde_json::from_slice(&output.stdout)?)?;
-        }
-        Ok(values)
+        let url = format!("http://{}", self.address);
+        let metrics = MEASURED.map(|(_, metric)| metric).join("|");
+        let query = format!("{{__name__=~\"{metrics}\",job=\"{JOB}\"}}[1h]");
+        let output = Command::new(&self.promtool).args(["query", "instant", "--format=json", &url, &query]).output()?;
+        let error = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "promtool query instant {url} {query}: {error}");
+        of_answer(&serde_json::from_slice(&output.stdout)?)
     }
 }
 
-/// Puts the samples of a query's answer, which is a list of series.
-fn put_answer(values: &mut Values, measured: &str, answer: &Value) -> Result<()> {
+/// The samples of a query's answer, which is a list of series.
+fn of_answer(answer: &Value) -> Result<Values> {
+    let mut values = Values::default();
     for series in answer.as_array().into_iter().flatten() {
+        let is_of = |(_, metric): &&(&str, &str)| series["metric"]["__name__"] == *metric;
+        let (measured, _) = MEASURED.iter().find(is_of).context("a series that was not asked for")?;
         for sample in series["values"].as_array().into_iter().flatten() {
             let at_s = sample[0].as_f64().context("a sample without an instant")?;
             let value: f64 = sample[1].as_str().context("a sample without a value")?.parse()?;
             values.put(JOB, measured, (at_s * 1000.0).round() as i64, value);
         }
     }
-    Ok(())
+    Ok(values)
 }
 
 #[cfg(test)]
@@ -220,9 +219,11 @@ mod tests {
 
     #[test]
     fn an_answer_of_promtool_is_read() {
-        let answer = serde_json::json!([{"metric": {"job": JOB}, "values": [[1.5, "2"], [2.5, "3"]]}]);
-        let mut values = Values::default();
-        put_answer(&mut values, "memory_bytes", &answer).unwrap();
+        let metric = |name: &str| serde_json::json!({"__name__": name, "job": JOB});
+        let answer = |name| serde_json::json!([{"metric": metric(name), "values": [[1.5, "2"], [2.5, "3"]]}]);
+        let values = of_answer(&answer("process_cpu_seconds_total")).unwrap();
         assert_eq!((values.count(), values.span_ms()), (2, Some((1500, 2500))));
+        assert_eq!(values.only(|place| place.measured == "cpu_cores_used").count(), 2);
+        assert!(of_answer(&answer("up")).is_err());
     }
 }
