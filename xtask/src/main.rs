@@ -1,7 +1,10 @@
 //! The project's own commands: `cargo xtask test` sets up what the tests need and runs them all.
 
 mod deny;
+mod given;
+mod history;
 mod peers;
+mod process;
 mod python;
 mod setup;
 
@@ -20,9 +23,13 @@ cargo xtask COMMAND
   rust     all Rust tests
   python   the tests of the training kit
   deny     cargo deny with advisories; installs it into the user's cache
-  test-peers [NAME ...]
+  test-peers [--binary FILE] [--kafka HOST:PORT] [NAME ...]
            remote write's compliance tests, and others' senders made from their Go modules, against a process of ours:
-           compliance, prometheus, telegraf, collector; needs the network, and long the first time
+           compliance, prometheus, telegraf, collector; needs the network, and long the first time. Of the binary that is
+           named (or PRESCALE_BINARY), or else of one that is built from here, with the Kafka that is named, or else a
+           test's own
+  time-history [--binary FILE] [WORKLOADS]
+           how long it takes from two weeks in a Prometheus to the forecasts and the account of all (500) workloads
 ";
 
 fn main() -> ExitCode {
@@ -35,6 +42,7 @@ fn main() -> ExitCode {
         Some("python") => python::test(),
         Some("deny") => deny::everything(),
         Some("test-peers") => peers::test(&std::env::args().skip(2).collect::<Vec<_>>()),
+        Some("time-history") => history::time(&std::env::args().skip(2).collect::<Vec<_>>()),
         Some("help" | "--help" | "-h") => {
             print!("{HELP}");
             Ok(())

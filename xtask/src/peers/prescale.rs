@@ -1,119 +1,121 @@
 //! A process of ours that receives, and what it has written to its log.
 
-use anyhow::{Context as _, Result, bail, ensure};
-use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use super::values::Values;
+use crate::process::Program;
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
-use std::sync::mpsc::sync_channel;
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-const STARTS_WITHIN: Duration = Duration::from_secs(60);
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-
-/// A running `prescale up`; it ends when this is dropped.
+/// A `prescale up` with a log of its own.
 pub(super) struct Prescale {
+    binary: PathBuf,
     config: PathBuf,
-    process: Child,
+    listen: Option<SocketAddr>,
+    program: Program,
 }
 
 impl Prescale {
-    /// Starts one in a folder, which is emptied, with a section `[collector.INPUT]` that listens on an address, a preset
-    /// by name or by its text, and samples each second.
-    pub(super) fn start(folder: &Path, input: &str, listen: SocketAddr, preset: &str) -> Result<Self> {
+    /// Starts one in a folder, which is emptied, with sections of the configuration; it listens on an address where one is
+    /// given.
+    pub(super) fn start(binary: &Path, folder: &Path, sections: &str, listen: Option<SocketAddr>) -> Result<Self> {
         let _ = fs::remove_dir_all(folder);
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let preset = if preset.contains('\n') {
-            let file = folder.join("preset.toml");
-            fs::write(&file, preset)?;
-            file.display().to_string()
-        } else {
-            preset.to_owned()
-        };
         let config = folder.join("prescale.toml");
         let bus = folder.join("prescale.db").display().to_string();
         let text = format!(
             "[bus.embedded]\npath = {bus:?}\n[console]\nlisten = \"127.0.0.1:0\"\n[collector.host]\nenabled = false\n\
-             [collector.{input}]\nlisten = \"{listen}\"\npreset = {preset:?}\nstep_s = 1\n"
+             [assembler]\nlateness_s = 10\n{sections}"
         );
         fs::write(&config, text)?;
-        let log = folder.join("prescale.log");
-        let process = command(&config)?
-            .arg("up")
-            .stdout(File::create(folder.join("prescale.out"))?)
-            .stderr(File::create(&log)?)
-            .spawn()
-            .context("cannot start prescale")?;
-        let mut prescale = Self { config, process };
-        let started = Instant::now();
-        while TcpStream::connect(listen).is_err() {
-            let has_ended = prescale.process.try_wait()?.is_some();
-            if has_ended || started.elapsed() > STARTS_WITHIN {
-                bail!("prescale does not listen on {listen}: see {}", log.display());
-            }
-            wait(LOOK_EVERY);
-        }
+        let mut up = Command::new(binary);
+        up.arg("--config").arg(&config).arg("up");
+        let program = Program::new(up, folder.join("prescale.log"));
+        let mut prescale = Self { binary: binary.to_owned(), config, listen, program };
+        prescale.run()?;
         Ok(prescale)
     }
 
-    /// Stops it, and gives the instants, in milliseconds, of the points that measure something.
-    pub(super) fn instants_of(mut self, measured: &str) -> Result<BTreeSet<i64>> {
-        end(&mut self.process)?;
-        let tail = ["bus", "tail", "raw-points", "--from", "earliest", "--format", "json"];
-        let output = command(&self.config)?.args(tail).output().context("cannot start prescale")?;
-        ensure!(output.status.success(), "prescale bus tail: {}", String::from_utf8_lossy(&output.stderr));
-        let text = String::from_utf8(output.stdout).context("what lies on the log is no text")?;
-        let name = format!("\"measured\":{measured:?}");
-        let of = |line: &str| number_behind(line, "\"at\":");
-        Ok(text.lines().filter(|line| line.contains(&name)).filter_map(of).collect())
+    /// Starts it again, with the log that it has.
+    pub(super) fn run(&mut self) -> Result<()> {
+        self.program.start()?;
+        self.listen.map_or(Ok(()), |address| self.program.until_listens(address))
+    }
+
+    /// Kills it at once (SIGKILL).
+    pub(super) fn kill(&mut self) -> Result<()> {
+        self.program.kill()
+    }
+
+    /// Ends it in good order, with what is then on its log: every record must be accounted for.
+    pub(super) fn end(mut self) -> Result<Log> {
+        self.program.end()?;
+        self.ask(&["account"]).context("the account has a gap")?;
+        Ok(Log { points: points(&self.tail("raw-points")?)?, samples: samples(&self.tail("raw-kpis")?)? })
+    }
+
+    fn tail(&self, topic: &str) -> Result<String> {
+        self.ask(&["bus", "tail", topic, "--from", "earliest", "--format", "json"])
+    }
+
+    fn ask(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(&self.binary);
+        let output =
+            command.arg("--config").arg(&self.config).args(arguments).output().context("cannot start prescale")?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let error = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "prescale {}: {said}{error}", arguments.join(" "));
+        Ok(said)
     }
 }
 
-impl Drop for Prescale {
-    fn drop(&mut self) {
-        let _ = end(&mut self.process);
+/// What is on a log.
+#[derive(Debug, PartialEq)]
+pub(super) struct Log {
+    /// The points, each once: a request that is sent again may write the same ones a second time.
+    pub(super) points: Values,
+    /// The KPIs' values in the samples that were made of them, as often as they are there.
+    pub(super) samples: Values,
+}
+
+fn records(text: &str) -> impl Iterator<Item = Result<Value>> {
+    text.lines().map(|line| {
+        let record: Value = serde_json::from_str(line).with_context(|| format!("no record: {line}"))?;
+        Ok(record["value"].clone())
+    })
+}
+
+fn points(text: &str) -> Result<Values> {
+    let mut once = BTreeMap::new();
+    for point in records(text) {
+        let point = point?;
+        let text = |name: &str| point[name].as_str().unwrap_or_default().to_owned();
+        let at_ms = point["at"].as_i64().context("a point without an instant")?;
+        let Some(value) = point["value"].as_f64() else { continue };
+        let key = (text("workload"), text("measured"), at_ms, text("series"));
+        let before = once.insert(key, value);
+        ensure!(before.is_none_or(|before| before == value), "two values of one series at one instant: {point}");
     }
+    let mut values = Values::default();
+    once.iter().for_each(|((workload, measured, at_ms, _), value)| values.put(workload, measured, *at_ms, *value));
+    Ok(values)
 }
 
-fn command(config: &Path) -> Result<Command> {
-    // Where this program lies in a profile's folder.
-    let own = std::env::current_exe()?;
-    let target = own.ancestors().nth(2).context("this program does not lie in cargo's folder")?;
-    let program = target.join("release/prescale");
-    ensure!(program.is_file(), "cargo has not built {}", program.display());
-    let mut command = Command::new(program);
-    command.arg("--config").arg(config);
-    Ok(command)
-}
-
-/// Waits for so long.
-pub(super) fn wait(time: Duration) {
-    let (_open, never) = sync_channel::<()>(0);
-    // Nothing comes: it ends by the time.
-    let _ = never.recv_timeout(time);
-}
-
-/// An address that nobody listens on now.
-pub(super) fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
-}
-
-/// Asks a process to end, and waits until it has.
-pub(super) fn end(process: &mut Child) -> Result<()> {
-    if process.try_wait()?.is_none() {
-        let status = Command::new("kill").args(["-INT", &process.id().to_string()]).status()?;
-        ensure!(status.success(), "cannot end process {}", process.id());
-        process.wait()?;
+fn samples(text: &str) -> Result<Values> {
+    let mut values = Values::default();
+    for sample in records(text) {
+        let sample = sample?;
+        let at_ms = sample["at"].as_i64().context("a sample without an instant")?;
+        for kpi in sample["kpis"].as_array().into_iter().flatten() {
+            if let (Some(name), Some(value)) = (kpi["name"].as_str(), kpi["value"].as_f64()) {
+                values.put(sample["workload"].as_str().unwrap_or_default(), name, at_ms, value);
+            }
+        }
     }
-    Ok(())
-}
-
-/// The whole number behind the first place of a text.
-pub(super) fn number_behind(text: &str, place: &str) -> Option<i64> {
-    let behind = text.split_once(place)?.1.trim_start_matches('"');
-    let end = behind.find(|c: char| !c.is_ascii_digit()).unwrap_or(behind.len());
-    behind[..end].parse().ok()
+    Ok(values)
 }
 
 #[cfg(test)]
@@ -121,12 +123,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_found_behind_their_names() {
-        assert_eq!(
-            number_behind(r#"{"key":"a","value":{"at":1700000000123,"step_s":60}}"#, "\"at\":"),
-            Some(1_700_000_000_123)
-        );
-        assert_eq!(number_behind(r#""timeUnixNano":"17","x":1"#, "\"timeUnixNano\":"), Some(17));
-        assert_eq!(number_behind("{}", "\"at\":"), None);
+    fn a_point_that_is_there_twice_counts_once_and_a_sample_as_often_as_it_is_there() {
+        let point = |at: i64, series: &str, value: f64| {
+            format!(
+                "{{\"value\":{{\"workload\":\"a\",\"measured\":\"m\",\"at\":{at},\"series\":{series:?},\"value\":{value:?}}}}}\n"
+            )
+        };
+        let text = point(1, "x", 1.0) + &point(1, "y", 2.0) + &point(1, "x", 1.0);
+        assert_eq!(points(&text).unwrap().count(), 2);
+        assert!(points(&(text + &point(1, "x", 3.0))).is_err(), "another value");
+        let sample = "{\"value\":{\"workload\":\"a\",\"at\":5,\"kpis\":[{\"name\":\"m\",\"value\":1.5},{\"name\":\"n\",\"value\":null}]}}\n";
+        let samples = samples(&sample.repeat(2)).unwrap();
+        assert_eq!((samples.count(), samples.span_ms()), (2, Some((5, 5))));
     }
 }
