@@ -1,6 +1,6 @@
 //! Configuration of the detector: section `[detector]`.
 
-use crate::{INCIDENTS, STAGE, alerts};
+use crate::stages;
 use anyhow::{Context as _, Result, ensure};
 use prescale_chassis::http_access::check_url;
 use prescale_chassis::{GroupsConfig, HttpAccessConfig, Secret, StageEntry, selector};
@@ -198,12 +198,12 @@ impl Config {
     /// The stages: two, and one for each receiver of alerts.
     pub fn stages(&self) -> Vec<StageEntry> {
         let receivers = [
-            (self.log, alerts::LOG),
-            (self.alertmanager.is_on(), alerts::ALERTMANAGER),
-            (self.webhook.is_on(), alerts::WEBHOOK),
+            (self.log, stages::LOG),
+            (self.alertmanager.is_on(), stages::ALERTMANAGER),
+            (self.webhook.is_on(), stages::WEBHOOK),
         ];
         let on = receivers.into_iter().filter(|(is_on, _)| *is_on).map(|(_, stage)| stage);
-        [STAGE, INCIDENTS].into_iter().chain(on).collect()
+        [stages::STAGE, stages::INCIDENTS].into_iter().chain(on).collect()
     }
 }
 

@@ -40,7 +40,7 @@ impl TypedStageFactory for Factory {
     }
 
     fn output_topics(&self) -> Vec<&'static str> {
-        crate::INCIDENTS.outputs.to_vec()
+        crate::stages::INCIDENTS.outputs.to_vec()
     }
 
     fn state_schema(&self) -> String {

@@ -48,7 +48,7 @@ impl TypedStageFactory for Factory {
     }
 
     fn output_topics(&self) -> Vec<&'static str> {
-        crate::STAGE.outputs.to_vec()
+        crate::stages::STAGE.outputs.to_vec()
     }
 
     fn state_schema(&self) -> String {
