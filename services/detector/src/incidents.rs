@@ -40,7 +40,7 @@ impl TypedStageFactory for Factory {
     }
 
     fn output_topics(&self) -> Vec<&'static str> {
-        crate::stages::INCIDENTS.outputs.to_vec()
+        vec![topics::INCIDENTS]
     }
 
     fn state_schema(&self) -> String {

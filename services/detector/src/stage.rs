@@ -48,7 +48,7 @@ impl TypedStageFactory for Factory {
     }
 
     fn output_topics(&self) -> Vec<&'static str> {
-        crate::stages::STAGE.outputs.to_vec()
+        vec![topics::ANOMALIES, topics::ALARMS]
     }
 
     fn state_schema(&self) -> String {
