@@ -9,6 +9,8 @@ mod post;
 mod webhook;
 mod words;
 
+pub(crate) use alertmanager::OWN_LABELS;
+
 use crate::config::Config;
 use anyhow::{Context as _, Result};
 use prescale_bus::Bus;
@@ -25,8 +27,8 @@ pub const ALERTMANAGER: StageEntry = receiver("alerts-alertmanager");
 /// Alerts as JSON to whoever takes them.
 pub const WEBHOOK: StageEntry = receiver("alerts-webhook");
 
-/// Incidents are told few at a time.
-const INCIDENTS_MAX: usize = 50;
+/// Incidents are told few at a time: also a slow receiver takes them before the bus holds the stage for dead.
+const INCIDENTS_MAX: usize = 5;
 
 const fn receiver(stage: &'static str) -> StageEntry {
     StageEntry { stage, input: topics::INCIDENTS, outputs: &[], ids: Ids::OfInput, audit: audit::nothing }

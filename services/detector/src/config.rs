@@ -1,5 +1,6 @@
 //! Configuration of the detector: section `[detector]`.
 
+use crate::alerts::OWN_LABELS;
 use crate::{INCIDENTS, STAGE, alerts};
 use anyhow::{Context as _, Result, ensure};
 use prescale_chassis::http_access::check_url;
@@ -109,6 +110,24 @@ impl AlertmanagerConfig {
     pub(crate) fn is_on(&self) -> bool {
         !self.url.is_empty()
     }
+
+    /// Refuses labels for which each alert would be refused, and those that no alert would have.
+    fn check_labels(&self) -> Result<()> {
+        for (name, value) in &self.labels {
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let is_name = !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(is_plain);
+            ensure!(
+                is_name && !name.is_empty(),
+                "[{ALERTMANAGER}.labels] {name:?}: a label has letters, digits and underscores, no digit first"
+            );
+            ensure!(
+                !OWN_LABELS.contains(&name.as_str()),
+                "[{ALERTMANAGER}.labels] {name}: each alert has a label of that name; choose another"
+            );
+            ensure!(!value.is_empty(), "[{ALERTMANAGER}.labels] {name} is empty, which is as none: leave it out");
+        }
+        Ok(())
+    }
 }
 
 impl WebhookConfig {
@@ -187,6 +206,7 @@ impl Config {
         if self.alertmanager.is_on() {
             check_url(ALERTMANAGER, &self.alertmanager.url)?;
             self.alertmanager.access.check(ALERTMANAGER_ACCESS)?;
+            self.alertmanager.check_labels()?;
         }
         if self.webhook.is_on() {
             check_url(WEBHOOK, &self.webhook.url)?;
@@ -234,6 +254,10 @@ mod tests {
         let backwards =
             format!("{night}.from = \"2026-01-02T00:00:00Z\"\nsilences.night.until = \"2026-01-01T00:00:00Z\"");
         assert!(message(&backwards).contains("is not after from"));
+        let label = |label: &str| message(&format!("alertmanager.url = \"http://x\"\nalertmanager.labels.{label}"));
+        assert!(label("\"the-team\" = \"x\"").contains("\"the-team\": a label has"));
+        assert!(label("severity = \"page\"").contains("severity: each alert has"));
+        assert!(label("team = \"\"").contains("team is empty"));
         assert!(message("alertmanager.url = \"here\"").contains("[detector.alertmanager] url"));
         assert!(
             message("webhook.url = \"http://x\"\nwebhook.access.timeout_s = 0").contains("[detector.webhook.access]")
