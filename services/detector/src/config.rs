@@ -36,7 +36,7 @@ pub struct Config {
     pub join_s: u32,
     /// From so many workloads on everything of the fleet that begins in that time is of the incident; at least 2.
     pub fleet_members_min: u32,
-    /// An incident that lasts is told again after so many seconds, at least 3600.
+    /// An incident that lasts is told again after so many seconds, 3600 to 86400.
     pub repeat_s: u32,
     /// Whether alerts are written to the log.
     pub log: bool,
@@ -248,6 +248,7 @@ mod tests {
         assert!(message("p_value_max = 2.0").contains("[detector]: p_value_max is 2"));
         assert!(message("raise_bins = 9").contains("[detector]: raise_bins is 9"));
         assert!(message("repeat_s = 60").contains("[detector]: repeat_s is 60"));
+        assert!(message("repeat_s = 172800").contains("give 3600 to 86400"), "an Alertmanager would take it for over");
         assert!(message("silences.night.from = \"2026-01-01\"").contains("[detector.silences.night]"));
         let night = "silences.night.workloads = [\"*\"]\nsilences.night";
         assert!(message(&format!("{night}.from = \"at ten\"")).contains("from = \"at ten\""));

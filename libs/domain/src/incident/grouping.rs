@@ -69,8 +69,8 @@ impl IncidentRules {
         if self.fleet_members_min < 2 {
             return wrong("fleet_members_min", self.fleet_members_min, "give at least 2");
         }
-        if self.repeat_s < 3600 {
-            return wrong("repeat_s", self.repeat_s, "give at least 3600");
+        if !(3600..=86_400).contains(&self.repeat_s) {
+            return wrong("repeat_s", self.repeat_s, "give 3600 to 86400");
         }
         Ok(())
     }
