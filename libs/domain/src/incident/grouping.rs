@@ -13,7 +13,8 @@ use std::sync::Arc;
 /// Incidents are forgotten so long after they ended, in seconds: an anomaly may be told late.
 const KEPT_S: i64 = 3600;
 
-/// An anomaly that lasts is told each hour. One that nobody has told of for so long, in seconds, is over: its workload is gone.
+/// An anomaly that lasts is told each hour. One that nobody has told of for so long, in seconds, is over: its workload is
+/// gone.
 const SILENT_S: i64 = 6 * 3600;
 
 /// An incident takes in what begins within so many times `join_s` of its beginning: however much happens in a large fleet,
