@@ -9,8 +9,6 @@ mod post;
 mod webhook;
 mod words;
 
-pub(crate) use alertmanager::OWN_LABELS;
-
 use crate::config::Config;
 use anyhow::{Context as _, Result};
 use prescale_bus::Bus;

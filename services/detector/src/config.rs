@@ -1,10 +1,8 @@
 //! Configuration of the detector: section `[detector]`.
 
-use crate::alerts::OWN_LABELS;
-use crate::{INCIDENTS, STAGE, alerts};
 use anyhow::{Context as _, Result, ensure};
 use prescale_chassis::http_access::check_url;
-use prescale_chassis::{GroupsConfig, HttpAccessConfig, Secret, StageEntry, selector};
+use prescale_chassis::{GroupsConfig, HttpAccessConfig, Secret, selector};
 use prescale_contracts::parse_rfc3339;
 use prescale_domain::alarm::AlarmRules;
 use prescale_domain::group::GroupName;
@@ -17,6 +15,9 @@ pub(crate) const ALERTMANAGER: &str = "detector.alertmanager";
 pub(crate) const ALERTMANAGER_ACCESS: &str = "detector.alertmanager.access";
 pub(crate) const WEBHOOK: &str = "detector.webhook";
 pub(crate) const WEBHOOK_ACCESS: &str = "detector.webhook.access";
+
+/// Labels that each alert at an Alertmanager has anyhow.
+pub(crate) const OWN_LABELS: [&str; 4] = ["alertname", "fleet", "incident_id", "severity"];
 
 /// Section `[detector]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -213,17 +214,6 @@ impl Config {
             self.webhook.access.check(WEBHOOK_ACCESS)?;
         }
         Ok(())
-    }
-
-    /// The stages: two, and one for each receiver of alerts.
-    pub fn stages(&self) -> Vec<StageEntry> {
-        let receivers = [
-            (self.log, alerts::LOG),
-            (self.alertmanager.is_on(), alerts::ALERTMANAGER),
-            (self.webhook.is_on(), alerts::WEBHOOK),
-        ];
-        let on = receivers.into_iter().filter(|(is_on, _)| *is_on).map(|(_, stage)| stage);
-        [STAGE, INCIDENTS].into_iter().chain(on).collect()
     }
 }
 

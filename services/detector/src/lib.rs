@@ -47,6 +47,19 @@ fn audit_of_incidents() -> Box<dyn Audit> {
     audit::each_or(incidents::NOTHING_NEW)
 }
 
+impl Config {
+    /// The stages: two, and one for each receiver of alerts.
+    pub fn stages(&self) -> Vec<StageEntry> {
+        let receivers = [
+            (self.log, alerts::LOG),
+            (self.alertmanager.is_on(), alerts::ALERTMANAGER),
+            (self.webhook.is_on(), alerts::WEBHOOK),
+        ];
+        let on = receivers.into_iter().filter(|(is_on, _)| *is_on).map(|(_, stage)| stage);
+        [STAGE, INCIDENTS].into_iter().chain(on).collect()
+    }
+}
+
 /// What the detector reads of other services' sections: who belongs together.
 #[derive(Clone, Copy, Debug)]
 pub struct Named<'a> {

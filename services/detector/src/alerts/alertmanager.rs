@@ -7,7 +7,7 @@
 
 use super::post::deliver;
 use super::words;
-use crate::config::{ALERTMANAGER_ACCESS, AlertmanagerConfig};
+use crate::config::{ALERTMANAGER_ACCESS, AlertmanagerConfig, OWN_LABELS};
 use anyhow::Result;
 use prescale_chassis::http_post::{HttpPost, Protocol};
 use prescale_chassis::patience::{GaveUp, Patience};
@@ -48,9 +48,6 @@ impl Sink<Incident> for Alertmanager {
         Ok(())
     }
 }
-
-/// Labels that are its own.
-pub(crate) const OWN_LABELS: [&str; 4] = ["alertname", "fleet", "incident_id", "severity"];
 
 /// An incident as its API takes it: the alert of its severity first.
 fn alerts(incident: &Incident, own: &BTreeMap<String, String>) -> Vec<Value> {
