@@ -46,12 +46,13 @@ pub struct Patience {
     health: ComponentHealth,
     shutdown: CancellationToken,
     outage: Option<Outage>,
+    has_answered: bool,
 }
 
 impl Patience {
     /// Of a stage whose health is `health`.
     pub fn new(stage: &'static str, health: ComponentHealth, shutdown: CancellationToken) -> Self {
-        Self { stage, health, shutdown, outage: None }
+        Self { stage, health, shutdown, outage: None, has_answered: false }
     }
 
     /// Work begins or goes on.
@@ -70,6 +71,10 @@ impl Patience {
         if let Some(outage) = self.outage.take() {
             let waited_s = outage.since.elapsed().as_secs();
             tracing::info!(stage = self.stage, waited_s, "it takes records again");
+            self.health.ready();
+        }
+        // A step before this one may have been given up in an outage.
+        if !std::mem::replace(&mut self.has_answered, true) {
             self.health.ready();
         }
         self.gauge(0.0);
@@ -124,6 +129,10 @@ mod tests {
         assert_eq!(registry.not_ready(), [("sink".to_owned(), "waits: refused".to_owned())]);
         patience.answered();
         assert_eq!(registry.not_ready(), []);
+        assert_eq!(patience.wait(&Unavailable::new("refused")), Ok(()));
+        let mut begun_anew = Patience::new("sink", registry.component("sink"), shutdown.clone());
+        begun_anew.answered();
+        assert_eq!(registry.not_ready(), [], "the step before was given up");
         shutdown.cancel();
         assert_eq!(patience.wait(&Unavailable::new("refused")), Err(GaveUp));
     }

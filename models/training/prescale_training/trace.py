@@ -14,7 +14,7 @@ import numpy as np
 
 from .anomalies import Stretch, read_stretches, usual
 from .columns import SourceError, by_entity, instants_s, numbers, read_table
-from .series import Series, on_grid
+from .series import GRID_STEP_S, Series, on_grid
 
 ARCHIVE_MAP = "entity=workload,time=at,kpi=kpi,value=last,capacity=capacity,anomaly=anomaly"
 """The archiver's table of fingerprints: `last` is the newest sample of the KPI at `at`."""
@@ -70,20 +70,22 @@ def parse_mapping(text: str) -> Mapping:
 def read_trace(path: Path, mapping: Mapping, prefix: str, time_unit: str = "s", stretches: Path | None = None) -> list[Series]:
     """The series of a trace, named `prefix/entity#resource`, sorted by entity.
 
-    What is marked, by the mapping's column or in the file `stretches`, is missing in them.
+    What is marked, by the mapping's column or in the file `stretches`, is missing in them. A row that is marked stands for
+    its whole bin: the archive marks the one with which the bin closes.
     """
     table = read_table(path, mapping.columns())
     at_s = instants_s(table.column(mapping.time), time_unit)
     marked = read_stretches(stretches) if stretches else {}
     keep = ~np.isnan(at_s)
-    if mapping.anomaly:
-        keep &= np.nan_to_num(numbers(table.column(mapping.anomaly))) == 0
+    bins = np.floor_divide(at_s, GRID_STEP_S)
+    unusual = np.nan_to_num(numbers(table.column(mapping.anomaly))) != 0 if mapping.anomaly else np.zeros(len(bins), bool)
     entities = _texts(table.column(mapping.entity))
     kpis = _texts(table.column(mapping.kpi)) if mapping.kpi else None
     values = {name: numbers(table.column(column)) for name, (column, _) in mapping.resources.items()}
     limits = {name: _limits(table, capacity) for name, (_, capacity) in mapping.resources.items()}
     out = []
     for entity, rows in by_entity(entities):
+        keep[rows] &= ~np.isin(bins[rows], bins[rows][unusual[rows]])
         for name, column in values.items():
             for resource, mine in by_entity(kpis[rows]) if kpis is not None else [(name, slice(None))]:
                 whole = rows[mine]

@@ -104,6 +104,12 @@ def test_a_column_of_marks_and_stretches_in_unix_seconds(tmp_path):
     assert series["history/a#cpu"].values.tolist() == [1.0] and series["history/b#cpu"].values.tolist() == [3.0]
 
 
+def test_the_mark_of_one_row_is_that_of_its_bin(tmp_path):
+    (tmp_path / "trace.csv").write_text("vm,ts,usage,bad\na,0,1,0\na,240,1,0\na,300,9,0\na,360,9,0\na,540,9,1\na,600,2,0\n")
+    (one,) = read_trace(tmp_path / "trace.csv", parse_mapping("entity=vm,time=ts,cpu=usage,anomaly=bad"), "x")
+    assert one.start_s == 0 and one.values[[0, 2]].tolist() == [1.0, 2.0] and np.isnan(one.values[1])
+
+
 def test_milliseconds(tmp_path):
     mapping = parse_mapping("entity=vm,time=ts,cpu=usage")
     (one,) = read_trace(_wide(tmp_path / "trace.csv", rows=2), mapping, "x", time_unit="ms")

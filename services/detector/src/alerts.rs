@@ -10,16 +10,27 @@ mod webhook;
 mod words;
 
 use crate::config::Config;
-use crate::stages::{ALERTMANAGER, LOG, WEBHOOK};
 use anyhow::{Context as _, Result};
 use prescale_bus::Bus;
 use prescale_chassis::sink::{SinkOf, SinkRun};
-use prescale_chassis::{Context, Running};
+use prescale_chassis::{Context, Ids, Running, StageEntry, audit};
+use prescale_contracts::topics;
 use prescale_domain::incident::Incident;
 use tokio_util::sync::CancellationToken;
 
-/// Incidents are told few at a time.
-const INCIDENTS_MAX: usize = 50;
+/// Alerts as lines of the log.
+pub const LOG: StageEntry = receiver("alerts-log");
+/// Alerts to an Alertmanager.
+pub const ALERTMANAGER: StageEntry = receiver("alerts-alertmanager");
+/// Alerts as JSON to whoever takes them.
+pub const WEBHOOK: StageEntry = receiver("alerts-webhook");
+
+/// Incidents are told few at a time: also a slow receiver takes them before the bus holds the stage for dead.
+const INCIDENTS_MAX: usize = 5;
+
+const fn receiver(stage: &'static str) -> StageEntry {
+    StageEntry { stage, input: topics::INCIDENTS, outputs: &[], ids: Ids::OfInput, audit: audit::nothing }
+}
 
 /// The receivers that the configuration asks for.
 ///

@@ -1,9 +1,8 @@
 //! Configuration of the detector: section `[detector]`.
 
-use crate::stages;
 use anyhow::{Context as _, Result, ensure};
 use prescale_chassis::http_access::check_url;
-use prescale_chassis::{GroupsConfig, HttpAccessConfig, Secret, StageEntry, selector};
+use prescale_chassis::{GroupsConfig, HttpAccessConfig, Secret, selector};
 use prescale_contracts::parse_rfc3339;
 use prescale_domain::alarm::AlarmRules;
 use prescale_domain::group::GroupName;
@@ -16,6 +15,9 @@ pub(crate) const ALERTMANAGER: &str = "detector.alertmanager";
 pub(crate) const ALERTMANAGER_ACCESS: &str = "detector.alertmanager.access";
 pub(crate) const WEBHOOK: &str = "detector.webhook";
 pub(crate) const WEBHOOK_ACCESS: &str = "detector.webhook.access";
+
+/// Labels that each alert at an Alertmanager has anyhow.
+pub(crate) const OWN_LABELS: [&str; 4] = ["alertname", "fleet", "incident_id", "severity"];
 
 /// Section `[detector]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,7 +37,7 @@ pub struct Config {
     pub join_s: u32,
     /// From so many workloads on everything of the fleet that begins in that time is of the incident; at least 2.
     pub fleet_members_min: u32,
-    /// An incident that lasts is told again after so many seconds, at least 3600.
+    /// An incident that lasts is told again after so many seconds, 3600 to 86400.
     pub repeat_s: u32,
     /// Whether alerts are written to the log.
     pub log: bool,
@@ -108,6 +110,24 @@ impl Default for Config {
 impl AlertmanagerConfig {
     pub(crate) fn is_on(&self) -> bool {
         !self.url.is_empty()
+    }
+
+    /// Refuses labels for which each alert would be refused, and those that no alert would have.
+    fn check_labels(&self) -> Result<()> {
+        for (name, value) in &self.labels {
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let is_name = !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(is_plain);
+            ensure!(
+                is_name && !name.is_empty(),
+                "[{ALERTMANAGER}.labels] {name:?}: a label has letters, digits and underscores, no digit first"
+            );
+            ensure!(
+                !OWN_LABELS.contains(&name.as_str()),
+                "[{ALERTMANAGER}.labels] {name}: each alert has a label of that name; choose another"
+            );
+            ensure!(!value.is_empty(), "[{ALERTMANAGER}.labels] {name} is empty, which is as none: leave it out");
+        }
+        Ok(())
     }
 }
 
@@ -187,23 +207,13 @@ impl Config {
         if self.alertmanager.is_on() {
             check_url(ALERTMANAGER, &self.alertmanager.url)?;
             self.alertmanager.access.check(ALERTMANAGER_ACCESS)?;
+            self.alertmanager.check_labels()?;
         }
         if self.webhook.is_on() {
             check_url(WEBHOOK, &self.webhook.url)?;
             self.webhook.access.check(WEBHOOK_ACCESS)?;
         }
         Ok(())
-    }
-
-    /// The stages: two, and one for each receiver of alerts.
-    pub fn stages(&self) -> Vec<StageEntry> {
-        let receivers = [
-            (self.log, stages::LOG),
-            (self.alertmanager.is_on(), stages::ALERTMANAGER),
-            (self.webhook.is_on(), stages::WEBHOOK),
-        ];
-        let on = receivers.into_iter().filter(|(is_on, _)| *is_on).map(|(_, stage)| stage);
-        [stages::STAGE, stages::INCIDENTS].into_iter().chain(on).collect()
     }
 }
 
@@ -228,12 +238,17 @@ mod tests {
         assert!(message("p_value_max = 2.0").contains("[detector]: p_value_max is 2"));
         assert!(message("raise_bins = 9").contains("[detector]: raise_bins is 9"));
         assert!(message("repeat_s = 60").contains("[detector]: repeat_s is 60"));
+        assert!(message("repeat_s = 172800").contains("give 3600 to 86400"), "an Alertmanager would take it for over");
         assert!(message("silences.night.from = \"2026-01-01\"").contains("[detector.silences.night]"));
         let night = "silences.night.workloads = [\"*\"]\nsilences.night";
         assert!(message(&format!("{night}.from = \"at ten\"")).contains("from = \"at ten\""));
         let backwards =
             format!("{night}.from = \"2026-01-02T00:00:00Z\"\nsilences.night.until = \"2026-01-01T00:00:00Z\"");
         assert!(message(&backwards).contains("is not after from"));
+        let label = |label: &str| message(&format!("alertmanager.url = \"http://x\"\nalertmanager.labels.{label}"));
+        assert!(label("\"the-team\" = \"x\"").contains("\"the-team\": a label has"));
+        assert!(label("severity = \"page\"").contains("severity: each alert has"));
+        assert!(label("team = \"\"").contains("team is empty"));
         assert!(message("alertmanager.url = \"here\"").contains("[detector.alertmanager] url"));
         assert!(
             message("webhook.url = \"http://x\"\nwebhook.access.timeout_s = 0").contains("[detector.webhook.access]")

@@ -8,15 +8,57 @@ pub mod alerts;
 pub mod config;
 pub mod incidents;
 pub mod stage;
-pub mod stages;
 
 pub use config::Config;
 
 use anyhow::{Context as _, Result};
 use prescale_bus::{Bus, StageFactory};
-use prescale_chassis::{Context, FleetsConfig, GroupsConfig, Running, fleets, run_together, stage_factory};
+use prescale_chassis::audit::{self, Audit, Newest};
+use prescale_chassis::{
+    Context, FleetsConfig, GroupsConfig, Ids, Running, StageEntry, fleets, run_together, stage_factory,
+};
+use prescale_contracts::topics;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+
+/// The stage that raises alarms.
+pub const STAGE: StageEntry = StageEntry {
+    stage: stage::NAME,
+    input: topics::PREDICTIONS,
+    outputs: &[topics::ANOMALIES, topics::ALARMS],
+    ids: Ids::OfInput,
+    audit: audit_of_detector,
+};
+
+/// The stage that makes incidents of them.
+pub const INCIDENTS: StageEntry = StageEntry {
+    stage: incidents::NAME,
+    input: topics::ALARMS,
+    outputs: &[topics::INCIDENTS],
+    ids: Ids::OfInput,
+    audit: audit_of_incidents,
+};
+
+fn audit_of_detector() -> Box<dyn Audit> {
+    Box::new(Newest::or(stage::NOTHING_NEW))
+}
+
+fn audit_of_incidents() -> Box<dyn Audit> {
+    audit::each_or(incidents::NOTHING_NEW)
+}
+
+impl Config {
+    /// The stages: two, and one for each receiver of alerts.
+    pub fn stages(&self) -> Vec<StageEntry> {
+        let receivers = [
+            (self.log, alerts::LOG),
+            (self.alertmanager.is_on(), alerts::ALERTMANAGER),
+            (self.webhook.is_on(), alerts::WEBHOOK),
+        ];
+        let on = receivers.into_iter().filter(|(is_on, _)| *is_on).map(|(_, stage)| stage);
+        [STAGE, INCIDENTS].into_iter().chain(on).collect()
+    }
+}
 
 /// What the detector reads of other services' sections: who belongs together.
 #[derive(Clone, Copy, Debug)]

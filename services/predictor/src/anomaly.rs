@@ -5,6 +5,9 @@ use prescale_domain::anomaly::{AnomalyScore, BLAMED_MAX, combined};
 use prescale_domain::fingerprint::Fingerprint;
 use prescale_domain::kpi::KpiName;
 
+/// What has a greater p-value names no KPIs to blame beside what has the smallest.
+const BLAMED_P_MAX: f32 = 0.05;
+
 /// Of a fingerprint with features and its series, each with its resource: the p-values combined, and the KPIs to blame,
 /// those of the smallest p-value first. `None` between the closes of bins, and where nothing is known.
 pub(crate) fn of<'a>(
@@ -16,12 +19,17 @@ pub(crate) fn of<'a>(
     }
     let residuals = series.filter_map(|(kpi, series)| Some((series.residual_p_value()?, std::slice::from_ref(kpi))));
     let of_kpis = fingerprint.anomaly.iter().map(|anomaly| (anomaly.p_value, &*anomaly.kpis));
-    let mut found: Vec<(f32, &[KpiName])> = of_kpis.chain(residuals).collect();
+    joined(of_kpis.chain(residuals).collect())
+}
+
+/// Of p-values, each with the KPIs to blame.
+fn joined(mut found: Vec<(f32, &[KpiName])>) -> Option<AnomalyScore> {
     let p_values: Vec<f64> = found.iter().map(|(p_value, _)| f64::from(*p_value)).collect();
     let p_value = combined(&p_values)? as f32;
     found.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut kpis: Vec<KpiName> = Vec::with_capacity(BLAMED_MAX);
-    for kpi in found.into_iter().flat_map(|(_, kpis)| kpis) {
+    let is_to_blame = |(place, of): &(usize, (f32, &[KpiName]))| *place == 0 || of.0 <= BLAMED_P_MAX;
+    for kpi in found.into_iter().enumerate().filter(is_to_blame).flat_map(|(_, (_, kpis))| kpis) {
         if kpis.len() < BLAMED_MAX && !kpis.contains(kpi) {
             kpis.push(kpi.clone());
         }
@@ -44,5 +52,15 @@ mod tests {
         assert_eq!(of(&closing, [(&kpi, &series)].into_iter()), Some(score));
         closing.kpis.iter_mut().for_each(|kpi| kpi.windows = None);
         assert_eq!(of(&closing, std::iter::empty()), None);
+    }
+
+    #[test]
+    fn only_what_is_unusual_is_to_blame_beside_the_first() {
+        let [cpu, memory, latency] = ["cpu_cores_used", "memory_bytes", "latency_ms"].map(|kpi| [KpiName::new(kpi)]);
+        let blamed = |found: Vec<(f32, &[KpiName])>| joined(found).unwrap().kpis;
+        let all = blamed(vec![(0.01, &latency[..]), (0.9, &memory[..]), (1e-6, &cpu[..])]);
+        assert_eq!(all, [cpu[0].clone(), latency[0].clone()]);
+        assert_eq!(blamed(vec![(0.9, &cpu[..]), (0.4, &memory[..])]), memory);
+        assert_eq!(joined(Vec::new()), None);
     }
 }

@@ -87,7 +87,7 @@ impl RetrainerStage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prescale_bus::{ConsumedRecord, Outcome, StageFactory};
+    use prescale_bus::{ConsumedRecord, Outcome};
     use prescale_chassis::{output_record, stage_factory};
     use prescale_contracts::{Contract, Envelope};
     use prescale_domain::calibration::drift::DriftState;

@@ -1,5 +1,6 @@
 //! The alarms of one partition's workloads.
 
+use super::rules::BIN_S;
 use super::severity::threat;
 use super::watch::{Seen, Told, Watch};
 use super::{AlarmRules, Anomaly};
@@ -23,24 +24,31 @@ pub struct Alarms {
 struct Kept {
     source: SourceNumber,
     newest: EventTime,
+    platform: Platform,
     watch: Watch,
 }
 
 impl Alarms {
-    /// Takes a prediction in, with how unusual it says that its workload is. What is to be told, of this workload and of those that have fallen silent; `None` when the prediction is not newer
-    /// than the last one of its workload.
+    /// Takes a prediction in, with how unusual it says that its workload is. What is to be told, of this workload and of
+    /// those that have fallen silent; `None` when the prediction is not newer than the last one of its workload.
     pub fn take(&mut self, rules: &AlarmRules, prediction: &Prediction) -> Option<Vec<Anomaly>> {
         let Prediction { workload, source, made_at: at, .. } = prediction;
         let observed = self.sources.observe(source, *at);
-        let new = || Kept { source: observed.source, newest: EventTime::from_ms(i64::MIN), watch: Watch::default() };
+        let new = || Kept {
+            source: observed.source,
+            newest: EventTime::from_ms(i64::MIN),
+            platform: prediction.platform,
+            watch: Watch::default(),
+        };
         let kept = self.workloads.get_or_insert_with(workload, new);
         if kept.newest >= *at {
             return None;
         }
-        (kept.source, kept.newest) = (observed.source, *at);
+        (kept.source, kept.newest, kept.platform) = (observed.source, *at, prediction.platform);
         let score = prediction.anomaly.as_ref();
         let seen = Seen {
             at: *at,
+            step_bins: i64::from(prediction.step_s.div_ceil(BIN_S)).max(1),
             p_value: score.map(|score| f64::from(score.p_value)),
             blamed: score.map_or(&[], |score| &score.kpis),
             severity: threat(prediction),
@@ -69,7 +77,7 @@ impl Alarms {
         self.workloads.retain(|workload, kept| {
             let stays = kept.source != number || kept.newest >= before;
             if !stays && let Some(told) = kept.watch.abandon() {
-                anomalies.push(anomaly((workload, source, Platform::OBSERVED_ONLY), at, told));
+                anomalies.push(anomaly((workload, source, kept.platform), at, told));
             }
             stays
         });

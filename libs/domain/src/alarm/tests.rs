@@ -9,7 +9,8 @@ use crate::prediction::Prediction;
 use proptest::prelude::*;
 
 fn seen(bin: i64, p_value: f64) -> Seen<'static> {
-    Seen { at: EventTime::of_bin(bin, BIN_S), p_value: Some(p_value), blamed: &[], severity: Severity::Info }
+    let at = EventTime::of_bin(bin, BIN_S);
+    Seen { at, step_bins: 1, p_value: Some(p_value), blamed: &[], severity: Severity::Info }
 }
 
 /// What is told of p-values, one a bin from bin 100 on.
@@ -60,6 +61,24 @@ fn a_bin_counts_once_and_a_gap_is_not_unusual() {
 }
 
 #[test]
+fn a_workload_that_is_looked_at_each_hour_has_its_bins_in_a_row() {
+    let (rules, mut watch) = (AlarmRules::default(), Watch::default());
+    let mut at = |hour: i64, p_value| watch.take(&rules, &Seen { step_bins: 12, ..seen(12 * hour, p_value) });
+    assert_eq!(at(10, 5e-4), None);
+    let raised = at(12, 5e-4).expect("two of three");
+    assert_eq!((raised.alarm.started_at, raised.alarm.unusual_bins), (EventTime::of_bin(120, BIN_S), 2));
+    assert!((13..18).all(|hour| at(hour, 0.5).is_none_or(|told| told.ended_at.is_none())));
+    assert_eq!(at(18, 0.5).expect("it ends").ended_at, Some(EventTime::of_bin(145, BIN_S)));
+}
+
+#[test]
+fn what_lasts_is_told_each_hour() {
+    let all = told(&AlarmRules::default(), &[1e-7; 40]);
+    let bins: Vec<i64> = all.iter().map(|(bin, _)| *bin).collect();
+    assert_eq!(bins, [100, 112, 124, 136]);
+}
+
+#[test]
 fn an_alarm_is_severe_where_it_threatens_the_capacity() {
     let mut made = prediction("a", 1000, 1.0, 1.0, 4);
     assert_eq!(threat(&made), Severity::Info);
@@ -90,6 +109,7 @@ fn an_anomaly_has_one_id_and_ends_also_when_its_workload_is_gone() {
     let last = alarms.take(&rules, &nine_days).unwrap();
     let [ended] = last.as_slice() else { panic!("{last:?}") };
     assert_eq!((&ended.anomaly_id, ended.ended_at), (&begun.anomaly_id, Some(EventTime::of_bin(1001, BIN_S))));
+    assert_eq!(ended.platform, begun.platform);
     assert!(alarms.workload_bytes(&workload("a")).is_none());
     assert!(alarms.workload_bytes(&workload("b")).unwrap() < 200);
 }

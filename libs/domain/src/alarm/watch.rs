@@ -9,10 +9,15 @@ use bitcode::{Decode, Encode};
 /// An alarm is told again once its p-value has fallen to this part of what was told.
 const WORSE_RATIO: f64 = 0.1;
 
+/// And once so many bins have passed, an hour: so one hears that it lasts, and that time goes on.
+const TOLD_AGAIN_BINS: i64 = 12;
+
 /// What is known of a workload at an instant.
 #[derive(Clone, Debug)]
 pub(super) struct Seen<'a> {
     pub(super) at: EventTime,
+    /// Bins from one of its instants to the next, at least 1: a workload that is looked at each hour has a bin in twelve.
+    pub(super) step_bins: i64,
     /// `None` where there is no score, as of a young workload.
     pub(super) p_value: Option<f64>,
     pub(super) blamed: &'a [KpiName],
@@ -44,6 +49,8 @@ pub(super) struct Open {
     /// The p-value that was told last.
     told_p_value: f64,
     told_severity: Severity,
+    /// When.
+    told_bin: i64,
 }
 
 /// What is to be told of an alarm.
@@ -58,7 +65,7 @@ impl Watch {
     /// Takes in what is known at an instant that is later than those before. What is to be told of it, if anything.
     pub(super) fn take(&mut self, rules: &AlarmRules, seen: &Seen<'_>) -> Option<Told> {
         let bin = seen.at.bin(BIN_S);
-        self.go_to(bin);
+        self.go_to(bin, seen.step_bins);
         let is_unusual = seen.p_value.is_some_and(|p| p <= rules.p_value_max);
         if let Some(p) = seen.p_value {
             self.newest_p_value = Some(self.newest_p_value.map_or(p, |least| least.min(p)));
@@ -71,12 +78,12 @@ impl Watch {
         if is_unusual && self.is_raised(rules) { Some(self.raise(rules, seen)) } else { None }
     }
 
-    /// Moves to a bin; those that are skipped were not unusual.
-    fn go_to(&mut self, bin: i64) {
+    /// Moves to a bin; those that are skipped were not unusual, but for those between its steps.
+    fn go_to(&mut self, bin: i64, step_bins: i64) {
         if bin <= self.bin {
             return;
         }
-        let bins = u32::try_from(bin - self.bin).unwrap_or(u32::MAX);
+        let bins = u32::try_from(((bin - self.bin) / step_bins).max(1)).unwrap_or(u32::MAX);
         self.unusual = self.unusual.checked_shl(bins).unwrap_or(0);
         (self.bin, self.newest_p_value) = (bin, None);
     }
@@ -93,7 +100,7 @@ impl Watch {
     fn raise(&mut self, rules: &AlarmRules, seen: &Seen<'_>) -> Told {
         let watched = self.unusual & watched(rules.of_bins);
         let oldest = i64::from(u32::BITS - 1 - watched.leading_zeros().min(u32::BITS - 1));
-        let first_bin = EventTime::of_bin(self.bin - oldest, BIN_S);
+        let first_bin = EventTime::of_bin(self.bin - oldest * seen.step_bins, BIN_S);
         let p_value = seen.p_value.unwrap_or(1.0);
         let alarm = Open {
             started_at: first_bin.min(seen.at),
@@ -104,6 +111,7 @@ impl Watch {
             unusual_bins: watched.count_ones(),
             told_p_value: p_value,
             told_severity: seen.severity,
+            told_bin: self.bin,
         };
         self.open = Some(Box::new(alarm.clone()));
         Told { alarm, ended_at: None, watched_bins: rules.of_bins }
@@ -120,15 +128,16 @@ impl Watch {
                 open.blamed = seen.blamed.to_vec();
             }
             open.severity = open.severity.max(seen.severity);
-        } else if self.bin - open.last_unusual >= i64::from(rules.end_bins) {
+        } else if self.bin - open.last_unusual >= i64::from(rules.end_bins) * seen.step_bins {
             let ended_at = EventTime::of_bin(open.last_unusual + 1, BIN_S);
             return Some(Told { alarm: *open, ended_at: Some(ended_at), watched_bins });
         }
         let is_worse = open.p_value <= WORSE_RATIO * open.told_p_value || open.severity > open.told_severity;
-        if is_worse {
-            (open.told_p_value, open.told_severity) = (open.p_value, open.severity);
+        let is_due = is_worse || self.bin - open.told_bin >= TOLD_AGAIN_BINS;
+        if is_due {
+            (open.told_p_value, open.told_severity, open.told_bin) = (open.p_value, open.severity, self.bin);
         }
-        let told = is_worse.then(|| Told { alarm: (*open).clone(), ended_at: None, watched_bins });
+        let told = is_due.then(|| Told { alarm: (*open).clone(), ended_at: None, watched_bins });
         self.open = Some(open);
         told
     }

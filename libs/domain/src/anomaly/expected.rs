@@ -76,8 +76,8 @@ pub(super) struct Deviations {
 pub(super) struct Expected {
     /// Whose it is.
     pub(super) key: u32,
-    /// Of the open bin.
-    sum: f32,
+    /// Mean of the open bin so far: of a value that never changes it is that value, to the last digit.
+    mean: f32,
     count: u16,
     /// Closes with a value.
     seen: u16,
@@ -103,19 +103,20 @@ impl Expected {
     /// Takes a value into the open bin.
     pub(super) fn add(&mut self, value: f64) {
         if value.is_finite() {
-            self.sum += value.clamp(-VALUE_MAX, VALUE_MAX) as f32;
             self.count = self.count.saturating_add(1);
+            let by = value.clamp(-VALUE_MAX, VALUE_MAX) as f32 - self.mean;
+            self.mean += by / f32::from(self.count);
         }
     }
 
     /// Closes the bin: compares its mean with what was expected, and learns from it. `None` where it has no value, and
     /// of a KPI that is seen for the first time.
     pub(super) fn close(&mut self, pace: &Pace) -> Option<Deviations> {
-        let (sum, count) = (std::mem::take(&mut self.sum), std::mem::take(&mut self.count));
+        let (mean, count) = (std::mem::take(&mut self.mean), std::mem::take(&mut self.count));
         if count == 0 {
             return None;
         }
-        let value = f64::from(sum) / f64::from(count);
+        let value = f64::from(mean);
         if self.seen == 0 {
             (self.days, self.now, self.last) = (value as f32, value as f32, value as f32);
         }

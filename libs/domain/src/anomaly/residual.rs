@@ -3,6 +3,9 @@
 use super::p_values::PastScores;
 use bitcode::{Decode, Encode};
 
+/// More counts as this: an infinite score would be all that is remembered.
+const DISTANCE_MAX: f64 = 1e30;
+
 /// What is kept of a series' residuals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Encode, Decode)]
 pub struct Residuals {
@@ -14,7 +17,8 @@ impl Residuals {
     /// Takes in how far the truth of the bin that closes was from the median that was forecast for it, on either side, in
     /// units of the forecast interval's half-width there; `None` where that is not known.
     pub fn close(&mut self, distance: Option<f64>) {
-        let score = distance.map(|distance| libm::log1p(distance.max(0.0)));
+        let known = distance.filter(|distance| !distance.is_nan());
+        let score = known.map(|distance| libm::log1p(distance.clamp(0.0, DISTANCE_MAX)));
         self.newest = score.and_then(|score| self.past.push(score)).map(|p_value| p_value as f32);
     }
 
@@ -40,5 +44,8 @@ mod tests {
         assert!(residuals.p_value().is_some_and(|p| p > 0.1), "{:?}", residuals.p_value());
         residuals.close(None);
         assert_eq!(residuals.p_value(), None);
+        residuals.close(Some(f64::INFINITY));
+        residuals.close(Some(0.5));
+        assert!(residuals.p_value().is_some_and(|p| p > 0.1), "what is beyond measure is no measure: {residuals:?}");
     }
 }

@@ -122,6 +122,16 @@ fn a_kpi_that_never_changes_says_nothing_until_it_does() {
 }
 
 #[test]
+fn a_constant_deviates_by_nothing_however_many_samples_a_bin_has() {
+    let mut detector = Detector::default();
+    for bin in 0..200 {
+        (0..300 - bin % 7).for_each(|_| detector.add(&values(&[Some(7_123_456_789.0), Some(0.1)])));
+        let found = detector.close(close_at(bin));
+        assert!(found.is_none_or(|found| found.score == 0.0), "{bin}");
+    }
+}
+
+#[test]
 fn eight_kpis_take_little_memory() {
     let mut detector = Detector::default();
     (0..10).for_each(|bin| {

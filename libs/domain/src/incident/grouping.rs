@@ -13,6 +13,17 @@ use std::sync::Arc;
 /// Incidents are forgotten so long after they ended, in seconds: an anomaly may be told late.
 const KEPT_S: i64 = 3600;
 
+/// An anomaly that lasts is told each hour. One that nobody has told of for so long, in seconds, is over: its workload is
+/// gone.
+const SILENT_S: i64 = 6 * 3600;
+
+/// An incident takes in what begins within so many times `join_s` of its beginning: however much happens in a large fleet,
+/// not all of it is one event without an end.
+const GROWS_JOINS: i64 = 8;
+
+/// What joins an incident is told once it has grown by one in so many: a whole fleet is not told workload by workload.
+const TOLD_GROWTH: u32 = 8;
+
 /// What makes anomalies one incident.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IncidentRules {
@@ -59,14 +70,14 @@ impl IncidentRules {
         if self.fleet_members_min < 2 {
             return wrong("fleet_members_min", self.fleet_members_min, "give at least 2");
         }
-        if self.repeat_s < 3600 {
-            return wrong("repeat_s", self.repeat_s, "give at least 3600");
+        if !(3600..=86_400).contains(&self.repeat_s) {
+            return wrong("repeat_s", self.repeat_s, "give 3600 to 86400");
         }
         Ok(())
     }
 
     fn is_silenced(&self, anomaly: &Anomaly) -> bool {
-        self.silences.iter().any(|silence| silence.holds(&anomaly.workload, &anomaly.source, anomaly.started_at))
+        self.silences.iter().any(|silence| silence.holds(anomaly))
     }
 
     fn share_a_group(&self, a: (&WorkloadId, &str), b: (&WorkloadId, &str)) -> bool {
@@ -91,12 +102,23 @@ struct Fleet {
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 struct Kept {
     id: Arc<str>,
-    /// The first mover first, each with its source.
-    members: Vec<(Member, Arc<str>)>,
+    /// The first mover first.
+    parts: Vec<Part>,
+    /// How many workloads they are of, and how many were told of.
+    workloads: u32,
+    told_workloads: u32,
     /// When the newest member became unusual.
     newest_start: EventTime,
     told_at: EventTime,
     is_ended: bool,
+}
+
+/// An anomaly of an incident.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+struct Part {
+    member: Member,
+    source: Arc<str>,
+    heard_at: EventTime,
 }
 
 impl Incidents {
@@ -106,13 +128,20 @@ impl Incidents {
         let known = self.fleets.entry(fleet.clone()).or_default();
         let now = known.newest.map_or(anomaly.at, |newest| newest.max(anomaly.at));
         known.newest = Some(now);
-        let touched = known.place(rules, anomaly);
         let mut told: Vec<Incident> = Vec::new();
-        if let Some(index) = touched {
-            told.extend(known.incidents[index].heard(anomaly).then(|| known.incidents[index].told(fleet, now, false)));
+        if let Some(index) = known.place(rules, anomaly) {
+            let kept = &mut known.incidents[index];
+            if kept.heard(anomaly, now) {
+                told.push(kept.told(fleet, now, false));
+            }
         }
-        let is_due = |kept: &Kept| !kept.is_ended && now >= kept.told_at.plus_s(i64::from(rules.repeat_s));
-        told.extend(known.incidents.iter_mut().filter(|kept| is_due(kept)).map(|kept| kept.told(fleet, now, true)));
+        for kept in known.incidents.iter_mut().filter(|kept| !kept.is_ended) {
+            if kept.end_silent(now) {
+                told.push(kept.told(fleet, now, false));
+            } else if now >= kept.told_at.plus_s(i64::from(rules.repeat_s)) {
+                told.push(kept.told(fleet, now, true));
+            }
+        }
         known.incidents.retain(|kept| !kept.is_ended || now < kept.told_at.plus_s(KEPT_S));
         told
     }
@@ -126,7 +155,7 @@ impl Incidents {
 impl Fleet {
     /// The index of the incident that an anomaly belongs to, which may be new; `None` where nobody is to hear of it.
     fn place(&mut self, rules: &IncidentRules, anomaly: &Anomaly) -> Option<usize> {
-        let has_it = |kept: &Kept| kept.members.iter().any(|(member, _)| member.anomaly_id == anomaly.anomaly_id);
+        let has_it = |kept: &Kept| kept.parts.iter().any(|part| part.member.anomaly_id == anomaly.anomaly_id);
         if let Some(index) = self.incidents.iter().position(has_it) {
             return Some(index);
         }
@@ -139,7 +168,9 @@ impl Fleet {
         }
         self.incidents.push(Kept {
             id: format!("incident:{}", anomaly.anomaly_id).into(),
-            members: Vec::new(),
+            parts: Vec::new(),
+            workloads: 0,
+            told_workloads: 0,
             newest_start: anomaly.started_at,
             told_at: anomaly.at,
             is_ended: false,
@@ -151,25 +182,25 @@ impl Fleet {
 impl Kept {
     /// Whether an anomaly that is new belongs to it.
     fn takes(&self, rules: &IncidentRules, anomaly: &Anomaly) -> bool {
-        let first = self.members.first().map_or(self.newest_start, |(first, _)| first.started_at);
+        let first = self.parts.first().map_or(self.newest_start, |first| first.member.started_at);
         let join_ms = i64::from(rules.join_s) * 1000;
-        let is_near = |start: EventTime| (anomaly.started_at.as_ms() - start.as_ms()).abs() <= join_ms;
-        if self.is_ended || !(is_near(first) || is_near(self.newest_start)) {
+        let after_ms = |start: EventTime| anomaly.started_at.as_ms() - start.as_ms();
+        let is_near = |start: EventTime| after_ms(start).abs() <= join_ms;
+        let is_in_time = is_near(first) || (is_near(self.newest_start) && after_ms(first) <= GROWS_JOINS * join_ms);
+        if self.is_ended || !is_in_time {
             return false;
         }
         let top = anomaly.kpis.first();
-        let is_related = |(member, source): &(Member, Arc<str>)| {
-            let same_kpi = top.is_some() && member.kpis.first() == top;
-            same_kpi || rules.share_a_group((&member.workload, source), (&anomaly.workload, &anomaly.source))
+        let is_related = |Part { member, source, .. }: &Part| {
+            let is_alike = member.workload == anomaly.workload || (top.is_some() && member.kpis.first() == top);
+            is_alike || rules.share_a_group((&member.workload, source), (&anomaly.workload, &anomaly.source))
         };
-        self.members.len() >= rules.fleet_members_min as usize || self.members.iter().any(is_related)
+        self.workloads >= rules.fleet_members_min || self.parts.iter().any(is_related)
     }
 
     /// Takes in what is told of an anomaly of it; whether that is worth telling.
-    fn heard(&mut self, anomaly: &Anomaly) -> bool {
-        let severity = self.severity();
-        let place = self.members.iter().position(|(member, _)| member.anomaly_id == anomaly.anomaly_id);
-        let is_new = place.is_none();
+    fn heard(&mut self, anomaly: &Anomaly, now: EventTime) -> bool {
+        let (severity, was_ended) = (self.severity(), self.is_ended);
         let member = Member {
             workload: anomaly.workload.clone(),
             anomaly_id: Arc::clone(&anomaly.anomaly_id),
@@ -179,24 +210,46 @@ impl Kept {
             severity: anomaly.severity,
             kpis: anomaly.kpis.clone(),
         };
-        match place {
-            Some(place) => self.members[place].0 = member,
-            None => self.members.push((member, anomaly.source.as_str().into())),
+        match self.parts.iter_mut().find(|part| part.member.anomaly_id == anomaly.anomaly_id) {
+            Some(part) => (part.member, part.heard_at) = (member, now),
+            None => self.add(Part { member, source: anomaly.source.as_str().into(), heard_at: now }),
         }
-        self.members.sort_by(|(a, _), (b, _)| (a.started_at, &a.workload).cmp(&(b.started_at, &b.workload)));
-        self.newest_start = self.newest_start.max(anomaly.started_at);
-        let has_ended = self.members.iter().all(|(member, _)| member.ended_at.is_some());
-        let ends = has_ended && !std::mem::replace(&mut self.is_ended, has_ended);
-        is_new || ends || self.severity() > severity
+        let has_grown = self.workloads >= self.told_workloads + (self.told_workloads / TOLD_GROWTH).max(1);
+        let ends = self.ends();
+        !was_ended && (has_grown || ends || self.severity() > severity)
+    }
+
+    fn add(&mut self, new: Part) {
+        let is_known = self.parts.iter().any(|part| part.member.workload == new.member.workload);
+        self.workloads += u32::from(!is_known);
+        self.newest_start = self.newest_start.max(new.member.started_at);
+        let is_before = |part: &Part| {
+            (part.member.started_at, &part.member.workload) <= (new.member.started_at, &new.member.workload)
+        };
+        let place = self.parts.partition_point(is_before);
+        self.parts.insert(place, new);
+    }
+
+    /// Ends the anomalies that nobody tells of any more; whether that ends it.
+    fn end_silent(&mut self, now: EventTime) -> bool {
+        let is_silent = |part: &&mut Part| part.member.ended_at.is_none() && part.heard_at.plus_s(SILENT_S) < now;
+        self.parts.iter_mut().filter(is_silent).for_each(|part| part.member.ended_at = Some(part.heard_at));
+        self.ends()
+    }
+
+    /// Whether it lasted and all of its anomalies are over: then it is over.
+    fn ends(&mut self) -> bool {
+        let has_ended = self.parts.iter().all(|part| part.member.ended_at.is_some());
+        has_ended && !std::mem::replace(&mut self.is_ended, true)
     }
 
     fn severity(&self) -> Severity {
-        self.members.iter().map(|(member, _)| member.severity).max().unwrap_or(Severity::Info)
+        self.parts.iter().map(|part| part.member.severity).max().unwrap_or(Severity::Info)
     }
 
     fn told(&mut self, fleet: &WorkloadId, at: EventTime, is_repetition: bool) -> Incident {
-        self.told_at = at;
-        let members = || self.members.iter().map(|(member, _)| member);
+        (self.told_at, self.told_workloads) = (at, self.workloads);
+        let members = || self.parts.iter().map(|part| &part.member);
         let ended_at = members().filter_map(|member| member.ended_at).max().filter(|_| self.is_ended);
         Incident {
             fleet: fleet.clone(),
@@ -205,7 +258,7 @@ impl Kept {
             started_at: members().map(|member| member.started_at).min().unwrap_or(at),
             ended_at,
             severity: self.severity(),
-            workloads: self.members.len() as u32,
+            workloads: self.workloads,
             members: members().take(MEMBERS_TOLD_MAX).cloned().collect(),
             is_repetition,
         }

@@ -1,12 +1,13 @@
 //! Incidents to an Alertmanager, by its API of version 2.
 //!
-//! An alert is known there by its labels, and people route by its severity, which may rise. So each telling has an alert
-//! of each severity: that of now, and the others as ended, of which nobody hears who had not heard of them before. What
-//! lasts is told to end in two days, and told again before that.
+//! An alert is known there by its labels, and people route by its severity, which may rise and never falls. So each telling
+//! has the alert of its severity, and those of lesser ones as ended. Of one that never fired nobody hears by itself; a
+//! receiver that groups alerts of several severities may name it among those that are resolved. What lasts is told to end
+//! in two days, and told again before that.
 
 use super::post::deliver;
 use super::words;
-use crate::config::{ALERTMANAGER_ACCESS, AlertmanagerConfig};
+use crate::config::{ALERTMANAGER_ACCESS, AlertmanagerConfig, OWN_LABELS};
 use anyhow::Result;
 use prescale_chassis::http_post::{HttpPost, Protocol};
 use prescale_chassis::patience::{GaveUp, Patience};
@@ -51,19 +52,15 @@ impl Sink<Incident> for Alertmanager {
 /// An incident as its API takes it: the alert of its severity first.
 fn alerts(incident: &Incident, own: &BTreeMap<String, String>) -> Vec<Value> {
     let lasts_until = incident.ended_at.unwrap_or_else(|| incident.at.plus_s(LASTS_S));
-    let others = SEVERITIES.into_iter().filter(|severity| *severity != incident.severity);
+    let lesser = SEVERITIES.into_iter().filter(|severity| *severity < incident.severity);
     let of_now = std::iter::once(alert(incident, own, (incident.severity, lasts_until)));
-    of_now.chain(others.map(|severity| alert(incident, own, (severity, incident.at)))).collect()
+    of_now.chain(lesser.map(|severity| alert(incident, own, (severity, incident.at)))).collect()
 }
 
 fn alert(incident: &Incident, own: &BTreeMap<String, String>, (severity, ends_at): (Severity, EventTime)) -> Value {
     let mut labels: BTreeMap<&str, &str> = own.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    labels.extend([
-        ("alertname", "PrescaleAnomaly"),
-        ("fleet", incident.fleet.as_str()),
-        ("incident_id", &incident.incident_id),
-        ("severity", severity.name()),
-    ]);
+    let values = ["PrescaleAnomaly", incident.fleet.as_str(), &*incident.incident_id, severity.name()];
+    labels.extend(OWN_LABELS.into_iter().zip(values));
     json!({
         "labels": labels,
         "annotations": {
@@ -83,7 +80,7 @@ mod tests {
     use prescale_domain::alarm::Severity;
 
     #[test]
-    fn each_telling_ends_the_alerts_of_other_severities() {
+    fn each_telling_ends_the_alerts_of_lesser_severities() {
         let own = BTreeMap::from([("team".to_owned(), "shop".to_owned())]);
         let begun = incident();
         let firing = |incident: &Incident| {
@@ -99,9 +96,10 @@ mod tests {
             (&first["startsAt"], &first["endsAt"]),
             (&json!(rfc3339(begun.started_at)), &json!(rfc3339(begun.at.plus_s(LASTS_S))))
         );
-        let mut worse = Incident { severity: Severity::Critical, workloads: 9, ..begun };
+        let mut worse = Incident { severity: Severity::Critical, workloads: 9, ..begun.clone() };
         let second = firing(&worse);
         assert_eq!(second["labels"]["severity"], "critical");
+        assert_eq!((alerts(&begun, &own).len(), alerts(&worse, &own).len()), (2, 3), "none that is worse");
         let known: Vec<Value> = alerts(&worse, &own).into_iter().map(|alert| alert["labels"].clone()).collect();
         assert!(known.contains(&first["labels"]), "the one that was told first is ended");
         worse.ended_at = Some(worse.at.plus_s(600));

@@ -6,7 +6,7 @@ use prescale_chassis::{GroupsConfig, Loader};
 use prescale_contracts::{Contract, Envelope};
 use prescale_domain::action::Verdict;
 use prescale_domain::calibration::drift::DriftState;
-use prescale_domain::governor::{Proposal, Said};
+use prescale_domain::governor::{FleetRecord, Proposal, Said};
 use prescale_domain::kpi::{CPU_CORES_USED, KpiName, MEMORY_BYTES};
 use prescale_domain::prediction::{HorizonForecast, Interval, ResourceForecast};
 use prescale_domain::quantiles::{LEVELS, Quantiles};
