@@ -103,7 +103,7 @@ impl Claim {
                 "leaseDurationSeconds": DURATION_MS / 1000,
                 "acquireTime": acquired.unwrap_or_else(|| now.clone().into()),
                 "renewTime": now,
-                "leaseTransitions": transitions + i64::from(!is_same && !holder.is_empty()),
+                "leaseTransitions": transitions + i64::from(lease.is_some() && !is_same && !holder.is_empty()),
             },
         })
     }
