@@ -212,7 +212,10 @@ mod tests {
         for topic in [topics::PREDICTIONS_LATEST, topics::ACTIONS] {
             assert!(rights.contains(&format!("Read on topic \"eu.{topic}\"")), "{rights:?}");
         }
-        assert!(!rights.iter().any(|right| right.starts_with("Write") || right.starts_with("Read on group")), "{rights:?}");
+        assert!(
+            !rights.iter().any(|right| right.starts_with("Write") || right.starts_with("Read on group")),
+            "{rights:?}"
+        );
     }
 
     #[test]
