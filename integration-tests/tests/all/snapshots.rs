@@ -8,6 +8,9 @@ use integration_tests::open_loop::{FIRST_HOURS, HOURS, reference, run, settings}
 use integration_tests::pipeline::{assert_accounted, assert_same, outputs};
 use prescale::services::installation;
 
+/// Who keeps nothing, and who has heard nothing of a fleet that is too young to be unusual.
+const WITHOUT: [&str; 2] = ["incidents", "alerts-log"];
+
 const KINDS: [Damage; 3] = [Damage::Removed, Damage::Truncated, Damage::Flipped];
 
 fn lost_snapshots_change_nothing(backend: &str, under_test: &dyn BusUnderTest) {
@@ -16,7 +19,7 @@ fn lost_snapshots_change_nothing(backend: &str, under_test: &dyn BusUnderTest) {
     let context = installation(&settings);
     run(&under_test.open("a"), FIRST_HOURS);
     let mut to_reject = Vec::new();
-    for stage in context.graph.stages() {
+    for stage in context.graph.stages().iter().filter(|stage| !WITHOUT.contains(&stage.stage)) {
         let (group, damage) = (context.group(stage.stage), KINDS[chance.among(0..KINDS.len())]);
         let found = under_test.damage_snapshots(&group, damage);
         assert!(found > 0, "{} has a snapshot", stage.stage);

@@ -77,18 +77,18 @@ fn nothing_is_said_before_a_day_is_learnt_and_as_much_is_scored() {
     assert!(first.is_some_and(|first| (2 * DAY_BINS..2 * DAY_BINS + 3).contains(&first)), "{first:?}");
 }
 
-/// What it finds within three hours of a change of the ordinary bins: the least p-value, and what is blamed first then.
-fn least_after(change: impl Fn(&mut [f64; 4], &[f64; 4])) -> (f64, Option<u32>) {
+/// What it finds within three hours of a change of the ordinary bins: the least p-value, and what is blamed then.
+fn least_after(change: impl Fn(&mut [f64; 4], &[f64; 4])) -> (f64, Vec<u32>) {
     let (mut detector, mut ordinary, from) = after_six_days(3);
     let before = ordinary.next(from);
     found(&mut detector, from, &before);
-    let mut least = (1.0, None);
+    let mut least = (1.0, Vec::new());
     for bin in from + 1..from + 37 {
         let mut numbers = ordinary.next(bin);
         change(&mut numbers, &before);
         let found = found(&mut detector, bin, &numbers).unwrap();
         if let Some(p_value) = found.p_value.filter(|p_value| *p_value < least.0) {
-            least = (p_value, found.blamed.first().copied());
+            least = (p_value, found.blamed);
         }
     }
     least
@@ -105,7 +105,7 @@ fn kinds_of_anomalies_are_found_and_the_kpi_is_blamed() {
     for (kind, kpi, change) in kinds {
         let (p_value, blamed) = least_after(change);
         assert!(p_value < ANOMALY_P_MAX, "{kind}: {p_value}");
-        assert_eq!(blamed, Some(kpi), "{kind}");
+        assert!(blamed.contains(&kpi), "{kind}: {blamed:?}");
     }
 }
 
@@ -191,8 +191,11 @@ proptest! {
         prop_assert_eq!(scores(&in_unit(1.0), values), scores(&in_unit(1024.0), values));
     }
 
+    /// Where all have values: what some lack makes their covariance none, and the order then tells which of them gives way.
     #[test]
-    fn the_order_of_kpis_changes_nothing_but_rounding(rows in rows()) {
+    fn the_order_of_kpis_changes_nothing_but_rounding(
+        rows in prop::collection::vec(prop::collection::vec((-1e3f64..1e3).prop_map(Some), 3), 2..120),
+    ) {
         let backwards = |row: &[Option<f64>]| values(row).into_iter().rev().collect::<Vec<_>>();
         for (one, other) in scores(&rows, values).into_iter().zip(scores(&rows, backwards)) {
             let (one, other) = (one.map(|found| found.score), other.map(|found| found.score));
