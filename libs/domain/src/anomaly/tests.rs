@@ -105,7 +105,9 @@ fn kinds_of_anomalies_are_found_and_the_kpi_is_blamed() {
     for (kind, kpi, change) in kinds {
         let (p_value, blamed) = least_after(change);
         assert!(p_value < ANOMALY_P_MAX, "{kind}: {p_value}");
-        assert!(blamed.contains(&kpi), "{kind}: {blamed:?}");
+        // One that stands still is found by how long it does, and others' noise may then be ahead of it.
+        let place = blamed.iter().position(|blamed| *blamed == kpi);
+        assert!(place == Some(0) || kind == "stuck value" && place.is_some(), "{kind}: {blamed:?}");
     }
 }
 
