@@ -134,7 +134,8 @@ fn what_cannot_be_is_refused_by_name() {
     assert_eq!(refused(|score| score.resources.reverse()), "resources[1].resource");
     assert_eq!(refused(|score| score.resources[0].horizons.reverse()), "resources[0].horizons[1].horizon_s");
     assert_eq!(refused(|score| score.resources[0].rounds = 0), "resources[0].rounds");
-    let changes: [(fn(&mut StatisticScore), &str); 4] = [
+    type Change = (fn(&mut StatisticScore), &'static str);
+    let changes: [Change; 4] = [
         (|value| value.scored = 0, "scored"),
         (|value| value.judged = 13, "judged"),
         (|value| value.held = 13, "held"),

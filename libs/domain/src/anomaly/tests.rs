@@ -94,9 +94,12 @@ fn least_after(change: impl Fn(&mut [f64; 4], &[f64; 4])) -> (f64, Vec<u32>) {
     least
 }
 
+/// Its name, the KPI to blame, and what it does to a bin, given the one before it all began.
+type Kind = (&'static str, u32, fn(&mut [f64; 4], &[f64; 4]));
+
 #[test]
 fn kinds_of_anomalies_are_found_and_the_kpi_is_blamed() {
-    let kinds: [(&str, u32, fn(&mut [f64; 4], &[f64; 4])); 4] = [
+    let kinds: [Kind; 4] = [
         ("spike", 1, |now, _| now[1] *= 3.0),
         ("level shift", 3, |now, _| now[3] += 40.0),
         ("stuck value", 3, |now, before| now[3] = before[3]),

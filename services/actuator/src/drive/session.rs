@@ -90,6 +90,9 @@ pub fn run<D: Driver>(driver: &Arc<D>, setup: &Setup<'_>, stop: &CancellationTok
     }
 }
 
+/// A job, with what came of it.
+type Done = (Job, Came);
+
 struct Session<'a, D> {
     driver: &'a Arc<D>,
     setup: &'a Setup<'a>,
@@ -102,7 +105,7 @@ struct Session<'a, D> {
     course: Course,
     book: Book,
     outage: Outage,
-    done: (SyncSender<(Job, Came)>, Receiver<(Job, Came)>),
+    done: (SyncSender<Done>, Receiver<Done>),
     /// Calls whose end was not seen yet.
     under_way: usize,
     unwritten: usize,

@@ -128,7 +128,7 @@ fn makers_of_a_leak(choice: Choice, bins: i64) -> Vec<Family> {
     let settings = Settings { choice, ..settings(&["gru", "exponential-smoothing", "last-value"]) };
     let leak = |bin: i64| {
         let age = bin % 240;
-        (age < 237).then(|| 0.5 + 0.03 * age as f64 + 0.005 * (bin % 3) as f64)
+        (age < 237).then_some(0.5 + 0.03 * age as f64 + 0.005 * (bin % 3) as f64)
     };
     makers(&settings, bins, leak, |newest| newest)
 }
