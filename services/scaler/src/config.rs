@@ -145,7 +145,8 @@ mod tests {
         };
         assert_eq!(said(|_| {}), "");
         assert_eq!(said(|c| c.listen = "127.0.0.1:0".to_owned()), "");
-        let cases: [(fn(&mut Config), &str); 8] = [
+        type Case = (fn(&mut Config), &'static str);
+        let cases: [Case; 8] = [
             (|c| c.listen = "0.0.0.0:0".to_owned(), "[scaler] token"),
             (|c| c.stale_after_s = 0, "[scaler] stale_after_s"),
             (|c| c.workloads_max = 0, "[scaler] workloads_max"),

@@ -106,8 +106,11 @@ pub(crate) fn scaled_object(metadata: &[(&str, &str)]) -> ScaledObjectRef {
     ScaledObjectRef { name: "web".to_owned(), namespace: "shop".to_owned(), scaler_metadata: metadata.collect() }
 }
 
+/// The series of a metric: labels and value.
+pub(crate) type SeriesOf = Vec<(BTreeMap<String, String>, f64)>;
+
 /// Labels and values of each metric in Prometheus' text format; whatever that does not allow is a panic.
-pub(crate) fn parsed(text: &str) -> BTreeMap<String, Vec<(BTreeMap<String, String>, f64)>> {
+pub(crate) fn parsed(text: &str) -> BTreeMap<String, SeriesOf> {
     let mut series = BTreeMap::<String, Vec<_>>::new();
     let mut declared = Vec::new();
     for line in text.lines() {
