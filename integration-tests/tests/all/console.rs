@@ -412,7 +412,11 @@ fn fingerprint_and_pipeline_are_shown(browser: &Browser) {
     browser.eval("void (location.hash = '#/pipeline')");
     browser.wait_for("(window.stages = [...document.querySelectorAll('main table')].find(t => t.textContent.includes('prescale-fingerprinter')))");
     let stages = browser.eval("[...window.stages.tBodies[0].rows].map(r => r.cells[3].textContent)");
-    assert_eq!(stages, serde_json::json!(["364", "1", "0", "50", "0", "1", "50", "0", "0"]), "no stage runs, so all is lag");
+    assert_eq!(
+        stages,
+        serde_json::json!(["364", "1", "0", "50", "0", "1", "50", "0", "0"]),
+        "no stage runs, so all is lag"
+    );
     browser.eval("void (location.hash = '#/actions')");
     browser.wait_for("document.querySelector('details.action summary')?.innerText.includes('web-1')");
 }
