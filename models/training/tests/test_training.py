@@ -15,29 +15,6 @@ from prescale_training.recipe import load_recipe
 from prescale_training.series import bucket_of, on_grid
 from prescale_training.train import pinball
 
-RECIPE = """
-name = "tiny"
-version = "0.0.1"
-seed = 4
-[[sources]]
-path = "{path}"
-value_column = "cpu"
-capacity_column = "cores"
-test_buckets = 30
-validation_buckets = 20
-[generated]
-count = 16
-bins = 700
-[training]
-steps = 12
-batch = 8
-hidden = 16
-chunk_bins = 96
-segment_chunks = 6
-groups = 2
-validate_every = 6
-"""
-
 
 def test_train_export_verify_and_evaluate_from_the_command_line(recipe, tmp_path, capsys):
     run, model = str(tmp_path / "run"), str(tmp_path / "model")

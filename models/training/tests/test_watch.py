@@ -14,29 +14,6 @@ from prescale_training.recipe import RecipeError, load_recipe
 from prescale_training.schema import GRID_STEP_S
 from prescale_training.watch import Terms, WatchError, answer, candidate_of, read_requests, recipe_for, version_of
 
-RECIPE = """
-name = "tiny"
-version = "0.0.1"
-seed = 4
-[[sources]]
-path = "{path}"
-value_column = "cpu"
-capacity_column = "cores"
-test_buckets = 30
-validation_buckets = 20
-[generated]
-count = 16
-bins = 700
-[training]
-steps = 12
-batch = 8
-hidden = 16
-chunk_bins = 96
-segment_chunks = 6
-groups = 2
-validate_every = 6
-"""
-
 START_S = 1_704_067_200
 REQUEST = {
     "family": "gru",
