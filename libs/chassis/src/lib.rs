@@ -35,8 +35,8 @@ pub mod together;
 
 pub use bus_access::{BusConfig, open_bus, stored_states};
 pub use config::{
-    ConfigError, FleetsConfig, FleetsSection, GroupConfig, GroupsConfig, GroupsSection, Loader, PricesConfig, Secret,
-    fleets, read_strictly, selector,
+    ConfigError, FleetsConfig, FleetsSection, GroupConfig, GroupsConfig, GroupsSection, Loader, Named, PricesConfig,
+    Secret, fleets, read_strictly, selector,
 };
 pub use context::Context;
 pub use graph::{Graph, Ids, SourceEntry, StageEntry, Use};

@@ -14,9 +14,7 @@ pub use config::Config;
 use anyhow::{Context as _, Result};
 use prescale_bus::{Bus, StageFactory};
 use prescale_chassis::audit::{self, Audit, Newest};
-use prescale_chassis::{
-    Context, FleetsConfig, GroupsConfig, Ids, Running, StageEntry, fleets, run_together, stage_factory,
-};
+use prescale_chassis::{Context, Ids, Named, Running, StageEntry, fleets, run_together, stage_factory};
 use prescale_contracts::topics;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -58,15 +56,6 @@ impl Config {
         let on = receivers.into_iter().filter(|(is_on, _)| *is_on).map(|(_, stage)| stage);
         [STAGE, INCIDENTS].into_iter().chain(on).collect()
     }
-}
-
-/// What the detector reads of other services' sections: who belongs together.
-#[derive(Clone, Copy, Debug)]
-pub struct Named<'a> {
-    /// `[governor.fleets]`: which fleet a workload belongs to.
-    pub fleets: &'a FleetsConfig,
-    /// `[grouper.groups]`: members of one group are related.
-    pub groups: &'a GroupsConfig,
 }
 
 /// Runs the stages and the receivers of alerts until shutdown. Blocks; call it outside of any async runtime.

@@ -1,15 +1,12 @@
 //! The detector as a process of its own.
 
-use prescale_chassis::{
-    ConfigError, FleetsConfig, FleetsSection, GroupsConfig, GroupsSection, Loader, service_main_reading,
-};
-use prescale_detector::{Config, Named};
+use prescale_chassis::{ConfigError, FleetsConfig, GroupsConfig, Loader, Named, service_main_reading};
+use prescale_detector::Config;
 use std::process::ExitCode;
 
 /// Its own section, the fleets of `[governor]` and the groups of `[grouper]`.
 fn read(loader: &Loader) -> Result<(Config, FleetsConfig, GroupsConfig), ConfigError> {
-    let FleetsSection { fleets, .. } = loader.section("governor")?;
-    let GroupsSection { groups, .. } = loader.section("grouper")?;
+    let (fleets, groups) = Named::read(loader)?;
     Ok((loader.section("detector")?, fleets, groups))
 }
 

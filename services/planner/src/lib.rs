@@ -12,7 +12,7 @@ pub use config::Config;
 
 use anyhow::Context as _;
 use prescale_bus::{Bus, StageFactory};
-use prescale_chassis::{Context, FleetsConfig, GroupsConfig, Ids, StageEntry, stage_factory};
+use prescale_chassis::{Context, Ids, Named, StageEntry, stage_factory};
 use prescale_contracts::topics;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -25,15 +25,6 @@ pub const STAGE: StageEntry = StageEntry {
     ids: Ids::OfInput,
     audit: audit::audit,
 };
-
-/// What the planner reads of other services' sections: who belongs together.
-#[derive(Clone, Copy, Debug)]
-pub struct Named<'a> {
-    /// `[governor.fleets]`: which fleet a workload belongs to.
-    pub fleets: &'a FleetsConfig,
-    /// `[grouper.groups]`: which groups sections of rules may name.
-    pub groups: &'a GroupsConfig,
-}
 
 /// Runs the planner until shutdown. Blocks; call it outside of any async runtime.
 ///

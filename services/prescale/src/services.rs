@@ -154,12 +154,9 @@ pub static SERVICES: [ServiceEntry; 12] = [
         name: "detector",
         section: section::of!(detector, |s| s.detector.check(&s.grouper.groups)),
         stages: |s| s.detector.stages(),
-        factories: |s| prescale_detector::factories(&s.detector, detector_named(s)),
+        factories: |s| prescale_detector::factories(&s.detector, s.named()),
         uses: nothing_else,
-        run: |l| {
-            let named = detector_named(l.settings);
-            prescale_detector::run(&l.settings.detector, named, l.context, l.bus(), l.stop)
-        },
+        run: |l| prescale_detector::run(&l.settings.detector, l.settings.named(), l.context, l.bus(), l.stop),
     },
     ServiceEntry {
         name: "grouper",
@@ -239,10 +236,6 @@ fn check_planner(settings: &Settings) -> Result<()> {
         ensure!(is_forecast, "[planner.rates.{rate}]: it is not forecast: add {rate:?} to [predictor] resources");
     }
     Ok(())
-}
-
-fn detector_named(settings: &Settings) -> prescale_detector::Named<'_> {
-    prescale_detector::Named { fleets: &settings.governor.fleets, groups: &settings.grouper.groups }
 }
 
 fn run_console(launch: &Launch<'_>) -> Result<()> {

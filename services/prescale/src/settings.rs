@@ -2,10 +2,10 @@
 
 use crate::services::ServiceEntry;
 use anyhow::Result;
+use prescale_chassis::Named;
 use prescale_chassis::config::Parts;
 use prescale_chassis::{BusConfig, ConfigError, Loader, SchemaRegistryConfig, TelemetryConfig};
 use prescale_domain::policy::RuleBook;
-use prescale_planner::Named;
 use std::path::Path;
 
 /// Sections that are no service's.
@@ -82,7 +82,7 @@ impl Settings {
         self.planner.rules(&self.grouper.groups)
     }
 
-    /// What the planner reads of other sections.
+    /// Who belongs together.
     pub fn named(&self) -> Named<'_> {
         Named { fleets: &self.governor.fleets, groups: &self.grouper.groups }
     }
