@@ -64,7 +64,8 @@ impl Prepared {
 
 /// The log in a folder.
 pub(crate) fn open(folder: &Path) -> Arc<dyn Bus> {
-    Arc::new(EmbeddedBus::open(folder.join("bench.db"), EmbeddedOptions::default()).expect("it opens"))
+    let options = EmbeddedOptions { stage_threads: cores(), ..EmbeddedOptions::default() };
+    Arc::new(EmbeddedBus::open(folder.join("bench.db"), options).expect("it opens"))
 }
 
 /// Writes so many steps, never far ahead of the slowest stage.
