@@ -88,7 +88,7 @@ impl Encoder<'_> {
     }
 }
 
-impl<'o> ser::Serializer for Encoder<'o> {
+impl ser::Serializer for Encoder<'_> {
     type Ok = ();
     type Error = Problem;
     type SerializeSeq = Self;

@@ -4,6 +4,7 @@
 //! has to be started.
 
 mod batch;
+mod checkpoints;
 mod columns;
 mod compaction;
 mod failure;
@@ -62,7 +63,8 @@ pub struct EmbeddedOptions {
     /// Largest size of the file, in bytes. What would make it larger is refused as on a full disk,
     /// until retention has made room; `None` leaves the bound to the disk.
     pub file_bytes_max: Option<u64>,
-    /// How often retention and compaction run; `None` only when [`EmbeddedBus::maintain`] is called.
+    /// How often retention and compaction run; `None` only when [`EmbeddedBus::maintain`] is called. Then checkpoints are
+    /// left to SQLite, too.
     pub maintenance_every: Option<Duration>,
 }
 
@@ -85,6 +87,7 @@ impl Default for EmbeddedOptions {
 pub struct EmbeddedBus {
     leases: LeaseKeeper,
     _maintenance: Option<Periodic>,
+    _checkpoints: Option<Periodic>,
     store: Arc<Store>,
 }
 
@@ -106,7 +109,9 @@ impl EmbeddedBus {
         let every = options.maintenance_every;
         let store = Arc::new(Store::open(path.to_owned(), options)?);
         let maintenance = every.map(|every| maintenance::start(&store, every)).transpose().map_err(failed)?;
-        Ok(Self { leases: LeaseKeeper::default(), _maintenance: maintenance, store })
+        let checkpoints = every.map(|_| checkpoints::start(&store)).transpose().map_err(failed)?;
+        let leases = LeaseKeeper::default();
+        Ok(Self { leases, _maintenance: maintenance, _checkpoints: checkpoints, store })
     }
 
     /// Applies retention and compaction as they are due at that instant (milliseconds since the
