@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 mod messages;
 mod position;
+pub mod preview;
 
 /// As one of the inputs.
 pub(crate) const ENTRY: InputEntry = InputEntry {

@@ -14,7 +14,7 @@ pub mod formats;
 mod host;
 mod influx;
 pub mod inputs;
-mod kafka_topics;
+pub mod kafka_topics;
 #[cfg(test)]
 mod kill_tests;
 mod kubernetes;

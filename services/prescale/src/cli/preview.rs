@@ -1,4 +1,5 @@
-//! `prescale preview`: what would be read from a Prometheus, a trace or what is pushed, before anything is.
+//! `prescale preview`: what would be read from a Prometheus, a trace, a topic of others or what is pushed, before anything
+//! is.
 
 use super::args::PreviewArgs;
 use super::common::{Format, map_and_limit};
@@ -9,6 +10,7 @@ use crate::settings::Settings;
 use anyhow::{Context as _, Result, anyhow, bail};
 use prescale_bus::{CaughtUp, ReadFrom};
 use prescale_chassis::{HealthRegistry, open_bus, with_registry};
+use prescale_collector::kafka_topics::preview::of_topic;
 use prescale_collector::preview::{KpiPreview, Preview};
 use prescale_collector::prometheus::preview::preview;
 use prescale_collector::pushed::Pushed;
@@ -39,10 +41,11 @@ pub(super) fn run(config: Option<&Path>, args: &PreviewArgs) -> Result<(), Failu
     }
     map_and_limit(&mut collector.replay, args.map.as_deref(), args.from.as_deref(), args.to.as_deref())
         .map_err(Failure::Usage)?;
-    let is_trace = args.replay.is_some() || (!args.pushed && !asked.is_enabled() && collector.replay.is_enabled());
-    if !args.pushed && !is_trace && !asked.is_enabled() {
+    let is_named = args.pushed || args.kafka_topic.is_some();
+    let is_trace = args.replay.is_some() || (!is_named && !asked.is_enabled() && collector.replay.is_enabled());
+    if !is_named && !is_trace && !asked.is_enabled() {
         return Err(Failure::Usage(anyhow!(
-            "give --prometheus URL, --replay FILE or --pushed, or [collector.prometheus] url"
+            "give --prometheus URL, --replay FILE, --kafka-topic NAME or --pushed, or [collector.prometheus] url"
         )));
     }
     settings.check(&SERVICES).map_err(Failure::Usage)?;
@@ -54,7 +57,11 @@ pub(super) fn run(config: Option<&Path>, args: &PreviewArgs) -> Result<(), Failu
             Format::Text => say(&found.iter().map(text).collect::<Vec<_>>().join("\n")),
         };
     }
-    let found = if is_trace { of_trace(&settings.collector.replay)? } else { preview(&settings.collector.prometheus)? };
+    let found = match &args.kafka_topic {
+        Some(name) => of_topic(name, &settings.collector, &settings.bus.kafka, settings.assembler.settings()?)?,
+        None if is_trace => of_trace(&settings.collector.replay)?,
+        None => preview(&settings.collector.prometheus)?,
+    };
     match args.format {
         Format::Json => say(&pretty_json(&found)?),
         Format::Text => say(&text(&found)),
