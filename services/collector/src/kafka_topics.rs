@@ -21,9 +21,8 @@ use std::collections::BTreeMap;
 use std::thread::{Builder, ScopedJoinHandle, scope};
 use std::time::{Duration, Instant};
 
-mod messages;
+pub(crate) mod messages;
 mod position;
-pub mod preview;
 
 /// As one of the inputs.
 pub(crate) const ENTRY: InputEntry = InputEntry {

@@ -14,7 +14,7 @@ pub mod formats;
 mod host;
 mod influx;
 pub mod inputs;
-pub mod kafka_topics;
+mod kafka_topics;
 #[cfg(test)]
 mod kill_tests;
 mod kubernetes;
@@ -30,6 +30,7 @@ mod run;
 #[cfg(test)]
 mod testing;
 mod tick;
+pub mod topic_preview;
 pub mod untrusted;
 
 pub use config::Config;

@@ -1,8 +1,8 @@
 //! What would be read from a topic of others, before anything is: see [`crate::preview`].
 
-use super::messages::Messages;
 use crate::clock;
 use crate::config::{Config, KafkaTopicConfig};
+use crate::kafka_topics::messages::Messages;
 use crate::preview::{Preview, Samples, finding};
 use crate::pushed::Pushed;
 use anyhow::{Context as _, Result};
