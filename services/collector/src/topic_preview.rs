@@ -54,7 +54,6 @@ struct Looked {
     /// Of workloads.
     samples: Samples,
     count: u64,
-    points_count: u64,
     left_out: u64,
     left_out_metrics: BTreeSet<String>,
     letters: u64,
@@ -70,7 +69,6 @@ impl Looked {
             points: Pushed::new(settings),
             samples: Samples::default(),
             count: 0,
-            points_count: 0,
             left_out: 0,
             left_out_metrics: BTreeSet::new(),
             letters: 0,
@@ -112,8 +110,8 @@ impl Looked {
         for record in made.records {
             if *record.topic == *topics::RAW_POINTS {
                 if let Ok(point) = Point::decode(record.value.as_deref().unwrap_or_default()) {
-                    self.points.take(&point);
-                    self.points_count += 1;
+                    // The messages of all partitions come by when they were written.
+                    self.points.take(0, &point);
                 }
             } else if *record.topic == *topics::RAW_KPIS {
                 if let Ok(sample) = Sample::decode(record.value.as_deref().unwrap_or_default()) {
@@ -149,12 +147,6 @@ impl Looked {
                 format!("{} values are left out{named}", self.left_out),
                 "nothing in the preset or the mapping means them: name them there where they are to be read",
             );
-        }
-        if self.points_count > 0 && preview.workloads == 0 {
-            preview.findings.push(finding(
-                format!("of {} points no sample was made yet", self.points_count),
-                "a step's sample is made when points come that are newer: ask again a few minutes later".to_owned(),
-            ));
         }
         Ok(preview)
     }

@@ -80,9 +80,12 @@ fn pushed(settings: &Settings, preset: Option<&str>) -> Result<Vec<Preview>> {
     let mut points = Pushed::new(settings.assembler.settings()?);
     loop {
         let (records, caught_up) = reader.poll(PAGE_RECORDS, WAIT)?;
-        let values = records.iter().filter_map(|record| record.value.as_deref());
-        // What cannot be decoded goes to the dead letters when it is read.
-        values.filter_map(|value| Point::decode(value).ok()).for_each(|point| points.take(&point));
+        for record in &records {
+            // What cannot be decoded goes to the dead letters when it is read.
+            if let Some(point) = record.value.as_deref().and_then(|value| Point::decode(value).ok()) {
+                points.take(record.partition, &point);
+            }
+        }
         if caught_up == CaughtUp::Yes {
             break;
         }
