@@ -27,8 +27,8 @@ pub enum Choice {
 pub struct Config {
     /// KPIs whose demand is forecast, by name. A workload that has none of them gets no prediction.
     pub resources: Vec<String>,
-    /// KPIs whose newest values travel along with the forecasts, by name: what tells that a workload suffers. Those
-    /// that are forecast themselves are left out.
+    /// KPIs whose newest values travel along with the forecasts, by name: what tells that a workload suffers, and how
+    /// much it used at most. Those that are forecast themselves are left out.
     pub signals: Vec<String>,
     /// Share of a capacity from which on a forecast is made with each sample of CPU, and with each of memory that is
     /// more than was told before, and not only when a bin of 300 s closes or the newest value leaves the interval that
@@ -65,8 +65,15 @@ const MODELS: [Family; 4] = [Family::Gru, Family::ExponentialSmoothing, Family::
 const NEARLY_USED: f64 = 0.9;
 
 /// The signals of the default.
-const SIGNALS: [&str; 5] =
-    [kpi::LATENCY_MS, kpi::ERRORS_PER_S, kpi::REQUESTS_PER_S, kpi::CPU_THROTTLED_SHARE, kpi::RUN_QUEUE];
+const SIGNALS: [&str; 7] = [
+    kpi::LATENCY_MS,
+    kpi::ERRORS_PER_S,
+    kpi::REQUESTS_PER_S,
+    kpi::CPU_THROTTLED_SHARE,
+    kpi::RUN_QUEUE,
+    kpi::CPU_CORES_USED_MAX,
+    kpi::MEMORY_BYTES_MAX,
+];
 
 impl Default for Config {
     fn default() -> Self {
@@ -245,7 +252,15 @@ mod tests {
         config.resources.push(kpi::REQUESTS_PER_S.to_owned());
         let signals = config.settings().unwrap().signals;
         let names: Vec<&str> = signals.iter().map(KpiName::as_str).collect();
-        assert_eq!(names, ["cpu_throttled_share", "errors_per_s", "latency_ms", "run_queue"]);
+        let wanted = [
+            "cpu_cores_used_max",
+            "cpu_throttled_share",
+            "errors_per_s",
+            "latency_ms",
+            "memory_bytes_max",
+            "run_queue",
+        ];
+        assert_eq!(names, wanted);
     }
 
     type Change = fn(&mut Config);
