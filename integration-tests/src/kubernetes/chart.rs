@@ -43,7 +43,8 @@ impl Cluster {
             None => String::new(),
         };
         let (kind, name) = (text(&object["kind"]).to_lowercase(), text(&object["metadata"]["name"]));
+        let plural = if kind.ends_with('s') { kind + "es" } else { kind + "s" };
         let query = "fieldManager=test&force=true&fieldValidation=Strict";
-        self.done("PATCH", &format!("{root}{namespace}/{kind}s/{name}?{query}"), object)
+        self.done("PATCH", &format!("{root}{namespace}/{plural}/{name}?{query}"), object)
     }
 }

@@ -3,8 +3,12 @@
 mod autoscalers;
 mod bed;
 mod chart;
+mod crashes;
+mod day;
 mod discovery;
 mod driving;
+mod headroom;
+mod resizing;
 mod rights;
 mod world;
 
