@@ -110,12 +110,10 @@ impl Actuators {
     /// # Panics
     /// When the log does not take it.
     pub fn tell(&mut self, action: &Action) -> Arc<str> {
-        let position = format!("{} {}", action.desired.replicas, action.is_withdrawal());
-        let envelope = Envelope::root("test", Action::EVENT_TYPE, &action.workload, action.decided_at, &position);
-        let record: OutputRecord = output_record(&envelope, topics::ACTIONS, action).expect("it keeps its contract");
+        let (id, record) = record(action);
         self.told += 1;
         self.source.append(vec![record], self.told.to_string().as_bytes()).expect("the log takes it");
-        envelope.id
+        id
     }
 
     /// Runs `prescale` over the same log, which must end well; what it prints.
@@ -163,6 +161,17 @@ impl Drop for Actuators {
             let _ = child.wait();
         }
     }
+}
+
+/// An action as a record, with its id.
+///
+/// # Panics
+/// When the action breaks its contract.
+pub fn record(action: &Action) -> (Arc<str>, OutputRecord) {
+    let position = format!("{} {}", action.desired.replicas, action.is_withdrawal());
+    let envelope = Envelope::root("test", Action::EVENT_TYPE, &action.workload, action.decided_at, &position);
+    let record = output_record(&envelope, topics::ACTIONS, action).expect("it keeps its contract");
+    (envelope.id, record)
 }
 
 fn command(folder: &TempDir, program: &Path) -> Command {

@@ -4,6 +4,7 @@ use super::{Cluster, program};
 use bus_tests::repository;
 use serde_json::{Value, from_slice};
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 const CHART: &str = "infra/chart/prescale";
@@ -26,6 +27,16 @@ pub fn objects(namespace: &str, values: &Value) -> Vec<Value> {
     drop(stdin);
     let output = child.wait_with_output().expect("it ends");
     assert!(output.status.success(), "the chart is not rendered with {values}");
+    from_slice(&output.stdout).expect("a list of objects")
+}
+
+/// The objects that `helm` would make in a folder with these words behind it, `install` first.
+///
+/// # Panics
+/// When Helm does not take the words.
+pub fn installed(folder: &Path, words: &[&str]) -> Vec<Value> {
+    let output = Command::new(program("chart")).args(words).current_dir(folder).output().expect("the program starts");
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     from_slice(&output.stdout).expect("a list of objects")
 }
 

@@ -7,6 +7,7 @@ mod crashes;
 mod day;
 mod discovery;
 mod driving;
+mod first_dry_run;
 mod headroom;
 mod resizing;
 mod rights;
