@@ -17,7 +17,7 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   test     set up, then lint, deny.toml where cargo-deny is there, rust, then python
-  setup    only the set-up: Java, Maven, Go, Chromium, Prometheus, VictoriaMetrics, InfluxDB, etcd,
+  setup    only the set-up: Java, Maven, Go, Chromium, Prometheus, VictoriaMetrics, InfluxDB, etcd, kubectl,
            PyTorch
   lint     formatting and clippy
   rust     all Rust tests
