@@ -19,7 +19,7 @@ const MIB: f64 = 1_048_576.0;
 const AGO_S: i64 = 400;
 
 /// An action that gives each of so many replicas of a Deployment so many cores and MiB, where it has 1 and 512.
-fn size(world: &World, name: &str, count: u32, cpu_cores: f64, mib: f64) -> Action {
+pub(super) fn size(world: &World, name: &str, count: u32, cpu_cores: f64, mib: f64) -> Action {
     let action = replicas(&world.namespace, name, count, count);
     let memory_bytes_per_replica = mib * MIB;
     let desired = Capacity { cpu_cores_per_replica: cpu_cores, memory_bytes_per_replica, ..action.desired.clone() };
