@@ -18,7 +18,7 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   test     set up, then lint, deny.toml where cargo-deny is there, rust, then python
-  setup    only the set-up: Java, Maven, Go, Chromium, Prometheus, VictoriaMetrics, InfluxDB, etcd,
+  setup    only the set-up: Java, Maven, Go, Chromium, Prometheus, VictoriaMetrics, InfluxDB, etcd, kubectl,
            PyTorch
   lint     formatting and clippy
   rust     all Rust tests
@@ -26,7 +26,8 @@ cargo xtask COMMAND
   deny     cargo deny with advisories; installs it into the user's cache
   test-peers [--binary FILE] [--kafka HOST:PORT] [NAME ...]
            remote write's compliance tests, and others' senders made from their Go modules, against a process of ours:
-           compliance, prometheus, telegraf, collector; needs the network, and long the first time. Of the binary that is
+           compliance, prometheus, telegraf, collector, and a fleet's day on Kubernetes: kubernetes (25 minutes, of what is
+           built from here alone); needs the network, and long the first time. Of the binary that is
            named (or PRESCALE_BINARY), or else of one that is built from here, with the Kafka that is named, or else a
            test's own
   time-history [--binary FILE] [WORKLOADS]

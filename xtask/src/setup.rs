@@ -38,6 +38,11 @@ const TOOLS: &[Tool] = &[
     Tool { needed_for: "the archiver's tests", probe: &["influxd", "version"], debian_packages: &["influxdb"] },
     Tool { needed_for: "Kubernetes' API server", probe: &["etcd", "--version"], debian_packages: &["etcd-server"] },
     Tool {
+        needed_for: "the README's commands",
+        probe: &["kubectl", "version", "--client"],
+        debian_packages: &["kubernetes-client"],
+    },
+    Tool {
         needed_for: "the training kit's tests",
         probe: &[SYSTEM_PYTHON, "-c", "import ensurepip, numpy, torch, venv"],
         debian_packages: &["python3-venv", "python3-torch", "python3-numpy", "libopenblas0-pthread"],
