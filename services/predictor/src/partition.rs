@@ -399,6 +399,9 @@ impl Partition {
             let is_hidden = is_cpu && hides_demand;
             let offer = Offer { at: fingerprint.at, value: kpi_fingerprint.last, capacity, cap, is_hidden };
             let series = &mut workload.series[resource];
+            if let Some(bin) = anomaly::unusual_bin(fingerprint, &kpi_fingerprint.name) {
+                series.note_anomaly(bin);
+            }
             let scored = |(ModelId { family, from_bin: version }, horizon, statistic), scores| {
                 pools.push(PoolKey { family, version, resource, horizon, statistic }, scores);
             };

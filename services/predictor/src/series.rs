@@ -21,7 +21,7 @@ use crate::lineup::{FROM_THE_BEGINNING, Lineup, ModelId};
 use crate::scatter::Scatter;
 use bitcode::{Decode, Encode};
 use metrics::counter;
-use prescale_domain::anomaly::Residuals;
+use prescale_domain::anomaly::{ANOMALY_P_MAX, Residuals};
 use prescale_domain::calibration::cold_start::{Corrections, START_BINS};
 use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::calibration::pools::{PoolKey, Spreads};
@@ -65,6 +65,8 @@ pub struct Series {
     scatter: Scatter,
     /// How far forecasts a bin ahead were off.
     residuals: Residuals,
+    /// The newest bin in which it was to blame for an anomaly of its workload's KPIs.
+    unusual_bin: Option<i64>,
     /// Bins that there were when features last came.
     bins_at_features: u32,
     /// The newest value that a prediction has told, rounded.
@@ -154,6 +156,11 @@ impl Series {
     /// is not known.
     pub fn residual_p_value(&self) -> Option<f32> {
         self.residuals.p_value()
+    }
+
+    /// Notes that it was to blame for an anomaly of its workload's KPIs in a bin.
+    pub fn note_anomaly(&mut self, bin: i64) {
+        self.unusual_bin = Some(bin);
     }
 
     /// Notes what a prediction tells.
@@ -390,7 +397,7 @@ impl Series {
         self.day_before = Some(Box::default());
         (self.fitted, self.joined) = (Fitted::starting(), Joined::default());
         (self.has_run, self.expected, self.bins_at_features) = (false, None, 0);
-        (self.scatter, self.residuals) = (Scatter::default(), Residuals::default());
+        (self.scatter, self.residuals, self.unusual_bin) = (Scatter::default(), Residuals::default(), None);
     }
 
     fn close(&mut self, rules: Rules<'_>, mut scored: impl FnMut((ModelId, usize, Statistic), Scores)) {
@@ -422,6 +429,10 @@ impl Series {
             counter!("prescale_predictor_drift_alarms_total", "led_to" => state.name()).increment(1);
         }
         self.residuals.close(off.map(|scores| f64::from(scores.lower.max(scores.upper))));
+        if rules.settings.leave_out_anomalies {
+            let is_far_off = self.residuals.p_value().is_some_and(|p_value| f64::from(p_value) < ANOMALY_P_MAX);
+            self.demand.judge(is_far_off || self.unusual_bin == Some(closed.bin));
+        }
         let who = (reigning, preferred);
         let round = self.contest.close(&rules.settings.contest, horizons_bins, &self.demand, who, &mut scored);
         round.into_iter().for_each(|round| self.scores.push_round(&round));

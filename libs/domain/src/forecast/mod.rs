@@ -16,6 +16,7 @@ mod greatest;
 pub mod history;
 pub mod last_value;
 mod least_squares;
+pub mod left_out;
 pub mod mstl;
 pub mod prophet;
 pub mod refits;
