@@ -113,6 +113,7 @@ mod tests {
                 horizons: vec![HorizonScore { horizon_s: 300, value: Some(value), maximum: None }],
                 rounds: 0,
                 paired: Vec::new(),
+                trials: Vec::new(),
             };
             ForecastScore {
                 workload: WorkloadId::new("web").unwrap(),

@@ -21,7 +21,9 @@ pub mod mstl;
 pub mod prophet;
 pub mod refits;
 pub mod residuals;
+mod round;
 pub mod seasonal_naive;
+pub mod trial;
 
 use crate::calibration::Statistic;
 use crate::forecast::demand::{ClosedBin, DemandSeries};
