@@ -55,6 +55,14 @@ pub struct ResourceScore {
     pub trials: Vec<TrialLoss>,
 }
 
+impl ResourceScore {
+    /// Mean size of what came, in the unit of the demand, where that is known.
+    pub fn size(&self) -> Option<f64> {
+        let first = self.horizons.first()?;
+        first.value.or(first.maximum).map(|score| score.realised.abs())
+    }
+}
+
 /// How forecasts of one horizon did.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HorizonScore {

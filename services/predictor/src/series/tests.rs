@@ -17,7 +17,7 @@ fn settings(models: &[&str]) -> Settings {
 const GRU_BINS_NEEDED: u64 = 12;
 
 const fn model(family: Family, from_bin: i64) -> ModelId {
-    ModelId { family, from_bin }
+    ModelId::in_use(family, from_bin)
 }
 
 const GRU: ModelId = model(Family::Gru, FROM_THE_BEGINNING);

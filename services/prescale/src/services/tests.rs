@@ -84,6 +84,7 @@ fn the_stages_that_ship_are_in_the_order_of_the_data() {
         "fingerprinter",
         "predictor",
         "retrainer",
+        "decider",
         "planner",
         "governor",
         "actuator",
