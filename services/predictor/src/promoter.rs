@@ -78,9 +78,13 @@ impl Promoter {
         let stands =
             self.store.decide(family, decided.trial_from, |history, trial| outcome(decided, history, trial, now))?;
         match stands {
-            Some(Decision { led_to, candidate, shown, .. }) => {
-                tracing::info!(family, candidate, led_to, shown, "what became of a trial stands in the models folder");
-            }
+            Some(Decision { led_to, candidate, shown, .. }) => tracing::info!(
+                family,
+                candidate = candidate.as_str(),
+                led_to = led_to.as_str(),
+                shown = shown.as_str(),
+                "what became of a trial stands in the models folder"
+            ),
             None => tracing::info!(
                 family,
                 candidate = &*decided.candidate_version,
