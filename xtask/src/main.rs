@@ -77,7 +77,9 @@ fn lint() -> Result<()> {
 fn rust() -> Result<()> {
     // Tests start them; `cargo test` alone does not build every one.
     cargo(&["build", "--release", "--workspace", "--bins"])?;
-    cargo(&["test", "--release", "--workspace", "--no-fail-fast"])
+    // One of them trains.
+    let python = python::environment()?;
+    cargo_with(&["test", "--release", "--workspace", "--no-fail-fast"], &[("PRESCALE_PYTHON", python.into())])
 }
 
 /// Runs cargo as a developer's shell does. What cargo tells this program of its own package, build scripts such as

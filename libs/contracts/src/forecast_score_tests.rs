@@ -5,7 +5,9 @@ use crate::contract::Contract;
 use crate::error::ContractError;
 use crate::json::record_json;
 use prescale_domain::calibration::drift::DriftState;
-use prescale_domain::forecast_score::{ForecastScore, HorizonScore, PairedLoss, ResourceScore, StatisticScore, TrialLoss};
+use prescale_domain::forecast_score::{
+    ForecastScore, HorizonScore, PairedLoss, ResourceScore, StatisticScore, TrialLoss,
+};
 use prescale_domain::kpi::KpiName;
 use prescale_domain::retraining::{RetrainingRequest, TrainedFamily};
 use prescale_domain::source::SourceName;

@@ -138,7 +138,10 @@ mod tests {
         };
         let lineup = Lineup::new(Vec::new()).with_trials(vec![trial(30, i64::MAX), trial(10, 20)]);
         let on_trial = |bin| lineup.on_trial(Family::Svr, bin).map(|term| term.model.from_bin);
-        assert_eq!([9, 10, 19, 20, 29, 30, 99].map(on_trial), [None, Some(10), Some(10), None, None, Some(30), Some(30)]);
+        assert_eq!(
+            [9, 10, 19, 20, 29, 30, 99].map(on_trial),
+            [None, Some(10), Some(10), None, None, Some(30), Some(30)]
+        );
         assert_eq!((lineup.on_trial(Family::Gru, 15), lineup.at(Family::Svr, 15)), (None, None));
         assert!(lineup.term(ModelId::on_trial(Family::Svr, 10)).is_some());
         assert_eq!(lineup.term(ModelId::in_use(Family::Svr, 10)), None);

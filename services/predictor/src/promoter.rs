@@ -7,9 +7,9 @@
 
 use anyhow::Result;
 use prescale_bus::Bus;
+use prescale_chassis::Context;
 use prescale_chassis::patience::{GaveUp, Patience, Unavailable};
 use prescale_chassis::sink::{Sink, SinkOf, SinkRun, Taken};
-use prescale_chassis::Context;
 use prescale_domain::forecast::GRID_STEP_S;
 use prescale_domain::promotion::{ModelDecision, TrialVerdict};
 use prescale_domain::time::EventTime;

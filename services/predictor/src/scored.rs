@@ -81,7 +81,8 @@ fn of_resource(scores: SeriesScores, forecast: &ResourceForecast, names: Names<'
             candidate_loss: losses.candidate,
         }
     });
-    let trials: Vec<TrialLoss> = trials.collect();
+    // What was in use before goes on beside itself until the one that has taken over has seen enough of the series.
+    let trials: Vec<TrialLoss> = trials.filter(|trial| trial.model_version != trial.candidate_version).collect();
     let (model, model_version) = names.of(scores.model);
     (!horizons.is_empty()).then(|| ResourceScore {
         resource: forecast.resource.clone(),

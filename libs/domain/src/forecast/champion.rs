@@ -141,13 +141,14 @@ impl Contest {
         (reigning, preferred): (Option<Family>, Option<Family>),
         mut scored: impl FnMut((Family, usize, Statistic), Scores),
     ) -> Option<RoundLosses> {
-        let is_through = self.round.as_mut()?.close(horizons_bins, demand, |(family, horizon, statistic), made, truth| {
-            if Some(family) != reigning
-                && let Some(scores) = Scores::of(&made.raw, truth)
-            {
-                scored((family, horizon, statistic), scores);
-            }
-        });
+        let is_through =
+            self.round.as_mut()?.close(horizons_bins, demand, |(family, horizon, statistic), made, truth| {
+                if Some(family) != reigning
+                    && let Some(scores) = Scores::of(&made.raw, truth)
+                {
+                    scored((family, horizon, statistic), scores);
+                }
+            });
         if !is_through {
             return None;
         }

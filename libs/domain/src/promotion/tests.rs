@@ -114,7 +114,8 @@ fn few_workloads_decide_nothing_and_late_scores_do_not_count() {
 
 #[test]
 fn losses_are_shares_of_what_came() {
-    let statistic = |realised| StatisticScore { scored: 12, pinball_loss: 1.0, realised, median: 1.0, judged: 0, held: 0 };
+    let statistic =
+        |realised| StatisticScore { scored: 12, pinball_loss: 1.0, realised, median: 1.0, judged: 0, held: 0 };
     let resource = |name: &str, realised: f64, trials: Vec<TrialLoss>| ResourceScore {
         resource: KpiName::new(name),
         unit: "1".into(),

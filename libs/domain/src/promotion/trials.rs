@@ -99,8 +99,7 @@ impl Trials {
             },
         };
         let trial = &mut self.0[place];
-        let is_of_it =
-            trial.model_version == score.model_version && trial.candidate_version == score.candidate_version;
+        let is_of_it = trial.model_version == score.model_version && trial.candidate_version == score.candidate_version;
         let hour = score.at.as_ms().div_euclid(HOUR_MS);
         if trial.is_decided || !is_of_it || hour <= trial.over {
             return Step::Late;
