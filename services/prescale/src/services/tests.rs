@@ -91,6 +91,7 @@ fn the_stages_that_ship_are_in_the_order_of_the_data() {
         "detector",
         "incidents",
         "alerts-log",
+        "archiver-parquet-anomalies",
         "grouper",
         "group-forecaster",
         "archiver-parquet-groups",
