@@ -99,7 +99,9 @@ fn suites(quick: &[fn() -> Result<()>]) -> Result<()> {
         }));
         outcomes
     });
-    outcomes.push(run(&mut rust_suite(&["--test", "all", "--test", "schema_registry"])));
+    // One of them trains.
+    let python = python::environment()?;
+    outcomes.push(run(rust_suite(&["--test", "all", "--test", "schema_registry"]).env("PRESCALE_PYTHON", python)));
     let failed: Vec<String> =
         outcomes.into_iter().filter_map(|it| it.err().map(|error| format!("{error:#}"))).collect();
     if !failed.is_empty() {

@@ -10,7 +10,7 @@ const KIT: &str = "models/training";
 /// The second names the first.
 const REQUIREMENTS: [&str; 2] = ["models/training/requirements.txt", "models/training/requirements-test.txt"];
 
-/// Runs them, after making the environment anew where the requirements are others than it was made for.
+/// Runs them.
 pub(crate) fn test() -> Result<()> {
     let python = environment()?;
     let mut tests = Command::new(python);
@@ -22,7 +22,8 @@ pub(crate) fn test() -> Result<()> {
 /// The system's Python, for which Debian installs PyTorch: another one may come first on the path.
 pub(crate) const SYSTEM_PYTHON: &str = "/usr/bin/python3";
 
-fn environment() -> Result<PathBuf> {
+/// Its Python; the environment is made anew where the requirements are others than it was made for.
+pub(crate) fn environment() -> Result<PathBuf> {
     let folder = cache()?.join("python");
     let (python, made_for) = (folder.join("bin/python"), folder.join("made-for.txt"));
     let read = |name| fs::read_to_string(root().join(name)).with_context(|| format!("cannot read {name}"));

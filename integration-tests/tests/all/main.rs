@@ -7,6 +7,7 @@ mod circles;
 mod command;
 mod console;
 mod edges;
+mod feedback;
 mod governor;
 mod input_faults;
 mod kafka_topics;

@@ -50,6 +50,10 @@ pub struct Config {
     /// How many workloads with the nearest fingerprints a new one's corrections and choice start from, once it is
     /// an hour old; 0 for none, 50 at most.
     pub neighbours: usize,
+    /// Whether nothing is learnt for other days from what was unusual (a p-value below 0.001), for up to 6 hours: what the
+    /// seasonal families and the models' features of the day before have is then what was at that time of the day before
+    /// it, and nothing is fitted on it. What lasts longer is the new normal.
+    pub leave_out_anomalies: bool,
     /// Folder of models by family and version, of which `prescale model promote` brings one into use while the
     /// predictor runs. Empty: none.
     pub models_dir: PathBuf,
@@ -85,6 +89,7 @@ impl Default for Config {
             models: MODELS.map(|family| family.name().to_owned()).to_vec(),
             choice: Choice::default(),
             neighbours: NEIGHBOURS,
+            leave_out_anomalies: true,
             models_dir: PathBuf::new(),
             model_folders: BTreeMap::new(),
         }
@@ -112,6 +117,8 @@ pub struct Settings {
     pub contest: Terms,
     /// How many neighbours a young series starts from.
     pub neighbours: usize,
+    /// Whether nothing is learnt for other days from what was unusual.
+    pub leave_out_anomalies: bool,
     /// Folder of the models by family and version; `None` where there is none.
     pub models_dir: Option<PathBuf>,
     /// Folders of the trained families' models.
@@ -141,6 +148,7 @@ impl Config {
             choice: self.choice,
             contest: Terms::default(),
             neighbours: self.checked_neighbours()?,
+            leave_out_anomalies: self.leave_out_anomalies,
             models_dir: (!self.models_dir.as_os_str().is_empty()).then(|| self.models_dir.clone()),
             model_folders: self.checked_folders()?,
         })

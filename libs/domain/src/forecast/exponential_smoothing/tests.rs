@@ -55,7 +55,7 @@ fn a_level_with_a_season_is_that_of_statsmodels() {
             let value = wave(t, 1.0).unwrap();
             let season = state.season.day_before(0).unwrap().0;
             squares += (value - season - state.seasonal[i].state.next(&seasonal(i))).powi(2);
-            state.observe(value);
+            state.observe(value, false);
         }
         // The season's components and the bins that they come of have 16 bits.
         near("squares", squares, &wanted["squares"], 1e-4);
