@@ -72,9 +72,8 @@ impl IncidentRules {
     /// # Errors
     /// With the first that is out of range.
     pub fn validate(&self) -> Result<(), IncidentRulesError> {
-        let wrong = |key, value: &dyn ToString, problem| {
-            Err(IncidentRulesError { key, value: value.to_string(), problem })
-        };
+        let wrong =
+            |key, value: &dyn ToString, problem| Err(IncidentRulesError { key, value: value.to_string(), problem });
         if self.join_s > 86_400 {
             return wrong("join_s", &self.join_s, "give at most 86400");
         }
