@@ -47,7 +47,7 @@ impl Default for IncidentRules {
             join_s: 900,
             fleet_members_min: 5,
             fleet_share_min: 0.1,
-            repeat_s: 43_200,
+            repeat_s: 3600,
             groups: Vec::new(),
             silences: Vec::new(),
         }

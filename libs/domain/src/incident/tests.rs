@@ -97,7 +97,7 @@ fn nobody_hears_of_what_is_silenced_and_what_lasts_is_told_again() {
     let members = Selector::new(&["web".to_owned()], &[]).unwrap();
     let until = Some(EventTime::from_s(5000));
     let silences = vec![Silence { members, from: Some(EventTime::from_s(1000)), until }];
-    let rules = IncidentRules { silences, ..IncidentRules::default() };
+    let rules = IncidentRules { silences, repeat_s: 43_200, ..IncidentRules::default() };
     let mut incidents = Incidents::default();
     let silenced = anomaly("web", 2000, CPU_CORES_USED);
     assert_eq!(incidents.take(&rules, &alarm(&silenced)), []);
