@@ -36,6 +36,11 @@ const TOOLS: &[Tool] = &[
         debian_packages: &["victoria-metrics"],
     },
     Tool { needed_for: "the archiver's tests", probe: &["influxd", "version"], debian_packages: &["influxdb"] },
+    Tool {
+        needed_for: "the detector's test",
+        probe: &["prometheus-alertmanager", "--version"],
+        debian_packages: &["prometheus-alertmanager"],
+    },
     Tool { needed_for: "Kubernetes' API server", probe: &["etcd", "--version"], debian_packages: &["etcd-server"] },
     Tool {
         needed_for: "the README's commands",

@@ -1,6 +1,7 @@
 //! All integration tests in one binary: each heavy crate is linked once.
 
 mod account;
+mod alertmanager;
 mod archiver;
 mod cases;
 mod circles;

@@ -5,6 +5,7 @@
 mod args;
 mod backtest;
 mod common;
+mod incidents;
 mod model;
 mod preview;
 mod replay;
@@ -105,6 +106,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Account(args) => account(config, &args),
         Verb::Backtest(args) => backtest::run(config, &args),
         Verb::Replay(args) => replay::run(config, &args),
+        Verb::Incidents(args) => incidents::run(config, &args),
         Verb::Model { verb } => model::run(config, &verb),
         Verb::Retraining(args) => retraining(config, &args),
         Verb::Health(health) => Ok(ask_ready(&health.address, health.tls().as_ref())?),

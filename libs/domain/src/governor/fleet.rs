@@ -10,6 +10,7 @@ use super::ruling::Ruling;
 use super::{Proposal, View};
 use crate::action::{Action, Reason, Verdict};
 use crate::forecast::GRID_STEP_S;
+use crate::guardrail::ASKS;
 use crate::sample::Capacity;
 use crate::time::EventTime;
 use crate::wording::{counted, instant, number, reason};
@@ -19,6 +20,9 @@ use std::collections::BTreeMap;
 
 /// What of a workload decides on later proposals is remembered for so long, in seconds.
 const REMEMBERED_S: i64 = 86_400;
+
+/// An operator's word that a workload may change counts for what is planned within so long of it, in seconds.
+const ANSWERED_S: i64 = 3600;
 
 /// A proposal on its way; the tag says where it came from.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -176,6 +180,9 @@ impl<T: Clone> Fleet<T> {
         }
         if let Some(order) = bench.orders.holding(bench.fleet, &action.workload, false) {
             return Some(Err(by_order(order)));
+        }
+        if let Some(why) = unanswered(bench, action) {
+            return Some(Err(why));
         }
         if !proposal.demanded
             && let Some(why) = self.stands(action).or_else(|| self.grows_as_one(bench.rules, action))
@@ -347,6 +354,9 @@ impl<T: Clone> Fleet<T> {
         if let Some(order) = bench.orders.holding(bench.fleet, &action.workload, true) {
             return Err(by_order(order));
         }
+        if let Some(why) = unanswered(bench, action) {
+            return Err(why);
+        }
         let raised = self.workloads.get(&action.workload).and_then(|known| known.raised);
         if let Some(newer) = raised.max(newest).filter(|newer| *newer > action.decided_at) {
             let text = format!("another decision was made about it at {}, while this waited", instant(newer));
@@ -513,6 +523,18 @@ fn without_what_an_order_holds(bench: &Bench<'_>, mut proposal: Proposal) -> Pro
         proposal.action = proposal.action.without_decreases();
     }
     proposal
+}
+
+/// Why an action that asks for an operator's word waits, where nobody has given it.
+fn unanswered(bench: &Bench<'_>, action: &Action) -> Option<Reason> {
+    let asks = action.reasons.iter().find(|reason| &*reason.rule == ASKS)?;
+    let resumed_at = bench.orders.resumed_at(bench.fleet, &action.workload);
+    let is_answered = resumed_at.is_some_and(|at| (at.as_ms() - action.decided_at.as_ms()).abs() <= ANSWERED_S * 1000);
+    (!is_answered).then(|| {
+        let text =
+            format!("{}; `prescale resume --workload {}` lets it change for an hour", asks.text, action.workload);
+        reason("governor.asks", text)
+    })
 }
 
 fn by_order(order: &Order) -> Reason {

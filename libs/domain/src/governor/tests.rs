@@ -30,6 +30,28 @@ fn an_increase_goes_out_at_once_and_all_else_waits_for_every_partition_and_the_n
 }
 
 #[test]
+fn what_asks_for_a_word_waits_for_one_and_the_word_counts_for_an_hour() {
+    let asking = |name: &str, at: (i64, i64), grows: bool| {
+        let mut asking = proposal(0, name, at, grows);
+        let text = "an operator is asked: it is unusual".to_owned();
+        asking.action.reasons.push(crate::wording::reason(crate::guardrail::ASKS, text));
+        asking
+    };
+    let mut court = Court::new();
+    court.close(0, 30, 30);
+    assert_eq!(words(&court.propose(asking("web", (1, 10), true))), ["web governor.asks"]);
+    assert_eq!(words(&court.propose(proposal(0, "db", (1, 20), true))), ["db governor.admitted"], "nobody asks");
+    let demanded = Proposal { demanded: true, ..proposal(0, "web", (1, 30), true) };
+    assert_eq!(words(&court.propose(demanded)), ["web governor.urgent"]);
+    court.propose(asking("web", (1, 40), false));
+    assert_eq!(words(&court.close(1, 30, 30)), ["web governor.asks"]);
+    court.order(&order("workload:web", Effect::Resume, 600));
+    assert_eq!(words(&court.propose(asking("web", (5, 10), true))), ["web governor.admitted"]);
+    assert_eq!(words(&court.propose(asking("mail", (5, 20), true))), ["mail governor.asks"], "another workload");
+    assert_eq!(words(&court.propose(asking("web", (30, 10), true))), ["web governor.asks"], "it was long ago");
+}
+
+#[test]
 fn a_share_of_the_fleet_changes_and_increases_count_first() {
     let mut court = Court::new();
     court.close(0, 30, 30);

@@ -262,7 +262,7 @@ impl Known {
             self.observe((rules, &settings), (&mut *markets, peers), &newest, (before.as_ref(), said));
         self.is_capacity_said = said.is_some();
         self.usual = Usual::of(prediction);
-        self.unusual.observe(&rules.guardrails, prediction.made_at, prediction.anomaly.as_ref());
+        self.unusual.observe(&rules.guardrails, prediction);
         let facts = Facts {
             prediction,
             prediction_id,

@@ -2,6 +2,7 @@
 
 use super::backtest::BacktestArgs;
 use super::common::{Format, map_and_limit};
+use super::incidents::IncidentsArgs;
 use super::model::ModelVerb;
 use super::replay::ReplayArgs;
 use crate::settings::Settings;
@@ -60,6 +61,8 @@ pub(super) enum Verb {
     Backtest(BacktestArgs),
     /// Compare policies on a trace, each with a capacity that follows its decisions.
     Replay(Box<ReplayArgs>),
+    /// Say how many alerts there would be on a trace, or how well those of a generated fleet find what happens to it.
+    Incidents(IncidentsArgs),
     /// The models of trained families: check them, see which are in use, and change that.
     Model {
         #[command(subcommand)]
