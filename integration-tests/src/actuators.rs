@@ -33,9 +33,17 @@ impl Actuators {
     /// # Panics
     /// When the configuration is not sound.
     pub fn new(kubernetes: &str) -> Self {
+        Self::of(&format!("[actuator.kubernetes]\nenabled = true\n{kubernetes}\n"))
+    }
+
+    /// None yet, on a log with its topics, with these sections.
+    ///
+    /// # Panics
+    /// When the configuration is not sound.
+    pub fn of(sections: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let general = "[bus]\npartitions = 2\n\n[telemetry]\nlisten = \"127.0.0.1:0\"\n";
-        let text = format!("{general}\n[actuator.kubernetes]\nenabled = true\n{kubernetes}\n");
+        let text = format!("{general}\n{sections}");
         fs::write(folder.path().join("prescale.toml"), text).expect("the folder is writable");
         prescale(&folder, &["topics", "apply"]);
         let options = EmbeddedOptions { maintenance_every: None, ..EmbeddedOptions::default() };
@@ -46,11 +54,16 @@ impl Actuators {
 
     /// Starts one more, with this kubeconfig.
     pub fn start(&mut self, kubeconfig: &Path) {
+        self.start_with(&[("KUBECONFIG", kubeconfig)]);
+    }
+
+    /// Starts one more, with these variables.
+    pub fn start_with(&mut self, variables: &[(&str, &Path)]) {
         self.started += 1;
         let log = self.folder.path().join(format!("actuator-{}.log", self.started));
         let file = File::create(&log).expect("the folder is writable");
         let child = command(&self.folder, "prescale-actuator")
-            .env("KUBECONFIG", kubeconfig)
+            .envs(variables.iter().copied())
             .stdout(Stdio::null())
             .stderr(file)
             .spawn()
