@@ -146,7 +146,8 @@ class Processes:
         layout, port = self.layout, self.layout.port
         nova = ["--config-file", layout.conf / "nova.conf"]
         if name in COMPUTES:
-            return ["/usr/bin/python3", HERE / "compute.py", *nova, "--config-file", layout.conf / f"{name}.conf"]
+            # With -P, since this file has the name of a package that Nova imports.
+            return ["/usr/bin/python3", "-P", HERE / "compute.py", *nova, "--config-file", layout.conf / f"{name}.conf"]
         return {
             "epmd": ["epmd", "-port", port["epmd"], "-address", "127.0.0.1"],
             "mariadb": ["mariadbd", *self.database_options(), f"--socket={layout.folder}/db.sock",

@@ -12,7 +12,6 @@ mod input_faults;
 mod kafka_topics;
 mod kubernetes;
 mod models;
-mod openstack;
 mod orders;
 mod outcomes;
 mod prometheus;

@@ -1,3 +1,5 @@
+//! What comes next, for what the cloud shows.
+
 use super::super::config::GroupConfig;
 use super::super::group::Room;
 use super::super::server::Deed;

@@ -13,7 +13,6 @@ const RESTARTS: &str = "resize = \"restart\"\ncall_deadline_s = 20\nsettle_s = 1
 const KILLS: usize = 4;
 
 #[test]
-#[ignore = "needs an OpenStack: cargo xtask test-peers openstack"]
 fn servers_are_resized_one_after_the_other_and_each_resize_is_confirmed() {
     let mut world = World::new(RESTARTS);
     let ids = world.cloud.make(2);
@@ -28,7 +27,6 @@ fn servers_are_resized_one_after_the_other_and_each_resize_is_confirmed() {
 }
 
 #[test]
-#[ignore = "needs an OpenStack: cargo xtask test-peers openstack"]
 fn whatever_becomes_of_a_call_a_resize_begins_once_and_is_confirmed_once() {
     let mistakes: [(&str, &[Fault]); 6] = [
         ("prescale.resize", &[Fault::AnsweredAfter { status: 504 }, refused(503)]),
@@ -52,7 +50,6 @@ fn whatever_becomes_of_a_call_a_resize_begins_once_and_is_confirmed_once() {
 }
 
 #[test]
-#[ignore = "needs an OpenStack: cargo xtask test-peers openstack"]
 fn a_resize_that_nova_cannot_do_is_told() {
     let mut world = World::new(RESTARTS);
     let flavor = json!({ "id": "c17", "name": "c17", "vcpus": 17, "ram": 17_408, "disk": 1 });
@@ -68,7 +65,6 @@ fn a_resize_that_nova_cannot_do_is_told() {
 }
 
 #[test]
-#[ignore = "needs an OpenStack: cargo xtask test-peers openstack"]
 fn a_hypervisor_that_fails_is_told() {
     for fault in ["resize_fail", "finish_fail"] {
         let mut world = World::new(RESTARTS);
@@ -83,7 +79,6 @@ fn a_hypervisor_that_fails_is_told() {
 }
 
 #[test]
-#[ignore = "needs an OpenStack: cargo xtask test-peers openstack"]
 fn a_resize_that_somebody_else_confirms_is_applied() {
     let mut world = World::new(RESTARTS);
     let ids = world.cloud.make(1);
@@ -98,7 +93,6 @@ fn a_resize_that_somebody_else_confirms_is_applied() {
 }
 
 #[test]
-#[ignore = "needs an OpenStack: cargo xtask test-peers openstack"]
 fn a_resize_that_is_withdrawn_is_taken_back() {
     let mut world = World::new(RESTARTS);
     let ids = world.cloud.make(1);
@@ -119,7 +113,6 @@ fn a_resize_that_is_withdrawn_is_taken_back() {
 }
 
 #[test]
-#[ignore = "needs an OpenStack: cargo xtask test-peers openstack"]
 fn a_newer_action_decides_what_becomes_of_a_resize_that_waits() {
     let mut world = World::new(RESTARTS);
     let ids = world.cloud.make(1);
@@ -138,7 +131,6 @@ fn a_newer_action_decides_what_becomes_of_a_resize_that_waits() {
 }
 
 #[test]
-#[ignore = "needs an OpenStack: cargo xtask test-peers openstack"]
 fn whoever_is_killed_anywhere_resizes_once_and_leaves_nothing_waiting() {
     let (mut world, mut chance) = (World::new(RESTARTS), Chance::of("openstack resize"));
     let ids = world.cloud.make(1);
@@ -160,7 +152,6 @@ fn whoever_is_killed_anywhere_resizes_once_and_leaves_nothing_waiting() {
 }
 
 #[test]
-#[ignore = "needs an OpenStack: cargo xtask test-peers openstack"]
 fn a_compute_that_dies_in_a_resize_is_told() {
     let mut world = World::new("resize = \"restart\"\ncall_deadline_s = 20\nsettle_s = 60");
     let ids = world.cloud.make(1);
@@ -179,7 +170,6 @@ fn a_compute_that_dies_in_a_resize_is_told() {
 }
 
 #[test]
-#[ignore = "needs an OpenStack: cargo xtask test-peers openstack"]
 fn where_guests_may_not_restart_servers_are_replaced_or_nothing_is_done() {
     let mut world = World::new("resize = \"replace\"\nsettle_s = 120");
     let ids = world.cloud.make(2);

@@ -14,7 +14,6 @@ const IMPATIENT: &str = "call_deadline_s = 20\nsettle_s = 120";
 const KILLS: usize = 3;
 
 #[test]
-#[ignore = "needs an OpenStack: cargo xtask test-peers openstack"]
 fn servers_are_made_by_one_request_and_removed_one_by_one() {
     let mut world = World::new(IMPATIENT);
     let first = world.cloud.make(1);
@@ -33,7 +32,6 @@ fn servers_are_made_by_one_request_and_removed_one_by_one() {
 }
 
 #[test]
-#[ignore = "needs an OpenStack: cargo xtask test-peers openstack"]
 fn whatever_becomes_of_a_call_its_action_takes_effect_once() {
     let mistakes: [(&str, &[Fault]); 7] = [
         ("throttled", &[Fault::Refused { status: 429, retry_after_s: Some(1) }]),
@@ -57,7 +55,6 @@ fn whatever_becomes_of_a_call_its_action_takes_effect_once() {
 }
 
 #[test]
-#[ignore = "needs an OpenStack: cargo xtask test-peers openstack"]
 fn what_was_never_answered_and_does_not_show_is_not_sent_again() {
     let mut world = World::new("call_deadline_s = 5\nsettle_s = 10");
     world.cloud.make(1);
@@ -71,7 +68,6 @@ fn what_was_never_answered_and_does_not_show_is_not_sent_again() {
 }
 
 #[test]
-#[ignore = "needs an OpenStack: cargo xtask test-peers openstack"]
 fn looks_that_fail_are_repeated_and_a_token_is_renewed() {
     let mut world = World::new(IMPATIENT);
     world.cloud.make(1);
@@ -84,7 +80,6 @@ fn looks_that_fail_are_repeated_and_a_token_is_renewed() {
 }
 
 #[test]
-#[ignore = "needs an OpenStack: cargo xtask test-peers openstack"]
 fn a_quota_that_does_not_suffice_makes_nothing_and_is_told() {
     let mut world = World::new(IMPATIENT);
     world.cloud.make(1);
@@ -95,7 +90,6 @@ fn a_quota_that_does_not_suffice_makes_nothing_and_is_told() {
 }
 
 #[test]
-#[ignore = "needs an OpenStack: cargo xtask test-peers openstack"]
 fn servers_that_do_not_come_up_are_told_and_cleared_away_by_the_next_action() {
     let mut world = World::new(IMPATIENT);
     world.cloud.make(1);
@@ -111,7 +105,6 @@ fn servers_that_do_not_come_up_are_told_and_cleared_away_by_the_next_action() {
 }
 
 #[test]
-#[ignore = "needs an OpenStack: cargo xtask test-peers openstack"]
 fn a_dry_run_shows_the_request_and_does_nothing() {
     let mut world = World::new(IMPATIENT);
     world.cloud.make(1);
@@ -129,7 +122,6 @@ fn a_dry_run_shows_the_request_and_does_nothing() {
 }
 
 #[test]
-#[ignore = "needs an OpenStack: cargo xtask test-peers openstack"]
 fn of_two_actuators_one_acts_and_whoever_is_killed_anywhere_makes_no_server_twice() {
     let (mut world, mut chance) = (World::new(IMPATIENT), Chance::of("openstack"));
     world.cloud.make(1);
