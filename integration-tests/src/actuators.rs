@@ -37,9 +37,17 @@ impl Actuators {
     /// # Panics
     /// When the configuration is not sound.
     pub fn new(kubernetes: &str) -> Self {
+        Self::of(&format!("[actuator.kubernetes]\nenabled = true\n{kubernetes}\n"))
+    }
+
+    /// None yet, on a log with its topics, with these sections.
+    ///
+    /// # Panics
+    /// When the configuration is not sound.
+    pub fn of(sections: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let general = "[bus]\npartitions = 2\n\n[telemetry]\nlisten = \"127.0.0.1:0\"\n";
-        let text = format!("{general}\n[actuator.kubernetes]\nenabled = true\n{kubernetes}\n");
+        let text = format!("{general}\n{sections}");
         fs::write(folder.path().join("prescale.toml"), text).expect("the folder is writable");
         prescale(&folder, &["topics", "apply"]);
         let options = EmbeddedOptions { maintenance_every: None, ..EmbeddedOptions::default() };
@@ -50,25 +58,30 @@ impl Actuators {
 
     /// Starts one more, with this kubeconfig.
     pub fn start(&mut self, kubeconfig: &Path) {
-        let command = command(&self.folder, &binary("prescale-actuator"));
-        self.spawn(command, kubeconfig);
+        self.start_with(&[("KUBECONFIG", kubeconfig)]);
     }
 
-    /// The same, of one that aborts at its `passing`-th passing of a crash point.
+    /// Starts one more, with these variables.
+    pub fn start_with(&mut self, variables: &[(&str, &Path)]) {
+        let command = command(&self.folder, &binary("prescale-actuator"));
+        self.spawn(command, variables);
+    }
+
+    /// As [`Actuators::start`], but one that aborts at its `passing`-th passing of a crash point.
     ///
     /// # Panics
     /// When this process has no path.
     pub fn start_crashing(&mut self, kubeconfig: &Path, point: CrashPoint, passing: u32) {
         let mut command = command(&self.folder, &std::env::current_exe().expect("a test has a path"));
         crashes(&mut command, "actuator", point, passing);
-        self.spawn(command, kubeconfig);
+        self.spawn(command, &[("KUBECONFIG", kubeconfig)]);
     }
 
-    fn spawn(&mut self, mut command: Command, kubeconfig: &Path) {
+    fn spawn(&mut self, mut command: Command, variables: &[(&str, &Path)]) {
         self.started += 1;
         let log = self.folder.path().join(format!("actuator-{}.log", self.started));
         let file = File::create(&log).expect("the folder is writable");
-        command.env("KUBECONFIG", kubeconfig).stdout(Stdio::null()).stderr(file);
+        command.envs(variables.iter().copied()).stdout(Stdio::null()).stderr(file);
         self.running.push((command.spawn().expect("the actuator starts"), log));
     }
 

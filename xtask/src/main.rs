@@ -29,7 +29,7 @@ cargo xtask COMMAND
            compliance, prometheus, telegraf, collector, and a fleet's day on Kubernetes: kubernetes (25 minutes, of what is
            built from here alone); needs the network, and long the first time. Of the binary that is
            named (or PRESCALE_BINARY), or else of one that is built from here, with the Kafka that is named, or else a
-           test's own
+           test's own. And openstack: what is built from here against a real OpenStack from Debian's packages
   time-history [--binary FILE] [WORKLOADS]
            how long it takes from two weeks in a Prometheus to the forecasts and the account of all (500) workloads
 ";

@@ -1,5 +1,6 @@
 //! `cargo xtask test-peers`: what others run as senders, as they make it and with their default settings, against a
-//! process of ours; the tests that the makers of remote write have for receivers; and a day of a fleet on real Kubernetes.
+//! process of ours; the tests that the makers of remote write have for receivers; a day of a fleet on real Kubernetes; and
+//! a real OpenStack to be driven.
 //!
 //! It is for itself, since it needs the network and takes long the first time: everything is built from Go modules into
 //! the user's cache, once for each version.
@@ -10,6 +11,7 @@ mod compliance;
 mod go;
 mod kafka;
 mod kubernetes;
+mod openstack;
 mod prescale;
 mod prometheus;
 mod sending;
@@ -23,12 +25,13 @@ use anyhow::{Result, bail};
 type Peer = (&'static str, fn(&Given) -> Result<()>);
 
 /// By name, each by itself.
-const PEERS: [Peer; 5] = [
+const PEERS: [Peer; 6] = [
     ("compliance", compliance::test),
     ("prometheus", prometheus::test),
     ("telegraf", telegraf::test),
     ("collector", collector::test),
     ("kubernetes", kubernetes::test),
+    ("openstack", openstack::test),
 ];
 
 /// Tests those that are named, or all.

@@ -38,7 +38,7 @@ pub(crate) fn environment() -> Result<PathBuf> {
     Ok(python)
 }
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     let xtask = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_else(|| "xtask".into());
     xtask.parent().map_or_else(PathBuf::new, Path::to_path_buf)
 }

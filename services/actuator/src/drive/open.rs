@@ -246,7 +246,7 @@ impl Open {
                 let pause_ms = self.pause_ms();
                 self.goes_wrong(trouble(why, true), pause_ms, now)
             }
-            CallError::Unavailable { why } | CallError::Unknown { why } => {
+            CallError::Aborted { why } | CallError::Unavailable { why } | CallError::Unknown { why } => {
                 let pause_ms = self.pause_ms();
                 self.goes_wrong(trouble(why, false), pause_ms, now)
             }
@@ -369,8 +369,8 @@ impl Open {
     }
 }
 
-/// A request as results show it.
-fn shown(request: &Request, is_accepted: Option<bool>) -> ShownRequest {
+/// A request as results show it; whether the cloud would take it, where it was asked.
+pub fn shown(request: &Request, is_accepted: Option<bool>) -> ShownRequest {
     ShownRequest {
         method: request.method.name().to_owned(),
         path: request.path.clone(),
