@@ -12,6 +12,7 @@
 //! nothing else, differ in the fifth digit.
 
 pub mod cells;
+pub mod closing;
 pub mod co_moments;
 pub mod fourier;
 pub mod grid;

@@ -22,6 +22,7 @@ use prescale_domain::stream::reassembly::Verdict;
 use prescale_domain::stream::validity;
 use prescale_domain::time::EventTime;
 use prescale_domain::window::ShortSums;
+use prescale_domain::window::closing::Closing;
 use prescale_domain::window::fourier::Workspace;
 use prescale_domain::window::rhythm::Rhythm;
 use prescale_domain::window::workload_windows::{GridSample, KpiTable, WorkloadKpi, WorkloadWindows};
@@ -108,8 +109,7 @@ struct State {
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 struct Followed {
     windows: WorkloadWindows,
-    /// The newest bin whose close was told; `None` before the first sample.
-    told_bin: Option<i64>,
+    closing: Closing,
     detector: Detector,
 }
 
@@ -117,18 +117,6 @@ impl Followed {
     /// Bytes on the heap, without what the allocator adds.
     fn heap_bytes(&self) -> usize {
         self.windows.heap_bytes() + self.detector.heap_bytes()
-    }
-
-    /// Whether features are due with the sample: it closes a bin, or shows that one has closed without them.
-    fn is_due(&mut self, at: EventTime, step_s: u32) -> bool {
-        let bin = at.bin(GRID_STEP_S);
-        let is_last = at.plus_s(i64::from(step_s)).bin(GRID_STEP_S) > bin;
-        let closed = if is_last { bin } else { bin - 1 };
-        let is_due = self.told_bin.is_none_or(|told| told < closed);
-        if is_due {
-            self.told_bin = Some(closed);
-        }
-        is_due
     }
 }
 
@@ -185,7 +173,7 @@ impl Partition {
     /// Makes features due with the next sample of each workload.
     #[cfg(test)]
     pub(crate) fn tell_next(&mut self) {
-        self.state.workloads.values_mut().for_each(|followed| followed.told_bin = None);
+        self.state.workloads.values_mut().for_each(|followed| followed.closing = Closing::default());
     }
 
     /// The state as bytes.
@@ -268,7 +256,7 @@ impl Partition {
         self.values.extend(known.map(|kpi| Value { kpi: kpi.number, value: kpi.last }));
         followed.detector.add(&self.values);
         self.values.clear();
-        followed.is_due(sample.at, sample.step_s)
+        followed.closing.is_due(sample.at, sample.step_s, GRID_STEP_S)
     }
 
     fn admit(&mut self, arrived: Enveloped, released: &mut Vec<Released<Enveloped>>) -> Fate {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub const NAME: &str = "predictor";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 14;
+const STATE_LAYOUT: u32 = 15;
 
 /// Makes the stage's instances.
 pub struct Factory {
