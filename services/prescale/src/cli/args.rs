@@ -1,5 +1,6 @@
 //! What the command line takes.
 
+use super::anomalies::AnomaliesArgs;
 use super::backtest::BacktestArgs;
 use super::common::{Format, map_and_limit};
 use super::model::ModelVerb;
@@ -57,6 +58,8 @@ pub(super) enum Verb {
     Explain(ExplainArgs),
     /// Score every forecaster on a trace, as it would have run.
     Backtest(BacktestArgs),
+    /// Say how unusual each workload of a trace was, bin by bin.
+    Anomalies(AnomaliesArgs),
     /// Compare policies on a trace, each with a capacity that follows its decisions.
     Replay(Box<ReplayArgs>),
     /// The models of trained families: check them, see which are in use, and change that.
