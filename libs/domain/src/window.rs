@@ -13,6 +13,7 @@
 //! the wave of an hour over the long one.
 
 pub mod cells;
+pub mod closing;
 pub mod co_moments;
 pub mod fourier;
 pub mod grid;

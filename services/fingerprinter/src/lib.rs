@@ -1,11 +1,12 @@
 //! Samples in, fingerprints out: how each workload behaved over a short and a long window.
 //!
-//! [`partition`] holds the work of one partition, [`plausibility`] what it knows of values that cannot be, [`sql`]
-//! the feature set; [`stage`] puts them on the bus, `audit` says what must follow. Order, windows and numbers are
-//! `prescale_domain`'s.
+//! [`partition`] holds the work of one partition, [`followed`] what is remembered of one workload, [`plausibility`] what is
+//! known of values that cannot be, [`sql`] the feature set; [`stage`] puts them on the bus, `audit` says what must follow.
+//! Order, windows and numbers are `prescale_domain`'s.
 
 mod audit;
 pub mod config;
+pub mod followed;
 pub mod partition;
 pub mod plausibility;
 pub mod sql;

@@ -4,15 +4,15 @@
 //! missing. With the other samples the newest values alone go on.
 
 use crate::config::Settings;
+use crate::followed::{Followed, Scratch};
 use crate::plausibility::Plausibility;
 use crate::sql::query::{FeatureQuery, SeriesFeatures};
 use crate::sql::table::{Series, TableBuilder, Window};
 use bitcode::{Decode, Encode};
 use metrics::counter;
 use prescale_contracts::Envelope;
-use prescale_domain::anomaly::{AnomalyScore, Close, Detector, KPIS_MAX, Value};
+use prescale_domain::anomaly::AnomalyScore;
 use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, Season, WindowFeatures, Windows};
-use prescale_domain::forecast::GRID_STEP_S;
 use prescale_domain::kpi::{Kpi, KpiName};
 use prescale_domain::sample::Sample;
 use prescale_domain::slots::Slots;
@@ -22,9 +22,8 @@ use prescale_domain::stream::reassembly::Verdict;
 use prescale_domain::stream::validity;
 use prescale_domain::time::EventTime;
 use prescale_domain::window::ShortSums;
-use prescale_domain::window::fourier::Workspace;
 use prescale_domain::window::rhythm::Rhythm;
-use prescale_domain::window::workload_windows::{GridSample, KpiTable, WorkloadKpi, WorkloadWindows};
+use prescale_domain::window::workload_windows::{GridSample, KpiTable, WorkloadKpi};
 use prescale_domain::workload::WorkloadId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -104,34 +103,6 @@ struct State {
     plausibility: Plausibility,
 }
 
-/// A workload's windows, how far its features were told, and how unusual it is.
-#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
-struct Followed {
-    windows: WorkloadWindows,
-    /// The newest bin whose close was told; `None` before the first sample.
-    told_bin: Option<i64>,
-    detector: Detector,
-}
-
-impl Followed {
-    /// Bytes on the heap, without what the allocator adds.
-    fn heap_bytes(&self) -> usize {
-        self.windows.heap_bytes() + self.detector.heap_bytes()
-    }
-
-    /// Whether features are due with the sample: it closes a bin, or shows that one has closed without them.
-    fn is_due(&mut self, at: EventTime, step_s: u32) -> bool {
-        let bin = at.bin(GRID_STEP_S);
-        let is_last = at.plus_s(i64::from(step_s)).bin(GRID_STEP_S) > bin;
-        let closed = if is_last { bin } else { bin - 1 };
-        let is_due = self.told_bin.is_none_or(|told| told < closed);
-        if is_due {
-            self.told_bin = Some(closed);
-        }
-        is_due
-    }
-}
-
 /// The stage of one partition.
 pub struct Partition {
     settings: Arc<Settings>,
@@ -139,10 +110,8 @@ pub struct Partition {
     state: State,
     table: TableBuilder,
     unfinished: Vec<Unfinished>,
-    workspace: Workspace,
+    scratch: Scratch,
     sums: ShortSums,
-    /// Of the sample that is taken in; kept for its memory.
-    values: Vec<Value>,
 }
 
 /// A fingerprint whose series, where it has features, are in the window table, from `first_series` on: short and
@@ -167,9 +136,8 @@ impl Partition {
             state: State::default(),
             table: TableBuilder::new(),
             unfinished: Vec::new(),
-            workspace: Workspace::default(),
+            scratch: Scratch::default(),
             sums: ShortSums::default(),
-            values: Vec::new(),
         })
     }
 
@@ -185,7 +153,7 @@ impl Partition {
     /// Makes features due with the next sample of each workload.
     #[cfg(test)]
     pub(crate) fn tell_next(&mut self) {
-        self.state.workloads.values_mut().for_each(|followed| followed.told_bin = None);
+        self.state.workloads.values_mut().for_each(Followed::tell_next);
     }
 
     /// The state as bytes.
@@ -263,12 +231,7 @@ impl Partition {
         self.state.plausibility.screen(sample, self.settings.impossible_above);
         let followed = self.state.workloads.get_or_insert_with(&sample.workload, Followed::default);
         let on_grid = GridSample { step_s: sample.step_s, bin, at: sample.at, kpis: &sample.kpis };
-        followed.windows.record(&self.settings.windows, on_grid, &mut self.state.kpis, &mut self.workspace);
-        let known = followed.windows.kpis().iter().take(KPIS_MAX);
-        self.values.extend(known.map(|kpi| Value { kpi: kpi.number, value: kpi.last }));
-        followed.detector.add(&self.values);
-        self.values.clear();
-        followed.is_due(sample.at, sample.step_s)
+        followed.record(&self.settings.windows, on_grid, &mut self.state.kpis, &mut self.scratch)
     }
 
     fn admit(&mut self, arrived: Enveloped, released: &mut Vec<Released<Enveloped>>) -> Fate {
@@ -323,14 +286,13 @@ impl Partition {
 
     /// How unusual the workload was until now since features were due before.
     fn score(&mut self, sample: &Sample) -> Option<AnomalyScore> {
-        let detector = &mut self.state.workloads.get_mut(&sample.workload)?.detector;
-        let found = detector.close(Close { at: sample.at, bin_s: sample.step_s.max(GRID_STEP_S) })?;
+        let found = self.state.workloads.get_mut(&sample.workload)?.score(sample.at, sample.step_s)?;
         let name = |number: &u32| Some(self.state.kpis.get(*number)?.name.clone());
         Some(AnomalyScore { p_value: found.p_value? as f32, kpis: found.blamed.iter().filter_map(name).collect() })
     }
 
     fn newest_values(&self, workload: &WorkloadId) -> Vec<KpiFingerprint> {
-        let known = self.state.workloads.get(workload).map_or(&[][..], |followed| followed.windows.kpis());
+        let known = self.state.workloads.get(workload).map_or(&[][..], |followed| followed.windows().kpis());
         let of = |kpi: &WorkloadKpi| {
             let identity = self.state.kpis.get(kpi.number)?;
             let (name, unit) = (identity.name.clone(), Arc::clone(&identity.value_unit));
@@ -341,7 +303,9 @@ impl Partition {
 
     /// Puts a workload's windows into the window table, with those features set that do not follow from it.
     fn tabulate(&mut self, bin: i64, sample: &Sample) -> Vec<KpiFingerprint> {
-        let Some(Followed { windows, .. }) = self.state.workloads.get(&sample.workload) else { return Vec::new() };
+        let Some(windows) = self.state.workloads.get(&sample.workload).map(Followed::windows) else {
+            return Vec::new();
+        };
         let grid = windows.grid(&self.settings.windows);
         let at_s = EventTime::of_bin(bin, sample.step_s).as_ms() / 1000;
         let mut kpis = Vec::with_capacity(windows.kpis().len());

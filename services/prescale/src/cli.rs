@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 64 bad usage or configuration.
 
+mod anomalies;
 mod args;
 mod backtest;
 mod common;
@@ -105,6 +106,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Resume(args) => order(config, &args.scope, Effect::Resume, &args.why),
         Verb::Account(args) => account(config, &args),
         Verb::Backtest(args) => backtest::run(config, &args),
+        Verb::Anomalies(args) => anomalies::run(config, &args),
         Verb::Replay(args) => replay::run(config, &args),
         Verb::Incidents(args) => incidents::run(config, &args),
         Verb::Model { verb } => model::run(config, &verb),

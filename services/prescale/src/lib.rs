@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod acls;
+pub mod anomalies;
 pub mod backtest;
 pub mod bus_commands;
 pub mod check_config;

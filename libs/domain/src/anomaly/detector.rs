@@ -18,8 +18,9 @@ const DAYS_CLOSES_MIN: f64 = 200.0;
 const NOW_S: f64 = 1800.0;
 const NOW_CLOSES_MIN: f64 = 3.0;
 
-/// Closes over which scores are smoothed: what lasts counts for more than a moment.
-const SMOOTHED_OVER: f64 = 12.0;
+/// Closes over which scores are smoothed, shorter and longer: how long an anomaly lasts is not known, so that the score is
+/// the mean of all.
+const SMOOTHED_OVER: [f64; 3] = [3.0, 12.0, 48.0];
 
 /// Time until scores count, in seconds, and in closes at least and at most: before, too little is known of the hours.
 const LEARNT_AFTER_S: u32 = 86_400;
@@ -65,7 +66,7 @@ pub struct Detector {
     of_hour: Together,
     of_now: Together,
     past: PastScores,
-    smoothed: f32,
+    smoothed: [f32; 3],
     closes: u32,
 }
 
@@ -124,9 +125,12 @@ impl Detector {
     }
 
     fn smooth(&mut self, score: f64) -> f64 {
-        let share = (1.0 / f64::from(self.closes + 1)).max(1.0 / SMOOTHED_OVER);
-        self.smoothed += (share * (score - f64::from(self.smoothed))) as f32;
-        f64::from(self.smoothed)
+        let first = 1.0 / f64::from(self.closes + 1);
+        for (smoothed, over) in self.smoothed.iter_mut().zip(SMOOTHED_OVER) {
+            let by = first.max(1.0 / over) * (score - f64::from(*smoothed));
+            *smoothed = (f64::from(*smoothed) + by) as f32;
+        }
+        self.smoothed.iter().map(|smoothed| f64::from(*smoothed)).sum::<f64>() / SMOOTHED_OVER.len() as f64
     }
 
     /// Those with the greatest parts in what was found, each part as far as it moves the score.

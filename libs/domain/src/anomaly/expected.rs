@@ -89,9 +89,10 @@ pub(super) struct Expected {
     last: f32,
     /// Share of closes in which it has repeated its value, and how many just now.
     repeats: f32,
-    repeated: u16,
+    repeated: u8,
+    /// A bit for each hour that has a mean.
+    hours_known: [u8; HOURS / 8],
     hours_spread: f32,
-    hours_known: u32,
     hours: [f32; HOURS],
 }
 
@@ -127,7 +128,7 @@ impl Expected {
         let days = Measured::of(value - f64::from(self.days), self.days_spread, rounding);
         let floor = rounding + CHANGE_MIN * f64::from(self.days_spread);
         let now = Measured::of(value - f64::from(self.now), self.now_spread, floor);
-        let is_hour_known = self.hours_known >> pace.hour & 1 == 1;
+        let is_hour_known = self.hours_known[pace.hour / 8] >> (pace.hour % 8) & 1 == 1;
         let hour_mean = if is_hour_known { self.hours[pace.hour] } else { self.days };
         let floor = rounding + HOUR_MIN * f64::from(self.days_spread);
         let hour = Measured::of(value - f64::from(hour_mean), self.hours_spread, floor);
@@ -175,7 +176,7 @@ impl Expected {
             move_by(mean, learnt / (days * pace.per_hour).max(2.0));
         } else {
             *mean = value as f32;
-            self.hours_known |= 1 << pace.hour;
+            self.hours_known[pace.hour / 8] |= 1 << (pace.hour % 8);
         }
     }
 }

@@ -9,6 +9,7 @@
 mod combined;
 mod detector;
 mod expected;
+mod held;
 mod p_values;
 mod residual;
 mod together;

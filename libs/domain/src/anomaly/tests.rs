@@ -64,7 +64,7 @@ fn about_one_in_a_thousand_ordinary_bins_is_rarer_than_one_in_a_thousand() {
     }
     assert!(p_values.len() > 140_000, "{}", p_values.len());
     let rare = p_values.iter().filter(|p| **p < ANOMALY_P_MAX).count() as f64 / p_values.len() as f64;
-    assert!(rare < 2.5e-3, "{rare}");
+    assert!((3e-4..1.3e-3).contains(&rare), "{rare}");
     let uncommon = p_values.iter().filter(|p| **p < 0.05).count() as f64 / p_values.len() as f64;
     assert!((0.03..0.08).contains(&uncommon), "{uncommon}");
 }
@@ -144,7 +144,7 @@ fn eight_kpis_take_little_memory() {
     });
     let bytes = size_of::<Detector>() + detector.heap_bytes();
     println!("{bytes} bytes");
-    assert!(bytes <= 1700, "{bytes}");
+    assert!(bytes <= 1576, "{bytes}");
 }
 
 fn number() -> impl Strategy<Value = Option<f64>> {
@@ -196,10 +196,10 @@ proptest! {
         prop_assert_eq!(scores(&in_unit(1.0), values), scores(&in_unit(1024.0), values));
     }
 
-    /// Where all have values: what some lack makes their covariance none, and the order then tells which of them gives way.
+    /// Also where some are missing: their covariance stays one, so that no KPI has to give way to another.
     #[test]
     fn the_order_of_kpis_changes_nothing_but_rounding(
-        rows in prop::collection::vec(prop::collection::vec((-1e3f64..1e3).prop_map(Some), 3), 2..120),
+        rows in prop::collection::vec(prop::collection::vec(prop::option::weighted(0.8, -1e3f64..1e3), 3), 2..120),
     ) {
         let backwards = |row: &[Option<f64>]| values(row).into_iter().rev().collect::<Vec<_>>();
         for (one, other) in scores(&rows, values).into_iter().zip(scores(&rows, backwards)) {

@@ -1,5 +1,6 @@
 //! What the command line takes.
 
+use super::anomalies::AnomaliesArgs;
 use super::backtest::BacktestArgs;
 use super::common::{Format, map_and_limit};
 use super::incidents::IncidentsArgs;
@@ -59,6 +60,8 @@ pub(super) enum Verb {
     Explain(ExplainArgs),
     /// Score every forecaster on a trace, as it would have run.
     Backtest(BacktestArgs),
+    /// Say how unusual each workload of a trace was, bin by bin.
+    Anomalies(AnomaliesArgs),
     /// Compare policies on a trace, each with a capacity that follows its decisions.
     Replay(Box<ReplayArgs>),
     /// Say how many alerts there would be on a trace, or how well those of a generated fleet find what happens to it.
