@@ -8,6 +8,7 @@ mod checkpoints;
 mod columns;
 mod compaction;
 mod failure;
+mod instance;
 #[cfg(test)]
 mod lease_tests;
 mod leases;
@@ -33,10 +34,10 @@ use crate::bus::{Bus, Lag, ReadFrom, RecordReader, Source, StageOptions};
 use crate::error::BusError;
 use crate::stage::StageFactory;
 use crate::topic::{Cleanup, TopicSpec};
+use instance::Instance;
 use leases::LeaseKeeper;
 use periodic::Periodic;
 use rusqlite::{OptionalExtension, Transaction, params};
-use side_by_side::Instance;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -177,7 +178,7 @@ impl Bus for EmbeddedBus {
     ) -> Result<(), BusError> {
         let instance = Instance::of(&self.store, factory.as_ref(), options)?;
         let _kept = self.leases.keep(&self.store, &instance.member)?;
-        instance.run(shutdown)
+        side_by_side::run(&instance, shutdown)
     }
 
     fn source(&self, id: &str) -> Result<Box<dyn Source>, BusError> {

@@ -1,141 +1,70 @@
 //! An instance of a stage on several threads, each of which works on partitions of its own, so that one stage uses the
 //! cores that there are. To the others of its group the instance is one.
 
-use super::leases::{Member, new_owner};
+use super::instance::Instance;
 use super::stage_runner::StageRunner;
-use super::store::{Store, lock};
-use crate::bus::StageOptions;
 use crate::error::BusError;
-use crate::stage::StageFactory;
-use crate::step::StepContext;
-use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
-use std::sync::Mutex;
 use std::thread;
 use tokio_util::sync::CancellationToken;
 
-/// Which thread of an instance works on which partition.
-pub(super) struct Deal {
-    threads: usize,
-    /// The thread of each partition that one was found for.
-    dealt: Mutex<BTreeMap<u32, usize>>,
+/// Runs an instance until the shutdown, then gives everything back. When one thread fails, the others end too.
+///
+/// # Errors
+/// That of the first thread that failed.
+pub(super) fn run(instance: &Instance<'_>, shutdown: &CancellationToken) -> Result<(), BusError> {
+    let ran = match instance.deal.threads {
+        1 => StageRunner::new(instance, 0, shutdown).and_then(StageRunner::run),
+        threads => run_on(threads, instance, &shutdown.child_token()),
+    };
+    let left = instance.store.write("cannot leave the group", |transaction| instance.member.leave(transaction));
+    ran.and(left)
 }
 
-impl Deal {
-    fn among(threads: usize) -> Self {
-        Self { threads, dealt: Mutex::default() }
-    }
-
-    /// Those partitions of the instance's share that are this thread's. A partition stays with the thread that it was
-    /// dealt to; the first share is dealt in runs, so that every second partition, as half of two instances has them, is
-    /// not one thread's.
-    pub(super) fn of(&self, thread: usize, share: &BTreeSet<u32>) -> BTreeSet<u32> {
-        let mut dealt = lock(&self.dealt);
-        let is_first = dealt.is_empty();
-        let fresh: Vec<u32> = share.iter().copied().filter(|partition| !dealt.contains_key(partition)).collect();
-        for (nth, partition) in fresh.iter().enumerate() {
-            let to = if is_first { nth * self.threads / fresh.len() } else { self.least_busy(&dealt, share) };
-            dealt.insert(*partition, to);
-        }
-        share.iter().copied().filter(|partition| dealt.get(partition) == Some(&thread)).collect()
-    }
-
-    /// The thread with the fewest partitions of the share.
-    fn least_busy(&self, dealt: &BTreeMap<u32, usize>, share: &BTreeSet<u32>) -> usize {
-        let partitions = |thread: &usize| share.iter().filter(|partition| dealt.get(partition) == Some(thread)).count();
-        (0..self.threads).min_by_key(partitions).unwrap_or(0)
-    }
-}
-
-/// One instance of a stage.
-pub(super) struct Instance<'a> {
-    pub(super) store: &'a Store,
-    pub(super) factory: &'a dyn StageFactory,
-    pub(super) options: &'a StageOptions,
-    /// Who it is, to the others of its group.
-    pub(super) member: Member,
-    pub(super) deal: Deal,
-}
-
-impl<'a> Instance<'a> {
-    /// One that has joined nothing yet.
-    ///
-    /// # Errors
-    /// When a topic that it reads or writes is missing.
-    pub(super) fn of(
-        store: &'a Store,
-        factory: &'a dyn StageFactory,
-        options: &'a StageOptions,
-    ) -> Result<Self, BusError> {
-        let context = StepContext::new(factory);
-        let topic = store.topic(&context.input)?;
-        for written in context.topics_written() {
-            store.topic(&written)?;
-        }
-        let member = Member {
-            group: options.group.clone(),
-            topic_id: topic.id,
-            partitions: topic.partitions,
-            owner: new_owner(),
-            lease: store.options.lease,
-        };
-        let partitions = usize::try_from(topic.partitions).unwrap_or(usize::MAX);
-        let deal = Deal::among(store.options.stage_threads.min(partitions).max(1));
-        Ok(Self { store, factory, options, member, deal })
-    }
-
-    /// Runs until the shutdown, then gives everything back. When one thread fails, the others end too.
-    ///
-    /// # Errors
-    /// That of the first thread that failed.
-    pub(super) fn run(&self, shutdown: &CancellationToken) -> Result<(), BusError> {
-        let ran = match self.deal.threads {
-            1 => StageRunner::new(self, 0, shutdown).and_then(StageRunner::run),
-            threads => self.run_side_by_side(threads, &shutdown.child_token()),
-        };
-        let left = self.store.write("cannot leave the group", |transaction| self.member.leave(transaction));
-        ran.and(left)
-    }
-
-    fn run_side_by_side(&self, threads: usize, stop: &CancellationToken) -> Result<(), BusError> {
-        thread::scope(|scope| {
-            let start = |number: usize| {
-                let run = move || {
-                    let stop_all = stop.clone().drop_guard();
-                    let ended = StageRunner::new(self, number, stop).and_then(StageRunner::run);
-                    if ended.is_ok() {
-                        stop_all.disarm();
-                    }
-                    ended
-                };
-                thread::Builder::new().name(self.factory.name().to_owned()).spawn_scoped(scope, run)
+fn run_on(threads: usize, instance: &Instance<'_>, stop: &CancellationToken) -> Result<(), BusError> {
+    let name = instance.factory.name();
+    thread::scope(|scope| {
+        let start = |number: usize| {
+            let run = move || {
+                let stop_all = stop.clone().drop_guard();
+                let ended = StageRunner::new(instance, number, stop).and_then(StageRunner::run);
+                if ended.is_ok() {
+                    stop_all.disarm();
+                }
+                ended
             };
-            let running: Vec<_> = (0..threads).map(start).collect();
-            if running.iter().any(Result::is_err) {
-                stop.cancel();
-            }
-            let ended = |thread: std::io::Result<thread::ScopedJoinHandle<'_, Result<(), BusError>>>| match thread {
+            thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, run)
+        };
+        let running: Vec<_> = (0..threads).map(start).collect();
+        if running.iter().any(Result::is_err) {
+            stop.cancel();
+        }
+        let mut ended = Ok(());
+        for thread in running {
+            let one = match thread {
                 Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
                 Err(error) => Err(BusError::Backend {
-                    context: format!("cannot start a thread of stage {}", self.factory.name()),
+                    context: format!("cannot start a thread of stage {name}"),
                     message: error.to_string(),
                     retryable: true,
                 }),
             };
-            running.into_iter().map(ended).fold(Ok(()), Result::and)
-        })
-    }
+            ended = ended.and(one);
+        }
+        ended
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{EmbeddedBus, EmbeddedOptions};
     use super::*;
     use crate::dlq::dlq_topic;
+    use crate::embedded::store::lock;
+    use crate::embedded::{EmbeddedBus, EmbeddedOptions};
     use crate::partitioner::partition_of;
     use crate::{Bus, Cleanup, ConsumedRecord, Outcome, OutputRecord, Stage, StageFailure, TopicSpec};
     use std::path::Path;
-    use std::sync::{Arc, Condvar};
+    use std::sync::{Arc, Condvar, Mutex};
     use std::time::{Duration, Instant};
 
     const INPUT: &str = "in";
@@ -144,24 +73,6 @@ mod tests {
     const THREADS: usize = 2;
     /// Reached only when something is broken.
     const PATIENCE: Duration = Duration::from_secs(60);
-
-    fn set(partitions: impl IntoIterator<Item = u32>) -> BTreeSet<u32> {
-        partitions.into_iter().collect()
-    }
-
-    #[test]
-    fn a_share_is_dealt_evenly_and_what_is_dealt_stays() {
-        let deal = Deal::among(2);
-        let all = set(0..4);
-        assert_eq!([deal.of(0, &all), deal.of(1, &all)], [set([0, 1]), set([2, 3])]);
-        let half = set([0, 2]);
-        assert_eq!([deal.of(0, &half), deal.of(1, &half)], [set([0]), set([2])], "half of two instances");
-        let more = set([0, 4, 5, 6]);
-        assert_eq!(deal.of(0, &more).len(), 2);
-        assert_eq!(deal.of(1, &more).len(), 2);
-        assert_eq!([deal.of(0, &all), deal.of(1, &all)], [set([0, 1]), set([2, 3])], "it comes back to where it was");
-        assert_eq!(Deal::among(3).of(2, &set([])), set([]));
-    }
 
     /// Stages that are told how many of them work on a record at the same time.
     #[derive(Clone, Default)]

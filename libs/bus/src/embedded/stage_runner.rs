@@ -5,10 +5,10 @@
 //! instance moved it first, this one throws its work away and restores its state from the log.
 
 use super::failure::backend;
+use super::instance::{Deal, Instance};
 use super::leases::Member;
 use super::log;
 use super::restore::{Restored, Restoring};
-use super::side_by_side::{Deal, Instance};
 use super::snapshots::PartitionSnapshots;
 use super::store::{Placed, Store, Topic, append};
 use crate::backoff::{Backoff, seed_of};
