@@ -277,20 +277,22 @@ fn explain(config: Option<&Path>, args: &ExplainArgs) -> Result<(), Failure> {
         actions_max: args.actions,
         back_records: args.back.unwrap_or(BACK_WHOLE),
     };
-    let explanation = explained(bus.as_ref(), (&rules, &fleets), &question, &shutdown).map_err(with_remedy)?;
+    let explanation = explained(bus.as_ref(), (&rules, &fleets), &question, &shutdown)
+        .map_err(|error| with_remedy(error, args.back.is_some()))?;
     match args.format {
         Format::Json => say(&pretty_json(&explanation.json()?)?),
         Format::Text => say(&explanation.text()),
     }
 }
 
-fn with_remedy(error: ExplainError) -> anyhow::Error {
-    match error {
-        ExplainError::Unknown(why) => anyhow::anyhow!(
-            "{why}: `prescale bus tail raw-kpis --limit 20` shows the names in use, without --back all of the log is read"
-        ),
-        ExplainError::Failed(error) => error,
-    }
+/// `reads_part` is whether no more than a part of the log was read.
+fn with_remedy(error: ExplainError, reads_part: bool) -> anyhow::Error {
+    let why = match error {
+        ExplainError::Unknown(why) => why,
+        ExplainError::Failed(error) => return error,
+    };
+    let all = if reads_part { ", without --back all of the log is read" } else { "" };
+    anyhow::anyhow!("{why}: `prescale bus tail raw-kpis --limit 20` shows the names in use{all}")
 }
 
 fn order(config: Option<&Path>, scope: &ScopeArgs, effect: Effect, why: &str) -> Result<(), Failure> {
