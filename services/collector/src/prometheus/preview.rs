@@ -237,7 +237,7 @@ fn metrics_in(query: &str) -> String {
     let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
     let mut metrics: Vec<&str> = Vec::new();
     for (at, _) in unquoted.match_indices(['{', '[']) {
-        let metric = unquoted[..at].rsplit(|c| !is_of_name(c)).next().unwrap_or_default();
+        let metric = unquoted[..at].rsplit(|c: char| !is_of_name(c)).next().unwrap_or_default();
         if !metric.is_empty() && !metrics.contains(&metric) {
             metrics.push(metric);
         }
