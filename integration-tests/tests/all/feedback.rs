@@ -184,7 +184,7 @@ impl Installation {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
     }
 
-    /// Mean loss a bin ahead, by version, of the hours since the change that are settled.
+    /// Mean loss of a version's forecasts a bin ahead, from a bin on.
     fn loss_of(&self, version: &str, from_bin: i64) -> f64 {
         let from = EventTime::from_s(START_S + BIN_S * from_bin);
         let scores = said(self.bus.as_ref(), topics::FORECAST_SCORES);
@@ -294,9 +294,9 @@ fn what_changed_for_good_is_learnt_without_a_hand() {
     let history = installation.history();
     assert_eq!((history.decisions[1].led_to.as_str(), history.switches.len()), ("confirmed", 1), "{history:?}");
     assert_eq!(history.open_trial(), None);
-    let settled = DAY_BINS / 2;
-    let before = installation.loss_of("1", CHANGED_AT_BIN + settled);
-    let after = installation.loss_of(&candidate, promoted_at_bin + settled);
+    installation.pass(24);
+    let before = installation.loss_of("1", CHANGED_AT_BIN + DAY_BINS);
+    let after = installation.loss_of(&candidate, promoted_at_bin + DAY_BINS);
     println!("a bin ahead {before:.3} cores were lost, and {after:.3} after");
     assert!(after < 0.95 * before, "{after} and {before}");
     assert_eq!(installation.asked(), [0; 0], "what was asked for is done with");

@@ -287,8 +287,8 @@ impl ModelStore {
         Ok(Some(decision))
     }
 
-    /// Records what became of the version that a switch names, or a trial that is as one ([`Trial::as_switch`]). What stands already is not changed. Gives what stands
-    /// then; `None` where the switch has been taken back.
+    /// Records what became of the version that a switch names, or a trial that is as one ([`Trial::as_switch`]). What stands
+    /// already is not changed. Gives what stands then; `None` where the switch has been taken back.
     ///
     /// # Errors
     /// As [`Self::add`].

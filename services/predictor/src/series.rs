@@ -18,7 +18,7 @@ use crate::config::{Choice, Settings};
 use crate::fitted::Fitted;
 use crate::job::{Carried, Job, Kept, Run};
 use crate::joined::{Joined, begin};
-use crate::lineup::{FROM_THE_BEGINNING, Lineup, ModelId, Term};
+use crate::lineup::{FROM_THE_BEGINNING, Lineup, ModelId};
 use crate::scatter::Scatter;
 use bitcode::{Decode, Encode};
 use metrics::counter;
@@ -500,18 +500,9 @@ impl Series {
             self.networks.reserve_exact(1);
             self.networks.push((term.model, Kept::from(&Carried::default())));
         }
-        let candidate = rules.lineup.on_trial(family, bin).copied();
-        if let Some(candidate) = candidate.filter(Term::is_stateful)
-            && self.networks.iter().all(|(model, _)| *model != candidate.model)
-        {
-            self.networks.reserve_exact(1);
-            self.networks.push((candidate.model, Kept::from(&Carried::default())));
-        }
+        let candidate = self.begin_candidate(rules, family, bin);
         let serving = self.serving(rules, family);
-        let is_of_use = |model: ModelId| {
-            let is_candidate = candidate.is_some_and(|candidate| candidate.model == model);
-            model == term.model || Some(model) == serving || is_candidate
-        };
+        let is_of_use = |model: ModelId| model == term.model || [serving, candidate].contains(&Some(model));
         self.networks.retain(|(model, _)| model.family != family || is_of_use(*model));
     }
 
@@ -522,10 +513,7 @@ impl Series {
         let Settings { choice, horizons_bins, .. } = rules.settings;
         let all = *choice == Choice::Loss && self.contest.is_due(bin, horizons_bins);
         let serving: Vec<ModelId> = rules.settings.trained().filter_map(|family| self.serving(rules, family)).collect();
-        let is_paired = |family: &Family| self.is_trial_due(rules, *family, bin);
-        let paired: Vec<Family> = rules.settings.trained().filter(is_paired).collect();
-        let windowed = |family: &Family| rules.lineup.on_trial(*family, bin).filter(|term| !term.is_stateful());
-        let candidates: Vec<ModelId> = paired.iter().filter_map(windowed).map(|term| term.model).collect();
+        let (paired, candidates) = self.paired(rules, bin);
         let run =
             |model, carried| Run { model, serves: serving.contains(&model), first_row: 0, carried, quantiles: None };
         let carry = std::mem::take(&mut self.networks);

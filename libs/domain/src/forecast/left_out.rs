@@ -48,6 +48,10 @@ impl LeftOut {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::forecast::demand::DemandSeries;
+    use crate::forecast::seasonal_naive::SeasonalNaive;
+    use crate::forecast::testing::{step, wave};
+    use crate::forecast::{DAY_BINS, Forecaster};
     use proptest::prelude::*;
 
     fn lessons(unusual: &[bool]) -> Vec<Lesson> {
@@ -69,6 +73,26 @@ mod tests {
         let unusual = [vec![true; bins], vec![false; rate * bins], vec![true; bins]].concat();
         let left_out = lessons(&unusual).into_iter().filter(|lesson| *lesson == Lesson::LeftOut).count();
         assert_eq!(left_out, 2 * bins);
+    }
+
+    /// How far seasonal naive is off a day after an hour in which ten times as much was demanded.
+    fn off_a_day_later(is_unusual: bool) -> f64 {
+        let (mut demand, mut state) = (DemandSeries::default(), <SeasonalNaive as Forecaster>::State::default());
+        let last = 5 * DAY_BINS as i64;
+        let incident = last - DAY_BINS as i64..last - DAY_BINS as i64 + 12;
+        for t in 0..last {
+            demand.judge(is_unusual && incident.contains(&(t - 1)));
+            let value = wave(t, 0.1).map(|value| if incident.contains(&t) { 10.0 * value } else { value });
+            step(&SeasonalNaive, (&mut demand, &mut state), value);
+        }
+        let forecast = SeasonalNaive.forecast(&state, &demand, &[1]).unwrap();
+        (forecast[0].value.median() - wave(last, 0.0).unwrap()).abs()
+    }
+
+    #[test]
+    fn yesterdays_incident_is_no_habit_tomorrow() {
+        let [left_out, learnt] = [true, false].map(off_a_day_later);
+        assert!(left_out < 0.3 && learnt > 20.0, "{left_out} and {learnt}");
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! Models on trial beside those that forecast a series.
 
 use super::{Making, Rules, Series};
-use crate::job::Kept;
+use crate::job::{Carried, Kept};
 use crate::lineup::{ModelId, Term};
 use bitcode::{Decode, Encode};
 use prescale_domain::forecast::Family;
@@ -28,6 +28,25 @@ impl OnTrial {
 }
 
 impl Series {
+    /// Begins the state of a family's model on trial where it carries one and has none. Gives the model.
+    pub(super) fn begin_candidate(&mut self, rules: Rules<'_>, family: Family, bin: i64) -> Option<ModelId> {
+        let term = rules.lineup.on_trial(family, bin)?;
+        if term.is_stateful() && self.networks.iter().all(|(model, _)| *model != term.model) {
+            self.networks.reserve_exact(1);
+            self.networks.push((term.model, Kept::from(&Carried::default())));
+        }
+        Some(term.model)
+    }
+
+    /// The families of which a round of a trial can begin with the bin, and their models on trial that see a window.
+    pub(super) fn paired(&self, rules: Rules<'_>, bin: i64) -> (Vec<Family>, Vec<ModelId>) {
+        let is_due = |family: &Family| self.is_trial_due(rules, *family, bin);
+        let families: Vec<Family> = rules.settings.trained().filter(is_due).collect();
+        let windowed = |family: &Family| rules.lineup.on_trial(*family, bin).filter(|term| !term.is_stateful());
+        let candidates = families.iter().filter_map(windowed).map(|term| term.model).collect();
+        (families, candidates)
+    }
+
     /// Closes the open bin for the trials.
     pub(super) fn close_trials(&mut self, rules: Rules<'_>) {
         for on_trial in &mut self.trials {
@@ -36,7 +55,7 @@ impl Series {
     }
 
     /// Whether a round of a family's trial can begin with the bin.
-    pub(super) fn is_trial_due(&self, rules: Rules<'_>, family: Family, bin: i64) -> bool {
+    fn is_trial_due(&self, rules: Rules<'_>, family: Family, bin: i64) -> bool {
         let Some(term) = rules.lineup.on_trial(family, bin).filter(|term| self.has_seen_enough(term)) else {
             return false;
         };

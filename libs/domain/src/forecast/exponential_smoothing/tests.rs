@@ -71,6 +71,20 @@ fn a_level_with_a_season_is_that_of_statsmodels() {
 }
 
 #[test]
+fn what_is_left_out_moves_the_level_and_not_the_season() {
+    let (_, state) = run(&ExponentialSmoothing, (0..DAY_BINS as i64 + 1).map(|t| wave(t, 1.0)));
+    let (season, _) = state.season.day_before(0).unwrap();
+    let after = |is_left_out: bool| {
+        let mut state = state.clone();
+        state.observe(30.0, is_left_out);
+        (state.season.value_back(0).unwrap() - season, state.seasonal[0].state.next(&seasonal(0)))
+    };
+    let (before, [left_out, learnt]) = (state.seasonal[0].state.next(&seasonal(0)), [true, false].map(after));
+    assert!(left_out.0.abs() < 0.01 && learnt.0 > 1.0, "{left_out:?} and {learnt:?}");
+    assert!(left_out.1 == learnt.1 && left_out.1 > before + 1.0, "{left_out:?} after {before}");
+}
+
+#[test]
 fn a_season_is_chosen_where_there_is_one() {
     let pattern = |t: i64| 3.0 + 2.0 * noise_of(t % DAY_BINS as i64);
     let (demand, state) = run(&ExponentialSmoothing, (0..1500).map(|t| Some(pattern(t) + 0.2 * noise_of(t + 5000))));
