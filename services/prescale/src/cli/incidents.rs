@@ -13,7 +13,7 @@ const WARM_UP_DAYS: (u32, u32) = (7, 2);
 
 #[derive(Debug, Args)]
 #[command(after_help = "The rules are those of [detector]. Examples:
-  prescale incidents --generated --workloads 200 --days 28
+  prescale incidents --generated --workloads 200 --days 21
       what happens to a generated fleet by kind, how much of it is found and when, and what is told when nothing happens
   prescale incidents --generated --sweep
       the same by other alarm rules
@@ -36,10 +36,10 @@ pub(super) struct IncidentsArgs {
     #[arg(long)]
     generated: bool,
     /// Its workloads.
-    #[arg(long, value_name = "N", default_value_t = 100, requires = "generated", value_parser = clap::value_parser!(u32).range(10..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 200, requires = "generated", value_parser = clap::value_parser!(u32).range(10..=10_000))]
     workloads: u32,
     /// Its days, the warm-up included.
-    #[arg(long, value_name = "DAYS", default_value_t = 28, requires = "generated", value_parser = clap::value_parser!(u32).range(1..=366))]
+    #[arg(long, value_name = "DAYS", default_value_t = 21, requires = "generated", value_parser = clap::value_parser!(u32).range(1..=366))]
     days: u32,
     /// All of it follows from it.
     #[arg(long, value_name = "N", default_value_t = 1, requires = "generated")]
