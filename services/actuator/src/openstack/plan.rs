@@ -78,6 +78,7 @@ pub(super) fn next(facts: &Facts, rules: &Rules, aim: &Aim, now: EventTime) -> S
         Move::Clear(server) => Step::TidyUp(request::remove(&server.id)),
         Move::Confirm(server) => Step::TidyUp(request::confirm(&server.id)),
         Move::Revert(server) => Step::TidyUp(request::revert(&server.id)),
+        Move::Revive(server) => Step::TidyUp(request::revive(&server.id)),
         Move::Wait { why, look_again_s } => Step::Wait { why, look_again_s },
         Move::Finished => Step::Done(ActionOutcome::Applied { effective_at: now }),
         Move::Ended(outcome) => Step::Done(outcome),
@@ -349,7 +350,7 @@ impl<'a> Planned<'a, '_> {
         }
         if deeds.iter().any(|deed| deed.is_failed) {
             return again(format!(
-                "Nova could not resize server {} to {}, and does not say why: mostly no host has room",
+                "Nova could not resize server {} to {}, by its record: mostly no host has room",
                 server.id, mark.flavor
             ));
         }
