@@ -162,12 +162,14 @@ fn a_compute_that_dies_in_a_resize_is_told() {
     world.start();
     let told = world.cloud.tell("resize_delay", "120");
     let id = world.actuators.tell(&world.action((1, "c1"), (1, "c2")));
-    until("the resize to begin", || world.cloud.times(&ids[0], "resize") == 1);
+    until("the resize to be at the host", || {
+        world.cloud.server(&ids[0]).0["OS-EXT-STS:task_state"] == "resize_migrating"
+    });
     world.cloud.process("kill", &host);
     drop(told);
     world.cloud.process("restart", &host);
     let result = world.actuators.result(&id);
-    assert!(!is_applied(&result), "{result:?}");
+    assert!(why(&result).contains(&ids[0]), "{result:?}");
     assert_eq!(world.cloud.times(&ids[0], "resize"), 1);
 }
 

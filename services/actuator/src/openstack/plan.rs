@@ -317,6 +317,10 @@ impl<'a> Planned<'a, '_> {
         if server.is_locked {
             return Some(failed(format!("server {id} is locked")));
         }
+        let resize = Move::Resize { server, flavor };
+        if mark.is_none() && self.aim.sent_from.as_deref() == Some(&*resize.name()) {
+            return Some(again(format!("the mark of server {id} was changed while it was being resized")));
+        }
         if !server.is_settled() {
             let why = format!("server {id} is not in a state from which it can be resized");
             return Some(wait(why, OTHERS_LOOK_AGAIN_S));
@@ -325,7 +329,7 @@ impl<'a> Planned<'a, '_> {
             return Some(again(lack));
         }
         Some(match mark {
-            Some(_) => Move::Resize { server, flavor },
+            Some(_) => resize,
             None => {
                 let resizes = server.resizes();
                 let mark = ResizeMark { action: self.id().to_owned(), resizes, flavor: flavor.name.clone() };
@@ -354,7 +358,10 @@ impl<'a> Planned<'a, '_> {
                 server.id, mark.flavor
             ));
         }
-        wait(format!("server {} is being resized", server.id), LOOK_AGAIN_S)
+        // It may be about to say so. Where a compute has died meanwhile it never will.
+        let why =
+            format!("server {} has its old flavor, and its record does not say what became of its resize", server.id);
+        wait(why, LOOK_AGAIN_S)
     }
 
     fn known(&self, name: &str) -> Result<&'a Flavor, String> {
