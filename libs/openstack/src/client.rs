@@ -220,14 +220,18 @@ mod tests {
     use serde_json::json;
     use std::io::{Read, Write};
     use std::net::TcpListener;
+    use std::thread::JoinHandle;
 
-    /// Answers so many requests by a function of their text; the texts.
-    fn served(answers: Vec<fn(&str) -> (u16, &'static str, Value)>) -> (String, std::thread::JoinHandle<Vec<String>>) {
+    /// Status, headers and body.
+    type Said = (u16, &'static str, Value);
+
+    /// Answers one request after the other; what they were.
+    fn served(answers: Vec<Said>) -> (String, JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let serve = move || {
             let mut seen = Vec::new();
-            for answer in answers {
+            for (status, headers, body) in answers {
                 let (mut connection, _) = listener.accept().unwrap();
                 let (mut text, mut buffer) = (String::new(), [0; 4096]);
                 while !is_whole(&text) {
@@ -235,7 +239,6 @@ mod tests {
                     assert!(length > 0, "the request breaks off: {text}");
                     text.push_str(std::str::from_utf8(&buffer[..length]).unwrap());
                 }
-                let (status, headers, body) = answer(&text);
                 let body = body.to_string();
                 let head = format!("HTTP/1.1 {status} Said\r\n{headers}Connection: close\r\n");
                 write!(connection, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
@@ -252,7 +255,7 @@ mod tests {
         body.len() >= length.unwrap_or(0)
     }
 
-    fn token(_: &str) -> (u16, &'static str, Value) {
+    fn token() -> Said {
         (201, "X-Subject-Token: secret\r\n", json!({"token": {}}))
     }
 
@@ -266,8 +269,8 @@ mod tests {
 
     #[test]
     fn a_token_that_is_not_good_any_more_is_asked_for_again() {
-        let refused = |_: &str| (401, "", json!({"error": {"message": "The request you have made requires"}}));
-        let (url, server) = served(vec![token, refused, token, |_| (200, "", json!({"servers": []}))]);
+        let refused = (401, "", json!({"error": {"message": "The request you have made requires"}}));
+        let (url, server) = served(vec![token(), refused, token(), (200, "", json!({"servers": []}))]);
         let answer = client(&url).get("/servers").unwrap();
         assert_eq!((answer.status, answer.body), (200, json!({"servers": []})));
         let seen = server.join().unwrap();
@@ -277,8 +280,8 @@ mod tests {
 
     #[test]
     fn what_changes_something_is_sent_once_and_told_as_it_was_answered() {
-        let limited = |_: &str| (429, "Retry-After: 7\r\n", json!({"overLimit": {"code": 429, "message": "slower"}}));
-        let (url, server) = served(vec![token, limited]);
+        let limited = (429, "Retry-After: 7\r\n", json!({"overLimit": {"code": 429, "message": "slower"}}));
+        let (url, server) = served(vec![token(), limited]);
         let answer = client(&url).call(&Method::POST, "/servers", Some(&json!({"server": {}}))).unwrap();
         let expected = (429, "slower", Some(Duration::from_secs(7)));
         assert_eq!((answer.status, answer.words.as_str(), answer.retry_after), expected);
@@ -291,7 +294,7 @@ mod tests {
         let url = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
         assert!(matches!(client(&url).get("/servers"), Err(NoAnswer::Unsent(_))));
-        let (url, server) = served(vec![|_| (401, "", json!({"error": {"message": "who are you"}}))]);
+        let (url, server) = served(vec![(401, "", json!({"error": {"message": "who are you"}}))]);
         let refused = client(&url).get("/servers").unwrap_err();
         assert_eq!(refused, NoAnswer::Unknown("401: who are you".to_owned()));
         server.join().unwrap();

@@ -51,7 +51,7 @@ impl Api {
             let has_more = page[format!("{key}_links")]
                 .as_array()
                 .is_some_and(|links| links.iter().any(|link| link["rel"] == "next"));
-            let Value::Array(entries) = page[key].take() else {
+            let Some(Value::Array(entries)) = page.get_mut(key).map(Value::take) else {
                 return Err(CallError::Unavailable { why: format!("the answer has no {key}") });
             };
             marker = entries.last().and_then(|last| last["id"].as_str()).unwrap_or_default().to_owned();

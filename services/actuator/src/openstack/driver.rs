@@ -4,15 +4,14 @@ use super::MECHANISMS;
 use super::api::Api;
 use super::group::{Demand, Facts, Room};
 use super::plan::{self, Rules};
-use super::server::{Deed, Flavor, Server, Status, WORKLOAD};
+use super::server::{Deed, Flavor, Server, Status};
 use crate::drive::call::CallError;
 use crate::drive::driver::{Aim, Driver, Standing};
 use crate::drive::step::{Request, Step};
 use prescale_domain::action::Mechanism;
 use prescale_domain::sample::Platform;
 use prescale_domain::time::EventTime;
-use prescale_kubernetes::selector::encoded;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// One project of one cloud.
 pub(super) struct OpenStackDriver {
@@ -25,13 +24,15 @@ impl OpenStackDriver {
         Self { api, rules }
     }
 
-    /// The servers of a workload, the oldest first, with the record of those that are marked.
-    async fn servers(&self, workload: &str) -> Result<Vec<Server>, CallError> {
-        let wanted = json!({ WORKLOAD: workload }).to_string();
-        let shown = self.api.list(&format!("/servers/detail?metadata={}", encoded(&wanted)), "servers").await?;
-        // Whether Nova has heeded the filter is not taken for granted.
-        let is_of_it = |server: &Server| server.workload.as_deref() == Some(workload);
-        let mut servers: Vec<Server> = read(&shown)?.into_iter().filter(is_of_it).collect();
+    /// All servers of the project: Nova lets no user ask for those with some metadata, and does not say so.
+    async fn all(&self) -> Result<Vec<Server>, CallError> {
+        read(&self.api.list("/servers/detail", "servers").await?)
+    }
+
+    /// Of these the servers of a workload, the oldest first, with the record of those that are marked.
+    async fn of_workload(&self, all: &[Server], workload: &str) -> Result<Vec<Server>, CallError> {
+        let is_of_it = |server: &&Server| server.workload.as_deref() == Some(workload);
+        let mut servers: Vec<Server> = all.iter().filter(is_of_it).cloned().collect();
         for server in servers.iter_mut().filter(|server| server.mark.is_some()) {
             server.record = record(&self.api, &server.id).await?;
         }
@@ -45,15 +46,14 @@ impl OpenStackDriver {
     }
 
     /// What the project may still have beside the resizes that are under way: Nova counts them only when they are through.
-    async fn room(&self, flavors: &[Flavor]) -> Result<Room, CallError> {
+    async fn room(&self, all: &[Server], flavors: &[Flavor]) -> Result<Room, CallError> {
         let room = Room::read(&self.api.get("/limits").await?);
-        let under_way = read(&self.api.list("/servers/detail?status=RESIZE", "servers").await?)?;
-        let taken = under_way.iter().filter_map(|server| {
+        let under_way = all.iter().filter(|server| server.status == Status::Resize).filter_map(|server| {
             let mark = server.mark.as_ref().filter(|mark| mark.flavor != server.flavor.name)?;
             let to = flavors.iter().find(|flavor| flavor.name == mark.flavor)?;
             Some(Demand::of_resize(&server.flavor, to))
         });
-        Ok(room.without(taken.fold(Demand::default(), Demand::and)))
+        Ok(room.without(under_way.fold(Demand::default(), Demand::and)))
     }
 
     /// Ids of the networks that a server is on.
@@ -84,8 +84,9 @@ impl Driver for OpenStackDriver {
 
     async fn observe(&self, aim: &Aim) -> Result<Facts, CallError> {
         let (action, workload) = (&aim.order.action, aim.order.workload().as_str());
+        let all = self.all().await?;
         let mut facts = Facts {
-            servers: self.servers(workload).await?,
+            servers: self.of_workload(&all, workload).await?,
             flavors: Vec::new(),
             room: Room::default(),
             networks: Vec::new(),
@@ -95,7 +96,7 @@ impl Driver for OpenStackDriver {
             return Ok(facts);
         }
         facts.flavors = self.flavors().await?;
-        facts.room = self.room(&facts.flavors).await?;
+        facts.room = self.room(&all, &facts.flavors).await?;
         let is_configured = self.rules.groups.get(workload).is_some_and(|group| !group.config.networks.is_empty());
         if let Some(pattern) = facts.pattern().filter(|_| !is_configured) {
             facts.networks = self.networks(&pattern.id).await?;

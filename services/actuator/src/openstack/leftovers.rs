@@ -25,6 +25,9 @@ fn of_server<'a>(server: &'a Server, aim: &Aim) -> Option<Move<'a>> {
     if is_under_way {
         return Some(wait(format!("server {} is being resized", server.id), LOOK_AGAIN_S));
     }
+    if server.was_broken_by_us() {
+        return Some(Move::Revive(server));
+    }
     if !server.waits_for_us() {
         return None;
     }
@@ -53,10 +56,13 @@ fn is_wanted(flavor: &str, aim: &Aim) -> bool {
 }
 
 /// What is done about a server that nobody has looked after for long: a resize that waits is taken back, since its action
-/// was told to have failed, and what was made and never ran is removed.
+/// was told to have failed, what a resize has broken is started again, and what was made and never ran is removed.
 pub(super) fn abandoned(server: &Server) -> Option<Request> {
     if server.waits_for_us() {
         return (!server.is_busy).then(|| request::revert(&server.id));
+    }
+    if server.was_broken_by_us() {
+        return Some(request::revive(&server.id));
     }
     let never_ran = server.status == Status::Error && server.made_by.is_some() && !server.was_launched;
     (never_ran && !server.is_busy && !server.is_locked).then(|| request::remove(&server.id))
@@ -105,6 +111,13 @@ mod tests {
         assert_eq!(next(&unmarked, &larger), None);
         let under_way = with(|server| server.status = Status::Resize);
         assert!(matches!(next(&under_way, &larger), Some(Move::Wait { .. })));
+        let broken = with(|server| server.status = Status::Error);
+        assert_eq!(next(&broken, &larger), Some(Move::Revive(&broken.servers[0])));
+        let not_revived = with(|server| {
+            server.status = Status::Error;
+            server.record.insert(0, deed("reboot", false));
+        });
+        assert_eq!(next(&not_revived, &larger), None);
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(super) enum Move<'a> {
     Confirm(&'a Server),
     /// A resize that is through is taken back.
     Revert(&'a Server),
+    /// A server that a resize has put into ERROR is started again, with its old flavor.
+    Revive(&'a Server),
     /// A server is removed.
     Remove(&'a Server),
     /// A server is removed that an earlier action has made, and that never ran.

@@ -78,6 +78,7 @@ pub(super) fn next(facts: &Facts, rules: &Rules, aim: &Aim, now: EventTime) -> S
         Move::Clear(server) => Step::TidyUp(request::remove(&server.id)),
         Move::Confirm(server) => Step::TidyUp(request::confirm(&server.id)),
         Move::Revert(server) => Step::TidyUp(request::revert(&server.id)),
+        Move::Revive(server) => Step::TidyUp(request::revive(&server.id)),
         Move::Wait { why, look_again_s } => Step::Wait { why, look_again_s },
         Move::Finished => Step::Done(ActionOutcome::Applied { effective_at: now }),
         Move::Ended(outcome) => Step::Done(outcome),
@@ -316,6 +317,10 @@ impl<'a> Planned<'a, '_> {
         if server.is_locked {
             return Some(failed(format!("server {id} is locked")));
         }
+        let resize = Move::Resize { server, flavor };
+        if mark.is_none() && self.aim.sent_from.as_deref() == Some(&*resize.name()) {
+            return Some(again(format!("the mark of server {id} was changed while it was being resized")));
+        }
         if !server.is_settled() {
             let why = format!("server {id} is not in a state from which it can be resized");
             return Some(wait(why, OTHERS_LOOK_AGAIN_S));
@@ -324,7 +329,7 @@ impl<'a> Planned<'a, '_> {
             return Some(again(lack));
         }
         Some(match mark {
-            Some(_) => Move::Resize { server, flavor },
+            Some(_) => resize,
             None => {
                 let resizes = server.resizes();
                 let mark = ResizeMark { action: self.id().to_owned(), resizes, flavor: flavor.name.clone() };
@@ -349,11 +354,14 @@ impl<'a> Planned<'a, '_> {
         }
         if deeds.iter().any(|deed| deed.is_failed) {
             return again(format!(
-                "Nova could not resize server {} to {}, and does not say why: mostly no host has room",
+                "Nova could not resize server {} to {}, by its record: mostly no host has room",
                 server.id, mark.flavor
             ));
         }
-        wait(format!("server {} is being resized", server.id), LOOK_AGAIN_S)
+        // It may be about to say so. Where a compute has died meanwhile it never will.
+        let why =
+            format!("server {} has its old flavor, and its record does not say what became of its resize", server.id);
+        wait(why, LOOK_AGAIN_S)
     }
 
     fn known(&self, name: &str) -> Result<&'a Flavor, String> {

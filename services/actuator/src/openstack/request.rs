@@ -49,6 +49,11 @@ pub(super) fn revert(server: &str) -> Request {
     act(server, json!({ "revertResize": null }))
 }
 
+/// Starts a server again that is in ERROR.
+pub(super) fn revive(server: &str) -> Request {
+    act(server, json!({ "reboot": { "type": "HARD" } }))
+}
+
 /// Removes a server.
 pub(super) fn remove(server: &str) -> Request {
     Request { method: Method::Delete, path: format!("/servers/{server}"), content_type: JSON, body: Value::Null }

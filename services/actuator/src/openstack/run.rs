@@ -1,7 +1,7 @@
 //! Running OpenStack's driver: a runtime for its calls, a session, and beside it a look after what was left behind.
 
 use super::api::Api;
-use super::config::OpenStackConfig;
+use super::config::{GroupConfig, OpenStackConfig};
 use super::driver::{OpenStackDriver, untouched};
 use super::group::Group;
 use super::leftovers::abandoned;
@@ -86,7 +86,7 @@ pub fn run(config: &OpenStackConfig, context: &Context, bus: &dyn Bus, stop: &Ca
 }
 
 fn rules(config: &OpenStackConfig) -> Result<Rules> {
-    let group = |(workload, config): (&String, &super::GroupConfig)| {
+    let group = |(workload, config): (&String, &GroupConfig)| -> Result<(String, Group)> {
         let user_data = config.user_data()?.map(|data| BASE64_STANDARD.encode(data));
         Ok((workload.clone(), Group { config: config.clone(), user_data }))
     };

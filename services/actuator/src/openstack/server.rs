@@ -210,6 +210,12 @@ impl Server {
         self.status == Status::VerifyResize && self.mark.is_some() && last.is_some_and(|deed| deed.is_own)
     }
 
+    /// Whether a resize of ours has put it into ERROR, and nothing was done about it since.
+    pub(super) fn was_broken_by_us(&self) -> bool {
+        let is_ours = |deed: &Deed| deed.name == RESIZE_DEED && deed.is_own;
+        self.status == Status::Error && !self.is_busy && self.mark.is_some() && self.record.first().is_some_and(is_ours)
+    }
+
     /// Whether the resize that it is marked for has begun; it may be over.
     pub(super) fn has_begun(&self, mark: &ResizeMark) -> bool {
         self.resizes() > mark.resizes

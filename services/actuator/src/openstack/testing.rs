@@ -201,6 +201,11 @@ impl Nova {
             *self.resizes.entry((action.to_owned(), id.to_owned())).or_default() += 1;
             return Ok(());
         }
+        if request.body.get("reboot").is_some() {
+            server.status = Status::Active;
+            server.record.insert(0, deed("reboot"));
+            return Ok(());
+        }
         let name = if request.body.get("confirmResize").is_some() { "confirmResize" } else { "revertResize" };
         let is_ending = server.record.first().is_some_and(|deed| deed.name != RESIZE_DEED);
         if server.status != Status::VerifyResize || is_ending {
@@ -238,7 +243,10 @@ impl Nova {
                 server.status = Status::Active;
                 server.record[0].is_failed = true;
             }
-            (Status::Resize, 1) => server.status = Status::Error,
+            (Status::Resize, 1) => {
+                server.status = Status::Error;
+                server.record[0].is_failed = true;
+            }
             (Status::Resize, _) => {
                 let other = self.other_flavor.get_mut(&server.id).expect("it is being resized");
                 std::mem::swap(other, &mut server.flavor);

@@ -182,11 +182,18 @@ fn a_resize_that_came_to_nothing_is_told_and_not_tried_again() {
     assert!(why(&reverted).contains("has reverted"), "{reverted:?}");
     let unclear = with(vec![deed("resize")]);
     assert!(matches!(unclear, Step::Wait { .. }), "{unclear:?}");
-    let broken = ResizeMark { action: id(&aim), resizes: 0, flavor: "c2".to_owned() };
-    let fault = Some("fault on demand".to_owned());
-    let broken = Server { status: Status::Error, mark: Some(broken), fault, ..server("s-0", "c1") };
+    let mark = Some(ResizeMark { action: id(&aim), resizes: 0, flavor: "c2".to_owned() });
+    let failed = Deed { is_failed: true, ..deed("resize") };
+    let mut broken = Server { status: Status::Error, mark, record: vec![failed], ..server("s-0", "c1") };
+    let step = next(&facts(vec![broken.clone()]), &RESTARTS, &aim, NOW);
+    assert!(matches!(&step, Step::TidyUp(request) if request.body.get("reboot").is_some()), "{step:?}");
+    broken.record.insert(0, deed("reboot"));
+    broken.fault = Some("fault on demand".to_owned());
+    let step = next(&facts(vec![broken.clone()]), &RESTARTS, &aim, NOW);
+    assert!(why(&step).contains("fault on demand"), "it did not help: {step:?}");
+    broken.status = Status::Active;
     let step = next(&facts(vec![broken]), &RESTARTS, &aim, NOW);
-    assert!(why(&step).contains("fault on demand"), "{step:?}");
+    assert!(why(&step).contains("could not resize"), "{step:?}");
 }
 
 #[test]
