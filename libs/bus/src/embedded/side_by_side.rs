@@ -62,7 +62,9 @@ mod tests {
     use crate::embedded::store::lock;
     use crate::embedded::{EmbeddedBus, EmbeddedOptions};
     use crate::partitioner::partition_of;
-    use crate::{Bus, Cleanup, ConsumedRecord, Outcome, OutputRecord, Stage, StageFailure, TopicSpec};
+    use crate::{
+        Bus, Cleanup, ConsumedRecord, Outcome, OutputRecord, Stage, StageFactory, StageFailure, StageOptions, TopicSpec,
+    };
     use std::path::Path;
     use std::sync::{Arc, Condvar, Mutex};
     use std::time::{Duration, Instant};

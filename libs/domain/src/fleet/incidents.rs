@@ -10,10 +10,7 @@ use super::draw::Draw;
 use super::generator::{Fleet, FleetState, NETWORK_TRANSMIT_BYTES_TOTAL};
 use super::serving::Demand;
 use super::workload::FleetWorkload;
-use crate::kpi::{
-    CPU_CORES_USED, DISK_WRITE_BYTES_PER_S, ERRORS_PER_S, Kpi, LATENCY_MS, MEMORY_BYTES, NETWORK_RECEIVE_BYTES_PER_S,
-    REQUESTS_PER_S,
-};
+use crate::kpi::{CPU_CORES_USED, ERRORS_PER_S, Kpi, LATENCY_MS, MEMORY_BYTES, REQUESTS_PER_S};
 use crate::sample::Sample;
 use crate::time::EventTime;
 use std::collections::BTreeMap;
