@@ -14,4 +14,4 @@ pub mod view;
 
 pub use config::Config;
 pub use follow::READS;
-pub use run::run_reporting;
+pub use run::{ensure_free, run_reporting};

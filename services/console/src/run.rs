@@ -9,13 +9,27 @@ use prescale_bus::Bus;
 use prescale_chassis::Named;
 use prescale_chassis::telemetry::Metrics;
 use prescale_chassis::{Context, listen};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Open connections may take so long to end.
 const DRAIN: Duration = Duration::from_secs(2);
+
+/// Checks that the console's address is free, and leaves it so: for whoever starts more than the console, and would take
+/// another process' place on the bus before the console fails.
+///
+/// # Errors
+/// When the address is out of range or cannot be bound.
+pub fn ensure_free(config: &Config) -> Result<()> {
+    listening(config.checked_address()?).map(drop)
+}
+
+fn listening(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address)
+        .with_context(|| format!("cannot listen on {address}: set [console] listen to a free address"))
+}
 
 /// Runs the console until `shutdown`, showing the context's stages and explaining decisions by the planner's section and
 /// what the planner reads of others; `bound` is told the address once it is listened on, which `[console] listen` leaves
@@ -40,8 +54,7 @@ pub fn run_reporting(
         .enable_all()
         .build()
         .context("cannot start the console's runtime")?;
-    let listener = std::net::TcpListener::bind(address)
-        .with_context(|| format!("cannot listen on {address}: set [console] listen to a free address"))?;
+    let listener = listening(address)?;
     let address = listener.local_addr().context("the console's listener has no address")?;
     let stop = shutdown.child_token();
     let bounds = Bounds { workloads_max: config.workloads_max, points_max: config.points_max };
@@ -69,4 +82,20 @@ pub fn run_reporting(
         }
     }
     served
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_taken_is_told_and_a_free_one_stays_free() {
+        let held = TcpListener::bind("127.0.0.1:0").unwrap();
+        let config = Config { listen: held.local_addr().unwrap().to_string(), ..Config::default() };
+        let taken = ensure_free(&config).unwrap_err().to_string();
+        assert!(taken.contains(&config.listen) && taken.contains("[console] listen"), "{taken}");
+        drop(held);
+        ensure_free(&config).unwrap();
+        TcpListener::bind(&config.listen).unwrap();
+    }
 }

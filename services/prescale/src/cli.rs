@@ -163,6 +163,8 @@ fn up(config: Option<&Path>, args: &UpArgs) -> Result<(), Failure> {
     let checked = args.apply(&mut settings).and_then(|()| settings.check(&SERVICES));
     checked.map_err(|refusal| Failure::Usage(loader.placed(refusal)))?;
     telemetry::init_logs(&settings.telemetry).map_err(Failure::Usage)?;
+    // One that was started a second time ends here, before it takes the first one's place on the bus.
+    prescale_console::ensure_free(&settings.console)?;
     let shutdown = shutdown::on_signals().context("cannot set up the signal handlers")?;
     Ok(up::up(&SERVICES, &settings, args.until_done, &shutdown)?)
 }
