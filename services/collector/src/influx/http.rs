@@ -104,9 +104,7 @@ async fn write_2(
 }
 
 async fn taken(intake: &Arc<Intake>, asked: &Asked, headers: &HeaderMap, body: Body) -> Result<(), Refusal> {
-    intake.admits(given(headers, asked).as_deref(), "Authorization: Token TOKEN")?;
-    let precision = Precision::named(&asked.precision).map_err(Refusal::bad)?;
-    let is_packed = is_packed(headers)?;
+    let ((precision, is_packed), body) = intake::unless_refused(found(intake, asked, headers), headers, body).await?;
     let (bytes_max, too_large) = (intake.request_bytes_max(), intake.too_large());
     let read = intake.take(body, bytes_max, move |body, mapping, known, now| {
         let text = if is_packed { unpacked(body, bytes_max)? } else { Some(Cow::Borrowed(&**body)) };
@@ -114,6 +112,13 @@ async fn taken(intake: &Arc<Intake>, asked: &Asked, headers: &HeaderMap, body: B
         points::read(mapping, precision, &text, known, now).ok_or(too_large)
     });
     told(intake, read.await?)
+}
+
+/// Unit of the timestamps, and whether the body is packed, of a request that is let in.
+fn found(intake: &Intake, asked: &Asked, headers: &HeaderMap) -> Result<(Precision, bool), Refusal> {
+    intake.admits(given(headers, asked).as_deref(), "Authorization: Token TOKEN")?;
+    let precision = Precision::named(&asked.precision).map_err(Refusal::bad)?;
+    Ok((precision, is_packed(headers)?))
 }
 
 /// What is said of samples that are on the log, and of the others: first of those that can come again.

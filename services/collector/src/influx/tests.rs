@@ -72,6 +72,19 @@ fn both_versions_come_onto_the_log_and_again_as_the_same_points() {
 }
 
 #[test]
+fn who_is_refused_while_still_sending_hears_why() {
+    let test = TestBus::new();
+    asked(&test, test.bus.as_ref(), "sesame", |url| {
+        let (url, large) = (format!("{url}/write?db=telegraf"), vec![b'#'; 16 << 20]);
+        for _ in 0..5 {
+            assert_eq!(sent(&url, &[], &large).0, 401);
+            assert_eq!(sent(&url, &[("authorization", "Token sesame")], &large).0, 413);
+        }
+    });
+    assert!(points(&test).is_empty());
+}
+
+#[test]
 fn bad_lines_are_told_and_the_others_are_written() {
     let test = TestBus::new();
     asked(&test, test.bus.as_ref(), "", |url| {

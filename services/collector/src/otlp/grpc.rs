@@ -28,8 +28,8 @@ pub(super) async fn export(State(intake): State<Arc<Intake>>, headers: HeaderMap
 }
 
 async fn taken(intake: &Arc<Intake>, headers: &HeaderMap, body: Body) -> Result<ExportMetricsServiceResponse, Refusal> {
-    intake.lets_in(headers)?;
-    let may_be_packed = grpc::may_be_packed(headers, true).map_err(refusal)?;
+    let found = intake.lets_in(headers).and_then(|()| grpc::may_be_packed(headers, true).map_err(refusal));
+    let (may_be_packed, body) = intake::unless_refused(found, headers, body).await?;
     let (bytes_max, too_large) = (intake.request_bytes_max(), intake.too_large());
     let read = intake.take(body, grpc::body_bytes_max(bytes_max), move |body, mapping, known, now| {
         let (is_packed, bytes) = grpc::unframed(body, may_be_packed).map_err(refusal)?;

@@ -26,7 +26,10 @@ impl Form {
 pub(super) async fn export(State(intake): State<Arc<Intake>>, headers: HeaderMap, body: Body) -> Response {
     let (form, taken) = match form_of(&headers) {
         Ok(form) => (form, taken(&intake, &headers, form, body).await),
-        Err(refusal) => (Form::Protobuf, Err(refusal)),
+        Err(refusal) => {
+            intake::pass_over(&headers, body).await;
+            (Form::Protobuf, Err(refusal))
+        }
     };
     let (status, body) = match taken {
         Ok(answer) => (StatusCode::OK, written(form, &answer)),
@@ -46,6 +49,17 @@ async fn taken(
     form: Form,
     body: Body,
 ) -> Result<ExportMetricsServiceResponse, Refusal> {
+    let (is_packed, body) = intake::unless_refused(is_packed(intake, headers), headers, body).await?;
+    let (bytes_max, too_large) = (intake.request_bytes_max(), intake.too_large());
+    let read = intake.take(body, bytes_max, move |body, mapping, known, now| {
+        let sent = Sent { bytes: body, form, is_packed };
+        message::read(sent, bytes_max, mapping, known, now)?.ok_or(too_large)
+    });
+    message::answer(intake, read.await?)
+}
+
+/// Whether the body is packed, of a request that is let in.
+fn is_packed(intake: &Intake, headers: &HeaderMap) -> Result<bool, Refusal> {
     intake.lets_in(headers)?;
     let encoding = text(headers, header::CONTENT_ENCODING);
     let is_packed = encoding.eq_ignore_ascii_case("gzip");
@@ -53,12 +67,7 @@ async fn taken(
         let message = format!("Content-Encoding {encoding:?}: gzip is read, and what is not packed\n");
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
     }
-    let (bytes_max, too_large) = (intake.request_bytes_max(), intake.too_large());
-    let read = intake.take(body, bytes_max, move |body, mapping, known, now| {
-        let sent = Sent { bytes: body, form, is_packed };
-        message::read(sent, bytes_max, mapping, known, now)?.ok_or(too_large)
-    });
-    message::answer(intake, read.await?)
+    Ok(is_packed)
 }
 
 fn form_of(headers: &HeaderMap) -> Result<Form, Refusal> {

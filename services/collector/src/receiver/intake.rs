@@ -5,8 +5,9 @@ use super::mapping::{Mapping, POINTS_MAX, Read};
 use super::writer::Job;
 use crate::clock;
 use crate::config::ReceiverKeys;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use http_body_util::BodyExt as _;
 use prescale_bus::OutputRecord;
 use prescale_chassis::listen_access::bearer;
 use prescale_chassis::{Secret, output_record};
@@ -22,6 +23,8 @@ use tokio::time::timeout;
 const AT_ONCE_MAX: usize = 4;
 /// A body has to be here within this.
 const READ_WITHIN: Duration = Duration::from_secs(30);
+/// So much of a body that is refused is read all the same.
+const PASSED_OVER_MAX: usize = 64 << 20;
 /// When to try again, in seconds, where there was no room.
 pub(crate) const RETRY_AFTER_S: u8 = 5;
 
@@ -63,6 +66,58 @@ pub(crate) fn explain(status: StatusCode, headers: &mut HeaderMap) {
     } else if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"prescale\""));
     }
+}
+
+/// What was found of a request before its body is read, with the body. Where that is a refusal, the body is passed over first.
+///
+/// # Errors
+/// With the refusal.
+pub(crate) async fn unless_refused<T>(
+    found: Result<T, Refusal>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(T, Body), Refusal> {
+    match found {
+        Ok(found) => Ok((found, body)),
+        Err(refusal) => {
+            pass_over(headers, body).await;
+            Err(refusal)
+        }
+    }
+}
+
+/// Reads a body that is refused, and keeps nothing of it: who is still sending when the connection ends does not hear why it
+/// was. Who waits to be told to send it is not told to.
+pub(crate) async fn pass_over(headers: &HeaderMap, body: Body) {
+    if !headers.contains_key(header::EXPECT) {
+        // What comes no more needs no answer.
+        let _ = timeout(READ_WITHIN, thrown_away(body)).await;
+    }
+}
+
+async fn thrown_away(mut body: Body) {
+    let mut bytes = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        bytes += frame.data_ref().map_or(0, Bytes::len);
+        if bytes > PASSED_OVER_MAX {
+            break;
+        }
+    }
+}
+
+/// A body; `None` where it is longer than allowed, and then the rest of it is passed over.
+async fn collected(mut body: Body, bytes_max: usize) -> Result<Option<Bytes>, axum::Error> {
+    let mut collected = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        if collected.len() + data.len() > bytes_max {
+            drop(collected);
+            thrown_away(body).await;
+            return Ok(None);
+        }
+        collected.extend_from_slice(&data);
+    }
+    Ok(Some(collected.into()))
 }
 
 /// What requests are taken with.
@@ -146,10 +201,11 @@ impl Intake {
         F: FnOnce(&Bytes, &Mapping, &mut Known, EventTime) -> Result<Read, Refusal> + Send + 'static,
     {
         let _permit = self.permits.acquire().await.map_err(|_| Refusal::busy("the receiver is stopping\n"))?;
-        let body = timeout(READ_WITHIN, to_bytes(body, body_bytes_max)).await;
+        let body = timeout(READ_WITHIN, collected(body, body_bytes_max)).await;
         // Whoever sends takes any status of its own fault for the last word, also that of a request that took too long.
         let body = body.map_err(|_| Refusal::busy("the body did not come in time\n"))?;
-        let body = body.map_err(|_| self.too_large())?;
+        let body = body.map_err(|error| Refusal::bad(format!("the body broke off: {error}\n")))?;
+        let body = body.ok_or_else(|| self.too_large())?;
         let intake = Arc::clone(self);
         let made = tokio::task::spawn_blocking(move || intake.made(&body, read)).await;
         let (read, records) = made.map_err(|_| {

@@ -72,8 +72,8 @@ async fn write(State(shared): State<Shared>, headers: HeaderMap, body: Body) -> 
 
 async fn taken(shared: &Shared, headers: &HeaderMap, body: Body) -> Result<Answer, Refusal> {
     let intake = &shared.intake;
-    intake.lets_in(headers)?;
-    let version = version_of(headers)?;
+    let found = intake.lets_in(headers).and_then(|()| version_of(headers));
+    let (version, body) = intake::unless_refused(found, headers, body).await?;
     let message_bytes_max = intake.request_bytes_max();
     let (body_bytes_max, too_large) = (snap::raw::max_compress_len(message_bytes_max), intake.too_large());
     let chooser = Arc::clone(&shared.chooser);
