@@ -6,6 +6,8 @@ use bus_tests::conformance::fixture::until;
 use bus_tests::guarded::Guarded;
 use bus_tests::repository;
 use serde_json::{Value, json};
+use std::fs;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 /// kwok does nothing about the resizes of pods with this label, whatever its value.
@@ -39,7 +41,7 @@ impl Cluster {
             "--horizontal-pod-autoscaler-downscale-stabilization=1s".to_owned(),
         ];
         let nodes = ["--manage-all-nodes=true".to_owned(), format!("--config={}", stages.display())];
-        let started: Vec<Guarded> = [
+        let mut started: Vec<(Guarded, PathBuf)> = [
             ("kube-controller-manager", [&alone[..], &quick[..], &manager[..]].concat()),
             ("kube-scheduler", [&alone[..], &quick[..]].concat()),
             ("kwok", nodes.to_vec()),
@@ -47,16 +49,18 @@ impl Cluster {
         .into_iter()
         .map(|(name, flags)| {
             let command = [vec![program.clone(), name.to_owned(), kubeconfig.clone()], flags].concat();
-            Guarded::start(&command, &[], &self.folder.path().join(format!("{name}.log")))
+            let log = self.folder.path().join(format!("{name}.log"));
+            (Guarded::start(&command, &[], &log), log)
         })
         .collect();
-        let servers = std::mem::replace(&mut self.servers, started);
-        self.servers.extend(servers);
         for number in 0..NODES {
             let metadata = json!({ "name": format!("node-{number}"), "annotations": { "kwok.x-k8s.io/node": "fake" } });
             self.apply(&json!({ "apiVersion": "v1", "kind": "Node", "metadata": metadata }));
         }
         until("the nodes to be ready", || {
+            for (server, log) in &mut started {
+                assert!(!server.has_ended(), "{}:\n{}", log.display(), fs::read_to_string(&*log).unwrap_or_default());
+            }
             let nodes = self.done("GET", "/api/v1/nodes", &Value::Null);
             let nodes = nodes["items"].as_array().expect("a list");
             let is_ready = |node: &Value| {
@@ -65,6 +69,8 @@ impl Cluster {
             };
             nodes.iter().all(is_ready).then_some(())
         });
+        let servers = std::mem::take(&mut self.servers);
+        self.servers = started.into_iter().map(|(server, _)| server).chain(servers).collect();
     }
 }
 
