@@ -114,9 +114,10 @@ impl Presence {
         self.step_bins = step_bins;
         self.all.hear(rules, bin, step_bins);
         for (kpi, _) in said.filter(|(_, has_value)| *has_value) {
-            match self.kpis.iter().position(|(known, _)| known == kpi) {
-                Some(place) => self.kpis[place].1.hear(rules, bin, step_bins),
-                None if self.kpis.len() < KPIS_MAX => self.kpis.push((kpi.clone(), Heard::new(bin))),
+            let has_room = self.kpis.len() < KPIS_MAX;
+            match self.kpis.iter_mut().find(|(known, _)| known == kpi) {
+                Some((_, heard)) => heard.hear(rules, bin, step_bins),
+                None if has_room => self.kpis.push((kpi.clone(), Heard::new(bin))),
                 None => {}
             }
         }

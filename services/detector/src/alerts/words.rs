@@ -1,5 +1,6 @@
 //! An incident in words.
 
+use prescale_domain::alarm::MISSING_DATA;
 use prescale_domain::incident::{Incident, Member};
 use prescale_domain::kpi::KpiName;
 
@@ -10,6 +11,17 @@ const NAMED_MAX: usize = 5;
 pub(super) fn summary(incident: &Incident) -> String {
     let first = incident.members.first();
     let who = first.map_or("nobody", |member| member.workload.as_str());
+    let is_missing = |member: &&Member| member.kpis.first().is_some_and(|kpi| kpi.as_str() == MISSING_DATA);
+    if let Some(first) = first.filter(is_missing) {
+        let lacks = match first.kpis.get(1) {
+            Some(kpi) => format!("has no values of {kpi} any more"),
+            None => "sends nothing any more".to_owned(),
+        };
+        return match incident.workloads {
+            0 | 1 => format!("{who} of {} {lacks}", incident.fleet),
+            more => format!("{more} workloads of {} lack data, {who} first: it {lacks}", incident.fleet),
+        };
+    }
     let reason = first.map(blame).filter(|blame| !blame.is_empty());
     let reason = reason.map_or_else(String::new, |blame| format!(" by {blame}"));
     match incident.workloads {
@@ -38,4 +50,20 @@ pub(super) fn description(incident: &Incident) -> String {
 fn blame(member: &Member) -> String {
     let names: Vec<&str> = member.kpis.iter().take(3).map(KpiName::as_str).collect();
     names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alerts::fixtures::incident;
+
+    #[test]
+    fn who_lacks_data_is_not_called_unusual() {
+        let mut told = incident();
+        told.members[0].kpis = vec![KpiName::new(MISSING_DATA)];
+        assert_eq!(summary(&told), "2 workloads of shop lack data, db first: it sends nothing any more");
+        told.workloads = 1;
+        told.members[0].kpis.push(KpiName::new("latency_ms"));
+        assert_eq!(summary(&told), "db of shop has no values of latency_ms any more");
+    }
 }
