@@ -123,6 +123,19 @@ fn any_otlp() {
     });
 }
 
+/// A message of OTLP with a point that the preset means, and one of a running total.
+const METRICS: &[u8] = br#"{"resourceMetrics":[{"resource":{"attributes":[{"key":"host.name","value":{"stringValue":"a"}}]},"scopeMetrics":[{"metrics":[
+    {"name":"system.memory.usage","gauge":{"dataPoints":[{"attributes":[{"key":"state","value":{"stringValue":"used"}}],"timeUnixNano":"900000000000","asInt":"5"}]}},
+    {"name":"system.cpu.time","sum":{"aggregationTemporality":2,"isMonotonic":true,"dataPoints":[{"attributes":[{"key":"state","value":{"stringValue":"user"}}],"timeUnixNano":"900000000000","asDouble":1.5}]}}]}]}]}"#;
+
+#[test]
+fn changed_otlp() {
+    let untrusted = Mutex::new(Untrusted::new("otel-host", EventTime::from_s(1000)).expect("the preset ships"));
+    check!().with_type::<Vec<Numbers>>().for_each(|changes| {
+        let _ = untrusted.lock().expect("nobody panicked").otlp(true, &changed(METRICS, changes));
+    });
+}
+
 const PRESET: &[u8] = b"about = \"\"\nworkload = [\"{ns}/{vm}\", \"{host.name}\"]\nplatform = \"openstack\"\nown = \"$query * $up\"\n\
                         [definitions]\nup = \"up > 0\"\n[kpis.cpu_cores_used]\nquery = \"rate(a[$window]) * $up\"\nunit = \"millicores\"\n\
                         [capacity]\ncpu_cores = \"c\"\nmemory_bytes = \"m\"\n[[series.memory_bytes]]\nmetric = \"m\"\n\

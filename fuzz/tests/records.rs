@@ -4,14 +4,23 @@
 use bolero::check;
 use prescale_contracts::{Contract, Envelope};
 use prescale_domain::action::{Action, ActionResult};
+use prescale_domain::alarm::Anomaly;
 use prescale_domain::evaluation::Outcome;
 use prescale_domain::fingerprint::Fingerprint;
 use prescale_domain::fleet::{Fleet, FleetSettings};
+use prescale_domain::forecast_score::ForecastScore;
 use prescale_domain::governor::{FleetRecord, StandingOrder};
+use prescale_domain::group::{GroupPart, GroupPrediction};
+use prescale_domain::incident::{FleetAnomaly, Incident};
+use prescale_domain::point::Point;
 use prescale_domain::prediction::Prediction;
+use prescale_domain::retraining::RetrainingRequest;
 use prescale_domain::sample::Sample;
 use prescale_domain::time::EventTime;
 use prescale_fuzz::{Numbers, changed};
+
+/// Ids of schemas that ship.
+const IDS: u8 = 19;
 
 fn decodes_to_a_record_or_not<C: Contract>(bytes: &[u8]) {
     let Ok(record) = C::decode(bytes) else { return };
@@ -29,6 +38,14 @@ fn any_contract(bytes: &[u8]) {
     decodes_to_a_record_or_not::<FleetRecord>(bytes);
     decodes_to_a_record_or_not::<StandingOrder>(bytes);
     decodes_to_a_record_or_not::<Outcome>(bytes);
+    decodes_to_a_record_or_not::<Point>(bytes);
+    decodes_to_a_record_or_not::<ForecastScore>(bytes);
+    decodes_to_a_record_or_not::<GroupPart>(bytes);
+    decodes_to_a_record_or_not::<GroupPrediction>(bytes);
+    decodes_to_a_record_or_not::<Anomaly>(bytes);
+    decodes_to_a_record_or_not::<FleetAnomaly>(bytes);
+    decodes_to_a_record_or_not::<Incident>(bytes);
+    decodes_to_a_record_or_not::<RetrainingRequest>(bytes);
 }
 
 #[test]
@@ -39,7 +56,7 @@ fn any_bytes() {
 #[test]
 fn any_datum_in_a_sound_frame() {
     check!().with_type::<(u8, Vec<u8>)>().for_each(|(id, datum)| {
-        let mut framed = vec![0, 0, 0, 0, 1 + id % 14];
+        let mut framed = vec![0, 0, 0, 0, 1 + id % IDS];
         framed.extend_from_slice(datum);
         any_contract(&framed);
     });

@@ -1,7 +1,10 @@
 //! Actuators as processes of their own over one embedded log: what they are told, and what they answer. They are started,
 //! killed, and stopped in good order.
 
+use crate::installation::crashes;
 use crate::processes::{binary, terminate, until};
+use bus_tests::faults::crash::SIGABRT;
+use prescale_bus::crash_point::CrashPoint;
 use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
 use prescale_bus::{Bus, OutputRecord, Source};
 use prescale_chassis::output_record;
@@ -11,6 +14,7 @@ use prescale_domain::sample::{Capacity, Platform};
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -33,9 +37,17 @@ impl Actuators {
     /// # Panics
     /// When the configuration is not sound.
     pub fn new(kubernetes: &str) -> Self {
+        Self::of(&format!("[actuator.kubernetes]\nenabled = true\n{kubernetes}\n"))
+    }
+
+    /// None yet, on a log with its topics, with these sections.
+    ///
+    /// # Panics
+    /// When the configuration is not sound.
+    pub fn of(sections: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let general = "[bus]\npartitions = 2\n\n[telemetry]\nlisten = \"127.0.0.1:0\"\n";
-        let text = format!("{general}\n[actuator.kubernetes]\nenabled = true\n{kubernetes}\n");
+        let text = format!("{general}\n{sections}");
         fs::write(folder.path().join("prescale.toml"), text).expect("the folder is writable");
         prescale(&folder, &["topics", "apply"]);
         let options = EmbeddedOptions { maintenance_every: None, ..EmbeddedOptions::default() };
@@ -46,16 +58,43 @@ impl Actuators {
 
     /// Starts one more, with this kubeconfig.
     pub fn start(&mut self, kubeconfig: &Path) {
+        self.start_with(&[("KUBECONFIG", kubeconfig)]);
+    }
+
+    /// Starts one more, with these variables.
+    pub fn start_with(&mut self, variables: &[(&str, &Path)]) {
+        let command = command(&self.folder, &binary("prescale-actuator"));
+        self.spawn(command, variables);
+    }
+
+    /// As [`Actuators::start`], but one that aborts at its `passing`-th passing of a crash point.
+    ///
+    /// # Panics
+    /// When this process has no path.
+    pub fn start_crashing(&mut self, kubeconfig: &Path, point: CrashPoint, passing: u32) {
+        let mut command = command(&self.folder, &std::env::current_exe().expect("a test has a path"));
+        crashes(&mut command, "actuator", point, passing);
+        self.spawn(command, &[("KUBECONFIG", kubeconfig)]);
+    }
+
+    fn spawn(&mut self, mut command: Command, variables: &[(&str, &Path)]) {
         self.started += 1;
         let log = self.folder.path().join(format!("actuator-{}.log", self.started));
         let file = File::create(&log).expect("the folder is writable");
-        let child = command(&self.folder, "prescale-actuator")
-            .env("KUBECONFIG", kubeconfig)
-            .stdout(Stdio::null())
-            .stderr(file)
-            .spawn()
-            .expect("the actuator starts");
-        self.running.push((child, log));
+        command.envs(variables.iter().copied()).stdout(Stdio::null()).stderr(file);
+        self.running.push((command.spawn().expect("the actuator starts"), log));
+    }
+
+    /// Whether the one that was started last has ended at its crash point. Then it is not among those that run any more.
+    ///
+    /// # Panics
+    /// When none runs, or it has ended in another way.
+    pub fn has_crashed(&mut self) -> bool {
+        let (child, _) = self.running.last_mut().expect("one runs");
+        let Some(ended) = child.try_wait().expect("the process is ours") else { return false };
+        assert_eq!(ended.signal(), Some(SIGABRT), "it was to end at a crash point:\n{}", self.logs());
+        self.running.pop();
+        true
     }
 
     /// Kills the one that was started first among those that run (SIGKILL), and waits until it is gone.
@@ -84,12 +123,10 @@ impl Actuators {
     /// # Panics
     /// When the log does not take it.
     pub fn tell(&mut self, action: &Action) -> Arc<str> {
-        let position = format!("{} {}", action.desired.replicas, action.is_withdrawal());
-        let envelope = Envelope::root("test", Action::EVENT_TYPE, &action.workload, action.decided_at, &position);
-        let record: OutputRecord = output_record(&envelope, topics::ACTIONS, action).expect("it keeps its contract");
+        let (id, record) = record(action);
         self.told += 1;
         self.source.append(vec![record], self.told.to_string().as_bytes()).expect("the log takes it");
-        envelope.id
+        id
     }
 
     /// Runs `prescale` over the same log, which must end well; what it prints.
@@ -139,14 +176,25 @@ impl Drop for Actuators {
     }
 }
 
-fn command(folder: &TempDir, program: &str) -> Command {
-    let mut command = Command::new(binary(program));
+/// An action as a record, with its id.
+///
+/// # Panics
+/// When the action breaks its contract.
+pub fn record(action: &Action) -> (Arc<str>, OutputRecord) {
+    let position = format!("{} {}", action.desired.replicas, action.is_withdrawal());
+    let envelope = Envelope::root("test", Action::EVENT_TYPE, &action.workload, action.decided_at, &position);
+    let record = output_record(&envelope, topics::ACTIONS, action).expect("it keeps its contract");
+    (envelope.id, record)
+}
+
+fn command(folder: &TempDir, program: &Path) -> Command {
+    let mut command = Command::new(program);
     command.current_dir(folder.path()).env_remove("RUST_LOG").env_remove("PRESCALE_CONFIG");
     command
 }
 
 fn prescale(folder: &TempDir, args: &[&str]) -> String {
-    let output = command(folder, "prescale").args(args).output().expect("prescale starts");
+    let output = command(folder, &binary("prescale")).args(args).output().expect("prescale starts");
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("it prints text")
 }

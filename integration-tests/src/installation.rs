@@ -166,8 +166,7 @@ impl Installation {
     /// service's own binary do that, so it is this one that runs the entry of the list.
     pub fn start_crashing(&mut self, service: &'static str, point: CrashPoint, passing: u32) {
         let mut command = self.command(&std::env::current_exe().expect("a test has a path"));
-        command.args(["--exact", CRASHING_TEST, "--nocapture"]);
-        command.env(CRASHING, format!("{service} {} {passing}", point.name()));
+        crashes(&mut command, service, point, passing);
         self.spawn(service, command);
     }
 
@@ -255,7 +254,13 @@ impl Drop for Installation {
     }
 }
 
-/// What the process does that [`Installation::start_crashing`] has started; in any other it does nothing.
+/// Has a command that starts this very binary run a service that aborts at its `passing`-th passing of a crash point.
+pub(crate) fn crashes(command: &mut Command, service: &str, point: CrashPoint, passing: u32) {
+    command.args(["--exact", CRASHING_TEST, "--nocapture"]);
+    command.env(CRASHING, format!("{service} {} {passing}", point.name()));
+}
+
+/// What the process does that was started to crash; in any other it does nothing.
 pub fn run_crashing_service() {
     let Ok(asked) = std::env::var(CRASHING) else { return };
     let mut words = asked.split(' ');

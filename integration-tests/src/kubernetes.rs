@@ -1,9 +1,10 @@
 //! A real API server of Kubernetes on loopback with a real etcd behind it: rights by RBAC, users by tokens, and an audit
-//! log by which effects are counted on its side. There are no controllers and no nodes: a test plays them where it needs
-//! them. It must not know who is tested on it.
+//! log by which effects are counted on its side. One comes without controllers and nodes, which a test plays where it needs
+//! them; another has real ones ([`Cluster::controlled`]). It must not know who is tested on it.
 
 pub mod audit;
 pub mod chart;
+pub mod controllers;
 pub mod faults;
 
 use audit::{Event, Log};
@@ -38,7 +39,7 @@ pub struct Cluster {
     agent: Agent,
     named: AtomicU32,
     audit: Mutex<Log>,
-    /// The API server and etcd.
+    /// The API server and etcd, before them whoever asks it.
     servers: Vec<Guarded>,
     folder: TempDir,
 }
@@ -70,7 +71,7 @@ impl Cluster {
         Self { port, agent, named: AtomicU32::new(0), audit, servers: vec![server, etcd], folder }
     }
 
-    /// The one that the tests of this process share; each takes a namespace of its own.
+    /// The one without controllers that the tests of this process share; each takes a namespace of its own.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
         SHARED.get_or_init(Self::start)
@@ -266,8 +267,8 @@ fn server_command(program: &Path, folder: &Path, port: u16, etcd_port: u16) -> V
         // A public key is read out of a certificate too.
         format!("--service-account-key-file={}", path("server.pem")),
         format!("--service-account-signing-key-file={}", path("server-key.pem")),
-        // Nothing makes accounts, so pods have to do without.
-        "--disable-admission-plugins=ServiceAccount".to_owned(),
+        // Nothing makes accounts, so pods have to do without; and nothing takes a new node's taint away.
+        "--disable-admission-plugins=ServiceAccount,TaintNodesByCondition".to_owned(),
         format!("--audit-policy-file={}", path("audit-policy.json")),
         format!("--audit-log-path={}", path("audit.log")),
         "--audit-log-mode=blocking".to_owned(),

@@ -6,6 +6,7 @@ pub mod influxdb2;
 pub mod installation;
 pub mod kubernetes;
 pub mod open_loop;
+pub mod openstack;
 pub mod pipeline;
 pub mod processes;
 pub mod stores;

@@ -17,13 +17,15 @@ use std::thread::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// The topics that the stages write to, and the one they begin with.
-const WRITTEN: [&str; 16] = [
+const WRITTEN: [&str; 18] = [
     topics::RAW_KPIS,
     topics::FINGERPRINTS,
     topics::FORECAST_SCORES,
     topics::PREDICTIONS,
     topics::PREDICTIONS_LATEST,
     topics::RETRAINING,
+    topics::TRIALS,
+    topics::MODEL_DECISIONS,
     topics::GROUP_PARTS,
     topics::GROUP_PREDICTIONS,
     topics::PROPOSALS,
@@ -178,7 +180,7 @@ pub fn outputs(bus: &dyn Bus) -> Outputs {
         topics::PREDICTIONS_LATEST => newest(said(bus, topic)),
         topics::GROUP_PARTS => sorted_parts(said(bus, topic)),
         topics::GROUP_PREDICTIONS | topics::ACTIONS | topics::ACTION_RESULTS => by_key(said(bus, topic)),
-        topics::PROPOSALS | topics::RETRAINING => by_id(said(bus, topic)),
+        topics::PROPOSALS | topics::RETRAINING | topics::TRIALS => by_id(said(bus, topic)),
         topics::CONTROL => newest(said(bus, topic)),
         _ => said(bus, topic),
     };

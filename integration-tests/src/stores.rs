@@ -1,5 +1,5 @@
-//! Real time-series databases for tests, each a process on loopback with its data in a folder of its own,
-//! so that it can be stopped in the middle and started again.
+//! Real time-series databases, and an Alertmanager, for tests: each a process on loopback with its data in a folder of its
+//! own, so that it can be stopped in the middle and started again.
 
 use bus_tests::conformance::fixture::until;
 use bus_tests::guarded::Guarded;
@@ -21,6 +21,8 @@ pub enum StoreKind {
     VictoriaMetrics,
     /// InfluxDB 1.
     Influxdb,
+    /// Alertmanager. What fires is in its memory alone, so it knows nothing of it after a restart.
+    Alertmanager,
 }
 
 /// A store of one's own; it is killed when this is dropped.
@@ -38,6 +40,7 @@ fn program(kind: StoreKind) -> [&'static str; 3] {
         StoreKind::Prometheus => ["prometheus", "--version", "prometheus"],
         StoreKind::VictoriaMetrics => ["victoria-metrics", "-version", "victoria-metrics"],
         StoreKind::Influxdb => ["influxd", "version", "influxdb"],
+        StoreKind::Alertmanager => ["prometheus-alertmanager", "--version", "prometheus-alertmanager"],
     }
 }
 
@@ -73,6 +76,7 @@ impl Store {
         let text = match self.kind {
             StoreKind::Prometheus => "storage:\n  tsdb:\n    out_of_order_time_window: 30d\n".to_owned(),
             StoreKind::VictoriaMetrics => return,
+            StoreKind::Alertmanager => "route:\n  receiver: nobody\nreceivers:\n  - name: nobody\n".to_owned(),
             StoreKind::Influxdb => format!(
                 "reporting-disabled = true\nbind-address = \"127.0.0.1:{}\"\n[meta]\n  dir = \"{f}/meta\"\n[data]\n  dir = \"{f}/data\"\n  wal-dir = \"{f}/wal\"\n  index-version = \"inmem\"\n[http]\n  bind-address = \"127.0.0.1:{}\"\n  log-enabled = false\n[monitor]\n  store-enabled = false\n",
                 self.ports[1],
@@ -104,6 +108,13 @@ impl Store {
                 "-search.latencyOffset=0s".to_owned(),
             ],
             StoreKind::Influxdb => vec!["run".to_owned(), "-config".to_owned(), path("store.conf")],
+            StoreKind::Alertmanager => vec![
+                format!("--config.file={}", path("store.conf")),
+                format!("--storage.path={}", path("data")),
+                format!("--web.listen-address=127.0.0.1:{port}"),
+                // Alone: it is to look for no others.
+                "--cluster.listen-address=".to_owned(),
+            ],
         };
         std::iter::once(program(self.kind)[0].to_owned()).chain(arguments).collect()
     }
@@ -141,7 +152,7 @@ impl Store {
         let log = self.folder.path().join("store.log");
         self.server = Some(Guarded::start(&self.command(), &[], &log));
         let ready = match self.kind {
-            StoreKind::Prometheus => "/-/ready",
+            StoreKind::Prometheus | StoreKind::Alertmanager => "/-/ready",
             StoreKind::VictoriaMetrics => "/health",
             StoreKind::Influxdb => "/ping",
         };
@@ -181,6 +192,19 @@ impl Store {
         let mut response = self.agent.get(format!("{}{path}", self.url())).call().ok()?;
         let body = response.body_mut().with_config().limit(256 << 20).read_to_vec().ok()?;
         Some((response.status().as_u16(), body))
+    }
+
+    /// The answer to JSON that is posted, as JSON.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn post(&self, path: &str, body: &Value) -> Value {
+        let request = self.agent.post(format!("{}{path}", self.url())).header("Content-Type", "application/json");
+        let mut response = request.send(body.to_string()).expect("the store answers");
+        let answer = response.body_mut().read_to_vec().expect("it says something");
+        let status = response.status();
+        assert!(status.is_success(), "{path} {body}: {status} {}", String::from_utf8_lossy(&answer));
+        serde_json::from_slice(&answer).expect("JSON")
     }
 
     /// The answer to a query, as JSON.

@@ -12,12 +12,13 @@ use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::thread;
 
 const HELP: &str = "\
 cargo xtask COMMAND
 
   test     set up, then lint, deny.toml where cargo-deny is there, rust, then python
-  setup    only the set-up: Java, Maven, Go, Chromium, Prometheus, VictoriaMetrics, InfluxDB, etcd,
+  setup    only the set-up: Java, Maven, Go, Chromium, Prometheus, VictoriaMetrics, InfluxDB, etcd, kubectl,
            PyTorch
   lint     formatting and clippy
   rust     all Rust tests
@@ -25,9 +26,10 @@ cargo xtask COMMAND
   deny     cargo deny with advisories; installs it into the user's cache
   test-peers [--binary FILE] [--kafka HOST:PORT] [NAME ...]
            remote write's compliance tests, and others' senders made from their Go modules, against a process of ours:
-           compliance, prometheus, telegraf, collector; needs the network, and long the first time. Of the binary that is
+           compliance, prometheus, telegraf, collector, and a fleet's day on Kubernetes: kubernetes (25 minutes, of what is
+           built from here alone); needs the network, and long the first time. Of the binary that is
            named (or PRESCALE_BINARY), or else of one that is built from here, with the Kafka that is named, or else a
-           test's own
+           test's own. And openstack: what is built from here against a real OpenStack from Debian's packages
   time-history [--binary FILE] [WORKLOADS]
            how long it takes from two weeks in a Prometheus to the forecasts and the account of all (500) workloads
 ";
@@ -65,8 +67,7 @@ fn test() -> Result<()> {
     setup::everything()?;
     lint()?;
     deny::where_installed()?;
-    rust()?;
-    python::test()
+    suites(&[rust_units, python::test])
 }
 
 fn lint() -> Result<()> {
@@ -74,10 +75,50 @@ fn lint() -> Result<()> {
     cargo(&["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"])
 }
 
+/// All Rust tests.
 fn rust() -> Result<()> {
+    suites(&[rust_units])
+}
+
+/// Builds the Rust tests and runs them, with `quick` beside the faults: those wait for brokers most of the time, and leave
+/// the processor to tests that compute. Every suite is run, whatever the others come to.
+fn suites(quick: &[fn() -> Result<()>]) -> Result<()> {
     // Tests start them; `cargo test` alone does not build every one.
     cargo(&["build", "--release", "--workspace", "--bins"])?;
-    cargo(&["test", "--release", "--workspace", "--no-fail-fast"])
+    cargo(&["test", "--release", "--workspace", "--tests", "--no-run"])?;
+    let mut outcomes: Vec<Result<()>> = thread::scope(|scope| {
+        let faults = scope.spawn(|| rust_suite(&["--test", "faults"]).output().context("cannot start cargo"));
+        let mut outcomes: Vec<Result<()>> = quick.iter().map(|suite| suite()).collect();
+        outcomes.push(faults.join().unwrap_or_else(|_| bail!("the suite of faults broke off")).and_then(|done| {
+            eprint!("{}", String::from_utf8_lossy(&done.stderr));
+            print!("{}", String::from_utf8_lossy(&done.stdout));
+            if !done.status.success() {
+                bail!("the suite of faults ended with {}", done.status);
+            }
+            Ok(())
+        }));
+        outcomes
+    });
+    // One of them trains.
+    let python = python::environment()?;
+    outcomes.push(run(rust_suite(&["--test", "all", "--test", "schema_registry"]).env("PRESCALE_PYTHON", python)));
+    let failed: Vec<String> =
+        outcomes.into_iter().filter_map(|it| it.err().map(|error| format!("{error:#}"))).collect();
+    if !failed.is_empty() {
+        bail!("{}", failed.join("; "));
+    }
+    Ok(())
+}
+
+fn rust_units() -> Result<()> {
+    run(&mut rust_suite(&["--lib", "--bins"]))
+}
+
+/// Some of the Rust tests: the targets that `args` choose of the whole workspace, with the features of all of it.
+fn rust_suite(args: &[&str]) -> Command {
+    let mut command = cargo_command(&["test", "--release", "--workspace", "--no-fail-fast"]);
+    command.args(args);
+    command
 }
 
 /// Runs cargo as a developer's shell does. What cargo tells this program of its own package, build scripts such as
@@ -89,6 +130,10 @@ pub(crate) fn cargo(args: &[&str]) -> Result<()> {
 
 /// The same with more in its environment.
 pub(crate) fn cargo_with(args: &[&str], environment: &[(&str, OsString)]) -> Result<()> {
+    run(cargo_command(args).envs(environment.iter().map(|(name, value)| (*name, value))))
+}
+
+fn cargo_command(args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in std::env::vars_os() {
         let is_of_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
@@ -96,7 +141,8 @@ pub(crate) fn cargo_with(args: &[&str], environment: &[(&str, OsString)]) -> Res
             command.env_remove(&name);
         }
     }
-    run(command.args(args).envs(environment.iter().map(|(name, value)| (*name, value))))
+    command.args(args);
+    command
 }
 
 /// The folder of ours in the user's cache, which need not exist yet.

@@ -1,5 +1,6 @@
 //! `cargo xtask test-peers`: what others run as senders, as they make it and with their default settings, against a
-//! process of ours; and the tests that the makers of remote write have for receivers.
+//! process of ours; the tests that the makers of remote write have for receivers; a day of a fleet on real Kubernetes; and
+//! a real OpenStack to be driven.
 //!
 //! It is for itself, since it needs the network and takes long the first time: everything is built from Go modules into
 //! the user's cache, once for each version.
@@ -9,6 +10,8 @@ mod compliance;
 
 mod go;
 mod kafka;
+mod kubernetes;
+mod openstack;
 mod prescale;
 mod prometheus;
 mod sending;
@@ -22,11 +25,13 @@ use anyhow::{Result, bail};
 type Peer = (&'static str, fn(&Given) -> Result<()>);
 
 /// By name, each by itself.
-const PEERS: [Peer; 4] = [
+const PEERS: [Peer; 6] = [
     ("compliance", compliance::test),
     ("prometheus", prometheus::test),
     ("telegraf", telegraf::test),
     ("collector", collector::test),
+    ("kubernetes", kubernetes::test),
+    ("openstack", openstack::test),
 ];
 
 /// Tests those that are named, or all.

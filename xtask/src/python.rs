@@ -14,7 +14,7 @@ const REQUIREMENTS: [&str; 3] = [
     "models/training/requirements-bare.txt",
 ];
 
-/// Runs them, after making the environment anew where the requirements are others than it was made for.
+/// Runs them.
 pub(crate) fn test() -> Result<()> {
     let python = environment()?;
     let mut tests = Command::new(python);
@@ -26,7 +26,8 @@ pub(crate) fn test() -> Result<()> {
 /// The system's Python, for which Debian installs PyTorch: another one may come first on the path.
 pub(crate) const SYSTEM_PYTHON: &str = "/usr/bin/python3";
 
-fn environment() -> Result<PathBuf> {
+/// Its Python; the environment is made anew where the requirements are others than it was made for.
+pub(crate) fn environment() -> Result<PathBuf> {
     let folder = cache()?.join("python");
     let (python, made_for) = (folder.join("bin/python"), folder.join("made-for.txt"));
     let read = |name| fs::read_to_string(root().join(name)).with_context(|| format!("cannot read {name}"));
@@ -42,7 +43,7 @@ fn environment() -> Result<PathBuf> {
     Ok(python)
 }
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     let xtask = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_else(|| "xtask".into());
     xtask.parent().map_or_else(PathBuf::new, Path::to_path_buf)
 }

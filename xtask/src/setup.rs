@@ -36,7 +36,17 @@ const TOOLS: &[Tool] = &[
         debian_packages: &["victoria-metrics"],
     },
     Tool { needed_for: "the archiver's tests", probe: &["influxd", "version"], debian_packages: &["influxdb"] },
+    Tool {
+        needed_for: "the detector's test",
+        probe: &["prometheus-alertmanager", "--version"],
+        debian_packages: &["prometheus-alertmanager"],
+    },
     Tool { needed_for: "Kubernetes' API server", probe: &["etcd", "--version"], debian_packages: &["etcd-server"] },
+    Tool {
+        needed_for: "the README's commands",
+        probe: &["kubectl", "version", "--client"],
+        debian_packages: &["kubernetes-client"],
+    },
     Tool {
         needed_for: "the training kit's tests",
         probe: &[SYSTEM_PYTHON, "-c", "import ensurepip, numpy, torch, venv"],
@@ -44,9 +54,37 @@ const TOOLS: &[Tool] = &[
     },
 ];
 
+/// What a real OpenStack takes, which `test-peers` alone needs.
+const OPENSTACK: &[Tool] = &[
+    Tool {
+        needed_for: "a real OpenStack",
+        probe: &["sh", "-c", "command -v nova-api nova-conductor nova-scheduler nova-manage"],
+        debian_packages: &["nova-api", "nova-conductor", "nova-scheduler"],
+    },
+    Tool {
+        needed_for: "a real OpenStack",
+        probe: &["sh", "-c", "command -v keystone-manage placement-manage glance-api uwsgi"],
+        debian_packages: &["keystone", "placement-api", "glance-api", "uwsgi-core", "uwsgi-plugin-python3"],
+    },
+    Tool {
+        needed_for: "a real OpenStack",
+        probe: &["sh", "-c", "PATH=$PATH:/usr/sbin; command -v mariadbd rabbitmq-server"],
+        debian_packages: &["mariadb-server", "rabbitmq-server"],
+    },
+];
+
 /// Checks for every tool and installs or names the missing ones.
 pub(crate) fn everything() -> Result<()> {
-    let missing: Vec<&Tool> = TOOLS.iter().filter(|t| !answers(t.probe)).collect();
+    all_of(TOOLS)
+}
+
+/// The same of what a real OpenStack takes.
+pub(crate) fn openstack() -> Result<()> {
+    all_of(OPENSTACK)
+}
+
+fn all_of(tools: &[Tool]) -> Result<()> {
+    let missing: Vec<&Tool> = tools.iter().filter(|t| !answers(t.probe)).collect();
     if !missing.is_empty() {
         let packages: Vec<&str> = missing.iter().flat_map(|t| t.debian_packages.iter().copied()).collect();
         if !(is_root() && answers(&["apt-get", "--version"])) {
@@ -57,6 +95,8 @@ pub(crate) fn everything() -> Result<()> {
         run(Command::new("apt-get").args(["update", "-q"]))?;
         run(Command::new("apt-get")
             .env("DEBIAN_FRONTEND", "noninteractive")
+            // So that none of them is started as a service.
+            .env("RUNLEVEL", "1")
             .args(["install", "-y", "-q", "--no-install-recommends"])
             .args(&packages))?;
         if let Some(still) = missing.iter().find(|t| !answers(t.probe)) {

@@ -58,7 +58,8 @@ struct Measured {
 fn measure(run: Run, workloads: u32, ticks: u32) -> Measured {
     let folder = tempfile::tempdir().expect("a folder for the log");
     let file = folder.path().join("bench.db");
-    let bus: Arc<dyn Bus> = Arc::new(EmbeddedBus::open(&file, EmbeddedOptions::default()).expect("it opens"));
+    let options = EmbeddedOptions { stage_threads: cores(), ..EmbeddedOptions::default() };
+    let bus: Arc<dyn Bus> = Arc::new(EmbeddedBus::open(&file, options).expect("it opens"));
     let (samples, took) = run_over(&bus, run, workloads, ticks);
     drop(bus);
     Measured { samples, took, disk_bytes: std::fs::metadata(&file).expect("it is there").len() }

@@ -21,7 +21,7 @@ const AHEAD_RECORDS_MAX: u64 = 20_000;
 /// Records that it writes at a time.
 const APPEND_RECORDS: usize = 5000;
 /// How often it looks at where the stages are.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+const LOOK_EVERY: Duration = Duration::from_millis(40);
 
 /// Stages with a history behind them, before they run.
 pub(crate) struct Prepared {
@@ -64,7 +64,8 @@ impl Prepared {
 
 /// The log in a folder.
 pub(crate) fn open(folder: &Path) -> Arc<dyn Bus> {
-    Arc::new(EmbeddedBus::open(folder.join("bench.db"), EmbeddedOptions::default()).expect("it opens"))
+    let options = EmbeddedOptions { stage_threads: cores(), ..EmbeddedOptions::default() };
+    Arc::new(EmbeddedBus::open(folder.join("bench.db"), options).expect("it opens"))
 }
 
 /// Writes so many steps, never far ahead of the slowest stage.

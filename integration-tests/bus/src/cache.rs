@@ -82,7 +82,7 @@ pub fn from_go_module(name: &str, module: &Path, package: &str) -> PathBuf {
     let folder = folder(name, &what, |folder| {
         require(&["go", "version"], "Go 1.21 or newer (Debian: golang-go)");
         let status = Command::new("go")
-            .args(["build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o"])
+            .args(["build", "-buildvcs=false", "-ldflags", "-s -w", "-o"])
             .arg(folder.join(package))
             .arg(format!("./{package}"))
             .current_dir(module)

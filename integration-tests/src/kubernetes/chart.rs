@@ -4,6 +4,7 @@ use super::{Cluster, program};
 use bus_tests::repository;
 use serde_json::{Value, from_slice};
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 const CHART: &str = "infra/chart/prescale";
@@ -29,6 +30,16 @@ pub fn objects(namespace: &str, values: &Value) -> Vec<Value> {
     from_slice(&output.stdout).expect("a list of objects")
 }
 
+/// The objects that `helm` would make in a folder with these words behind it, `install` first.
+///
+/// # Panics
+/// When Helm does not take the words.
+pub fn installed(folder: &Path, words: &[&str]) -> Vec<Value> {
+    let output = Command::new(program("chart")).args(words).current_dir(folder).output().expect("the program starts");
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    from_slice(&output.stdout).expect("a list of objects")
+}
+
 impl Cluster {
     /// Makes an object as it is said here, or changes it to that. A field that the server does not know is an error.
     ///
@@ -43,7 +54,8 @@ impl Cluster {
             None => String::new(),
         };
         let (kind, name) = (text(&object["kind"]).to_lowercase(), text(&object["metadata"]["name"]));
+        let plural = if kind.ends_with('s') { kind + "es" } else { kind + "s" };
         let query = "fieldManager=test&force=true&fieldValidation=Strict";
-        self.done("PATCH", &format!("{root}{namespace}/{kind}s/{name}?{query}"), object)
+        self.done("PATCH", &format!("{root}{namespace}/{plural}/{name}?{query}"), object)
     }
 }

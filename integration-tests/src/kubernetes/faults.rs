@@ -1,4 +1,4 @@
-//! What stands between clients and the API server and makes mistakes by a script: it refuses, gives another answer to what
+//! What stands between clients and a cloud's API server and makes mistakes by a script: it refuses, gives another answer to what
 //! has taken effect, or none. It must not know who is tested.
 
 use super::Cluster;
@@ -7,7 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{Request, Response, StatusCode, header};
-use prescale_chassis::{ListenTlsConfig, listen};
+use prescale_chassis::{ListenTls, ListenTlsConfig, listen};
 use serde_json::json;
 use std::collections::VecDeque;
 use std::io::Read;
@@ -57,6 +57,8 @@ pub struct Seen {
     pub path: String,
     /// Its query; empty where there is none.
     pub query: String,
+    /// Its body, as text.
+    pub body: String,
 }
 
 impl Seen {
@@ -102,10 +104,23 @@ impl Proxy {
             client_ca_file: PathBuf::new(),
         };
         let tls = tls.read("proxy.tls").expect("the files can be used");
+        Self::start(tls, "https", cluster.agent(None), cluster.url())
+    }
+
+    /// Starts one that speaks plain HTTP before a server that does. Without a script everything passes.
+    ///
+    /// # Panics
+    /// When there is no place for it.
+    pub fn before_plain(url: &str) -> Self {
+        let agent = Agent::config_builder().proxy(None).http_status_as_error(false).build();
+        Self::start(None, "http", agent.into(), url.to_owned())
+    }
+
+    fn start(tls: Option<ListenTls>, scheme: &str, agent: Agent, upstream: String) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a free port");
-        let url = format!("https://{}", listener.local_addr().expect("a bound port"));
+        let url = format!("{scheme}://{}", listener.local_addr().expect("a bound port"));
         let (play, stop) = (Arc::<Mutex<Play>>::default(), CancellationToken::new());
-        let upstream = Upstream { play: Arc::clone(&play), agent: cluster.agent(None), url: cluster.url() };
+        let upstream = Upstream { play: Arc::clone(&play), agent, url: upstream };
         let app = Router::new().fallback(answer).with_state(upstream);
         let stopped = stop.clone();
         let serve = move || {
@@ -169,6 +184,7 @@ async fn answer(State(upstream): State<Upstream>, request: Request<Body>) -> Res
         method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
         query: parts.uri.query().unwrap_or_default().to_owned(),
+        body: String::from_utf8_lossy(&body).into_owned(),
     };
     let fault = locked(&upstream.play).next(seen);
     match fault {

@@ -193,12 +193,12 @@ const OUTPUTS: [&str; 9] = [
 ];
 
 /// Who has nothing to say of a fleet of five hours, which is too young to be unusual, and for drift to last.
-const USUAL: [&str; 3] = ["detector", "incidents", "retrainer"];
+const USUAL: [&str; 4] = ["decider", "detector", "incidents", "retrainer"];
 
 #[test]
 fn a_copy_of_the_log_adds_up() {
     let accounts = accounts(topics::RAW_KPIS, |_| ());
-    assert_eq!(accounts.len(), 10);
+    assert_eq!(accounts.len(), 11);
     for (stage, account) in &accounts {
         assert_eq!(account.faults(), [""; 0]);
         let is_heard = account.read > 0 && account.followed > 0;

@@ -414,7 +414,7 @@ fn fingerprint_and_pipeline_are_shown(browser: &Browser) {
     let stages = browser.eval("[...window.stages.tBodies[0].rows].map(r => r.cells[3].textContent)");
     assert_eq!(
         stages,
-        serde_json::json!(["364", "1", "0", "50", "0", "1", "50", "0", "0"]),
+        serde_json::json!(["364", "1", "0", "0", "50", "0", "1", "50", "0", "0"]),
         "no stage runs, so all is lag"
     );
     browser.eval("void (location.hash = '#/actions')");

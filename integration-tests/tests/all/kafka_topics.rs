@@ -15,6 +15,7 @@ use prescale_bus::kafka::{KafkaBus, KafkaOptions};
 use prescale_chassis::Context;
 use prescale_collector::config::{KafkaFormat, KafkaTopicConfig};
 use prescale_collector::formats::mapped::JsonMapping;
+use prescale_collector::topic_preview::of_topic;
 use prescale_contracts::{Contract, topics};
 use prescale_domain::sample::Sample;
 use std::collections::BTreeMap;
@@ -158,6 +159,12 @@ fn each_message_counts_once(folder: &Path, prefix: Option<String>) {
     let partition = |number: usize| (number % PARTITIONS as usize) as i32;
     topic.write((0..MESSAGES).map(|number| (partition(number), message(number))));
     topic.write([(1, "no JSON".to_owned())]);
+    let settings = place.settings();
+    let assembler = settings.assembler.settings().expect("the defaults make sense");
+    let seen = of_topic("theirs", &settings.collector, &settings.bus.kafka, assembler).expect("it can be read");
+    assert_eq!((seen.workloads, seen.kpis[0].workloads), (7, 7), "a preview");
+    let unreadable = format!("1 of {} messages cannot be used", MESSAGES + 1);
+    assert!(seen.findings.iter().any(|finding| finding.what.starts_with(&unreadable)), "{:?}", seen.findings);
     for kill in 1..=KILLS {
         let _killed = Killed::start(&place);
         let some = MESSAGES as i64 * kill / (KILLS + 1);

@@ -3,8 +3,13 @@
 mod autoscalers;
 mod bed;
 mod chart;
+mod crashes;
+mod day;
 mod discovery;
 mod driving;
+mod first_dry_run;
+mod headroom;
+mod resizing;
 mod rights;
 mod world;
 

@@ -1,12 +1,14 @@
 //! All integration tests in one binary: each heavy crate is linked once.
 
 mod account;
+mod alertmanager;
 mod archiver;
 mod cases;
 mod circles;
 mod command;
 mod console;
 mod edges;
+mod feedback;
 mod governor;
 mod input_faults;
 mod kafka_topics;

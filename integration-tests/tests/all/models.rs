@@ -333,6 +333,28 @@ fn models_are_checked_listed_promoted_and_rolled_back() {
 }
 
 #[test]
+fn a_version_is_tried_out_beside_the_one_in_use() {
+    let installation = Installation::with(&["1", "2"]);
+    let alone = installation.refusal(1, &["model", "try", "lstm", "2"]);
+    assert!(alone.contains("no lstm is in use beside which 2 could run"), "{alone}");
+    installation.said(&["model", "promote", "lstm", "1"]);
+    let in_use = installation.refusal(1, &["model", "try", "lstm", "1"]);
+    assert!(in_use.contains("lstm 1 is in use, or will be"), "{in_use}");
+    let tried = installation.said(&["model", "try", "lstm", "2", "--from", TAKEOVER]);
+    assert!(tried.contains(&format!("lstm: 2 is on trial from {TAKEOVER} on")), "{tried}");
+    let of_second = |standing: &str| {
+        standings(&installation)
+            .iter()
+            .any(|(family, version, of, _)| (family.as_str(), version.as_str(), of.as_str()) == ("lstm", "2", standing))
+    };
+    assert!(of_second("on_trial"));
+    let listed = installation.said(&["model", "list"]);
+    assert!(listed.contains(&format!("on trial beside what is in use from {TAKEOVER} on")), "{listed}");
+    installation.said(&["model", "promote", "lstm", "2"]);
+    assert!(of_second("next"));
+}
+
+#[test]
 fn wrong_usage_says_what_to_do() {
     let installation = Installation::with(&["1"]);
     assert!(installation.refusal(64, &["model", "promote", "lsdm", "1"]).contains("take of [\"gru\", \"lstm\""));

@@ -12,7 +12,7 @@ use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
 use prescale_collector::Event;
 use prescale_collector::prometheus::preview::preview;
 use prescale_contracts::Contract;
-use prescale_domain::kpi::{CPU_CORES_USED, MEMORY_BYTES};
+use prescale_domain::kpi::{CPU_CORES_USED, MEMORY_BYTES, MEMORY_BYTES_MAX};
 use prescale_domain::point::Point;
 use prescale_domain::prediction::Prediction;
 use prescale_domain::sample::Sample;
@@ -118,6 +118,7 @@ fn a_prometheus_history_is_read_once_over_a_stop_and_forecast() {
             let cpu = of(sample, CPU_CORES_USED).expect("CPU was measured");
             assert!((cpu - cores(machine)).abs() < 1e-6, "{cpu} cores at {}", sample.at.as_ms());
             assert_eq!(of(sample, MEMORY_BYTES), Some(0.75 * MEMORY_TOTAL));
+            assert_eq!(of(sample, MEMORY_BYTES_MAX), Some(0.75 * MEMORY_TOTAL));
             let capacity = sample.capacity.as_ref().expect("its size is known");
             assert_eq!((capacity.cpu_cores(), capacity.memory_bytes()), (CPUS as f64, MEMORY_TOTAL));
         }

@@ -139,7 +139,7 @@ fn finish(mut installation: Installation) {
     for stage in context.graph.stages() {
         until(stage.stage, || is_worked_off(bus.as_ref(), &context, std::slice::from_ref(stage)));
     }
-    for stage in [INFLUXDB, PARQUET].concat() {
+    for stage in INFLUXDB.into_iter().chain(PARQUET) {
         until(stage.stage, || is_worked_off(bus.as_ref(), &context, std::slice::from_ref(&stage)));
     }
     for service in services().into_iter().filter(|service| *service != COLLECTOR).chain([ARCHIVER]) {

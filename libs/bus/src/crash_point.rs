@@ -23,7 +23,8 @@ macro_rules! crash_points {
             /// All of them, in the order in which a run comes by.
             pub const ALL: &[Self] = &[$(Self::$point),*];
 
-            /// Its name; it begins with the backend's, or with `files` where a stage has files of its own.
+            /// Its name; it begins with the backend's, with `files` where a stage has files of its own, or with `cloud` where
+            /// a cloud is called.
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$point => $name,)*
@@ -76,6 +77,10 @@ crash_points! {
     FilesRenamed = "files-renamed",
     /// What it was written from is gone.
     FilesForgotten = "files-forgotten",
+    /// A call that changes a cloud is written down, and was not made.
+    CloudCalling = "cloud-calling",
+    /// The cloud has answered such a call; this process has not taken note of it.
+    CloudAnswered = "cloud-answered",
 }
 
 impl CrashPoint {

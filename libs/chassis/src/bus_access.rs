@@ -98,7 +98,8 @@ impl Default for EmbeddedConfig {
 
 impl EmbeddedConfig {
     fn options(&self) -> EmbeddedOptions {
-        EmbeddedOptions { fsync_every_commit: self.fsync_every_commit, ..EmbeddedOptions::default() }
+        let stage_threads = std::thread::available_parallelism().map_or(1, usize::from);
+        EmbeddedOptions { fsync_every_commit: self.fsync_every_commit, stage_threads, ..EmbeddedOptions::default() }
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::error::ContractError;
 use crate::mirror::{Fault, Wire};
-use crate::registry::{self, Registered};
+use crate::positional;
+use crate::registry;
 use crate::topics::subject_of;
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
@@ -19,12 +20,21 @@ pub(crate) fn encode<W: Wire>(topic: &str, value: &W::Domain) -> Result<Vec<u8>,
     let mut framed = Vec::with_capacity(CAPACITY_BYTES);
     framed.push(MAGIC);
     framed.extend_from_slice(&registered.id.to_be_bytes());
-    registered.writer.write_ser(&mut framed, &mirror).map_err(|e| ContractError::Datum {
+    positional::write(&mirror, &mut framed).map_err(|e| ContractError::Datum {
         subject,
         id: registered.id,
         message: e.to_string(),
     })?;
+    #[cfg(test)]
+    assert_eq!(&framed[FRAME_BYTES..], written_by_the_schema(registered, &mirror));
     Ok(framed)
+}
+
+#[cfg(test)]
+fn written_by_the_schema<W: Wire>(registered: &registry::Registered, mirror: &W) -> Vec<u8> {
+    let mut datum = Vec::new();
+    registered.writer.write_ser(&mut datum, mirror).expect("the mirror follows its schema");
+    datum
 }
 
 pub(crate) fn decode<W: Wire>(topic: &str, framed: &[u8]) -> Result<W::Domain, ContractError> {
@@ -33,7 +43,7 @@ pub(crate) fn decode<W: Wire>(topic: &str, framed: &[u8]) -> Result<W::Domain, C
     let registered = registry::by_id(id, &subject)?;
     let newest = registry::newest(&subject).ok_or(ContractError::UnknownTopic { topic: topic.to_owned() })?;
     let read = if registered.id == newest.id {
-        read_direct::<W>(registered, datum)
+        read_direct::<W>(datum)
     } else {
         read_resolving::<W>(registered.schema, newest.schema, datum)
     };
@@ -51,8 +61,8 @@ pub(crate) fn unframe(framed: &[u8]) -> Result<(u32, &[u8]), ContractError> {
     }
 }
 
-fn read_direct<W: Wire>(registered: &Registered, mut datum: &[u8]) -> Result<W, String> {
-    let mirror = registered.reader.read_deser::<W>(&mut datum).map_err(|e| e.to_string())?;
+fn read_direct<W: Wire>(mut datum: &[u8]) -> Result<W, String> {
+    let mirror = positional::read::<W>(&mut datum).map_err(|e| e.to_string())?;
     all_read(datum)?;
     Ok(mirror)
 }

@@ -5,7 +5,9 @@ use crate::contract::Contract;
 use crate::error::ContractError;
 use crate::json::record_json;
 use prescale_domain::calibration::drift::DriftState;
-use prescale_domain::forecast_score::{ForecastScore, HorizonScore, PairedLoss, ResourceScore, StatisticScore};
+use prescale_domain::forecast_score::{
+    ForecastScore, HorizonScore, PairedLoss, ResourceScore, StatisticScore, TrialLoss,
+};
 use prescale_domain::kpi::KpiName;
 use prescale_domain::retraining::{RetrainingRequest, TrainedFamily};
 use prescale_domain::source::SourceName;
@@ -41,8 +43,21 @@ fn horizons() -> impl Strategy<Value = Vec<HorizonScore>> {
 fn resource(name: &'static str) -> impl Strategy<Value = ResourceScore> {
     let paired = prop::collection::vec(("[a-z-]{1,20}", "[0-9.]{0,8}", 0.0..1e9f32), 0..4);
     let drift = prop::option::of(prop_oneof![Just(DriftState::Stable), Just(DriftState::FallenBack)]);
-    ("[a-z-]{1,20}", "[0-9.]{0,8}", drift, horizons(), paired).prop_map(
-        move |(model, version, drift, horizons, paired)| {
+    let trials = prop::collection::vec(("[a-z-]{1,20}", 0..4_102_444_800_000i64, 1..100u32, 0.0..1e9f32), 0..3);
+    let trials = trials.prop_map(|trials| -> Vec<TrialLoss> {
+        let trial = |(model, from_ms, rounds, loss): (String, i64, u32, f32)| TrialLoss {
+            model: model.into(),
+            model_version: "1".into(),
+            candidate_version: "1+20260101T0000".into(),
+            trial_from: EventTime::from_ms(from_ms),
+            rounds,
+            pinball_loss: loss.into(),
+            candidate_loss: (loss / 2.0).into(),
+        };
+        trials.into_iter().map(trial).collect()
+    });
+    ("[a-z-]{1,20}", "[0-9.]{0,8}", drift, horizons(), paired, trials).prop_map(
+        move |(model, version, drift, horizons, paired, trials)| {
             let paired: Vec<PairedLoss> = paired
                 .into_iter()
                 .map(|(model, version, loss)| PairedLoss {
@@ -60,6 +75,7 @@ fn resource(name: &'static str) -> impl Strategy<Value = ResourceScore> {
                 horizons,
                 rounds: u32::from(!paired.is_empty()),
                 paired,
+                trials,
             }
         },
     )
@@ -92,6 +108,7 @@ fn whole() -> ForecastScore {
         horizons: [300, 900, 3600].map(horizon).to_vec(),
         rounds: 1,
         paired: ["gru", "exponential-smoothing", "seasonal-naive", "last-value"].map(paired).to_vec(),
+        trials: Vec::new(),
     };
     ForecastScore {
         workload: WorkloadId::new("fleet-web-003").unwrap(),

@@ -12,6 +12,7 @@ pub mod interchange;
 mod json;
 mod mirror;
 mod names;
+mod positional;
 mod registry;
 mod rfc3339;
 pub mod topics;

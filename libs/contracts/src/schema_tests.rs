@@ -129,6 +129,8 @@ fn decodes_as_its_contract(topic: &str, framed: &[u8]) {
         topics::OUTCOMES => same::<prescale_domain::evaluation::Outcome>(framed),
         topics::FORECAST_SCORES => same::<prescale_domain::forecast_score::ForecastScore>(framed),
         topics::RETRAINING => same::<prescale_domain::retraining::RetrainingRequest>(framed),
+        topics::TRIALS => same::<prescale_domain::promotion::TrialScore>(framed),
+        topics::MODEL_DECISIONS => same::<prescale_domain::promotion::ModelDecision>(framed),
         topics::ANOMALIES => same::<prescale_domain::alarm::Anomaly>(framed),
         topics::ALARMS => same::<prescale_domain::incident::FleetAnomaly>(framed),
         topics::INCIDENTS => same::<prescale_domain::incident::Incident>(framed),

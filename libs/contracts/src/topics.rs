@@ -28,6 +28,10 @@ pub const OUTCOMES: &str = "outcomes";
 pub const FORECAST_SCORES: &str = "forecast-scores";
 /// Workloads that ask for a trained family to be trained anew; the key is the family.
 pub const RETRAINING: &str = "retraining";
+/// What versions on trial lose beside those in use; the key is the family.
+pub const TRIALS: &str = "trials";
+/// What became of trials; the key is the family.
+pub const MODEL_DECISIONS: &str = "model-decisions";
 /// Stretches of unusual behaviour.
 pub const ANOMALIES: &str = "anomalies";
 /// The same, told to the fleet; the key is the fleet.
@@ -120,6 +124,8 @@ pub fn table() -> Vec<TopicContract> {
             days(30),
             "that a workload's forecasts by a trained family got worse for good, since when, by how much",
         ),
+        (TRIALS, days(30), "what a version on trial lost in an hour of a workload beside the one in use"),
+        (MODEL_DECISIONS, days(30), "what became of a trial, with the numbers that led to it"),
         (ANOMALIES, days(30), "p-value, severity, KPIs to blame, start, end"),
         (ALARMS, days(30), "an anomaly of one of its workloads"),
         (INCIDENTS, days(30), "anomalies that are one event, its beginning and its end"),
@@ -148,7 +154,7 @@ mod tests {
         let table = table();
         let names: BTreeSet<&str> = table.iter().map(|t| t.name.as_str()).collect();
         assert_eq!(names.len(), table.len());
-        assert_eq!(table.len(), 34);
+        assert_eq!(table.len(), 38);
         for topic in table.iter().filter(|t| t.subject.is_some()) {
             assert!(names.contains(dlq_of(&topic.name).as_str()), "{}", topic.name);
             assert_eq!(topic.subject.as_deref(), Some(subject_of(&topic.name).as_str()));

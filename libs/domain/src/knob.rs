@@ -87,6 +87,8 @@ impl<'a> Knob<'a> {
 mod tests {
     use super::*;
     use crate::action::Mechanism;
+    use crate::alarm::Severity;
+    use crate::guardrail::Remedy;
     use crate::policy::outlook::Target;
     use crate::policy::proactive::AimName;
     use std::fmt::Debug;
@@ -106,6 +108,8 @@ mod tests {
     #[test]
     fn a_word_sets_the_value_that_has_it() {
         each_word_sets_its_own_value::<AimName>();
+        each_word_sets_its_own_value::<Remedy>();
+        each_word_sets_its_own_value::<Severity>();
         each_word_sets_its_own_value::<Target>();
         each_word_sets_its_own_value::<Option<Mechanism>>();
     }

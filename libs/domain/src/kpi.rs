@@ -26,6 +26,19 @@ pub const ERRORS_PER_S: &str = "errors_per_s";
 pub const CPU_THROTTLED_SHARE: &str = "cpu_throttled_share";
 /// Tasks that wait for a core (gauge, tasks).
 pub const RUN_QUEUE: &str = "run_queue";
+/// Greatest use of CPU within the step, where a source knows it beside the mean (gauge, cores).
+pub const CPU_CORES_USED_MAX: &str = "cpu_cores_used_max";
+/// Greatest use of memory within the step, likewise (gauge, bytes).
+pub const MEMORY_BYTES_MAX: &str = "memory_bytes_max";
+
+/// The KPI that says how great another was at most within the step; `None` where there is none.
+pub fn maximum_of(name: &str) -> Option<&'static str> {
+    match name {
+        CPU_CORES_USED => Some(CPU_CORES_USED_MAX),
+        MEMORY_BYTES => Some(MEMORY_BYTES_MAX),
+        _ => None,
+    }
+}
 
 /// How a KPI's number is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]

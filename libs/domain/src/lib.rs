@@ -26,6 +26,7 @@ mod platform;
 pub mod point;
 pub mod policy;
 pub mod prediction;
+pub mod promotion;
 pub mod quantiles;
 pub mod resource;
 pub mod retraining;

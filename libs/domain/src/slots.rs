@@ -119,6 +119,14 @@ impl<T> Slots<T> {
         self.slots.iter().map(|slot| &slot.kept)
     }
 
+    /// What is kept, with whose it is.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&WorkloadId, &mut T)> {
+        self.slots.iter_mut().map(|slot| {
+            let Slot { workload, kept } = &mut **slot;
+            (&*workload, kept)
+        })
+    }
+
     /// The same, to be changed.
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.slots.iter_mut().map(|slot| &mut slot.kept)

@@ -9,7 +9,8 @@
 //!
 //! Values are kept as `f32`: 24 bits are more than any KPI is measured with. Means of cells have 16 bits, within a
 //! 30,000th of what lies between the least and the greatest of them: seasons and autocorrelation, which are made of
-//! nothing else, differ in the fifth digit.
+//! nothing else, differ in the fifth digit. So do seasons and autocorrelation of the short window as they are kept, and
+//! the wave of an hour over the long one.
 
 pub mod cells;
 pub mod closing;

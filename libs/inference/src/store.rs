@@ -1,12 +1,17 @@
 //! Models by family and version in a folder, and which version is in use from when on.
 //!
-//! `<root>/<family>/<version>/` is the folder of a model, `<root>/<family>/switches.toml` the history of what
-//! was and will be in use, and of what became of each version when it was first loaded. Nothing is loaded here,
-//! and no clock is read: a switch takes effect at an instant of event time.
+//! `<root>/<family>/<version>/` is the folder of a model, `<root>/<family>/switches.toml` the history of what was and will
+//! be in use, of what ran beside it on trial, and of what became of each version when it was first loaded. Nothing is
+//! loaded here, and no clock is read: a switch takes effect at an instant of event time.
+
+mod history;
+
+pub use history::{Decision, History, Outcome, Trial};
 
 use crate::files::{FileLimits, ModelFiles};
 use crate::manifest::{Kind, Manifest};
 use crate::refusal::Refusal;
+use history::{WrittenDecision, WrittenTrial};
 use prescale_domain::time::EventTime;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
@@ -19,7 +24,8 @@ pub const SWITCHES_FILE: &str = "switches.toml";
 const LOCK_FILE: &str = ".lock";
 
 const HEADER: &str = "# Which version is in use, from which instant of event time on (Unix seconds).\n\
-    # Written by `prescale model promote` and `prescale model rollback`. Keep the folders of versions that were in\n\
+    # Written by `prescale model promote`, `rollback` and `try`, and by the predictor: a `trial` runs beside what is in\n\
+    # use, and a `decision` is what became of one, with the numbers. Keep the folders of versions that were in\n\
     # use for as long as the log is kept: state is rebuilt with them. `passed` and `refused` say what became of a\n\
     # version when a predictor first loaded it, and stand for good: promote it again to have it tried again.\n\n";
 
@@ -101,8 +107,12 @@ pub enum StoreError {
 #[derive(Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     switch: Vec<WrittenSwitch>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    trial: Vec<WrittenTrial>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    decision: Vec<WrittenDecision>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -191,58 +201,106 @@ impl ModelStore {
     /// # Errors
     /// The file cannot be read, or contradicts itself.
     pub fn switches(&self, family: &str) -> Result<Vec<Switch>, StoreError> {
+        Ok(self.history(family)?.switches)
+    }
+
+    /// All that is known of a family's versions; nothing when none was ever promoted or tried out.
+    ///
+    /// # Errors
+    /// The file cannot be read, or contradicts itself.
+    pub fn history(&self, family: &str) -> Result<History, StoreError> {
         let path = self.family(family).join(SWITCHES_FILE);
         let text = match fs::read_to_string(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(History::default()),
             text => text.map_err(cannot(&path, "read"))?,
         };
         let problem = |problem: String| StoreError::Switches { path: path.clone(), problem };
         let written: Written = toml::from_str(&text).map_err(|e| problem(e.to_string()))?;
         let switches = written.switch.into_iter().map(|switch| switch.read()).collect::<Result<Vec<_>, _>>();
-        let switches = switches.map_err(problem)?;
+        let switches = switches.map_err(&problem)?;
+        let trials = written.trial.into_iter().map(WrittenTrial::read).collect::<Result<Vec<_>, _>>();
+        let trials = trials.map_err(&problem)?;
         if !switches.is_sorted_by_key(|switch| switch.from) {
             return Err(problem("the switches are not in the order of their instants: sort them by from_s".to_owned()));
         }
-        for Pinned { version, .. } in switches.iter().filter_map(|switch| switch.to.as_ref()) {
+        if !trials.is_sorted_by_key(|trial| trial.from) {
+            return Err(problem("the trials are not in the order of their instants: sort them by from_s".to_owned()));
+        }
+        let in_use = switches.iter().filter_map(|switch| switch.to.as_ref());
+        for Pinned { version, .. } in in_use.chain(trials.iter().filter_map(|trial| trial.of.as_ref())) {
             self.folder(family, version)?;
         }
-        Ok(switches)
+        let decisions = written.decision.into_iter().map(WrittenDecision::read).collect();
+        Ok(History { switches, trials, decisions })
     }
 
     /// Adds a switch. Those that were to take effect at its instant or later go; if that alone brings about what the
-    /// switch asks for, it is left out. The file is replaced whole, under a lock.
+    /// switch asks for, it is left out. A trial that is under way ends with it. The file is replaced whole, under a lock.
     ///
     /// # Errors
     /// As [`Self::switches`], or the file cannot be written.
     pub fn add(&self, family: &str, switch: Switch) -> Result<(), StoreError> {
         let _held = self.lock(family)?;
-        let mut switches = self.switches(family)?;
-        let known = switches.len();
-        switches.retain(|earlier| earlier.from < switch.from);
-        let last = switches.last();
-        let is_refused = last.is_some_and(|last| matches!(last.verdict, Some(Verdict::Refused(_))));
-        let is_as_asked = !is_refused && last.and_then(|last| last.to.as_ref()) == switch.to.as_ref();
-        if switches.len() == known || !is_as_asked {
-            switches.push(switch);
+        let mut history = self.history(family)?;
+        if let Some(from) = switch.from {
+            history.end_trials(from);
         }
-        self.write(family, switches)
+        history.add(switch);
+        self.write(family, history)
     }
 
-    /// Records what became of the version that a switch names. What stands already is not changed. Gives what stands
-    /// then; `None` where the switch has been taken back.
+    /// Adds a trial; one that is under way ends when it begins.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn try_out(&self, family: &str, trial: Trial) -> Result<(), StoreError> {
+        let _held = self.lock(family)?;
+        let mut history = self.history(family)?;
+        history.end_trials(trial.from);
+        history.trials.push(trial);
+        self.write(family, history)
+    }
+
+    /// Ends the trial that began at an instant by what `decide` makes of the history. Each trial is decided once: where it
+    /// is already, nothing happens. Gives what stands then; `None` where there is no such trial under way any more.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub fn decide(
+        &self,
+        family: &str,
+        trial_from: EventTime,
+        decide: impl FnOnce(&History, &Trial) -> Outcome,
+    ) -> Result<Option<Decision>, StoreError> {
+        let _held = self.lock(family)?;
+        let mut history = self.history(family)?;
+        if let Some(known) = history.decisions.iter().find(|known| known.trial_from == trial_from) {
+            return Ok(Some(known.clone()));
+        }
+        let Some(trial) = history.open_trial().filter(|trial| trial.from == trial_from) else { return Ok(None) };
+        let Outcome { decision, until, switch, next } = decide(&history, trial);
+        history.end_trials(until);
+        switch.into_iter().for_each(|switch| history.add(switch));
+        history.trials.extend(next);
+        history.decisions.push(decision.clone());
+        self.write(family, history)?;
+        Ok(Some(decision))
+    }
+
+    /// Records what became of the version that a switch names, or a trial that is as one ([`Trial::as_switch`]). What stands
+    /// already is not changed. Gives what stands then; `None` where the switch has been taken back.
     ///
     /// # Errors
     /// As [`Self::add`].
     pub fn judge(&self, family: &str, switch: &Switch, verdict: Verdict) -> Result<Option<Verdict>, StoreError> {
         let _held = self.lock(family)?;
-        let mut switches = self.switches(family)?;
-        let known = switches.iter_mut().find(|known| known.from == switch.from && known.to == switch.to);
-        let Some(known) = known else { return Ok(None) };
-        if known.verdict.is_some() {
-            return Ok(known.verdict.clone());
+        let mut history = self.history(family)?;
+        let Some(known) = history.verdicts_of(switch).into_iter().next() else { return Ok(None) };
+        if known.is_some() {
+            return Ok(known.clone());
         }
-        known.verdict = Some(verdict.clone());
-        self.write(family, switches)?;
+        *known = Some(verdict.clone());
+        self.write(family, history)?;
         Ok(Some(verdict))
     }
 
@@ -253,10 +311,14 @@ impl ModelStore {
         locked.map_err(cannot(&path, "written"))
     }
 
-    fn write(&self, family: &str, switches: Vec<Switch>) -> Result<(), StoreError> {
+    fn write(&self, family: &str, history: History) -> Result<(), StoreError> {
         let folder = self.family(family);
         let path = folder.join(SWITCHES_FILE);
-        let written = Written { switch: switches.into_iter().map(WrittenSwitch::of).collect() };
+        let written = Written {
+            switch: history.switches.into_iter().map(WrittenSwitch::of).collect(),
+            trial: history.trials.iter().map(WrittenTrial::of).collect(),
+            decision: history.decisions.into_iter().map(WrittenDecision::of).collect(),
+        };
         let text = toml::to_string(&written)
             .map_err(|e| StoreError::Switches { path: path.clone(), problem: format!("it has no TOML form ({e})") })?;
         replace(&folder, &path, &(HEADER.to_owned() + &text)).map_err(cannot(&path, "written"))

@@ -227,13 +227,13 @@ def _watch(arguments) -> int:
     import time
 
     from .recipe import load_recipe
-    from .watch import Terms, answer, read_requests, train_and_export
+    from .watch import Terms, answer, enter_by, read_requests, train_and_export
 
     recipes = [load_recipe(path) for path in arguments.recipe]
     terms = Terms(arguments.workloads_min, arguments.before_days, arguments.weight)
-    train = train_and_export(arguments.data, _say)
+    train, prescale = train_and_export(arguments.data, _say), shlex.split(arguments.prescale)
     while True:
-        answer(read_requests(shlex.split(arguments.prescale)), recipes, arguments.store, terms, train, _say)
+        answer(read_requests(prescale), recipes, arguments.store, terms, train, enter_by(prescale), _say)
         if arguments.once:
             return 0
         time.sleep(arguments.every)

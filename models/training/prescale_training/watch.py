@@ -2,7 +2,8 @@
 
 `prescale retraining --format json` says what is asked for. A candidate is trained as the family's recipe says, with the
 workloads and the range that are named as one source more, of the archive that the recipe reads. What the recipe holds out
-stays held out, and what is marked as unusual is left out as ever. A candidate is in no use until it is promoted.
+stays held out, and what is marked as unusual is left out as ever. A candidate enters in shadow (`prescale model try`): it
+forecasts beside the version in use, and what both lose decides whether it takes its place.
 """
 
 import dataclasses
@@ -18,6 +19,9 @@ from .recipe import Recipe, RecipeError
 
 ANSWERED = "request.json"
 """In a candidate's folder: the request that it answers."""
+
+ENTERED = "entered.txt"
+"""In a candidate's folder: what `prescale model try` said when it entered."""
 
 _DAY_S = 86_400
 
@@ -55,6 +59,18 @@ def read_requests(prescale: list[str]) -> list[dict]:
         raise WatchError(f"{' '.join(prescale)} retraining wrote no JSON: {error}") from error
 
 
+def enter_by(prescale: list[str]) -> "Enter":
+    """How candidates enter; `prescale` is how the command line is called."""
+
+    def enter(family: str, version: str) -> str:
+        tried = subprocess.run([*prescale, "model", "try", family, version], capture_output=True, text=True)
+        if tried.returncode != 0:
+            raise WatchError(f"{' '.join(prescale)} model try {family} {version} failed: {tried.stderr.strip() or tried.returncode}")
+        return tried.stdout
+
+    return enter
+
+
 def version_of(request: dict) -> str:
     """The candidate's: that of the version which forecasts worse, with the end of the range."""
     end = datetime.fromtimestamp(request["to_ms"] / 1000, UTC)
@@ -88,10 +104,17 @@ Train = Callable[[Recipe, Path], list[str]]
 """Trains as a recipe says and writes the model folder; says what is wrong with it."""
 
 
-def answer(requests: list[dict], recipes: list[Recipe], store: Path, terms: Terms, train: Train, say=print) -> list[Path]:
-    """Trains a candidate for each request that has none. Gives their folders.
+Enter = Callable[[str, str], str]
+"""Lets a version of a family run beside the one in use; gives what is to be said of that."""
 
-    A folder gets its name once it is whole, so nobody finds half of one.
+
+def answer(
+    requests: list[dict], recipes: list[Recipe], store: Path, terms: Terms, train: Train, enter: Enter, say=print
+) -> list[Path]:
+    """Trains a candidate for each request that has none, and lets it enter. Gives their folders.
+
+    A folder gets its name once it is whole, so nobody finds half of one. A candidate that could not enter does so the next
+    time.
     """
     made = []
     for request in requests:
@@ -104,10 +127,19 @@ def answer(requests: list[dict], recipes: list[Recipe], store: Path, terms: Term
             say(f"{name}: {workloads} workloads ask for it, {terms.workloads_min} have to")
         elif (known := candidate_of(store, request)) is not None:
             say(f"{name}: {known} is the candidate; remove it to have another")
+            _enter(known, request, enter, say)
         else:
             made.append(_candidate(recipe_for(recipe, request, terms), request, store, train))
-            say(f"{name}: prescale model promote {request['family']} {made[-1].name}")
+            _enter(made[-1], request, enter, say)
     return made
+
+
+def _enter(folder: Path, request: dict, enter: Enter, say) -> None:
+    if (folder / ENTERED).exists():
+        return
+    said = enter(request["family"], folder.name)
+    (folder / ENTERED).write_text(said)
+    say(said.strip())
 
 
 def _candidate(recipe: Recipe, request: dict, store: Path, train: Train) -> Path:

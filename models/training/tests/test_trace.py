@@ -9,6 +9,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
+from prescale_training.anomalies import Stretch, read_stretches
 from prescale_training.columns import SourceError
 from prescale_training.pool import read_sources
 from prescale_training.recipe import Recipe, Source
@@ -147,3 +148,27 @@ def test_missing_columns_files_and_kpis_are_named(archive, tmp_path):
             _read(source)
     with pytest.raises(SourceError, match="no .parquet"):
         _read(replace(good, path=str(tmp_path)))
+
+
+def test_the_newest_word_of_the_archives_anomalies_counts_and_what_lasts_is_no_incident(tmp_path):
+    hour, began = 3600, BEGIN_S
+
+    def row(anomaly, at, ended, kpi="cpu"):
+        return {"workload": "web", "anomaly_id": anomaly, "at": began + at, "started_at": began, "ended_at": ended, "kpi": kpi}
+
+    rows = [
+        row("short", 0, None),
+        row("short", 2 * hour, began + 2 * hour),
+        row("short", 2 * hour, began + 2 * hour, "latency"),
+        row("lasting", hour, None),
+        row("lasting", 30 * hour, None),
+        row("over", 26 * hour, began + 26 * hour),
+        row("new", hour, None),
+    ]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "anomalies.parquet")
+    ended = began + 2 * hour
+    assert read_stretches(tmp_path / "anomalies.parquet")["web"] == [
+        Stretch(began, ended, "cpu"),
+        Stretch(began, ended, "latency"),
+        Stretch(began, np.inf, "cpu"),
+    ]

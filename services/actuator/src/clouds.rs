@@ -2,6 +2,7 @@
 //! runs beside it go over the list, so a cloud is its module and its entry.
 
 mod kubernetes;
+mod openstack;
 pub mod simulated;
 
 #[cfg(test)]
@@ -95,7 +96,7 @@ pub trait Cloud: Send {
 }
 
 /// The clouds that ship.
-pub static CLOUDS: [CloudEntry; 2] = [simulated::ENTRY, kubernetes::ENTRY];
+pub static CLOUDS: [CloudEntry; 3] = [simulated::ENTRY, kubernetes::ENTRY, openstack::ENTRY];
 
 /// The drivers that these tables ask for, each with its cloud.
 pub fn driven<'a>(clouds: &'a [CloudEntry], tables: &'a Parts) -> impl Iterator<Item = (&'a CloudEntry, DriverEntry)> {

@@ -44,6 +44,8 @@ const LOOK_AGAIN_S: u32 = 5;
 pub(crate) struct Goal<'a> {
     /// What each replica is to have.
     pub(crate) wanted: Wanted,
+    /// What each replica uses of memory at most, in bytes, by what the action rests on; `None` where that does not say.
+    pub(crate) memory_bytes_expected: Option<u64>,
     /// The id of the action by which it is to have that.
     pub(crate) action_id: &'a str,
     /// When the action was decided: what a kubelet says since before counts from there.
@@ -60,7 +62,7 @@ struct Planned<'a> {
 
 /// What comes next.
 pub(crate) fn next(facts: &Facts, goal: Goal<'_>, rules: &ResizeConfig, now: EventTime) -> Step {
-    let Goal { wanted, action_id, decided_at, valid_until } = goal;
+    let Goal { wanted, memory_bytes_expected, action_id, decided_at, valid_until } = goal;
     if let Some(why) = facts.workload.given_up(action_id) {
         return taken_back(facts, wanted).unwrap_or_else(|| failed(why.to_owned()));
     }
@@ -76,6 +78,9 @@ pub(crate) fn next(facts: &Facts, goal: Goal<'_>, rules: &ResizeConfig, now: Eve
     let mut asked = planned.iter().filter(|planned| !planned.changes());
     if let Some(why) = asked.find_map(|planned| why_stuck(planned.pod, decided_at, now)) {
         return unstuck(facts, &planned, rules, action_id, &why);
+    }
+    if let Some(why) = planned.iter().find_map(|planned| planned.may_lack(wanted, memory_bytes_expected)) {
+        return failed(why);
     }
     if let Some(step) = resize(&facts.workload, &planned, rules) {
         return step;
@@ -127,6 +132,30 @@ impl Planned<'_> {
     fn changed(&self) -> impl Iterator<Item = (&str, Resources)> {
         let containers = self.pod.containers.iter().map(|held| &held.container).zip(&self.resources);
         containers.filter(|(now, then)| now.resources != **then).map(|(now, then)| (now.name.as_str(), *then))
+    }
+
+    /// Why a container may come to have less memory than it uses, where that is not measured: then what the action rests
+    /// on has to fit in.
+    fn may_lack(&self, wanted: Wanted, memory_bytes_expected: Option<u64>) -> Option<String> {
+        let mut containers = self.pod.containers.iter().zip(&self.resources);
+        let (held, _) = containers.find(|(held, resources)| {
+            let limits = (held.container.resources.limits.memory_bytes, resources.limits.memory_bytes);
+            let goes_down = matches!(limits, (Some(now), Some(then)) if then < now);
+            goes_down && held.working_set_bytes.is_none()
+        })?;
+        let container = format!("container {} of pod {}", held.container.name, self.pod.name);
+        match memory_bytes_expected {
+            Some(expected) if expected <= wanted.memory_bytes => None,
+            Some(expected) => Some(format!(
+                "a replica is expected to use {expected} bytes of memory, and is to have {}; what {container} uses is not \
+                 measured",
+                wanted.memory_bytes
+            )),
+            None => Some(format!(
+                "the memory limit of {container} would go down, and nobody says what it uses: neither a metrics server, \
+                 nor what the action rests on"
+            )),
+        }
     }
 
     /// Whether a container of it is restarted.

@@ -10,6 +10,7 @@ pub mod config;
 pub mod drive;
 pub mod in_place;
 pub mod kubernetes;
+pub mod openstack;
 pub mod stage;
 
 pub use config::Config;

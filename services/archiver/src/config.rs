@@ -219,7 +219,12 @@ mod tests {
         let stages: Vec<_> = config.stages().iter().map(|entry| entry.stage).collect();
         assert_eq!(
             stages,
-            ["archiver-parquet-fingerprints", "archiver-parquet-predictions", "archiver-parquet-groups"]
+            [
+                "archiver-parquet-fingerprints",
+                "archiver-parquet-predictions",
+                "archiver-parquet-groups",
+                "archiver-parquet-anomalies"
+            ]
         );
     }
 }

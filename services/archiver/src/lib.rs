@@ -1,4 +1,4 @@
-//! Fingerprints and predictions to where they are kept for good: a time-series database, by Prometheus
+//! Fingerprints, predictions and anomalies to where they are kept for good: a time-series database, by Prometheus
 //! remote write or InfluxDB's line protocol, and Parquet files, which training reads.
 //!
 //! Each store and topic is a stage with a consumer group of its own. A stage's position moves when the
@@ -20,6 +20,7 @@ use prescale_bus::{Bus, cancelled_within};
 use prescale_chassis::sink::{SinkOf, SinkRun};
 use prescale_chassis::{Context, Running, run_together};
 use prescale_contracts::Contract;
+use prescale_domain::alarm::Anomaly;
 use prescale_domain::fingerprint::Fingerprint;
 use prescale_domain::group::GroupPrediction;
 use prescale_domain::prediction::Prediction;
@@ -82,10 +83,11 @@ fn starts(config: &Config) -> Result<Vec<(&'static str, usize, Start<'_>)>> {
     }
     if config.parquet.is_on() {
         let files = &config.parquet;
-        let [fingerprints, predictions, groups] = PARQUET.map(|entry| entry.stage);
+        let [fingerprints, predictions, groups, anomalies] = PARQUET.map(|entry| entry.stage);
         starts.push((fingerprints, usize::MAX, Box::new(|s| parquet::run::<Fingerprint>(files, s))));
         starts.push((predictions, usize::MAX, Box::new(|s| parquet::run::<Prediction>(files, s))));
         starts.push((groups, usize::MAX, Box::new(|s| parquet::run::<GroupPrediction>(files, s))));
+        starts.push((anomalies, usize::MAX, Box::new(|s| parquet::run::<Anomaly>(files, s))));
     }
     Ok(starts)
 }

@@ -19,10 +19,11 @@ pub const INFLUXDB: [StageEntry; 3] = [
 ];
 
 /// What becomes Parquet files.
-pub const PARQUET: [StageEntry; 3] = [
+pub const PARQUET: [StageEntry; 4] = [
     sink("archiver-parquet-fingerprints", topics::FINGERPRINTS),
     sink("archiver-parquet-predictions", topics::PREDICTIONS),
     sink("archiver-parquet-groups", topics::GROUP_PREDICTIONS),
+    sink("archiver-parquet-anomalies", topics::ANOMALIES),
 ];
 
 const fn sink(stage: &'static str, input: &'static str) -> StageEntry {

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::thread::{Builder, ScopedJoinHandle, scope};
 use std::time::{Duration, Instant};
 
-mod messages;
+pub(crate) mod messages;
 mod position;
 
 /// As one of the inputs.

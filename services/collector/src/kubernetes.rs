@@ -12,11 +12,12 @@ use crate::inputs::{self, InputEntry, Launch};
 use crate::tick;
 use anyhow::{Context as _, Result};
 use api::{Api, List};
-use discovery::Cluster;
+use discovery::{Cluster, Metrics};
 use prescale_chassis::BusRetry;
 use prescale_chassis::config::PartKind;
 use prescale_contracts::rfc3339;
 use prescale_domain::sample::Sample;
+use std::mem::{Discriminant, discriminant};
 
 mod api;
 mod discovery;
@@ -85,7 +86,7 @@ fn run(launch: &Launch<'_>) -> Result<()> {
 #[derive(Default)]
 struct Told {
     workloads: Option<usize>,
-    measures: Option<bool>,
+    metrics: Option<Discriminant<Metrics>>,
 }
 
 impl Told {
@@ -94,9 +95,21 @@ impl Told {
         if self.workloads.replace(workloads) != Some(workloads) {
             tracing::info!(source, workloads, "workloads are meant: those with prescale.io/enabled");
         }
-        let measures = cluster.measures();
-        if self.measures.replace(measures) != Some(measures) && !measures {
-            tracing::warn!(source, "there is no metrics server: what workloads use is not known from here");
+        let metrics = discriminant(cluster.metrics());
+        if self.metrics.replace(metrics) == Some(metrics) {
+            return;
+        }
+        match cluster.metrics() {
+            Metrics::Told => tracing::info!(source, "the metrics server says what workloads use"),
+            Metrics::Silent(why) => {
+                tracing::warn!(
+                    source,
+                    "what workloads use is not known while the metrics server does not answer: {why}"
+                );
+            }
+            Metrics::Absent => {
+                tracing::warn!(source, "there is no metrics server: what workloads use is not known from here");
+            }
         }
     }
 }

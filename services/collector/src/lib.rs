@@ -30,6 +30,7 @@ mod run;
 #[cfg(test)]
 mod testing;
 mod tick;
+pub mod topic_preview;
 pub mod untrusted;
 
 pub use config::Config;

@@ -128,15 +128,22 @@ fn run(
 struct Asked {
     api: Api,
     preset: Preset,
+    /// The same for bins of the history.
+    of_bins: Preset,
+    step_s: u32,
     rate_window_s: u32,
     source: SourceName,
 }
 
 impl Asked {
     fn new(config: &PrometheusConfig) -> Result<Self> {
+        let preset = preset(config)?;
+        let window_s = config.rate_window_s.max(config.step_s);
         Ok(Self {
             api: Api::new(config)?,
-            preset: preset(config)?,
+            of_bins: preset.of_bins(config.history_step_s, config.step_s, window_s),
+            preset,
+            step_s: config.step_s,
             rate_window_s: config.rate_window_s,
             source: config.source()?,
         })
@@ -144,9 +151,10 @@ impl Asked {
 
     /// The answers to all of the preset's queries at these instants; what cannot be asked at all is noted in it.
     fn table(&self, instants: Instants) -> Result<Table<'_>, QueryError> {
-        let mut table = Table::new(&self.preset, instants);
+        let preset = if instants.step_s > self.step_s { &self.of_bins } else { &self.preset };
+        let mut table = Table::new(preset, instants);
         let window_s = self.rate_window_s.max(instants.step_s);
-        for (number, column) in self.preset.columns.iter().enumerate() {
+        for (number, column) in preset.columns.iter().enumerate() {
             match self.api.range(&column.query(window_s), instants) {
                 Ok(answer) => table.take(number, answer),
                 Err(QueryError::Refused(why)) => table.refuse(number, why),

@@ -23,7 +23,8 @@ pub struct Pushed {
 /// Those of one source.
 #[derive(Default)]
 struct OfSource {
-    assembly: Assembly,
+    /// By partition, as the stage has them: each has a clock of its own.
+    assemblies: BTreeMap<u32, Assembly>,
     samples: Samples,
     points: u64,
     late: u64,
@@ -40,11 +41,11 @@ impl Pushed {
         Self { settings, sources: BTreeMap::new() }
     }
 
-    /// Takes a point, in the order of the log.
-    pub fn take(&mut self, point: &Point) {
+    /// Takes a point of a partition, in the order of the log.
+    pub fn take(&mut self, partition: u32, point: &Point) {
         let of = self.sources.entry(point.source.clone()).or_default();
         let mut made = Vec::new();
-        match of.assembly.offer(&self.settings, point, &mut made) {
+        match of.assemblies.entry(partition).or_default().offer(&self.settings, point, &mut made) {
             Taken::Late => of.late += 1,
             Taken::FromTheFuture => of.ahead += 1,
             Taken::Kept | Taken::Duplicate | Taken::Passed => {}
@@ -90,6 +91,12 @@ impl OfSource {
             preview.findings.push(finding(
                 format!("{name}: no points"),
                 format!("is it sent? The preset takes it from: {}", metrics.join(", ")),
+            ));
+        }
+        if self.samples.count() == 0 {
+            preview.findings.push(finding(
+                format!("of {} points no sample was made yet", self.points),
+                "a step's sample is made when newer points come: ask again a few minutes later".to_owned(),
             ));
         }
         if self.late > 0 {
@@ -150,7 +157,7 @@ mod tests {
         let mut pushed = Pushed::new(settings);
         let points = points(&[("memory_bytes", Some(1e9)), ("memory_bytes", Some(2e9))]);
         let late = Point { series: "late".into(), ..points[0].clone() };
-        points.iter().chain([&late]).for_each(|point| pushed.take(point));
+        points.iter().chain([&late]).for_each(|point| pushed.take(0, point));
         let told = pushed.told(Some("node"), &Config::default()).unwrap();
         let [preview] = &told[..] else { panic!("{told:?}") };
         assert_eq!(
@@ -166,8 +173,30 @@ mod tests {
         let cpu = preview.findings.iter().find(|finding| finding.what == "cpu_cores_used: no points").unwrap();
         assert!(cpu.remedy.contains("node_cpu_seconds_total"), "{cpu:?}");
         let mut pushed = Pushed::new(settings);
-        pushed.take(&late);
+        pushed.take(0, &late);
         assert!(pushed.told(Some("nodes"), &Config::default()).is_err());
+    }
+
+    #[test]
+    fn what_lies_on_another_partition_is_not_late_by_this_ones() {
+        let settings = AssemblySettings { lateness_s: 60, ahead_s: 300, carried_s: 300 };
+        let points = points(&[("memory_bytes", Some(1e9))]);
+        let whats_of = |partition_of: fn(usize) -> u32| {
+            let mut pushed = Pushed::new(settings);
+            for (turn, name) in ["web", "db"].into_iter().enumerate() {
+                let of = |point: &Point| Point { workload: WorkloadId::new(name).unwrap(), ..point.clone() };
+                points.iter().for_each(|point| pushed.take(partition_of(turn), &of(point)));
+            }
+            let told = pushed.told(Some("node"), &Config::default()).unwrap();
+            told.iter().flat_map(whats).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let is_late = |what: &String| what.contains("came too late");
+        assert!(whats_of(|_| 0).iter().any(is_late), "one partition has them by their instants");
+        assert!(!whats_of(|turn| turn as u32).iter().any(is_late));
+        let mut pushed = Pushed::new(settings);
+        pushed.take(0, &points[0]);
+        let told = pushed.told(Some("node"), &Config::default()).unwrap();
+        assert!(whats(&told[0]).contains(&"of 1 points no sample was made yet"), "{told:?}");
     }
 
     #[test]
@@ -180,7 +209,7 @@ mod tests {
         let mut pushed = Pushed::new(AssemblySettings { lateness_s: 60, ahead_s: 300, carried_s: 300 });
         let point = points(&[("memory_bytes", Some(1e9))]).remove(0);
         for source in ["influx:main/shop", "kafka-topic:theirs", "remote-write:main"] {
-            pushed.take(&Point { source: SourceName::new(source).unwrap(), ..point.clone() });
+            pushed.take(0, &Point { source: SourceName::new(source).unwrap(), ..point.clone() });
         }
         let told = pushed.told(None, &config).unwrap();
         let presets: Vec<&str> = told.iter().map(|preview| preview.preset.as_str()).collect();

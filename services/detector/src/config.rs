@@ -23,20 +23,35 @@ pub(crate) const OWN_LABELS: [&str; 4] = ["alertname", "fleet", "incident_id", "
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Config {
-    /// A bin of 300 s with at most this p-value is unusual.
+    /// A bin of 300 s with at most this p-value is unusual: an alarm that lasts goes on.
     pub p_value_max: f64,
-    /// So many unusual bins raise an alarm,
+    /// So many bins with at most `raise_p_value_max` raise an alarm,
     pub raise_bins: u32,
     /// among so many, 1 to 32.
     pub of_bins: u32,
+    /// A bin with at most this p-value counts among those that raise an alarm; 0 for none.
+    pub raise_p_value_max: f64,
     /// A bin with at most this p-value raises it alone; 0 for never.
     pub lone_p_value_max: f64,
+    /// Evidence that has gathered over any number of bins and raises it, as a natural logarithm: one in e to this many
+    /// ordinary bins. 0 for never.
+    pub evidence_min: f64,
+    /// So many bins in a row say as much as one, 1 to 288.
+    pub correlated_bins: u32,
     /// So many usual bins in a row end it, 1 to 32.
     pub end_bins: u32,
+    /// Each alarm of its last days makes the next one of a workload ask for p-values that are lower by this factor; 1 for
+    /// none.
+    pub again_ratio: f64,
+    /// A workload or a KPI that is missing for so many bins while others of its source are heard of has fallen silent; 0
+    /// for never.
+    pub silent_bins: u32,
     /// What begins within so many seconds may be one incident, at most 86400.
     pub join_s: u32,
-    /// From so many workloads on everything of the fleet that begins in that time is of the incident; at least 2.
+    /// From so many workloads on, at least 2, and
     pub fleet_members_min: u32,
+    /// from this share of the fleet on, everything of it that begins in that time is of the incident.
+    pub fleet_share_min: f64,
     /// An incident that lasts is told again after so many seconds, 3600 to 86400.
     pub repeat_s: u32,
     /// Whether alerts are written to the log.
@@ -94,10 +109,16 @@ impl Default for Config {
             p_value_max: alarm.p_value_max,
             raise_bins: alarm.raise_bins,
             of_bins: alarm.of_bins,
+            raise_p_value_max: alarm.raise_p_value_max,
             lone_p_value_max: alarm.lone_p_value_max,
+            evidence_min: alarm.evidence_min,
+            correlated_bins: alarm.correlated_bins,
             end_bins: alarm.end_bins,
+            again_ratio: alarm.again_ratio,
+            silent_bins: alarm.silent_bins,
             join_s: incident.join_s,
             fleet_members_min: incident.fleet_members_min,
+            fleet_share_min: incident.fleet_share_min,
             repeat_s: incident.repeat_s,
             log: true,
             silences: BTreeMap::new(),
@@ -170,8 +191,13 @@ impl Config {
             p_value_max: self.p_value_max,
             raise_bins: self.raise_bins,
             of_bins: self.of_bins,
+            raise_p_value_max: self.raise_p_value_max,
             lone_p_value_max: self.lone_p_value_max,
+            evidence_min: self.evidence_min,
+            correlated_bins: self.correlated_bins,
             end_bins: self.end_bins,
+            again_ratio: self.again_ratio,
+            silent_bins: self.silent_bins,
         };
         rules.validate().context("[detector]")?;
         Ok(rules)
@@ -189,6 +215,7 @@ impl Config {
         let rules = IncidentRules {
             join_s: self.join_s,
             fleet_members_min: self.fleet_members_min,
+            fleet_share_min: self.fleet_share_min,
             repeat_s: self.repeat_s,
             groups: groups.iter().map(group).collect::<Result<_>>()?,
             silences: self.silences.iter().map(|(name, silence)| silence.silence(name)).collect::<Result<_>>()?,
@@ -236,6 +263,9 @@ mod tests {
             format!("{:#}", config.check(&GroupsConfig::new()).unwrap_err())
         };
         assert!(message("p_value_max = 2.0").contains("[detector]: p_value_max is 2"));
+        assert!(message("evidence_min = -1.0").contains("[detector]: evidence_min is -1"));
+        assert!(message("again_ratio = 0.0").contains("[detector]: again_ratio is 0"));
+        assert!(message("fleet_share_min = 2.0").contains("[detector]: fleet_share_min is 2"));
         assert!(message("raise_bins = 9").contains("[detector]: raise_bins is 9"));
         assert!(message("repeat_s = 60").contains("[detector]: repeat_s is 60"));
         assert!(message("repeat_s = 172800").contains("give 3600 to 86400"), "an Alertmanager would take it for over");

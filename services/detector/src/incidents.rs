@@ -12,7 +12,7 @@ pub const NAME: &str = "incidents";
 pub const NOTHING_NEW: &str = "nothing_new";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 1;
+const STATE_LAYOUT: u32 = 2;
 
 /// Makes the stage's instances. Rules do not shape the state.
 pub struct Factory {
@@ -71,7 +71,7 @@ impl TypedStage for IncidentsStage {
 
 impl IncidentsStage {
     fn reply(&mut self, Input { envelope, value }: &Input<FleetAnomaly>) -> Result<Reply, StageFailure> {
-        let told = self.incidents.take(&self.rules, &value.fleet, &value.anomaly);
+        let told = self.incidents.take(&self.rules, value);
         metrics::gauge!("prescale_detector_incidents_open").set(self.incidents.lasting() as f64);
         if told.is_empty() {
             return Ok(Reply::Drop(NOTHING_NEW));

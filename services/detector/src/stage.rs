@@ -5,7 +5,7 @@ use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::topics;
 use prescale_domain::alarm::{AlarmRules, Alarms};
 use prescale_domain::governor::Fleets;
-use prescale_domain::incident::FleetAnomaly;
+use prescale_domain::incident::{FleetAnomaly, FleetPart};
 use prescale_domain::prediction::Prediction;
 use prescale_domain::workload::WorkloadId;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub const NOTHING_NEW: &str = "nothing_new";
 pub const STALE: &str = prescale_chassis::audit::STALE;
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 1;
+const STATE_LAYOUT: u32 = 2;
 
 /// Makes the stage's instances. Rules do not shape the state: what was raised under earlier ones stays raised.
 pub struct Factory {
@@ -28,6 +28,7 @@ pub struct Factory {
 
 /// The stage on one partition.
 pub struct DetectorStage {
+    partition: u32,
     rules: Arc<AlarmRules>,
     fleets: Arc<Fleets>,
     alarms: Alarms,
@@ -58,9 +59,9 @@ impl TypedStageFactory for Factory {
             .to_string()
     }
 
-    fn create(&self, _partition: u32) -> DetectorStage {
+    fn create(&self, partition: u32) -> DetectorStage {
         let (rules, fleets) = (Arc::clone(&self.rules), Arc::clone(&self.fleets));
-        DetectorStage { rules, fleets, alarms: Alarms::default() }
+        DetectorStage { partition, rules, fleets, alarms: Alarms::default() }
     }
 
     fn restore(&self, partition: u32, snapshot: &[u8]) -> Result<DetectorStage, String> {
@@ -88,7 +89,8 @@ impl DetectorStage {
     }
 
     fn reply(&mut self, Input { envelope, value: prediction }: &Input<Prediction>) -> Result<Reply, StageFailure> {
-        let Some(anomalies) = self.alarms.take(&self.rules, prediction) else {
+        let fleet = self.fleets.of(&prediction.workload, &prediction.source);
+        let Some(anomalies) = self.alarms.take(&self.rules, &fleet, prediction) else {
             return Ok(Reply::Drop(STALE));
         };
         if anomalies.is_empty() {
@@ -98,7 +100,8 @@ impl DetectorStage {
         for (i, anomaly) in (0..).step_by(2).zip(anomalies) {
             outgoing.push(Outgoing::following_key(envelope, NAME, key, i, &[topics::ANOMALIES], &anomaly)?);
             let fleet = self.fleets.of(&anomaly.workload, &anomaly.source);
-            let told = FleetAnomaly { fleet, anomaly };
+            let known = FleetPart { partition: self.partition, workloads: self.alarms.fleet_workloads(&fleet) };
+            let told = FleetAnomaly { fleet, anomaly, known };
             outgoing.push(Outgoing::following_key(envelope, NAME, key, i + 1, &[topics::ALARMS], &told)?);
         }
         Ok(Reply::Emit(outgoing))

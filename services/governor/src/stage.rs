@@ -21,7 +21,7 @@ pub const STALE_VIEW: &str = "stale_view";
 pub const REPEATED: &str = "repeated";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 3;
+const STATE_LAYOUT: u32 = 4;
 
 /// Makes the stage's instances.
 ///
@@ -144,7 +144,7 @@ impl GovernorStage {
 }
 
 /// What follows from rulings on a fleet. An action, or the record that says why there is none, follows from
-/// the proposal; a withdrawal, or what had been held until the order, from the order.
+/// the proposal; a withdrawal, what had been held until the order, or what it left of what was out, from the order.
 fn outgoing(
     envelope: &Envelope,
     fleet: &WorkloadId,

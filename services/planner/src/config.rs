@@ -19,7 +19,7 @@ pub use sections::{SectionConfig, SectionsConfig};
 use anyhow::Context as _;
 use prescale_chassis::{GroupsConfig, PricesConfig};
 use prescale_domain::evaluation::Terms;
-use prescale_domain::guardrail::Guardrails;
+use prescale_domain::guardrail::{Guardrails, Remedies};
 use prescale_domain::policy::{
     AnyPolicy, Cost, DryRun, ForecastChoice, Policy as _, Proactive, RuleBook, Rules, Sizing, Threshold,
 };
@@ -76,6 +76,8 @@ macro_rules! policies {
             pub rates: RatesConfig,
             /// Section `[planner.guardrails]`. A bound of 0 at the upper end is none.
             pub guardrails: KnobSection<Guardrails>,
+            /// Section `[planner.anomalies]`: what is done about anomalies.
+            pub anomalies: KnobSection<Remedies>,
             /// Section `[planner.dry_run]`: where actions are published and nothing is called.
             pub dry_run: KnobSection<DryRun>,
             /// Section `[planner.prices]`.
@@ -96,6 +98,7 @@ macro_rules! policies {
                     $($(#[$attr])* $name: KnobSection::default(),)+
                     rates: RatesConfig::new(),
                     guardrails: KnobSection::default(),
+                    anomalies: KnobSection::default(),
                     dry_run: KnobSection::default(),
                     prices: PricesConfig::default(),
                     outcomes: OutcomesConfig::default(),
@@ -120,6 +123,7 @@ macro_rules! policies {
                         $($(#[$attr])* stringify!($name) => config.$name = map.next_value()?,)+
                         "rates" => config.rates = map.next_value()?,
                         "guardrails" => config.guardrails = map.next_value()?,
+                        "anomalies" => config.anomalies = map.next_value()?,
                         "dry_run" => config.dry_run = map.next_value()?,
                         "prices" => config.prices = map.next_value()?,
                         "outcomes" => config.outcomes = map.next_value()?,
@@ -212,6 +216,7 @@ impl Config {
             rates: self.rates.iter().map(|(name, rate)| rate.rule(name)).collect(),
             sizing: Sizing { prices: self.prices.price_list().with_context(|| format!("{key} prices"))?, ..sizing },
             guardrails: self.guardrails.0.clone(),
+            remedies: self.anomalies.0.clone(),
             dry_run: self.dry_run.0,
         };
         rules.validate().with_context(|| format!("{key} does not make sense"))?;
@@ -261,6 +266,7 @@ mod tests {
         assert!(
             message(|c| (c.policy, c.threshold.headroom) = (PolicyName::Threshold, 1.3)).contains("headroom is 1.3")
         );
+        assert!(message(|c| c.anomalies.step_share = 0.0).contains("anomalies.step_share is 0"));
         assert!(message(|c| c.guardrails.bounds.replicas_max = 0).contains("replicas_max is 0"));
         let cost = |change: fn(&mut Config)| {
             let mut config = Config { policy: PolicyName::Cost, ..Config::default() };

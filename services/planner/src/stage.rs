@@ -17,7 +17,7 @@ pub const HOLD: &str = "hold";
 pub const STALE: &str = prescale_chassis::audit::STALE;
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 10;
+const STATE_LAYOUT: u32 = 11;
 
 /// What rules are tried with is halved in a week, for the prices in two.
 const REMEMBERED: Reach = Reach { what: "what the rules that are tried have come to", records_s: 14 * 86_400 };

@@ -1,8 +1,9 @@
 //! How unusual a workload is: what its KPIs say and how far its forecasts were off, as one.
 
 use crate::series::Series;
-use prescale_domain::anomaly::{AnomalyScore, BLAMED_MAX, combined};
+use prescale_domain::anomaly::{ANOMALY_P_MAX, AnomalyScore, BLAMED_MAX, combined};
 use prescale_domain::fingerprint::Fingerprint;
+use prescale_domain::forecast::GRID_STEP_S;
 use prescale_domain::kpi::KpiName;
 
 /// What has a greater p-value names no KPIs to blame beside what has the smallest.
@@ -20,6 +21,16 @@ pub(crate) fn of<'a>(
     let residuals = series.filter_map(|(kpi, series)| Some((series.residual_p_value()?, std::slice::from_ref(kpi))));
     let of_kpis = fingerprint.anomaly.iter().map(|anomaly| (anomaly.p_value, &*anomaly.kpis));
     joined(of_kpis.chain(residuals).collect())
+}
+
+/// The bin of the grid in which a KPI is to blame for an anomaly, by what a fingerprint says; `None` where there is none.
+pub(crate) fn unusual_bin(fingerprint: &Fingerprint, kpi: &KpiName) -> Option<i64> {
+    let score = fingerprint.anomaly.as_ref()?;
+    let bin = fingerprint.at.bin(GRID_STEP_S);
+    // Features come with the last sample of a bin, or with the first behind it.
+    let is_last = fingerprint.at.plus_s(i64::from(fingerprint.step_s)).bin(GRID_STEP_S) > bin;
+    let is_to_blame = f64::from(score.p_value) < ANOMALY_P_MAX && score.kpis.contains(kpi);
+    is_to_blame.then_some(if is_last { bin } else { bin - 1 })
 }
 
 /// Of p-values, each with the KPIs to blame.
@@ -41,6 +52,7 @@ fn joined(mut found: Vec<(f32, &[KpiName])>) -> Option<AnomalyScore> {
 mod tests {
     use super::*;
     use crate::partition::tests::fingerprint;
+    use prescale_domain::time::EventTime;
 
     #[test]
     fn it_is_what_the_kpis_say_where_no_forecast_was_scored_and_nothing_between_the_closes_of_bins() {
@@ -52,6 +64,22 @@ mod tests {
         assert_eq!(of(&closing, [(&kpi, &series)].into_iter()), Some(score));
         closing.kpis.iter_mut().for_each(|kpi| kpi.windows = None);
         assert_eq!(of(&closing, std::iter::empty()), None);
+    }
+
+    #[test]
+    fn an_anomaly_is_of_the_bin_that_is_over_and_of_the_kpis_to_blame() {
+        let mut closing = fingerprint("vm-1", 600, [Some(1.0), Some(1e9)]);
+        let [cpu, memory] = ["cpu_cores_used", "memory_bytes"].map(KpiName::new);
+        let mut of = |at_s: i64, step_s: u32, p_value: f32, kpi: &KpiName| {
+            closing.anomaly = Some(AnomalyScore { p_value, kpis: vec![cpu.clone()] });
+            (closing.at, closing.step_s) = (EventTime::from_s(at_s), step_s);
+            unusual_bin(&closing, kpi)
+        };
+        assert_eq!(of(600, 300, 1e-4, &cpu), Some(2));
+        assert_eq!(of(840, 60, 1e-4, &cpu), Some(2));
+        assert_eq!(of(900, 60, 1e-4, &cpu), Some(2), "the last sample of the bin was missing");
+        assert_eq!(of(600, 300, 0.01, &cpu), None);
+        assert_eq!(of(600, 300, 1e-4, &memory), None);
     }
 
     #[test]

@@ -27,8 +27,8 @@ pub enum Choice {
 pub struct Config {
     /// KPIs whose demand is forecast, by name. A workload that has none of them gets no prediction.
     pub resources: Vec<String>,
-    /// KPIs whose newest values travel along with the forecasts, by name: what tells that a workload suffers. Those
-    /// that are forecast themselves are left out.
+    /// KPIs whose newest values travel along with the forecasts, by name: what tells that a workload suffers, and how
+    /// much it used at most. Those that are forecast themselves are left out.
     pub signals: Vec<String>,
     /// Share of a capacity from which on a forecast is made with each sample of CPU, and with each of memory that is
     /// more than was told before, and not only when a bin of 300 s closes or the newest value leaves the interval that
@@ -50,6 +50,10 @@ pub struct Config {
     /// How many workloads with the nearest fingerprints a new one's corrections and choice start from, once it is
     /// an hour old; 0 for none, 50 at most.
     pub neighbours: usize,
+    /// Whether nothing is learnt for other days from what was unusual (a p-value below 0.001), for up to 6 hours: what the
+    /// seasonal families and the models' features of the day before have is then what was at that time of the day before
+    /// it, and nothing is fitted on it. What lasts longer is the new normal.
+    pub leave_out_anomalies: bool,
     /// Folder of models by family and version, of which `prescale model promote` brings one into use while the
     /// predictor runs. Empty: none.
     pub models_dir: PathBuf,
@@ -65,8 +69,15 @@ const MODELS: [Family; 4] = [Family::Gru, Family::ExponentialSmoothing, Family::
 const NEARLY_USED: f64 = 0.9;
 
 /// The signals of the default.
-const SIGNALS: [&str; 5] =
-    [kpi::LATENCY_MS, kpi::ERRORS_PER_S, kpi::REQUESTS_PER_S, kpi::CPU_THROTTLED_SHARE, kpi::RUN_QUEUE];
+const SIGNALS: [&str; 7] = [
+    kpi::LATENCY_MS,
+    kpi::ERRORS_PER_S,
+    kpi::REQUESTS_PER_S,
+    kpi::CPU_THROTTLED_SHARE,
+    kpi::RUN_QUEUE,
+    kpi::CPU_CORES_USED_MAX,
+    kpi::MEMORY_BYTES_MAX,
+];
 
 impl Default for Config {
     fn default() -> Self {
@@ -78,6 +89,7 @@ impl Default for Config {
             models: MODELS.map(|family| family.name().to_owned()).to_vec(),
             choice: Choice::default(),
             neighbours: NEIGHBOURS,
+            leave_out_anomalies: true,
             models_dir: PathBuf::new(),
             model_folders: BTreeMap::new(),
         }
@@ -105,6 +117,8 @@ pub struct Settings {
     pub contest: Terms,
     /// How many neighbours a young series starts from.
     pub neighbours: usize,
+    /// Whether nothing is learnt for other days from what was unusual.
+    pub leave_out_anomalies: bool,
     /// Folder of the models by family and version; `None` where there is none.
     pub models_dir: Option<PathBuf>,
     /// Folders of the trained families' models.
@@ -134,6 +148,7 @@ impl Config {
             choice: self.choice,
             contest: Terms::default(),
             neighbours: self.checked_neighbours()?,
+            leave_out_anomalies: self.leave_out_anomalies,
             models_dir: (!self.models_dir.as_os_str().is_empty()).then(|| self.models_dir.clone()),
             model_folders: self.checked_folders()?,
         })
@@ -245,7 +260,15 @@ mod tests {
         config.resources.push(kpi::REQUESTS_PER_S.to_owned());
         let signals = config.settings().unwrap().signals;
         let names: Vec<&str> = signals.iter().map(KpiName::as_str).collect();
-        assert_eq!(names, ["cpu_throttled_share", "errors_per_s", "latency_ms", "run_queue"]);
+        let wanted = [
+            "cpu_cores_used_max",
+            "cpu_throttled_share",
+            "errors_per_s",
+            "latency_ms",
+            "memory_bytes_max",
+            "run_queue",
+        ];
+        assert_eq!(names, wanted);
     }
 
     type Change = fn(&mut Config);

@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     fn model(family: Family, from_bin: i64, sha256: &str) -> Identity {
-        (ModelId { family, from_bin }, sha256.to_owned())
+        (ModelId::in_use(family, from_bin), sha256.to_owned())
     }
 
     #[test]

@@ -399,7 +399,10 @@ impl Partition {
             let is_hidden = is_cpu && hides_demand;
             let offer = Offer { at: fingerprint.at, value: kpi_fingerprint.last, capacity, cap, is_hidden };
             let series = &mut workload.series[resource];
-            let scored = |(ModelId { family, from_bin: version }, horizon, statistic), scores| {
+            if let Some(bin) = anomaly::unusual_bin(fingerprint, &kpi_fingerprint.name) {
+                series.note_anomaly(bin);
+            }
+            let scored = |(ModelId { family, from_bin: version, .. }, horizon, statistic), scores| {
                 pools.push(PoolKey { family, version, resource, horizon, statistic }, scores);
             };
             if !is_due {
@@ -432,7 +435,7 @@ impl Partition {
     /// Runs the models over all that wait and makes their predictions.
     fn finish(&mut self, fates: &mut [Fate]) -> anyhow::Result<()> {
         let Wave { waiting, mut jobs, mut buffers, .. } = std::mem::take(&mut self.wave);
-        for (model, network) in self.models.networks() {
+        for (model, network) in self.models.all() {
             wave::run(*model, network, &mut jobs, &mut buffers)?;
         }
         let mut jobs = jobs.into_iter();
@@ -478,10 +481,10 @@ impl Partition {
     ) -> Option<ResourceForecast> {
         let workload = self.state.workloads.get_mut(&fingerprint.workload)?;
         let series = &mut workload.series[resource];
-        let networks = self.models.networks();
+        let models = &self.models;
         let scale = job.scale;
         let in_unit = |(model, q): (ModelId, Option<Vec<f32>>)| {
-            (model, q.zip(networks.get(&model)).and_then(|(q, network)| network.quantiles(&q, scale)))
+            (model, q.zip(models.network(model)).and_then(|(q, network)| network.quantiles(&q, scale)))
         };
         let from_networks = series.take_back(job.runs).into_iter().map(in_unit).collect();
         let rules = Rules { settings: &self.settings, lineup: self.models.lineup() };
@@ -491,7 +494,7 @@ impl Partition {
         }
         let kpi = &fingerprint.kpis[kpi];
         series.tell(kpi.last);
-        let network = made.model.and_then(|model| networks.get(&model));
+        let network = made.model.and_then(|model| models.network(model));
         let version = network.map_or(&self.statistical_version, |network| network.version());
         Some(ResourceForecast {
             resource: kpi.name.clone(),

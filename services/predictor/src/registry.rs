@@ -9,14 +9,15 @@
 //! theirs is forecast, as when state is rebuilt from the log.
 
 use crate::config::Settings;
-use crate::lineup::{FROM_THE_BEGINNING, Lineup, ModelId, Term};
+use crate::lineup::{FROM_THE_BEGINNING, Lineup, ModelId, Term, Trial};
 use crate::network::Network;
 use crate::weights::Weights;
 use anyhow::Context as _;
 use metrics::{counter, gauge};
 use prescale_bus::cancelled_within;
 use prescale_domain::forecast::{Family, GRID_STEP_S};
-use prescale_inference::store::{ModelStore, Pinned, Shape, Switch, Verdict};
+use prescale_domain::time::EventTime;
+use prescale_inference::store::{self, History, ModelStore, Pinned, Shape, Switch, Verdict};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -30,16 +31,25 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 pub struct Models {
     lineup: Lineup,
     networks: BTreeMap<ModelId, Network>,
+    /// Those on trial.
+    candidates: BTreeMap<ModelId, Network>,
 }
 
 impl Models {
-    fn of(networks: BTreeMap<ModelId, Network>) -> Self {
-        let term = |(model, network): (&ModelId, &Network)| Term {
-            model: *model,
+    /// `candidates` each with the first bin after its trial.
+    fn of(networks: BTreeMap<ModelId, Network>, candidates: BTreeMap<ModelId, (Network, i64)>) -> Self {
+        let term = |model: ModelId, network: &Network| Term {
+            model,
             kind: network.kind(),
             bins_needed: network.bins_needed(),
         };
-        Self { lineup: Lineup::new(networks.iter().map(term).collect()), networks }
+        let terms = networks.iter().map(|(model, network)| term(*model, network)).collect();
+        let trials = candidates
+            .iter()
+            .map(|(model, (network, until_bin))| Trial { term: term(*model, network), until_bin: *until_bin });
+        let lineup = Lineup::new(terms).with_trials(trials.collect());
+        let candidates = candidates.into_iter().map(|(model, (network, _))| (model, network)).collect();
+        Self { lineup, networks, candidates }
     }
 
     /// Which of them is in use from when on.
@@ -47,14 +57,24 @@ impl Models {
         &self.lineup
     }
 
-    /// All of them.
+    /// All that are in use in some term.
     pub fn networks(&self) -> &BTreeMap<ModelId, Network> {
         &self.networks
     }
 
+    /// Those and the ones on trial.
+    pub fn all(&self) -> impl Iterator<Item = (&ModelId, &Network)> {
+        self.networks.iter().chain(&self.candidates)
+    }
+
+    /// The network of a model.
+    pub fn network(&self, model: ModelId) -> Option<&Network> {
+        if model.is_candidate { self.candidates.get(&model) } else { self.networks.get(&model) }
+    }
+
     /// A family's model of the last term.
     fn newest(&self, family: Family) -> Option<&Network> {
-        let terms = ModelId { family, from_bin: i64::MIN }..=ModelId { family, from_bin: i64::MAX };
+        let terms = ModelId::in_use(family, i64::MIN)..=ModelId::in_use(family, i64::MAX);
         self.networks.range(terms).next_back().map(|(_, network)| network)
     }
 }
@@ -74,7 +94,7 @@ pub struct Registry {
 /// What is known of the store.
 #[derive(Default)]
 struct Heard {
-    switches: BTreeMap<Family, Vec<Switch>>,
+    histories: BTreeMap<Family, History>,
     versions: Versions,
     /// Histories that could not be read, with the reason that was told.
     unreadable: BTreeMap<Family, String>,
@@ -114,8 +134,8 @@ impl Registry {
         let registry = Self { settings, store, bases, is_recording, heard, current };
         let mut heard = locked(&registry.heard);
         for family in registry.settings.trained() {
-            let switches = registry.switches(family)?;
-            heard.switches.insert(family, switches);
+            let history = registry.history(family)?;
+            heard.histories.insert(family, history);
         }
         registry.publish(&mut heard);
         drop(heard);
@@ -154,11 +174,11 @@ impl Registry {
         let heard = &mut *locked(&self.heard);
         let mut is_new = false;
         for family in self.settings.trained() {
-            match self.switches(family) {
-                Ok(switches) => {
+            match self.history(family) {
+                Ok(history) => {
                     heard.unreadable.remove(&family);
-                    is_new |= heard.switches.get(&family) != Some(&switches);
-                    heard.switches.insert(family, switches);
+                    is_new |= heard.histories.get(&family) != Some(&history);
+                    heard.histories.insert(family, history);
                 }
                 Err(error) => {
                     let reason = format!("{error:#}");
@@ -191,28 +211,41 @@ impl Registry {
         }
     }
 
-    fn switches(&self, family: Family) -> anyhow::Result<Vec<Switch>> {
-        let Some(store) = &self.store else { return Ok(Vec::new()) };
-        store.switches(family.name()).context("[predictor] models_dir")
+    fn history(&self, family: Family) -> anyhow::Result<History> {
+        let Some(store) = &self.store else { return Ok(History::default()) };
+        store.history(family.name()).context("[predictor] models_dir")
     }
 
     fn publish(&self, heard: &mut Heard) {
-        let Heard { switches, versions, .. } = heard;
+        let Heard { histories, versions, .. } = heard;
         let mut networks: BTreeMap<ModelId, Network> = BTreeMap::new();
         for (family, network) in &self.bases {
-            networks.insert(ModelId { family: *family, from_bin: FROM_THE_BEGINNING }, network.clone());
+            networks.insert(ModelId::in_use(*family, FROM_THE_BEGINNING), network.clone());
         }
-        for (family, switch) in switches.iter().flat_map(|(family, all)| all.iter().map(move |one| (*family, one))) {
-            let network = match &switch.to {
-                None => self.bases.get(&family).cloned(),
-                Some(pinned) => self.version(versions, family, switch, pinned),
-            };
-            if let Some(network) = network {
-                networks.insert(ModelId { family, from_bin: first_bin(switch) }, network);
+        let mut candidates: BTreeMap<ModelId, (Network, i64)> = BTreeMap::new();
+        for (family, history) in &*histories {
+            for switch in &history.switches {
+                if let Some(network) = self.network(versions, *family, switch) {
+                    networks.insert(ModelId::in_use(*family, first_bin(switch.from)), network);
+                }
+            }
+            for trial in &history.trials {
+                if let Some(network) = self.network(versions, *family, &trial.as_switch()) {
+                    let until_bin = trial.until.map_or(i64::MAX, |until| first_bin(Some(until)));
+                    candidates.insert(ModelId::on_trial(*family, first_bin(Some(trial.from))), (network, until_bin));
+                }
             }
         }
-        versions.retain(switches);
-        *locked(&self.current) = Arc::new(Models::of(networks));
+        versions.retain(histories);
+        *locked(&self.current) = Arc::new(Models::of(networks, candidates));
+    }
+
+    /// What a switch brings into use; `None` where that is passed over.
+    fn network(&self, versions: &mut Versions, family: Family, switch: &Switch) -> Option<Network> {
+        match &switch.to {
+            None => self.bases.get(&family).cloned(),
+            Some(pinned) => self.version(versions, family, switch, pinned),
+        }
     }
 
     /// A version that passed; `None` for one that is passed over.
@@ -261,8 +294,11 @@ impl Registry {
 
 impl Versions {
     /// Drops what no switch names any more.
-    fn retain(&mut self, switches: &BTreeMap<Family, Vec<Switch>>) {
-        let of = |family: &Family| switches.get(family).map_or(&[][..], Vec::as_slice);
+    fn retain(&mut self, histories: &BTreeMap<Family, History>) {
+        let of = |family: &Family| -> Vec<Switch> {
+            let Some(history) = histories.get(family) else { return Vec::new() };
+            history.switches.iter().cloned().chain(history.trials.iter().map(store::Trial::as_switch)).collect()
+        };
         self.verdicts.retain(|(family, key), _| of(family).iter().any(|switch| untried(switch) == *key));
         self.weights.retain(|(family, pinned), _| of(family).iter().any(|switch| switch.to.as_ref() == Some(pinned)));
     }
@@ -286,9 +322,9 @@ fn tell(family: Family, switch: &Switch, pinned: &Pinned, verdict: &Verdict) {
     }
 }
 
-/// First bin of the term that a switch begins: the one that begins at its instant or next after it.
-fn first_bin(switch: &Switch) -> i64 {
-    switch.from.map_or(FROM_THE_BEGINNING, |from| from.plus_s(i64::from(GRID_STEP_S) - 1).bin(GRID_STEP_S))
+/// First bin of the term or trial that begins at an instant: the one that begins then or next after it.
+fn first_bin(from: Option<EventTime>) -> i64 {
+    from.map_or(FROM_THE_BEGINNING, |from| from.plus_s(i64::from(GRID_STEP_S) - 1).bin(GRID_STEP_S))
 }
 
 fn refused(family: Family, version: Option<&str>, reason: &str) {

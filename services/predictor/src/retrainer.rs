@@ -1,11 +1,12 @@
 //! The stage that watches over how forecasts do: scores in, and where drift of a trained family lasts, the wish that it be
-//! trained anew out.
+//! trained anew out; and what versions on trial lost, to those who hear of all partitions.
 
 use prescale_bus::{Reach, StageFailure, StateSchema};
 use prescale_chassis::audit::{self, Audit};
 use prescale_chassis::{Input, Outgoing, Reply, TypedStage, TypedStageFactory};
 use prescale_contracts::topics;
 use prescale_domain::forecast_score::ForecastScore;
+use prescale_domain::promotion::trial_scores;
 use prescale_domain::retraining::{DriftWatch, RetrainingRequest};
 
 /// Name of the stage.
@@ -74,13 +75,21 @@ impl RetrainerStage {
     fn reply(&mut self, input: &Input<ForecastScore>) -> Result<Reply, StageFailure> {
         let Input { envelope, value: score } = input;
         let Some(asked) = self.watch.step(score) else { return Ok(Reply::Drop(audit::STALE)) };
-        if asked.is_empty() {
+        let trials = trial_scores(score);
+        if asked.is_empty() && trials.is_empty() {
             return Ok(Reply::Drop(NO_LASTING_DRIFT));
         }
-        let outgoing = |(ordinal, request): (u32, &RetrainingRequest)| {
-            Outgoing::following_key(envelope, NAME, &score.workload, ordinal, &[topics::RETRAINING], request)
+        let mut ordinals = 0u32..;
+        let mut ordinal = || ordinals.next().unwrap_or(u32::MAX);
+        let of_request = |request: &RetrainingRequest| {
+            Outgoing::following_key(envelope, NAME, &score.workload, ordinal(), &[topics::RETRAINING], request)
         };
-        Ok(Reply::Emit((0..).zip(&asked).map(outgoing).collect::<Result<_, _>>()?))
+        let mut outgoing: Vec<Outgoing> = asked.iter().map(of_request).collect::<Result<_, _>>()?;
+        for trial in &trials {
+            let ordinal = ordinal();
+            outgoing.push(Outgoing::following_key(envelope, NAME, &score.workload, ordinal, &[topics::TRIALS], trial)?);
+        }
+        Ok(Reply::Emit(outgoing))
     }
 }
 
@@ -91,8 +100,9 @@ mod tests {
     use prescale_chassis::{output_record, stage_factory};
     use prescale_contracts::{Contract, Envelope};
     use prescale_domain::calibration::drift::DriftState;
-    use prescale_domain::forecast_score::{HorizonScore, ResourceScore, StatisticScore};
+    use prescale_domain::forecast_score::{HorizonScore, ResourceScore, StatisticScore, TrialLoss};
     use prescale_domain::kpi::KpiName;
+    use prescale_domain::promotion::TrialScore;
     use prescale_domain::source::SourceName;
     use prescale_domain::time::EventTime;
     use prescale_domain::workload::WorkloadId;
@@ -113,6 +123,7 @@ mod tests {
                 horizons: vec![HorizonScore { horizon_s: 300, value: Some(value), maximum: None }],
                 rounds: 0,
                 paired: Vec::new(),
+                trials: Vec::new(),
             };
             ForecastScore {
                 workload: WorkloadId::new("web").unwrap(),
@@ -129,6 +140,29 @@ mod tests {
             output_record(&envelope, topics::FORECAST_SCORES, &score).unwrap().read_at(0, hour)
         };
         (0..400).map(record).collect()
+    }
+
+    #[test]
+    fn what_a_version_on_trial_lost_goes_to_those_who_hear_of_all() {
+        let mut score = ForecastScore::decode(scores()[3].value.as_deref().unwrap()).unwrap();
+        let trial = TrialLoss {
+            model: "gru".into(),
+            model_version: "1".into(),
+            candidate_version: "2".into(),
+            trial_from: EventTime::from_s(7200),
+            rounds: 1,
+            pinball_loss: 2.0,
+            candidate_loss: 1.0,
+        };
+        score.resources[0].trials.push(trial);
+        let envelope = Envelope::root("test", ForecastScore::EVENT_TYPE, &score.workload, score.from, "3");
+        let record = output_record(&envelope, topics::FORECAST_SCORES, &score).unwrap().read_at(0, 3);
+        let outcomes = stage_factory(Factory).create(0).apply(&[record]).unwrap();
+        let [Outcome::Emit(records)] = outcomes.as_slice() else { panic!("{outcomes:?}") };
+        assert_eq!((&*records[0].topic, &*records[0].key, records.len()), (topics::TRIALS, b"gru".as_slice(), 1));
+        let told = TrialScore::decode(records[0].value.as_deref().unwrap()).unwrap();
+        assert_eq!((told.workload.as_str(), told.rounds), ("web", 1));
+        assert!((told.loss - 0.2).abs() < 1e-6 && (told.candidate_loss - 0.1).abs() < 1e-6, "{told:?}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::workload::Workload;
 use prescale_domain::fingerprint::Fingerprint;
 use prescale_domain::forecast::{Family, GRID_STEP_S};
 use prescale_domain::forecast_score::{
-    ForecastScore, HOUR_BINS, HorizonScore, PairedLoss, ResourceScore, StatisticScore,
+    ForecastScore, HOUR_BINS, HorizonScore, PairedLoss, ResourceScore, StatisticScore, TrialLoss,
 };
 use prescale_domain::prediction::ResourceForecast;
 use prescale_domain::time::EventTime;
@@ -69,6 +69,20 @@ fn of_resource(scores: SeriesScores, forecast: &ResourceForecast, names: Names<'
     });
     let paired: Vec<PairedLoss> = paired.collect();
     let rounds = scores.told.paired.map_or(0, |paired| paired.rounds);
+    let trials = scores.trials.into_iter().map(|(in_use, candidate, losses)| {
+        let (model, model_version) = names.of(in_use);
+        TrialLoss {
+            model,
+            model_version,
+            candidate_version: names.of(candidate).1,
+            trial_from: EventTime::of_bin(candidate.from_bin, GRID_STEP_S),
+            rounds: losses.rounds,
+            pinball_loss: losses.in_use,
+            candidate_loss: losses.candidate,
+        }
+    });
+    // What was in use before goes on beside itself until the one that has taken over has seen enough of the series.
+    let trials: Vec<TrialLoss> = trials.filter(|trial| trial.model_version != trial.candidate_version).collect();
     let (model, model_version) = names.of(scores.model);
     (!horizons.is_empty()).then(|| ResourceScore {
         resource: forecast.resource.clone(),
@@ -79,13 +93,14 @@ fn of_resource(scores: SeriesScores, forecast: &ResourceForecast, names: Names<'
         horizons,
         rounds,
         paired,
+        trials,
     })
 }
 
 impl Names<'_> {
     /// Family and version of a model.
     fn of(&self, model: ModelId) -> (Arc<str>, Arc<str>) {
-        let network = self.models.networks().get(&model);
+        let network = self.models.network(model);
         let version = network.map_or(self.statistical_version, |network| network.version());
         (Arc::clone(&self.families[model.family as usize]), Arc::clone(version))
     }

@@ -10,6 +10,7 @@
 //! (that one has enough history, and history only grows) is not kept up any more: its state is dropped. So
 //! such a series holds the state of one family in the long run.
 
+mod on_trial;
 mod scores;
 mod turn;
 
@@ -21,7 +22,8 @@ use crate::lineup::{FROM_THE_BEGINNING, Lineup, ModelId};
 use crate::scatter::Scatter;
 use bitcode::{Decode, Encode};
 use metrics::counter;
-use prescale_domain::anomaly::Residuals;
+use on_trial::OnTrial;
+use prescale_domain::anomaly::{ANOMALY_P_MAX, Residuals};
 use prescale_domain::calibration::cold_start::{Corrections, START_BINS};
 use prescale_domain::calibration::drift::DriftState;
 use prescale_domain::calibration::pools::{PoolKey, Spreads};
@@ -65,12 +67,15 @@ pub struct Series {
     scatter: Scatter,
     /// How far forecasts a bin ahead were off.
     residuals: Residuals,
+    /// The newest bin in which it was to blame for an anomaly of its workload's KPIs.
+    unusual_bin: Option<i64>,
     /// Bins that there were when features last came.
     bins_at_features: u32,
     /// The newest value that a prediction has told, rounded.
     told: Option<f32>,
     /// How forecasts did that was not told yet.
     scores: Tally,
+    trials: Vec<OnTrial>,
 }
 
 /// What a series goes by.
@@ -154,6 +159,11 @@ impl Series {
     /// is not known.
     pub fn residual_p_value(&self) -> Option<f32> {
         self.residuals.p_value()
+    }
+
+    /// Notes that it was to blame for an anomaly of its workload's KPIs in a bin.
+    pub fn note_anomaly(&mut self, bin: i64) {
+        self.unusual_bin = Some(bin);
     }
 
     /// Notes what a prediction tells.
@@ -254,13 +264,13 @@ impl Series {
         Some(rows)
     }
 
-    /// Takes back what the models carry; gives what those that serve made.
+    /// Takes back what the models carry; gives what those made that serve or are on trial.
     pub fn take_back(&mut self, runs: Vec<Run>) -> Vec<(ModelId, Option<Vec<f32>>)> {
         let mut made = Vec::new();
         self.networks.reserve_exact(runs.iter().filter(|run| run.carried.is_some()).count());
         for run in runs {
             self.networks.extend(run.carried.map(|carried| (run.model, Kept::from(&carried))));
-            if run.serves {
+            if run.serves || run.model.is_candidate {
                 made.push((run.model, run.quantiles));
             }
         }
@@ -292,6 +302,7 @@ impl Series {
                 self.contest.begin(open.bin, &entries);
             }
         }
+        self.pair(&making, open.bin);
         self.calibration.made(open.bin, family, &both);
         let horizons = settings.horizons_s.iter().zip(&both).enumerate();
         let horizons = horizons.map(|(i, (horizon_s, (_, published)))| HorizonForecast {
@@ -342,7 +353,7 @@ impl Series {
     pub fn rearrange_horizons(&mut self, places: &[Option<usize>], horizons_bins: &[usize]) {
         self.calibration.rearrange(places, horizons_bins);
         self.contest.start();
-        (self.expected, self.scores) = (None, Tally::default());
+        (self.expected, self.scores, self.trials) = (None, Tally::default(), Vec::new());
     }
 
     /// Keeps of what was made under other settings what these ask for.
@@ -376,7 +387,8 @@ impl Series {
         let day_before = self.day_before.as_ref().map_or(0, |d| size_of::<DayBefore>() + d.heap_bytes());
         let neighbours: usize = self.neighbours.iter().map(|n| size_of::<WorkloadId>() + n.as_str().len()).sum();
         let scored = self.calibration.heap_bytes() + self.contest.heap_bytes() + self.scores.heap_bytes();
-        let judged = scored + neighbours + self.joined.heap_bytes();
+        let on_trial: usize = self.trials.iter().map(|one| size_of::<OnTrial>() + one.heap_bytes()).sum();
+        let judged = scored + neighbours + self.joined.heap_bytes() + on_trial;
         self.demand.heap_bytes() + networks + smoothed + day_before + self.fitted.heap_bytes() + judged
     }
 
@@ -389,8 +401,8 @@ impl Series {
         self.smoothed = Some(Box::default());
         self.day_before = Some(Box::default());
         (self.fitted, self.joined) = (Fitted::starting(), Joined::default());
-        (self.has_run, self.expected, self.bins_at_features) = (false, None, 0);
-        (self.scatter, self.residuals) = (Scatter::default(), Residuals::default());
+        (self.has_run, self.expected, self.bins_at_features, self.trials) = (false, None, 0, Vec::new());
+        (self.scatter, self.residuals, self.unusual_bin) = (Scatter::default(), Residuals::default(), None);
     }
 
     fn close(&mut self, rules: Rules<'_>, mut scored: impl FnMut((ModelId, usize, Statistic), Scores)) {
@@ -422,9 +434,14 @@ impl Series {
             counter!("prescale_predictor_drift_alarms_total", "led_to" => state.name()).increment(1);
         }
         self.residuals.close(off.map(|scores| f64::from(scores.lower.max(scores.upper))));
+        if rules.settings.leave_out_anomalies {
+            let is_far_off = self.residuals.p_value().is_some_and(|p_value| f64::from(p_value) < ANOMALY_P_MAX);
+            self.demand.judge(is_far_off || self.unusual_bin == Some(closed.bin));
+        }
         let who = (reigning, preferred);
         let round = self.contest.close(&rules.settings.contest, horizons_bins, &self.demand, who, &mut scored);
         round.into_iter().for_each(|round| self.scores.push_round(&round));
+        self.close_trials(rules);
         if has_fallen_back {
             self.end_fallback(rules);
         }
@@ -483,8 +500,9 @@ impl Series {
             self.networks.reserve_exact(1);
             self.networks.push((term.model, Kept::from(&Carried::default())));
         }
+        let candidate = self.begin_candidate(rules, family, bin);
         let serving = self.serving(rules, family);
-        let is_of_use = |model: ModelId| model == term.model || Some(model) == serving;
+        let is_of_use = |model: ModelId| model == term.model || [serving, candidate].contains(&Some(model));
         self.networks.retain(|(model, _)| model.family != family || is_of_use(*model));
     }
 
@@ -495,16 +513,18 @@ impl Series {
         let Settings { choice, horizons_bins, .. } = rules.settings;
         let all = *choice == Choice::Loss && self.contest.is_due(bin, horizons_bins);
         let serving: Vec<ModelId> = rules.settings.trained().filter_map(|family| self.serving(rules, family)).collect();
+        let (paired, candidates) = self.paired(rules, bin);
         let run =
             |model, carried| Run { model, serves: serving.contains(&model), first_row: 0, carried, quantiles: None };
         let carry = std::mem::take(&mut self.networks);
         let mut runs: Vec<Run> = carry.iter().map(|(model, kept)| run(*model, Some(kept.carried()))).collect();
         for model in &serving {
-            let is_of_use = all || Some(model.family) == first;
+            let is_of_use = all || Some(model.family) == first || paired.contains(&model.family);
             if is_of_use && runs.iter().all(|run| run.model != *model) {
                 runs.push(run(*model, None));
             }
         }
+        runs.extend(candidates.into_iter().map(|model| run(model, None)));
         runs
     }
 
@@ -549,7 +569,12 @@ impl Series {
 impl Making<'_> {
     /// What a trained family's model gave; `None` when none ran.
     fn from(&self, family: Family) -> Option<&(ModelId, Option<Vec<HorizonQuantiles>>)> {
-        self.from_networks.iter().find(|(model, _)| model.family == family)
+        self.from_networks.iter().find(|(model, _)| model.family == family && !model.is_candidate)
+    }
+
+    /// What its model on trial gave; `None` when none ran.
+    fn on_trial(&self, family: Family) -> Option<&(ModelId, Option<Vec<HorizonQuantiles>>)> {
+        self.from_networks.iter().find(|(model, _)| model.family == family && model.is_candidate)
     }
 }
 

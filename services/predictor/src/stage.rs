@@ -68,7 +68,8 @@ impl TypedStageFactory for Factory {
     }
 
     fn state_schema(&self) -> String {
-        let Settings { resources, horizons_s, models, choice, neighbours, .. } = &**self.registry.settings();
+        let Settings { resources, horizons_s, models, choice, neighbours, leave_out_anomalies, .. } =
+            &**self.registry.settings();
         let resources: Vec<&str> = resources.iter().map(|name| name.as_str()).collect();
         let models: Vec<&str> = models.iter().map(|family| family.name()).collect();
         let schema = StateSchema::of(NAME, STATE_LAYOUT)
@@ -77,7 +78,8 @@ impl TypedStageFactory for Factory {
             .made_under("horizons_s", format!("{horizons_s:?}"))
             .made_under("models", format!("{models:?}"))
             .made_under("choice", format!("{choice:?}"))
-            .made_under("neighbours", neighbours);
+            .made_under("neighbours", neighbours)
+            .made_under("leave_out_anomalies", leave_out_anomalies);
         let with = |schema: StateSchema, (family, network): (&Family, &Network)| {
             schema.shaped_by(&format!("model of {}", family.name()), network.sha256())
         };

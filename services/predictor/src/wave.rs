@@ -123,8 +123,8 @@ mod tests {
     use prescale_domain::forecast::Family;
     use prescale_inference::testing::Formula;
 
-    const GRU: ModelId = ModelId { family: Family::Gru, from_bin: FROM_THE_BEGINNING };
-    const SVR: ModelId = ModelId { family: Family::Svr, from_bin: FROM_THE_BEGINNING };
+    const GRU: ModelId = ModelId::in_use(Family::Gru, FROM_THE_BEGINNING);
+    const SVR: ModelId = ModelId::in_use(Family::Svr, FROM_THE_BEGINNING);
 
     fn job(rows: usize, seed: f32) -> Job {
         let row = |i: usize| std::array::from_fn(|j| (seed * (1 + i * FEATURES + j) as f32).sin());

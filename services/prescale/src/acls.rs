@@ -37,7 +37,15 @@ pub fn service_acls(
         ServiceAcls { service: service.name, acls: needed(topic_prefix, &uses) }
     };
     let on = services.iter().filter(|service| service.is_on(settings, graph)).map(of_service);
-    on.chain([operator(context, topic_prefix)]).collect()
+    on.chain(of_foreign_topics(settings)).chain([operator(context, topic_prefix)]).collect()
+}
+
+/// Of the collector, to read topics of others that lie on the bus's own Kafka: those have no prefix. On another cluster the
+/// same rights are for whoever runs that.
+fn of_foreign_topics(settings: &Settings) -> Option<ServiceAcls> {
+    let topics = settings.collector.kafka_topics.values().filter(|topic| topic.bootstrap_servers.is_empty());
+    let uses: Vec<BusUse<'_>> = topics.map(|topic| BusUse::Reader { topic: &topic.topic }).collect();
+    (!uses.is_empty()).then(|| ServiceAcls { service: "collector", acls: needed("", &uses) })
 }
 
 /// Of whoever uses this command line: topics are made and read, stages watched, orders given.
@@ -112,6 +120,7 @@ mod tests {
     use crate::services::{SERVICES, graph};
     use prescale_archiver::stages::PARQUET;
     use prescale_chassis::GroupConfig;
+    use prescale_collector::config::KafkaTopicConfig;
     use prescale_contracts::topics;
 
     const PREFIX: &str = "User:prescale-";
@@ -177,6 +186,25 @@ mod tests {
         assert!(with.contains(&reads_results) && !without.contains(&reads_results));
         let watches = |stage: &str| with.contains(&format!("Describe on group \"prescale-{stage}\""));
         assert!(watches("actuator") && !watches("grouper"), "{with:?}");
+    }
+
+    #[test]
+    fn a_topic_of_others_is_read_by_its_whole_name_where_it_lies_on_the_own_kafka() {
+        let mut settings = Settings::default();
+        let topic = |topic: &str, bootstrap_servers: &str| KafkaTopicConfig {
+            topic: topic.to_owned(),
+            bootstrap_servers: bootstrap_servers.to_owned(),
+            ..KafkaTopicConfig::default()
+        };
+        settings.collector.kafka_topics.insert("here".to_owned(), topic("telegraf", ""));
+        settings.collector.kafka_topics.insert("there".to_owned(), topic("elsewhere", "other:9092"));
+        let services = acls_of(&settings, "eu.");
+        let of_collector = services.iter().filter(|s| s.service == "collector").flat_map(|s| &s.acls);
+        let rights: Vec<String> = of_collector.map(Acl::to_string).collect();
+        for right in ["Read on topic \"telegraf\"", "Describe on group \"readers\""] {
+            assert!(rights.contains(&right.to_owned()), "{rights:?}");
+        }
+        assert!(!rights.iter().any(|right| right.contains("elsewhere")), "{rights:?}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 mod textbook;
+mod unusual;
 
 use crate::lanes;
 use crate::settings::Settings;
@@ -45,12 +46,17 @@ pub struct Request {
     pub every_bins: u32,
     /// Length of the bootstrap's blocks, in days.
     pub block_days: u32,
+    /// Whether the predictor as it is configured runs twice: with anomalies left out of what is learnt, and with them in it.
+    pub is_of_anomalies: bool,
     /// Folder for `report.json` and `report.html`.
     pub report: Option<PathBuf>,
 }
 
 /// Name of the row that runs the predictor as it is configured.
 pub const AS_CONFIGURED: &str = "as-configured";
+
+/// Names of the rows that run it with anomalies left out of what is learnt, and with them in it.
+pub const ANOMALIES: [(&str, bool); 2] = [("anomalies-left-out", true), ("anomalies-learnt", false)];
 
 /// Reads the trace and scores every contender.
 ///
@@ -96,6 +102,10 @@ impl Plan {
         };
         let open = |settings: &Arc<PredictorSettings>| Registry::open(Arc::clone(settings)).map(Arc::new);
         let mut rows = vec![(AS_CONFIGURED.to_owned(), open(&configured)?)];
+        for (name, leave_out_anomalies) in ANOMALIES.into_iter().filter(|_| request.is_of_anomalies) {
+            let settings = PredictorSettings { leave_out_anomalies, ..(*configured).clone() };
+            rows.push((name.to_owned(), open(&Arc::new(settings))?));
+        }
         for name in names {
             config.models = vec![name.clone(), Family::LastValue.name().to_owned()];
             config.models.dedup();

@@ -6,6 +6,7 @@ mod anomalies;
 mod args;
 mod backtest;
 mod common;
+mod incidents;
 mod model;
 mod preview;
 mod replay;
@@ -107,6 +108,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Backtest(args) => backtest::run(config, &args),
         Verb::Anomalies(args) => anomalies::run(config, &args),
         Verb::Replay(args) => replay::run(config, &args),
+        Verb::Incidents(args) => incidents::run(config, &args),
         Verb::Model { verb } => model::run(config, &verb),
         Verb::Retraining(args) => retraining(config, &args),
         Verb::Health(health) => Ok(ask_ready(&health.address, health.tls().as_ref())?),
@@ -275,20 +277,22 @@ fn explain(config: Option<&Path>, args: &ExplainArgs) -> Result<(), Failure> {
         actions_max: args.actions,
         back_records: args.back.unwrap_or(BACK_WHOLE),
     };
-    let explanation = explained(bus.as_ref(), (&rules, &fleets), &question, &shutdown).map_err(with_remedy)?;
+    let explanation = explained(bus.as_ref(), (&rules, &fleets), &question, &shutdown)
+        .map_err(|error| with_remedy(error, args.back.is_some()))?;
     match args.format {
         Format::Json => say(&pretty_json(&explanation.json()?)?),
         Format::Text => say(&explanation.text()),
     }
 }
 
-fn with_remedy(error: ExplainError) -> anyhow::Error {
-    match error {
-        ExplainError::Unknown(why) => anyhow::anyhow!(
-            "{why}: `prescale bus tail raw-kpis --limit 20` shows the names in use, without --back all of the log is read"
-        ),
-        ExplainError::Failed(error) => error,
-    }
+/// `reads_part` is whether no more than a part of the log was read.
+fn with_remedy(error: ExplainError, reads_part: bool) -> anyhow::Error {
+    let why = match error {
+        ExplainError::Unknown(why) => why,
+        ExplainError::Failed(error) => return error,
+    };
+    let all = if reads_part { ", without --back all of the log is read" } else { "" };
+    anyhow::anyhow!("{why}: `prescale bus tail raw-kpis --limit 20` shows the names in use{all}")
 }
 
 fn order(config: Option<&Path>, scope: &ScopeArgs, effect: Effect, why: &str) -> Result<(), Failure> {

@@ -72,14 +72,36 @@ pub(crate) fn run<L: Lane>(
         let (senders, workers) = crew.into_inner()?;
         drop(senders);
         bar.finish_and_clear();
-        let outcomes = workers.into_iter().map(|worker| match worker.join() {
-            Ok(outcome) => outcome,
-            Err(panic) => std::panic::resume_unwind(panic),
-        });
-        let outcomes = outcomes.collect::<Result<Vec<_>>>()?;
+        let outcomes = joined(workers)?;
         failure.map_or(Ok(()), Err)?;
         Ok((outcomes, read?))
     })
+}
+
+/// Hands each of the lanes its own of what is dealt. The outcomes are in the order of the lanes.
+///
+/// # Errors
+/// When a lane fails.
+pub(crate) fn run_dealt<L: Lane>(lanes: Vec<L>, dealt: impl Iterator<Item = Vec<L::Hand>>) -> Result<Vec<L::Outcome>> {
+    thread::scope(|scope| {
+        let (senders, workers): (Vec<_>, Vec<_>) = lanes.into_iter().map(|lane| at_work(scope, lane)).unzip();
+        for hands in dealt {
+            if send(&senders, hands).is_break() {
+                break;
+            }
+        }
+        drop(senders);
+        joined(workers)
+    })
+}
+
+/// The outcomes of lanes whose work is done.
+fn joined<T>(workers: Vec<ScopedJoinHandle<'_, Result<T>>>) -> Result<Vec<T>> {
+    let outcomes = workers.into_iter().map(|worker| match worker.join() {
+        Ok(outcome) => outcome,
+        Err(panic) => std::panic::resume_unwind(panic),
+    });
+    outcomes.collect()
 }
 
 type AtWork<'scope, L> = (SyncSender<<L as Lane>::Hand>, ScopedJoinHandle<'scope, Result<<L as Lane>::Outcome>>);

@@ -9,6 +9,7 @@ pub mod bus_commands;
 pub mod check_config;
 pub mod cli;
 pub mod dead_letters;
+pub mod incidents;
 mod lanes;
 pub mod models;
 pub mod replay;

@@ -6,19 +6,16 @@
 use crate::pretty_json;
 use anyhow::{Context as _, Result, bail, ensure};
 use prescale_contracts::rfc3339;
-use prescale_domain::forecast::{Family, GRID_STEP_S};
+use prescale_domain::forecast::Family;
 use prescale_domain::time::EventTime;
-use prescale_inference::store::{ModelStore, Pinned, Switch, Verdict, predecessor};
+use prescale_inference::store::{Decision, History, ModelStore, Pinned, Switch, Trial, Verdict, predecessor};
 use prescale_inference::{FileLimits, Kind, ModelFiles};
 use prescale_predictor::config::Settings;
 use prescale_predictor::network::Network;
+use prescale_predictor::promoter::{LEAD_S, bin_from};
 use serde::Serialize;
 use std::fs;
 use std::path::Path;
-
-/// How far ahead of the clock a switch takes effect at the least, in seconds: records are up to 5 minutes ahead
-/// of it, and a model is heard of and loaded within a minute or two.
-const LEAD_S: i64 = 600;
 
 /// One model, as `prescale model list` shows it.
 #[derive(Serialize)]
@@ -32,6 +29,8 @@ struct Listed {
     standing: Standing,
     /// Why it is refused, or what has become of it since it was not.
     problem: Option<String>,
+    /// Since when it is on trial, or what its last trial came to.
+    trial: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
@@ -40,6 +39,7 @@ enum Standing {
     Past,
     InUse,
     Next,
+    OnTrial,
     NotPromoted,
     Refused,
 }
@@ -50,6 +50,7 @@ impl Standing {
             Self::Past => "past",
             Self::InUse => "in use",
             Self::Next => "next",
+            Self::OnTrial => "on trial",
             Self::NotPromoted => "not promoted",
             Self::Refused => "refused",
         }
@@ -95,10 +96,13 @@ pub fn listed(settings: &Settings, now: EventTime, as_json: bool) -> Result<Stri
         return pretty_json(&rows);
     }
     let mut text = format!("{:<14} {:<12} {:<14} {:<13} from\n", "family", "version", "origin", "standing");
-    for Listed { family, version, origin, from, standing, problem } in &rows {
-        let from = from.as_deref().unwrap_or(if *standing == Standing::NotPromoted { "-" } else { "the beginning" });
+    for Listed { family, version, origin, from, standing, problem, trial } in &rows {
+        let never = matches!(standing, Standing::NotPromoted | Standing::OnTrial);
+        let from = from.as_deref().unwrap_or(if never { "-" } else { "the beginning" });
         text += &format!("{family:<14} {version:<12} {origin:<14} {:<13} {from}\n", standing.text());
-        text += &problem.as_ref().map_or(String::new(), |problem| format!("  {problem}\n"));
+        for line in problem.iter().chain(trial) {
+            text += &format!("  {line}\n");
+        }
     }
     Ok(text)
 }
@@ -118,14 +122,16 @@ fn of_family(settings: &Settings, family: Family, now: EventTime) -> Result<Vec<
             _ => Standing::Past,
         },
         problem: found.problem,
+        trial: None,
     };
     rows.extend(base.as_ref().map(|base| row(base.version(), origin, None, Found::default())));
     let Some(store) = settings.models_dir.as_deref().map(ModelStore::new) else {
         rows.iter_mut().for_each(|row| row.standing = Standing::InUse);
         return Ok(rows);
     };
-    let switches = store.switches(family.name())?;
-    for Switch { from, to, verdict } in &switches {
+    let history = store.history(family.name())?;
+    let switches = &history.switches;
+    for Switch { from, to, verdict } in switches {
         rows.extend(match (to, &base) {
             (Some(pinned), _) => {
                 let tried = || Network::of_store(&store, settings, family, &pinned.version, Some(pinned)).map(drop);
@@ -145,11 +151,33 @@ fn of_family(settings: &Settings, family: Family, now: EventTime) -> Result<Vec<
         let tried = || Network::of_store(&store, settings, family, &version, None).map(drop);
         let mut row = row(&version, "store", None, Found::of(None, tried));
         if row.standing == Standing::Past {
-            row.standing = Standing::NotPromoted;
+            let of_trial = history.open_trial().and_then(|trial| trial.of.as_ref());
+            let is_on_trial = of_trial.is_some_and(|pinned| pinned.version == version);
+            row.standing = if is_on_trial { Standing::OnTrial } else { Standing::NotPromoted };
         }
         rows.push(row);
     }
+    for row in &mut rows {
+        row.trial = trial_of(&history, &row.version);
+    }
     Ok(rows)
+}
+
+/// Since when a version is on trial, or what its last trial came to.
+fn trial_of(history: &History, version: &str) -> Option<String> {
+    let of_trial = history.open_trial().filter(|trial| trial.of.as_ref().is_some_and(|of| of.version == version));
+    if let Some(trial) = of_trial {
+        return Some(format!("on trial beside what is in use from {} on", rfc3339(trial.from)));
+    }
+    let decision = history.decisions.iter().rfind(|decision| decision.candidate == version)?;
+    let Decision { led_to, in_use, shown, hours, workloads, lead, log10_e_better, log10_e_worse, .. } = decision;
+    Some(format!(
+        "{led_to} ({shown}) after {hours} hours of up to {workloads} workloads beside {in_use}: it lost {:.2} % of the demand in \
+         place of {:.2} %, a lead of {:.1} % (e-values of 10^{log10_e_better:.1} for better, 10^{log10_e_worse:.1} for worse)",
+        100.0 * decision.candidate_loss,
+        100.0 * decision.loss,
+        100.0 * lead
+    ))
 }
 
 /// What is wrong with a version.
@@ -200,6 +228,29 @@ impl Change<'_> {
         self.switch(Some(pinned), if is_first { None } else { Some(self.first_instant()) })
     }
 
+    /// Checks a version and lets it run beside the one in use from an instant on, until what both lose decides; says from
+    /// when on.
+    ///
+    /// # Errors
+    /// When the version is refused, with the reason, or in use; when there is none in use beside which it could run; when
+    /// the store cannot be written.
+    pub fn try_out(&self, version: &str) -> Result<String> {
+        let Self { settings, store, family, .. } = self;
+        let name = family.name();
+        let (_, pinned) = Network::of_store(store, settings, *family, version, None)
+            .with_context(|| format!("{name} {version} is refused, and nothing changes"))?;
+        let switches = store.switches(name)?;
+        let has_base = *family == Family::Gru || settings.model_folders.contains_key(family);
+        ensure!(has_base || !switches.is_empty(), "no {name} is in use beside which {version} could run: promote it");
+        let is_in_use = switches.last().and_then(|switch| switch.to.as_ref()) == Some(&pinned);
+        ensure!(!is_in_use, "{name} {version} is in use, or will be: try another version beside it");
+        let from = self.first_instant();
+        store.try_out(name, Trial { from, until: None, of: Some(pinned), verdict: None })?;
+        let mut text = format!("{name}: {version} is on trial from {} on\n", rfc3339(from));
+        text += &self.unlisted();
+        Ok(text)
+    }
+
     /// Brings back into use what was before the version that was promoted last; says from when on.
     ///
     /// # Errors
@@ -218,7 +269,7 @@ impl Change<'_> {
     }
 
     fn switch(&self, to: Option<Pinned>, from: Option<EventTime>) -> Result<String> {
-        let Self { settings, store, family, now, .. } = self;
+        let Self { store, family, now, .. } = self;
         let name = family.name();
         let version = to.as_ref().map_or("the model of the configuration", |pinned| pinned.version.as_str()).to_owned();
         store.add(name, Switch { from, to, verdict: None })?;
@@ -229,17 +280,22 @@ impl Change<'_> {
         if from.is_some_and(|from| from < now.plus_s(LEAD_S)) {
             text += "Records of that time may have come already: a replay would forecast those with the other model.\n";
         }
-        if !settings.models.contains(family) {
-            text += &format!("[predictor] models does not list {name:?}: it forecasts nothing until it does.\n");
-        }
+        text += &self.unlisted();
         Ok(text)
+    }
+
+    /// What is to be said where the family forecasts nothing.
+    fn unlisted(&self) -> String {
+        let (name, listed) = (self.family.name(), &self.settings.models);
+        if listed.contains(&self.family) {
+            return String::new();
+        }
+        format!("[predictor] models does not list {name:?}: it forecasts nothing until it does.\n")
     }
 
     /// The bin's beginning at or after the instant that was asked for.
     fn first_instant(&self) -> EventTime {
-        let asked = self.from.unwrap_or_else(|| self.now.plus_s(LEAD_S));
-        let bin = asked.plus_s(i64::from(GRID_STEP_S) - 1).bin(GRID_STEP_S);
-        EventTime::of_bin(bin, GRID_STEP_S)
+        bin_from(self.from.unwrap_or_else(|| self.now.plus_s(LEAD_S)))
     }
 }
 

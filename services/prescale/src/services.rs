@@ -121,7 +121,7 @@ pub static SERVICES: [ServiceEntry; 12] = [
             prescale_predictor::stage::Factory::new(s.predictor.settings()?)?;
             Ok(())
         }),
-        stages: |_| vec![prescale_predictor::STAGE, prescale_predictor::RETRAINER],
+        stages: |s| s.predictor.stages(),
         factories: |s| prescale_predictor::factories(&s.predictor),
         uses: nothing_else,
         run: |l| prescale_predictor::run(&l.settings.predictor, l.context, l.bus(), l.stop),

@@ -47,8 +47,9 @@ pub(super) fn build(folder: &Path, program: &Path, package: &str, tags: &str) ->
     if let Some(programs) = program.parent() {
         fs::create_dir_all(programs).with_context(|| format!("cannot make {}", programs.display()))?;
     }
-    let args = ["build", "-tags", tags, "-o"];
-    run(Command::new("go").args(args).arg(program).arg(package).current_dir(folder))?;
+    let args = ["build", "-mod=mod", "-tags", tags, "-o"];
+    // A workspace of theirs names modules that are not in this one's copy.
+    run(Command::new("go").args(args).arg(program).arg(package).current_dir(folder).env("GOWORK", "off"))?;
     ensure!(program.is_file(), "go build has not made {}", program.display());
     Ok(())
 }

@@ -34,8 +34,28 @@ impl Kafka {
         let _ = fs::remove_file(&log);
         let mut program = Program::new(command, log);
         program.start()?;
-        let address = |line: &str| line.trim().parse::<SocketAddr>().ok();
-        let servers = program.until_says(STARTS_WITHIN, |said| said.lines().find_map(address))?.to_string();
+        let servers = program.until_says(STARTS_WITHIN, |said| said.lines().find_map(address_in))?.to_string();
         Ok(Self { servers, _program: Some(program) })
+    }
+}
+
+/// The address in a line, where something else may stand as well: what fetches the libraries leaves colours behind.
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let mut words = line.split(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':'));
+    words.find_map(|word| word.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_found_behind_colours() {
+        let address = "127.0.0.1:44955".parse().ok();
+        assert_eq!(
+            (address_in("\u{1b}[0m\u{1b}[0m127.0.0.1:44955"), address_in("127.0.0.1:44955\n")),
+            (address, address)
+        );
+        assert_eq!(address_in("at 12:30:45.123 it began"), None);
     }
 }

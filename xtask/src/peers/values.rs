@@ -46,6 +46,18 @@ impl Values {
         Self(self.0.iter().map(|(place, all)| (place.clone(), vec![all.iter().sum()])).collect())
     }
 
+    /// Without those that were not sent at their instants and repeat the one before: a series without a point counts with
+    /// its last number.
+    pub(super) fn without_carried(&self, sent: &Self) -> Self {
+        let is_carried = |place: &Place| {
+            let before = self.0.range(..place.clone()).next_back();
+            let is_of_it = |before: &Place| before.workload == place.workload && before.measured == place.measured;
+            let repeats = before.is_some_and(|(before, all)| is_of_it(before) && self.0.get(place) == Some(all));
+            repeats && !sent.0.contains_key(place)
+        };
+        self.only(|place| !is_carried(place))
+    }
+
     /// First and last instant, in milliseconds; `None` when there is nothing.
     pub(super) fn span_ms(&self) -> Option<(i64, i64)> {
         let instants: BTreeSet<i64> = self.0.keys().map(|place| place.at_ms).collect();
@@ -125,6 +137,13 @@ mod tests {
         assert!(error(&[(1, 3.0), (1, 5.0), (2, 4.1)]).contains("are other ones"));
         assert!(compare("it", &values(&[]), &values(&[]), |_| false).is_err(), "nothing was compared");
         compare("it", &sent, &values(&[(1, 3.0), (1, 5.0), (3, 9.0)]), |at_ms| at_ms > 1).unwrap();
+    }
+
+    #[test]
+    fn what_is_carried_on_is_no_new_value() {
+        let sent = values(&[(1, 5.0), (4, 5.0)]);
+        let got = values(&[(1, 5.0), (2, 5.0), (3, 6.0), (4, 5.0)]);
+        assert_eq!(got.without_carried(&sent), values(&[(1, 5.0), (3, 6.0), (4, 5.0)]));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-// Renders a chart as Helm does, with the values that standard input has, and prints its objects as one JSON array.
+// Renders a chart as Helm does, and prints its objects as one JSON array: as `helm install` with these arguments would, or with
+// the values that standard input has.
 package main
 
 import (
@@ -11,9 +12,11 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/spf13/pflag"
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/engine"
+	"helm.sh/helm/v3/pkg/strvals"
 	"sigs.k8s.io/yaml"
 )
 
@@ -27,23 +30,16 @@ func main() {
 }
 
 func render() error {
-	if len(os.Args) != 4 {
-		return errors.New("give the chart's folder, the release's name and its namespace")
-	}
-	chart, err := loader.LoadDir(os.Args[1])
+	asked, err := ask(os.Args[1:])
 	if err != nil {
 		return err
 	}
-	text, err := io.ReadAll(os.Stdin)
+	chart, err := loader.LoadDir(asked.folder)
 	if err != nil {
 		return err
 	}
-	given, err := chartutil.ReadValues(text)
-	if err != nil {
-		return err
-	}
-	release := chartutil.ReleaseOptions{Name: os.Args[2], Namespace: os.Args[3], Revision: 1, IsInstall: true}
-	values, err := chartutil.ToRenderValues(chart, given, release, chartutil.DefaultCapabilities)
+	release := chartutil.ReleaseOptions{Name: asked.name, Namespace: asked.namespace, Revision: 1, IsInstall: true}
+	values, err := chartutil.ToRenderValues(chart, asked.values, release, chartutil.DefaultCapabilities)
 	if err != nil {
 		return err
 	}
@@ -56,6 +52,64 @@ func render() error {
 		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(objects)
+}
+
+// asked is a release of the chart in a folder.
+type asked struct {
+	folder, name, namespace string
+	values                  map[string]any
+}
+
+func ask(args []string) (asked, error) {
+	if len(args) > 0 && args[0] == "install" {
+		return install(args[1:])
+	}
+	if len(args) != 3 {
+		return asked{}, errors.New("give the chart's folder, the release's name and its namespace")
+	}
+	text, err := io.ReadAll(os.Stdin)
+	if err != nil {
+		return asked{}, err
+	}
+	values, err := chartutil.ReadValues(text)
+	return asked{args[0], args[1], args[2], values}, err
+}
+
+// install understands the flags of `helm install` that say what is rendered.
+func install(args []string) (asked, error) {
+	flags := pflag.NewFlagSet("install", pflag.ContinueOnError)
+	namespace := flags.String("namespace", "default", "of the release")
+	flags.Bool("create-namespace", false, "it need not be there")
+	plain := flags.StringArray("set", nil, "a value")
+	texts := flags.StringArray("set-string", nil, "a value that is a text")
+	files := flags.StringArray("set-file", nil, "a value that is a file's text")
+	if err := flags.Parse(args); err != nil {
+		return asked{}, err
+	}
+	if flags.NArg() != 2 {
+		return asked{}, errors.New("name the release and the chart")
+	}
+	values := map[string]any{}
+	read := func(name []rune) (any, error) {
+		text, err := os.ReadFile(string(name))
+		return string(text), err
+	}
+	for _, value := range *plain {
+		if err := strvals.ParseInto(value, values); err != nil {
+			return asked{}, err
+		}
+	}
+	for _, value := range *texts {
+		if err := strvals.ParseIntoString(value, values); err != nil {
+			return asked{}, err
+		}
+	}
+	for _, value := range *files {
+		if err := strvals.ParseIntoFile(value, values, read); err != nil {
+			return asked{}, err
+		}
+	}
+	return asked{flags.Arg(1), flags.Arg(0), *namespace, values}, nil
 }
 
 func objectsOf(files map[string]string) ([]map[string]any, error) {

@@ -1,5 +1,5 @@
-//! A namespace with actuators before it: they have the chart's rights and no others, and speak through a proxy. The test
-//! plays the controllers, which are not there: what a Deployment is to have it has at once.
+//! A namespace with actuators before it: they have the chart's rights and no others, and speak through a proxy. The
+//! controllers are real ([`World::controlled`]), or the test plays them: what a Deployment is to have it then has at once.
 
 use super::user;
 use integration_tests::actuators::Actuators;
@@ -7,6 +7,7 @@ use integration_tests::kubernetes::Cluster;
 use integration_tests::kubernetes::audit::Event;
 use integration_tests::kubernetes::chart::objects;
 use integration_tests::kubernetes::faults::Proxy;
+use integration_tests::processes::until;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,9 +31,21 @@ pub(super) struct World {
 }
 
 impl World {
-    /// With the rights of these parts of the chart's file, and these keys in `[actuator.kubernetes]`.
+    /// With the rights of these parts of the chart's file, and these keys in `[actuator.kubernetes]`; the test plays the
+    /// controllers.
     pub(super) fn new(parts: &[&str], kubernetes: &str) -> Self {
-        let cluster = Cluster::shared();
+        let mut world = Self::on(Cluster::shared(), parts, kubernetes);
+        let (cluster, name, ends) = (world.cluster, world.namespace.clone(), Arc::clone(&world.stopped));
+        world.controllers = Some(std::thread::spawn(move || control(cluster, &name, &ends)));
+        world
+    }
+
+    /// The same where controllers and nodes are real.
+    pub(super) fn controlled(parts: &[&str], kubernetes: &str) -> Self {
+        Self::on(Cluster::controlled(), parts, kubernetes)
+    }
+
+    fn on(cluster: &'static Cluster, parts: &[&str], kubernetes: &str) -> Self {
         let namespace = cluster.namespace();
         let rights = json!({ "parts": parts, "namespaces": [namespace.as_str()] });
         let values = json!({ "up": { "enabled": false }, "rights": rights });
@@ -41,9 +54,6 @@ impl World {
         let proxy = Proxy::before(cluster);
         let kubeconfig = cluster.kubeconfig(proxy.url(), Some(&token));
         let lease = format!("lease_namespace = \"{namespace}\"\n{kubernetes}");
-        let stopped = Arc::new(AtomicBool::new(false));
-        let (name, ends) = (namespace.clone(), Arc::clone(&stopped));
-        let controllers = std::thread::spawn(move || control(cluster, &name, &ends));
         Self {
             cluster,
             user: user(&namespace, &namespace),
@@ -51,8 +61,8 @@ impl World {
             proxy,
             actuators: Actuators::new(&lease),
             kubeconfig,
-            stopped,
-            controllers: Some(controllers),
+            stopped: Arc::default(),
+            controllers: None,
         }
     }
 
@@ -69,6 +79,29 @@ impl World {
     /// What a Deployment is to have.
     pub(super) fn replicas(&self, name: &str) -> u64 {
         self.cluster.done("GET", &self.path(name), &Value::Null)["spec"]["replicas"].as_u64().expect("a number")
+    }
+
+    /// What lies at a path.
+    pub(super) fn get(&self, path: &str) -> Value {
+        self.cluster.done("GET", path, &Value::Null)
+    }
+
+    /// Pods with label `app` of this name that are not on their way out.
+    pub(super) fn pods(&self, app: &str) -> Vec<Value> {
+        let list = self.get(&format!("/api/v1/namespaces/{}/pods?labelSelector=app%3D{app}", self.namespace));
+        let stays = |pod: &&Value| pod["metadata"]["deletionTimestamp"].is_null();
+        list["items"].as_array().expect("a list").iter().filter(stays).cloned().collect()
+    }
+
+    /// Waits until all replicas of a Deployment are there, ready, and of its template.
+    pub(super) fn until_ready(&self, name: &str) {
+        until(&format!("{name} to be ready"), || {
+            let object = self.get(&self.path(name));
+            let (spec, status) = (&object["spec"], &object["status"]);
+            let all = ["replicas", "updatedReplicas", "readyReplicas"];
+            let is_observed = status["observedGeneration"] == object["metadata"]["generation"];
+            is_observed && all.into_iter().all(|count| status[count] == spec["replicas"])
+        });
     }
 
     /// What the actuators have asked for, by the server's audit log.

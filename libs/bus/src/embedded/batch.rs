@@ -111,6 +111,11 @@ impl Batch {
         self.records
     }
 
+    /// Bytes that its row has of content.
+    pub(super) fn stored_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Writes it, with offsets from `first_offset` on.
     pub(super) fn insert(
         &self,

@@ -4,9 +4,11 @@
 //! has to be started.
 
 mod batch;
+mod checkpoints;
 mod columns;
 mod compaction;
 mod failure;
+mod instance;
 #[cfg(test)]
 mod lease_tests;
 mod leases;
@@ -16,6 +18,7 @@ mod periodic;
 mod reader;
 mod restore;
 mod schema;
+mod side_by_side;
 mod snapshots;
 mod source;
 mod stage_runner;
@@ -31,6 +34,7 @@ use crate::bus::{Bus, Lag, ReadFrom, RecordReader, Source, StageOptions};
 use crate::error::BusError;
 use crate::stage::StageFactory;
 use crate::topic::{Cleanup, TopicSpec};
+use instance::Instance;
 use leases::LeaseKeeper;
 use periodic::Periodic;
 use rusqlite::{OptionalExtension, Transaction, params};
@@ -55,10 +59,13 @@ pub struct EmbeddedOptions {
     pub lease: Duration,
     /// How often to look for what other processes wrote; within the process waking is immediate.
     pub poll_interval: Duration,
+    /// Most threads of an instance of a stage, each with partitions of its own.
+    pub stage_threads: usize,
     /// Largest size of the file, in bytes. What would make it larger is refused as on a full disk,
     /// until retention has made room; `None` leaves the bound to the disk.
     pub file_bytes_max: Option<u64>,
-    /// How often retention and compaction run; `None` only when [`EmbeddedBus::maintain`] is called.
+    /// How often retention and compaction run; `None` only when [`EmbeddedBus::maintain`] is called. Then checkpoints are
+    /// left to SQLite, too.
     pub maintenance_every: Option<Duration>,
 }
 
@@ -70,6 +77,7 @@ impl Default for EmbeddedOptions {
             retry_for: Duration::from_secs(60),
             lease: Duration::from_secs(3),
             poll_interval: Duration::from_millis(50),
+            stage_threads: 1,
             file_bytes_max: None,
             maintenance_every: Some(Duration::from_secs(30)),
         }
@@ -80,6 +88,7 @@ impl Default for EmbeddedOptions {
 pub struct EmbeddedBus {
     leases: LeaseKeeper,
     _maintenance: Option<Periodic>,
+    _checkpoints: Option<Periodic>,
     store: Arc<Store>,
 }
 
@@ -101,7 +110,9 @@ impl EmbeddedBus {
         let every = options.maintenance_every;
         let store = Arc::new(Store::open(path.to_owned(), options)?);
         let maintenance = every.map(|every| maintenance::start(&store, every)).transpose().map_err(failed)?;
-        Ok(Self { leases: LeaseKeeper::default(), _maintenance: maintenance, store })
+        let checkpoints = every.map(|_| checkpoints::start(&store)).transpose().map_err(failed)?;
+        let leases = LeaseKeeper::default();
+        Ok(Self { leases, _maintenance: maintenance, _checkpoints: checkpoints, store })
     }
 
     /// Applies retention and compaction as they are due at that instant (milliseconds since the
@@ -165,9 +176,9 @@ impl Bus for EmbeddedBus {
         options: &StageOptions,
         shutdown: &CancellationToken,
     ) -> Result<(), BusError> {
-        let runner = stage_runner::StageRunner::new(&self.store, factory.as_ref(), options, shutdown)?;
-        let _kept = self.leases.keep(&self.store, runner.member())?;
-        runner.run()
+        let instance = Instance::of(&self.store, factory.as_ref(), options)?;
+        let _kept = self.leases.keep(&self.store, &instance.member)?;
+        side_by_side::run(&instance, shutdown)
     }
 
     fn source(&self, id: &str) -> Result<Box<dyn Source>, BusError> {

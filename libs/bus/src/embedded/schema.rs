@@ -157,7 +157,7 @@ pub(super) fn open_reader(path: &Path, options: &EmbeddedOptions) -> Result<Conn
             Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.busy_timeout(options.busy_timeout)?;
         connection.pragma_update(None, "query_only", true)?;
-        connection.pragma_update(None, "cache_size", -8192)?;
+        connection.pragma_update(None, "cache_size", -2048)?;
         Ok(connection)
     };
     open().map_err(|e| backend(&format!("cannot read the embedded log {}", path.display()), &e))

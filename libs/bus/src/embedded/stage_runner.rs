@@ -5,7 +5,8 @@
 //! instance moved it first, this one throws its work away and restores its state from the log.
 
 use super::failure::backend;
-use super::leases::{Member, new_owner};
+use super::instance::{Deal, Instance};
+use super::leases::Member;
 use super::log;
 use super::restore::{Restored, Restoring};
 use super::snapshots::PartitionSnapshots;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// One thread of an instance.
 pub(super) struct StageRunner<'a> {
     store: &'a Store,
     factory: &'a dyn StageFactory,
@@ -35,7 +37,10 @@ pub(super) struct StageRunner<'a> {
     context: StepContext,
     topic: Topic,
     connection: Connection,
-    member: Member,
+    member: &'a Member,
+    deal: &'a Deal,
+    /// Which of the instance's threads it is.
+    number: usize,
     running: BTreeMap<u32, Restored>,
 }
 
@@ -49,41 +54,26 @@ struct Commit {
 
 impl<'a> StageRunner<'a> {
     pub(super) fn new(
-        store: &'a Store,
-        factory: &'a dyn StageFactory,
-        options: &'a StageOptions,
+        instance: &'a Instance<'a>,
+        number: usize,
         shutdown: &'a CancellationToken,
     ) -> Result<Self, BusError> {
+        let Instance { store, factory, options, ref member, ref deal } = *instance;
         let context = StepContext::new(factory);
         let topic = store.topic(&context.input)?;
-        for written in context.topics_written() {
-            store.topic(&written)?;
-        }
-        let member = Member {
-            group: options.group.clone(),
-            topic_id: topic.id,
-            partitions: topic.partitions,
-            owner: new_owner(),
-            lease: store.options.lease,
-        };
         let connection = store.reader()?;
-        Ok(Self { store, factory, options, shutdown, context, topic, connection, member, running: BTreeMap::new() })
+        let running = BTreeMap::new();
+        Ok(Self { store, factory, options, shutdown, context, topic, connection, member, deal, number, running })
     }
 
-    /// Who this instance is, to the others of its group.
-    pub(super) fn member(&self) -> &Member {
-        &self.member
-    }
-
-    /// Runs until the shutdown, then gives everything back.
+    /// Runs until the shutdown, then stores snapshots.
     pub(super) fn run(mut self) -> Result<(), BusError> {
         let result = self.run_until_shutdown();
         if result.is_ok() {
             let partitions: Vec<u32> = self.running.keys().copied().collect();
             partitions.into_iter().for_each(|partition| self.snapshot(partition));
         }
-        let left = self.store.write("cannot leave the group", |transaction| self.member.leave(transaction));
-        result.and(left)
+        result
     }
 
     fn run_until_shutdown(&mut self) -> Result<(), BusError> {
@@ -116,9 +106,10 @@ impl<'a> StageRunner<'a> {
         Ok(())
     }
 
-    /// Renews this instance's leases, gives up what is no longer its share, takes what is.
+    /// Renews this instance's leases, gives up what is no longer its share, takes what is, as far as it is this thread's.
     fn settle_leases(&mut self) -> Result<(), BusError> {
         let share = self.retrying("cannot join the group", |transaction| self.member.share(transaction))?;
+        let share = self.deal.of(self.number, &share);
         let surplus: Vec<u32> = self.running.keys().copied().filter(|p| !share.contains(p)).collect();
         for partition in surplus {
             self.snapshot(partition);

@@ -9,8 +9,11 @@ use crate::error::BusError;
 use crate::write::Write;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::mem::ManuallyDrop;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A mutex's content, also after a panic elsewhere: the data behind ours is whole between calls.
@@ -73,12 +76,19 @@ pub(super) struct Store {
     idle_readers: Mutex<Vec<Connection>>,
     writer: Mutex<Connection>,
     topics: Mutex<BTreeMap<String, Topic>>,
+    /// Bytes of batches since a checkpoint was last begun.
+    written: AtomicU64,
+    /// The file beside SQLite, once it was asked for. It is never closed: on POSIX systems that would take from this
+    /// process the locks that SQLite has on it ("How To Corrupt An SQLite Database File", 2.2).
+    beside: OnceLock<Option<ManuallyDrop<File>>>,
 }
 
 impl Store {
     pub(super) fn open(path: PathBuf, options: EmbeddedOptions) -> Result<Self, BusError> {
         let writer = Mutex::new(schema::open_writer(&path, &options)?);
-        Ok(Self { path, options, idle_readers: Mutex::default(), writer, topics: Mutex::default() })
+        let (idle_readers, topics) = (Mutex::default(), Mutex::default());
+        let (written, beside) = (AtomicU64::new(0), OnceLock::new());
+        Ok(Self { path, options, idle_readers, writer, topics, written, beside })
     }
 
     /// A connection of one's own that only reads.
@@ -113,6 +123,32 @@ impl Store {
             Ok(result)
         };
         run().map_err(|e| backend(context, &e))
+    }
+
+    /// Does something on the connection that writes, in no transaction.
+    pub(super) fn between_commits<T>(
+        &self,
+        context: &str,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, BusError> {
+        work(&lock(&self.writer)).map_err(|e| backend(context, &e))
+    }
+
+    /// Whether so many bytes were written since it last said so.
+    pub(super) fn take_written(&self, least: u64) -> bool {
+        let is_much = self.written.load(Ordering::Relaxed) >= least;
+        if is_much {
+            self.written.store(0, Ordering::Relaxed);
+        }
+        is_much
+    }
+
+    /// Brings onto the disk what the file was given, if the system lets it.
+    pub(super) fn sync_file(&self) {
+        let beside = self.beside.get_or_init(|| File::open(&self.path).ok().map(ManuallyDrop::new));
+        if let Some(Err(error)) = beside.as_ref().map(|file| file.sync_data()) {
+            tracing::debug!(%error, "the next checkpoint brings the file onto the disk");
+        }
     }
 
     /// The topic of that name.
@@ -170,6 +206,8 @@ impl Store {
 
     /// Wakes those who wait for these topics; call it after the commit.
     pub(super) fn announce(&self, placed: &[Placed]) {
+        let bytes: usize = placed.iter().flat_map(|placed| placed.batches.iter()).map(Batch::stored_bytes).sum();
+        self.written.fetch_add(bytes as u64, Ordering::Relaxed);
         for of_topic in placed.chunk_by(|a, b| a.topic.id == b.topic.id) {
             of_topic[0].topic.grew.raise();
         }

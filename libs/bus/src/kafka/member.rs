@@ -22,6 +22,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::VecDeque;
 use std::error::Error;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,9 @@ type MemberEvent = port::MemberEvent<Arc<ConsumerGroupMetadata>>;
 
 struct Rebalances {
     events: Mutex<VecDeque<MemberEvent>>,
+    /// Partitions were revoked, and what is assigned after that was not told yet. That comes at once, even if it is
+    /// nothing, and then the client joins again by itself.
+    rejoins: AtomicBool,
     request_timeout: Duration,
     access: Arc<Access>,
 }
@@ -52,7 +56,8 @@ type Starts = Vec<(String, i32, Position)>;
 impl Rebalances {
     fn new(cluster: &Cluster) -> Self {
         let request_timeout = cluster.options.request_timeout;
-        Self { events: Mutex::default(), request_timeout, access: Arc::clone(&cluster.access) }
+        let (events, rejoins) = (Mutex::default(), AtomicBool::default());
+        Self { events, rejoins, request_timeout, access: Arc::clone(&cluster.access) }
     }
 
     fn push(&self, event: MemberEvent) {
@@ -118,6 +123,7 @@ impl Rebalances {
     }
 
     fn assigned(&self, consumer: &BaseConsumer<Self>, new: &TopicPartitionList) -> KafkaResult<()> {
+        let rejoins = self.rejoins.swap(false, Ordering::Relaxed);
         let (starts, kept, membership) = match self.told_of(consumer, new) {
             Ok(told) => told,
             Err(error) => {
@@ -133,7 +139,7 @@ impl Rebalances {
         consumer.incremental_assign(&from)?;
         let partition = |partition| u32::try_from(partition).unwrap_or_default();
         for (_, kept, position) in kept {
-            self.push(MemberEvent::Kept(partition(kept), position.offset));
+            self.push(MemberEvent::Kept { partition: partition(kept), position: position.offset, rejoins });
         }
         for (_, new, position) in starts {
             self.push(MemberEvent::Assigned(partition(new), position));
@@ -150,6 +156,7 @@ impl ConsumerContext for Rebalances {
         let answered = match error {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assigned(consumer, partitions),
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => {
+                self.rejoins.store(true, Ordering::Relaxed);
                 for element in partitions.elements() {
                     if let Ok(partition) = u32::try_from(element.partition()) {
                         self.push(MemberEvent::Revoked(partition));

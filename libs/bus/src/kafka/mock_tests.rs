@@ -2,6 +2,7 @@
 //! Must not rest on transactions: the mock shows aborted records to everybody.
 
 use super::cluster::Cluster;
+use super::member::ClientMember;
 use super::options::{ConsumerUse, KafkaOptions};
 use super::producer::ClientProducer;
 use super::protocol::log::CommittedLog as _;
@@ -90,39 +91,70 @@ fn a_call_that_librdkafka_forgets_comes_back_as_a_failure() {
     moving(start())().expect("the next producer moves positions");
 }
 
+/// A member of the group without a name, as clients of librdkafka are.
+fn plain(cluster: &Cluster) -> BaseConsumer {
+    let mut config = cluster.options.consumer(GROUP, ConsumerUse::Member);
+    config.remove("group.instance.id");
+    config.create().expect("a consumer is made")
+}
+
+/// Puts the group at the start of so many partitions of a topic.
+fn start_at_0(cluster: &Cluster, topic: &str, partitions: i32) {
+    let mut positions = TopicPartitionList::new();
+    for partition in 0..partitions {
+        positions.add_partition_offset(topic, partition, Offset::Offset(0)).expect("an offset");
+    }
+    plain(cluster).commit(&positions, CommitMode::Sync).expect("the positions are committed");
+}
+
+/// What a member is told of the next rebalance.
+fn next_rebalance(member: &ClientMember, meanwhile: &dyn Fn()) -> Vec<Event> {
+    let deadline = Instant::now() + COMES_BACK_WITHIN;
+    let mut told = Vec::new();
+    loop {
+        meanwhile();
+        match member.poll(Duration::from_millis(20)) {
+            Some(MemberEvent::Joined(_)) => return told,
+            Some(MemberEvent::End(_)) | None => {}
+            Some(event) => told.push(event),
+        }
+        assert!(Instant::now() < deadline, "waited for a rebalance");
+    }
+}
+
 /// librdkafka revokes nothing when a member that joins again is told that nobody knows it.
 #[test]
 fn what_a_member_keeps_although_the_group_had_given_it_up_is_told() {
     let (mock, cluster) = mocked(1);
-    let plain = || {
-        let mut config = cluster.options.consumer(GROUP, ConsumerUse::Member);
-        config.remove("group.instance.id");
-        config.create::<BaseConsumer>().expect("a consumer is made")
-    };
-    let mut position = TopicPartitionList::new();
-    position.add_partition_offset(TOPIC, 0, Offset::Offset(0)).expect("an offset");
-    plain().commit(&position, CommitMode::Sync).expect("the position is committed");
+    start_at_0(&cluster, TOPIC, 1);
     let member = cluster.join(GROUP, TOPIC).expect("the member joins");
-    let await_event = |what: &str, is_it: &dyn Fn(&Event) -> bool, meanwhile: &dyn Fn()| {
-        let deadline = Instant::now() + COMES_BACK_WITHIN;
-        let mut before = Vec::new();
-        loop {
-            meanwhile();
-            match member.poll(Duration::from_millis(20)) {
-                Some(event) if is_it(&event) => return before,
-                other => before.extend(other),
-            }
-            assert!(Instant::now() < deadline, "waited for {what}");
-        }
-    };
-    let is_joined = |event: &Event| matches!(event, MemberEvent::Joined(_));
-    let before = await_event("the first assignment", &is_joined, &|| {});
-    assert!(matches!(before[..], [MemberEvent::Assigned(0, _)]));
+    let told = next_rebalance(&member, &|| {});
+    assert!(matches!(told[..], [MemberEvent::Assigned(0, _)]));
     mock.request_errors(RDKafkaApiKey::JoinGroup, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID]);
-    let other = plain();
+    let other = plain(&cluster);
     other.subscribe(&[TOPIC]).expect("it subscribes");
-    let before = await_event("the second assignment", &is_joined, &|| drop(other.poll(Duration::ZERO)));
-    let told = |wanted: fn(&Event) -> bool| before.iter().any(wanted);
-    assert!(told(|event| matches!(event, MemberEvent::Kept(0, 0))), "it keeps the partition");
-    assert!(!told(|event| matches!(event, MemberEvent::Revoked(_))), "and is told of no loss");
+    let told = next_rebalance(&member, &|| drop(other.poll(Duration::ZERO)));
+    let kept = |event: &Event| matches!(event, MemberEvent::Kept { partition: 0, position: 0, rejoins: false });
+    assert!(told.iter().any(kept), "it keeps the partition");
+    assert!(!told.iter().any(|event| matches!(event, MemberEvent::Revoked(_))), "and is told of no loss");
+}
+
+/// librdkafka assigns what is left, be it nothing new, right after it has revoked partitions, and joins again after
+/// that. Whoever closes it in between leaves the revoked partitions to nobody.
+#[test]
+fn a_member_that_gives_up_partitions_is_told_that_it_joins_again() {
+    const WIDE: &str = "wide";
+    let (mock, cluster) = mocked(1);
+    mock.create_topic(WIDE, 2, 1).expect("the topic is made");
+    start_at_0(&cluster, WIDE, 2);
+    let member = cluster.join(GROUP, WIDE).expect("the member joins");
+    let told = next_rebalance(&member, &|| {});
+    assert!(matches!(told[..], [MemberEvent::Assigned(..), MemberEvent::Assigned(..)]));
+    let other = plain(&cluster);
+    other.subscribe(&[WIDE]).expect("it subscribes");
+    let poll_other = || drop(other.poll(Duration::ZERO));
+    let told = next_rebalance(&member, &poll_other);
+    assert!(matches!(told[..], [MemberEvent::Revoked(_), MemberEvent::Kept { position: 0, rejoins: true, .. }]));
+    let told = next_rebalance(&member, &poll_other);
+    assert!(matches!(told[..], [MemberEvent::Kept { position: 0, rejoins: false, .. }]));
 }

@@ -124,6 +124,54 @@ impl PairedLoss {
 }
 
 #[derive(Serialize, Deserialize)]
+struct TrialLoss {
+    model: Name,
+    model_version: Name,
+    candidate_version: Name,
+    trial_from: i64,
+    rounds: i64,
+    pinball_loss: f32,
+    candidate_loss: f32,
+}
+
+impl TrialLoss {
+    fn of(loss: &domain::TrialLoss) -> Self {
+        Self {
+            model: Name(loss.model.clone()),
+            model_version: Name(loss.model_version.clone()),
+            candidate_version: Name(loss.candidate_version.clone()),
+            trial_from: loss.trial_from.as_ms(),
+            rounds: loss.rounds.into(),
+            pinball_loss: loss.pinball_loss as f32,
+            candidate_loss: loss.candidate_loss as f32,
+        }
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        check::not_empty("model", &self.model)?;
+        check::instant("trial_from", self.trial_from)?;
+        check::positive("rounds", self.rounds)?;
+        for (field, loss) in [("pinball_loss", self.pinball_loss), ("candidate_loss", self.candidate_loss)] {
+            check::finite_f32(field, loss)?;
+            check::not_negative(field, loss.into())?;
+        }
+        Ok(())
+    }
+
+    fn into_domain(self) -> Result<domain::TrialLoss, Fault> {
+        Ok(domain::TrialLoss {
+            model: self.model.0,
+            model_version: self.model_version.0,
+            candidate_version: self.candidate_version.0,
+            trial_from: EventTime::from_ms(self.trial_from),
+            rounds: check::positive("rounds", self.rounds)?,
+            pinball_loss: self.pinball_loss.into(),
+            candidate_loss: self.candidate_loss.into(),
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
 struct ResourceScore {
     resource: Name,
     unit: Name,
@@ -133,6 +181,7 @@ struct ResourceScore {
     horizons: Vec<HorizonScore>,
     rounds: i64,
     paired: Vec<PairedLoss>,
+    trials: Vec<TrialLoss>,
 }
 
 impl ResourceScore {
@@ -146,6 +195,7 @@ impl ResourceScore {
             horizons: score.horizons.iter().map(HorizonScore::of).collect(),
             rounds: score.rounds.into(),
             paired: score.paired.iter().map(PairedLoss::of).collect(),
+            trials: score.trials.iter().map(TrialLoss::of).collect(),
         }
     }
 
@@ -164,11 +214,14 @@ impl ResourceScore {
         if self.rounds == 0 && !self.paired.is_empty() {
             return Err(Fault::new("rounds", "0: losses are paired in at least one"));
         }
-        self.paired.iter().enumerate().try_for_each(|(i, loss)| loss.check().within_item("paired", i))
+        for (i, loss) in self.paired.iter().enumerate() {
+            loss.check().within_item("paired", i)?;
+        }
+        self.trials.iter().enumerate().try_for_each(|(i, loss)| loss.check().within_item("trials", i))
     }
 
     fn into_domain(self) -> Result<domain::ResourceScore, Fault> {
-        let horizons = self.horizons.into_iter().enumerate();
+        let (horizons, trials) = (self.horizons.into_iter().enumerate(), self.trials.into_iter().enumerate());
         Ok(domain::ResourceScore {
             resource: KpiName::from(self.resource.0),
             unit: self.unit.0,
@@ -180,6 +233,7 @@ impl ResourceScore {
                 .collect::<Result<_, _>>()?,
             rounds: check::count("rounds", self.rounds)?,
             paired: self.paired.into_iter().map(PairedLoss::into_domain).collect(),
+            trials: trials.map(|(i, loss)| loss.into_domain().within_item("trials", i)).collect::<Result<_, _>>()?,
         })
     }
 }

@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct FleetAnomaly {
     fleet: String,
     anomaly: Anomaly,
+    partition: i64,
+    partition_workloads: i64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -52,7 +54,12 @@ impl Wire for FleetAnomaly {
     const RECORD: &'static str = "FleetAnomaly";
 
     fn of(told: &domain::FleetAnomaly) -> Self {
-        Self { fleet: told.fleet.as_str().to_owned(), anomaly: Anomaly::of(&told.anomaly) }
+        Self {
+            fleet: told.fleet.as_str().to_owned(),
+            anomaly: Anomaly::of(&told.anomaly),
+            partition: told.known.partition.into(),
+            partition_workloads: told.known.workloads.into(),
+        }
     }
 
     fn workload(&self) -> &str {
@@ -64,7 +71,12 @@ impl Wire for FleetAnomaly {
     }
 
     fn into_domain(self) -> Result<domain::FleetAnomaly, Fault> {
-        Ok(domain::FleetAnomaly { fleet: fleet(&self.fleet)?, anomaly: self.anomaly.into_domain().within("anomaly")? })
+        let known = domain::FleetPart {
+            partition: check::count("partition", self.partition)?,
+            workloads: check::count("partition_workloads", self.partition_workloads)?,
+        };
+        let anomaly = self.anomaly.into_domain().within("anomaly")?;
+        Ok(domain::FleetAnomaly { fleet: fleet(&self.fleet)?, anomaly, known })
     }
 }
 

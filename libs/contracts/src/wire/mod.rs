@@ -15,6 +15,7 @@ mod interval;
 mod outcome;
 mod point;
 mod prediction;
+mod promotion;
 mod retraining;
 pub(crate) mod sample;
 
@@ -152,6 +153,22 @@ contract!(
     "RetrainingRequest",
     |request| request.family.key(),
     to
+);
+contract!(
+    promotion::TrialScore,
+    prescale_domain::promotion::TrialScore,
+    topics::TRIALS,
+    "TrialScore",
+    |score| score.family.key(),
+    at
+);
+contract!(
+    promotion::ModelDecision,
+    prescale_domain::promotion::ModelDecision,
+    topics::MODEL_DECISIONS,
+    "ModelDecision",
+    |decision| decision.family.key(),
+    at
 );
 contract!(
     alarm::Anomaly,

@@ -1,10 +1,13 @@
 //! Alarms: when a workload is unusual for long enough that somebody should hear of it, and when that is over.
 //!
-//! A bin is unusual where its p-value says so; `raise_bins` of the last `of_bins` raise an alarm, one that is far less
-//! likely raises it alone, and `end_bins` usual ones in a row end it. So a single value that comes by chance wakes nobody,
-//! and what swings about the threshold is one alarm. It must not know how p-values come about, nor who is told.
+//! Some of the last bins that are hardly possible raise an alarm, one that is far less likely raises it alone, and evidence
+//! that gathers over many bins does; `end_bins` usual ones in a row end it. So a single value that comes by chance wakes
+//! nobody, and what swings about the threshold is one alarm. Who falls silent while others of its source are heard of has an
+//! alarm of its own. It must not know how p-values come about, nor who is told.
 
+mod evidence;
 mod partition;
+mod presence;
 mod rules;
 mod severity;
 mod watch;
@@ -19,6 +22,12 @@ use crate::source::SourceName;
 use crate::time::EventTime;
 use crate::workload::WorkloadId;
 use std::sync::Arc;
+
+/// What is to blame first where values, or all of a workload's samples, are missing; the KPIs that are follow.
+pub const MISSING_DATA: &str = "missing_data";
+
+/// KPIs that are named as missing, at most.
+const BLAMED_LOST_MAX: usize = 2;
 
 /// A record of topic `anomalies`: a stretch of unusual behaviour of one workload, as it is known at an instant. The
 /// newest of an id counts.

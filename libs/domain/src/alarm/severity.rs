@@ -1,5 +1,6 @@
 //! How far an anomaly threatens the capacity.
 
+use crate::knob::Words;
 use crate::prediction::Prediction;
 use crate::resource::Resource;
 use bitcode::{Decode, Encode};
@@ -29,6 +30,11 @@ impl Severity {
             Self::Critical => "critical",
         }
     }
+}
+
+impl Words for Severity {
+    const WORDS: &'static [&'static str] = &["info", "warning", "critical"];
+    const VALUES: &'static [Self] = &[Self::Info, Self::Warning, Self::Critical];
 }
 
 /// How far what is known of a workload threatens its capacity: critical where CPU or memory is nearly used up, a warning

@@ -125,8 +125,27 @@ impl Fleet {
         state.next_tick = state.next_tick.max(self.start(at).next_tick);
     }
 
+    /// The number of a workload of it.
+    pub fn number_of(&self, workload: &WorkloadId) -> Option<u32> {
+        self.numbers.get(workload).copied()
+    }
+
+    /// What the fleet is.
+    pub fn settings(&self) -> &FleetSettings {
+        &self.settings
+    }
+
     /// Samples of the next tick, in the order of the workloads' numbers; some are missing.
     pub fn tick(&self, state: &mut FleetState) -> Vec<Sample> {
+        self.tick_with(state, |_, _, _| ())
+    }
+
+    /// As [`Self::tick`], with what `change` makes of the demand of a workload, by its number, at the tick's instant.
+    pub fn tick_with(
+        &self,
+        state: &mut FleetState,
+        mut change: impl FnMut(u32, EventTime, &mut Demand),
+    ) -> Vec<Sample> {
         let at = self.next_at(state);
         let mut samples = Vec::with_capacity(self.workloads.len());
         for (workload, number) in self.workloads.iter().zip(0u32..) {
@@ -137,7 +156,8 @@ impl Fleet {
                 }
                 None => workload.initial_capacity.clone(),
             };
-            let demand = workload.unconstrained_demand(at);
+            let mut demand = workload.unconstrained_demand(at);
+            change(number, at, &mut demand);
             let served = serve(&demand, &capacity);
             let Some(sent) = state.network_transmit_bytes.get_mut(number as usize) else { continue };
             self.count_sent(sent, number, at, demand.network_transmit_bytes_per_s * served.share);

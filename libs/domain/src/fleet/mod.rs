@@ -11,11 +11,13 @@
 pub mod archetype;
 pub mod draw;
 pub mod generator;
+pub mod incidents;
 pub mod load;
 pub mod serving;
 pub mod workload;
 
 pub use archetype::Archetype;
 pub use generator::{Fleet, FleetSettings, FleetState, NETWORK_TRANSMIT_BYTES_TOTAL};
+pub use incidents::{IncidentKind, InjectedIncident, Injection};
 pub use serving::{Demand, Requests, Served, ServedRequests, serve};
 pub use workload::FleetWorkload;

@@ -92,6 +92,11 @@ impl FleetWorkload {
         }
     }
 
+    /// What its season makes of its load at an instant, without noise; about 1 at the usual peak.
+    pub fn season(&self, at: EventTime) -> f64 {
+        self.load.season(at.as_ms().div_euclid(1000))
+    }
+
     fn memory_bytes_at(&self, at_s: i64, load: f64) -> f64 {
         let slow = 0.02 * self.noise.stream(4).fractal(at_s, 10 * MINUTE_S, 3, 0.8);
         let share = 0.45 + 0.25 * load + self.memory.at(at_s) + slow;

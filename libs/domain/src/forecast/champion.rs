@@ -15,11 +15,12 @@
 //!
 //! Rounds are few, so challengers cost a small part of what the champion does.
 
+use super::Family;
 use super::demand::DemandSeries;
-use super::{Family, HorizonQuantiles};
+pub use super::round::Both;
+use super::round::{Entry, Round};
 use crate::calibration::Statistic;
 use crate::calibration::conformal::Scores;
-use crate::calibration::series::MadeOfBoth;
 use bitcode::{Decode, Encode};
 
 /// The half-life of what was lost lately, where drift asks, in rounds.
@@ -65,25 +66,6 @@ impl Default for Terms {
     }
 }
 
-/// A family's forecast of one horizon, raw and as it would be published.
-pub type Both = (HorizonQuantiles, HorizonQuantiles);
-
-/// The forecasts of one family whose truth is to come.
-#[derive(Clone, Debug, PartialEq, Encode, Decode)]
-struct Entry {
-    family: Family,
-    /// One a horizon, the longest first.
-    forecasts: Vec<MadeOfBoth>,
-    loss: f64,
-    scored: u32,
-}
-
-#[derive(Clone, Debug, PartialEq, Encode, Decode)]
-struct Round {
-    bin: i64,
-    entries: Vec<Entry>,
-}
-
 /// What the families lost in a round that is through.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RoundLosses {
@@ -113,7 +95,7 @@ struct Record {
 /// What is kept of one series.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 pub struct Contest {
-    round: Option<Round>,
+    round: Option<Round<Family>>,
     /// By [`Family`], those that were never scored at the end left out.
     records: Vec<Record>,
     champion: Option<Family>,
@@ -138,19 +120,12 @@ impl Contest {
 
     /// Whether a round begins with the bin: no other is under way.
     pub fn is_due(&self, bin: i64, horizons_bins: &[usize]) -> bool {
-        let longest = horizons_bins.last().copied().unwrap_or(1) as i64;
-        self.round.as_ref().is_none_or(|round| bin > round.bin + longest)
+        self.round.as_ref().is_none_or(|round| round.is_over_with(bin, horizons_bins))
     }
 
     /// Begins a round as of `bin` with every family's forecasts, one a horizon.
     pub fn begin(&mut self, bin: i64, forecasts: &[(Family, Vec<Both>)]) {
-        let entry = |(family, both): &(Family, Vec<Both>)| Entry {
-            family: *family,
-            forecasts: both.iter().rev().map(|(raw, published)| MadeOfBoth::new(raw, published)).collect(),
-            loss: 0.0,
-            scored: 0,
-        };
-        self.round = Some(Round { bin, entries: forecasts.iter().map(entry).collect() });
+        self.round = Some(Round::of(bin, forecasts));
     }
 
     /// Closes a bin, which is still the open one of `demand`: scores what was forecast for it, and at the
@@ -166,29 +141,15 @@ impl Contest {
         (reigning, preferred): (Option<Family>, Option<Family>),
         mut scored: impl FnMut((Family, usize, Statistic), Scores),
     ) -> Option<RoundLosses> {
-        let (closed, round) = (demand.open()?, self.round.as_mut()?);
-        let ahead = closed.bin - round.bin;
-        let due = horizons_bins.iter().position(|bins| *bins as i64 == ahead);
-        if let (Some(horizon), Some(truth)) = (due, demand.truth()) {
-            let truths = [Some(truth), demand.greatest_truth(horizons_bins[horizon])];
-            for entry in &mut round.entries {
-                let Some(forecasts) = entry.of_horizon(horizon, horizons_bins.len()) else { continue };
-                for (statistic, truth) in Statistic::ALL.into_iter().zip(truths) {
-                    let Some(truth) = truth else { continue };
-                    let made = forecasts.of(statistic);
-                    entry.loss += made.loss(truth);
-                    entry.scored += 1;
-                    if Some(entry.family) != reigning
-                        && let Some(scores) = Scores::of(&made.raw, truth)
-                    {
-                        scored((entry.family, horizon, statistic), scores);
-                    }
+        let is_through =
+            self.round.as_mut()?.close(horizons_bins, demand, |(family, horizon, statistic), made, truth| {
+                if Some(family) != reigning
+                    && let Some(scores) = Scores::of(&made.raw, truth)
+                {
+                    scored((family, horizon, statistic), scores);
                 }
-            }
-        }
-        let to_come = horizons_bins.iter().filter(|bins| **bins as i64 > ahead).count();
-        round.entries.iter_mut().for_each(|entry| entry.keep(to_come));
-        if horizons_bins.last().is_some_and(|longest| ahead < *longest as i64) {
+            });
+        if !is_through {
             return None;
         }
         let round = self.round.take()?;
@@ -196,7 +157,7 @@ impl Contest {
             self.settle(terms, &round, (reigning, preferred));
             self.crown(terms);
         }
-        let losses = round.entries.iter().filter_map(|entry| Some((entry.family, entry.mean_loss()?)));
+        let losses = round.entries.iter().filter_map(|entry| Some((entry.who, entry.mean_loss()?)));
         Some(RoundLosses { bin: round.bin, losses: losses.collect() })
     }
 
@@ -231,7 +192,7 @@ impl Contest {
     /// Forgets the families that it is not between any more.
     pub fn keep(&mut self, is_in: impl Fn(Family) -> bool) {
         if let Some(round) = &mut self.round {
-            round.entries.retain(|entry| is_in(entry.family));
+            round.entries.retain(|entry| is_in(entry.who));
         }
         self.round.take_if(|round| round.entries.is_empty());
         for (family, record) in Family::ALL.into_iter().zip(&mut self.records) {
@@ -244,7 +205,7 @@ impl Contest {
     }
 
     /// Books a round that is through.
-    fn settle(&mut self, terms: &Terms, round: &Round, (reigning, preferred): (Family, Option<Family>)) {
+    fn settle(&mut self, terms: &Terms, round: &Round<Family>, (reigning, preferred): (Family, Option<Family>)) {
         if self.reigning.replace(reigning) != Some(reigning) {
             self.records.iter_mut().for_each(|record| record.recent = [0.0; 2]);
         }
@@ -253,17 +214,17 @@ impl Contest {
             let anew = |record: &mut Record| *record = Record { recent: record.recent, ..Record::default() };
             self.records.iter_mut().for_each(anew);
         }
-        let loss_of = |family: Family| round.entries.iter().find(|e| e.family == family).and_then(Entry::mean_loss);
+        let loss_of = |family: Family| round.entries.iter().find(|e| e.who == family).and_then(Entry::mean_loss);
         let (held, expected) = (loss_of(reigning), preferred.and_then(loss_of));
         for entry in &round.entries {
             let Some(loss) = entry.mean_loss() else { continue };
-            let place = entry.family as usize;
+            let place = entry.who as usize;
             self.records.resize(self.records.len().max(place + 1), Record::default());
             let record = &mut self.records[place];
             if let Some(held) = held {
                 record.push_recent(held - loss, held);
             }
-            if let Some(expected) = expected.filter(|_| Some(entry.family) != preferred) {
+            if let Some(expected) = expected.filter(|_| Some(entry.who) != preferred) {
                 record.push(terms, expected - loss, expected);
             }
         }
@@ -296,29 +257,8 @@ impl Contest {
 
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
-        let entry = |entry: &Entry| size_of::<Entry>() + entry.forecasts.capacity() * size_of::<MadeOfBoth>();
-        let round = self.round.as_ref().map_or(0, |round| round.entries.iter().map(entry).sum());
+        let round = self.round.as_ref().map_or(0, Round::heap_bytes);
         round + self.records.capacity() * size_of::<Record>()
-    }
-}
-
-impl Entry {
-    /// Of a horizon (its index) of so many, ascending.
-    fn of_horizon(&self, horizon: usize, horizons: usize) -> Option<MadeOfBoth> {
-        self.forecasts.get(horizons.checked_sub(horizon + 1)?).copied()
-    }
-
-    /// Keeps the forecasts of so many horizons, the longest ones, in no more memory than they need.
-    fn keep(&mut self, horizons: usize) {
-        if self.forecasts.len() > horizons {
-            self.forecasts.truncate(horizons);
-            self.forecasts.shrink_to_fit();
-        }
-    }
-
-    fn mean_loss(&self) -> Option<f32> {
-        let mean = (self.loss / f64::from(self.scored)) as f32;
-        mean.is_finite().then_some(mean)
     }
 }
 

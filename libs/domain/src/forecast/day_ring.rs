@@ -40,6 +40,16 @@ impl DayRing {
         self.next = ((place + 1) % DAY_BINS) as u16;
     }
 
+    /// Puts another number in the place of the one pushed `back` pushes before the newest (0: the newest), which counts as
+    /// filled in from then on. Nothing happens beyond what is held.
+    pub fn fill_in_back(&mut self, back: usize, value: f64) {
+        if back < self.len() {
+            let place = (usize::from(self.next) + DAY_BINS - 1 - back) % DAY_BINS;
+            self.values.set(place, value as f32);
+            self.measured[place / 64] &= !(1 << (place % 64));
+        }
+    }
+
     /// Numbers held.
     pub fn len(&self) -> usize {
         self.values.len()
@@ -138,6 +148,10 @@ mod tests {
             for (back, wanted) in held.iter().rev().enumerate() {
                 prop_assert_eq!(ring.value_back(back), Some(f64::from(wanted.0)));
                 prop_assert_eq!(ring.is_measured_back(back), wanted.1);
+                let mut filled = ring.clone();
+                filled.fill_in_back(back, 7.0);
+                prop_assert_eq!((filled.value_back(back), filled.is_measured_back(back)), (Some(7.0), false));
+                prop_assert_eq!(filled.value_back(back + 1), ring.value_back(back + 1));
             }
             prop_assert_eq!(ring.value_back(held.len()), None);
             prop_assert!(!ring.is_measured_back(held.len()));

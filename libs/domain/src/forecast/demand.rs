@@ -2,7 +2,8 @@
 
 use crate::forecast::capped::{Capped, Served, Truth};
 use crate::forecast::day_ring::DayRing;
-use crate::forecast::{DAY_BINS, GRID_STEP_S};
+use crate::forecast::left_out::{LeftOut, Lesson};
+use crate::forecast::{DAY_BINS, GRID_STEP_S, HORIZON_BINS_MAX};
 use crate::time::EventTime;
 use bitcode::{Decode, Encode};
 
@@ -59,6 +60,11 @@ pub struct DemandSeries {
     magnitude_weight: f64,
     lowest: f64,
     capped: Capped,
+    left_out: LeftOut,
+    /// Whether nothing is learnt from the open bin for other days.
+    is_left_out: bool,
+    /// The bins of lately that are left out, each with what takes its place: what was a day before.
+    set_aside: Vec<(i64, f32)>,
 }
 
 impl DemandSeries {
@@ -96,6 +102,27 @@ impl DemandSeries {
         self.capped.observe_hidden();
     }
 
+    /// Says whether the open bin, which is about to be closed, was unusual. What is left out (see
+    /// [`crate::forecast::left_out`]) stays what it was for as long as forecasts are scored by it; then what was at that
+    /// time of the day before takes its place, so that it is not expected to come again.
+    pub fn judge(&mut self, is_unusual: bool) {
+        let lesson = self.left_out.judge(is_unusual);
+        self.is_left_out = lesson == Lesson::LeftOut;
+        if lesson == Lesson::NewNormal {
+            self.set_aside = Vec::new();
+        }
+    }
+
+    /// Whether nothing is learnt from the open bin for other days.
+    pub fn is_left_out(&self) -> bool {
+        self.is_left_out
+    }
+
+    /// A bin that is about to be closed as what models are fitted on has it: `None` as well where it is left out.
+    pub fn learnt(&self, closed: &ClosedBin) -> Option<f64> {
+        closed.value.filter(|_| !self.is_left_out)
+    }
+
     /// What was demanded in the open bin; `None` when there were no samples.
     pub fn truth(&self) -> Option<Truth> {
         Some(self.capped.truth(self.open_mean()?, 1))
@@ -120,10 +147,12 @@ impl DemandSeries {
             }
             (self.magnitude, self.magnitude_weight) = self.magnitude_with(value);
         }
+        let day_before = self.day.day_before(0);
         self.day.push(filled, self.open.count > 0);
         // In the ring's precision, so that a bin that is missing equals the one that it repeats.
         self.last_closed = self.day.value_back(0).unwrap_or(filled);
         self.capped.close();
+        self.leave_out_closed(day_before);
         self.open = OpenBin { bin: self.open.bin + 1, sum: 0.0, count: 0 };
         self.bins += 1;
     }
@@ -200,7 +229,23 @@ impl DemandSeries {
 
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
-        self.day.heap_bytes()
+        self.day.heap_bytes() + self.set_aside.capacity() * size_of::<(i64, f32)>()
+    }
+
+    /// Once the open bin is closed: keeps what will take its place, and lets what was kept take the place of the bins by
+    /// which no forecast is scored any more.
+    fn leave_out_closed(&mut self, day_before: Option<(f64, bool)>) {
+        let closed = self.open.bin;
+        if let (true, Some((value, true))) = (std::mem::take(&mut self.is_left_out), day_before) {
+            self.set_aside.push((closed, value as f32));
+        }
+        let due = self.set_aside.partition_point(|(bin, _)| closed - bin >= HORIZON_BINS_MAX as i64);
+        for (bin, value) in self.set_aside.drain(..due) {
+            self.day.fill_in_back((closed - bin) as usize, value.into());
+        }
+        if self.set_aside.is_empty() {
+            self.set_aside = Vec::new();
+        }
     }
 
     fn open_mean(&self) -> Option<f64> {
@@ -277,6 +322,59 @@ mod tests {
         // Two bins of almost the same weight: d = 0.5^(1/288), 2 (1 - d) / (1 - d^2) = 2 / (1 + d).
         let d = 0.5f64.powf(1.0 / 288.0);
         assert!((series.scale(None) - 2.0 / (1.0 + d)).abs() < 1e-12);
+    }
+
+    /// A day of zeros, then so many bins of 9 that are unusual, then zeros; the demand of each bin of the second day.
+    fn second_day(unusual_bins: usize) -> Vec<Option<f64>> {
+        let mut series = DemandSeries::default();
+        series.start(at(0), 0.0);
+        let unusual = DAY_BINS + 100..DAY_BINS + 100 + unusual_bins;
+        for bin in 1..=2 * DAY_BINS {
+            series.judge(unusual.contains(&(bin - 1)));
+            series.close();
+            series.add(if unusual.contains(&bin) { 9.0 } else { 0.0 });
+        }
+        (1..=DAY_BINS).rev().map(|back| series.day.value_back(back - 1)).collect()
+    }
+
+    #[test]
+    fn what_is_left_out_is_forgotten_once_no_forecast_is_scored_by_it() {
+        let mut series = DemandSeries::default();
+        series.start(at(0), 1.0);
+        for bin in 1..2 * DAY_BINS + 200 {
+            series.judge(bin - 1 == DAY_BINS + 50);
+            series.close();
+            series.add(if bin == DAY_BINS + 50 { 9.0 } else { 1.0 });
+            let age = bin.wrapping_sub(DAY_BINS + 50);
+            if (1..DAY_BINS).contains(&age) {
+                let is_there = age <= HORIZON_BINS_MAX;
+                assert_eq!(series.measured_back(age), is_there.then_some(9.0), "{age} bins later");
+                assert_eq!(series.day.value_back(age - 1), Some(if is_there { 9.0 } else { 1.0 }), "{age} bins later");
+            }
+        }
+        assert_eq!((series.set_aside.capacity(), series.is_left_out()), (0, false));
+    }
+
+    #[test]
+    fn what_lasts_is_kept_as_it_was() {
+        use crate::forecast::left_out::LEFT_OUT_BINS_MAX;
+        let most = usize::from(LEFT_OUT_BINS_MAX);
+        assert!(second_day(most).iter().all(|value| *value == Some(0.0)));
+        let lasting = second_day(most + 20);
+        let nines = lasting.iter().filter(|value| **value == Some(9.0)).count();
+        assert_eq!(nines, most + 20);
+    }
+
+    #[test]
+    fn nothing_is_fitted_on_what_is_left_out() {
+        let mut series = DemandSeries::default();
+        series.start(at(0), 4.0);
+        let open = |series: &DemandSeries| series.open().unwrap();
+        assert_eq!(series.learnt(&open(&series)), Some(4.0));
+        series.judge(true);
+        assert_eq!((series.learnt(&open(&series)), series.truth().is_some()), (None, true));
+        series.close();
+        assert!(!series.is_left_out());
     }
 
     proptest! {

@@ -16,11 +16,14 @@ mod greatest;
 pub mod history;
 pub mod last_value;
 mod least_squares;
+pub mod left_out;
 pub mod mstl;
 pub mod prophet;
 pub mod refits;
 pub mod residuals;
+mod round;
 pub mod seasonal_naive;
+pub mod trial;
 
 use crate::calibration::Statistic;
 use crate::forecast::demand::{ClosedBin, DemandSeries};

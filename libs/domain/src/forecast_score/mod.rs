@@ -51,6 +51,16 @@ pub struct ResourceScore {
     pub rounds: u32,
     /// What each model that competes lost in the same rounds.
     pub paired: Vec<PairedLoss>,
+    /// How versions on trial did beside those in use, one a family at most.
+    pub trials: Vec<TrialLoss>,
+}
+
+impl ResourceScore {
+    /// Mean size of what came, in the unit of the demand, where that is known.
+    pub fn size(&self) -> Option<f64> {
+        let first = self.horizons.first()?;
+        first.value.or(first.maximum).map(|score| score.realised.abs())
+    }
 }
 
 /// How forecasts of one horizon did.
@@ -79,6 +89,26 @@ pub struct StatisticScore {
     pub judged: u32,
     /// Those of them whose interval did.
     pub held: u32,
+}
+
+/// What a version on trial lost beside the one in use, on forecasts as of the same bins. Losses are mean pinball losses over
+/// the quantile levels, horizons and statistics, in the resource's unit, of forecasts before calibration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrialLoss {
+    /// The family.
+    pub model: Arc<str>,
+    /// The version in use.
+    pub model_version: Arc<str>,
+    /// The version on trial.
+    pub candidate_version: Arc<str>,
+    /// When the trial began, which tells it from any other of the family.
+    pub trial_from: EventTime,
+    /// Bins as of which both forecast, at least 1.
+    pub rounds: u32,
+    /// What the version in use lost.
+    pub pinball_loss: f64,
+    /// What the candidate lost.
+    pub candidate_loss: f64,
 }
 
 /// What a model lost on the bins as of which others forecast as well.

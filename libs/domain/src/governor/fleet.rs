@@ -10,6 +10,7 @@ use super::ruling::Ruling;
 use super::{Proposal, View};
 use crate::action::{Action, Reason, Verdict};
 use crate::forecast::GRID_STEP_S;
+use crate::guardrail::ASKS;
 use crate::sample::Capacity;
 use crate::time::EventTime;
 use crate::wording::{counted, instant, number, reason};
@@ -19,6 +20,9 @@ use std::collections::BTreeMap;
 
 /// What of a workload decides on later proposals is remembered for so long, in seconds.
 const REMEMBERED_S: i64 = 86_400;
+
+/// An operator's word that a workload may change counts for what is planned within so long of it, in seconds.
+const ANSWERED_S: i64 = 3600;
 
 /// A proposal on its way; the tag says where it came from.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -50,6 +54,14 @@ struct Standing {
     desired: Capacity,
 }
 
+/// What went out to be carried out.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+struct Out {
+    action: Action,
+    /// Whether it has more of anything than what served, or than what was out before.
+    adds: bool,
+}
+
 /// What is remembered of one fleet.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub(super) struct Fleet<T> {
@@ -69,7 +81,7 @@ pub(super) struct Fleet<T> {
     books: [Books; 2],
     workloads: BTreeMap<WorkloadId, Known>,
     /// What went out to be carried out and is still valid.
-    valid: BTreeMap<WorkloadId, Action>,
+    valid: BTreeMap<WorkloadId, Out>,
     /// The newest of a workload, where live use demands it and an order holds it.
     paused: BTreeMap<WorkloadId, Pending<T>>,
 }
@@ -169,6 +181,9 @@ impl<T: Clone> Fleet<T> {
         if let Some(order) = bench.orders.holding(bench.fleet, &action.workload, false) {
             return Some(Err(by_order(order)));
         }
+        if let Some(why) = unanswered(bench, action) {
+            return Some(Err(why));
+        }
         if !proposal.demanded
             && let Some(why) = self.stands(action).or_else(|| self.grows_as_one(bench.rules, action))
         {
@@ -236,21 +251,36 @@ impl<T: Clone> Fleet<T> {
         Some(rulings)
     }
 
-    /// Withdraws what an order holds and may not have been carried out yet.
+    /// Withdraws what an order holds and may not have been carried out yet. One that stops decreases withdraws none that
+    /// adds something: without it less would come than what its planner counts on, be it what it raised. Of that the
+    /// order takes back what it takes away, where that can be told apart.
     pub(super) fn withdraw(&mut self, fleet: &WorkloadId, order: &Order) -> Vec<Ruling<T>> {
         let now = self.newest_at;
-        let holds = |action: &Action| match order.effect {
+        let stops_all = match order.effect {
             Effect::Pause => true,
-            Effect::PauseScaleIn => action.verdict != Verdict::ScaleOut,
-            Effect::Resume => false,
+            Effect::PauseScaleIn => false,
+            Effect::Resume => return Vec::new(),
         };
-        let is_held = |workload: &WorkloadId, action: &Action| {
-            order.scope.covers(fleet, workload) && holds(action) && now.is_none_or(|now| now < action.valid_until)
+        let is_held = |workload: &WorkloadId, Out { action, .. }: &Out| {
+            let is_of_order = stops_all || action.verdict != Verdict::ScaleOut;
+            order.scope.covers(fleet, workload) && is_of_order && now.is_none_or(|now| now < action.valid_until)
         };
-        let (held, valid) = std::mem::take(&mut self.valid).into_iter().partition(|(w, action)| is_held(w, action));
+        let (held, valid) = std::mem::take(&mut self.valid).into_iter().partition(|(w, out)| is_held(w, out));
         self.valid = valid;
-        let withdrawn = |action: &Action| Ruling::Withdrawn(Box::new(action.withdrawn(by_order(order))));
-        BTreeMap::values(&held).map(withdrawn).collect()
+        BTreeMap::into_values(held).filter_map(|out| self.taken_back(order, stops_all, out)).collect()
+    }
+
+    /// What an order makes of an action that is out; `None` where it stands as it is.
+    fn taken_back(&mut self, order: &Order, stops_all: bool, out: Out) -> Option<Ruling<T>> {
+        if stops_all || !out.adds {
+            return Some(Ruling::Withdrawn(Box::new(out.action.withdrawn(by_order(order)))));
+        }
+        let kept = out.action.without_decreases();
+        if kept.desired == out.action.desired {
+            self.valid.insert(out.action.workload.clone(), out);
+            return None;
+        }
+        Some(Ruling::Released(Box::new(self.let_out(&kept, by_order(order)))))
     }
 
     /// Lets out what live use demands and no order holds any more, since the one given last, while it is valid: whoever
@@ -324,6 +354,9 @@ impl<T: Clone> Fleet<T> {
         if let Some(order) = bench.orders.holding(bench.fleet, &action.workload, true) {
             return Err(by_order(order));
         }
+        if let Some(why) = unanswered(bench, action) {
+            return Err(why);
+        }
         let raised = self.workloads.get(&action.workload).and_then(|known| known.raised);
         if let Some(newer) = raised.max(newest).filter(|newer| *newer > action.decided_at) {
             let text = format!("another decision was made about it at {}, while this waited", instant(newer));
@@ -396,7 +429,7 @@ impl<T: Clone> Fleet<T> {
             let standing = self.workloads.get(&action.workload)?.standing.as_ref();
             return standing.filter(|standing| standing.from == action.current).map(|standing| &standing.desired);
         }
-        let out = self.valid.get(&action.workload)?;
+        let Out { action: out, .. } = self.valid.get(&action.workload)?;
         (action.decided_at < out.valid_until).then_some(&out.desired)
     }
 
@@ -432,7 +465,8 @@ impl<T: Clone> Fleet<T> {
                 known.standing = Some(Standing { from: admitted.current.clone(), desired: admitted.desired.clone() });
             }
         } else {
-            self.valid.insert(admitted.workload.clone(), admitted.clone());
+            let out = Out { action: admitted.clone(), adds: self.adds(action) };
+            self.valid.insert(admitted.workload.clone(), out);
         }
         admitted
     }
@@ -445,7 +479,7 @@ impl<T: Clone> Fleet<T> {
         let newest = self.newest_at.unwrap_or(now);
         // Others may be behind by a patience.
         let patience_s = i64::from(rules.patience_s);
-        self.valid.retain(|_, action| newest < action.valid_until.plus_s(patience_s));
+        self.valid.retain(|_, out| newest < out.action.valid_until.plus_s(patience_s));
         self.paused.retain(|_, pending| newest < pending.proposal.action.valid_until);
         self.workloads.retain(|_, known| known.newest >= now.plus_s(-REMEMBERED_S));
     }
@@ -489,6 +523,18 @@ fn without_what_an_order_holds(bench: &Bench<'_>, mut proposal: Proposal) -> Pro
         proposal.action = proposal.action.without_decreases();
     }
     proposal
+}
+
+/// Why an action that asks for an operator's word waits, where nobody has given it.
+fn unanswered(bench: &Bench<'_>, action: &Action) -> Option<Reason> {
+    let asks = action.reasons.iter().find(|reason| &*reason.rule == ASKS)?;
+    let resumed_at = bench.orders.resumed_at(bench.fleet, &action.workload);
+    let is_answered = resumed_at.is_some_and(|at| (at.as_ms() - action.decided_at.as_ms()).abs() <= ANSWERED_S * 1000);
+    (!is_answered).then(|| {
+        let text =
+            format!("{}; `prescale resume --workload {}` lets it change for an hour", asks.text, action.workload);
+        reason("governor.asks", text)
+    })
 }
 
 fn by_order(order: &Order) -> Reason {

@@ -384,3 +384,23 @@ fn a_workload_that_came_short_under_a_pause_gets_more_with_the_resume() {
     assert_eq!(out_with_the_resume(&[4.0, 4.0, 7.7, 7.7]), [(240, 6)], "the forecast alone was not kept");
     assert_eq!(out_with_the_resume(&[4.0; 4]), [], "its planner asks for it again when it is void");
 }
+
+/// It had raised a decrease that was out: without it that alone would come, and be below live use.
+#[test]
+fn an_order_that_stops_decreases_leaves_what_live_use_demanded() {
+    let (mut rules, governor_rules) = (threshold_rules(), GovernorRules::default());
+    rules.forecast.lead_time_s = 600;
+    let mut run = ClosedLoop::new(&rules, &governor_rules, 1);
+    for (step, used) in (0i64..).zip([3.5, 3.5, 5.2, 5.2]) {
+        let at_s = 300 * step;
+        if at_s == 900 {
+            run.give(at_s, &order("all", Effect::PauseScaleIn, 0));
+        }
+        let mut made = predicted("w0", (at_s, 300), (used, 10.0), Gap::None);
+        made.capacity = Some(run.members[0].serves(at_s));
+        run.predict(0, &made);
+    }
+    let out = run.let_out.iter().map(|out| (seconds(out.action.decided_at), out.action.desired.replicas));
+    assert_eq!(out.collect::<Vec<_>>(), [(0, 2), (600, 3)]);
+    assert_eq!([600, 1200].map(|at_s| run.members[0].serves(at_s).replicas), [2, 3]);
+}

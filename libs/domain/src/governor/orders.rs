@@ -131,6 +131,12 @@ impl Orders {
         found.min_by_key(|order| order.effect != Effect::Pause)
     }
 
+    /// When an operator last said that a workload of a fleet may change.
+    pub(super) fn resumed_at(&self, fleet: &WorkloadId, workload: &WorkloadId) -> Option<EventTime> {
+        let resumes = |order: &&Order| order.effect == Effect::Resume && order.scope.covers(fleet, workload);
+        self.0.values().filter(resumes).map(|order| order.at).max()
+    }
+
     /// Those that hold something and cover a workload, by scope.
     pub fn covering(&self, fleet: &WorkloadId, workload: &WorkloadId) -> impl Iterator<Item = &Order> {
         self.standing().filter(move |order| order.scope.covers(fleet, workload))

@@ -25,7 +25,8 @@ pub enum Ruling<T> {
         /// Why it is held.
         why: Reason,
     },
-    /// An action that an order held is to be carried out now that it does not any more.
+    /// An action that an order held is to be carried out now that it does not any more, or what an order left of one that
+    /// was admitted takes its place.
     Released(Box<Action>),
     /// An action that was admitted is withdrawn.
     Withdrawn(Box<Action>),

@@ -30,6 +30,28 @@ fn an_increase_goes_out_at_once_and_all_else_waits_for_every_partition_and_the_n
 }
 
 #[test]
+fn what_asks_for_a_word_waits_for_one_and_the_word_counts_for_an_hour() {
+    let asking = |name: &str, at: (i64, i64), grows: bool| {
+        let mut asking = proposal(0, name, at, grows);
+        let text = "an operator is asked: it is unusual".to_owned();
+        asking.action.reasons.push(crate::wording::reason(crate::guardrail::ASKS, text));
+        asking
+    };
+    let mut court = Court::new();
+    court.close(0, 30, 30);
+    assert_eq!(words(&court.propose(asking("web", (1, 10), true))), ["web governor.asks"]);
+    assert_eq!(words(&court.propose(proposal(0, "db", (1, 20), true))), ["db governor.admitted"], "nobody asks");
+    let demanded = Proposal { demanded: true, ..proposal(0, "web", (1, 30), true) };
+    assert_eq!(words(&court.propose(demanded)), ["web governor.urgent"]);
+    court.propose(asking("web", (1, 40), false));
+    assert_eq!(words(&court.close(1, 30, 30)), ["web governor.asks"]);
+    court.order(&order("workload:web", Effect::Resume, 600));
+    assert_eq!(words(&court.propose(asking("web", (5, 10), true))), ["web governor.admitted"]);
+    assert_eq!(words(&court.propose(asking("mail", (5, 20), true))), ["mail governor.asks"], "another workload");
+    assert_eq!(words(&court.propose(asking("web", (30, 10), true))), ["web governor.asks"], "it was long ago");
+}
+
+#[test]
 fn a_share_of_the_fleet_changes_and_increases_count_first() {
     let mut court = Court::new();
     court.close(0, 30, 30);
@@ -239,16 +261,41 @@ fn where_decreases_are_paused_a_demanded_reshape_takes_nothing_away() {
     action.desired.cpu_cores_per_replica = 2.0 * action.current.cpu_cores_per_replica;
     action.desired.memory_bytes_per_replica = 0.5 * action.current.memory_bytes_per_replica;
     let (current, wanted) = (action.current.clone(), action.desired.clone());
-    let admitted = |court: &mut Court, second: i64| {
+    let admitted = |court: &mut Court, second: i64, cores: f64| {
         let mut reshape = reshape.clone();
         reshape.action.decided_at = EventTime::from_s(300 + second);
+        reshape.action.desired.cpu_cores_per_replica = cores;
         let [Ruling::Admitted { action, .. }] = &court.propose(reshape)[..] else { panic!("it goes out at once") };
         action.desired.clone()
     };
-    assert_eq!(admitted(&mut court, 10), wanted);
-    court.order(&order("all", Effect::PauseScaleIn, 320));
+    let cores = wanted.cpu_cores_per_replica;
+    assert_eq!(admitted(&mut court, 10, cores), wanted);
     let kept = Capacity { memory_bytes_per_replica: current.memory_bytes_per_replica, ..wanted };
-    assert_eq!(admitted(&mut court, 30), kept);
+    let left = court.order(&order("all", Effect::PauseScaleIn, 320));
+    let [Ruling::Released(action)] = &left[..] else { panic!("what it adds stands: {left:?}") };
+    assert_eq!((&action.desired, action.verdict), (&kept, Verdict::ScaleOut));
+    assert_eq!(action.decided_at, EventTime::from_s(310), "it takes the place of the one before");
+    assert_eq!(admitted(&mut court, 30, 2.0 * cores), Capacity { cpu_cores_per_replica: 2.0 * cores, ..kept });
+    assert!(court.order(&order("fleet:demo", Effect::PauseScaleIn, 340)).is_empty(), "nothing shrinks any more");
+}
+
+/// Without it the lesser one that it raised would come, and its planner would not ask again before it is void.
+#[test]
+fn an_order_that_stops_decreases_withdraws_none_that_raised_what_is_out() {
+    let planned = |(bin, second): (i64, i64), to: u32, demanded: bool| {
+        let action = action("web", bin * 300 + second, 4, to);
+        Proposal { action, demanded, partition: 0 }
+    };
+    for demanded in [true, false] {
+        let mut court = Court::new();
+        court.close(0, 30, 30);
+        assert!(court.propose(planned((1, 10), 2, false)).is_empty());
+        assert_eq!(words(&court.close(1, 30, 30)), ["web governor.admitted"]);
+        assert_eq!(court.propose(planned((2, 10), 3, demanded)).len(), 1, "it goes out at once: 2 are out");
+        assert!(court.order(&order("all", Effect::PauseScaleIn, 620)).is_empty());
+        let withdrawn = court.order(&order("all", Effect::Pause, 630));
+        assert_eq!(words(&withdrawn), ["web withdrawn"], "an order that stops everything takes it back");
+    }
 }
 
 /// A planner raises a decrease that it had proposed and that is not out: it asks for less than what serves.

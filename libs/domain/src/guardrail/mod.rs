@@ -5,12 +5,14 @@
 
 pub mod history;
 pub mod pace;
+pub mod remedy;
 pub mod room;
 pub mod strain;
 pub mod unusual;
 
 pub use history::{History, Published};
 pub use pace::Pace;
+pub use remedy::{ASKS, Remedies, Remedy};
 pub use room::{Bounds, Room, Step};
 pub use unusual::Unusual;
 

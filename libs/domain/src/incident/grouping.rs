@@ -1,6 +1,6 @@
 //! Anomalies to incidents.
 
-use super::{Incident, MEMBERS_TOLD_MAX, Member, Silence};
+use super::{FleetAnomaly, Incident, MEMBERS_TOLD_MAX, Member, Silence};
 use crate::alarm::{Anomaly, Severity};
 use crate::group::GroupName;
 use crate::selector::Selector;
@@ -29,8 +29,10 @@ const TOLD_GROWTH: u32 = 8;
 pub struct IncidentRules {
     /// An anomaly belongs to an incident that began, or had its newest member, within so many seconds of it.
     pub join_s: u32,
-    /// From so many members on everything that begins in that time belongs to it.
+    /// From so many members on, and
     pub fleet_members_min: u32,
+    /// from this share of the fleet on, everything that begins in that time belongs to it.
+    pub fleet_share_min: f64,
     /// An incident that lasts is told again after so many seconds.
     pub repeat_s: u32,
     /// Groups by name: members of one are related.
@@ -41,7 +43,14 @@ pub struct IncidentRules {
 
 impl Default for IncidentRules {
     fn default() -> Self {
-        Self { join_s: 900, fleet_members_min: 5, repeat_s: 43_200, groups: Vec::new(), silences: Vec::new() }
+        Self {
+            join_s: 900,
+            fleet_members_min: 5,
+            fleet_share_min: 0.1,
+            repeat_s: 3600,
+            groups: Vec::new(),
+            silences: Vec::new(),
+        }
     }
 }
 
@@ -52,7 +61,7 @@ pub struct IncidentRulesError {
     /// Which.
     pub key: &'static str,
     /// Its value.
-    pub value: u32,
+    pub value: String,
     /// What it has to be.
     pub problem: &'static str,
 }
@@ -63,17 +72,27 @@ impl IncidentRules {
     /// # Errors
     /// With the first that is out of range.
     pub fn validate(&self) -> Result<(), IncidentRulesError> {
-        let wrong = |key, value, problem| Err(IncidentRulesError { key, value, problem });
+        let wrong =
+            |key, value: &dyn ToString, problem| Err(IncidentRulesError { key, value: value.to_string(), problem });
         if self.join_s > 86_400 {
-            return wrong("join_s", self.join_s, "give at most 86400");
+            return wrong("join_s", &self.join_s, "give at most 86400");
         }
         if self.fleet_members_min < 2 {
-            return wrong("fleet_members_min", self.fleet_members_min, "give at least 2");
+            return wrong("fleet_members_min", &self.fleet_members_min, "give at least 2");
+        }
+        if !(0.0..=1.0).contains(&self.fleet_share_min) {
+            return wrong("fleet_share_min", &self.fleet_share_min, "give a share from 0 to 1");
         }
         if !(3600..=86_400).contains(&self.repeat_s) {
-            return wrong("repeat_s", self.repeat_s, "give 3600 to 86400");
+            return wrong("repeat_s", &self.repeat_s, "give 3600 to 86400");
         }
         Ok(())
+    }
+
+    /// So many workloads at once, of a fleet of so many, are the fleet; of 0 where its size is not known.
+    fn fleet_members(&self, workloads: u32) -> u32 {
+        let share = (self.fleet_share_min * f64::from(workloads)).ceil() as u32;
+        share.max(self.fleet_members_min)
     }
 
     fn is_silenced(&self, anomaly: &Anomaly) -> bool {
@@ -95,6 +114,8 @@ pub struct Incidents {
 struct Fleet {
     /// The newest instant that was told of.
     newest: Option<EventTime>,
+    /// How many workloads of it each partition knows.
+    partitions: BTreeMap<u32, u32>,
     incidents: Vec<Kept>,
 }
 
@@ -124,8 +145,12 @@ struct Part {
 impl Incidents {
     /// Takes in what is told of an anomaly of a fleet. What is to be told of incidents; nothing where nothing is new, or
     /// nobody is to hear of it.
-    pub fn take(&mut self, rules: &IncidentRules, fleet: &WorkloadId, anomaly: &Anomaly) -> Vec<Incident> {
+    pub fn take(&mut self, rules: &IncidentRules, alarm: &FleetAnomaly) -> Vec<Incident> {
+        let FleetAnomaly { fleet, anomaly, known: part } = alarm;
         let known = self.fleets.entry(fleet.clone()).or_default();
+        if part.workloads > 0 {
+            known.partitions.insert(part.partition, part.workloads);
+        }
         let now = known.newest.map_or(anomaly.at, |newest| newest.max(anomaly.at));
         known.newest = Some(now);
         let mut told: Vec<Incident> = Vec::new();
@@ -153,6 +178,19 @@ impl Incidents {
 }
 
 impl Fleet {
+    /// The incident of the same moment that an anomaly is related to. Where so many workloads are unusual in that moment
+    /// that the fleet is, all of its incidents are one from then on: the largest takes what comes.
+    fn related(&self, rules: &IncidentRules, anomaly: &Anomaly) -> Option<usize> {
+        let near = || self.incidents.iter().enumerate().filter(|(_, kept)| kept.is_of_its_moment(rules, anomaly));
+        if let Some((index, _)) = near().find(|(_, kept)| kept.is_related(rules, anomaly)) {
+            return Some(index);
+        }
+        let workloads: u32 = near().map(|(_, kept)| kept.workloads).sum();
+        let is_fleet = workloads >= rules.fleet_members(self.partitions.values().sum());
+        let largest = near().max_by_key(|(index, kept)| (kept.workloads, std::cmp::Reverse(*index)));
+        largest.filter(|_| is_fleet).map(|(index, _)| index)
+    }
+
     /// The index of the incident that an anomaly belongs to, which may be new; `None` where nobody is to hear of it.
     fn place(&mut self, rules: &IncidentRules, anomaly: &Anomaly) -> Option<usize> {
         let has_it = |kept: &Kept| kept.parts.iter().any(|part| part.member.anomaly_id == anomaly.anomaly_id);
@@ -163,7 +201,7 @@ impl Fleet {
         if anomaly.ended_at.is_some() || rules.is_silenced(anomaly) {
             return None;
         }
-        if let Some(index) = self.incidents.iter().position(|kept| kept.takes(rules, anomaly)) {
+        if let Some(index) = self.related(rules, anomaly) {
             return Some(index);
         }
         self.incidents.push(Kept {
@@ -180,22 +218,22 @@ impl Fleet {
 }
 
 impl Kept {
-    /// Whether an anomaly that is new belongs to it.
-    fn takes(&self, rules: &IncidentRules, anomaly: &Anomaly) -> bool {
+    /// Whether an anomaly began in the moment in which it began, or grew.
+    fn is_of_its_moment(&self, rules: &IncidentRules, anomaly: &Anomaly) -> bool {
         let first = self.parts.first().map_or(self.newest_start, |first| first.member.started_at);
         let join_ms = i64::from(rules.join_s) * 1000;
         let after_ms = |start: EventTime| anomaly.started_at.as_ms() - start.as_ms();
         let is_near = |start: EventTime| after_ms(start).abs() <= join_ms;
-        let is_in_time = is_near(first) || (is_near(self.newest_start) && after_ms(first) <= GROWS_JOINS * join_ms);
-        if self.is_ended || !is_in_time {
-            return false;
-        }
+        !self.is_ended && (is_near(first) || (is_near(self.newest_start) && after_ms(first) <= GROWS_JOINS * join_ms))
+    }
+
+    /// Whether an anomaly has the workload, the KPI most to blame or a group in common with it.
+    fn is_related(&self, rules: &IncidentRules, anomaly: &Anomaly) -> bool {
         let top = anomaly.kpis.first();
-        let is_related = |Part { member, source, .. }: &Part| {
+        self.parts.iter().any(|Part { member, source, .. }| {
             let is_alike = member.workload == anomaly.workload || (top.is_some() && member.kpis.first() == top);
             is_alike || rules.share_a_group((&member.workload, source), (&anomaly.workload, &anomaly.source))
-        };
-        self.workloads >= rules.fleet_members_min || self.parts.iter().any(is_related)
+        })
     }
 
     /// Takes in what is told of an anomaly of it; whether that is worth telling.

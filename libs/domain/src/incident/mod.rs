@@ -1,7 +1,7 @@
 //! Incidents: anomalies of several workloads that are one event, so that people hear of it once.
 //!
 //! What begins within a moment in one fleet is taken for one event where it shares the KPI most to blame, a configured
-//! group, or where so many of the fleet are unusual at once that the fleet is what happened. It must not know who is told.
+//! group, or where so many of the fleet are unusual at once, of all that it has, that the fleet is what happened. It must not know who is told.
 
 mod grouping;
 mod silence;
@@ -23,6 +23,17 @@ pub struct FleetAnomaly {
     pub fleet: WorkloadId,
     /// The anomaly.
     pub anomaly: Anomaly,
+    /// How large the fleet is, as far as whoever tells knows.
+    pub known: FleetPart,
+}
+
+/// What one partition knows of a fleet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FleetPart {
+    /// The partition.
+    pub partition: u32,
+    /// Workloads of the fleet in it; 0 where that is not known.
+    pub workloads: u32,
 }
 
 /// A workload of an incident.

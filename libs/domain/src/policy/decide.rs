@@ -12,7 +12,7 @@ use super::stated_bounds;
 use crate::action::{Action, Mechanism, PlanChange, Reason, Verdict};
 use crate::forecast::capped::Served;
 use crate::guardrail::history::DAY_S;
-use crate::guardrail::{History, Room, Unusual};
+use crate::guardrail::{ASKS, History, Remedy, Room, Unusual};
 use crate::prediction::Prediction;
 use crate::resource::Direction;
 use crate::sample::Capacity;
@@ -167,7 +167,43 @@ pub(super) fn proposed(rules: &Rules, facts: &Facts<'_>, (current, base): (&Capa
     let mut proposal = rules.policy.propose(rules, facts, base);
     judge::combine(rules, facts, base, &mut proposal);
     floor::raise(rules, facts, current, base, &mut proposal);
+    remedied(rules, facts, base, &mut proposal);
     proposal
+}
+
+/// While an anomaly lasts: a step more than there was when it began, or a word to whoever is asked, where that is in force.
+/// A step is a proposal as any other: step, bounds and pace hold it, and once the anomaly is over it is taken back as what
+/// nobody needs. What live use demands is left alone.
+fn remedied(rules: &Rules, facts: &Facts<'_>, base: &Capacity, proposal: &mut Proposal) {
+    let now = facts.prediction.made_at;
+    let in_force = facts.unusual.in_force(&rules.remedies, &rules.guardrails, now);
+    let Some(in_force) = in_force.filter(|_| !proposal.demanded) else { return };
+    match in_force.remedy {
+        Remedy::ScaleOut => {
+            let resource = in_force.resource;
+            let before = in_force.capacity.map_or(0.0, |capacity| resource.of(capacity));
+            let needed = before * (1.0 + rules.remedies.step_share);
+            let is_more = needed.is_finite() && needed > resource.of(base) * (1.0 + 1e-9);
+            if !is_more || !rules.forecast.resources.contains(&resource) {
+                return;
+            }
+            let mut need = match proposal.change {
+                Some((Direction::Out, need)) => need,
+                _ => Need::default(),
+            };
+            need.set(resource, need.of(resource).unwrap_or(0.0).max(needed));
+            proposal.planned.set(resource, proposal.planned.of(resource).unwrap_or(0.0).max(needed));
+            proposal.change = Some((Direction::Out, need));
+            let text = || {
+                format!("{}: {} while an anomaly lasts: {}", resource.kpi(), resource.amount(needed), in_force.words())
+            };
+            proposal.reasons.push(facts.reason("anomaly.scale_out", text));
+        }
+        Remedy::Ask if proposal.change.is_some() => {
+            proposal.reasons.push(facts.reason(ASKS, || format!("an operator is asked: {}", in_force.words())));
+        }
+        Remedy::Ask | Remedy::HoldScaleIn | Remedy::Freeze => {}
+    }
 }
 
 /// The plan, where a capacity is asked for.
@@ -346,6 +382,10 @@ pub(super) fn may_act(rules: &Rules, facts: &Facts<'_>, direction: Direction, pr
         && rules.policy.plan().is_some()
     {
         objections.push(floor::waits(facts, lasted_s, demands_after_s, short_before));
+    }
+    let in_force = facts.unusual.in_force(&rules.remedies, guardrails, now);
+    if let Some(in_force) = in_force.filter(|in_force| in_force.remedy == Remedy::Freeze) {
+        objections.push(facts.reason("anomaly.freeze", || format!("nothing changes: {}", in_force.words())));
     }
     if direction == Direction::In {
         objections.extend(floor::objections_to_a_decrease(facts));

@@ -46,6 +46,53 @@ fn a_decrease_needs_every_resource() {
     assert_eq!(held(&cpu_only), ["threshold.decrease", "threshold.keep", "policy.not_all_allow_decrease"]);
 }
 
+/// A prediction in a bin of a workload that is as unusual as this and needs so many cores, and four times as many GiB.
+fn in_bin(bin: i64, p_value: f32, cores: f64, replicas: u32) -> Prediction {
+    let anomaly = Some(AnomalyScore { p_value, kpis: vec![KpiName::new(crate::kpi::LATENCY_MS)] });
+    Prediction { anomaly, ..prediction("w", 300 * bin, cores, 4.0 * cores, replicas) }
+}
+
+#[test]
+fn a_rule_steps_out_once_while_an_anomaly_lasts_within_bounds_and_gives_it_back() {
+    let mut rules = threshold_rules();
+    rules.remedies.latency = crate::guardrail::Remedy::ScaleOut;
+    let mut planning = Planning::default();
+    let mut step = |rules: &Rules, made: &Prediction| planning.step(rules, made, &"p".into()).expect("it is newer");
+    assert!(matches!(step(&rules, &in_bin(0, 0.5, 7.5, 4)), Decision::Hold(_)), "it is usual");
+    let action = acted(step(&rules, &in_bin(1, 1e-7, 7.5, 4)));
+    assert_eq!((action.verdict, action.desired.replicas), (Verdict::ScaleOut, 5), "a quarter more");
+    assert!(action.reasons.iter().any(|r| &*r.rule == "anomaly.scale_out" && r.text.contains("by latency_ms")));
+    for bin in 2..5 {
+        assert!(matches!(step(&rules, &in_bin(bin, 1e-7, 7.5, 5)), Decision::Hold(_)), "one step");
+    }
+    // Long after it, what nobody needs goes.
+    let actions = (60..120).filter_map(|bin| match step(&rules, &in_bin(bin, 0.5, 3.0, 5)) {
+        Decision::Act(action) => Some(action.verdict),
+        Decision::Hold(_) => None,
+    });
+    assert_eq!(actions.collect::<Vec<_>>().first(), Some(&Verdict::ScaleIn));
+    rules.guardrails.bounds.replicas_max = 4;
+    let bounded = decide_first(&rules, &in_bin(0, 1e-7, 7.5, 4));
+    assert!(held(&bounded).contains(&"guardrail.bounds"), "{bounded:?}");
+}
+
+#[test]
+fn a_rule_freezes_all_but_what_live_use_demands_and_another_asks() {
+    let mut rules = threshold_rules();
+    rules.remedies.latency = crate::guardrail::Remedy::Freeze;
+    let frozen = decide_first(&rules, &in_bin(0, 1e-7, 10.0, 4));
+    assert!(held(&frozen).contains(&"anomaly.freeze"), "{frozen:?}");
+    let mut used_up = in_bin(0, 1e-7, 10.0, 4);
+    used_up.resources[1].last = Some(40.0 * GIB);
+    assert_eq!(acted(decide_first(&rules, &used_up)).verdict, Verdict::ScaleOut);
+    rules.remedies.latency = crate::guardrail::Remedy::Ask;
+    let asks = |made: &Prediction| {
+        let action = acted(decide_first(&rules, made));
+        action.reasons.iter().any(|r| &*r.rule == crate::guardrail::ASKS)
+    };
+    assert!(asks(&in_bin(0, 1e-7, 10.0, 4)) && !asks(&in_bin(0, 1e-3, 10.0, 4)) && !asks(&used_up));
+}
+
 #[test]
 fn an_anomaly_holds_a_decrease_and_no_increase() {
     let rules = threshold_rules();

@@ -262,7 +262,7 @@ impl Known {
             self.observe((rules, &settings), (&mut *markets, peers), &newest, (before.as_ref(), said));
         self.is_capacity_said = said.is_some();
         self.usual = Usual::of(prediction);
-        self.unusual.observe(&rules.guardrails, prediction.made_at, prediction.anomaly.as_ref());
+        self.unusual.observe(&rules.guardrails, prediction);
         let facts = Facts {
             prediction,
             prediction_id,
@@ -335,7 +335,8 @@ impl Known {
         let served = served(Resource::Cpu);
         let cores_grain = current.map_or(0.0, |current| cores_grain(rules, prediction.platform, current)) as f32;
         let hides = |used: f64| hides_demand(&rules.guardrails, &self.live.cpu, (used, served), &symptoms);
-        let demand = used.map(|used| BinDemand { amount: used as f32, is_bound: hides(used) });
+        let greatest = used.and_then(|_| moment.greatest(Resource::Cpu.kpi()));
+        let demand = greatest.map(|used| BinDemand { amount: used as f32, is_bound: hides(used) });
         let hides_demand = demand.is_some_and(|demand| demand.is_bound);
         if self.track.take_in(settings, prices, Measure::cores(cores_grain), (bin, demand), &ahead) {
             peers.rise(&prediction.workload, bin, &mut self.leaders);
@@ -361,8 +362,9 @@ impl Known {
 
     fn watch(&mut self, moment: &Moment<'_>, served: impl Fn(Resource) -> Served) {
         for (resource, peaks) in [(Resource::Cpu, &mut self.live.cpu), (Resource::Memory, &mut self.live.memory)] {
-            if let Some(used) = moment.demand(resource.kpi()).filter(|used| used.is_finite()) {
-                peaks.observe(moment.at(), used, served(resource));
+            let uses = moment.demand(resource.kpi()).zip(moment.greatest(resource.kpi()));
+            if let Some(uses) = uses.filter(|(mean, greatest)| mean.is_finite() && greatest.is_finite()) {
+                peaks.observe_within(moment.at(), uses, served(resource));
             }
         }
     }

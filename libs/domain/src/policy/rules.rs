@@ -6,7 +6,7 @@ use super::outlook::ForecastChoice;
 use super::proactive::Proactive;
 use super::rate::{PerReplica, RateRule};
 use super::sizing::Sizing;
-use crate::guardrail::Guardrails;
+use crate::guardrail::{Guardrails, Remedies};
 use crate::knob::{Knob, Knobs, MIB};
 use crate::resource::Resource;
 use crate::sample::Platform;
@@ -59,6 +59,8 @@ pub struct Rules {
     pub sizing: Sizing,
     /// Restraints.
     pub guardrails: Guardrails,
+    /// What is done about anomalies.
+    pub remedies: Remedies,
     /// Which actions are dry runs.
     pub dry_run: DryRun,
 }
@@ -72,6 +74,7 @@ impl Default for Rules {
             rates: Vec::new(),
             sizing: Sizing::default(),
             guardrails: Guardrails::default(),
+            remedies: Remedies::default(),
             dry_run: DryRun::default(),
         }
     }
@@ -120,6 +123,7 @@ impl Rules {
             require(sound, "instance_types", &t.name, "give positive cores and memory and a price of at least 0")?;
         }
         self.guardrails.validate()?;
+        validate_remedies(&self.remedies)?;
         let (valid_for_s, lead_time_s) = (self.guardrails.pace.valid_for_s, self.forecast.lead_time_s);
         let remedy = format!("an action would be void before it serves: give at least lead_time_s ({lead_time_s})");
         require(valid_for_s >= lead_time_s, "guardrails.valid_for_s", valid_for_s, remedy)
@@ -132,6 +136,14 @@ impl Rules {
         *valid_for_s = (*valid_for_s).max(lead_time_s);
         self
     }
+}
+
+fn validate_remedies(remedies: &Remedies) -> Result<(), RulesError> {
+    let (p_value_max, step_share) = (remedies.p_value_max, remedies.step_share);
+    let remedy = "give a share of ordinary bins of at least 0 and below 1";
+    require((0.0..1.0).contains(&p_value_max), "anomalies.p_value_max", p_value_max, remedy)?;
+    let is_step = step_share > 0.0 && step_share <= 1.0;
+    require(is_step, "anomalies.step_share", step_share, "give a share of the capacity above 0 and up to 1")
 }
 
 fn validate_rate(rate: &RateRule) -> Result<(), RulesError> {

@@ -2,6 +2,7 @@
 //! nothing was forecast as of, and its own.
 
 use super::{Prediction, Reading, ResourceForecast};
+use crate::kpi;
 use crate::sample::Capacity;
 use crate::time::EventTime;
 use std::iter::once;
@@ -65,6 +66,14 @@ impl<'a> Moment<'a> {
         self.demands().find(|(forecast, _)| forecast.resource.as_str() == resource).and_then(|(_, demand)| demand)
     }
 
+    /// Greatest demand of the resource of that name within the step, as its signal says ([`kpi::maximum_of`]); the demand
+    /// itself where none says more. `None` when the demand is missing.
+    pub fn greatest(&self, resource: &str) -> Option<f64> {
+        let demand = self.demand(resource)?;
+        let told = kpi::maximum_of(resource).and_then(|name| self.signal(name)).filter(|told| told.is_finite());
+        Some(told.map_or(demand, |told| told.max(demand)))
+    }
+
     /// Value of the signal of that name; `None` when missing.
     pub fn signal(&self, name: &str) -> Option<f64> {
         let place = self.prediction.signals.iter().position(|signal| signal.name.as_str() == name)?;
@@ -90,6 +99,22 @@ mod tests {
     use crate::kpi::{CPU_CORES_USED, KpiName, LATENCY_MS, MEMORY_BYTES};
     use crate::policy::fixtures::{capacity, prediction};
     use crate::prediction::Signal;
+
+    #[test]
+    fn what_was_used_at_most_is_told_by_its_signal_and_never_less_than_the_mean() {
+        let mut made = prediction("web", 240, 1.0, 1.0, 4);
+        (made.resources[0].last, made.resources[1].last) = (Some(3.0), None);
+        let signal = |name: &str, last: f64| {
+            let (name, unit) = (KpiName::new(name), "1".into());
+            Signal { name, unit, last: Some(last), short_mean: None, long_p95: None }
+        };
+        assert_eq!(made.moment().greatest(CPU_CORES_USED), Some(3.0));
+        made.signals = vec![signal(kpi::CPU_CORES_USED_MAX, 3.5), signal(kpi::MEMORY_BYTES_MAX, 9.0)];
+        assert_eq!(made.moment().greatest(CPU_CORES_USED), Some(3.5));
+        assert_eq!(made.moment().greatest(MEMORY_BYTES), None, "what has no mean was not measured");
+        made.signals[0].last = Some(2.0);
+        assert_eq!(made.moment().greatest(CPU_CORES_USED), Some(3.0));
+    }
 
     #[test]
     fn earlier_instants_come_first_with_what_was_measured_then() {

@@ -32,6 +32,7 @@ fn score(hour: i64, (loss, size, drift): Hour, is_paired: bool) -> ForecastScore
             horizons: vec![HorizonScore { horizon_s: 300, value: Some(statistic), maximum: None }],
             rounds: u32::from(is_paired),
             paired: if is_paired { vec![rival, paired] } else { Vec::new() },
+            trials: Vec::new(),
         }],
     }
 }

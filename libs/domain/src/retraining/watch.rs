@@ -90,7 +90,7 @@ impl DriftWatch {
         (known.source, known.newest) = (observed.source, score.from);
         let mut asked = Vec::new();
         for resource in &score.resources {
-            let Some(size) = size_of(resource) else { continue };
+            let Some(size) = resource.size() else { continue };
             for lost in losses(resource) {
                 asked.extend(known.series(resource, &lost).push(score, resource, (lost, size)));
             }
@@ -185,12 +185,6 @@ impl Share {
         let share = f64::from(self.loss / self.size);
         share.is_finite().then_some(share)
     }
-}
-
-/// Mean size of what came, in the unit of the demand, where that is known.
-fn size_of(resource: &ResourceScore) -> Option<f64> {
-    let first = resource.horizons.first()?;
-    first.value.or(first.maximum).map(|score| score.realised.abs())
 }
 
 /// What the trained families that compete lost in an hour; where none was paired, what the one lost that forecasts.

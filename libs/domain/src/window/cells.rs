@@ -13,10 +13,9 @@ const COARSENING: i64 = 3;
 /// Means of the closed cells, rounded, and the sum over the open one.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 pub struct CellMeans {
+    /// Its newest place is the one before the open cell.
     closed: Ring<Rounded>,
     sum: f64,
-    /// The open cell, once there is one.
-    open: i64,
     count: u32,
     has_open: bool,
 }
@@ -28,8 +27,10 @@ impl CellMeans {
         let closes = self.open().is_some_and(|open| open < cell);
         if closes {
             self.close_up_to(cell, capacity);
+        } else if !self.has_open {
+            self.closed.begin_behind(cell - 1);
+            self.has_open = true;
         }
-        (self.open, self.has_open) = (cell, true);
         if let Some(value) = value {
             self.sum += value;
             self.count += 1;
@@ -38,7 +39,7 @@ impl CellMeans {
     }
 
     fn open(&self) -> Option<i64> {
-        self.has_open.then_some(self.open)
+        self.has_open.then(|| self.closed.newest() + 1)
     }
 
     fn close_up_to(&mut self, cell: i64, capacity: usize) {

@@ -1,6 +1,7 @@
 //! The long window: whole panes that are closed, and the open one.
 //!
-//! A closed pane is packed: what it can lose in 24-bit numbers is below 1e-7 of its spread.
+//! A closed pane is packed: what it can lose in 24-bit numbers is below 1e-7 of its spread. Its wave of an hour, which is
+//! never higher than the spread, has 16 bits.
 
 use super::co_moments::CoMoments;
 use super::log_histogram::LogHistogram;
@@ -9,6 +10,9 @@ use bitcode::{Decode, Encode};
 /// Closed panes that a long window has: one a day of the default seven days. The window covers
 /// them and the open one, so between one length and a seventh more.
 pub const LONG_PANES: i64 = 7;
+
+/// Steps of a wave from nothing to as high as it can be.
+const WAVE_STEPS: f64 = 32_767.0;
 
 /// An instant of the grid, with what all KPIs of a sample need of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -85,8 +89,9 @@ struct ClosedPane {
     slope: f32,
     min: f32,
     max: f32,
-    cos_1h: f32,
-    sin_1h: f32,
+    /// Per value, in the [`WAVE_STEPS`]th part of the standard deviation.
+    cos_1h: i16,
+    sin_1h: i16,
     /// Lower bits of its index; the others follow from the open pane's.
     index: u16,
     histogram_bytes: u16,
@@ -97,11 +102,9 @@ struct ClosedPane {
 pub struct LongPanes {
     open: OpenPane,
     /// Oldest first.
-    closed: Vec<ClosedPane>,
-    /// Histograms of the closed panes, one after the other.
+    closed: Box<[ClosedPane]>,
+    /// Histograms of the closed panes, one after the other, and behind them that of all of these.
     histograms: Box<[u8]>,
-    /// All of these in one.
-    closed_histogram: LogHistogram,
 }
 
 impl OpenPane {
@@ -136,17 +139,22 @@ impl ClosedPane {
         let Aggregate { moments, cos_1h, sin_1h, .. } = open.aggregate();
         let n = moments.count as f64;
         let mean = moments.y_mean.to_bits();
+        let deviation = (moments.y_m2.max(0.0) / n).sqrt();
+        let wave = |sum: f64| {
+            let share = if deviation > 0.0 { (sum / n / deviation).clamp(-1.0, 1.0) } else { 0.0 };
+            (WAVE_STEPS * share).round() as i16
+        };
         Some(Self {
             mean: [mean as u32, (mean >> 32) as u32],
             count: u32::try_from(moments.count).ok().filter(|count| *count > 0)?,
             hours_past_start: (moments.x_mean - start_h(open.index, pane_s)) as f32,
             hours_deviation: (moments.x_m2 / n).sqrt() as f32,
-            deviation: (moments.y_m2.max(0.0) / n).sqrt() as f32,
+            deviation: deviation as f32,
             slope: if moments.x_m2 > 0.0 { (moments.xy / moments.x_m2) as f32 } else { 0.0 },
             min: open.min,
             max: open.max,
-            cos_1h: (cos_1h / n) as f32,
-            sin_1h: (sin_1h / n) as f32,
+            cos_1h: wave(cos_1h),
+            sin_1h: wave(sin_1h),
             index: open.index as u16,
             histogram_bytes: u16::try_from(open.histogram.as_bytes().len()).ok()?,
         })
@@ -161,6 +169,7 @@ impl ClosedPane {
         let [low, high] = self.mean.map(u64::from);
         let n = f64::from(self.count);
         let x_m2 = n * f64::from(self.hours_deviation).powi(2);
+        let wave = |steps: i16| n * f64::from(self.deviation) * f64::from(steps) / WAVE_STEPS;
         let moments = CoMoments {
             count: u64::from(self.count),
             x_mean: start_h(self.index(open), pane_s) + f64::from(self.hours_past_start),
@@ -173,10 +182,15 @@ impl ClosedPane {
             moments,
             min: self.min.into(),
             max: self.max.into(),
-            cos_1h: n * f64::from(self.cos_1h),
-            sin_1h: n * f64::from(self.sin_1h),
+            cos_1h: wave(self.cos_1h),
+            sin_1h: wave(self.sin_1h),
         }
     }
+}
+
+/// Bytes that the histograms of panes take together.
+fn bytes_of_histograms(panes: &[ClosedPane]) -> usize {
+    panes.iter().map(|pane| usize::from(pane.histogram_bytes)).sum()
 }
 
 fn start_h(index: i64, pane_s: i64) -> f64 {
@@ -198,39 +212,38 @@ impl LongPanes {
     fn close(&mut self, next: i64, pane_s: i64) {
         let closing = std::mem::replace(&mut self.open, OpenPane { index: next, ..OpenPane::default() });
         let mut histograms = std::mem::take(&mut self.histograms).into_vec();
+        histograms.truncate(bytes_of_histograms(&self.closed));
+        let mut closed = std::mem::take(&mut self.closed).into_vec();
         let first = next - LONG_PANES;
-        let expired = if closing.index < first {
-            self.closed.len()
-        } else {
-            self.closed.partition_point(|pane| pane.index(next) < first)
-        };
-        let expired_bytes: usize = self.closed.drain(..expired).map(|p| usize::from(p.histogram_bytes)).sum();
-        histograms.drain(..expired_bytes);
+        let expired =
+            if closing.index < first { closed.len() } else { closed.partition_point(|pane| pane.index(next) < first) };
+        histograms.drain(..bytes_of_histograms(&closed[..expired]));
+        closed.drain(..expired);
         if let Some(pane) = ClosedPane::pack(&closing, pane_s).filter(|_| closing.index >= first) {
-            self.closed.reserve_exact(1);
-            self.closed.push(pane);
+            closed.push(pane);
             histograms.extend_from_slice(closing.histogram.as_bytes());
         }
-        self.closed_histogram = {
+        let merged = {
             let mut rest = histograms.as_slice();
-            let mut parts = Vec::with_capacity(self.closed.len());
-            for pane in &self.closed {
+            let mut parts = Vec::with_capacity(closed.len());
+            for pane in &closed {
                 let (part, after) = rest.split_at(usize::from(pane.histogram_bytes).min(rest.len()));
                 parts.push(part);
                 rest = after;
             }
             LogHistogram::merged(&parts)
         };
-        self.histograms = histograms.into();
+        histograms.extend_from_slice(merged.as_bytes());
+        (self.closed, self.histograms) = (closed.into(), histograms.into());
     }
 
     /// All closed panes in one, with their histogram.
     pub fn closed(&self, pane_s: i64) -> (Aggregate, &[u8]) {
         let mut merged = Aggregate::default();
-        for pane in &self.closed {
+        for pane in self.closed.iter() {
             merged.merge(&pane.aggregate(self.open.index, pane_s));
         }
-        (merged, self.closed_histogram.as_bytes())
+        (merged, self.histograms.get(bytes_of_histograms(&self.closed)..).unwrap_or_default())
     }
 
     /// The open pane, with its histogram.
@@ -250,10 +263,7 @@ impl LongPanes {
 
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
-        self.closed.capacity() * size_of::<ClosedPane>()
-            + self.histograms.len()
-            + self.closed_histogram.as_bytes().len()
-            + self.open.histogram.as_bytes().len()
+        size_of_val(&*self.closed) + self.histograms.len() + self.open.histogram.as_bytes().len()
     }
 }
 
@@ -265,12 +275,17 @@ mod tests {
     fn packed_panes_are_the_sums_over_all_their_values() {
         let mut panes = LongPanes::default();
         let mut whole = CoMoments::default();
+        let mut waves = [0.0; 4];
         for minute in 0..5 * 1440i64 {
-            let value = 3.0 + (minute as f32 * 0.01).sin();
+            let wave = (std::f32::consts::TAU * minute as f32 / 60.0 + 1.0).cos();
+            let value = 3.0 + (minute as f32 * 0.01).sin() + 0.1 * wave;
             let instant = Instant::at(1_700_006_400 + 60 * minute);
             panes.record(&instant, (minute % 17 != 0).then_some(value), 86_400);
             if minute % 17 != 0 {
-                whole.push(instant.hours(), f64::from(value));
+                let y = f64::from(value);
+                whole.push(instant.hours(), y);
+                let terms = [instant.cos_1h, instant.sin_1h, y * instant.cos_1h, y * instant.sin_1h];
+                waves.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
             }
         }
         let mut merged = panes.closed(86_400).0;
@@ -284,11 +299,19 @@ mod tests {
         ] {
             assert!((got - wanted).abs() <= 1e-7 * scale, "{got} for {wanted}");
         }
+        // Of deviations from the means of the days, which are not quite that of the whole.
+        let n = whole.count as f64;
+        let [cos, sin, y_cos, y_sin] = waves.map(|sum| sum / n);
+        for (got, wanted) in
+            [(merged.cos_1h / n, y_cos - whole.y_mean * cos), (merged.sin_1h / n, y_sin - whole.y_mean * sin)]
+        {
+            assert!((got - wanted).abs() <= 1e-3 * whole.std_dev().unwrap(), "{got} for {wanted}");
+        }
     }
 
     #[test]
-    fn a_closed_pane_takes_48_bytes() {
-        assert_eq!(size_of::<ClosedPane>(), 48);
+    fn a_closed_pane_takes_44_bytes() {
+        assert_eq!(size_of::<ClosedPane>(), 44);
     }
 
     /// Of panes that are told apart by their lower bits as well as of others.

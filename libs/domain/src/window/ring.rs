@@ -124,7 +124,7 @@ impl<V: Values> PartialEq for Ring<V> {
 }
 
 impl<V: Values> Ring<V> {
-    /// Index of the newest place; meaningless while [`Ring::span`] is 0.
+    /// Index of the newest place; while [`Ring::span`] is 0, what [`Ring::begin_behind`] says.
     pub fn newest(&self) -> i64 {
         self.newest
     }
@@ -132,6 +132,11 @@ impl<V: Values> Ring<V> {
     /// Places held, those without a value included.
     pub fn span(&self) -> usize {
         self.values.count()
+    }
+
+    /// Says of a ring without places which index the newest one would have.
+    pub fn begin_behind(&mut self, index: i64) {
+        self.newest = index;
     }
 
     /// Moves to `index`, with no value at the places in between and at `index`.

@@ -34,6 +34,13 @@ pub enum CallError {
         /// For so long.
         pause: Duration,
     },
+    /// The cloud could not do it now, and is done with it: nothing of it is on its way any more, and what came of it, if
+    /// anything did, is there to be seen.
+    #[error("it could not be done: {why}")]
+    Aborted {
+        /// What happened.
+        why: String,
+    },
     /// The cloud cannot be used now. What was sent may have taken effect all the same.
     #[error("it cannot be used: {why}")]
     Unavailable {
@@ -62,19 +69,26 @@ impl CallError {
             Self::Conflict { .. } => "conflict",
             Self::Gone { .. } => "gone",
             Self::Throttled { .. } => "throttled",
+            Self::Aborted { .. } => "aborted",
             Self::Unavailable { .. } => "unavailable",
             Self::Unauthorised { .. } => "unauthorised",
             Self::Unknown { .. } => "unknown",
         }
     }
 
-    /// Whether it is known that a request came to nothing.
+    /// Whether it is known that a request came to nothing, unless the next look shows what came of it.
     pub fn had_no_effect(&self) -> bool {
-        matches!(self, Self::Conflict { .. } | Self::Throttled { .. } | Self::Unauthorised { .. })
+        matches!(
+            self,
+            Self::Conflict { .. } | Self::Throttled { .. } | Self::Unauthorised { .. } | Self::Aborted { .. }
+        )
     }
 
     /// Whether the cloud as such is in the way, and not what this call asked for.
     pub fn is_outage(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Unauthorised { .. } | Self::Unknown { .. })
+        matches!(
+            self,
+            Self::Aborted { .. } | Self::Unavailable { .. } | Self::Unauthorised { .. } | Self::Unknown { .. }
+        )
     }
 }

@@ -18,6 +18,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// for good, and pauses grow.
 const CONFLICT_PAUSE_MS: u64 = 100;
 const CONFLICTS_QUICK: u32 = 5;
+/// A cloud that cannot be looked at is asked again for so long, in milliseconds, where something may be left half done there.
+/// Below what the account of the actuator's results waits for.
+const UNSEEN_MS_MAX: u64 = 6 * 3600 * 1000;
 /// What was sent is looked at after so long, in milliseconds: a cloud needs a moment to do anything about it.
 const FIRST_LOOK_MS: u64 = 500;
 
@@ -89,6 +92,8 @@ pub struct Open {
     taken_ms: Option<u64>,
     /// When it was first seen to be void, of one that may have been taken.
     void_ms: Option<u64>,
+    /// Since when the cloud could not be looked at.
+    unseen_ms: Option<u64>,
     /// What went wrong last.
     trouble: Option<Trouble>,
     before: Option<Capacity>,
@@ -100,7 +105,7 @@ pub struct Open {
 
 impl Open {
     /// One that is taken up, and that may have been sent before, from what that mark tells. What the cloud has taken
-    /// comes into effect within `settle_ms`, or has failed.
+    /// comes into effect within `settle_ms` in which it can be looked at, or has failed.
     pub fn new(order: Arc<Order>, sent_from: Option<Arc<str>>, settle_ms: u64) -> Self {
         let backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE, seed_of(order.id()));
         Self {
@@ -112,6 +117,7 @@ impl Open {
             mark: None,
             taken_ms: None,
             void_ms: None,
+            unseen_ms: None,
             trouble: None,
             before: None,
             conflicts: 0,
@@ -171,6 +177,7 @@ impl Open {
         if self.trouble.as_ref().is_some_and(|trouble| trouble.in_looking) {
             self.trouble = None;
         }
+        self.sees_again(now);
         if self.before.is_none() {
             self.before = standing.capacity;
         }
@@ -239,7 +246,7 @@ impl Open {
                 let pause_ms = self.pause_ms();
                 self.goes_wrong(trouble(why, true), pause_ms, now)
             }
-            CallError::Unavailable { why } | CallError::Unknown { why } => {
+            CallError::Aborted { why } | CallError::Unavailable { why } | CallError::Unknown { why } => {
                 let pause_ms = self.pause_ms();
                 self.goes_wrong(trouble(why, false), pause_ms, now)
             }
@@ -298,6 +305,9 @@ impl Open {
 
     /// Looks again after a pause, as long as that is of use.
     fn goes_wrong(&mut self, trouble: Trouble, pause_ms: u64, now: Now) -> Fate {
+        if trouble.in_looking {
+            self.unseen_ms.get_or_insert(now.ms);
+        }
         self.trouble = Some(trouble);
         if now.at >= self.aim.order.valid_until() {
             let is_over = self.is_over(now);
@@ -312,14 +322,27 @@ impl Open {
         Fate::Goes { at_ms: now.ms.saturating_add(pause_ms) }
     }
 
+    /// The time in which the cloud could not be looked at is none in which anything was waited for.
+    fn sees_again(&mut self, now: Now) {
+        let Some(since_ms) = self.unseen_ms.take() else { return };
+        let unseen_ms = now.ms.saturating_sub(since_ms);
+        for begun_ms in [&mut self.taken_ms, &mut self.void_ms].into_iter().flatten() {
+            *begun_ms = begun_ms.saturating_add(unseen_ms).min(now.ms);
+        }
+    }
+
     /// Whether there is nothing left to wait for. One whose request may still be on its way, or that may have left something
-    /// half done, is waited for a while.
+    /// half done, is waited for a while, and longer where that cannot be seen.
     fn is_over(&mut self, now: Now) -> bool {
         if now.at < self.aim.order.valid_until() {
             return false;
         }
         let since_ms = *self.void_ms.get_or_insert(now.ms);
-        !self.may_have_acted() || now.ms.saturating_sub(since_ms) >= self.settle_ms
+        let (since_ms, max_ms) = match self.unseen_ms {
+            Some(unseen_ms) => (unseen_ms, UNSEEN_MS_MAX),
+            None => (since_ms, self.settle_ms),
+        };
+        !self.may_have_acted() || now.ms.saturating_sub(since_ms) >= max_ms
     }
 
     /// Its end as one that is void. Where the cloud would not be called, that is what it failed by.
@@ -346,8 +369,8 @@ impl Open {
     }
 }
 
-/// A request as results show it.
-fn shown(request: &Request, is_accepted: Option<bool>) -> ShownRequest {
+/// A request as results show it; whether the cloud would take it, where it was asked.
+pub fn shown(request: &Request, is_accepted: Option<bool>) -> ShownRequest {
     ShownRequest {
         method: request.method.name().to_owned(),
         path: request.path.clone(),

@@ -13,6 +13,7 @@ use super::outage::{Change, Outage};
 use super::position::{Course, Position};
 use super::result::record;
 use anyhow::{Context as _, Result};
+use prescale_bus::crash_point::CrashPoint;
 use prescale_bus::{Bus, BusError, CaughtUp, ConsumedRecord, ReadFrom, RecordReader, Source, cancelled_within};
 use prescale_chassis::audit::Place;
 use prescale_chassis::stage::decode_record;
@@ -358,7 +359,12 @@ impl<'a, D: Driver> Session<'a, D> {
 async fn answer_of<D: Driver>(driver: &D, Job { aim, call }: &Job, clock: &Clock) -> Came {
     let answer = match call {
         Call::Look => driver.observe(aim).await.map(|facts| Came::Seen(seen(driver, &facts, aim, clock().at))),
-        Call::Send(request) => driver.send(request).await.map(|()| Came::Taken),
+        Call::Send(request) => {
+            CrashPoint::CloudCalling.pass();
+            let answer = driver.send(request).await;
+            CrashPoint::CloudAnswered.pass();
+            answer.map(|()| Came::Taken)
+        }
         Call::Check(request) => driver.check(request).await.map(|()| Came::Taken),
     };
     answer.unwrap_or_else(Came::Failed)

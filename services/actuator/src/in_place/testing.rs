@@ -20,6 +20,8 @@ pub(super) struct Cluster {
     /// Pods that the kubelet does nothing about.
     pub(super) held: BTreeSet<String>,
     pub(super) metrics: Value,
+    /// What actions rest on says so of a replica.
+    pub(super) memory_bytes_expected: Option<u64>,
     pub(super) now: EventTime,
     version: u64,
 }
@@ -42,6 +44,7 @@ impl Cluster {
             objects: BTreeMap::new(),
             held: BTreeSet::new(),
             metrics: Value::Null,
+            memory_bytes_expected: Some(0),
             now: EventTime::from_s(NOW_S),
             version: 1,
         };
@@ -160,7 +163,9 @@ impl Cluster {
     /// What comes next, of the action of this id.
     pub(super) fn next(&self, wanted: Wanted, rules: &ResizeConfig, action_id: &str) -> Step {
         let (decided_at, valid_until) = (self.now.plus_s(-7200), self.now.plus_s(7200));
-        next(&self.look(), Goal { wanted, action_id, decided_at, valid_until }, rules, self.now)
+        let memory_bytes_expected = self.memory_bytes_expected;
+        let goal = Goal { wanted, memory_bytes_expected, action_id, decided_at, valid_until };
+        next(&self.look(), goal, rules, self.now)
     }
 
     /// Goes on until there is nothing to be sent: how that ends, and the paths of what was sent. Whatever is sent is done

@@ -200,6 +200,24 @@ fn what_cannot_be_sized_is_refused_before_anything_is_sent() {
 }
 
 #[test]
+fn where_use_is_not_measured_a_memory_limit_goes_down_as_far_as_the_action_itself_expects() {
+    let mut cluster = Cluster::new("Deployment", 1, &one());
+    for (expected, words) in [(None, "nobody says what it uses"), (Some(300 << 20), "314572800 bytes of memory")] {
+        cluster.memory_bytes_expected = expected;
+        let (end, sent) = cluster.drive(wanted(500, 256), &defaults(), "a1");
+        assert!(sent.is_empty() && failure(&end).contains(words), "{end:?}");
+        assert!(failure(&end).contains("container app of pod web-0"), "{end:?}");
+    }
+    cluster.metrics = json!({"items": [{"metadata": {"name": "web-0"},
+        "containers": [{"name": "app", "usage": {"cpu": "5n", "memory": "200Mi"}}]}]});
+    assert_eq!(cluster.drive(wanted(500, 256), &defaults(), "a1").0, applied(), "what is measured counts");
+    cluster.metrics = Value::Null;
+    assert_eq!(cluster.drive(wanted(500, 300), &defaults(), "a2").0, applied(), "more is no danger");
+    cluster.memory_bytes_expected = Some(280 << 20);
+    assert_eq!(cluster.drive(wanted(500, 280), &defaults(), "a3").0, applied());
+}
+
+#[test]
 fn pods_that_are_over_on_no_node_or_of_somebody_else_are_left_alone() {
     let mut cluster = Cluster::new("Deployment", 4, &one());
     cluster.change_pod(3, &json!({"metadata": {"ownerReferences": [{"controller": true, "uid": "other"}]}}));

@@ -109,6 +109,24 @@ impl Autoscaler {
         format!("{} from {} by {}", self.name(), self.min, text_of(&self.owners)).into()
     }
 
+    /// As many replicas as an action asks for, or as it allows where those are fewer.
+    pub(super) fn allowed(&self, order: &Order) -> u32 {
+        order.action.desired.replicas.min(self.max)
+    }
+
+    /// Why an action does not get all of its replicas, where it does not.
+    pub(super) fn falls_short(&self, order: &Order) -> Option<String> {
+        let desired = order.action.desired.replicas;
+        (desired > self.max).then(|| {
+            format!(
+                "{} allows {} of the {desired} replicas that are asked for, which are there: raise its {}",
+                self.name(),
+                self.max,
+                self.kind.max_field()
+            )
+        })
+    }
+
     /// Its own least number of replicas.
     fn own_min(&self) -> u32 {
         let before = self.annotations.get(MIN_BEFORE).and_then(|text| text.parse().ok());
@@ -150,21 +168,11 @@ fn goes_by_requests(kind: Kind, spec: &Value) -> bool {
     }
 }
 
-/// What comes next so that at least as many replicas are there as an action asks for; `None` once the autoscaler has been
-/// told.
+/// What comes next so that at least as many replicas are there as an action asks for and the autoscaler allows; `None` once
+/// it has been told.
 pub(super) fn raised(autoscaler: &Autoscaler, order: &Order) -> Option<Step> {
-    let (desired, own_min) = (order.action.desired.replicas, autoscaler.own_min());
-    if desired > autoscaler.max {
-        let why = format!(
-            "{} replicas are more than {} allows: raise its {}, which is {}",
-            desired,
-            autoscaler.name(),
-            autoscaler.kind.max_field(),
-            autoscaler.max
-        );
-        return Some(Step::Done(ActionOutcome::Failed { why, retryable: false }));
-    }
-    let min = desired.max(own_min);
+    let own_min = autoscaler.own_min();
+    let min = autoscaler.allowed(order).max(own_min);
     if autoscaler.min == min && autoscaler.is_raised() == (min > own_min) {
         return None;
     }

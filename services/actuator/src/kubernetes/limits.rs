@@ -6,7 +6,8 @@ use crate::drive::driver::{Aim, Standing};
 use crate::drive::step::Step;
 use crate::in_place::config::ResizeConfig;
 use crate::in_place::{self, Facts, Goal, Wanted};
-use prescale_domain::action::ActionOutcome;
+use prescale_domain::action::{Action, ActionOutcome};
+use prescale_domain::kpi::MEMORY_BYTES;
 use prescale_domain::time::EventTime;
 use prescale_kubernetes::selector::text_of;
 use serde_json::Value;
@@ -54,7 +55,15 @@ pub(super) fn next(replicas: &scale::Facts, pods: &Facts, rules: Rules, aim: &Ai
         return Step::Done(ActionOutcome::Failed { why, retryable: false });
     }
     let (decided_at, valid_until) = (order.action.decided_at, order.valid_until());
-    in_place::next(pods, Goal { wanted, action_id: order.id(), decided_at, valid_until }, &rules.resize, now)
+    let memory_bytes_expected = memory_bytes_expected(&order.action);
+    let goal = Goal { wanted, memory_bytes_expected, action_id: order.id(), decided_at, valid_until };
+    in_place::next(pods, goal, &rules.resize, now)
+}
+
+/// What each replica uses of memory at most, in bytes, by the forecast that an action rests on.
+fn memory_bytes_expected(action: &Action) -> Option<u64> {
+    let of_memory = action.evidence.iter().find(|evidence| &*evidence.resource == MEMORY_BYTES)?;
+    Some((of_memory.upper / f64::from(action.desired.replicas.max(1))).ceil() as u64)
 }
 
 #[cfg(test)]

@@ -91,7 +91,10 @@ pub(super) fn next(facts: &Facts, rules: Rules, aim: &Aim, now: EventTime) -> St
                 Some(step) => step,
                 // How far it goes down is the autoscaler's to decide.
                 None if action.verdict == Verdict::ScaleIn => Step::Done(ActionOutcome::Applied { effective_at: now }),
-                None => settled(object, action.verdict, desired, now),
+                None => match settled(object, action.verdict, autoscaler.allowed(&aim.order), now) {
+                    Step::Done(outcome) => autoscaler.falls_short(&aim.order).map_or(Step::Done(outcome), failed),
+                    step => step,
+                },
             };
         }
         (Some(autoscaler), AutoscalerMode::Refuse) if object.replicas != desired => {

@@ -1,7 +1,8 @@
 //! The tables: a fingerprint is a row for each KPI, a prediction one for each resource, horizon and
-//! statistic ([`forecasts`]). A feature is a column of its own, null where the window does not define it, and between
+//! statistic ([`forecasts`]), an anomaly one for each KPI to blame ([`anomalies`]). A feature is a column of its own, null where the window does not define it, and between
 //! the closes of bins, where a row tells the newest value: training learns from those of all instants.
 
+mod anomalies;
 mod forecasts;
 
 use crate::features::{EXTRA, FEATURES, NAMES, WINDOWS, values, windows};

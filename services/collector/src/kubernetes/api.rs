@@ -25,6 +25,14 @@ pub(super) struct List {
     pub(super) metadata_alone: bool,
 }
 
+/// The server, or one that it asks in its turn, does not answer now.
+#[derive(Debug, thiserror::Error)]
+#[error("{why}")]
+pub(super) struct Silent {
+    /// In whose words.
+    pub(super) why: String,
+}
+
 /// An API server.
 pub(super) struct Api {
     runtime: Runtime,
@@ -53,19 +61,23 @@ impl Api {
     /// A list; `None` where the server has no such thing.
     ///
     /// # Errors
-    /// When it does not answer, or will not give it.
+    /// When it does not answer ([`Silent`], where it says so or says nothing in time), or will not give it.
     pub(super) fn get(&self, list: &List) -> Result<Option<Value>> {
         let path = &list.path;
         let answer = async { tokio::time::timeout(self.deadline, self.answer(list)).await };
-        let late = || format!("{path}: it took longer than {} s", self.deadline.as_secs());
-        let (status, body) = self.runtime.block_on(answer).with_context(late)?.with_context(|| path.clone())?;
+        let late = |_| Silent { why: format!("{path}: it took longer than {} s", self.deadline.as_secs()) };
+        let (status, body) = self.runtime.block_on(answer).map_err(late)?.with_context(|| path.clone())?;
         match status {
             200 => serde_json::from_slice(&body).map(Some).with_context(|| format!("{path} is no JSON")),
             404 => Ok(None),
             _ => {
                 let words: String = String::from_utf8_lossy(&body).chars().take(WORDS_MAX).collect();
                 let remedy = if status == 403 { " (the account needs the right to list it)" } else { "" };
-                bail!("{path} was answered with {status}{remedy}: {words}")
+                let why = format!("{path} was answered with {status}{remedy}: {words}");
+                if status == 429 || status >= 500 {
+                    bail!(Silent { why })
+                }
+                bail!(why)
             }
         }
     }

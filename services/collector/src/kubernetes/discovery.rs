@@ -1,6 +1,6 @@
 //! What lists of an API server come to: samples of the workloads that are meant. Pure.
 
-use super::api::List;
+use super::api::{List, Silent};
 use anyhow::{Context as _, Result};
 use prescale_domain::kpi::{CPU_CORES_USED, Kpi, KpiKind, KpiName, MEMORY_BYTES};
 use prescale_domain::sample::{Capacity, Platform, Sample};
@@ -30,7 +30,18 @@ type Key = (String, String);
 pub(super) struct Cluster {
     /// By their ids.
     workloads: BTreeMap<String, Vec<Pod>>,
-    measures: bool,
+    metrics: Metrics,
+}
+
+/// What the metrics server says of what pods use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Metrics {
+    /// It has told.
+    Told,
+    /// It does not answer now, for this reason.
+    Silent(String),
+    /// There is none.
+    Absent,
 }
 
 /// A running pod.
@@ -45,7 +56,8 @@ struct Pod {
 }
 
 impl Cluster {
-    /// Asks for the lists that are needed and takes them together.
+    /// Asks for the lists that are needed and takes them together. What is used is not known while the metrics server does
+    /// not answer; all else is all the same.
     ///
     /// # Errors
     /// When one cannot be had.
@@ -59,15 +71,24 @@ impl Cluster {
                 meant.map(|metadata| (id(text(&metadata["namespace"]), kind, text(&metadata["name"])), Vec::new())),
             );
         }
-        let mut cluster = Self { workloads, measures: true };
+        let mut cluster = Self { workloads, metrics: Metrics::Told };
         if cluster.workloads.is_empty() {
             return Ok(cluster);
         }
         let sets = asked(&mut get, &format!("{APPS}/replicasets?resourceVersion=0"), true)?;
         let pods = asked(&mut get, &format!("{PODS}?resourceVersion=0&fieldSelector=status.phase%3DRunning"), false)?;
-        let metrics = get(&List { path: METRICS.to_owned(), metadata_alone: false })?;
-        cluster.measures = metrics.is_some();
-        let used = metrics.as_ref().map(used_by_pod).transpose()?.unwrap_or_default();
+        let used = match get(&List { path: METRICS.to_owned(), metadata_alone: false }) {
+            Ok(Some(metrics)) => used_by_pod(&metrics)?,
+            Ok(None) => {
+                cluster.metrics = Metrics::Absent;
+                BTreeMap::new()
+            }
+            Err(error) => {
+                let Silent { why } = error.downcast()?;
+                cluster.metrics = Metrics::Silent(why);
+                BTreeMap::new()
+            }
+        };
         let owners: BTreeMap<Key, (&str, &str)> =
             items(&sets).iter().filter_map(|set| Some((key(set), controller(set)?))).collect();
         for pod in items(&pods).iter().filter(|pod| pod["status"]["phase"] == "Running") {
@@ -84,9 +105,9 @@ impl Cluster {
         self.workloads.len()
     }
 
-    /// Whether there is a metrics server.
-    pub(super) fn measures(&self) -> bool {
-        self.measures
+    /// What the metrics server has said.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// A sample of each workload, but for those whose names are too long for an id.
@@ -118,7 +139,7 @@ impl Cluster {
         };
         let ready = pods.iter().filter(|pod| pod.is_ready).count();
         let mut kpis = vec![gauge(REPLICAS_READY, "1", Some(ready as f64))];
-        if self.measures {
+        if self.metrics != Metrics::Absent {
             kpis.push(gauge(CPU_CORES_USED, "cores", used(|(cpu_cores, _)| cpu_cores)));
             kpis.push(gauge(MEMORY_BYTES, "By", used(|(_, memory_bytes)| memory_bytes)));
         }

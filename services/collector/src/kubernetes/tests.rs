@@ -1,6 +1,6 @@
 //! A cluster as its API server shows it becomes samples.
 
-use super::api::List;
+use super::api::{List, Silent};
 use super::discovery::Cluster;
 use super::{ENTRY, run};
 use crate::config::Config;
@@ -105,6 +105,18 @@ fn workloads_that_are_meant_have_capacity_and_use_under_their_ids() {
 fn without_a_metrics_server_the_pods_that_are_ready_are_told() {
     let without = samples(|path| Ok(answer(path).filter(|_| !path.contains("metrics"))));
     assert_eq!(kpis(&without.unwrap()[0]), [("replicas_ready", Some(1.0))]);
+}
+
+#[test]
+fn while_the_metrics_server_does_not_answer_all_else_is_told() {
+    let look = |answered: fn() -> anyhow::Error| {
+        samples(move |path| if path.contains("metrics") { Err(answered()) } else { Ok(answer(path)) })
+    };
+    let silent = look(|| Silent { why: "503".to_owned() }.into()).unwrap();
+    let of_web = [("replicas_ready", Some(1.0)), ("cpu_cores_used", None), ("memory_bytes", None)];
+    assert_eq!(kpis(&silent[0]), of_web, "it has these KPIs, and no value now");
+    assert_eq!(silent[0].capacity.as_ref().map(|capacity| capacity.replicas), Some(2));
+    assert!(look(|| anyhow::anyhow!("403")).is_err(), "what is refused is no silence");
 }
 
 #[test]

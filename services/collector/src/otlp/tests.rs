@@ -23,7 +23,13 @@ use prescale_contracts::topics;
 use prescale_domain::point::Point;
 use prost::Message as _;
 use std::path::Path;
+use tls::{Authority, connected, gets_in};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
+
+mod tls;
 
 const PRESET: &str = r#"
 about = ""
@@ -137,11 +143,25 @@ fn posted_protobuf(url: &str, request: &ExportMetricsServiceRequest) -> Said {
 
 /// Calls over gRPC, with the message packed or not; the status is that of gRPC, with 200 for 0.
 fn called(url: &str, headers: &[(&str, &str)], is_packed: bool, message: &[u8]) -> Said {
+    runtime().block_on(async {
+        let connection = TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap();
+        said(exchanged(connection, url, headers, framed(is_packed, message)).await)
+    })
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn framed(is_packed: bool, message: &[u8]) -> Bytes {
     let mut framed = vec![u8::from(is_packed)];
     framed.extend((message.len() as u32).to_be_bytes());
     framed.extend(message);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (headers, body) = runtime.block_on(exchanged(url, headers, framed.into()));
+    framed.into()
+}
+
+/// What trailers and a body say.
+fn said((headers, body): (HeaderMap, Vec<u8>)) -> Said {
     let status: u16 = headers["grpc-status"].to_str().unwrap().parse().unwrap();
     if status == 0 {
         assert_eq!((body[0], u32::from_be_bytes(body[1..5].try_into().unwrap()) as usize), (0, body.len() - 5));
@@ -151,9 +171,13 @@ fn called(url: &str, headers: &[(&str, &str)], is_packed: bool, message: &[u8]) 
     refused(status, headers.contains_key("grpc-status-details-bin"))
 }
 
-/// The trailers of a call, which are its headers where nothing else comes, and its body.
-async fn exchanged(url: &str, headers: &[(&str, &str)], framed: Bytes) -> (HeaderMap, Vec<u8>) {
-    let connection = tokio::net::TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap();
+/// The trailers of a call over a connection, which are its headers where nothing else comes, and its body.
+async fn exchanged(
+    connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    url: &str,
+    headers: &[(&str, &str)],
+    framed: Bytes,
+) -> (HeaderMap, Vec<u8>) {
     let (client, connection) = h2::client::handshake(connection).await.unwrap();
     tokio::spawn(connection);
     let mut request = Request::post(format!("{url}{}", grpc::PATH));
@@ -322,6 +346,26 @@ fn only_those_with_the_token_get_in() {
         assert_eq!(called(url, &[good], false, &message), taken());
     });
     assert_eq!(points(&test).len(), 2);
+}
+
+#[test]
+fn grpc_over_tls_comes_onto_the_log_and_only_clients_with_a_certificate_get_in() {
+    let test = TestBus::new();
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let config = OtlpConfig { tls: authority.serves(test.folder.path()), ..OtlpConfig::default() };
+    receiving(test.bus.as_ref(), test.folder.path(), config, |url| {
+        runtime().block_on(async {
+            let connection = connected(url, &authority, Some(authority.signs())).await.unwrap();
+            assert_eq!(connection.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+            let message = memory("a", AT_S).encode_to_vec();
+            assert_eq!(said(exchanged(connection, url, &[], framed(false, &message)).await), taken());
+            assert!(gets_in(url, &authority, Some(authority.signs())).await);
+            for own in [None, Some(stranger.signs())] {
+                assert!(!gets_in(url, &authority, own).await);
+            }
+        });
+    });
+    assert_eq!(points(&test).len(), 1);
 }
 
 #[test]

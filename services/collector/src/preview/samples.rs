@@ -3,10 +3,12 @@
 use super::{COUNTER_VALUES_MIN, EXCESS, Finding, KpiPreview, Preview, SHOWN_MAX, finding};
 use prescale_contracts::rfc3339;
 use prescale_domain::kpi::{self, KpiKind, KpiName};
+use prescale_domain::resource::Resource;
 use prescale_domain::sample::Sample;
 use prescale_domain::time::EventTime;
 use prescale_domain::workload::WorkloadId;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 /// Memory in use that is below this everywhere, in bytes, is likelier to be in another unit.
@@ -38,11 +40,14 @@ struct Values {
     least: f64,
     greatest: f64,
     only_grows: bool,
+    /// Those that are above [`EXCESS`] times the capacity of their sample.
+    beyond: usize,
 }
 
 impl Values {
     fn starting(value: f64) -> Self {
-        Self { count: 1, sum: value, first: value, last: value, least: value, greatest: value, only_grows: true }
+        let (first, last, least, greatest) = (value, value, value, value);
+        Self { count: 1, sum: value, first, last, least, greatest, only_grows: true, beyond: 0 }
     }
 
     fn take(&mut self, value: f64) {
@@ -50,6 +55,11 @@ impl Values {
         self.sum += value;
         self.only_grows &= value >= self.last;
         (self.least, self.greatest, self.last) = (self.least.min(value), self.greatest.max(value), value);
+    }
+
+    /// Whether a few are beyond the capacity, and not so many that their unit is.
+    fn has_spikes(&self) -> bool {
+        self.beyond > 0 && 10 * self.beyond < self.count
     }
 
     /// Whether they look like a counter's.
@@ -72,12 +82,16 @@ impl Samples {
         for kpi in &sample.kpis {
             self.kpis.entry(kpi.name.clone()).or_insert_with(|| (kpi.kind, Arc::clone(&kpi.unit)));
             let Some(value) = kpi.value else { continue };
-            match workload.values.get_mut(&kpi.name) {
-                Some(values) => values.take(value),
-                None => {
-                    workload.values.insert(kpi.name.clone(), Values::starting(value));
+            let capacity = Resource::capacity_of_kpi(kpi.name.as_str(), sample.capacity.as_ref());
+            let values = match workload.values.entry(kpi.name.clone()) {
+                Entry::Occupied(known) => {
+                    let values = known.into_mut();
+                    values.take(value);
+                    values
                 }
-            }
+                Entry::Vacant(place) => place.insert(Values::starting(value)),
+            };
+            values.beyond += usize::from(capacity.is_some_and(|capacity| value > EXCESS * capacity));
         }
     }
 
@@ -167,7 +181,20 @@ impl Samples {
             ));
         }
         found.extend(self.excess(name));
+        found.extend(self.spikes(name));
         found
+    }
+
+    /// A few values far above what there is, which no unit explains.
+    fn spikes(&self, name: &KpiName) -> Option<Finding> {
+        let spikes: usize = self.values(name).filter(|(_, of)| of.has_spikes()).map(|(_, of)| of.beyond).sum();
+        (spikes > 0).then(|| {
+            finding(
+                format!("{name}: {spikes} values are above {EXCESS} times the capacity, and the others are not"),
+                "they are no measurements and count as missing: does what exports them wrap around below zero?"
+                    .to_owned(),
+            )
+        })
     }
 
     /// Use far above what there is.
@@ -178,7 +205,11 @@ impl Samples {
             _ => None,
         };
         let times = |(workload, values): (&OfWorkload, &Values)| {
-            had(workload).filter(|had| *had > 0.0).map(|had| values.greatest / had).filter(|times| *times > EXCESS)
+            had(workload)
+                .filter(|_| !values.has_spikes())
+                .filter(|had| *had > 0.0)
+                .map(|had| values.greatest / had)
+                .filter(|times| *times > EXCESS)
         };
         let beyond: Vec<f64> = self.values(name).filter_map(times).collect();
         let most = beyond.iter().copied().reduce(f64::max)?;

@@ -5,7 +5,7 @@ use super::naming::Naming;
 use super::pushed::{Rule, WrittenAddUp, WrittenRule};
 use crate::replay::mapping::{is_kpi_name, kind_and_unit, long_name};
 use anyhow::{Context as _, Result, bail, ensure};
-use prescale_domain::kpi::{KpiKind, KpiName};
+use prescale_domain::kpi::{KpiKind, KpiName, maximum_of};
 use prescale_domain::point::{AddUp, Measured};
 use prescale_domain::sample::Platform;
 use serde::Deserialize;
@@ -185,6 +185,32 @@ impl Preset {
             }
         }
         Ok(Self { workload, leaves_out_nameless: written.leaves_out_nameless, platform, columns, pushed })
+    }
+
+    /// The same for bins of `bin_s` that are longer than a step of `step_s`, both in seconds: a level is its mean over the
+    /// bin, by values a step apart, and of what is sized the greatest such value is asked for as well, with rates over
+    /// `window_s`. The mean of a rate is that over the bin, and a capacity is that at its end.
+    pub(crate) fn of_bins(&self, bin_s: u32, step_s: u32, window_s: u32) -> Self {
+        let mut preset = self.clone();
+        if bin_s <= step_s {
+            return preset;
+        }
+        // What is at its beginning belongs to the bin before.
+        let over_bin =
+            |function: &str, query: &str| format!("{function}((\n{query}\n)[{}s:{step_s}s])", bin_s.saturating_sub(1));
+        for column in self.columns.iter().filter(|column| matches!(column.measured, Measured::Kpi(_))) {
+            let is_new = |name: &&str| self.columns.iter().all(|other| other.name() != *name);
+            if let Some(name) = maximum_of(column.name()).filter(is_new) {
+                let query = over_bin("max_over_time", &column.query(window_s));
+                preset.columns.push(Column { measured: Measured::Kpi(KpiName::new(name)), query, ..column.clone() });
+            }
+        }
+        for column in preset.columns.iter_mut().take(self.columns.len()) {
+            if matches!(column.measured, Measured::Kpi(_)) && !column.query.contains(&format!("${WINDOW}")) {
+                column.query = over_bin("avg_over_time", &column.query);
+            }
+        }
+        preset
     }
 }
 
@@ -398,6 +424,34 @@ mod tests {
         assert_eq!((columns[0].name(), columns[0].add_up, columns[0].factor), ("cpu_cores_used", AddUp::Max, 1e-3));
         assert_eq!(columns[0].query(90), "rate(a[90s]) * ((up{job='vm'}) > 0)");
         assert_eq!(columns[1].query(90), "label_replace(q, 'a', '$1', 'b', '(.*)')");
+    }
+
+    #[test]
+    fn of_bins_levels_are_means_and_what_is_sized_has_its_maximum() {
+        let text = format!(
+            "{BARE}[kpis.cpu_cores_used]\nquery = \"rate(a[$window])\"\n[kpis.memory_bytes]\nquery = \"m\"\nunit = \"KiBy\"\n\
+             [kpis.queue_length]\nquery = \"q\"\n[capacity]\ncpu_cores = \"c\"\nmemory_bytes = \"b\"\n"
+        );
+        let preset = parsed(&text);
+        let asked = |preset: &Preset| -> Vec<(String, String)> {
+            let of = |column: &Column| (column.name().to_owned(), column.query(300).replace('\n', ""));
+            preset.columns.iter().map(of).collect()
+        };
+        let of_bins = preset.of_bins(300, 60, 120);
+        let wanted = [
+            ("cpu_cores_used", "rate(a[300s])"),
+            ("memory_bytes", "avg_over_time((m)[299s:60s])"),
+            ("queue_length", "avg_over_time((q)[299s:60s])"),
+            ("capacity.cpu_cores", "c"),
+            ("capacity.memory_bytes", "b"),
+            ("cpu_cores_used_max", "max_over_time((rate(a[120s]))[299s:60s])"),
+            ("memory_bytes_max", "max_over_time((m)[299s:60s])"),
+        ];
+        assert_eq!(asked(&of_bins), wanted.map(|(name, query)| (name.to_owned(), query.to_owned())));
+        assert_eq!((of_bins.columns[6].factor, of_bins.columns[6].unit), (1024.0, "By"));
+        assert_eq!(preset.of_bins(60, 60, 120), preset, "a bin is a step");
+        let own = parsed(&format!("{text}[kpis.memory_bytes_max]\nquery = \"mine\"\n")).of_bins(300, 60, 120);
+        assert_eq!(own.columns.iter().filter(|column| column.name() == "memory_bytes_max").count(), 1);
     }
 
     #[test]

@@ -135,7 +135,7 @@ fn findings(column: &Column, kpi: &KpiPreview, table: &Table<'_>, number: usize)
     if kpi.workloads == 0 {
         found.push(finding(
             format!("{name}: no series"),
-            format!("is what exports it scraped? The preset asks for: {}", one_line(&column.query(LOOKED_AT_S))),
+            format!("is what exports it scraped? The preset asks for: {}", metrics_in(&column.query(LOOKED_AT_S))),
         ));
         return found;
     }
@@ -230,6 +230,21 @@ fn excess(columns: &[Column], table: &Table<'_>) -> Vec<Finding> {
     found
 }
 
+/// The metrics that a query names with labels or a length of time, each once; the query itself where there are none.
+fn metrics_in(query: &str) -> String {
+    // What stands in quotation marks names none.
+    let unquoted = query.split('"').step_by(2).collect::<Vec<_>>().join("\"\"");
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    let mut metrics: Vec<&str> = Vec::new();
+    for (at, _) in unquoted.match_indices(['{', '[']) {
+        let metric = unquoted[..at].rsplit(|c: char| !is_of_name(c)).next().unwrap_or_default();
+        if !metric.is_empty() && !metrics.contains(&metric) {
+            metrics.push(metric);
+        }
+    }
+    if metrics.is_empty() { one_line(query) } else { metrics.join(", ") }
+}
+
 fn one_line(query: &str) -> String {
     query.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -291,6 +306,13 @@ memory_bytes = "bytes"
                 "cpu_cores_used: 1 workloads use up to 100 times their capacity: another unit?",
             ]
         );
+    }
+
+    #[test]
+    fn a_long_query_is_told_by_its_metrics() {
+        let query = "sum by (a) (max by (a, b) (rate(reads_total{c!=\"\"}[60s])) *\n on (b) group_left () (owner{x=~\"d[a-z]+1[0-9]\"} or up:all[5m] or owner{}))";
+        assert_eq!(metrics_in(query), "reads_total, owner, up:all");
+        assert_eq!(metrics_in("max by (vm)\n (level)"), "max by (vm) (level)");
     }
 
     #[test]

@@ -94,6 +94,18 @@ mod tests {
     }
 
     #[test]
+    fn a_few_values_that_cannot_be_are_no_error_of_unit() {
+        let text = trace(|minute, _| {
+            let cpu = if minute == 7 { "18446744073709551591".to_owned() } else { format!("{}.5", minute % 3) };
+            format!("{cpu},{},4.0,8000000000", 2_000_000_000 + minute % 7)
+        });
+        let preview = of_text(&text, MAP);
+        let wanted = "cpu_cores_used: 2 values are above 10 times the capacity, and the others are not";
+        assert!(whats(&preview).contains(&wanted), "{:?}", preview.findings);
+        assert!(!whats(&preview).iter().any(|what| what.contains("another unit")), "{:?}", preview.findings);
+    }
+
+    #[test]
     fn what_looks_wrong_in_a_trace_is_said_with_what_to_do() {
         let text = trace(|minute, vm| {
             let size = if vm == "a" { "4.0,8000000000" } else { "," };

@@ -5,8 +5,8 @@ use super::*;
 use crate::config::{Choice, Config};
 use crate::partition::tests::{START_S, demand, enveloped, fingerprint};
 use crate::partition::{Fate, Partition};
+use prescale_domain::forecast_score::{ForecastScore, TrialLoss};
 use prescale_domain::prediction::Prediction;
-use prescale_domain::time::EventTime;
 use prescale_inference::testing::{Contents, Formula};
 use prescale_inference::{Kind, MANIFEST_FILE, MODEL_FILE};
 use std::fs;
@@ -66,6 +66,15 @@ impl World {
         let to = Some(Pinned { version: version.to_owned(), manifest_sha256 });
         let from = from_s.map(|from_s| EventTime::from_s(START_S + from_s));
         self.store.add("lstm", Switch { from, to, verdict: None }).unwrap();
+    }
+
+    /// Writes a version and lets it run beside the one in use between two instants.
+    fn try_out(&self, version: &str, kind: Kind, [from_s, until_s]: [i64; 2]) {
+        self.write(version, &Formula::new("lstm", version, kind).biased(0.5).contents());
+        let manifest_sha256 = self.store.files("lstm", version).unwrap().manifest_sha256();
+        let of = Some(Pinned { version: version.to_owned(), manifest_sha256 });
+        let [from, until] = [from_s, until_s].map(|s| EventTime::from_s(START_S + s));
+        self.store.try_out("lstm", store::Trial { from, until: Some(until), of, verdict: None }).unwrap();
     }
 
     /// Leaves half of a version's model; gives all of it.
@@ -351,4 +360,45 @@ fn the_watch_hears_of_a_promotion() {
         shutdown.cancel();
     });
     assert_eq!(terms(&registry), said(&[("base", -1), ("2", 10)]));
+}
+
+/// Ten hours and more: the predictions, and what is told of the hours.
+fn hours(world: &World) -> (Vec<Prediction>, Vec<ForecastScore>) {
+    let mut partition = Partition::new(world.open().unwrap());
+    let (mut made, mut told) = (Vec::new(), Vec::new());
+    for nth in 0..450 {
+        made.extend(apply(&mut partition, nth));
+        told.extend(partition.take_scores().into_iter().map(|(_, score)| score));
+        if nth == 200 {
+            partition = Partition::restored(world.open().unwrap(), &partition.snapshot()).unwrap();
+        }
+    }
+    (made, told)
+}
+
+#[test]
+fn a_version_on_trial_is_scored_beside_the_one_in_use_and_forecasts_nothing() {
+    let (wanted, without) = hours(&World::with_base());
+    assert!(without.iter().flat_map(|score| &score.resources).all(|resource| resource.trials.is_empty()));
+    for kind in [STATEFUL, Kind::Windowed { bins: 3 }] {
+        let world = World::with_base();
+        world.try_out("2", kind, [3000, 30_000]);
+        let (made, told) = hours(&world);
+        assert!(made == wanted, "{kind:?}");
+        let of = |score: &ForecastScore| -> Vec<TrialLoss> {
+            score.resources.iter().flat_map(|resource| resource.trials.clone()).collect()
+        };
+        let trials: Vec<TrialLoss> = told.iter().flat_map(of).collect();
+        assert!(trials.len() >= 8, "{kind:?}: {}", trials.len());
+        for trial in &trials {
+            assert_eq!((&*trial.model_version, &*trial.candidate_version), ("base", "2"));
+            assert_eq!((trial.trial_from, trial.rounds), (EventTime::from_s(START_S + 3000), 1));
+            assert!(trial.candidate_loss != trial.pinball_loss, "{trial:?}");
+        }
+        let later = told.iter().filter(|score| score.from >= EventTime::from_s(START_S + 36_000));
+        assert_eq!(later.flat_map(of).count(), 0, "{kind:?}: it is over");
+        let history = world.store.history("lstm").unwrap();
+        assert!(matches!(&history.trials[0].verdict, Some(Verdict::Passed(shape)) if shape.kind == kind));
+        assert_eq!(hours(&world).1, told, "the same after a restart");
+    }
 }

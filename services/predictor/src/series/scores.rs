@@ -1,8 +1,10 @@
 //! How a series' forecasts did, with the models that made them.
 
+use super::on_trial::OnTrial;
 use super::{Rules, Series};
 use crate::lineup::ModelId;
 use prescale_domain::forecast::Family;
+use prescale_domain::forecast::trial::TrialLosses;
 use prescale_domain::forecast_score::{Paired, Told};
 use prescale_domain::time::EventTime;
 
@@ -14,6 +16,8 @@ pub(crate) struct SeriesScores {
     pub(crate) told: Told,
     /// What each model lost in the same rounds, in the unit of the demand.
     pub(crate) paired: Vec<(ModelId, f64)>,
+    /// The model in use of each trial, that on trial, and what both lost.
+    pub(crate) trials: Vec<(ModelId, ModelId, TrialLosses)>,
 }
 
 impl Series {
@@ -32,6 +36,7 @@ impl Series {
         };
         let model = maker(told.maker, told.oldest_origin)?;
         let paired = told.paired.as_ref().map(of_same).unwrap_or_default();
-        Some(SeriesScores { model, told, paired })
+        let trials = self.trials.iter_mut().filter_map(OnTrial::take).collect();
+        Some(SeriesScores { model, told, paired, trials })
     }
 }

@@ -17,7 +17,7 @@ fn settings(models: &[&str]) -> Settings {
 const GRU_BINS_NEEDED: u64 = 12;
 
 const fn model(family: Family, from_bin: i64) -> ModelId {
-    ModelId { family, from_bin }
+    ModelId::in_use(family, from_bin)
 }
 
 const GRU: ModelId = model(Family::Gru, FROM_THE_BEGINNING);
@@ -344,5 +344,24 @@ fn drift_leads_to_wider_intervals_then_to_a_new_correction_then_to_seasonal_naiv
         assert_eq!(order, wanted, "{seen:?}");
         let bins: Vec<i64> = seen.iter().map(|(bin, ..)| *bin).collect();
         assert!(bins[2] > 600 && bins[4] <= 650 && bins[5] - bins[4] <= within_bins, "{seen:?}");
+    }
+}
+
+#[test]
+fn what_was_unusual_is_no_habit_of_the_next_day() {
+    let (unusual_bin, next_day) = (2 * DAY_BINS as i64 - 100, 3 * DAY_BINS as i64 - 100);
+    for (leave_out_anomalies, expected) in [(true, 3.0), (false, 30.0)] {
+        let settings = Settings { leave_out_anomalies, ..settings(&["seasonal-naive", "last-value"]) };
+        let mut series = Series::default();
+        for bin in 0..=next_day {
+            let is_unusual = bin == unusual_bin;
+            let (at, value) = (EventTime::from_s(300 * bin), Some(if is_unusual { 30.0 } else { 3.0 }));
+            if is_unusual {
+                series.note_anomaly(bin);
+            }
+            let offer = Offer { at, value, capacity: None, cap: None, is_hidden: false };
+            through(&mut series, &settings, &lineup(&[]), &offer).unwrap();
+        }
+        assert_eq!(series.demand.day_ago().map(|(value, _)| value), Some(expected));
     }
 }

@@ -85,7 +85,7 @@ impl Series {
         if !term.is_stateful() && self.demand.bins() >= term.bins_needed {
             return Some(term.model);
         }
-        let carried = self.networks.iter().filter(|(model, _)| model.family == family);
+        let carried = self.networks.iter().filter(|(model, _)| model.family == family && !model.is_candidate);
         let is_ready = |(model, carried): &&(ModelId, Kept)| {
             rules.lineup.term(*model).is_some_and(|term| carried.bins >= term.bins_needed)
         };
@@ -97,7 +97,7 @@ impl Series {
     pub(super) fn maker(&self, rules: Rules<'_>, family: Family, bin: i64) -> (ModelId, i64) {
         let in_turn = || rules.lineup.at(family, bin).map(|term| term.model);
         let Some(model) = self.serving(rules, family).or_else(in_turn) else {
-            return (ModelId { family, from_bin: FROM_THE_BEGINNING }, FROM_THE_BEGINNING);
+            return (ModelId::in_use(family, FROM_THE_BEGINNING), FROM_THE_BEGINNING);
         };
         let carried = self.networks.iter().find(|(known, _)| *known == model).map(|(_, carried)| carried);
         let since = carried.zip(rules.lineup.term(model)).map_or(model.from_bin, |(carried, term)| {

@@ -88,6 +88,7 @@ fn the_schema_of_the_state_names_what_shapes_it() {
         ("models", schema(|c| c.models = vec!["last-value".into()])),
         ("choice", schema(|c| c.choice = Choice::Order)),
         ("neighbours", schema(|c| c.neighbours = 0)),
+        ("leave_out_anomalies", schema(|c| c.leave_out_anomalies = false)),
         ("resources", schema(|c| c.resources.truncate(1))),
         ("horizons_s", schema(|c| c.horizons_s = vec![300, 900])),
     ] {

@@ -3,6 +3,7 @@
 use super::textbook::{Forecasts, Textbook};
 use crate::lanes::enveloped;
 use anyhow::{Context as _, Result};
+use prescale_domain::anomaly::AnomalyScore;
 use prescale_domain::forecast::HorizonQuantiles;
 use prescale_domain::kpi::KpiName;
 use prescale_domain::sample::Sample;
@@ -30,12 +31,17 @@ impl Contender {
         Self::Textbook(Textbook::new(settings))
     }
 
-    /// Takes samples in, in order; forecasts as of each of them.
-    pub(super) fn take(&mut self, samples: &[Sample]) -> Result<Vec<Forecasts>> {
+    /// Takes samples in, in order, each with how unusual its workload was; forecasts as of each of them.
+    pub(super) fn take(&mut self, samples: &[Sample], anomalies: &[Option<AnomalyScore>]) -> Result<Vec<Forecasts>> {
         match self {
             Self::Textbook(textbook) => Ok(samples.iter().map(|sample| textbook.take(sample)).collect()),
             Self::Predictor(partition, settings) => {
-                let batch = samples.iter().map(enveloped).collect();
+                let scored = |(sample, anomaly): (&Sample, &Option<AnomalyScore>)| {
+                    let mut record = enveloped(sample);
+                    record.fingerprint.anomaly.clone_from(anomaly);
+                    record
+                };
+                let batch = samples.iter().zip(anomalies).map(scored).collect();
                 let fates = partition.apply(batch).context("the predictor failed")?;
                 Ok(fates.into_iter().map(|fate| forecasts(settings, fate)).collect())
             }

@@ -2,6 +2,7 @@
 
 use super::contender::Contender;
 use super::textbook::Forecasts;
+use super::unusual::Unusual;
 use crate::lanes;
 use anyhow::Result;
 use prescale_domain::calibration::Statistic;
@@ -41,6 +42,7 @@ pub(super) struct Lane {
     warm_up_bins: u32,
     every_bins: u32,
     waiting: Vec<Sample>,
+    unusual: Unusual,
     series: BTreeMap<WorkloadId, Vec<Series>>,
     scores: LaneScores,
 }
@@ -87,6 +89,7 @@ impl Lane {
             warm_up_bins,
             every_bins,
             waiting: Vec::new(),
+            unusual: Unusual::default(),
             series: BTreeMap::new(),
             scores: LaneScores::default(),
         }
@@ -94,7 +97,9 @@ impl Lane {
 
     fn run(&mut self) -> Result<()> {
         let samples = std::mem::take(&mut self.waiting);
-        let made = self.contenders.iter_mut().map(|contender| contender.take(&samples)).collect::<Result<Vec<_>>>()?;
+        let anomalies: Vec<_> = samples.iter().map(|sample| self.unusual.take(sample)).collect();
+        let contenders = self.contenders.iter_mut();
+        let made = contenders.map(|contender| contender.take(&samples, &anomalies)).collect::<Result<Vec<_>>>()?;
         let mut made: Vec<_> = made.into_iter().map(Vec::into_iter).collect();
         for sample in &samples {
             let of_sample: Vec<Forecasts> = made.iter_mut().filter_map(Iterator::next).collect();

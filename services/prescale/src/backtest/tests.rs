@@ -37,6 +37,7 @@ fn request(file: &Path, report: Option<PathBuf>) -> Request {
         warm_up_bins: 2 * DAY_BINS as u32,
         every_bins: 1,
         block_days: 1,
+        is_of_anomalies: false,
         report,
     }
 }
@@ -73,6 +74,37 @@ fn every_contender_is_scored_on_the_same_forecasts() {
     let page = fs::read_to_string(out.join("report.html")).unwrap();
     assert!(page.contains("<svg") && page.contains("cpu_cores_used") && !page.contains("<script"), "{page}");
     assert!(report.table().contains(textbook::NAME));
+}
+
+/// Five days of a workload that does the same each day but for an hour of the fourth, in which it does ten times as much.
+#[test]
+fn an_incident_that_is_left_out_is_not_expected_to_come_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::from("vm,ts,used\n");
+    for bin in 0..5 * DAY_BINS {
+        let noise = (bin * 7919 % 31) as f64 / 31.0;
+        let usual = 10.0 + (bin % DAY_BINS) as f64 / 50.0 + noise;
+        let incident = 3 * DAY_BINS + 100..3 * DAY_BINS + 112;
+        let value = if incident.contains(&bin) { 10.0 * usual } else { usual };
+        let _ = writeln!(text, "a,{},{value}", 1_700_006_400 + 300 * bin);
+    }
+    let file = folder.path().join("incident.csv");
+    fs::write(&file, text).unwrap();
+    let mut settings = Settings::default();
+    settings.predictor.models = vec!["seasonal-naive".to_owned(), "last-value".to_owned()];
+    settings.predictor.choice = Choice::Order;
+    let of_last_day = Request {
+        families: vec!["last-value".to_owned()],
+        is_of_anomalies: true,
+        warm_up_bins: 4 * DAY_BINS as u32,
+        ..request(&file, None)
+    };
+    let report = backtest(&settings, &of_last_day).unwrap();
+    let [left_out, learnt] = ANOMALIES.map(|(name, _)| {
+        let of = |f: &&report::Figures| f.contender == name && f.horizon_s == 300 && f.statistic == "value";
+        report.figures.iter().find(of).unwrap().scaled_crps
+    });
+    assert!(left_out < 0.5 * learnt, "{left_out} and {learnt}");
 }
 
 #[test]

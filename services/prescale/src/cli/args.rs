@@ -3,6 +3,7 @@
 use super::anomalies::AnomaliesArgs;
 use super::backtest::BacktestArgs;
 use super::common::{Format, map_and_limit};
+use super::incidents::IncidentsArgs;
 use super::model::ModelVerb;
 use super::replay::ReplayArgs;
 use crate::settings::Settings;
@@ -35,7 +36,8 @@ pub(super) struct Cli {
 pub(super) enum Verb {
     /// Run every service in this process, with the console on http://127.0.0.1:8080.
     Up(UpArgs),
-    /// Say what would be read from a Prometheus, a trace or what is pushed, and what looks wrong, before anything is.
+    /// Say what would be read from a Prometheus, a trace, a topic of others or what is pushed, and what looks wrong, before
+    /// anything is.
     Preview(PreviewArgs),
     /// Check the configuration and print what is in force.
     CheckConfig,
@@ -62,6 +64,8 @@ pub(super) enum Verb {
     Anomalies(AnomaliesArgs),
     /// Compare policies on a trace, each with a capacity that follows its decisions.
     Replay(Box<ReplayArgs>),
+    /// Say how many alerts there would be on a trace, or how well those of a generated fleet find what happens to it.
+    Incidents(IncidentsArgs),
     /// The models of trained families: check them, see which are in use, and change that.
     Model {
         #[command(subcommand)]
@@ -167,6 +171,8 @@ pub(super) struct UpArgs {
   prescale preview --format json
       what [collector.prometheus] names, or else the trace that [collector.replay] does
   prescale preview --replay trace.csv.zst --map entity=vm,time=ts,cpu=cpu_pct/100*cores
+  prescale preview --kafka-topic metrics
+      the newest messages of [collector.kafka_topics.metrics]; says which right is missing, where one is
   prescale preview --pushed
       what lies on topic raw-points of the configured bus, as the assembler makes samples of it")]
 pub(super) struct PreviewArgs {
@@ -192,6 +198,13 @@ pub(super) struct PreviewArgs {
     /// Its end, likewise, or a length such as +1d.
     #[arg(long, value_name = "INSTANT")]
     pub(super) to: Option<String>,
+    /// A topic of others instead, by its name in [collector.kafka_topics].
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with_all = ["prometheus", "preset", "kpis", "replay", "map", "from", "to", "pushed"]
+    )]
+    pub(super) kafka_topic: Option<String>,
     /// What was pushed and lies on the bus instead; --preset says what should be there.
     #[arg(long, conflicts_with_all = ["prometheus", "kpis", "replay", "map", "from", "to"])]
     pub(super) pushed: bool,

@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "Examples:
   prescale backtest --data trace.parquet --map entity=vm_id,time=ts,cpu=cpu_usage_pct/100.0*cores --report report
   prescale backtest --data trace.csv.zst --models gru,seasonal-naive,last-value --from 2013-08-01T00:00:00Z --to +7d
-  prescale backtest --data trace.parquet --kpis cpu --every-bins 12 --format json")]
+  prescale backtest --data trace.parquet --kpis cpu --every-bins 12 --format json
+  prescale backtest --data trace.parquet --anomalies   what leaving incidents out of what is learnt is worth")]
 pub(super) struct BacktestArgs {
     /// The trace (Parquet, or text such as CSV, plain, gzip or zstd; a file, a folder or a pattern).
     #[arg(long, value_name = "FILE")]
@@ -43,6 +44,9 @@ pub(super) struct BacktestArgs {
     /// Length of the bootstrap's blocks.
     #[arg(long, value_name = "DAYS", default_value_t = 1)]
     block_days: u32,
+    /// Run the predictor as configured twice more: with anomalies left out of what is learnt, and with them in it.
+    #[arg(long)]
+    anomalies: bool,
     /// Folder for report.json and report.html.
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
@@ -65,6 +69,7 @@ pub(super) fn run(config: Option<&Path>, args: &BacktestArgs) -> Result<(), Fail
         warm_up_bins: (args.warm_up_days * 86_400.0 / f64::from(GRID_STEP_S)).round() as u32,
         every_bins: args.every_bins,
         block_days: args.block_days,
+        is_of_anomalies: args.anomalies,
         report: args.report.clone(),
     };
     let report = backtest::backtest(&settings, &request)?;

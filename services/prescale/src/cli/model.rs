@@ -27,6 +27,8 @@ pub(super) enum ModelVerb {
     },
     /// Bring a version of the models folder into use; the predictor goes on running.
     Promote(PromoteArgs),
+    /// Let a version run beside the one in use: it is promoted once it is shown to lose less, or refused with the numbers.
+    Try(TryArgs),
     /// Bring back into use what was before the version that was promoted last.
     Rollback(RollbackArgs),
 }
@@ -42,6 +44,27 @@ Examples:
   prescale model promote gru 0.3.0 --from 2026-12-01T00:00:00Z"
 )]
 pub(super) struct PromoteArgs {
+    /// gru, lstm, svr or random-forest.
+    family: String,
+    /// Name of the folder in [predictor] models_dir, below the family's.
+    version: String,
+    #[command(flatten)]
+    when: When,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The version is checked first; one that is refused changes nothing. It forecasts nothing that is published. What it
+loses beside the one in use, on the same workloads, horizons and instants, is on topic trials. After 24 hours or more of
+3 workloads or more it comes into use where it is shown to lose less, and what was in use is then on trial in turn, and
+comes back where that is shown to lose less. Where it is shown to lose more, or nothing is shown in 14 days, it is refused.
+`prescale model list` has the numbers. One trial of a family at a time: another one ends it.
+
+Examples:
+  prescale model try gru 0.1.0+20261201T0000
+  prescale model try lstm 0.3.0 --from +1h"
+)]
+pub(super) struct TryArgs {
     /// gru, lstm, svr or random-forest.
     family: String,
     /// Name of the folder in [predictor] models_dir, below the family's.
@@ -79,6 +102,10 @@ pub(super) fn run(config: Option<&Path>, verb: &ModelVerb) -> Result<(), Failure
         ModelVerb::Promote(PromoteArgs { family, version, when }) => {
             let (family, store, from) = change(family, when).map_err(Failure::Usage)?;
             say(&Change { settings: &settings, store: &store, family, now, from }.promote(version)?)
+        }
+        ModelVerb::Try(TryArgs { family, version, when }) => {
+            let (family, store, from) = change(family, when).map_err(Failure::Usage)?;
+            say(&Change { settings: &settings, store: &store, family, now, from }.try_out(version)?)
         }
         ModelVerb::Rollback(RollbackArgs { family, when }) => {
             let (family, store, from) = change(family, when).map_err(Failure::Usage)?;

@@ -1,4 +1,5 @@
-//! `prescale preview`: what would be read from a Prometheus, a trace or what is pushed, before anything is.
+//! `prescale preview`: what would be read from a Prometheus, a trace, a topic of others or what is pushed, before anything
+//! is.
 
 use super::args::PreviewArgs;
 use super::common::{Format, map_and_limit};
@@ -13,6 +14,7 @@ use prescale_collector::preview::{KpiPreview, Preview};
 use prescale_collector::prometheus::preview::preview;
 use prescale_collector::pushed::Pushed;
 use prescale_collector::replay::preview::of_trace;
+use prescale_collector::topic_preview::of_topic;
 use prescale_contracts::{Contract, topics};
 use prescale_domain::point::Point;
 use std::fmt::Write;
@@ -39,10 +41,11 @@ pub(super) fn run(config: Option<&Path>, args: &PreviewArgs) -> Result<(), Failu
     }
     map_and_limit(&mut collector.replay, args.map.as_deref(), args.from.as_deref(), args.to.as_deref())
         .map_err(Failure::Usage)?;
-    let is_trace = args.replay.is_some() || (!args.pushed && !asked.is_enabled() && collector.replay.is_enabled());
-    if !args.pushed && !is_trace && !asked.is_enabled() {
+    let is_named = args.pushed || args.kafka_topic.is_some();
+    let is_trace = args.replay.is_some() || (!is_named && !asked.is_enabled() && collector.replay.is_enabled());
+    if !is_named && !is_trace && !asked.is_enabled() {
         return Err(Failure::Usage(anyhow!(
-            "give --prometheus URL, --replay FILE or --pushed, or [collector.prometheus] url"
+            "give --prometheus URL, --replay FILE, --kafka-topic NAME or --pushed, or [collector.prometheus] url"
         )));
     }
     settings.check(&SERVICES).map_err(Failure::Usage)?;
@@ -54,7 +57,11 @@ pub(super) fn run(config: Option<&Path>, args: &PreviewArgs) -> Result<(), Failu
             Format::Text => say(&found.iter().map(text).collect::<Vec<_>>().join("\n")),
         };
     }
-    let found = if is_trace { of_trace(&settings.collector.replay)? } else { preview(&settings.collector.prometheus)? };
+    let found = match &args.kafka_topic {
+        Some(name) => of_topic(name, &settings.collector, &settings.bus.kafka, settings.assembler.settings()?)?,
+        None if is_trace => of_trace(&settings.collector.replay)?,
+        None => preview(&settings.collector.prometheus)?,
+    };
     match args.format {
         Format::Json => say(&pretty_json(&found)?),
         Format::Text => say(&text(&found)),
@@ -73,9 +80,12 @@ fn pushed(settings: &Settings, preset: Option<&str>) -> Result<Vec<Preview>> {
     let mut points = Pushed::new(settings.assembler.settings()?);
     loop {
         let (records, caught_up) = reader.poll(PAGE_RECORDS, WAIT)?;
-        let values = records.iter().filter_map(|record| record.value.as_deref());
-        // What cannot be decoded goes to the dead letters when it is read.
-        values.filter_map(|value| Point::decode(value).ok()).for_each(|point| points.take(&point));
+        for record in &records {
+            // What cannot be decoded goes to the dead letters when it is read.
+            if let Some(point) = record.value.as_deref().and_then(|value| Point::decode(value).ok()) {
+                points.take(record.partition, &point);
+            }
+        }
         if caught_up == CaughtUp::Yes {
             break;
         }

@@ -98,12 +98,17 @@ fn row(line: &Line, width: usize) -> String {
 fn budget(line: &Line) -> String {
     let Some(Budget { of, stated, fleet, workloads_above, kept }) = &line.budget else { return String::new() };
     let (percent, above) = (100.0 * stated, 100.0 * workloads_above);
+    let came = fleet * percent;
     let what = match of {
-        Stated::TimeShort => format!("was short for {fleet:.2} of the {percent} % of the time"),
-        Stated::Unmet => format!("left {fleet:.2} of the {percent} % of the demand unmet"),
+        Stated::TimeShort => format!("was short for {came:.2} % of the time"),
+        Stated::Unmet => format!("left {came:.2} % of the demand unmet"),
     };
     let kept = if *kept { "kept" } else { "not kept" };
-    format!("{} {what} that it states, {above:.1} % of the workloads more than three times it: {kept}\n", line.policy)
+    format!(
+        "{} {what}, {fleet:.2} times the {percent} % that it states, {above:.1} % of the workloads more than three times \
+         that: {kept}\n",
+        line.policy
+    )
 }
 
 /// How the workloads fare, each for itself, as sentences.

@@ -218,7 +218,7 @@ fn a_stated_share_of_unmet_demand_is_told_of_as_one_of_the_time_is() {
     assert_eq!(budget.of, Stated::Unmet);
     near(budget.fleet * 0.01, kept.unmet);
     let table = report.table();
-    assert!(table.contains(&format!("{stated} left ")) && table.contains("of the 1 % of the demand unmet"), "{table}");
+    assert!(table.contains(&format!("{stated} left ")) && table.contains("times the 1 % that it states"), "{table}");
     assert_eq!(serde_json::to_value(budget).unwrap()["of"], "unmet");
 }
 

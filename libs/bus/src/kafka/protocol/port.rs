@@ -91,7 +91,13 @@ pub(crate) enum MemberEvent<M> {
     /// It no longer has the partition.
     Revoked(u32),
     /// In this rebalance it keeps the partition, at which the group stands here.
-    Kept(u32, i64),
+    Kept {
+        partition: u32,
+        position: i64,
+        /// It gives up others, and the client joins once more by itself so that they go to somebody. Who ends it before
+        /// that leaves them to nobody.
+        rejoins: bool,
+    },
     /// The rebalance is over. What a transaction needs from now on to move the group's positions: it carries the
     /// generation, so that a member that was left behind cannot.
     Joined(M),

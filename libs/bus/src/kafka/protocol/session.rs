@@ -297,13 +297,10 @@ impl<'a, K: Kafka> Session<'a, K> {
             MemberEvent::Revoked(partition) => {
                 tracing::info!(stage = self.context.stage, partition, "no longer has the partition");
                 self.snapshot(partition);
-                self.prepared.remove(&partition);
-                self.partitions.remove(&partition);
-                self.ended.remove(&partition);
-                self.pending_records -= self.pending.remove(&partition).map_or(0, |records| records.len());
+                self.forget(partition);
             }
             MemberEvent::Joined(membership) => self.membership = Some(membership),
-            MemberEvent::Kept(partition, position) => self.check_kept(partition, position)?,
+            MemberEvent::Kept { partition, position, rejoins } => self.check_kept(partition, position, rejoins)?,
             MemberEvent::Broken(why) => return Err(SessionEnd::Reconnect(why)),
             MemberEvent::Denied(error) => return Err(SessionEnd::Failed(error)),
             MemberEvent::Fenced => return Err(self.member_fenced()),
@@ -313,15 +310,31 @@ impl<'a, K: Kafka> Session<'a, K> {
 
     /// A member whom the group had given up, and who joins again, keeps the partitions that it had: librdkafka
     /// (2.12) revokes nothing when the answer to its request to join is that nobody knows it. Another may have had
-    /// them since.
-    fn check_kept(&self, partition: u32, position: i64) -> Result<(), SessionEnd> {
-        match self.partitions.get(&partition) {
-            Some(kept) if kept.position != position => Err(SessionEnd::Reconnect(format!(
-                "{}/{partition} stands at {position}, and this instance left it at {}: it was out of the group",
-                self.context.input, kept.position
-            ))),
-            _ => Ok(()),
+    /// them since. Then the state is of no use, and the session ends; but not in the middle of a cooperative rebalance:
+    /// the member that comes back would be handed what it keeps, and nobody what it gives up. Until the rebalance is
+    /// over nothing is done for the partition.
+    fn check_kept(&mut self, partition: u32, position: i64, rejoins: bool) -> Result<(), SessionEnd> {
+        let left_at = self.partitions.get(&partition).map(|kept| kept.position);
+        if left_at == Some(position) {
+            return Ok(());
         }
+        if rejoins {
+            self.forget(partition);
+            return Ok(());
+        }
+        let left_at = left_at.map_or_else(|| "another position".to_owned(), |left_at| left_at.to_string());
+        Err(SessionEnd::Reconnect(format!(
+            "{}/{partition} stands at {position}, and this instance left it at {left_at}: it was out of the group",
+            self.context.input
+        )))
+    }
+
+    /// Drops all there is of a partition.
+    fn forget(&mut self, partition: u32) {
+        self.prepared.remove(&partition);
+        self.partitions.remove(&partition);
+        self.ended.remove(&partition);
+        self.pending_records -= self.pending.remove(&partition).map_or(0, |records| records.len());
     }
 
     /// The broker tells a member that its name is taken also when the member itself has joined

@@ -158,7 +158,7 @@ impl Forecaster for Arima {
     }
 
     fn close(&self, state: &mut Filtered, demand: &DemandSeries, closed: &ClosedBin) {
-        state.history.push(closed.value);
+        state.history.push(demand.learnt(closed));
         if let Some(fitted) = &mut state.fitted {
             fitted.advance(closed);
         }

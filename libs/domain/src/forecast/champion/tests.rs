@@ -1,7 +1,7 @@
 //! Tests of [`super`]: who becomes champion, and for how long.
 
 use super::*;
-use crate::forecast::GRID_STEP_S;
+use crate::forecast::{GRID_STEP_S, HorizonQuantiles};
 use crate::quantiles::{QUANTILE_LEVELS, Quantiles};
 use crate::time::EventTime;
 

@@ -74,7 +74,8 @@ impl Smoothed {
         self.plain = Plain::starting(value, ERROR_SHARE_UNKNOWN * demand.scale(None));
     }
 
-    fn observe(&mut self, value: f64) {
+    /// Takes a bin in; one that is left out moves the level and not the season.
+    fn observe(&mut self, value: f64, is_left_out: bool) {
         let keep = error_kept();
         self.plain.observe(value);
         if let Some((season, _)) = self.season.day_before(0) {
@@ -84,7 +85,8 @@ impl Smoothed {
                 candidate.observe(&seasonal(i), value - season, keep);
             }
             self.seasonal_weight = keep * self.seasonal_weight + 1.0;
-            self.season.push(season + SEASON * innovation, true);
+            let moved = if is_left_out { 0.0 } else { SEASON * innovation };
+            self.season.push(season + moved, true);
         }
         self.unobserved = 0;
     }
@@ -166,7 +168,7 @@ impl Forecaster for ExponentialSmoothing {
             Some(value) if !state.plain.has_begun() => state.start(demand, value),
             Some(value) => {
                 state.steady.observe(demand, value, state.unobserved);
-                state.observe(value);
+                state.observe(value, demand.is_left_out());
             }
             None => state.miss(),
         }

@@ -55,7 +55,7 @@ fn a_level_with_a_season_is_that_of_statsmodels() {
             let value = wave(t, 1.0).unwrap();
             let season = state.season.day_before(0).unwrap().0;
             squares += (value - season - state.seasonal[i].state.next(&seasonal(i))).powi(2);
-            state.observe(value);
+            state.observe(value, false);
         }
         // The season's components and the bins that they come of have 16 bits.
         near("squares", squares, &wanted["squares"], 1e-4);
@@ -68,6 +68,20 @@ fn a_level_with_a_season_is_that_of_statsmodels() {
             near("variance", step.std_dev.powi(2), &wanted["variances"][i], 1e-9);
         }
     }
+}
+
+#[test]
+fn what_is_left_out_moves_the_level_and_not_the_season() {
+    let (_, state) = run(&ExponentialSmoothing, (0..DAY_BINS as i64 + 1).map(|t| wave(t, 1.0)));
+    let (season, _) = state.season.day_before(0).unwrap();
+    let after = |is_left_out: bool| {
+        let mut state = state.clone();
+        state.observe(30.0, is_left_out);
+        (state.season.value_back(0).unwrap() - season, state.seasonal[0].state.next(&seasonal(0)))
+    };
+    let (before, [left_out, learnt]) = (state.seasonal[0].state.next(&seasonal(0)), [true, false].map(after));
+    assert!(left_out.0.abs() < 0.01 && learnt.0 > 1.0, "{left_out:?} and {learnt:?}");
+    assert!(left_out.1 == learnt.1 && left_out.1 > before + 1.0, "{left_out:?} after {before}");
 }
 
 #[test]

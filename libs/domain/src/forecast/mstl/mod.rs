@@ -139,7 +139,7 @@ impl Forecaster for Mstl {
     }
 
     fn close(&self, state: &mut Decomposed, demand: &DemandSeries, closed: &ClosedBin) {
-        state.history.push(closed.value);
+        state.history.push(demand.learnt(closed));
         state.unobserved = if closed.value.is_some() { 0 } else { state.unobserved + 1 };
         if state.levels.has_begun() {
             match closed.value {

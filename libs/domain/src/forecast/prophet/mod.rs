@@ -105,7 +105,7 @@ impl Forecaster for Prophet {
     }
 
     fn close(&self, state: &mut Remembered, demand: &DemandSeries, closed: &ClosedBin) {
-        state.history.push(closed.value);
+        state.history.push(demand.learnt(closed));
         if state.refits.are_due(demand, state.history.len(), FIRST_BINS) {
             state.refit(closed.bin);
         }

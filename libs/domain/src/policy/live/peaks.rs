@@ -81,23 +81,28 @@ pub struct Peaks {
 impl Peaks {
     /// Takes in a use, later than all before, and what served it.
     pub fn observe(&mut self, at: EventTime, used: f64, served: Served) {
+        self.observe_within(at, (used, used), served);
+    }
+
+    /// Takes in the mean and the greatest use of a step, later than all before, and what served it.
+    pub fn observe_within(&mut self, at: EventTime, (mean, greatest): (f64, f64), served: Served) {
         self.first_at.get_or_insert(at);
         self.last_at = Some(at);
-        match Reached::by(used, served) {
+        match Reached::by(greatest, served) {
             Reached::Above => self.above_capacity_at = Some(at),
             Reached::At => self.at_capacity_at = Some(at),
             Reached::Below => {}
         }
-        self.observe_bin(at.bin(BIN_S as u32), used);
+        self.observe_bin(at.bin(BIN_S as u32), greatest);
         let number = at.bin(HOUR_S as u32).clamp(-HOURS_MAX, HOURS_MAX) as i32;
-        let now = Extremes { number, greatest: used, least: f32::INFINITY };
+        let now = Extremes { number, greatest, least: f32::INFINITY };
         match &mut self.hour {
             Some(open) if open.extremes.number == now.number => {
                 open.extremes.merge(&now);
-                (open.sum, open.count) = (open.sum + used, open.count + 1);
+                (open.sum, open.count) = (open.sum + mean, open.count + 1);
             }
             open => {
-                if let Some(closed) = open.replace(OpenHour { extremes: now, sum: used, count: 1 }) {
+                if let Some(closed) = open.replace(OpenHour { extremes: now, sum: mean, count: 1 }) {
                     self.close(&closed);
                 }
             }
@@ -219,6 +224,17 @@ mod tests {
         let later = watched(24 * 14, |minute| if minute == 24 * 60 * 5 { 9.0 } else { 1.0 });
         assert_eq!(later.greatest(7), Some(1.0));
         assert!(later.heap_bytes() <= (24 + 7) * 16, "{} bytes", later.heap_bytes());
+    }
+
+    #[test]
+    fn of_a_longer_step_the_greatest_use_is_a_peak_and_the_mean_goes_into_the_hours() {
+        let mut peaks = Peaks::default();
+        for bin in 0..24 {
+            let greatest = if bin == 3 { 10.0 } else { 2.0 };
+            peaks.observe_within(EventTime::from_s(300 * bin), (2.0, greatest), Served::steady(10.0));
+        }
+        assert_eq!((peaks.greatest(1), peaks.hour_mean()), (Some(10.0), Some(2.0)));
+        assert!(peaks.reached_capacity(2 * HOUR_S));
     }
 
     #[test]

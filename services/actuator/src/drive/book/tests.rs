@@ -160,7 +160,28 @@ fn what_may_have_been_taken_is_looked_at_beyond_its_time() {
     book.came(&look, unavailable(), at_s(2400));
     let look = only(book.jobs(at_s(2401)));
     book.came(&look, unavailable(), at_s(2800));
+    assert!(outcomes(&mut book).is_empty(), "something may be left half done");
+    let look = only(book.jobs(at_s(24_000)));
+    book.came(&look, unavailable(), at_s(24_000));
     assert!(words(&outcomes(&mut book)[0]).contains("nobody knows whether it took effect; at last: 503"));
+}
+
+#[test]
+fn the_time_in_which_a_cloud_cannot_be_seen_is_none_in_which_it_was_waited_for() {
+    let mut book = book(false);
+    book.take(order("web", (0, 900), 4, 0), Kept::Open(Some("mark".into())), at_s(800));
+    let look = only(book.jobs(at_s(800)));
+    book.came(&look, seen(waits(), true), at_s(800));
+    let look = only(book.jobs(at_s(805)));
+    book.came(&look, unavailable(), at_s(805));
+    for s in [5000, 5294] {
+        let look = only(book.jobs(at_s(s)));
+        book.came(&look, seen(waits(), true), at_s(s));
+        assert!(outcomes(&mut book).is_empty(), "of 300 s so many have passed: 5 and {}", s - 5000);
+    }
+    let look = only(book.jobs(at_s(5299)));
+    book.came(&look, seen(waits(), true), at_s(5299));
+    assert!(words(&outcomes(&mut book)[0]).contains("not in effect after 300 s: 2 of 4 are ready"));
 }
 
 #[test]

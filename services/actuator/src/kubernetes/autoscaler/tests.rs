@@ -82,10 +82,11 @@ fn it_is_raised_further_raised_and_given_back_to_what_it_was() {
 #[test]
 fn it_never_goes_beyond_what_it_allows_nor_against_who_has_set_it_since() {
     let order = aim(3, 10).order;
-    let Some(Step::Done(ActionOutcome::Failed { why, .. })) = raised(&hpa(2, &Value::Null), &order) else {
-        panic!("it is raised beyond its most")
-    };
-    assert!(why.contains("raise its maxReplicas, which is 9"), "{why}");
+    let most = after(raised(&hpa(2, &Value::Null), &order));
+    assert_eq!((most.min, most.own_min(), raised(&most, &order)), (9, 2, None));
+    let why = most.falls_short(&order).unwrap();
+    assert!(why.contains("allows 9 of the 10 replicas") && why.contains("raise its maxReplicas"), "{why}");
+    assert_eq!(most.falls_short(&aim(3, 9).order), None);
     let first = aim(3, 5);
     let mut meddled = after(raised(&hpa(2, &Value::Null), &first.order));
     meddled.min = 3;

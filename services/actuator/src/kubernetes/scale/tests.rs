@@ -180,6 +180,16 @@ fn an_autoscaler_owns_the_replicas_of_its_target() {
     let mut again = aim(3, 5);
     again.sent_from = Some(standing(&owned, &again).mark);
     sent(next(&owned, raises, &again, NOW));
+    let beyond = aim(3, 12);
+    assert_eq!(sent(next(&owned, raises, &beyond, NOW)).body["spec"]["minReplicas"], 9);
+    let at_most = with(list.clone(), |list| {
+        list["items"][0]["spec"]["minReplicas"] = 9.into();
+        list["items"][0]["metadata"]["annotations"] = serde_json::json!({"prescale.io/min-before": "1"});
+    });
+    let autoscaler = Autoscaler::of(Kind::HorizontalPodAutoscaler, &at_most, &target());
+    let raised = |replicas| Facts { autoscaler: autoscaler.clone(), ..facts(&deployment(replicas)) };
+    assert_eq!(words(next(&raised(8), raises, &beyond, NOW)), "8 of 9 replicas are ready");
+    assert!(words(next(&raised(9), raises, &beyond, NOW)).contains("allows 9 of the 12 replicas"));
     let mut undone = list;
     undone["items"][0]["metadata"]["managedFields"] =
         serde_json::json!([{"manager": "argo", "time": "now", "fieldsV1": {"f:spec": {"f:minReplicas": {}}}}]);

@@ -441,7 +441,11 @@ impl ModelMember<'_> {
         let position = |partition: u32| positions.get(&partition).cloned().unwrap_or_default();
         for partition in assigned.intersection(&had) {
             if self.node.world.borrow().broken != Broken::KeptPositions {
-                self.tell(MemberEvent::Kept(*partition, position(*partition).offset));
+                self.tell(MemberEvent::Kept {
+                    partition: *partition,
+                    position: position(*partition).offset,
+                    rejoins: !gone.is_empty(),
+                });
             }
         }
         for partition in assigned.difference(&had) {
