@@ -141,7 +141,7 @@ mod tests {
         let golden =
             [(0, 2.3025851), (6, 10.294827), (12, 7.700278), (100, 5.3219443), (250, 3.0787748), (399, 6.5652894)];
         for (t, expected) in golden {
-            assert!((surprises[t] - expected).abs() < 1e-4, "{t}: {} and {expected}", surprises[t]);
+            assert!((surprises[t] - expected).abs() < 1e-3, "{t}: {} and {expected}", surprises[t]);
         }
     }
 
