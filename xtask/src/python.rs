@@ -7,8 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const KIT: &str = "models/training";
-/// The second names the first.
-const REQUIREMENTS: [&str; 2] = ["models/training/requirements.txt", "models/training/requirements-test.txt"];
+/// The second names the first; those of the last are installed without what they ask for.
+const REQUIREMENTS: [&str; 3] = [
+    "models/training/requirements.txt",
+    "models/training/requirements-test.txt",
+    "models/training/requirements-bare.txt",
+];
 
 /// Runs them.
 pub(crate) fn test() -> Result<()> {
@@ -34,6 +38,7 @@ pub(crate) fn environment() -> Result<PathBuf> {
     run(Command::new(SYSTEM_PYTHON).args(["-m", "venv", "--clear", "--system-site-packages"]).arg(&folder))?;
     let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
     run(Command::new(&python).args(install).arg(root().join(REQUIREMENTS[1])))?;
+    run(Command::new(&python).args(install).arg(root().join(REQUIREMENTS[2])).arg("--no-deps"))?;
     fs::write(&made_for, wanted).with_context(|| format!("cannot write {}", made_for.display()))?;
     Ok(python)
 }

@@ -1,4 +1,4 @@
-"""`python -m prescale_training train|cross-validate|export|verify|evaluate|compare|watch`"""
+"""`python -m prescale_training train|cross-validate|export|verify|evaluate|compare|watch|anomalies`"""
 
 import argparse
 import sys
@@ -30,6 +30,12 @@ VALIDATE_EXAMPLES = """examples:
 COMPARE_EXAMPLES = """examples:
   compare ../gru ../lstm --on bitbrains --workloads 50 --points 4 --statsforecast autoets autoarima
   compare ../gru --trace mine.csv --map entity=vm,time=ts,cpu=usage,cpu_capacity=cores
+"""
+
+
+ANOMALIES_EXAMPLES = """examples:
+  anomalies --prescale ../../target/release/prescale
+  anomalies --on asd smd --json scores.json
 """
 
 
@@ -110,6 +116,11 @@ def _parser() -> argparse.ArgumentParser:
     against.add_argument("--seed", type=int, default=1)
     against.add_argument("--history-bins", type=int, default=2016, help="what statsforecast's models are fitted on")
     against.add_argument("--statsforecast", nargs="*", default=[], metavar="NAME", help="autoets, autoarima, mstl_autoets, mstl_autoarima")
+
+    about = "compare the scores of `prescale anomalies` with other detectors', by VUS-PR on labelled traces"
+    anomalies = command("anomalies", about, traces, scores, epilog=ANOMALIES_EXAMPLES)
+    anomalies.add_argument("--on", nargs="+", choices=("asd", "jumpstarter", "smd", "ms_cloud"), default=["asd", "jumpstarter", "smd", "ms_cloud"])
+    anomalies.add_argument("--prescale", default="prescale", help="how the command line is called")
     return parser
 
 
@@ -228,22 +239,32 @@ def _watch(arguments) -> int:
         time.sleep(arguments.every)
 
 
+def _anomalies(arguments) -> int:
+    import shlex
+
+    from .detection import SETS, detection, table
+
+    sets = {name: SETS[name](arguments.data) for name in arguments.on}
+    return _tell(arguments, detection(sets, shlex.split(arguments.prescale), _say), table)
+
+
 def main(given: list[str] | None = None) -> int:
     """Runs one command; 0 well, 1 failure, 64 bad usage."""
     from .recipe import RecipeError
     from .columns import SourceError
+    from .detection import DetectionError
     from .watch import WatchError
 
     try:
         arguments = _parser().parse_args(given)
     except SystemExit as stop:
         return 64 if stop.code else 0
-    commands = {"train": _train, "cross-validate": _cross_validate, "export": _export, "evaluate": _evaluate, "compare": _compare, "watch": _watch}
+    commands = {"train": _train, "cross-validate": _cross_validate, "export": _export, "evaluate": _evaluate, "compare": _compare, "watch": _watch, "anomalies": _anomalies}
     try:
         if arguments.command == "verify":
             return _report(arguments.model)
         return commands[arguments.command](arguments)
-    except (RecipeError, SourceError, WatchError, OSError) as error:
+    except (RecipeError, SourceError, DetectionError, WatchError, OSError) as error:
         print(f"prescale_training: {error}", file=sys.stderr)
         return 1
 

@@ -62,6 +62,8 @@ def numbers(column: pyarrow.ChunkedArray) -> np.ndarray:
 def instants_s(column: pyarrow.ChunkedArray, unit: str = "s") -> np.ndarray:
     """Unix seconds as float64, null as NaN: of timestamps as they say themselves, of numbers in `unit`."""
     if pyarrow.types.is_timestamp(column.type):
+        if column.type.unit == "ns":  # of this century, more than a double holds
+            column = column.cast(pyarrow.timestamp("us", column.type.tz), safe=False)
         unit, column = column.type.unit, column.cast(pyarrow.int64())
     if unit not in _UNITS_PER_S:
         raise SourceError(f"time unit {unit!r} is none of {', '.join(_UNITS_PER_S)}")

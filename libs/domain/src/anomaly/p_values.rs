@@ -35,7 +35,7 @@ const LEVELS: [f64; 3] = [0.5, 0.8, 0.95];
 const STEPS_MIN: u32 = 50;
 
 /// A score with a p-value below [`ANOMALY_P_MAX`] counts for so much.
-const RARE_WEIGHT: f64 = 0.2;
+const RARE_WEIGHT: f64 = 0.1;
 
 /// Bounds of the tail's shape. It is never lighter than this, since the rarest scores count for less.
 const SHAPE: (f64, f64) = (0.2, 0.5);
