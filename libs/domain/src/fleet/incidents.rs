@@ -418,9 +418,8 @@ impl<'a> Injection<'a> {
         let fleet = self.fleet;
         let altered = samples.into_iter().filter_map(|sample| {
             let number = fleet.number_of(&sample.workload)?;
-            let own = open.iter().filter(|(_, incident)| incident.workloads.contains(&number));
-            own.fold(Some(sample), |sample, (index, incident)| {
-                let sample = sample?;
+            let mut own = open.iter().filter(|(_, incident)| incident.workloads.contains(&number));
+            own.try_fold(sample, |sample, (index, incident)| {
                 let values = || sample.kpis.iter().map(|kpi| kpi.value).collect();
                 let first = first.entry((*index, number)).or_insert_with(values);
                 incident.kind.alter(sample, first)
