@@ -99,7 +99,7 @@ async fn sweep(api: Api, clock: Clock, settle_s: u32, term: CancellationToken) {
     // What is open is taken up by the session first.
     while tokio::time::timeout(SWEPT_EVERY, term.cancelled()).await.is_err() {
         // By then an action that was carried out has had its time.
-        let until = rfc3339::text(clock().at.plus_s(-2 * i64::from(settle_s)));
+        let until = rfc3339(clock().at.plus_s(-2 * i64::from(settle_s)));
         if let Err(error) = sweep_once(&api, &until).await {
             tracing::warn!("what was left behind at OpenStack cannot be looked for: {error}");
         }
