@@ -11,6 +11,9 @@ const NONE: &str = "none of the planner's";
 /// Most winners and losers that the table names; the page has more.
 const NAMED_SHOWN: usize = 3;
 
+/// Policies with longer names, as those of a sweep, have them on a line of their own, so that the numbers stay in sight.
+const NAME_WIDTH_MAX: usize = 40;
+
 impl Report {
     /// A policy a line, for each lead time.
     pub fn table(&self) -> String {
@@ -25,7 +28,8 @@ impl Report {
             text += note;
             text.push('\n');
         }
-        let width = self.lines.iter().map(|line| line.policy.len()).max().unwrap_or(0).max(12);
+        let widths = self.lines.iter().map(|line| line.policy.len()).filter(|width| *width <= NAME_WIDTH_MAX);
+        let width = widths.max().unwrap_or(0).max(12);
         for lead_s in self.lead_times_s() {
             let _ = write!(
                 text,
@@ -76,9 +80,10 @@ impl Report {
 
 fn row(line: &Line, width: usize) -> String {
     let relative = &line.relative;
+    let (above, name) =
+        if line.policy.len() > width { (format!("{}\n", line.policy), "") } else { (String::new(), &*line.policy) };
     format!(
-        "{:<width$} {:1} {:>7.2} {:>7.2} {:>10.0} {:>6.2} {:>7.2} {:>7} {:>9}  {:<27} {:<27} {:<27} {:>9}\n",
-        line.policy,
+        "{above}{name:<width$} {:1} {:>7.2} {:>7.2} {:>10.0} {:>6.2} {:>7.2} {:>7} {:>9}  {:<27} {:<27} {:<27} {:>9}\n",
         if line.on_front { "*" } else { "" },
         100.0 * line.time_short,
         100.0 * line.unmet,

@@ -118,6 +118,8 @@ fn the_report_holds_every_policy_and_says_the_same_again() {
     assert!(page.contains("<svg") && page.contains("last-week-max") && !page.contains("<script"), "{page}");
     let table = report.table();
     assert!(table.contains("reactive-1h+utilisation=0.9"));
+    let numbers: Vec<&str> = table.lines().filter(|line| line.ends_with("0/0 %")).collect();
+    assert!(!numbers.is_empty() && numbers.iter().all(|line| line.len() < 200), "{table}");
     for lead in ["5m", "15m"] {
         let picture = fs::read_to_string(out.join(format!("tradeoff-{lead}.svg"))).unwrap();
         assert!(page.contains(&picture) && picture.starts_with("<svg") && picture.contains("xmlns="), "{picture}");
