@@ -182,7 +182,21 @@ impl Samples {
         }
         found.extend(self.excess(name));
         found.extend(self.spikes(name));
+        found.extend(self.below_zero(name));
         found
+    }
+
+    /// Use that is less than none.
+    fn below_zero(&self, name: &KpiName) -> Option<Finding> {
+        let below =
+            |(_, values): &(&OfWorkload, &Values)| Resource::of_kpi(name.as_str()).is_some() && values.least < 0.0;
+        let workloads = self.values(name).filter(below).count();
+        (workloads > 0).then(|| {
+            finding(
+                format!("{name}: {workloads} workloads have values below zero"),
+                "they are no measurements and count as missing: is it a difference that is mapped?".to_owned(),
+            )
+        })
     }
 
     /// A few values far above what there is, which no unit explains.

@@ -103,6 +103,8 @@ mod tests {
         let wanted = "cpu_cores_used: 2 values are above 10 times the capacity, and the others are not";
         assert!(whats(&preview).contains(&wanted), "{:?}", preview.findings);
         assert!(!whats(&preview).iter().any(|what| what.contains("another unit")), "{:?}", preview.findings);
+        let negative = of_text(&trace(|minute, _| format!("-{}.5,{},4.0,8000000000", minute % 3, 2_000_000_000)), MAP);
+        assert_eq!(whats(&negative), ["cpu_cores_used: 2 workloads have values below zero"]);
     }
 
     #[test]

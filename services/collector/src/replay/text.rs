@@ -157,7 +157,7 @@ impl TextFiles {
         })?;
         let mut table = Table::of(columns, surveys, mapping, &instants)?;
         let file = table.write(self, &mut instants, stop)?;
-        let mut notes: Vec<String> = self.headerless_note().into_iter().collect();
+        let mut notes: Vec<String> = self.preface_note().into_iter().chain(self.headerless_note()).collect();
         if let Some(first) = first_short {
             notes.push(format!(
                 "{lines_short} lines have fewer fields than the {} columns; what they lack is missing (the first begins \
@@ -179,6 +179,11 @@ impl TextFiles {
         let name =
             |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         Ok(Converted { file, notes, names: self.paths.iter().map(name).collect() })
+    }
+
+    fn preface_note(&self) -> Option<String> {
+        let (count, begin) = self.dialects.iter().find_map(|dialect| dialect.preface.as_ref())?;
+        Some(format!("{count} lines before the table are passed over, the first begins with {begin:?}"))
     }
 
     fn headerless_note(&self) -> Option<String> {

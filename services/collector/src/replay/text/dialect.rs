@@ -6,6 +6,7 @@ use super::super::mapping::Mapping;
 use super::instant::looks_like_one;
 use super::number::{self, Sign};
 use super::open::{open, text_of};
+use super::survey::SHOWN_CHARACTERS;
 use anyhow::{Context as _, Result, bail, ensure};
 use csv::{ByteRecord, Reader, ReaderBuilder, Trim};
 use std::io::Read;
@@ -14,6 +15,8 @@ use std::path::Path;
 /// So much of a file tells its dialect.
 const SAMPLE_BYTES: u64 = 256 << 10;
 const SAMPLE_RECORDS: usize = 200;
+/// By so much less, in thousandths, a separator counts by which lines stand before the table.
+const PREFACE_COST: usize = 200;
 /// The likeliest first.
 const CANDIDATES: [u8; 4] = [b';', b',', b'\t', b'|'];
 
@@ -22,8 +25,10 @@ const CANDIDATES: [u8; 4] = [b';', b',', b'\t', b'|'];
 pub(super) struct Dialect {
     /// What stands between fields.
     pub(super) separator: u8,
-    /// Records before the first of values: the header, and a word to spreadsheets.
+    /// Records before the first of values: the header, what stands before that, and a word to spreadsheets.
     pub(super) skipped: usize,
+    /// How many stand before the table, such as a title, and with what the first of them begins.
+    pub(super) preface: Option<(usize, String)>,
     /// The columns' names, none twice.
     pub(super) columns: Vec<String>,
     /// Whether the file itself has no names for them.
@@ -84,16 +89,20 @@ fn of_sample(head: &[u8], mapping: &Mapping) -> Result<Dialect> {
     };
     let told = usize::from(told.is_some());
     let sample: Vec<ByteRecord> = sample(head, separator).into_iter().skip(told).collect();
-    let Some(first) = sample.first() else { bail!("it is empty") };
-    let is_headerless = is_headerless(form, first, &sample[1..]);
+    let (preface, sample) = sample.split_at(preface_of(form, &sample));
+    let Some((first, others)) = sample.split_first() else { bail!("it is empty") };
+    let is_headerless = is_headerless(form, first, others);
     let columns = if is_headerless { names_without_header(first, mapping) } else { names_in_header(first) };
-    let (skipped, width) = (told + usize::from(!is_headerless), columns.len());
+    let (skipped, width) = (told + preface.len() + usize::from(!is_headerless), columns.len());
+    let begin =
+        |record: &ByteRecord| record.get(0).map(|field| text_of(field).chars().take(SHOWN_CHARACTERS).collect());
+    let preface = preface.first().map(|first| (preface.len(), begin(first).unwrap_or_default()));
     ensure!(
         form.layout == Layout::Rows || width > 1,
         "[collector.replay.mapping.text] layout = \"columns\" needs a column of instants and others of values, and it \
          has one column"
     );
-    Ok(Dialect { separator, skipped, columns, is_headerless })
+    Ok(Dialect { separator, skipped, preface, columns, is_headerless })
 }
 
 /// The first records; the last one is left out where it may be cut.
@@ -107,26 +116,54 @@ fn sample(head: &[u8], separator: u8) -> Vec<ByteRecord> {
     sample
 }
 
-/// The separator by which most records have as many fields as the first one.
+/// Whether a record is a comment, or has one field where a table has more.
+fn stands_alone(record: &ByteRecord) -> bool {
+    is_comment(record) || record.len() < 2
+}
+
+fn is_comment(record: &ByteRecord) -> bool {
+    record.get(0).is_some_and(|field| field.starts_with(b"#"))
+}
+
+/// How many records stand before the table: comments, and lines of one field where the header behind them has more. A
+/// comment that has as many fields as the values right behind it is the header.
+fn preface_of(form: &TextForm, sample: &[ByteRecord]) -> usize {
+    let count = sample.iter().take_while(|record| stands_alone(record)).count();
+    let comments = sample.iter().take_while(|record| is_comment(record)).count();
+    let Some((next, others)) = sample[count..].split_first() else { return 0 };
+    if form.header == Header::No || !holds_values(next, others) {
+        return count;
+    }
+    let is_header = |comment: &ByteRecord| comment.len() == next.len();
+    if count == comments && sample[..count].last().is_some_and(is_header) { count - 1 } else { comments }
+}
+
+/// The separator by which most records have as many fields as the table's first one.
 fn likeliest(head: &[u8]) -> u8 {
     let alike = |separator: u8| {
         let sample = sample(head, separator);
-        let width = sample.first().map_or(0, ByteRecord::len);
-        let alike = sample.iter().filter(|record| record.len() == width).count();
+        let alone = sample.iter().take_while(|record| stands_alone(record)).count();
+        let width = sample.get(alone).map_or(0, ByteRecord::len);
+        let alike = sample[alone..].iter().filter(|record| record.len() == width).count();
+        let cost = if alone > 0 { PREFACE_COST } else { 0 };
         // One field is what every other separator gives.
-        if width < 2 { 0 } else { 1000 * alike / sample.len() }
+        if width < 2 { 0 } else { (1000 * alike / sample.len()).saturating_sub(cost) }
     };
     let best = CANDIDATES.into_iter().rev().max_by_key(|separator| alike(*separator));
     best.filter(|separator| alike(*separator) > 0).unwrap_or(b',')
 }
 
-/// Whether the first record holds values: each of the kind that its column has below, and one at least no word.
+/// Whether the first record is of values, as is said or as it looks.
 fn is_headerless(form: &TextForm, first: &ByteRecord, others: &[ByteRecord]) -> bool {
     match form.header {
-        Header::Yes => return false,
-        Header::No => return true,
-        Header::Auto => {}
+        Header::Yes => false,
+        Header::No => true,
+        Header::Auto => holds_values(first, others),
     }
+}
+
+/// Whether a record holds values: each of the kind that its column has below, and one at least no word.
+fn holds_values(first: &ByteRecord, others: &[ByteRecord]) -> bool {
     let kinds: Vec<Kind> = first.iter().map(Kind::of).collect();
     let is_alike = |(place, kind): (usize, &Kind)| {
         let below = others.iter().filter_map(|record| record.get(place)).map(Kind::of);
@@ -201,6 +238,31 @@ mod tests {
         assert_eq!(columns("sep=|\na,b|c\n1|2\n"), ["a,b", "c"]);
         assert_eq!(columns("a,a,\n1,2,\n"), ["a", "a_2"]);
         assert!(of_sample(b"", &Mapping::default()).is_err());
+    }
+
+    #[test]
+    fn what_stands_before_the_table_is_passed_over() {
+        let table = "t,vm,cpu\n1709510400,a,1.5\n1709510700,a,1.6\n";
+        let annotated = "#group,false,true\n#datatype,long,double\n,_time,_value\n,2024-03-04T00:00:00Z,0.5\n";
+        for (text, skipped, preface, names) in [
+            (format!("Metric: CPU\nExported 2024-03-05\n\n{table}"), 3, Some((2, "Metric: CPU")), ["t", "vm", "cpu"]),
+            (format!("# exported; by x\n# y\n{table}"), 3, Some((2, "# exported; by x")), ["t", "vm", "cpu"]),
+            (annotated.to_owned(), 3, Some((2, "#group")), ["column_1", "_time", "_value"]),
+            (format!("#{table}"), 1, None, ["#t", "vm", "cpu"]),
+            (format!("# y\n#{table}"), 2, Some((1, "# y")), ["#t", "vm", "cpu"]),
+            (table.to_owned(), 1, None, ["t", "vm", "cpu"]),
+        ] {
+            let dialect = found(&text);
+            let told = dialect.preface.as_ref().map(|(count, begin)| (*count, begin.as_str()));
+            assert_eq!((dialect.separator, dialect.skipped, told), (b',', skipped, preface), "{text}");
+            assert_eq!(dialect.columns, names, "{text}");
+        }
+        // Its header is of one field: that is no title.
+        assert_eq!(found("mean\n1,5\n2,5\n").skipped, 1);
+        assert_eq!(found("mean\n1,5\n2,5\n").columns, ["mean"]);
+        let told = |mapping: &str, text: &str| of_sample(text.as_bytes(), &Mapping::parse(mapping).unwrap()).unwrap();
+        assert_eq!(told("header=yes", &format!("#{table}")).columns, ["#t", "vm", "cpu"]);
+        assert_eq!(told("header=no", "# y\n1,a,2\n3,a,4\n").skipped, 1);
     }
 
     #[test]

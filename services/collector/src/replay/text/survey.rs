@@ -8,7 +8,7 @@ use anyhow::{Result, bail, ensure};
 use std::fmt;
 
 /// So much of a value is shown.
-const SHOWN_CHARACTERS: usize = 40;
+pub(super) const SHOWN_CHARACTERS: usize = 40;
 
 /// A value and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
