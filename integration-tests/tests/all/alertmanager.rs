@@ -112,7 +112,7 @@ fn firing(store: &Store) -> BTreeMap<String, Vec<(String, bool)>> {
 fn each_incident_is_one_alert_over_outages_and_repetitions_and_a_label_silences_some() {
     let folder = tempfile::tempdir().expect("a folder for the log");
     let options = EmbeddedOptions { maintenance_every: None, ..EmbeddedOptions::default() };
-    let bus: Arc<dyn Bus> = Arc::new(EmbeddedBus::open(&folder.path().join("log.db"), options).expect("the log opens"));
+    let bus: Arc<dyn Bus> = Arc::new(EmbeddedBus::open(folder.path().join("log.db"), options).expect("the log opens"));
     bus.ensure_topics(&specs(&graph(&SERVICES, &Settings::default()), 2, 1)).expect("topics can be made");
     let mut store = Store::stopped(StoreKind::Alertmanager);
     let mut config = Config { log: false, ..Config::default() };
