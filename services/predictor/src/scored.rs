@@ -81,8 +81,6 @@ fn of_resource(scores: SeriesScores, forecast: &ResourceForecast, names: Names<'
             candidate_loss: losses.candidate,
         }
     });
-    // What was in use before goes on beside itself until the one that has taken over has seen enough of the series.
-    let trials: Vec<TrialLoss> = trials.filter(|trial| trial.model_version != trial.candidate_version).collect();
     let (model, model_version) = names.of(scores.model);
     (!horizons.is_empty()).then(|| ResourceScore {
         resource: forecast.resource.clone(),
@@ -93,7 +91,7 @@ fn of_resource(scores: SeriesScores, forecast: &ResourceForecast, names: Names<'
         horizons,
         rounds,
         paired,
-        trials,
+        trials: trials.collect(),
     })
 }
 

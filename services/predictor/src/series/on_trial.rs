@@ -59,8 +59,18 @@ impl Series {
         let Some(term) = rules.lineup.on_trial(family, bin).filter(|term| self.has_seen_enough(term)) else {
             return false;
         };
+        if !self.is_in_term(rules, family, bin) {
+            return false;
+        }
         let known = self.trials.iter().find(|known| known.candidate == term.model);
         known.is_none_or(|known| known.trial.is_due(bin, &rules.settings.horizons_bins))
+    }
+
+    /// Whether a family's forecasts as of the open bin are those of the term that holds it: while the one before goes on, a
+    /// version on trial would be held against another one than on other series.
+    fn is_in_term(&self, rules: Rules<'_>, family: Family, bin: i64) -> bool {
+        let in_term = rules.lineup.at(family, bin).map(|term| term.model);
+        in_term.is_some() && self.serving(rules, family) == in_term
     }
 
     /// Begins the rounds of trials that are due as of the open bin, with what the models gave; ends trials that are over.

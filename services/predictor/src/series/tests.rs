@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::{Choice, Config};
-use crate::lineup::{FROM_THE_BEGINNING, Term};
+use crate::lineup::{FROM_THE_BEGINNING, Term, Trial};
 use prescale_domain::calibration::pools::Pools;
 use prescale_domain::forecast::arima::Arima;
 use prescale_domain::forecast::mstl::Mstl;
@@ -246,6 +246,24 @@ fn what_a_model_made_is_scored_for_it_and_not_for_the_next() {
             "{from_bin} {horizon}"
         );
     }
+}
+
+/// The new model serves from bin 44 on; until then the one before does.
+#[test]
+fn a_version_on_trial_is_held_against_the_one_of_the_term_alone() {
+    let settings = settings(&["gru", "last-value"]);
+    let next = Term { model: model(Family::Gru, 40), kind: Kind::Stateful { state_size: 6 }, bins_needed: 5 };
+    let candidate =
+        Term { model: ModelId::on_trial(Family::Gru, 40), kind: Kind::Windowed { bins: 7 }, bins_needed: 7 };
+    let lineup = lineup(&[next]).with_trials(vec![Trial { term: candidate, until_bin: i64::MAX }]);
+    let mut series = Series::default();
+    let first = (0..60i64).find(|bin| {
+        let at = EventTime::from_s(300 * bin);
+        let offer = Offer { at, value: Some(2.0), capacity: None, cap: None, is_hidden: false };
+        let job = through(&mut series, &settings, &lineup, &offer).unwrap();
+        job.runs.iter().any(|run| run.model.is_candidate)
+    });
+    assert_eq!(first, Some(44));
 }
 
 #[test]
