@@ -436,7 +436,16 @@ impl Partition {
     fn finish(&mut self, fates: &mut [Fate]) -> anyhow::Result<()> {
         let Wave { waiting, mut jobs, mut buffers, .. } = std::mem::take(&mut self.wave);
         for (model, network) in self.models.all() {
-            wave::run(*model, network, &mut jobs, &mut buffers)?;
+            match wave::run(*model, network, &mut jobs, &mut buffers) {
+                // What is on trial does not stand in the way of what is published.
+                Err(error) if model.is_candidate => tracing::error!(
+                    family = model.family.name(),
+                    version = &**network.version(),
+                    reason = format!("{error:#}"),
+                    "a model on trial cannot run, so its trial comes to nothing: put back what its folder held, or try another"
+                ),
+                ran => ran?,
+            }
         }
         let mut jobs = jobs.into_iter();
         for Waiting { input, record, spreads, resources } in waiting {
