@@ -78,7 +78,8 @@ pub struct TrialNumbers {
     pub log10_e_better: f64,
     /// The same against that it is not worse.
     pub log10_e_worse: f64,
-    /// What the version in use lost, as a share of the demand's size, mean over workloads and hours.
+    /// What the version in use lost, as a share of the demand's size, mean over workloads and hours, no workload counting more
+    /// than [`trials::LOSS_COUNTED_MAX`] an hour.
     pub loss: f64,
     /// The same of the candidate.
     pub candidate_loss: f64,
@@ -127,8 +128,7 @@ pub fn trial_scores(score: &ForecastScore) -> Vec<TrialScore> {
                 loss: 0.0,
                 candidate_loss: 0.0,
             };
-            let (known, resources) =
-                scores.entry((family.clone(), trial.trial_from)).or_insert_with(|| (new(), 0));
+            let (known, resources) = scores.entry((family.clone(), trial.trial_from)).or_insert_with(|| (new(), 0));
             if known.model_version != trial.model_version || known.candidate_version != trial.candidate_version {
                 continue;
             }

@@ -1,7 +1,7 @@
 //! Who takes over, after how long, and how seldom by chance.
 
 use super::betting::Bet;
-use super::trials::{HOURS_MAX, HOURS_MIN, LOG10_E_MIN, WORKLOADS_MIN};
+use super::trials::{HOURS_MAX, HOURS_MIN, LOG10_E_MIN, LOSS_COUNTED_MAX, WORKLOADS_MIN};
 use super::*;
 use crate::forecast_score::{HorizonScore, ResourceScore, StatisticScore, TrialLoss};
 use crate::kpi::KpiName;
@@ -93,6 +93,15 @@ fn what_loses_more_is_refused_and_what_is_as_good_ends_undecided() {
     // Better on most workloads by a little, and much worse where most is lost.
     let quiet = |workload: u32, _: i64| if workload == 0 { (10.0, 20.0) } else { (0.2, 0.1) };
     assert_eq!(verdict(quiet), (TrialVerdict::Undecided, HOURS_MAX));
+}
+
+#[test]
+fn a_workload_that_is_next_to_idle_does_not_decide_for_all() {
+    let lost = |workload: u32, _: i64| if workload == 0 { (1e6, 1.1e6) } else { (0.4, 0.2) };
+    let decided = decided(4, 100, lost);
+    let [(_, decision)] = decided.as_slice() else { panic!("{decided:?}") };
+    assert_eq!(decision.verdict, TrialVerdict::Better);
+    assert!(decision.numbers.loss <= LOSS_COUNTED_MAX && decision.numbers.candidate_loss <= LOSS_COUNTED_MAX);
 }
 
 #[test]

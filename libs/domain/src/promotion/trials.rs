@@ -33,6 +33,10 @@ pub const LEAD_MIN: f64 = 0.01;
 /// Most that an hour's lead counts on either side.
 pub const LEAD_COUNTED_MAX: f64 = 0.25;
 
+/// Most that a version's loss on a workload counts, as a share of the demand's size; what the other lost there counts in
+/// proportion. So a workload that is next to idle, of which any loss is a multiple, does not decide for all.
+pub const LOSS_COUNTED_MAX: f64 = 1.0;
+
 /// An hour is over when a score tells of one so many later.
 const PATIENCE_H: i64 = 2;
 
@@ -215,6 +219,7 @@ impl Hour {
         let both = loss + candidate_loss;
         self.workloads = self.workloads.saturating_add(1);
         self.lead += if both > 0.0 { (loss - candidate_loss) / both } else { 0.0 };
-        self.losses = [self.losses[0] + loss, self.losses[1] + candidate_loss];
+        let counted = LOSS_COUNTED_MAX / loss.max(candidate_loss).max(LOSS_COUNTED_MAX);
+        self.losses = [self.losses[0] + counted * loss, self.losses[1] + counted * candidate_loss];
     }
 }
