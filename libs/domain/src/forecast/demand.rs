@@ -104,9 +104,11 @@ impl DemandSeries {
 
     /// Says whether the open bin, which is about to be closed, was unusual. What is left out (see
     /// [`crate::forecast::left_out`]) stays what it was for as long as forecasts are scored by it; then what was at that
-    /// time of the day before takes its place, so that it is not expected to come again.
+    /// time of the day before takes its place, so that it is not expected to come again. What comes again at a time of day
+    /// of which nothing was learnt the day before is a habit, and learnt.
     pub fn judge(&mut self, is_unusual: bool) {
-        let lesson = self.left_out.judge(is_unusual);
+        let comes_again = matches!(self.day.day_before(0), Some((_, false)));
+        let lesson = self.left_out.judge(is_unusual && !comes_again);
         self.is_left_out = lesson == Lesson::LeftOut;
         if lesson == Lesson::NewNormal {
             self.set_aside = Vec::new();
@@ -363,6 +365,24 @@ mod tests {
         let lasting = second_day(most + 20);
         let nines = lasting.iter().filter(|value| **value == Some(9.0)).count();
         assert_eq!(nines, most + 20);
+    }
+
+    #[test]
+    fn what_comes_again_the_next_day_is_learnt() {
+        let mut series = DemandSeries::default();
+        series.start(at(0), 0.0);
+        let is_unusual = |bin: usize| bin >= DAY_BINS && bin % DAY_BINS == 50;
+        let mut learnt = Vec::new();
+        for bin in 1..3 * DAY_BINS {
+            series.judge(is_unusual(bin - 1));
+            if is_unusual(bin - 1) {
+                learnt.push(series.learnt(&series.open().unwrap()));
+            }
+            series.close();
+            series.add(if is_unusual(bin) { 9.0 } else { 0.0 });
+        }
+        assert_eq!(learnt, [None, Some(9.0)]);
+        assert!((1..DAY_BINS).any(|back| series.measured_back(back) == Some(9.0)), "it stays in the day");
     }
 
     #[test]
