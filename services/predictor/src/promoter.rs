@@ -13,7 +13,9 @@ use prescale_chassis::sink::{Sink, SinkOf, SinkRun, Taken};
 use prescale_domain::forecast::GRID_STEP_S;
 use prescale_domain::promotion::{ModelDecision, TrialVerdict};
 use prescale_domain::time::EventTime;
-use prescale_inference::store::{Decision, History, ModelStore, Outcome, StoreError, Switch, Trial, predecessor};
+use prescale_inference::store::{
+    Decision, History, ModelStore, Outcome, StoreError, Switch, Trial, Verdict, predecessor,
+};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -98,9 +100,12 @@ impl Promoter {
 /// What a decision leads to, as of an instant of the clock.
 fn outcome(decided: &ModelDecision, history: &History, trial: &Trial, now: EventTime) -> Outcome {
     let from = bin_from(now.max(decided.at).plus_s(LEAD_S));
-    let in_use = history.switches.iter().rfind(|switch| switch.from.is_none_or(|begun| begun <= from));
+    // A version that was refused has never been in use.
+    let is_passed_over = |switch: &&Switch| matches!(switch.verdict, Some(Verdict::Refused(_)));
+    let switches: Vec<Switch> = history.switches.iter().filter(|switch| !is_passed_over(switch)).cloned().collect();
+    let in_use = switches.iter().rfind(|switch| switch.from.is_none_or(|begun| begun <= from));
     let in_use = in_use.and_then(|switch| switch.to.clone());
-    let goes_back = predecessor(&history.switches).is_some_and(|before| before == trial.of);
+    let goes_back = predecessor(&switches).is_some_and(|before| before == trial.of);
     let is_better = decided.verdict == TrialVerdict::Better;
     let led_to = match (is_better, goes_back) {
         (true, true) => "rolled-back",
@@ -214,6 +219,30 @@ mod tests {
             let decision = &history.decisions[0];
             assert_eq!((decision.led_to.as_str(), decision.shown.as_str(), decision.from), ("refused", shown, None));
         }
+    }
+
+    #[test]
+    fn what_was_refused_was_never_in_use_and_is_not_on_trial_afterwards() {
+        let (_root, promoter) = world(NOW);
+        let verdict = Some(Verdict::Refused("it is broken".to_owned()));
+        let broken = Switch { from: Some(NOW.plus_s(-200_000)), to: pinned("3"), verdict };
+        promoter.store.add("gru", broken).unwrap();
+        let trial = Trial { from: NOW.plus_s(-86_400), until: None, of: pinned("2"), verdict: None };
+        promoter.store.try_out("gru", trial).unwrap();
+        promoter.carry_out(&decided(NOW.plus_s(-86_400), ("0.1.0", "2"), TrialVerdict::Better)).unwrap();
+        let history = promoter.store.history("gru").unwrap();
+        assert_eq!(history.open_trial().map(|trial| trial.of.clone()), Some(None));
+        let later = Promoter { store: promoter.store.clone(), clock: Arc::new(|| NOW.plus_s(90_000)) };
+        later.carry_out(&decided(NOW.plus_s(LEAD_S), ("2", "0.1.0"), TrialVerdict::Worse)).unwrap();
+        assert_eq!(later.store.history("gru").unwrap().decisions[1].led_to, "confirmed");
+    }
+
+    #[test]
+    fn a_decision_on_a_family_of_which_there_is_no_folder_leads_to_nothing() {
+        let (root, promoter) = world(NOW);
+        std::fs::remove_dir_all(root.path().join("gru")).unwrap();
+        promoter.carry_out(&decided(NOW.plus_s(-86_400), ("0.1.0", "2"), TrialVerdict::Better)).unwrap();
+        assert!(!root.path().join("gru").exists());
     }
 
     #[test]
