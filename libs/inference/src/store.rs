@@ -26,7 +26,7 @@ const LOCK_FILE: &str = ".lock";
 const HEADER: &str = "# Which version is in use, from which instant of event time on (Unix seconds).\n\
     # Written by `prescale model promote`, `rollback` and `try`, and by the predictor: a `trial` runs beside what is in\n\
     # use, and a `decision` is what became of one, with the numbers. Keep the folders of versions that were in\n\
-    # use for as long as the log is kept: state is rebuilt with them. `passed` and `refused` say what became of a\n\
+    # use or on trial for as long as the log is kept: state is rebuilt with them. `passed` and `refused` say what became of a\n\
     # version when a predictor first loaded it, and stand for good: promote it again to have it tried again.\n\n";
 
 /// A folder of models.
@@ -262,7 +262,8 @@ impl ModelStore {
     }
 
     /// Ends the trial that began at an instant by what `decide` makes of the history. Each trial is decided once: where it
-    /// is already, nothing happens. Gives what stands then; `None` where there is no such trial under way any more.
+    /// is already, nothing happens. Gives what stands then; `None` where there is no such trial under way any more, or no
+    /// folder of the family.
     ///
     /// # Errors
     /// As [`Self::add`].
@@ -272,6 +273,10 @@ impl ModelStore {
         trial_from: EventTime,
         decide: impl FnOnce(&History, &Trial) -> Outcome,
     ) -> Result<Option<Decision>, StoreError> {
+        let folder = self.family(family);
+        if !folder.try_exists().map_err(cannot(&folder, "read"))? {
+            return Ok(None);
+        }
         let _held = self.lock(family)?;
         let mut history = self.history(family)?;
         if let Some(known) = history.decisions.iter().find(|known| known.trial_from == trial_from) {
