@@ -1,7 +1,8 @@
 """Stretches that were marked as unusual: what lies in them is neither learned from nor scored.
 
 What the archive has of anomalies (`anomalies/`) is told while it goes on: the newest record of an `anomaly_id` counts. One
-that lasted for longer than a day, or goes on for as long, is no incident but what is normal since, and is learned from.
+that lasted for longer than a day, or goes on for as long, is no incident but what is normal since, and is learned from. One
+of which no end is told is taken to last for that day at most.
 """
 
 from dataclasses import dataclass
@@ -49,9 +50,10 @@ def read_stretches(path: Path) -> dict[str, list[Stretch]]:
     for row, (workload, begin, end, kpi) in enumerate(zip(one_of(("workload",)).to_pylist(), begins, ends, kpis)):
         if not newest[row]:
             continue
-        if told_s is not None and (told_s[row] if np.isnan(end) else end) - begin > LASTING_S:
+        if is_archive and (told_s[row] if np.isnan(end) else end) - begin > LASTING_S:
             continue
-        out.setdefault(str(workload), []).append(Stretch(begin, np.inf if np.isnan(end) else end, kpi))
+        last = begin + LASTING_S if is_archive else np.inf
+        out.setdefault(str(workload), []).append(Stretch(begin, last if np.isnan(end) else end, kpi))
     return out
 
 

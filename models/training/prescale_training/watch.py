@@ -25,6 +25,10 @@ ENTERED = "entered.txt"
 
 _DAY_S = 86_400
 
+CURRENT_DAYS = 21.0
+"""A candidate answers what is asked for until so long behind the range that it was trained on: its trial is over by then, so
+where the same version still forecasts, it was refused."""
+
 
 class WatchError(Exception):
     """Requests cannot be read, or a candidate is no model; says why."""
@@ -93,9 +97,11 @@ def recipe_for(recipe: Recipe, request: dict, terms: Terms) -> Recipe:
 
 
 def candidate_of(store: Path, request: dict) -> Path | None:
-    """The folder of the candidate that answers a request for the same version; None where there is none."""
-    for path in sorted((store / request["family"]).glob(f"*/{ANSWERED}")):
-        if json.loads(path.read_text())["model_version"] == request["model_version"]:
+    """The folder of the newest candidate that answers a request for the same version; None where there is none."""
+    for path in sorted((store / request["family"]).glob(f"*/{ANSWERED}"), reverse=True):
+        answered = json.loads(path.read_text())
+        is_current = request["to_ms"] - answered["to_ms"] <= CURRENT_DAYS * _DAY_S * 1000
+        if answered["model_version"] == request["model_version"] and is_current:
             return path.parent
     return None
 
@@ -126,7 +132,7 @@ def answer(
         elif workloads < terms.workloads_min:
             say(f"{name}: {workloads} workloads ask for it, {terms.workloads_min} have to")
         elif (known := candidate_of(store, request)) is not None:
-            say(f"{name}: {known} is the candidate; remove it to have another")
+            say(f"{name}: {known} is the candidate")
             _enter(known, request, enter, say)
         else:
             made.append(_candidate(recipe_for(recipe, request, terms), request, store, train))

@@ -170,5 +170,5 @@ def test_the_newest_word_of_the_archives_anomalies_counts_and_what_lasts_is_no_i
     assert read_stretches(tmp_path / "anomalies.parquet")["web"] == [
         Stretch(began, ended, "cpu"),
         Stretch(began, ended, "latency"),
-        Stretch(began, np.inf, "cpu"),
+        Stretch(began, began + 24 * hour, "cpu"),
     ]

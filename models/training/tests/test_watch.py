@@ -93,10 +93,19 @@ def test_a_request_is_answered_once_and_one_of_few_is_not(recipe, tmp_path):
     ]
     later = {**REQUEST, "to_ms": REQUEST["to_ms"] + 86_400_000, "more_workloads": 7}
     assert answer([later], recipes, tmp_path, TERMS, trained, entered, said.append) == []
-    assert said[-1].endswith("is the candidate; remove it to have another")
+    assert said[-1].endswith("is the candidate")
     again = {**later, "model_version": folder.name}
     assert len(answer([again], recipes, tmp_path, TERMS, trained, entered, said.append)) == 1
     assert sorted(p.name for p in (tmp_path / "gru").iterdir()) == ["0.1.0+20240104T0300", "0.1.0+20240105T0300"]
+
+
+def test_after_a_candidate_that_was_refused_there_is_another(recipe, tmp_path):
+    recipes = [load_recipe(recipe)]
+    (first,) = answer([REQUEST], recipes, tmp_path, TERMS, trained, entered)
+    for days, folders in ((21, []), (22, [tmp_path / "gru" / "0.1.0+20240126T0300"])):
+        later = {**REQUEST, "to_ms": REQUEST["to_ms"] + days * 86_400_000}
+        assert answer([later], recipes, tmp_path, TERMS, trained, entered) == folders
+    assert first == tmp_path / "gru" / "0.1.0+20240104T0300"
 
 
 def test_what_is_no_model_gets_no_name(recipe, tmp_path):
