@@ -32,9 +32,10 @@ def read_stretches(path: Path) -> dict[str, list[Stretch]]:
 
     Columns: `workload`, `from` or `started_at`, `to` or `ended_at` (timestamps or Unix seconds; null: it
     lasts), and `kpi` where a stretch is not of all (null: it is). With `anomaly_id` and `at` it is the archive's table,
-    in which there is nothing yet where its folder holds no file.
+    which has no folder before its first day is over, but journals.
     """
-    if path.is_dir() and not parquet_below(path):
+    is_archived = (path.parent / ".open" / path.name).is_dir()
+    if is_archived and not parquet_below(path):
         return {}
     table = read_table(path)
     is_archive = "anomaly_id" in table.column_names
