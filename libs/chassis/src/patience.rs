@@ -44,6 +44,8 @@ struct Outage {
 pub struct Patience {
     stage: &'static str,
     health: ComponentHealth,
+    /// Beats while there is work.
+    beating: ComponentHealth,
     shutdown: CancellationToken,
     outage: Option<Outage>,
     has_answered: bool,
@@ -52,22 +54,29 @@ pub struct Patience {
 impl Patience {
     /// Of a stage whose health is `health`.
     pub fn new(stage: &'static str, health: ComponentHealth, shutdown: CancellationToken) -> Self {
-        Self { stage, health, shutdown, outage: None, has_answered: false }
+        let beating = health.clone();
+        Self { stage, health, beating, shutdown, outage: None, has_answered: false }
+    }
+
+    /// With beats of its own, so that a partition that hangs shows although others of the stage go on.
+    #[must_use]
+    pub fn with_beats_of(self, beating: ComponentHealth) -> Self {
+        Self { beating, ..self }
     }
 
     /// Work begins or goes on.
     pub fn at_work(&self) {
-        self.health.alive();
+        self.beating.alive();
     }
 
     /// Nothing is left to do for now.
     pub fn idle(&self) {
-        self.health.idle();
+        self.beating.idle();
     }
 
     /// The receiver has taken something.
     pub fn answered(&mut self) {
-        self.health.alive();
+        self.beating.alive();
         if let Some(outage) = self.outage.take() {
             let waited_s = outage.since.elapsed().as_secs();
             tracing::info!(stage = self.stage, waited_s, "it takes records again");
@@ -99,7 +108,7 @@ impl Patience {
             self.health.failed(format!("waits: {why}"));
             outage.said.clone_from(why);
         }
-        self.health.alive();
+        self.beating.alive();
         let pause = outage.backoff.pause().max((*asked_pause).min(ASKED_PAUSE_MAX));
         let held = outage.since.elapsed();
         if cancelled_within(&self.shutdown, pause) || held > HELD_MAX {
@@ -135,5 +144,23 @@ mod tests {
         assert_eq!(registry.not_ready(), [], "the step before was given up");
         shutdown.cancel();
         assert_eq!(patience.wait(&Unavailable::new("refused")), Err(GaveUp));
+    }
+
+    #[test]
+    fn a_partition_that_hangs_shows_although_another_goes_on() {
+        let registry = HealthRegistry::default();
+        let of = |partition: u32| {
+            let beating = registry.component(&format!("sink/{partition}"));
+            Patience::new("sink", registry.component("sink"), CancellationToken::new()).with_beats_of(beating)
+        };
+        let (hangs, works) = (of(0), of(1));
+        hangs.at_work();
+        while registry.stuck(Duration::ZERO).is_empty() {
+            std::thread::yield_now();
+        }
+        works.at_work();
+        works.idle();
+        let stuck: Vec<String> = registry.stuck(Duration::ZERO).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(stuck, ["sink/0"]);
     }
 }

@@ -60,6 +60,7 @@ impl SinkRun<'_> {
             stage: self.stage,
             sink_of,
             health: health.clone(),
+            context: self.context.clone(),
             shutdown: self.shutdown.clone(),
             gave_up: Arc::default(),
         });
@@ -67,7 +68,6 @@ impl SinkRun<'_> {
         options.batch_records_max = options.batch_records_max.min(self.batch_records_max);
         loop {
             let ended = self.bus.run_stage(Arc::clone(&factory) as Arc<dyn StageFactory>, &options, self.shutdown);
-            health.idle();
             match ended {
                 Err(BusError::Stage { .. }) if factory.gave_up.swap(false, Ordering::AcqRel) => {
                     if self.shutdown.is_cancelled() {
@@ -87,6 +87,7 @@ struct SinkFactory<C> {
     stage: &'static str,
     sink_of: Box<SinkOf<C>>,
     health: ComponentHealth,
+    context: Context,
     shutdown: CancellationToken,
     /// Set when a stage gave a step up, so that the failure is none of the stage's.
     gave_up: Arc<AtomicBool>,
@@ -114,10 +115,13 @@ impl<C: Contract + 'static> StageFactory for SinkFactory<C> {
     }
 
     fn create(&self, partition: u32) -> Box<dyn Stage> {
+        let beating = self.context.health.component(&format!("{}/{partition}", self.stage));
+        beating.ready();
+        let patience = Patience::new(self.stage, self.health.clone(), self.shutdown.clone()).with_beats_of(beating);
         Box::new(SinkStage {
             stage: self.stage,
             sink: (self.sink_of)(partition),
-            patience: Patience::new(self.stage, self.health.clone(), self.shutdown.clone()),
+            patience,
             gave_up: Arc::clone(&self.gave_up),
         })
     }

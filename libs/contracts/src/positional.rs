@@ -74,6 +74,12 @@ mod tests {
         is_set: bool,
     }
 
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum Kind {
+        First,
+        Second,
+    }
+
     fn read_whole(mut datum: &[u8]) -> Result<Mirror, String> {
         let mirror = read(&mut datum).map_err(|e| e.to_string())?;
         assert_eq!(datum, b"", "all is read");
@@ -132,5 +138,20 @@ mod tests {
         // A text that claims more than there is, and an array of more items than there are bytes.
         assert!(read::<Mirror>(&mut [2, 2, 0x80, 0x80, 0x80, 0x80, 0x20].as_slice()).is_err());
         assert!(read::<Mirror>(&mut [2, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f].as_slice()).is_err());
+    }
+
+    #[test]
+    fn an_enum_is_the_place_of_its_symbol_and_no_other_place_is_read() {
+        for (kind, byte) in [(Kind::First, 0), (Kind::Second, 2)] {
+            let mut datum = Vec::new();
+            write(&kind, &mut datum).unwrap();
+            assert_eq!(datum, [byte]);
+            assert_eq!(read::<Kind>(&mut datum.as_slice()).unwrap(), kind);
+        }
+        // The places -1 and 2.
+        for unknown in [1, 4] {
+            assert!(read::<Kind>(&mut [unknown].as_slice()).is_err(), "{unknown}");
+        }
+        assert!(read::<Option<bool>>(&mut [4, 0].as_slice()).is_err(), "a third branch");
     }
 }

@@ -5,6 +5,7 @@ use super::instance::Instance;
 use super::stage_runner::StageRunner;
 use crate::error::BusError;
 use std::panic::resume_unwind;
+use std::sync::OnceLock;
 use std::thread;
 use tokio_util::sync::CancellationToken;
 
@@ -23,36 +24,39 @@ pub(super) fn run(instance: &Instance<'_>, shutdown: &CancellationToken) -> Resu
 
 fn run_on(threads: usize, instance: &Instance<'_>, stop: &CancellationToken) -> Result<(), BusError> {
     let name = instance.factory.name();
+    let first_failure = OnceLock::new();
+    let run = |number: usize| {
+        let stop_all = stop.clone().drop_guard();
+        match StageRunner::new(instance, number, stop).and_then(StageRunner::run) {
+            Ok(()) => drop(stop_all.disarm()),
+            // Told before the others are stopped: one that is trying something again fails because of that.
+            Err(error) => drop(first_failure.set(error)),
+        }
+    };
+    let run = &run;
     thread::scope(|scope| {
-        let start = |number: usize| {
-            let run = move || {
-                let stop_all = stop.clone().drop_guard();
-                let ended = StageRunner::new(instance, number, stop).and_then(StageRunner::run);
-                if ended.is_ok() {
-                    stop_all.disarm();
+        let mut running = Vec::with_capacity(threads);
+        for number in 0..threads {
+            match thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, move || run(number)) {
+                Ok(thread) => running.push(thread),
+                Err(error) => {
+                    drop(first_failure.set(BusError::Backend {
+                        context: format!("cannot start a thread of stage {name}"),
+                        message: error.to_string(),
+                        retryable: true,
+                    }));
+                    stop.cancel();
+                    break;
                 }
-                ended
-            };
-            thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, run)
-        };
-        let running: Vec<_> = (0..threads).map(start).collect();
-        if running.iter().any(Result::is_err) {
-            stop.cancel();
+            }
         }
-        let mut ended = Ok(());
         for thread in running {
-            let one = match thread {
-                Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
-                Err(error) => Err(BusError::Backend {
-                    context: format!("cannot start a thread of stage {name}"),
-                    message: error.to_string(),
-                    retryable: true,
-                }),
-            };
-            ended = ended.and(one);
+            if let Err(panic) = thread.join() {
+                resume_unwind(panic);
+            }
         }
-        ended
-    })
+    });
+    first_failure.into_inner().map_or(Ok(()), Err)
 }
 
 #[cfg(test)]
@@ -79,8 +83,9 @@ mod tests {
     /// Stages that are told how many of them work on a record at the same time.
     #[derive(Clone, Default)]
     struct Meeting {
-        /// Whether it fails instead of waiting for the others.
-        fails: bool,
+        /// Where one fails; then none waits for the others.
+        fails_in: Option<u32>,
+        partition: u32,
         here: Arc<(Mutex<usize>, Condvar)>,
     }
 
@@ -119,8 +124,8 @@ mod tests {
             false
         }
 
-        fn create(&self, _partition: u32) -> Box<dyn Stage> {
-            Box::new(self.clone())
+        fn create(&self, partition: u32) -> Box<dyn Stage> {
+            Box::new(Self { partition, ..self.clone() })
         }
 
         fn restore(&self, partition: u32, _snapshot: &[u8]) -> Result<Box<dyn Stage>, String> {
@@ -130,7 +135,8 @@ mod tests {
 
     impl Stage for Meeting {
         fn apply(&mut self, batch: &[ConsumedRecord]) -> Result<Vec<Outcome>, StageFailure> {
-            if self.fails || !self.meets() {
+            let fails = self.fails_in.map_or_else(|| !self.meets(), |partition| partition == self.partition);
+            if fails {
                 return Err(StageFailure { message: "it is alone".to_owned() });
             }
             Ok(batch.iter().map(|_| Outcome::Emit(Vec::new())).collect())
@@ -196,8 +202,18 @@ mod tests {
     fn one_that_fails_ends_the_others() {
         let folder = tempfile::tempdir().expect("a folder");
         let bus = log_in(folder.path());
-        let failing = Meeting { fails: true, ..Meeting::default() };
-        let ended = bus.run_stage(Arc::new(failing), &options(), &CancellationToken::new());
+        let failing = Arc::new(Meeting { fails_in: Some(0), ..Meeting::default() });
+        let shutdown = CancellationToken::new();
+        let ended = thread::scope(|scope| {
+            let _ends_with_the_test = shutdown.clone().drop_guard();
+            let running = scope.spawn(|| bus.run_stage(failing, &options(), &shutdown));
+            let deadline = Instant::now() + PATIENCE;
+            while !running.is_finished() && Instant::now() < deadline {
+                thread::park_timeout(Duration::from_millis(2));
+            }
+            assert!(running.is_finished(), "the other thread goes on");
+            running.join().expect("it does not panic")
+        });
         assert!(ended.expect_err("it fails").to_string().contains("it is alone"));
     }
 }
