@@ -211,7 +211,7 @@ struct Told {
 /// Alarm rules near those that are configured.
 fn variants(configured: &AlarmRules) -> Vec<(String, AlarmRules)> {
     let mut all = Vec::new();
-    for raise_p_value_max in [1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8] {
+    for raise_p_value_max in [1e-3, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6] {
         for (raise_bins, of_bins) in [(1, 1), (2, 3), (3, 4)] {
             let rules = AlarmRules {
                 raise_p_value_max,

@@ -16,8 +16,9 @@ const FORGOTTEN_TIMES: f64 = 7.0;
 /// A bound rises to so many times itself at once.
 const RISES_TO: f64 = 2.0;
 
-/// No bound is less, in logarithms.
-const BOUND_MIN: f64 = 0.05;
+/// No bound is less, in logarithms: on jumps, and on how far away it is.
+const JUMP_MIN: f64 = 0.05;
+const AWAY_MIN: f64 = 0.1;
 
 /// Closes before which nothing is compared, and before which bounds rise to whatever comes.
 const EARLY: u16 = 50;
@@ -33,8 +34,8 @@ const AWAY_RISES_HOURS: f64 = 6.0;
 
 /// What counts as 1: so many times the greatest jump, so many times the farthest away, and a value that is repeated with
 /// this surprise.
-const JUMP: f64 = 3.0;
-const AWAY: f64 = 4.5;
+const JUMP: f64 = 3.1;
+const AWAY: f64 = 6.0;
 const REPEATED: f64 = 13.0;
 
 /// A KPI that repeats its value in more than this share of closes may do so at any time; fewer count as the least.
@@ -126,14 +127,14 @@ impl Novelty {
             let rises = rises.max(1.0 / (f64::from(at.seen - EARLY) + 1.0));
             let (is_young, sinks) = (at.seen < YOUNG, at.days_share / FORGOTTEN_TIMES);
             for (bound, length) in self.jumps.iter_mut().zip([jump, -jump]) {
-                strength = strength.max(beyond(bound, length, (1.0, sinks), is_young) / JUMP);
+                strength = strength.max(beyond(bound, (length, JUMP_MIN), (1.0, sinks), is_young) / JUMP);
             }
             for (bound, length) in self.farthest.iter_mut().zip([away, -away]) {
-                strength = strength.max(beyond(bound, length, (rises, sinks), is_young) / AWAY);
+                strength = strength.max(beyond(bound, (length, AWAY_MIN), (rises, sinks), is_young) / AWAY);
             }
             strength = strength.max(self.stands_still(at) / REPEATED);
         }
-        let most = f64::from(self.jumps[0].max(self.jumps[1])).max(BOUND_MIN);
+        let most = f64::from(self.jumps[0].max(self.jumps[1])).max(JUMP_MIN);
         let followed = if is_early { jump } else { jump.clamp(-most, most) };
         self.level = (level + FOLLOWED * followed) as f32;
         let bend = value - 2.0 * logarithm(at.last) + logarithm(self.before_last.into());
@@ -153,11 +154,11 @@ impl Novelty {
     }
 }
 
-/// How many times its bound a length is. The bound rises by a share of what is new, and sinks by another.
-fn beyond(bound: &mut f32, length: f64, (rises, sinks): (f64, f64), is_young: bool) -> f64 {
+/// How many times its bound a length is, which is no less than the least. The bound rises by a share of what is new, and sinks by another.
+fn beyond(bound: &mut f32, (length, least): (f64, f64), (rises, sinks): (f64, f64), is_young: bool) -> f64 {
     let length = length.max(0.0);
     let before = f64::from(*bound);
-    let greatest = before.max(BOUND_MIN);
+    let greatest = before.max(least);
     let learnt = if is_young { length } else { length.min(RISES_TO * greatest) };
     *bound = if learnt > before { before + rises * (learnt - before) } else { before * (1.0 - sinks) } as f32;
     length / greatest
@@ -207,7 +208,7 @@ impl Calm {
 
 /// From this strength on something new has a p-value of its own, this one; at 1 it has the second.
 const STRENGTH_MIN: f64 = 0.75;
-const P_VALUES: [f64; 2] = [1e-4, 1e-8];
+const P_VALUES: [f64; 2] = [1e-3, 3e-6];
 
 /// The p-value of a strength, by a power; `None` of one that is nothing new. Where its two points lie was seen on generated
 /// fleets to which nothing happens, not on labels.
@@ -268,15 +269,15 @@ mod tests {
         assert!(jumps.iter().all(|strength| *strength > 1.0), "{jumps:?}");
         let (_, still) = after(6000, &[10.2; 5]);
         assert!(still[1] < STRENGTH_MIN && still[3] > 1.0, "{still:?}");
-        let (_, away) = after(6000, &[20.0; 36]);
-        assert!(away[0] < 1.0 && away[35] > 1.0, "{away:?}");
+        let (_, away) = after(6000, &[25.0; 48]);
+        assert!(away[0] < 1.0 && away[47] > 1.0, "{away:?}");
     }
 
     #[test]
     fn what_is_less_likely_is_stronger_and_what_comes_each_day_is_not_new() {
         assert_eq!(p_value_of(0.7), None);
-        assert!(p_value_of(0.75).is_some_and(|p| (p / 1e-4 - 1.0).abs() < 1e-6));
-        assert!(p_value_of(1.0).is_some_and(|p| (p / 1e-8 - 1.0).abs() < 1e-6));
+        assert!(p_value_of(0.75).is_some_and(|p| (p / 1e-3 - 1.0).abs() < 1e-6));
+        assert!(p_value_of(1.0).is_some_and(|p| (p / 3e-6 - 1.0).abs() < 1e-6));
         let mut novelty = Novelty::default();
         let value = |bin: u16| if bin % 288 == 100 { 50.0 } else { 10.0 + f64::from(bin % 7) / 7.0 };
         for seen in 0..4000 {
