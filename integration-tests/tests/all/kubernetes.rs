@@ -3,13 +3,11 @@
 mod autoscalers;
 mod bed;
 mod chart;
+mod controlled;
 mod crashes;
-mod day;
 mod discovery;
 mod driving;
 mod first_dry_run;
-mod headroom;
-mod resizing;
 mod rights;
 mod world;
 

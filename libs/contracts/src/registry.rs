@@ -21,7 +21,7 @@ pub(crate) const UNUSABLE: u32 = 1 << 31;
 pub(crate) const IDS: &str = include_str!("../../../schemas/ids.json");
 
 /// The embedded files, by path below `schemas/`.
-pub(crate) const TEXTS: [(&str, &str); 21] = [
+pub(crate) const TEXTS: [(&str, &str); 20] = [
     ("raw-points.avsc", include_str!("../../../schemas/raw-points.avsc")),
     ("raw-kpis.avsc", include_str!("../../../schemas/raw-kpis.avsc")),
     ("fingerprints.avsc", include_str!("../../../schemas/fingerprints.avsc")),
@@ -38,7 +38,6 @@ pub(crate) const TEXTS: [(&str, &str); 21] = [
     ("trials.avsc", include_str!("../../../schemas/trials.avsc")),
     ("model-decisions.avsc", include_str!("../../../schemas/model-decisions.avsc")),
     ("anomalies.avsc", include_str!("../../../schemas/anomalies.avsc")),
-    ("history/alarms/v1.avsc", include_str!("../../../schemas/history/alarms/v1.avsc")),
     ("alarms.avsc", include_str!("../../../schemas/alarms.avsc")),
     ("incidents.avsc", include_str!("../../../schemas/incidents.avsc")),
     ("group-parts.avsc", include_str!("../../../schemas/group-parts.avsc")),

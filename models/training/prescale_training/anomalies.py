@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .columns import SourceError, instants_s, read_table
+from .columns import SourceError, instants_s, parquet_below, read_table
 
 LASTING_S = 86_400.0
 """What the archive has of anomalies is left out where it is no longer than this."""
@@ -31,8 +31,12 @@ def read_stretches(path: Path) -> dict[str, list[Stretch]]:
     """By workload the stretches in a Parquet or CSV file.
 
     Columns: `workload`, `from` or `started_at`, `to` or `ended_at` (timestamps or Unix seconds; null: it
-    lasts), and `kpi` where a stretch is not of all (null: it is). With `anomaly_id` and `at` it is the archive's table.
+    lasts), and `kpi` where a stretch is not of all (null: it is). With `anomaly_id` and `at` it is the archive's table,
+    which has no folder before its first day is over, but journals.
     """
+    is_archived = (path.parent / ".open" / path.name).is_dir()
+    if is_archived and not parquet_below(path):
+        return {}
     table = read_table(path)
     is_archive = "anomaly_id" in table.column_names
     newest = _newest_of_each(table) if is_archive else np.ones(table.num_rows, dtype=bool)

@@ -22,14 +22,19 @@ def read_table(path: Path, names: list[str] | None = None) -> pyarrow.Table:
     names; hidden folders, where the archiver keeps what is not yet finished, are passed over.
     """
     if path.is_dir():
-        below = (p.relative_to(path) for p in path.rglob("*.parquet"))
-        files = [path / p for p in sorted(below) if not any(part.startswith(".") for part in p.parts)]
+        files = parquet_below(path)
         if not files:
             raise SourceError(f"{path} holds no .parquet files")
         return pyarrow.concat_tables([_of_file(file, names) for file in files])
     if not path.is_file():
         raise SourceError(f"{path} is not there: pass the folder of the traces with --data")
     return _of_file(path, names)
+
+
+def parquet_below(folder: Path) -> list[Path]:
+    """The .parquet files of a folder and below it, as :func:`read_table` reads them."""
+    below = (p.relative_to(folder) for p in folder.rglob("*.parquet"))
+    return [folder / p for p in sorted(below) if not any(part.startswith(".") for part in p.parts)]
 
 
 def _of_file(path: Path, names: list[str] | None) -> pyarrow.Table:

@@ -172,3 +172,10 @@ def test_the_newest_word_of_the_archives_anomalies_counts_and_what_lasts_is_no_i
         Stretch(began, ended, "latency"),
         Stretch(began, began + 24 * hour, "cpu"),
     ]
+
+
+def test_an_archive_without_anomalies_has_no_stretches_and_one_that_is_not_there_is_told(tmp_path):
+    (tmp_path / ".open" / "anomalies" / "0").mkdir(parents=True)
+    assert read_stretches(tmp_path / "anomalies") == {}
+    with pytest.raises(SourceError, match="is not there"):
+        read_stretches(tmp_path / "other")

@@ -1,7 +1,7 @@
 //! The tests that Prometheus' makers have for receivers of remote write.
 
 use super::go;
-use super::prescale::Prescale;
+use super::prescale::{LATENESS_S, Prescale};
 use crate::given::Given;
 use crate::process::free_address;
 use anyhow::{Context as _, Result, ensure};
@@ -29,7 +29,7 @@ pub(super) fn test(given: &Given) -> Result<()> {
     fs::write(&preset_file, preset(&names))?;
     let preset_file = preset_file.display().to_string();
     let sections = format!("[collector.remote_write]\nlisten = \"{address}\"\npreset = {preset_file:?}\n");
-    let _prescale = Prescale::start(&given.binary()?, &folder, &sections, Some(address))?;
+    let _prescale = Prescale::start(&given.binary()?, &folder, LATENESS_S, &sections, Some(address))?;
     let config = folder.join("config.yml");
     fs::write(&config, format!("remote_write:\n- name: {RECEIVER}\n  url: http://{address}/api/v1/write\n"))?;
     let output = Command::new("go")

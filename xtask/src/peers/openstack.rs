@@ -32,8 +32,7 @@ pub(super) fn test(_: &Given) -> Result<()> {
 
 fn tests(folder: &Path) -> Result<()> {
     cargo_with(&["build", "--release", "--workspace", "--bins"], &[])?;
-    let command =
-        ["test", "--release", "--package", "integration-tests", "--test", "openstack", "--", "--test-threads=1"];
+    let command = ["test", "--release", "--workspace", "--test", "openstack", "--", "--test-threads=1"];
     cargo_with(&command, &[(FOLDER, folder.into())])
 }
 

@@ -10,6 +10,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// What comes from a sender that keeps the order of what it sends is hardly late, in seconds.
+pub(super) const LATENESS_S: u32 = 10;
+
 /// A `prescale up` with a log of its own.
 pub(super) struct Prescale {
     binary: PathBuf,
@@ -19,16 +22,22 @@ pub(super) struct Prescale {
 }
 
 impl Prescale {
-    /// Starts one in a folder, which is emptied, with sections of the configuration; it listens on an address where one is
-    /// given.
-    pub(super) fn start(binary: &Path, folder: &Path, sections: &str, listen: Option<SocketAddr>) -> Result<Self> {
+    /// Starts one in a folder, which is emptied, with sections of the configuration and the lateness of points, in seconds;
+    /// it listens on an address where one is given.
+    pub(super) fn start(
+        binary: &Path,
+        folder: &Path,
+        lateness_s: u32,
+        sections: &str,
+        listen: Option<SocketAddr>,
+    ) -> Result<Self> {
         let _ = fs::remove_dir_all(folder);
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let config = folder.join("prescale.toml");
         let bus = folder.join("prescale.db").display().to_string();
         let text = format!(
             "[bus.embedded]\npath = {bus:?}\n[console]\nlisten = \"127.0.0.1:0\"\n[collector.host]\nenabled = false\n\
-             [assembler]\nlateness_s = 10\n{sections}"
+             [assembler]\nlateness_s = {lateness_s}\n{sections}"
         );
         fs::write(&config, text)?;
         let mut up = Command::new(binary);

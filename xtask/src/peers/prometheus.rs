@@ -2,7 +2,7 @@
 //! that is asked.
 
 use super::go;
-use super::prescale::Prescale;
+use super::prescale::{LATENESS_S, Prescale};
 use super::sending::now_ms;
 use super::values::{Place, Values, compare};
 use crate::cargo_with;
@@ -77,7 +77,7 @@ fn pushes(given: &Given, programs: &Path) -> Result<()> {
         "[collector.remote_write]\nlisten = \"{address}\"\npreset = {:?}\nstep_s = 1\n",
         preset.display().to_string()
     );
-    let mut prescale = Prescale::start(&given.binary()?, &folder, &sections, Some(address))?;
+    let mut prescale = Prescale::start(&given.binary()?, &folder, LATENESS_S, &sections, Some(address))?;
     let mut target = Replica::new(programs, &folder, JOB, None)?;
     target.start()?;
     let replica = |name: &str| Replica::new(programs, &folder, name, Some((target.address, address)));

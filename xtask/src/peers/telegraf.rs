@@ -1,7 +1,7 @@
 //! Telegraf, which writes what it sends to a file as well.
 
 use super::go;
-use super::prescale::Prescale;
+use super::prescale::{LATENESS_S, Prescale};
 use super::sending::{Turns, with_kills};
 use super::values::{Values, compare};
 use crate::given::Given;
@@ -29,7 +29,7 @@ pub(super) fn test(given: &Given) -> Result<()> {
     let address = free_address()?;
     let sections =
         format!("[collector.influx]\nlisten = \"{address}\"\npreset = \"telegraf\"\nstep_s = {INTERVAL_S}\n");
-    let mut prescale = Prescale::start(&given.binary()?, &folder, &sections, Some(address))?;
+    let mut prescale = Prescale::start(&given.binary()?, &folder, LATENESS_S, &sections, Some(address))?;
     let (stored, config) = (folder.join("sent.influx"), folder.join("telegraf.conf"));
     let text = format!(
         "[agent]\nhostname = \"{HOST}\"\n[[inputs.cpu]]\n[[inputs.mem]]\n\

@@ -46,6 +46,16 @@ impl Values {
         Self(self.0.iter().map(|(place, all)| (place.clone(), vec![all.iter().sum()])).collect())
     }
 
+    /// Each at the beginning of its bin of so many milliseconds.
+    pub(super) fn by_bins(&self, bin_ms: i64) -> Self {
+        let mut binned = Self::default();
+        for (Place { workload, measured, at_ms }, all) in &self.0 {
+            let begin_ms = at_ms.div_euclid(bin_ms) * bin_ms;
+            all.iter().for_each(|value| binned.put(workload, measured, begin_ms, *value));
+        }
+        binned
+    }
+
     /// Without those that were not sent at their instants and repeat the one before: a series without a point counts with
     /// its last number.
     pub(super) fn without_carried(&self, sent: &Self) -> Self {
@@ -149,6 +159,7 @@ mod tests {
     #[test]
     fn places_are_chosen_by_a_condition_and_added_up() {
         assert_eq!(values(&[(1, 1.0), (1, 2.0), (2, 4.0)]).sums(), values(&[(1, 3.0), (2, 4.0)]));
+        assert_eq!(values(&[(1, 1.0), (9, 2.0), (10, 4.0)]).by_bins(10), values(&[(0, 1.0), (0, 2.0), (10, 4.0)]));
         let all = values(&[(1, 1.0), (3, 1.0), (2, 1.0)]);
         assert_eq!(all.span_ms(), Some((1, 3)));
         assert_eq!(all.only(|place| place.at_ms > 1).count(), 2);

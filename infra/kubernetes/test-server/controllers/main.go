@@ -41,6 +41,8 @@ func main() {
 
 // nodes runs kwok, whose stages come with the flag --config.
 func nodes() error {
+	// Kubernetes' own commands have put a flag there that kwok has otherwise.
+	pflag.CommandLine = pflag.NewFlagSet("kwok", pflag.ContinueOnError)
 	flags := pflag.NewFlagSet("global", pflag.ContinueOnError)
 	flags.ParseErrorsAllowlist.UnknownFlags = true
 	flags.Usage = func() {}

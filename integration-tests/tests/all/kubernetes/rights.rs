@@ -1,8 +1,9 @@
 //! The chart's rights are those that are needed: each of them is used, and without any one of them something that the
 //! actuator is for does not work.
 
+use super::controlled::resizing;
 use super::world::{World, asked_by};
-use super::{autoscalers, deployment, resizing, scaled};
+use super::{autoscalers, deployment, scaled};
 use bus_tests::repository;
 use integration_tests::actuators::{now, replicas};
 use integration_tests::kubernetes::Cluster;
@@ -202,68 +203,73 @@ fn lacks(rights: &[(&'static str, Right)], lacking: &(&'static str, Right)) {
     assert!(applied < ids.len(), "all is done without {right:?}");
 }
 
-/// A world with something of each kind whose pods are sized and whose template follows.
-fn sizing_world() -> World {
-    let world = World::controlled(&SIZING[..2], "call_deadline_s = 5");
-    for kind in SIZED {
-        let mut object = scaled(kind, &world.namespace, &kind.to_lowercase(), 1);
-        if kind == "StatefulSet" {
-            object["spec"]["updateStrategy"] = json!({ "type": "OnDelete" });
+mod controlled {
+    use super::*;
+
+    /// A world with something of each kind whose pods are sized and whose template follows.
+    fn sizing_world() -> World {
+        let world = World::controlled(&SIZING[..2], "call_deadline_s = 5");
+        for kind in SIZED {
+            let mut object = scaled(kind, &world.namespace, &kind.to_lowercase(), 1);
+            if kind == "StatefulSet" {
+                object["spec"]["updateStrategy"] = json!({ "type": "OnDelete" });
+            }
+            world.cluster.apply(&object);
         }
-        world.cluster.apply(&object);
+        let is_ready = |pod: &Value| pod["status"]["phase"] == "Running";
+        until("the pods", || SIZED.iter().all(|kind| world.pods(&kind.to_lowercase()).iter().any(is_ready)));
+        world
     }
-    let is_ready = |pod: &Value| pod["status"]["phase"] == "Running";
-    until("the pods", || SIZED.iter().all(|kind| world.pods(&kind.to_lowercase()).iter().any(is_ready)));
-    world
-}
 
-/// Tells of all of them that they are to grow; the actions' ids.
-fn size_all(world: &mut World) -> Vec<Arc<str>> {
-    let size = |kind: &str| {
-        let name = kind.to_lowercase();
-        let workload = WorkloadId::new(&format!("{}/{kind}/{name}", world.namespace)).expect("a name");
-        let action = Action { workload, ..resizing::size(world, &name, 1, 1.5, 768.0) };
-        world.actuators.tell(&action)
-    };
-    SIZED.into_iter().map(size).collect()
-}
-
-#[test]
-fn each_right_that_sizing_takes_is_used_and_none_is_lacking() {
-    make_scaled_objects(Cluster::controlled());
-    let rights = rights(&SIZING);
-    let mut whole = sizing_world();
-    rights.iter().for_each(|(_, right)| until_known(whole.cluster, &whole.user, &whole.namespace, right, true));
-    whole.start();
-    for id in size_all(&mut whole) {
-        let result = whole.actuators.result(&id);
-        assert!(matches!(result.outcome, ActionOutcome::Applied { .. }), "{result:?}");
+    /// Tells of all of them that they are to grow; the actions' ids.
+    fn size_all(world: &mut World) -> Vec<Arc<str>> {
+        let size = |kind: &str| {
+            let name = kind.to_lowercase();
+            let workload = WorkloadId::new(&format!("{}/{kind}/{name}", world.namespace)).expect("a name");
+            let action = Action { workload, ..resizing::size(world, &name, 1, 1.5, 768.0) };
+            world.actuators.tell(&action)
+        };
+        SIZED.into_iter().map(size).collect()
     }
-    whole.actuators.terminate_all();
-    let all: BTreeSet<Right> = rights.iter().map(|(_, right)| right.clone()).collect();
-    let used: BTreeSet<Right> =
-        [USED, ABSENT].iter().flat_map(|statuses| asked(whole.cluster, &whole.user, statuses)).collect();
-    assert_eq!(used, all, "what is used is what there is");
-    assert_eq!(asked(whole.cluster, &whole.user, &FORBIDDEN), BTreeSet::new());
-    let of_sizing: Vec<&Right> = rights.iter().filter(|(part, _)| *part != "lease").map(|(_, right)| right).collect();
-    let of_sizing = &of_sizing;
-    std::thread::scope(|scope| {
-        for lacking in of_sizing {
-            scope.spawn(move || is_missed(of_sizing, lacking));
+
+    #[test]
+    fn each_right_that_sizing_takes_is_used_and_none_is_lacking() {
+        make_scaled_objects(Cluster::controlled());
+        let rights = rights(&SIZING);
+        let mut whole = sizing_world();
+        rights.iter().for_each(|(_, right)| until_known(whole.cluster, &whole.user, &whole.namespace, right, true));
+        whole.start();
+        for id in size_all(&mut whole) {
+            let result = whole.actuators.result(&id);
+            assert!(matches!(result.outcome, ActionOutcome::Applied { .. }), "{result:?}");
         }
-    });
-}
+        whole.actuators.terminate_all();
+        let all: BTreeSet<Right> = rights.iter().map(|(_, right)| right.clone()).collect();
+        let used: BTreeSet<Right> =
+            [USED, ABSENT].iter().flat_map(|statuses| asked(whole.cluster, &whole.user, statuses)).collect();
+        assert_eq!(used, all, "what is used is what there is");
+        assert_eq!(asked(whole.cluster, &whole.user, &FORBIDDEN), BTreeSet::new());
+        let of_sizing: Vec<&Right> =
+            rights.iter().filter(|(part, _)| *part != "lease").map(|(_, right)| right).collect();
+        let of_sizing = &of_sizing;
+        std::thread::scope(|scope| {
+            for lacking in of_sizing {
+                scope.spawn(move || is_missed(of_sizing, lacking));
+            }
+        });
+    }
 
-/// Fails where this one is not asked for, or everything is changed without it that takes it.
-fn is_missed(rights: &[&Right], lacking: &Right) {
-    let mut world = sizing_world();
-    allow(&world, false, rights.iter().copied().filter(|right| *right != lacking));
-    until_known(world.cluster, &world.user, &world.namespace, lacking, false);
-    world.start();
-    let ids = size_all(&mut world);
-    until(&format!("{lacking:?} to be missed"), || asked(world.cluster, &world.user, &FORBIDDEN).contains(lacking));
-    if lacking.2 == "patch" {
-        let has_failed = |id: &Arc<str>| matches!(world.actuators.result(id).outcome, ActionOutcome::Failed { .. });
-        assert!(ids.iter().any(has_failed), "all is done without {lacking:?}");
+    /// Fails where this one is not asked for, or everything is changed without it that takes it.
+    fn is_missed(rights: &[&Right], lacking: &Right) {
+        let mut world = sizing_world();
+        allow(&world, false, rights.iter().copied().filter(|right| *right != lacking));
+        until_known(world.cluster, &world.user, &world.namespace, lacking, false);
+        world.start();
+        let ids = size_all(&mut world);
+        until(&format!("{lacking:?} to be missed"), || asked(world.cluster, &world.user, &FORBIDDEN).contains(lacking));
+        if lacking.2 == "patch" {
+            let has_failed = |id: &Arc<str>| matches!(world.actuators.result(id).outcome, ActionOutcome::Failed { .. });
+            assert!(ids.iter().any(has_failed), "all is done without {lacking:?}");
+        }
     }
 }

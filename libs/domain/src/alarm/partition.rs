@@ -14,7 +14,7 @@ use crate::stream::silence::{Observed, SourceNumber, Sources};
 use crate::time::EventTime;
 use crate::workload::WorkloadId;
 use bitcode::{Decode, Encode};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Sources keep step with each other where they are no further apart than so many bins,
 const IN_STEP_BINS: i64 = 2;
@@ -79,6 +79,7 @@ impl Alarms {
             return None;
         }
         (kept.source, kept.newest, kept.platform) = (observed.source, *at, prediction.platform);
+        let left = (kept.fleet != *fleet).then(|| std::mem::replace(&mut kept.fleet, fleet.clone()));
         let score = prediction.anomaly.as_ref();
         let seen = Seen {
             at: *at,
@@ -89,13 +90,16 @@ impl Alarms {
         };
         let told = kept.watch.take(rules, &seen);
         let missed = kept.presence.hear(rules, (bin, step_bins), said(prediction));
-        if is_new {
+        if is_new || left.is_some() {
             *self.fleets.entry(fleet.clone()).or_default() += 1;
+        }
+        if let Some(left) = left {
+            leave(&mut self.fleets, &left);
         }
         let whose = Whose { workload, source, platform: prediction.platform, at: *at };
         let missed = missed.map(|missed| whose.misses(missed));
         let mut anomalies: Vec<Anomaly> = told.map(|told| whose.is_unusual(told)).into_iter().chain(missed).collect();
-        self.miss_others(rules, (observed.source, source), *at, &mut anomalies);
+        self.miss_others(rules, (observed.source, source), (*at, step_bins), &mut anomalies);
         self.forget_silent(observed, source, *at, &mut anomalies);
         Some(anomalies)
     }
@@ -116,11 +120,11 @@ impl Alarms {
         &mut self,
         rules: &AlarmRules,
         (number, source): (SourceNumber, &SourceName),
-        at: EventTime,
+        (at, step_bins): (EventTime, i64),
         anomalies: &mut Vec<Anomaly>,
     ) {
-        let bin = at.bin(BIN_S);
-        if rules.silent_bins == 0 || self.clocks.get(&number).is_some_and(|clock| clock.bin >= bin) {
+        let (bin, before) = (at.bin(BIN_S), self.clocks.get(&number).map(|clock| clock.bin));
+        if rules.silent_bins == 0 || before.is_some_and(|before| before >= bin) {
             return;
         }
         let keeps_step = |clock: &SourceClock| (clock.bin - bin).abs() <= IN_STEP_BINS;
@@ -135,11 +139,20 @@ impl Alarms {
         };
         let has_kept_step = |clock: &SourceClock| clock.in_step_bins >= IN_STEP_FOR_BINS;
         let is_step_known = has_kept_step(&*clock);
+        // A source that was silent as a whole comes back workload by workload: it asks after them in its next bin.
+        if before.is_some_and(|before| (bin - before - 1) / step_bins >= i64::from(rules.silent_bins)) {
+            return;
+        }
+        // Who came to this bin before has asked after the others already.
+        let has_asked = |(other, clock): (&SourceNumber, &SourceClock)| {
+            *other != number && has_kept_step(clock) && (bin..=bin + IN_STEP_BINS).contains(&clock.bin)
+        };
+        let asks_after_others = is_step_known && !self.clocks.iter().any(has_asked);
         let is_asked = |(other, clock): &(&SourceNumber, &SourceClock)| {
             let is_behind = (0..=i64::from(STEP_LOST_BINS)).contains(&(bin - clock.bin));
-            **other == number || is_step_known && has_kept_step(clock) && is_behind
+            **other == number || asks_after_others && has_kept_step(clock) && is_behind
         };
-        let asked: Vec<SourceNumber> = self.clocks.iter().filter(is_asked).map(|(other, _)| *other).collect();
+        let asked: BTreeSet<SourceNumber> = self.clocks.iter().filter(is_asked).map(|(other, _)| *other).collect();
         for (workload, kept) in self.workloads.iter_mut().filter(|(_, kept)| asked.contains(&kept.source)) {
             let Some(clock) = self.clocks.get(&kept.source) else { continue };
             if let Some(missed) = kept.presence.hear_others(rules, bin) {
@@ -165,13 +178,20 @@ impl Alarms {
                 let whose = Whose { workload, source, platform: kept.platform, at };
                 anomalies.extend(kept.watch.abandon().map(|told| whose.is_unusual(told)));
                 anomalies.extend(kept.presence.abandon().map(|missed| whose.misses(missed)));
-                if let Some(workloads) = fleets.get_mut(&kept.fleet) {
-                    *workloads = workloads.saturating_sub(1);
-                }
+                leave(fleets, &kept.fleet);
             }
             stays
         });
-        self.fleets.retain(|_, workloads| *workloads > 0);
+    }
+}
+
+/// A fleet has a workload less.
+fn leave(fleets: &mut BTreeMap<WorkloadId, u32>, fleet: &WorkloadId) {
+    if let Some(workloads) = fleets.get_mut(fleet) {
+        *workloads = workloads.saturating_sub(1);
+        if *workloads == 0 {
+            fleets.remove(fleet);
+        }
     }
 }
 

@@ -121,13 +121,14 @@ impl Presence {
                 None => {}
             }
         }
+        // Who is gone for good is forgotten, so that room is for others.
+        self.kpis.retain(|(_, heard)| bin - heard.newest <= GONE_BINS);
         // This bin counts: the KPI was asked for in it.
         let is_missed = |heard: &Heard| heard.newest < bin && heard.is_missed(rules, bin + 1, step_bins);
         let missed = self.kpis.iter().filter(|(_, heard)| is_missed(heard));
-        let missed: Vec<(KpiName, i64)> =
-            missed.map(|(kpi, heard)| (kpi.clone(), heard.newest)).take(BLAMED_LOST_MAX).collect();
-        let newest = missed.iter().map(|(_, newest)| *newest).min();
-        self.tell(bin, newest, missed.into_iter().map(|(kpi, _)| kpi).collect())
+        let newest = missed.clone().map(|(_, heard)| heard.newest).min();
+        let kpis = missed.map(|(kpi, _)| kpi.clone()).take(BLAMED_LOST_MAX).collect();
+        self.tell(bin, newest, kpis)
     }
 
     /// Hears of others at a bin, which lets the workload be missed. What is to be told.
@@ -146,8 +147,7 @@ impl Presence {
         };
         if let Some(mut missed) = self.missed.take() {
             if bin - newest > GONE_BINS {
-                self.all.is_gone = kpis.is_empty();
-                self.kpis.retain(|(kpi, _)| !kpis.contains(kpi));
+                self.all.is_gone = true;
                 return Some(self.told(&missed, Some(bin)));
             }
             let is_due = bin - missed.told >= TOLD_AGAIN_BINS;
@@ -240,6 +240,24 @@ mod tests {
             hear(&mut seldom, bin, true);
             assert!((0..10).all(|after| seldom.hear_others(&rules, bin + after).is_none()));
         }
+    }
+
+    #[test]
+    fn kpis_that_are_gone_for_good_end_as_one_and_so_does_a_workload_that_comes_back_without_them() {
+        let names: Vec<KpiName> = (0..5).map(|i| KpiName::new(format!("kpi_{i}").as_str())).collect();
+        let rules = AlarmRules::default();
+        let mut presence = Presence::new(0, 1);
+        let mut hear = |bin: i64, with: usize| {
+            let said = names.iter().enumerate().map(|(i, name)| (name, i < with));
+            presence.hear(&rules, (bin, 1), said)
+        };
+        assert!((0..2 * DAY).all(|bin| hear(bin, 5).is_none()));
+        let told: Vec<ToldMissed> = (2 * DAY..9 * DAY).filter_map(|bin| hear(bin, 1)).collect();
+        assert!(told.iter().all(|told| told.from_bin == 2 * DAY && told.kpis.len() == 1 + BLAMED_LOST_MAX));
+        let ended: Vec<bool> = told.iter().map(|told| told.until_bin.is_some()).collect();
+        assert!(ended.len() > 20 && ended.iter().position(|is_over| *is_over) == Some(ended.len() - 1), "{ended:?}");
+        assert!((0..10).all(|bin| hear(20 * DAY + bin, 5).is_none()));
+        assert!((0..10).all(|bin| hear(40 * DAY + bin, 1).is_none()), "it is as new");
     }
 
     #[test]

@@ -209,6 +209,47 @@ fn a_source_that_is_silent_is_missed_by_one_that_kept_step_and_by_no_replay() {
     assert_eq!(missed.started_at, EventTime::of_bin(1400, BIN_S));
 }
 
+#[test]
+fn nobody_is_missed_when_all_come_back_from_an_outage_but_who_does_not() {
+    let rules = AlarmRules { silent_bins: 3, ..rules() };
+    let of = |name: &str, source: &str, bin: i64| Prediction {
+        workload: workload(name),
+        source: SourceName::new(source).expect("a name"),
+        ..at_bin(bin, Some(0.5))
+    };
+    let mut alarms = Alarms::default();
+    let mut take = |made: &Prediction| alarms.take(&rules, &fleet(), made).expect("it is newer");
+    let mut told: Vec<Anomaly> = Vec::new();
+    for bin in (1000..1400).chain(1440..1445) {
+        for (name, source) in [("a", "host:a"), ("b", "host:a"), ("c", "host:b"), ("d", "host:b")] {
+            if name != "d" || bin < 1400 {
+                told.extend(take(&of(name, source, bin)));
+            }
+        }
+    }
+    let [missed] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((missed.workload.as_str(), missed.ended_at), ("d", None));
+    assert_eq!(missed.at, EventTime::of_bin(1441, BIN_S));
+}
+
+#[test]
+fn a_workload_that_goes_to_another_fleet_counts_there() {
+    let (rules, other, mut alarms) = (rules(), workload("fleet:other"), Alarms::default());
+    for (bin, fleet, counts) in [(1000, fleet(), (1, 0)), (1001, other.clone(), (0, 1)), (1002, other.clone(), (0, 1))]
+    {
+        alarms.take(&rules, &fleet, &at_bin(bin, Some(0.5))).expect("it is newer");
+        assert_eq!((alarms.fleet_workloads(&self::fleet()), alarms.fleet_workloads(&other)), counts);
+    }
+}
+
+#[test]
+fn an_alarm_does_not_begin_in_the_one_before() {
+    let rules = AlarmRules { of_bins: 8, end_bins: 1, ..rules() };
+    let all = told(&rules, &[1e-7, 0.5, 0.5, 1e-7]);
+    let begun: Vec<i64> = all.iter().map(|(_, told)| told.alarm.started_at.bin(BIN_S)).collect();
+    assert_eq!(begun, [100, 100, 103]);
+}
+
 proptest! {
     /// Each alarm begins once, ends at most once, and a snapshot anywhere changes nothing.
     #[test]

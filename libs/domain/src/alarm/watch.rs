@@ -168,7 +168,8 @@ impl Watch {
             open.severity = open.severity.max(seen.severity);
         } else if self.bin - open.last_unusual >= i64::from(rules.end_bins) * seen.step_bins {
             let ended_at = EventTime::of_bin(open.last_unusual + 1, BIN_S);
-            self.raising = 0;
+            // The next alarm is another one, and does not begin in this one.
+            (self.unusual, self.raising) = (0, 0);
             return Some(Told { alarm: *open, ended_at: Some(ended_at), watched_bins });
         }
         let is_worse = open.p_value <= WORSE_RATIO * open.told_p_value || open.severity > open.told_severity;

@@ -181,11 +181,10 @@ impl<T: Clone> Fleet<T> {
         if let Some(order) = bench.orders.holding(bench.fleet, &action.workload, false) {
             return Some(Err(by_order(order)));
         }
-        if let Some(why) = unanswered(bench, action) {
-            return Some(Err(why));
-        }
         if !proposal.demanded
-            && let Some(why) = self.stands(action).or_else(|| self.grows_as_one(bench.rules, action))
+            && let Some(why) = unanswered(bench, action)
+                .or_else(|| self.stands(action))
+                .or_else(|| self.grows_as_one(bench.rules, action))
         {
             return Some(Err(why));
         }

@@ -41,8 +41,8 @@ fn what_asks_for_a_word_waits_for_one_and_the_word_counts_for_an_hour() {
     court.close(0, 30, 30);
     assert_eq!(words(&court.propose(asking("web", (1, 10), true))), ["web governor.asks"]);
     assert_eq!(words(&court.propose(proposal(0, "db", (1, 20), true))), ["db governor.admitted"], "nobody asks");
-    let demanded = Proposal { demanded: true, ..proposal(0, "web", (1, 30), true) };
-    assert_eq!(words(&court.propose(demanded)), ["web governor.urgent"]);
+    let demanded = Proposal { demanded: true, ..asking("web", (1, 30), true) };
+    assert_eq!(words(&court.propose(demanded)), ["web governor.urgent"], "live use waits for no word");
     court.propose(asking("web", (1, 40), false));
     assert_eq!(words(&court.close(1, 30, 30)), ["web governor.asks"]);
     court.order(&order("workload:web", Effect::Resume, 600));

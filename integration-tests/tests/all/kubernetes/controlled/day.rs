@@ -4,8 +4,8 @@
 //! By default it is the 40 minutes in which most is decided; with `FLEET_HOURS` it is so many hours from the fleet's
 //! beginning (`cargo xtask test-peers kubernetes` has a day).
 
-use super::deployment;
-use super::world::World;
+use crate::kubernetes::deployment;
+use crate::kubernetes::world::World;
 use bus_tests::conformance::fixture::pass;
 use bus_tests::faults::seed::Chance;
 use integration_tests::actuators::replicas;

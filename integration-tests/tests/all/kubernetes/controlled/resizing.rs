@@ -1,8 +1,8 @@
 //! Pods that are sized in place where controllers are real and kwok plays the kubelets, but for what the test answers in
 //! their place.
 
-use super::deployment;
-use super::world::World;
+use crate::kubernetes::deployment;
+use crate::kubernetes::world::World;
 use integration_tests::actuators::{now, replicas};
 use integration_tests::kubernetes::controllers::UNANSWERED;
 use integration_tests::kubernetes::faults::Fault;
@@ -19,7 +19,7 @@ const MIB: f64 = 1_048_576.0;
 const AGO_S: i64 = 400;
 
 /// An action that gives each of so many replicas of a Deployment so many cores and MiB, where it has 1 and 512.
-pub(super) fn size(world: &World, name: &str, count: u32, cpu_cores: f64, mib: f64) -> Action {
+pub(in crate::kubernetes) fn size(world: &World, name: &str, count: u32, cpu_cores: f64, mib: f64) -> Action {
     let action = replicas(&world.namespace, name, count, count);
     let memory_bytes_per_replica = mib * MIB;
     let desired = Capacity { cpu_cores_per_replica: cpu_cores, memory_bytes_per_replica, ..action.desired.clone() };

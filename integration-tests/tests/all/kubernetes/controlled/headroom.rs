@@ -1,8 +1,8 @@
 //! Room on nodes for what an autoscaler will add, where controllers and scheduler are real.
 
-use super::autoscalers::horizontal;
-use super::deployment;
-use super::world::World;
+use crate::kubernetes::autoscalers::horizontal;
+use crate::kubernetes::deployment;
+use crate::kubernetes::world::World;
 use integration_tests::actuators::replicas;
 use integration_tests::kubernetes::Cluster;
 use integration_tests::kubernetes::controllers::CORES;
