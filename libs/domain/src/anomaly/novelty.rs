@@ -154,7 +154,8 @@ impl Novelty {
     }
 }
 
-/// How many times its bound a length is, which is no less than the least. The bound rises by a share of what is new, and sinks by another.
+/// How many times its bound a length is; the bound counts as the least where it is less. It rises by a share of what is
+/// new, and sinks by another.
 fn beyond(bound: &mut f32, (length, least): (f64, f64), (rises, sinks): (f64, f64), is_young: bool) -> f64 {
     let length = length.max(0.0);
     let before = f64::from(*bound);
