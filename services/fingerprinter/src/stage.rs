@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub const NAME: &str = "fingerprinter";
 
 /// Layout of the state; goes up when it changes.
-const STATE_LAYOUT: u32 = 9;
+const STATE_LAYOUT: u32 = 10;
 
 /// The longest time over which a window is compared with itself.
 const WEEK_S: u64 = 7 * 86_400;

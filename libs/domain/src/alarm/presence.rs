@@ -215,7 +215,7 @@ mod tests {
             told.extend(presence.hear_others(&rules, bin).map(|missed| (bin, missed)));
         }
         let bins: Vec<i64> = told.iter().map(|(bin, _)| *bin - last).collect();
-        assert_eq!(bins, [4, 16], "three bins have passed without it");
+        assert_eq!(bins, [7, 19], "six bins have passed without it");
         assert_eq!((told[0].1.from_bin, told[0].1.until_bin), (2 * DAY, None));
         assert_eq!(told[0].1.kpis, [KpiName::new(MISSING_DATA)]);
         let back = hear(&mut presence, 2 * DAY + 20, true).expect("it is back");
@@ -229,16 +229,16 @@ mod tests {
         let told: Vec<(i64, ToldMissed)> =
             (2 * DAY..2 * DAY + 10).filter_map(|bin| Some((bin, hear(&mut presence, bin, false)?))).collect();
         let [(bin, missed)] = told.as_slice() else { panic!("{told:?}") };
-        assert_eq!((*bin, missed.from_bin), (2 * DAY + 2, 2 * DAY));
+        assert_eq!((*bin, missed.from_bin), (2 * DAY + 5, 2 * DAY));
         assert_eq!(missed.kpis, [KpiName::new(MISSING_DATA), KpiName::new(LATENCY_MS)]);
         let rules = AlarmRules::default();
         let mut young = Presence::new(0, 1);
         hear(&mut young, 1, true);
         assert_eq!(young.hear_others(&rules, 100), None);
         let mut seldom = Presence::new(0, 1);
-        for bin in (0..3 * DAY).step_by(5) {
+        for bin in (0..3 * DAY).step_by(10) {
             hear(&mut seldom, bin, true);
-            assert!((0..5).all(|after| seldom.hear_others(&rules, bin + after).is_none()));
+            assert!((0..10).all(|after| seldom.hear_others(&rules, bin + after).is_none()));
         }
     }
 

@@ -52,12 +52,12 @@ impl Default for AlarmRules {
             raise_bins: 2,
             of_bins: 3,
             raise_p_value_max: 1e-4,
-            lone_p_value_max: 1e-5,
+            lone_p_value_max: 3e-5,
             evidence_min: 0.0,
             correlated_bins: 12,
             end_bins: 6,
             again_ratio: 0.1,
-            silent_bins: 3,
+            silent_bins: 6,
         }
     }
 }

@@ -17,6 +17,9 @@ const WORSE_RATIO: f64 = 0.1;
 /// And once so many bins have passed, an hour: so one hears that it lasts, and that time goes on.
 pub(super) const TOLD_AGAIN_BINS: i64 = 12;
 
+/// So many p-values are combined at most where the least one is to raise an alarm by itself.
+const COMBINED_MAX: f64 = 10.0;
+
 /// What is known of a workload at an instant.
 #[derive(Clone, Debug)]
 pub(super) struct Seen<'a> {
@@ -114,11 +117,12 @@ impl Watch {
         libm::pow(rules.again_ratio, self.raised.into())
     }
 
-    /// The first bin of what raises an alarm; `None` where nothing does. No p-value is less than [`P_VALUE_MIN`], so that
-    /// one raises it however often there were others.
+    /// The first bin of what raises an alarm; `None` where nothing does. No p-value is less than [`P_VALUE_MIN`], nor than
+    /// a few times that where several are combined, so that such a one raises it however often there were others.
     fn raised_from(&self, rules: &AlarmRules, step_bins: i64) -> Option<i64> {
         let bar = self.bar(rules);
-        let is_lone = self.newest_p_value.is_some_and(|p| p <= (rules.lone_p_value_max * bar).max(2.0 * P_VALUE_MIN));
+        let is_lone =
+            self.newest_p_value.is_some_and(|p| p <= (rules.lone_p_value_max * bar).max(COMBINED_MAX * P_VALUE_MIN));
         let is_lone = is_lone && rules.lone_p_value_max > 0.0;
         let raising = (self.raising & watched(rules.of_bins)).count_ones();
         if is_lone || raising >= rules.raise_bins {

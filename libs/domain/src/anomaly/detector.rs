@@ -2,6 +2,7 @@
 
 use super::BLAMED_MAX;
 use super::expected::{Deviations, Expected, Pace};
+use super::novelty::{Calm, p_value_of};
 use super::p_values::PastScores;
 use super::together::{Together, Whitened};
 use crate::time::EventTime;
@@ -25,6 +26,9 @@ const SMOOTHED_OVER: [f64; 3] = [3.0, 12.0, 48.0];
 /// Time until scores count, in seconds, and in closes at least and at most: before, too little is known of the hours.
 const LEARNT_AFTER_S: u32 = 86_400;
 const LEARNT_AFTER_CLOSES: (u32, u32) = (50, 2000);
+
+/// An hour, in ms.
+const HOUR_MS: i64 = 3_600_000;
 
 /// What makes less than this share of what the first KPI to blame makes is not to blame.
 const BLAMED_SHARE_MIN: f64 = 0.25;
@@ -66,6 +70,7 @@ pub struct Detector {
     of_hour: Together,
     of_now: Together,
     past: PastScores,
+    calm: Calm,
     smoothed: [f32; 3],
     closes: u32,
 }
@@ -99,10 +104,13 @@ impl Detector {
         let by_now = self.of_now.whiten_and_learn(&of_now, deviations.len(), share);
         let still = Whitened::squares(&known(|d| d.stillness), deviations.len());
         let all = [by_hour, by_now, still];
+        let novel: Vec<f64> = deviations.iter().map(|d| d.as_ref().map_or(0.0, |d| d.novel.strength)).collect();
+        let strength = novel.iter().copied().fold(self.calm(&deviations, &pace), f64::max);
         let score = self.smooth(all.iter().map(|whitened| libm::log1p(whitened.mean_square)).sum());
         self.closes = self.closes.saturating_add(1);
         let p_value = if self.closes > close.learnt_after() { self.past.push(score) } else { None };
-        Some(Found { score, p_value, blamed: self.blamed(&all) })
+        let p_value = p_value.map(|p_value| p_value_of(strength).map_or(p_value, |of_novel| of_novel.min(p_value)));
+        Some(Found { score, p_value, blamed: self.blamed(&all, &novel) })
     }
 
     /// Bytes on the heap.
@@ -133,9 +141,20 @@ impl Detector {
         self.smoothed.iter().map(|smoothed| f64::from(*smoothed)).sum::<f64>() / SMOOTHED_OVER.len() as f64
     }
 
-    /// Those with the greatest parts in what was found, each part as far as it moves the score.
-    fn blamed(&self, all: &[Whitened]) -> Vec<u32> {
-        let part = |kpi: usize| all.iter().map(|found| found.parts[kpi] / (1.0 + found.mean_square)).sum::<f64>();
+    /// How new it is that the KPIs scatter so little.
+    fn calm(&mut self, deviations: &[Option<Deviations>], pace: &Pace) -> f64 {
+        let known = deviations.iter().filter_map(|deviations| deviations.as_ref()?.novel.roughness);
+        let (sum, count) = known.fold((0.0, 0.0), |(sum, count), roughness| (sum + roughness, count + 1.0));
+        if count > 0.0 { self.calm.close(sum / count, self.closes, pace.days, pace.per_hour) } else { 0.0 }
+    }
+
+    /// Those with the greatest parts in what was found, each part as far as it moves the score. Those that do what they
+    /// never did stand first.
+    fn blamed(&self, all: &[Whitened], novel: &[f64]) -> Vec<u32> {
+        let part = |kpi: usize| {
+            let whitened = all.iter().map(|found| found.parts[kpi] / (1.0 + found.mean_square)).sum::<f64>();
+            whitened + p_value_of(novel[kpi]).map_or(0.0, |_| KPIS_MAX as f64 * novel[kpi])
+        };
         let mut parts: Vec<(f64, u32)> =
             self.expected.iter().enumerate().map(|(kpi, expected)| (part(kpi), expected.key)).collect();
         parts.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
@@ -148,12 +167,14 @@ impl Detector {
 impl Close {
     fn pace(self) -> Pace {
         let bin_s = f64::from(self.bin_s.max(1));
-        let hours = self.at.as_ms().div_euclid(3_600_000);
+        let ms = self.at.as_ms();
+        let hours = ms.div_euclid(HOUR_MS);
         Pace {
             days: 1.0 / (DAYS_S / bin_s).max(DAYS_CLOSES_MIN),
             now: 1.0 / (NOW_S / bin_s).max(NOW_CLOSES_MIN),
             per_hour: (3600.0 / bin_s).max(1.0),
             hour: hours.rem_euclid(24) as usize,
+            hour_share: ms.rem_euclid(HOUR_MS) as f64 / HOUR_MS as f64,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What is expected of one KPI: how it was over the last days, at this hour of the day, and just now; and how far it is
 //! from each.
 
+use super::novelty::{At, Novel, Novelty};
 use bitcode::{Decode, Encode};
 
 /// No deviation counts as more than so many standard deviations.
@@ -55,8 +56,9 @@ pub(super) struct Pace {
     pub(super) now: f64,
     /// Closes in an hour, at least 1.
     pub(super) per_hour: f64,
-    /// Hour of the day in UTC.
+    /// Hour of the day in UTC, and how much of it has passed.
     pub(super) hour: usize,
+    pub(super) hour_share: f64,
 }
 
 /// How far a value is from what is expected, in standard deviations but for the last.
@@ -69,6 +71,8 @@ pub(super) struct Deviations {
     /// The root of how rare it is, in powers of e, that a KPI repeats its value or changes so little for so long; 0 where
     /// it often does.
     pub(super) stillness: f64,
+    /// What it has never done.
+    pub(super) novel: Novel,
 }
 
 /// What is expected of one KPI.
@@ -94,6 +98,7 @@ pub(super) struct Expected {
     hours_known: [u8; HOURS / 8],
     hours_spread: f32,
     hours: [f32; HOURS],
+    novelty: Novelty,
 }
 
 impl Expected {
@@ -128,12 +133,26 @@ impl Expected {
         let days = Measured::of(value - f64::from(self.days), self.days_spread, rounding);
         let floor = rounding + CHANGE_MIN * f64::from(self.days_spread);
         let now = Measured::of(value - f64::from(self.now), self.now_spread, floor);
-        let is_hour_known = self.hours_known[pace.hour / 8] >> (pace.hour % 8) & 1 == 1;
+        let is_hour_known = self.is_known(pace.hour);
         let hour_mean = if is_hour_known { self.hours[pace.hour] } else { self.days };
         let floor = rounding + HOUR_MIN * f64::from(self.days_spread);
         let hour = Measured::of(value - f64::from(hour_mean), self.hours_spread, floor);
+        let at = At {
+            value,
+            last: self.last.into(),
+            of_hour: self.of_hour(pace, hour_mean.into()),
+            days: self.days.into(),
+            days_spread: self.days_spread.into(),
+            seen: self.seen,
+            repeated: 0,
+            repeats: self.repeats.into(),
+            days_share: pace.days,
+            per_hour: pace.per_hour,
+        };
         self.learn_changes((value, rounding), now.learnt(is_early).abs(), (learn(1.0 / RECENT), learn(pace.days)));
-        let found = Deviations { of_hour: hour.deviation(), of_now: now.deviation(), stillness: self.stillness() };
+        let novel = self.novelty.close(&At { repeated: self.repeated, ..at });
+        let (of_hour, of_now) = (hour.deviation(), now.deviation());
+        let found = Deviations { of_hour, of_now, stillness: self.stillness(), novel };
         move_by(&mut self.days, learn(pace.days) * days.learnt(is_early));
         days.learn_spread(&mut self.days_spread, learn(pace.days), is_early);
         move_by(&mut self.now, learn(pace.now) * now.by);
@@ -142,6 +161,18 @@ impl Expected {
         self.learn_hour(pace, (value, hour.learnt(is_early)), is_hour_known);
         self.seen = self.seen.saturating_add(1);
         (self.seen > 1).then_some(found)
+    }
+
+    fn is_known(&self, hour: usize) -> bool {
+        self.hours_known[hour / 8] >> (hour % 8) & 1 == 1
+    }
+
+    /// What is expected at the instant: between the means of this hour and of the one that is nearer, each in its middle.
+    fn of_hour(&self, pace: &Pace, mean: f64) -> f64 {
+        let from_middle = pace.hour_share - 0.5;
+        let near = if from_middle > 0.0 { pace.hour + 1 } else { pace.hour + HOURS - 1 } % HOURS;
+        let near = if self.is_known(near) { f64::from(self.hours[near]) } else { mean };
+        mean + from_middle.abs() * (near - mean)
     }
 
     /// Learns how much a KPI changes now, and how often it repeats its value.

@@ -2,7 +2,8 @@
 //!
 //! At each close of a bin every KPI is compared with what it was like lately, at this hour of the day, and just before;
 //! KPIs that move together are whitened, so that one which leaves the others stands out. What remains is one score. Its
-//! p-value is its rank among the workload's own earlier scores, and beyond them follows from their tail.
+//! p-value is its rank among the workload's own earlier scores, and beyond them follows from their tail. What a KPI has
+//! never done so far has a p-value of its own; the least of both counts.
 //!
 //! It must not know what the KPIs are, nor what is done about an anomaly.
 
@@ -10,6 +11,7 @@ mod combined;
 mod detector;
 mod expected;
 mod held;
+mod novelty;
 mod p_values;
 mod residual;
 mod together;
