@@ -159,7 +159,7 @@ fn looking_at_what_is_there(folder: &Path) {
     }
     let lag = run(folder, &["bus", "lag", "--format", "json"]);
     let lags: Value = serde_json::from_slice(&lag.stdout).expect("JSON");
-    assert_eq!(lags.as_array().map(Vec::len), Some(36));
+    assert_eq!(lags.as_array().map(Vec::len), Some(40));
     let tail = run(folder, &["bus", "tail", "actions", "--from", "earliest", "--format", "json"]);
     let first: Value = serde_json::from_str(text(&tail.stdout).lines().next().expect("an action")).expect("JSON");
     let workload = first["key"].as_str().expect("a key");

@@ -408,7 +408,7 @@ fn an_earlier_instant_is_explained(browser: &Browser) {
 fn fingerprint_and_pipeline_are_shown(browser: &Browser) {
     let features = browser.text(".features");
     assert!(features.contains("1.25 cores") && features.contains("0.75"), "{features}");
-    browser.wait_for("document.querySelectorAll('#strip li').length === 9");
+    browser.wait_for("document.querySelectorAll('#strip li').length === 10");
     browser.eval("void (location.hash = '#/pipeline')");
     browser.wait_for("(window.stages = [...document.querySelectorAll('main table')].find(t => t.textContent.includes('prescale-fingerprinter')))");
     let stages = browser.eval("[...window.stages.tBodies[0].rows].map(r => r.cells[3].textContent)");

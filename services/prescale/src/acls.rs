@@ -154,7 +154,7 @@ mod tests {
                 stages += 1;
             }
         }
-        assert_eq!(stages, 10, "all that keep a state");
+        assert_eq!(stages, 11, "all that keep a state");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One p-value of several, whose dependence is not known.
 
-use super::p_values::P_VALUE_MIN;
+use super::P_VALUE_MIN;
 use std::f64::consts::PI;
 
 /// A p-value above this counts as this: at 1 it is infinitely far out, and would outweigh all others.

@@ -9,7 +9,7 @@
 //! An anomaly must not make itself usual: of a run of p-values below .001 the first ones count, and then none until it has
 //! lasted for hours.
 
-use super::p_values::P_VALUE_MIN;
+use super::P_VALUE_MIN;
 use bitcode::{Decode, Encode};
 
 /// The p-values whose shares are held.

@@ -18,7 +18,6 @@ mod together;
 
 pub use combined::combined;
 pub use detector::{Close, Detector, Found, KPIS_MAX, Value};
-pub use p_values::P_VALUE_MIN;
 pub use residual::Residuals;
 
 use crate::kpi::KpiName;
@@ -26,6 +25,9 @@ use bitcode::{Decode, Encode};
 
 /// A workload whose p-value is below this has an anomaly, where nothing else is configured.
 pub const ANOMALY_P_MAX: f64 = 0.001;
+
+/// No p-value is less.
+pub const P_VALUE_MIN: f64 = 1e-9;
 
 /// KPIs that are named as those to blame, at most.
 pub const BLAMED_MAX: usize = 3;

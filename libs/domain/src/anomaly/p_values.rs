@@ -9,12 +9,9 @@
 //! good is usual in the end. What that, drift, and scores that follow from each other do to small p-values is held in
 //! check by [`Held`].
 
-use super::ANOMALY_P_MAX;
+use super::{ANOMALY_P_MAX, P_VALUE_MIN};
 use super::held::Held;
 use bitcode::{Decode, Encode};
-
-/// No p-value is less.
-pub const P_VALUE_MIN: f64 = 1e-9;
 
 /// Scores before which there is no p-value.
 pub(super) const SCORES_MIN: u32 = 288;

@@ -119,7 +119,7 @@ fn its_table_is_read_shown_and_checked() {
     let unsound = Factory::with(&with_toy(), &config("[toy]\ntakes_s = 60\n").unwrap()).err().unwrap();
     assert!(unsound.to_string().contains("[actuator.toy] takes_s = 60"));
     let nobodys = Config::read(&CLOUDS, &"[toy]\n".parse::<Table>().unwrap()).unwrap_err();
-    assert_eq!(nobodys, "toy: unknown key, known are: kubernetes, simulated");
+    assert_eq!(nobodys, "toy: unknown key, known are: kubernetes, openstack, simulated");
 }
 
 #[test]
