@@ -113,17 +113,22 @@ impl Plan {
         })
     }
 
-    fn lanes(&self, from: EventTime) -> Result<Vec<Lane>> {
-        let lane = |partition: u32| {
-            let fingerprinter = Fingerprinter::new(Arc::clone(&self.parts.fingerprinter))?;
+    /// One a partition. Makes a runtime of its own for each, so call it outside of any.
+    fn fingerprinters(&self) -> Result<Vec<Fingerprinter>> {
+        (0..self.partitions).map(|_| Ok(Fingerprinter::new(Arc::clone(&self.parts.fingerprinter))?)).collect()
+    }
+
+    fn lanes(&self, fingerprinters: Vec<Fingerprinter>, from: EventTime) -> Vec<Lane> {
+        let lane = |(partition, fingerprinter): (u32, Fingerprinter)| {
             let predictor = Predictor::new(Arc::clone(&self.parts.predictor));
-            Ok(Lane::new(Arc::clone(&self.parts), partition, fingerprinter, predictor, from.plus_s(self.warm_up_s)))
+            Lane::new(Arc::clone(&self.parts), partition, fingerprinter, predictor, from.plus_s(self.warm_up_s))
         };
-        (0..self.partitions).map(lane).collect()
+        (0..).zip(fingerprinters).map(lane).collect()
     }
 
     fn on_trace(&self, trace: &ReplayConfig) -> Result<Report> {
-        let lanes = |extent: &TraceExtent| self.lanes(extent.from);
+        let fingerprinters = self.fingerprinters()?;
+        let lanes = |extent: &TraceExtent| Ok(self.lanes(fingerprinters, extent.from));
         let (watched, read) = lanes::run(trace, lanes, |samples, count| Ok(lanes::by_partition(samples, count)))?;
         let outcome = self.outcome(watched);
         ensure!(
@@ -170,7 +175,7 @@ impl Plan {
             let goes_on = !samples.is_empty() || fleet.next_at(&state) < until;
             goes_on.then(|| lanes::by_partition(samples, count))
         });
-        Ok(self.outcome(lanes::run_dealt(self.lanes(BEGINS)?, dealt)?))
+        Ok(self.outcome(lanes::run_dealt(self.lanes(self.fingerprinters()?, BEGINS), dealt)?))
     }
 
     /// What the lanes saw, as one: the incidents by each of the rules, of anomalies in the order of their instants.
