@@ -115,7 +115,7 @@ impl Plan {
 
     /// One a partition. Makes a runtime of its own for each, so call it outside of any.
     fn fingerprinters(&self) -> Result<Vec<Fingerprinter>> {
-        (0..self.partitions).map(|_| Ok(Fingerprinter::new(Arc::clone(&self.parts.fingerprinter))?)).collect()
+        (0..self.partitions).map(|_| Fingerprinter::new(Arc::clone(&self.parts.fingerprinter))).collect()
     }
 
     fn lanes(&self, fingerprinters: Vec<Fingerprinter>, from: EventTime) -> Vec<Lane> {
