@@ -8,8 +8,8 @@ use integration_tests::open_loop::{FIRST_HOURS, HOURS, reference, run, settings}
 use integration_tests::pipeline::{assert_accounted, assert_same, outputs};
 use prescale::services::installation;
 
-/// Who keeps nothing, and who has heard nothing of a fleet that is too young to be unusual.
-const WITHOUT: [&str; 2] = ["incidents", "alerts-log"];
+/// Who keeps nothing, and who has heard nothing of a fleet that is too young to be unusual, and has no model on trial.
+const WITHOUT: [&str; 3] = ["incidents", "alerts-log", "decider"];
 
 const KINDS: [Damage; 3] = [Damage::Removed, Damage::Truncated, Damage::Flipped];
 
