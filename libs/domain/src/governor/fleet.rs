@@ -82,8 +82,9 @@ pub(super) struct Fleet<T> {
     workloads: BTreeMap<WorkloadId, Known>,
     /// What went out to be carried out and is still valid.
     valid: BTreeMap<WorkloadId, Out>,
-    /// The newest of a workload, where live use demands it and an order holds it.
-    paused: BTreeMap<WorkloadId, Pending<T>>,
+    /// The newest of a workload, where live use demands it and it is held: by an order, or since it is out already, which
+    /// an order may yet withdraw.
+    kept: BTreeMap<WorkloadId, Pending<T>>,
 }
 
 impl<T> Default for Fleet<T> {
@@ -99,7 +100,7 @@ impl<T> Default for Fleet<T> {
             books: <[Books; 2]>::default(),
             workloads: BTreeMap::new(),
             valid: BTreeMap::new(),
-            paused: BTreeMap::new(),
+            kept: BTreeMap::new(),
         }
     }
 }
@@ -134,7 +135,7 @@ impl<T: Clone> Fleet<T> {
             return None;
         }
         self.newest_at = self.newest_at.max(Some(at));
-        self.paused.remove(&workload);
+        self.kept.remove(&workload);
         let mut rulings = self.pass(bench, as_of);
         let proposal = without_what_an_order_holds(bench, proposal);
         let new = || Known { newest: at, raised: None, asked: None, standing: None };
@@ -150,9 +151,9 @@ impl<T: Clone> Fleet<T> {
             Some(Ok(why)) => rulings.push(self.admit(tag.clone(), &proposal.action, why)),
             Some(Err(why)) => {
                 rulings.push(Ruling::held(tag.clone(), &proposal.action, why));
-                let workload = proposal.action.workload.clone();
-                if proposal.demanded && bench.orders.holding(bench.fleet, &workload, false).is_some() {
-                    self.paused.insert(workload, Pending { tag, proposal, is_out: true });
+                if proposal.demanded {
+                    let workload = proposal.action.workload.clone();
+                    self.kept.insert(workload, Pending { tag, proposal, is_out: true });
                 }
                 return Some(rulings);
             }
@@ -282,20 +283,25 @@ impl<T: Clone> Fleet<T> {
         Some(Ruling::Released(Box::new(self.let_out(&kept, by_order(order)))))
     }
 
-    /// Lets out what live use demands and no order holds any more, since the one given last, while it is valid: whoever
-    /// asked for it does not ask again before it is void. Each was held before, so it follows from the order.
+    /// Lets out what live use demands and neither an order holds any more, since the one given last, nor what is out
+    /// covers, while it is valid: whoever asked for it does not ask again before it is void. Each was held before, so it
+    /// follows from the order. What it would take away besides stays.
     pub(super) fn release(&mut self, fleet: &WorkloadId, orders: &Orders, last: &Order) -> Vec<Ruling<T>> {
-        let is_free = |workload: &WorkloadId| orders.holding(fleet, workload, false).is_none();
-        let (free, paused): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            std::mem::take(&mut self.paused).into_iter().partition(|(workload, _)| is_free(workload));
-        self.paused = paused;
+        let kept = std::mem::take(&mut self.kept);
+        let is_free = |workload: &WorkloadId, Pending { proposal, .. }: &Pending<T>| {
+            orders.holding(fleet, workload, false).is_none() && !self.is_covered(&proposal.action)
+        };
+        let (free, kept): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            kept.into_iter().partition(|(workload, pending)| is_free(workload, pending));
+        self.kept = kept;
         let now = self.newest_at;
         let mut released = Vec::new();
-        for pending in free.into_values() {
-            let Proposal { action, partition, .. } = &pending.proposal;
+        for mut pending in free.into_values() {
+            let Proposal { action, partition, .. } = &mut pending.proposal;
             if now.is_some_and(|now| now >= action.valid_until) {
                 continue;
             }
+            *action = action.without_decreases();
             let text = format!("live use demands it, and no order holds it any more; {}", by_order(last).text);
             released.push(Ruling::Released(Box::new(self.let_out(action, reason("governor.urgent", text)))));
             self.open.entry(*partition).or_default().push(pending);
@@ -421,6 +427,11 @@ impl<T: Clone> Fleet<T> {
         self.out(action).is_some_and(|out| exceeds(&action.desired, out) && !exceeds(out, &action.desired))
     }
 
+    /// Whether all that an action asks for is out already, to be carried out.
+    fn is_covered(&self, action: &Action) -> bool {
+        !action.dry_run && self.out(action).is_some_and(|out| !exceeds(&action.desired, out))
+    }
+
     /// What the workload of an action is to have by what went out last, if that still counts.
     fn out(&self, action: &Action) -> Option<&Capacity> {
         if action.dry_run {
@@ -479,7 +490,7 @@ impl<T: Clone> Fleet<T> {
         // Others may be behind by a patience.
         let patience_s = i64::from(rules.patience_s);
         self.valid.retain(|_, out| newest < out.action.valid_until.plus_s(patience_s));
-        self.paused.retain(|_, pending| newest < pending.proposal.action.valid_until);
+        self.kept.retain(|_, pending| newest < pending.proposal.action.valid_until);
         self.workloads.retain(|_, known| known.newest >= now.plus_s(-REMEMBERED_S));
     }
 }

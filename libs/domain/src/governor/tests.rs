@@ -5,13 +5,24 @@ use super::fixtures::*;
 use super::orders::Effect;
 use super::ruling::Ruling;
 use super::{Proposal, View};
-use crate::action::{Mechanism, Verdict};
+use crate::action::{Action, Mechanism, Verdict};
 use crate::policy::fixtures::action;
 use crate::sample::Capacity;
 use crate::time::EventTime;
 
 fn urgent(partition: u32, name: &str, at: (i64, i64)) -> Proposal {
     Proposal { demanded: true, ..proposal(partition, name, at, true) }
+}
+
+/// More CPU and less memory, which live use of CPU demands.
+fn reshape(at: (i64, i64)) -> Proposal {
+    let mut reshape = urgent(0, "busy", at);
+    let action = &mut reshape.action;
+    (action.verdict, action.mechanism) = (Verdict::Reshape, Mechanism::Limits);
+    action.desired.replicas = action.current.replicas;
+    action.desired.cpu_cores_per_replica = 2.0 * action.current.cpu_cores_per_replica;
+    action.desired.memory_bytes_per_replica = 0.5 * action.current.memory_bytes_per_replica;
+    reshape
 }
 
 #[test]
@@ -221,6 +232,36 @@ fn what_live_use_demands_under_a_pause_goes_out_once_no_order_holds_it() {
     assert!(court.order(&order("all", Effect::Resume, 670)).is_empty(), "what was withdrawn stays so");
 }
 
+/// A forecast had wanted it before. Its planner asks for it once when live use comes to demand it, and not again before
+/// that is void.
+#[test]
+fn what_live_use_demands_and_was_out_goes_out_again_after_a_pause_that_withdrew_it() {
+    let mut court = Court::new();
+    assert_eq!(words(&court.propose(proposal(0, "web", (1, 10), true))), ["web governor.admitted"]);
+    assert_eq!(words(&court.propose(urgent(0, "web", (1, 70)))), ["web governor.stands"]);
+    assert!(court.order(&order("workload:db", Effect::Resume, 380)).is_empty(), "it is out");
+    assert_eq!(words(&court.order(&order("all", Effect::Pause, 390))), ["web withdrawn"]);
+    let released = court.order(&order("all", Effect::Resume, 400));
+    let [Ruling::Released(action)] = &released[..] else { panic!("no order holds it any more: {released:?}") };
+    assert_eq!((action.desired.replicas, action.decided_at), (5, EventTime::from_s(370)));
+    assert!(court.order(&order("workload:db", Effect::Resume, 410)).is_empty(), "it is out again");
+}
+
+#[test]
+fn of_a_demanded_reshape_that_was_out_what_it_adds_goes_out_again_and_once_with_each_order() {
+    let mut court = Court::new();
+    assert_eq!(words(&court.propose(reshape((1, 10)))), ["busy governor.urgent"]);
+    assert_eq!(words(&court.propose(reshape((1, 70)))), ["busy governor.stands"]);
+    assert_eq!(words(&court.order(&order("all", Effect::PauseScaleIn, 380))), ["busy released"], "what is left of it");
+    assert_eq!(words(&court.order(&order("fleet:demo", Effect::Pause, 390))), ["busy withdrawn"]);
+    let released = court.order(&order("fleet:demo", Effect::Resume, 400));
+    let [Ruling::Released(action)] = &released[..] else { panic!("nothing holds what it adds: {released:?}") };
+    let Action { current, desired, .. } = &**action;
+    assert!(desired.cpu_cores() > current.cpu_cores(), "{desired:?}");
+    assert_eq!(desired.memory_bytes(), current.memory_bytes(), "decreases are held");
+    assert_eq!((action.verdict, action.decided_at), (Verdict::ScaleOut, EventTime::from_s(370)));
+}
+
 #[test]
 fn what_goes_out_with_a_resume_counts_in_the_share_that_changes() {
     let mut court = Court::new();
@@ -249,21 +290,14 @@ fn what_is_void_by_the_resume_or_was_decided_otherwise_is_not_let_out() {
     assert_eq!(words(&released), ["busy released", "late released"], "void since 1220 s, of all that was heard of");
 }
 
-/// More CPU and less memory, which live use of CPU demands.
 #[test]
 fn where_decreases_are_paused_a_demanded_reshape_takes_nothing_away() {
     let mut court = Court::new();
     court.close(0, 30, 30);
-    let mut reshape = urgent(0, "busy", (1, 10));
-    let action = &mut reshape.action;
-    (action.verdict, action.mechanism) = (Verdict::Reshape, Mechanism::Limits);
-    action.desired.replicas = action.current.replicas;
-    action.desired.cpu_cores_per_replica = 2.0 * action.current.cpu_cores_per_replica;
-    action.desired.memory_bytes_per_replica = 0.5 * action.current.memory_bytes_per_replica;
-    let (current, wanted) = (action.current.clone(), action.desired.clone());
+    let Proposal { action, .. } = reshape((1, 10));
+    let (current, wanted) = (action.current, action.desired);
     let admitted = |court: &mut Court, second: i64, cores: f64| {
-        let mut reshape = reshape.clone();
-        reshape.action.decided_at = EventTime::from_s(300 + second);
+        let mut reshape = reshape((1, second));
         reshape.action.desired.cpu_cores_per_replica = cores;
         let [Ruling::Admitted { action, .. }] = &court.propose(reshape)[..] else { panic!("it goes out at once") };
         action.desired.clone()
