@@ -9,8 +9,8 @@
 //! good is usual in the end. What that, drift, and scores that follow from each other do to small p-values is held in
 //! check by [`Held`].
 
-use super::{ANOMALY_P_MAX, P_VALUE_MIN};
 use super::held::Held;
+use super::{ANOMALY_P_MAX, P_VALUE_MIN};
 use bitcode::{Decode, Encode};
 
 /// Scores before which there is no p-value.
