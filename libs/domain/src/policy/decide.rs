@@ -187,13 +187,7 @@ fn remedied(rules: &Rules, facts: &Facts<'_>, base: &Capacity, proposal: &mut Pr
             if !is_more || !rules.forecast.resources.contains(&resource) {
                 return;
             }
-            let mut need = match proposal.change {
-                Some((Direction::Out, need)) => need,
-                _ => Need::default(),
-            };
-            need.set(resource, need.of(resource).unwrap_or(0.0).max(needed));
-            proposal.planned.set(resource, proposal.planned.of(resource).unwrap_or(0.0).max(needed));
-            proposal.change = Some((Direction::Out, need));
+            proposal.grow_to(resource, needed);
             let text = || {
                 format!("{}: {} while an anomaly lasts: {}", resource.kpi(), resource.amount(needed), in_force.words())
             };

@@ -63,13 +63,7 @@ pub(super) fn raise(rules: &Rules, facts: &Facts<'_>, current: &Capacity, base: 
             )
         };
         proposal.reasons.push(facts.reason("floor.live", text));
-        let mut need = match proposal.change {
-            Some((Direction::Out, need)) => need,
-            _ => Need::default(),
-        };
-        need.set(resource, need.of(resource).unwrap_or(0.0).max(needed));
-        proposal.planned.set(resource, proposal.planned.of(resource).unwrap_or(0.0).max(needed));
-        proposal.change = Some((Direction::Out, need));
+        proposal.grow_to(resource, needed);
         proposal.demanded = true;
     }
     judge::demand(rules, facts, (current, base), proposal);

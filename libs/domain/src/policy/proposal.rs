@@ -48,3 +48,17 @@ pub struct Proposal {
     /// Scored intervals behind the least proven of the forecasts gone by; `None` when none was.
     pub scored_least: Option<u32>,
 }
+
+impl Proposal {
+    /// Proposes and plans at least so much of a resource, in its unit, in place of whatever is no increase.
+    pub(super) fn grow_to(&mut self, resource: Resource, amount: f64) {
+        let at_least = |need: &mut Need| need.set(resource, need.of(resource).unwrap_or(0.0).max(amount));
+        let mut need = match self.change {
+            Some((Direction::Out, need)) => need,
+            _ => Need::default(),
+        };
+        at_least(&mut need);
+        at_least(&mut self.planned);
+        self.change = Some((Direction::Out, need));
+    }
+}
