@@ -1,7 +1,7 @@
 //! What is expected of one KPI: how it was over the last days, at this hour of the day, and just now; and how far it is
 //! from each.
 
-use super::novelty::{At, Novel, Novelty};
+use super::novelty::{At, Novel, Novelty, REPEATS_MAX, surprise_of_repeats};
 use bitcode::{Decode, Encode};
 
 /// No deviation counts as more than so many standard deviations.
@@ -28,11 +28,6 @@ const RECENT: f64 = 12.0;
 /// Less change than this share of what is common is stillness; and less than that counts as that.
 const STILL_BELOW: f64 = 0.2;
 const CHANGE_SHARE_MIN: f64 = 0.01;
-
-/// A KPI that repeats its value in more than this share of closes may be still at any time; in fewer than the least share
-/// counts as the least.
-const REPEATS_MAX: f64 = 0.05;
-const REPEATS_MIN: f64 = 0.01;
 
 /// Most that the square of stillness is.
 const STILLNESS_MAX: f64 = 25.0;
@@ -196,7 +191,7 @@ impl Expected {
         }
         let share = (f64::from(self.recent_change) / usual).max(CHANGE_SHARE_MIN);
         let less = libm::log(STILL_BELOW / share).max(0.0);
-        let run = -f64::from(self.repeated) * libm::log(repeats.max(REPEATS_MIN));
+        let run = surprise_of_repeats(self.repeated, repeats);
         (less * less).max(run).min(STILLNESS_MAX).sqrt()
     }
 

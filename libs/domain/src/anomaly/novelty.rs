@@ -39,8 +39,13 @@ const AWAY: f64 = 6.0;
 const REPEATED: f64 = 13.0;
 
 /// A KPI that repeats its value in more than this share of closes may do so at any time; fewer count as the least.
-const REPEATS_MAX: f64 = 0.05;
+pub(super) const REPEATS_MAX: f64 = 0.05;
 const REPEATS_MIN: f64 = 0.01;
+
+/// How rare it is, in powers of e, that a value is repeated so often in a row by a KPI that does so in this share of closes.
+pub(super) fn surprise_of_repeats(repeated: u8, share: f64) -> f64 {
+    -f64::from(repeated) * libm::log(share.max(REPEATS_MIN))
+}
 
 /// A KPI at its end, within this share of its range, stands still because it can go no further.
 const END_SHARE: f64 = 0.01;
@@ -123,8 +128,7 @@ impl Novelty {
         self.away = away as f32;
         let mut strength: f64 = 0.0;
         if !is_early {
-            let rises = 1.0 / (AWAY_RISES_HOURS * at.per_hour).max(2.0);
-            let rises = rises.max(1.0 / (f64::from(at.seen - EARLY) + 1.0));
+            let rises = rises(at.per_hour, f64::from(at.seen - EARLY));
             let (is_young, sinks) = (at.seen < YOUNG, at.days_share / FORGOTTEN_TIMES);
             for (bound, length) in self.jumps.iter_mut().zip([jump, -jump]) {
                 strength = strength.max(beyond(bound, (length, JUMP_MIN), (1.0, sinks), is_young) / JUMP);
@@ -150,8 +154,13 @@ impl Novelty {
         if !is_within || at.repeats >= REPEATS_MAX {
             return 0.0;
         }
-        -f64::from(at.repeated) * libm::log(at.repeats.max(REPEATS_MIN))
+        surprise_of_repeats(at.repeated, at.repeats)
     }
+}
+
+/// The share by which a bound rises that has been compared for so many closes: as much as was new at first.
+fn rises(per_hour: f64, closes: f64) -> f64 {
+    (1.0 / (AWAY_RISES_HOURS * per_hour).max(2.0)).max(1.0 / (closes + 1.0))
 }
 
 /// How many times its bound a length is; the bound counts as the least where it is less. It rises by a share of what is
@@ -194,16 +203,9 @@ impl Calm {
         if closes < CALM_EARLY {
             return 0.0;
         }
-        let before = f64::from(self.most);
-        let greatest = before.max(CALM_MIN);
-        let calm = (usual - now).max(0.0);
-        let is_young = closes < u32::from(YOUNG);
-        let learnt = if is_young { calm } else { calm.min(RISES_TO * greatest) };
-        let rises = 1.0 / (AWAY_RISES_HOURS * per_hour).max(2.0);
-        let rises = rises.max(1.0 / (f64::from(closes - CALM_EARLY) + 1.0));
-        let sinks = days_share / FORGOTTEN_TIMES;
-        self.most = if learnt > before { before + rises * (learnt - before) } else { before * (1.0 - sinks) } as f32;
-        calm / greatest / CALM
+        let rises = rises(per_hour, f64::from(closes - CALM_EARLY));
+        let (is_young, sinks) = (closes < u32::from(YOUNG), days_share / FORGOTTEN_TIMES);
+        beyond(&mut self.most, (usual - now, CALM_MIN), (rises, sinks), is_young) / CALM
     }
 }
 
