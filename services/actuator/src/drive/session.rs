@@ -79,6 +79,27 @@ pub struct Setup<'a> {
     pub clock: Clock,
 }
 
+/// What comes of a session that has ended: whoever was fenced, while another one drives the cloud, goes on after a pause.
+///
+/// # Errors
+/// Any other error of the session.
+pub fn after(
+    ended: Result<()>,
+    cloud: &str,
+    health: &ComponentHealth,
+    stop: &CancellationToken,
+    fenced_pause: Duration,
+) -> Result<()> {
+    let Err(error) = ended else { return Ok(()) };
+    health.failed(format!("{error:#}"));
+    if !matches!(error.downcast_ref::<BusError>(), Some(BusError::Fenced { .. })) {
+        return Err(error);
+    }
+    tracing::warn!("another one carries out the actions on {cloud}: {error:#}");
+    cancelled_within(stop, fenced_pause);
+    Ok(())
+}
+
 /// Drives a cloud until the shutdown. Blocks; what is open then is taken up again by the next run.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use super::{NAME, SOURCE};
 use crate::drive::book::Limits;
 use crate::drive::session::{self, Clock, Setup, system_clock};
 use anyhow::{Context as _, Result};
-use prescale_bus::{Bus, BusError, cancelled_within};
+use prescale_bus::Bus;
 use prescale_chassis::Context;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,24 +78,9 @@ pub fn run_by(
         term.cancel();
         leader = runtime.block_on(renewing).context("the lease's task panicked")?;
         runtime.block_on(leader.release());
-        match ended {
-            Ok(()) => {}
-            Err(error) if is_fenced(&error) => {
-                tracing::warn!("another one carries out the actions on Kubernetes: {error:#}");
-                health.failed(format!("{error:#}"));
-                cancelled_within(stop, FENCED_PAUSE);
-            }
-            Err(error) => {
-                health.failed(format!("{error:#}"));
-                return Err(error);
-            }
-        }
+        session::after(ended, "Kubernetes", &health, stop, FENCED_PAUSE)?;
     }
     health.failed("stopped");
     runtime.shutdown_background();
     Ok(())
-}
-
-fn is_fenced(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref::<BusError>(), Some(BusError::Fenced { .. }))
 }

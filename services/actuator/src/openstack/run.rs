@@ -13,7 +13,7 @@ use crate::drive::session::{self, Clock, Setup, system_clock};
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use prescale_bus::{Bus, BusError, cancelled_within};
+use prescale_bus::Bus;
 use prescale_chassis::Context;
 use prescale_contracts::rfc3339;
 use prescale_openstack::client::Client;
@@ -67,18 +67,7 @@ pub fn run(config: &OpenStackConfig, context: &Context, bus: &dyn Bus, stop: &Ca
         let ended = session::run(&driver, &setup, &term);
         term.cancel();
         runtime.block_on(sweeping).context("looking after what was left behind panicked")?;
-        match ended {
-            Ok(()) => {}
-            Err(error) if matches!(error.downcast_ref::<BusError>(), Some(BusError::Fenced { .. })) => {
-                tracing::warn!("another one carries out the actions on OpenStack: {error:#}");
-                health.failed(format!("{error:#}"));
-                cancelled_within(stop, FENCED_PAUSE);
-            }
-            Err(error) => {
-                health.failed(format!("{error:#}"));
-                return Err(error);
-            }
-        }
+        session::after(ended, "OpenStack", &health, stop, FENCED_PAUSE)?;
     }
     health.failed("stopped");
     runtime.shutdown_background();
