@@ -2,6 +2,7 @@
 
 pub mod actuators;
 pub mod chromium;
+pub mod fingerprints;
 pub mod influxdb2;
 pub mod installation;
 pub mod kubernetes;

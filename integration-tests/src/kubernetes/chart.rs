@@ -1,8 +1,9 @@
 //! Our chart, rendered by Helm's own engine.
 
 use super::{Cluster, program};
+use crate::processes::until;
 use bus_tests::repository;
-use serde_json::{Value, from_slice};
+use serde_json::{Value, from_slice, json};
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -57,5 +58,31 @@ impl Cluster {
         let plural = if kind.ends_with('s') { kind + "es" } else { kind + "s" };
         let query = "fieldManager=test&force=true&fieldValidation=Strict";
         self.done("PATCH", &format!("{root}{namespace}/{plural}/{name}?{query}"), object)
+    }
+
+    /// Makes a kind of namespaced objects with this schema, without what serves it, and waits until the server knows it.
+    ///
+    /// # Panics
+    /// When the server does not take it.
+    pub fn define(&self, (group, version): (&str, &str), (kind, plural): (&str, &str), schema: &Value) {
+        let served = json!({
+            "name": version,
+            "served": true,
+            "storage": true,
+            "schema": { "openAPIV3Schema": schema },
+        });
+        self.apply(&json!({
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": { "name": format!("{plural}.{group}") },
+            "spec": {
+                "group": group,
+                "scope": "Namespaced",
+                "names": { "kind": kind, "plural": plural },
+                "versions": [served],
+            },
+        }));
+        let list = format!("/apis/{group}/{version}/{plural}");
+        until(&format!("kind {kind}"), || self.ask("GET", &list, &Value::Null).0 == 200);
     }
 }

@@ -2,20 +2,16 @@
 //! it runs beside the one in use, is promoted by what both lose, and the forecasts are better. The records' time runs fast:
 //! ten days in some seconds. Training is real, by PyTorch, and short.
 
+use integration_tests::fingerprints::fingerprint_of;
 use integration_tests::pipeline::said;
 use integration_tests::processes::{binary, terminate, until};
 use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
 use prescale_bus::{Bus, OutputRecord};
-use prescale_chassis::{BusConfig, Context, output_record};
-use prescale_contracts::{Contract, Envelope, topics};
-use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, WindowFeatures, Windows};
+use prescale_chassis::{BusConfig, Context};
+use prescale_contracts::{Contract, topics};
 use prescale_domain::forecast_score::ForecastScore;
-use prescale_domain::kpi::{self, KpiName};
 use prescale_domain::promotion::trials::{HOURS_MIN, LOG10_E_MIN};
-use prescale_domain::sample::Platform;
-use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
-use prescale_domain::workload::WorkloadId;
 use prescale_inference::Kind;
 use prescale_inference::store::{History, ModelStore};
 use prescale_inference::testing::Formula;
@@ -238,27 +234,7 @@ fn python() -> PathBuf {
 }
 
 fn fingerprint(workload: i64, bin: i64) -> OutputRecord {
-    let fingerprint = Fingerprint {
-        workload: WorkloadId::new(&format!("vm{workload}")).expect("a name"),
-        source: SourceName::new("fleet:test").expect("a name"),
-        at: EventTime::from_s(START_S + BIN_S * bin),
-        step_s: 300,
-        short_window_s: 3600,
-        long_window_s: 604_800,
-        feature_schema_hash: "0123456789abcdef".into(),
-        kpis: vec![KpiFingerprint {
-            name: KpiName::new(kpi::CPU_CORES_USED),
-            unit: "cores".into(),
-            last: Some(cores(workload, bin)),
-            windows: Windows::boxed(WindowFeatures::default(), WindowFeatures::default()),
-        }],
-        capacity: None,
-        anomaly: None,
-        platform: Platform::SIMULATED,
-    };
-    let Fingerprint { workload, at, .. } = &fingerprint;
-    let envelope = Envelope::root("test", Fingerprint::EVENT_TYPE, workload, *at, &at.as_ms().to_string());
-    output_record(&envelope, topics::FINGERPRINTS, &fingerprint).expect("it keeps its contract")
+    fingerprint_of(&format!("vm{workload}"), EventTime::from_s(START_S + BIN_S * bin), 300, cores(workload, bin))
 }
 
 #[test]

@@ -1,20 +1,16 @@
 //! Models as an operator handles them, by the `prescale` binary, while the predictor runs as a process of its own.
 
 use bus_tests::kafka_broker::TestBroker;
+use integration_tests::fingerprints::fingerprint_of;
 use integration_tests::pipeline::{Said, said};
 use integration_tests::processes::{binary, terminate, until};
 use prescale_bus::embedded::{EmbeddedBus, EmbeddedOptions};
 use prescale_bus::kafka::{KafkaBus, KafkaOptions};
 use prescale_bus::{Bus, OutputRecord};
-use prescale_chassis::{BusConfig, Context, output_record};
-use prescale_contracts::{Contract, Envelope, topics};
-use prescale_domain::fingerprint::{Fingerprint, KpiFingerprint, WindowFeatures, Windows};
-use prescale_domain::kpi::{self, KpiName};
+use prescale_chassis::{BusConfig, Context};
+use prescale_contracts::{Contract, topics};
 use prescale_domain::prediction::Prediction;
-use prescale_domain::sample::Platform;
-use prescale_domain::source::SourceName;
 use prescale_domain::time::EventTime;
-use prescale_domain::workload::WorkloadId;
 use prescale_inference::testing::Formula;
 use prescale_inference::{Kind, MODEL_FILE};
 use serde_json::Value;
@@ -162,27 +158,7 @@ fn text(bytes: &[u8]) -> String {
 fn fingerprints(minute: i64) -> Vec<OutputRecord> {
     let of = |workload: i64| {
         let cores = 2.0 + workload as f64 + ((minute * 7 + workload) % 13) as f64 / 10.0;
-        let fingerprint = Fingerprint {
-            workload: WorkloadId::new(&format!("vm-{workload}")).expect("a name"),
-            source: SourceName::new("fleet:test").expect("a name"),
-            at: EventTime::from_s(START_S + 60 * minute),
-            step_s: 60,
-            short_window_s: 3600,
-            long_window_s: 604_800,
-            feature_schema_hash: "0123456789abcdef".into(),
-            kpis: vec![KpiFingerprint {
-                name: KpiName::new(kpi::CPU_CORES_USED),
-                unit: "cores".into(),
-                last: Some(cores),
-                windows: Windows::boxed(WindowFeatures::default(), WindowFeatures::default()),
-            }],
-            capacity: None,
-            anomaly: None,
-            platform: Platform::SIMULATED,
-        };
-        let Fingerprint { workload, at, .. } = &fingerprint;
-        let envelope = Envelope::root("test", Fingerprint::EVENT_TYPE, workload, *at, &at.as_ms().to_string());
-        output_record(&envelope, topics::FINGERPRINTS, &fingerprint).expect("it keeps its contract")
+        fingerprint_of(&format!("vm-{workload}"), EventTime::from_s(START_S + 60 * minute), 60, cores)
     };
     (0..WORKLOADS).map(of).collect()
 }

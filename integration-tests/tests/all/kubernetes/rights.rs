@@ -82,24 +82,7 @@ fn world() -> World {
 /// Makes KEDA's kind, without KEDA.
 fn make_scaled_objects(cluster: &Cluster) {
     let schema = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
-    let version = json!({
-        "name": "v1alpha1",
-        "served": true,
-        "storage": true,
-        "schema": { "openAPIV3Schema": schema },
-    });
-    cluster.apply(&json!({
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": { "name": "scaledobjects.keda.sh" },
-        "spec": {
-            "group": "keda.sh",
-            "scope": "Namespaced",
-            "names": { "kind": "ScaledObject", "plural": "scaledobjects" },
-            "versions": [version],
-        },
-    }));
-    until("KEDA's kind", || cluster.ask("GET", "/apis/keda.sh/v1alpha1/scaledobjects", &Value::Null).0 == 200);
+    cluster.define(("keda.sh", "v1alpha1"), ("ScaledObject", "scaledobjects"), &schema);
 }
 
 /// Tells of all workloads of the world that they are to grow; the actions' ids.

@@ -185,14 +185,15 @@ fn who_falls_silent_while_others_go_on_has_an_alarm_of_its_own() {
     assert_eq!(alarms.fleet_workloads(&fleet()), 2);
 }
 
+/// An ordinary bin of a workload of a source.
+fn of(name: &str, source: &str, bin: i64) -> Prediction {
+    let source = SourceName::new(source).expect("a name");
+    Prediction { workload: workload(name), source, ..at_bin(bin, Some(0.5)) }
+}
+
 #[test]
 fn a_source_that_is_silent_is_missed_by_one_that_kept_step_and_by_no_replay() {
     let rules = AlarmRules { silent_bins: 3, ..rules() };
-    let of = |name: &str, source: &str, bin: i64| Prediction {
-        workload: workload(name),
-        source: SourceName::new(source).expect("a name"),
-        ..at_bin(bin, Some(0.5))
-    };
     let mut alarms = Alarms::default();
     let mut take = |made: &Prediction| alarms.take(&rules, &fleet(), made).expect("it is newer");
     for bin in 1000..1400 {
@@ -212,11 +213,6 @@ fn a_source_that_is_silent_is_missed_by_one_that_kept_step_and_by_no_replay() {
 #[test]
 fn nobody_is_missed_when_all_come_back_from_an_outage_but_who_does_not() {
     let rules = AlarmRules { silent_bins: 3, ..rules() };
-    let of = |name: &str, source: &str, bin: i64| Prediction {
-        workload: workload(name),
-        source: SourceName::new(source).expect("a name"),
-        ..at_bin(bin, Some(0.5))
-    };
     let mut alarms = Alarms::default();
     let mut take = |made: &Prediction| alarms.take(&rules, &fleet(), made).expect("it is newer");
     let mut told: Vec<Anomaly> = Vec::new();

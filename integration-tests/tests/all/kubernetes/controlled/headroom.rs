@@ -31,26 +31,8 @@ fn make_buffers(cluster: &Cluster) {
             "percentage": count,
         },
     });
-    let version = json!({
-        "name": "v1beta1",
-        "served": true,
-        "storage": true,
-        "schema": { "openAPIV3Schema": { "type": "object", "properties": { "spec": spec } } },
-    });
-    cluster.apply(&json!({
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": { "name": "capacitybuffers.autoscaling.x-k8s.io" },
-        "spec": {
-            "group": "autoscaling.x-k8s.io",
-            "scope": "Namespaced",
-            "names": { "kind": "CapacityBuffer", "plural": "capacitybuffers" },
-            "versions": [version],
-        },
-    }));
-    until("buffers' kind", || {
-        cluster.ask("GET", "/apis/autoscaling.x-k8s.io/v1beta1/capacitybuffers", &Value::Null).0 == 200
-    });
+    let schema = json!({ "type": "object", "properties": { "spec": spec } });
+    cluster.define(("autoscaling.x-k8s.io", "v1beta1"), ("CapacityBuffer", "capacitybuffers"), &schema);
 }
 
 /// A Deployment of two replicas that an autoscaler owns, and an action that takes it to five.
